@@ -1,0 +1,180 @@
+//! Who acted, with which credential, on whose behalf.
+
+use std::borrow::Cow;
+
+/// Who acted.
+///
+/// The address, port, host name and user agent of the exchange are added by the layer; this is what only
+/// the application knows. What nobody has verified is marked with [`Actor::unverified`].
+///
+/// ```
+/// use tower_audit::{Actor, Credential};
+///
+/// let actor = Actor::user("user:default/jane").name("Jane").credential(Credential::new("personal_token").id("17"));
+/// assert_eq!(actor.id(), Some("user:default/jane"));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    pub(crate) id: Option<String>,
+    pub(crate) kind: Option<Cow<'static, str>>,
+    pub(crate) name: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) slug: Option<String>,
+    pub(crate) unverified: bool,
+    pub(crate) claimed: Option<String>,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) on_behalf_of: Option<Box<Actor>>,
+    pub(crate) location: Option<Location>,
+}
+
+impl Actor {
+    /// An actor of any kind; give it one with [`Actor::kind`].
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: Some(id.into()), ..Self::default() }
+    }
+
+    /// A person (`kind` is `user`).
+    pub fn user(id: impl Into<String>) -> Self {
+        Self::new(id).kind("user")
+    }
+
+    /// Another program (`kind` is `service`).
+    pub fn service(id: impl Into<String>) -> Self {
+        Self::new(id).kind("service")
+    }
+
+    /// The system itself, for work that nobody asked for (`kind` is `system`).
+    pub fn system(id: impl Into<String>) -> Self {
+        Self::new(id).kind("system")
+    }
+
+    /// Nobody: `actorId` is `null`.
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+
+    /// What somebody claimed to be without proof, such as the user name of a failed login: `actorId` stays `null`.
+    pub fn claimed(name: impl Into<String>) -> Self {
+        Self { claimed: Some(name.into()), unverified: true, ..Self::default() }
+    }
+
+    /// The kind of actor: `user`, `service`, `token`, `deploy_token`, `deploy_key`, `job`, `system`, or another.
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// A name for people to read.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Where the actor is described.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.url = Some(url.into());
+        self
+    }
+
+    /// The actor's short permanent name.
+    pub fn slug(mut self, slug: impl Into<String>) -> Self {
+        self.slug = Some(slug.into());
+        self
+    }
+
+    /// Marks an identity that nobody vouched for: `verified` is then `false`.
+    pub fn unverified(mut self) -> Self {
+        self.unverified = true;
+        self
+    }
+
+    /// The key that acted; never its value.
+    pub fn credential(mut self, credential: Credential) -> Self {
+        self.credential = Some(credential);
+        self
+    }
+
+    /// The actor for whom this one acts, such as the user whom an administrator impersonates.
+    pub fn on_behalf_of(mut self, actor: Actor) -> Self {
+        self.on_behalf_of = Some(Box::new(actor));
+        self
+    }
+
+    /// Where the actor is.
+    pub fn location(mut self, location: Location) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// The actor's id, if it has one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}
+
+/// Which key acted: its kind, id, name and owner, and never its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    pub(crate) kind: Cow<'static, str>,
+    pub(crate) id: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) owner: Option<String>,
+}
+
+impl Credential {
+    /// A credential of a kind, such as `personal_token`, `deploy_token`, `deploy_key`, `job`, `session`.
+    pub fn new(kind: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind: kind.into(), id: None, name: None, owner: None }
+    }
+
+    /// The id under which it is administered.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The name that its owner gave it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// To whom or what it belongs.
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+}
+
+/// Where an actor is, as far as its address tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    pub(crate) city: Option<String>,
+    pub(crate) country: Option<String>,
+    pub(crate) continent: Option<String>,
+}
+
+impl Location {
+    /// An unknown place.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The city.
+    pub fn city(mut self, city: impl Into<String>) -> Self {
+        self.city = Some(city.into());
+        self
+    }
+
+    /// The country's ISO 3166-1 alpha-2 code.
+    pub fn country(mut self, country: impl Into<String>) -> Self {
+        self.country = Some(country.into());
+        self
+    }
+
+    /// The continent.
+    pub fn continent(mut self, continent: impl Into<String>) -> Self {
+        self.continent = Some(continent.into());
+        self
+    }
+}

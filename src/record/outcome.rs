@@ -1,0 +1,111 @@
+//! How an exchange ended, and the small closed sets beside it.
+
+use std::fmt;
+
+/// Writes the wire names of a closed set once, for [`fmt::Display`] and `as_str` alike.
+macro_rules! wire_names {
+    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            /// The name that records carry.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// How an exchange ended: the closed set of the record's `outcome`.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The response was produced and handed over to its end.
+    Completed,
+    /// The inner service returned an error instead of a response, or an activity failed.
+    HandlerError,
+    /// A panic unwound out of the handler or the response body.
+    Panicked,
+    /// The inner service's error was a timeout, as the classifier says.
+    TimedOut,
+    /// The future or body was dropped before its end: the client went away, or a layer outside gave up.
+    Aborted,
+    /// The response's stream failed.
+    BodyError,
+    /// The connection was handed over: 101, or 2xx to CONNECT.
+    Upgraded,
+    /// We refused the request because it could not have been recorded.
+    Rejected,
+    /// Dropped after shutdown began.
+    Shutdown,
+}
+
+wire_names!(Outcome {
+    Completed => "completed",
+    HandlerError => "handler_error",
+    Panicked => "panicked",
+    TimedOut => "timed_out",
+    Aborted => "aborted",
+    BodyError => "body_error",
+    Upgraded => "upgraded",
+    Rejected => "rejected",
+    Shutdown => "shutdown",
+});
+
+/// Whether what was attempted succeeded: the record's `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It succeeded; an initiation always has.
+    Succeeded,
+    /// It failed; the record then has at least one error.
+    Failed,
+}
+
+wire_names!(Status { Succeeded => "succeeded", Failed => "failed" });
+
+/// The record's severity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// For events that matter only when something is investigated.
+    Debug,
+    /// The default of what succeeded.
+    Info,
+    /// The default of 4xx answers and of exchanges that were broken off.
+    Warn,
+    /// The default of everything else that failed.
+    Error,
+}
+
+wire_names!(Level { Debug => "debug", Info => "info", Warn => "warn", Error => "error" });
+
+/// Which records an event writes.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stages {
+    /// One record, when the exchange has ended.
+    Completion,
+    /// One when it began and one when it ended.
+    Both,
+    /// Only the first; for activities such as one iteration of a step. A request with such an event is an error at build.
+    Initiation,
+}
+
+wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
+
+/// What a request is worth: how its records are delivered.
+///
+/// A setting from outside never weakens a class that code demands.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Delivery {
+    /// Never waits. When the queue is full the record is dropped, and the loss is told.
+    Lossy,
+    /// Waits for room before the handler runs, asynchronously and bounded; then 503. Nothing is handled unrecorded.
+    Backpressure,
+}
+
+wire_names!(Delivery { Lossy => "lossy", Backpressure => "backpressure" });
