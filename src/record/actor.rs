@@ -106,6 +106,16 @@ impl Actor {
         self
     }
 
+    /// What is left of an unverified actor when authentication refused it: its id, or else its name, as `claimed`.
+    ///
+    /// Everything else that it said about itself goes, because formats take the actor from its slug, name or credential
+    /// too, and would attribute the request to somebody who may never have sent it. Only the location stays, which
+    /// comes from the address.
+    pub(crate) fn into_claimed(self) -> Self {
+        let claimed = self.claimed.or(self.id).or(self.name);
+        Self { claimed, unverified: true, location: self.location, ..Self::default() }
+    }
+
     /// The actor's id, if it has one.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
@@ -176,5 +186,26 @@ impl Location {
     pub fn continent(mut self, continent: impl Into<String>) -> Self {
         self.continent = Some(continent.into());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_actor_is_nobody_and_keeps_its_claim() {
+        let berlin = Location::new().city("Berlin");
+        let actor = Actor::user("u-1").name("Jane").slug("jane").credential(Credential::new("token")).unverified();
+        let refused = actor.location(berlin.clone()).into_claimed();
+        assert_eq!(refused, Actor::claimed("u-1").location(berlin));
+        assert_eq!(refused.id(), None);
+    }
+
+    #[test]
+    fn a_claim_is_an_id_or_else_a_name() {
+        assert_eq!(Actor::anonymous().name("Jane").into_claimed(), Actor::claimed("Jane"));
+        assert_eq!(Actor::claimed("jane").into_claimed(), Actor::claimed("jane"));
+        assert_eq!(Actor::anonymous().into_claimed().claimed, None);
     }
 }
