@@ -1,8 +1,11 @@
 //! Audit log for tower services.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[allow(dead_code)]
+mod capture;
 mod error;
 mod record;
 
+pub use capture::resolver;
 pub use error::Error;
 pub use record::{Actor, Credential, Delivery, Entity, Level, Location, Outcome, Scope, Stages, Status};

@@ -1,0 +1,219 @@
+//! Reads the ids that others gave to a request, and the host that it was addressed to; borrows, and never allocates.
+//!
+//! Each of them counts only if its header stands there exactly once: of two values, one was added by somebody who could
+//! not remove the other, and nothing tells which; joining logs on the wrong one misleads more than no id does.
+
+use std::net::Ipv6Addr;
+
+use http::Uri;
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+
+const MAX_REQUEST_ID: usize = 128;
+
+/// DNS allows 253 characters; two more for the brackets of an address.
+const MAX_HOST: usize = 255;
+
+/// The id that a client or a proxy gave to the request: at most 128 visible ASCII characters.
+///
+/// Whatever is longer or holds anything else is not cut or cleaned, because it would then equal another id.
+pub(crate) fn request_id<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let id = only_value(headers, name)?.to_str().ok()?;
+    let visible = id.bytes().all(|byte| byte.is_ascii_graphic());
+    ((1..=MAX_REQUEST_ID).contains(&id.len()) && visible).then_some(id)
+}
+
+/// Trace id and parent span id of [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<(&str, &str)> {
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    let value = only_value(headers, &TRACEPARENT)?.to_str().ok()?;
+    let mut parts = value.splitn(5, '-');
+    let mut hex = |digits| parts.next().filter(|part| part.len() == digits && part.bytes().all(is_lower_hex));
+    let (version, trace, span, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+    // Version ff is forbidden; a later version may go on after another dash, version 00 may not.
+    let longer = parts.next().is_some();
+    if version == "ff" || (version == "00" && longer) || is_zero(trace) || is_zero(span) {
+        return None;
+    }
+    Some((trace, span))
+}
+
+/// The host that the actor addressed, without user and port; an IPv6 address keeps its brackets, as in a URL.
+///
+/// The authority of the target (HTTP/2's `:authority`, HTTP/1's absolute form) comes before `Host`, as
+/// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2) says. What is no host name is left out.
+pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.host() {
+        Some(host) => Some(host).filter(|host| is_host(host)),
+        None => without_port(only_value(headers, &HOST)?.to_str().ok()?.trim_ascii()).filter(|host| is_host(host)),
+    }
+}
+
+fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+fn without_port(authority: &str) -> Option<&str> {
+    let end_of_address = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    let host = match authority[end_of_address..].find(':') {
+        Some(colon) => &authority[..end_of_address + colon],
+        None => authority,
+    };
+    let port = authority[host.len()..].trim_start_matches(':');
+    let one_colon = authority.len() - host.len() - port.len() <= 1;
+    (one_colon && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
+}
+
+/// `host` of [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), but for the comma, with which proxies
+/// join what several parties said.
+fn is_host(host: &str) -> bool {
+    if host.len() > MAX_HOST {
+        return false;
+    }
+    match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
+        None => !host.is_empty() && host.bytes().all(is_name_character),
+    }
+}
+
+fn is_name_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+}
+
+fn is_lower_hex(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+fn is_zero(id: &str) -> bool {
+    id.bytes().all(|byte| byte == b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: HeaderName = HeaderName::from_static("x-request-id");
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    const SPAN: &str = "00f067aa0ba902b7";
+
+    fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+        let name = HeaderName::from_static(name);
+        values.iter().map(|value| (name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_request_id_is_128_visible_characters_at_most() {
+        let longest = "x".repeat(128);
+        for id in ["a", "7f3c-{\"\\}~!", longest.as_str()] {
+            assert_eq!(request_id(&headers("x-request-id", &[id]), &ID), Some(id));
+        }
+        for id in ["", "a b", "a\tb", "\u{fc}", "x".repeat(129).as_str()] {
+            assert_eq!(request_id(&headers("x-request-id", &[id]), &ID), None, "{id}");
+        }
+        assert_eq!(request_id(&headers("x-request-id", &["a", "a"]), &ID), None);
+        assert_eq!(request_id(&headers("x-request-id", &["a"]), &HeaderName::from_static("x-other")), None);
+    }
+
+    #[test]
+    fn traceparent_is_read_as_w3c_says() {
+        for value in [
+            format!("00-{TRACE}-{SPAN}-01"),
+            format!("00-{TRACE}-{SPAN}-ff"),
+            format!("01-{TRACE}-{SPAN}-01"),
+            format!("cc-{TRACE}-{SPAN}-01-what-the-future-brings"),
+            format!("fe-{TRACE}-{SPAN}-01-"),
+        ] {
+            assert_eq!(traceparent(&headers("traceparent", &[&value])), Some((TRACE, SPAN)), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_traceparent_that_breaks_a_rule_is_none() {
+        for value in [
+            String::new(),
+            "00".into(),
+            "-".repeat(55),
+            format!("ff-{TRACE}-{SPAN}-01"),
+            format!("00-{TRACE}-{SPAN}-01-more"),
+            format!("00-{TRACE}-{SPAN}-01-"),
+            format!("00-{TRACE}-{SPAN}"),
+            format!("00-{TRACE}-{SPAN}-1"),
+            format!("00-{TRACE}-{SPAN}-0x"),
+            format!("cc-{TRACE}-{SPAN}-01more"),
+            format!("0-{TRACE}-{SPAN}-01"),
+            format!("0g-{TRACE}-{SPAN}-01"),
+            format!("00-{}-{SPAN}-01", TRACE.to_uppercase()),
+            format!("00-{TRACE}-{}-01", SPAN.to_uppercase()),
+            format!("00-{}-{SPAN}-01", &TRACE[1..]),
+            format!("00-{TRACE}-{SPAN}0-01"),
+            format!("00-{}-{SPAN}-01", "0".repeat(32)),
+            format!("00-{TRACE}-{}-01", "0".repeat(16)),
+            format!("00-{}\u{e9}-{SPAN}-01", &TRACE[2..]),
+            format!("00_{TRACE}_{SPAN}_01"),
+        ] {
+            assert_eq!(traceparent(&headers("traceparent", &[&value])), None, "{value}");
+        }
+        let value = format!("00-{TRACE}-{SPAN}-01");
+        assert_eq!(traceparent(&headers("traceparent", &[&value, &value])), None);
+        assert_eq!(traceparent(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn the_host_is_what_the_actor_addressed() {
+        for (uri, value, expected) in [
+            ("/", "example.com", Some("example.com")),
+            ("/", "example.com:7007", Some("example.com")),
+            ("/", "Example.com:", Some("Example.com")),
+            ("/", "127.0.0.1:80", Some("127.0.0.1")),
+            ("/", "[::1]:8080", Some("[::1]")),
+            ("/", "[::1]", Some("[::1]")),
+            ("/", "my_service", Some("my_service")),
+            ("http://a.example:80/x", "b.example", Some("a.example")),
+            ("http://user:pw@a.example/x", "b.example", Some("a.example")),
+            ("https://[2001:db8::1]:1/", "b.example", Some("[2001:db8::1]")),
+            ("/", "", None),
+            ("/", ":80", None),
+            ("/", "user@example.com", None),
+            ("/", "example.com/path", None),
+            ("/", "example.com:80:80", None),
+            ("/", "example.com::80", None),
+            ("/", "example.com:http", None),
+            ("/", "example.com:123456", None),
+            ("/", "a,b", None),
+            ("/", "a b", None),
+            ("/", "a\"b", None),
+            ("/", "\u{fc}.example", None),
+            ("/", "[::1", None),
+            ("/", "::1", None),
+            ("/", "[::1]x", None),
+            ("/", "x[::1]", None),
+            ("/", "[::1]]", None),
+            ("/", "[example]", None),
+        ] {
+            let uri: Uri = uri.parse().unwrap();
+            assert_eq!(host(&uri, &headers("host", &[value])), expected, "{uri} {value}");
+        }
+        let uri = Uri::from_static("/");
+        assert_eq!(host(&uri, &headers("host", &["a.example", "b.example"])), None);
+        assert_eq!(host(&uri, &headers("host", &["a".repeat(256).as_str()])), None);
+        assert_eq!(host(&uri, &HeaderMap::new()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(0x20_u8..=0xff, 0..80)) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let headers: HeaderMap =
+                    [(HOST, value.clone()), (ID, value.clone()), (HeaderName::from_static("traceparent"), value)]
+                        .into_iter()
+                        .collect();
+                request_id(&headers, &ID);
+                traceparent(&headers);
+                host(&Uri::from_static("/"), &headers);
+            }
+        }
+    }
+}
