@@ -1,0 +1,341 @@
+//! Settings from outside: what an operator changes without a new build, from the environment and a TOML file.
+//!
+//! The environment comes before the file that `TOWER_AUDIT_CONFIG` names, and both before what code says. A setting that is
+//! unknown or bad is an error at start, because an audit trail that silently ignores its configuration is found out when
+//! it is needed. All errors are reported at once, one line each.
+//!
+//! [`settings!`] below holds the one table: adding a setting is adding a line to it. A line `queue_records` is the
+//! variable `TOWER_AUDIT_QUEUE_RECORDS` and the key `queue_records` of the file.
+//!
+//! An empty value is an error like any other bad one, except for lists, which can be empty on purpose (to trust no proxy
+//! although the file does). In the file, numbers, booleans and arrays may be written as such or as strings.
+
+mod env;
+#[cfg(feature = "toml")]
+mod toml;
+mod units;
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use self::env::Environment;
+use self::units::{Given, Refusal};
+use crate::capture::client_ip::{TRUSTED_PEER_ALLOWED, TrustedPeer};
+use crate::error::Error;
+use crate::record::{Delivery, Stages};
+
+/// Where the user agent stands in a record.
+///
+/// The documentation of Red Hat Developer Hub says `actor.client`, which is the default; the running product writes
+/// `actor.userAgent`.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UserAgentKey {
+    /// As `actor.client`.
+    #[default]
+    Client,
+    /// As `actor.userAgent`.
+    UserAgent,
+    /// As both.
+    Both,
+}
+
+impl UserAgentKey {
+    /// The name that settings use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::UserAgent => "userAgent",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// What happens to settings that this version does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// They keep the server from starting: a misspelt setting must not pass for one that works.
+    #[default]
+    Error,
+    /// They are told as warnings: for fleets in which not every server has the newest version yet.
+    Warn,
+}
+
+impl Unknown {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+        }
+    }
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The table of settings: a field, its type, and the parser that also says what is allowed.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $parse:expr;)+) => {
+        /// What was said from outside; `None` where nothing was.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub(crate) struct Settings {
+            $($(#[$doc])* pub(crate) $field: Option<$type>,)+
+            told: Vec<Told>,
+            warnings: Vec<String>,
+        }
+
+        const TABLE: &[Setting] = &[$(Setting {
+            key: stringify!($field),
+            store: |settings, given| {
+                let parse: fn(&Given<'_>) -> Result<$type, Refusal> = $parse;
+                settings.$field = Some(parse(given)?);
+                Ok(())
+            },
+        }),+];
+    };
+}
+
+settings! {
+    /// Whether anything is audited; `AuditStarted` and `AuditStopped` are written all the same.
+    enabled: bool = units::switch;
+    /// The `service` of every record.
+    service: String = |given| units::text(given, 128);
+    /// Stages of events that do not say.
+    stages: Stages = |given| units::one_of(given, &[Stages::Completion, Stages::Both], |stages| stages.as_str());
+    /// The delivery class of events that do not say.
+    delivery: Delivery = |given| units::one_of(given, &[Delivery::Lossy, Delivery::Backpressure], |class| class.as_str());
+    /// How long a request waits for room: up to ten minutes, beyond which no client waits either.
+    wait: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
+    /// Finished records that are not yet written.
+    queue_records: usize = |given| units::count(given, 1..=16_777_216);
+    /// Captured bytes that are not yet written; the least has room for two bodies of the default size.
+    queue_bytes: usize = |given| units::size(given, 64 * KIB..=16 * GIB);
+    /// The longest line. What is never cut (ids, names, actor, address, method, route) has to fit into the least.
+    max_line_bytes: usize = |given| units::size(given, 4 * KIB..=16 * MIB);
+    /// How much of a body is kept; 0 keeps none.
+    max_body_bytes: usize = |given| units::size(given, 0..=16 * MIB);
+    /// Whose proxy and identity headers count.
+    trusted_proxies: Vec<TrustedPeer> = |given| units::list(given, 1_024, TRUSTED_PEER_ALLOWED, |item| item.parse().ok());
+    /// The header in which trusted proxies name the client's address.
+    client_ip_header: HeaderName = units::header_name;
+    /// Keys that are secret besides the listed ones.
+    redact_keys: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    /// Keys that are not secret although they look it.
+    redact_except: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    /// Where the user agent stands.
+    user_agent_key: UserAgentKey = |given| units::one_of(
+        given, &[UserAgentKey::Client, UserAgentKey::UserAgent, UserAgentKey::Both], |key| key.as_str());
+    /// Whether responses carry the header `Audit-ID`.
+    audit_id_header: bool = units::switch;
+    /// What happens to settings that this version does not know.
+    unknown: Unknown = |given| units::one_of(given, &[Unknown::Error, Unknown::Warn], |unknown| unknown.as_str());
+}
+
+struct Setting {
+    key: &'static str,
+    store: fn(&mut Settings, &Given<'_>) -> Result<(), Refusal>,
+}
+
+/// One setting as it was said.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    key: &'static str,
+    value: String,
+    source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Environment,
+    File,
+}
+
+/// The settings of this process.
+///
+/// # Errors
+///
+/// Names every setting that is bad or unknown, what was given, and what is allowed.
+pub(crate) fn from_env() -> Result<Settings, Error> {
+    let settings = Settings::from_vars(std::env::vars_os())?;
+    for warning in &settings.warnings {
+        tracing::warn!(target: "tower_audit", "{warning}");
+    }
+    Ok(settings)
+}
+
+impl Settings {
+    /// The settings that these variables make, and the file that they name.
+    pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let Environment { given, config, mut complaints } = Environment::read(vars);
+        let mut settings = Self::default();
+        if let Some(path) = &config {
+            settings.read_file(path, &mut complaints);
+        }
+        for (key, value) in &given {
+            let name = env::variable(key);
+            settings.store(key, &name, &Given::Text(value), Source::Environment, &mut complaints);
+        }
+        settings.judge(complaints)
+    }
+
+    /// What was set, and where: for the digest in `AuditStarted`, in the order of the table.
+    pub(crate) fn describe(&self) -> Vec<(&'static str, String)> {
+        let describe = |told: &Told| {
+            let source = match told.source {
+                Source::Environment => "environment",
+                Source::File => "file",
+            };
+            (told.key, format!("{} ({source})", told.value))
+        };
+        let position = |told: &&Told| TABLE.iter().position(|setting| setting.key == told.key);
+        let mut told: Vec<&Told> = self.told.iter().collect();
+        told.sort_by_key(position);
+        told.into_iter().map(describe).collect()
+    }
+
+    /// Unknown settings that `TOWER_AUDIT_UNKNOWN=warn` let pass.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn read_file(&mut self, path: &Path, complaints: &mut Complaints) {
+        self.told.push(Told { key: "config", value: path.display().to_string(), source: Source::Environment });
+        match read_pairs(path) {
+            Ok(pairs) => {
+                for (key, given) in &pairs {
+                    let name = format!("{key:?} in {}", path.display());
+                    match given {
+                        Ok(given) => self.store(key, &name, &given.borrow(), Source::File, complaints),
+                        Err(kind) => self.refuse_kind(key, &name, kind, complaints),
+                    }
+                }
+            }
+            Err(error) => complaints.fatal(error),
+        }
+    }
+
+    fn store(&mut self, key: &str, name: &str, given: &Given<'_>, source: Source, complaints: &mut Complaints) {
+        let Some(setting) = TABLE.iter().find(|setting| setting.key == key) else {
+            return complaints.unknown(name);
+        };
+        match (setting.store)(self, given) {
+            Ok(()) => {
+                self.told.retain(|told| told.key != setting.key);
+                self.told.push(Told { key: setting.key, value: given.to_string(), source });
+            }
+            Err(refusal) => complaints.bad(name, &refusal),
+        }
+    }
+
+    /// Refuses a value of a kind that no setting has, such as a table.
+    fn refuse_kind(&self, key: &str, name: &str, kind: &'static str, complaints: &mut Complaints) {
+        if TABLE.iter().any(|setting| setting.key == key) {
+            let allowed = "a string, a boolean, a whole number, or an array of strings";
+            complaints.bad(name, &Refusal { given: Cow::Borrowed(kind), allowed: Cow::Borrowed(allowed) });
+        } else {
+            complaints.unknown(name);
+        }
+    }
+
+    fn judge(mut self, complaints: Complaints) -> Result<Self, Error> {
+        let Complaints { mut lines, unknown, source } = complaints;
+        let unknown: Vec<String> = unknown.into_iter().map(|name| format!("unknown setting {name}")).collect();
+        match self.unknown.unwrap_or_default() {
+            Unknown::Warn => self.warnings = unknown,
+            Unknown::Error if unknown.is_empty() => {}
+            Unknown::Error => {
+                lines.extend(unknown);
+                lines.push(format!("allowed are {}", known()));
+            }
+        }
+        if lines.is_empty() {
+            return Ok(self);
+        }
+        let error = Error::setting(lines.join("\n"));
+        Err(match source {
+            Some(source) => error.with_source(source),
+            None => error,
+        })
+    }
+}
+
+/// What is wrong, gathered so that an operator sees all of it at once.
+#[derive(Default)]
+struct Complaints {
+    lines: Vec<String>,
+    /// Names only: the value of a setting that we do not know may be a secret.
+    unknown: Vec<String>,
+    source: Option<std::io::Error>,
+}
+
+impl Complaints {
+    fn bad(&mut self, name: &str, refusal: &Refusal) {
+        self.lines.push(format!("{name}: given {}, allowed: {}", refusal.given, refusal.allowed));
+    }
+
+    fn unknown(&mut self, name: &str) {
+        self.unknown.push(name.to_owned());
+    }
+
+    fn fatal(&mut self, error: FileError) {
+        self.lines.push(error.line);
+        self.source = error.source;
+    }
+}
+
+fn known() -> String {
+    let mut names: Vec<String> = TABLE.iter().map(|setting| env::variable(setting.key)).collect();
+    names.insert(0, env::variable(env::CONFIG));
+    names.join(", ")
+}
+
+/// A key of the file, and its value, or the kind of value that no setting has.
+type Pair = (String, Result<OwnedGiven, &'static str>);
+
+#[cfg_attr(not(feature = "toml"), allow(dead_code, reason = "only the file's reader makes them"))]
+#[derive(Debug, PartialEq)]
+enum OwnedGiven {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl OwnedGiven {
+    fn borrow(&self) -> Given<'_> {
+        match self {
+            Self::Text(text) => Given::Text(text),
+            Self::List(items) => Given::List(items),
+        }
+    }
+}
+
+struct FileError {
+    line: String,
+    source: Option<std::io::Error>,
+}
+
+#[cfg(feature = "toml")]
+fn read_pairs(path: &Path) -> Result<Vec<Pair>, FileError> {
+    toml::read(path)
+}
+
+/// A file that is named and not read would be a configuration that is silently ignored.
+#[cfg(not(feature = "toml"))]
+fn read_pairs(path: &Path) -> Result<Vec<Pair>, FileError> {
+    let name = env::variable(env::CONFIG);
+    Err(FileError {
+        line: format!("{name}: given {path:?}, which needs the feature `toml` of the crate tower-audit"),
+        source: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

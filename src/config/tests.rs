@@ -1,0 +1,312 @@
+//! What operators meet: every setting, every complaint, and which of two sources wins.
+
+use super::*;
+
+fn settings(vars: &[(&str, &str)]) -> Settings {
+    Settings::from_vars(vars.iter().copied()).unwrap()
+}
+
+fn complaint(vars: &[(&str, &str)]) -> String {
+    let error = Settings::from_vars(vars.iter().copied()).unwrap_err();
+    assert!(error.is_setting());
+    error.to_string()
+}
+
+#[test]
+fn nothing_said_leaves_everything_to_code() {
+    let settings = settings(&[("PATH", "/bin"), ("TOWER_AUDITOR", "x"), ("tower_audit_enabled", "x")]);
+    assert_eq!(settings, Settings::default());
+    assert_eq!(settings.describe(), []);
+}
+
+#[test]
+fn every_setting_is_read_from_the_environment() {
+    let settings = settings(&[
+        ("TOWER_AUDIT_ENABLED", "false"),
+        ("TOWER_AUDIT_SERVICE", "backstage"),
+        ("TOWER_AUDIT_STAGES", "both"),
+        ("TOWER_AUDIT_DELIVERY", "lossy"),
+        ("TOWER_AUDIT_WAIT", "250ms"),
+        ("TOWER_AUDIT_QUEUE_RECORDS", "16"),
+        ("TOWER_AUDIT_QUEUE_BYTES", "1MiB"),
+        ("TOWER_AUDIT_MAX_LINE_BYTES", "8000"),
+        ("TOWER_AUDIT_MAX_BODY_BYTES", "0"),
+        ("TOWER_AUDIT_TRUSTED_PROXIES", "10.0.0.0/8, ::1,unix"),
+        ("TOWER_AUDIT_CLIENT_IP_HEADER", "X-Forwarded-For"),
+        ("TOWER_AUDIT_REDACT_KEYS", "nickname, shoe size"),
+        ("TOWER_AUDIT_REDACT_EXCEPT", "tokens_used"),
+        ("TOWER_AUDIT_USER_AGENT_KEY", "userAgent"),
+        ("TOWER_AUDIT_AUDIT_ID_HEADER", "yes"),
+        ("TOWER_AUDIT_UNKNOWN", "warn"),
+    ]);
+    let expected = Settings {
+        enabled: Some(false),
+        service: Some("backstage".into()),
+        stages: Some(Stages::Both),
+        delivery: Some(Delivery::Lossy),
+        wait: Some(Duration::from_millis(250)),
+        queue_records: Some(16),
+        queue_bytes: Some(1 << 20),
+        max_line_bytes: Some(8_000),
+        max_body_bytes: Some(0),
+        trusted_proxies: Some(["10.0.0.0/8", "::1", "unix"].map(|peer| peer.parse().unwrap()).into()),
+        client_ip_header: Some(HeaderName::from_static("x-forwarded-for")),
+        redact_keys: Some(vec!["nickname".into(), "shoe size".into()]),
+        redact_except: Some(vec!["tokens_used".into()]),
+        user_agent_key: Some(UserAgentKey::UserAgent),
+        audit_id_header: Some(true),
+        unknown: Some(Unknown::Warn),
+        told: settings.told.clone(),
+        warnings: Vec::new(),
+    };
+    assert_eq!(settings, expected);
+    let told = settings.describe();
+    assert_eq!(told.iter().map(|(key, _)| *key).collect::<Vec<_>>(), TABLE.iter().map(|s| s.key).collect::<Vec<_>>());
+    assert_eq!(told[0], ("enabled", "false (environment)".to_owned()));
+}
+
+#[test]
+fn all_complaints_come_at_once_and_say_what_is_allowed() {
+    let text = complaint(&[
+        ("TOWER_AUDIT_WAIT", "5"),
+        ("TOWER_AUDIT_STAGES", "initiation"),
+        ("TOWER_AUDIT_DELIVERY", "durable"),
+        ("TOWER_AUDIT_USER_AGENT_KEY", "useragent"),
+        ("TOWER_AUDIT_QUEUE_RECORDS", "0"),
+        ("TOWER_AUDIT_QUEUE_BYTES", "1GB"),
+        ("TOWER_AUDIT_MAX_LINE_BYTES", "2KiB"),
+        ("TOWER_AUDIT_TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
+        ("TOWER_AUDIT_CLIENT_IP_HEADER", "X Real IP"),
+        ("TOWER_AUDIT_SERVICE", "a\nb"),
+        ("TOWER_AUDIT_ENABLED", ""),
+        ("TOWER_AUDIT_REDACT_KEYS", "ok,\u{1}"),
+    ]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "TOWER_AUDIT_CLIENT_IP_HEADER: given \"X Real IP\", \
+             allowed: the name of a header, such as X-Forwarded-For, Forwarded or X-Real-IP",
+            "TOWER_AUDIT_DELIVERY: given \"durable\", allowed: lossy, backpressure",
+            "TOWER_AUDIT_ENABLED: given nothing, allowed: true, false (or yes, no, on, off, 1, 0)",
+            "TOWER_AUDIT_MAX_LINE_BYTES: given \"2KiB\", \
+             allowed: 4KiB to 16MiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
+            "TOWER_AUDIT_QUEUE_BYTES: given \"1GB\", \
+             allowed: 64KiB to 16GiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
+            "TOWER_AUDIT_QUEUE_RECORDS: given \"0\", allowed: a whole number from 1 to 16777216",
+            "TOWER_AUDIT_REDACT_KEYS: given \"\\u{1}\", \
+             allowed: names of 1 to 128 bytes without control characters, separated by commas",
+            "TOWER_AUDIT_SERVICE: given \"a\\nb\", allowed: 1 to 128 bytes of text without control characters",
+            "TOWER_AUDIT_STAGES: given \"initiation\", allowed: completion, both",
+            "TOWER_AUDIT_TRUSTED_PROXIES: given \"10.0.0.0/33\", allowed: networks such as 10.0.0.0/8 or fd00::/8, \
+             single addresses such as ::1, or the word unix for Unix sockets",
+            "TOWER_AUDIT_USER_AGENT_KEY: given \"useragent\", allowed: client, userAgent, both",
+            "TOWER_AUDIT_WAIT: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_setting_is_named_and_its_value_is_not() {
+    let text = complaint(&[
+        // The one letter that is missing, a later version's name, the wrong case, and no name at all.
+        ("TOWER_AUDIT_QUEUE_RECORD", "hunter2"),
+        ("TOWER_AUDIT_EXPORT_EXTERNAL_ID", "hunter2"),
+        ("TOWER_AUDIT_enabled", "hunter2"),
+        ("TOWER_AUDIT_", "hunter2"),
+    ]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[..4],
+        [
+            "unknown setting TOWER_AUDIT_enabled",
+            "unknown setting TOWER_AUDIT_",
+            "unknown setting TOWER_AUDIT_EXPORT_EXTERNAL_ID",
+            "unknown setting TOWER_AUDIT_QUEUE_RECORD",
+        ]
+    );
+    assert!(lines[4].starts_with("allowed are TOWER_AUDIT_CONFIG, TOWER_AUDIT_ENABLED, "), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn unknown_settings_can_be_warnings_and_bad_ones_cannot() {
+    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_SINK", "stdout")]);
+    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_SINK"]);
+    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_SINK", "x"), ("TOWER_AUDIT_WAIT", "x")]);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    // A bad value of the switch itself leaves the default.
+    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_SINK", "x")]);
+    assert!(text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_SINK"), "{text}");
+}
+
+#[test]
+fn what_kubernetes_injects_is_ignored() {
+    let settings = settings(&[
+        ("TOWER_AUDIT_SERVICE", "mine"),
+        ("TOWER_AUDIT_SERVICE_HOST", "10.96.0.1"),
+        ("TOWER_AUDIT_SERVICE_PORT", "80"),
+        ("TOWER_AUDIT_SERVICE_PORT_HTTP_METRICS", "80"),
+        ("TOWER_AUDIT_PORT", "tcp://10.96.0.1:80"),
+        ("TOWER_AUDIT_PORT_80_TCP", "tcp://10.96.0.1:80"),
+        ("TOWER_AUDIT_PORT_80_TCP_PROTO", "tcp"),
+        ("TOWER_AUDIT_VIEWER_SERVICE_HOST", "10.96.0.2"),
+    ]);
+    assert_eq!(settings.describe(), [("service", "mine (environment)".to_owned())]);
+}
+
+#[cfg(unix)]
+#[test]
+fn bytes_that_are_not_utf_8_are_refused_by_name() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let bytes = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+    let error = Settings::from_vars([
+        (bytes(b"TOWER_AUDIT_SERVICE"), bytes(b"\xff")),
+        (bytes(b"TOWER_AUDIT_NEW"), bytes(b"\xff")),
+        (bytes(b"TOWER_AUDIT_\xff"), bytes(b"x")),
+        (bytes(b"OTHER_\xff"), bytes(b"\xff")),
+    ])
+    .unwrap_err()
+    .to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines[..3],
+        [
+            "TOWER_AUDIT_SERVICE: given bytes that are not UTF-8, allowed: UTF-8",
+            "unknown setting TOWER_AUDIT_NEW",
+            "unknown setting \"TOWER_AUDIT_\u{fffd}\"",
+        ]
+    );
+}
+
+#[test]
+fn an_empty_config_is_no_file() {
+    let text = complaint(&[("TOWER_AUDIT_CONFIG", "")]);
+    assert_eq!(text, "TOWER_AUDIT_CONFIG: given nothing, allowed: the path of a TOML file");
+}
+
+#[cfg(not(feature = "toml"))]
+#[test]
+fn a_file_without_the_feature_is_an_error_that_names_it() {
+    let text = complaint(&[("TOWER_AUDIT_CONFIG", "/etc/audit.toml")]);
+    assert!(text.contains("/etc/audit.toml") && text.contains("feature `toml`"), "{text}");
+}
+
+#[cfg(feature = "toml")]
+mod file {
+    use std::error::Error as _;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A settings file that is gone after the test.
+    struct TempFile(PathBuf);
+
+    impl TempFile {
+        fn new(content: &[u8]) -> Self {
+            let path = std::env::temp_dir().join(format!("tower-audit-{}.toml", uuid::Uuid::new_v4()));
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+
+        fn read(&self, vars: &[(&str, &str)]) -> Result<Settings, Error> {
+            let mut vars = vars.to_vec();
+            vars.push(("TOWER_AUDIT_CONFIG", self.0.to_str().unwrap()));
+            Settings::from_vars(vars)
+        }
+
+        fn complaint(&self, vars: &[(&str, &str)]) -> String {
+            self.read(vars).unwrap_err().to_string().replace(self.0.to_str().unwrap(), "FILE")
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_file_takes_typed_values_and_strings() {
+        let typed = TempFile::new(
+            b"enabled = false\nqueue_records = 16\nqueue_bytes = 1048576\ntrusted_proxies = ['10.0.0.0/8', '::1']\n",
+        );
+        let texts = TempFile::new(
+            b"enabled = 'false'\nqueue_records = '16'\nqueue_bytes = '1MiB'\ntrusted_proxies = '10.0.0.0/8, ::1'\n",
+        );
+        let (typed, texts) = (typed.read(&[]).unwrap(), texts.read(&[]).unwrap());
+        for settings in [&typed, &texts] {
+            assert_eq!((settings.enabled, settings.queue_records), (Some(false), Some(16)));
+            assert_eq!(settings.queue_bytes, Some(1 << 20));
+            assert_eq!(settings.trusted_proxies.as_ref().map(Vec::len), Some(2));
+        }
+        assert!(typed.describe().contains(&("trusted_proxies", "10.0.0.0/8,::1 (file)".to_owned())));
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_file() {
+        let file = TempFile::new(b"wait = '1s'\nservice = 'file'\ntrusted_proxies = ['10.0.0.0/8']\n");
+        let settings = file.read(&[("TOWER_AUDIT_WAIT", "2s"), ("TOWER_AUDIT_TRUSTED_PROXIES", "")]).unwrap();
+        assert_eq!(settings.wait, Some(Duration::from_secs(2)));
+        assert_eq!(settings.service.as_deref(), Some("file"));
+        assert_eq!(settings.trusted_proxies, Some(Vec::new()));
+        let told = settings.describe();
+        assert_eq!(
+            told.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
+            ["config", "service", "wait", "trusted_proxies"]
+        );
+        assert_eq!(told[1].1, "file (file)");
+        assert_eq!(told[2].1, "2s (environment)");
+    }
+
+    #[test]
+    fn complaints_about_the_file_name_it_and_join_the_others() {
+        let file = TempFile::new(
+            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nsink = 'hunter2'\nconfig = 'x'\n",
+        );
+        let text = file.complaint(&[("TOWER_AUDIT_ENABLED", "maybe")]);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.pop();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            [
+                "\"queue_records\" in FILE: given a floating-point number, \
+                 allowed: a string, a boolean, a whole number, or an array of strings",
+                "\"service\" in FILE: given a table, \
+                 allowed: a string, a boolean, a whole number, or an array of strings",
+                "\"stages\" in FILE: given an array, allowed: completion, both",
+                "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
+                "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
+                "unknown setting \"config\" in FILE",
+                "unknown setting \"sink\" in FILE",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_file_can_say_what_happens_to_unknown_settings() {
+        let file = TempFile::new(b"unknown = 'warn'\nsink = 'stdout'\n");
+        assert_eq!(file.read(&[("TOWER_AUDIT_FORMAT", "csv")]).unwrap().warnings().len(), 2);
+        assert!(file.read(&[("TOWER_AUDIT_UNKNOWN", "error")]).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_told_by_its_line_without_its_content() {
+        let file = TempFile::new(b"wait = '5s'\nservice = hunter2\n");
+        assert_eq!(file.complaint(&[]), "TOWER_AUDIT_CONFIG: FILE, line 2, is not TOML");
+        let file = TempFile::new(b"");
+        assert_eq!(file.read(&[]).unwrap().describe().len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_with_its_reason() {
+        let error = Settings::from_vars([("TOWER_AUDIT_CONFIG", "/nowhere/audit.toml")]).unwrap_err();
+        assert!(error.to_string().starts_with("TOWER_AUDIT_CONFIG: cannot read /nowhere/audit.toml: "), "{error}");
+        assert!(error.source().is_some());
+        let long = TempFile::new(&vec![b'#'; (1 << 20) + 1]);
+        assert!(long.complaint(&[]).contains("longer than 1 MiB"));
+        let binary = TempFile::new(b"\xff\xfe");
+        assert!(binary.complaint(&[]).contains("cannot read FILE"));
+    }
+}

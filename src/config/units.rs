@@ -1,0 +1,283 @@
+//! Reads single values: switches, names, counts, sizes, durations, lists; each refusal says what is allowed.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// A value as it was given: one text, or the items of an array in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given<'a> {
+    Text(&'a str),
+    List(&'a [String]),
+}
+
+impl Given<'_> {
+    /// The text without space around it, which files and shells add easily.
+    fn text(&self, allowed: impl FnOnce() -> Cow<'static, str>) -> Result<&str, Refusal> {
+        match self {
+            Self::Text(text) => Ok(text.trim()),
+            Self::List(_) => Err(Refusal { given: Cow::Borrowed("an array"), allowed: allowed() }),
+        }
+    }
+}
+
+impl fmt::Display for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text.trim()),
+            Self::List(items) => f.write_str(&items.join(",")),
+        }
+    }
+}
+
+/// Why a value is refused, in words for an operator.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) given: Cow<'static, str>,
+    pub(super) allowed: Cow<'static, str>,
+}
+
+impl Refusal {
+    pub(super) fn new(given: &'static str, allowed: impl Into<Cow<'static, str>>) -> Self {
+        Self { given: Cow::Borrowed(given), allowed: allowed.into() }
+    }
+
+    fn of(text: &str, allowed: impl Into<Cow<'static, str>>) -> Self {
+        let given = if text.is_empty() { "nothing".into() } else { shown(text) };
+        Self { given: Cow::Owned(given), allowed: allowed.into() }
+    }
+}
+
+/// What was given, in quotes and escaped, so that each complaint stays one line, and a long one its beginning.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let beginning: String = text.chars().take(LONGEST).collect();
+    let more = if beginning.len() < text.len() { "…" } else { "" };
+    format!("{beginning:?}{more}")
+}
+
+/// `true`, `yes`, `on` and `1` are one; `false`, `no`, `off` and `0` the other.
+pub(super) fn switch(given: &Given<'_>) -> Result<bool, Refusal> {
+    const ALLOWED: &str = "true, false (or yes, no, on, off, 1, 0)";
+    let text = given.text(|| ALLOWED.into())?;
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(Refusal::of(text, ALLOWED)),
+    }
+}
+
+/// One of a closed set, by its wire name.
+pub(super) fn one_of<T: Copy>(given: &Given<'_>, all: &[T], name: fn(T) -> &'static str) -> Result<T, Refusal> {
+    let allowed = || Cow::Owned(all.iter().map(|value| name(*value)).collect::<Vec<_>>().join(", "));
+    let text = given.text(allowed)?;
+    all.iter().copied().find(|value| name(*value) == text).ok_or_else(|| Refusal::of(text, allowed()))
+}
+
+/// Text of at most so many bytes, without control characters.
+pub(super) fn text(given: &Given<'_>, longest: usize) -> Result<String, Refusal> {
+    let allowed = || Cow::Owned(format!("1 to {longest} bytes of text without control characters"));
+    let text = given.text(allowed)?;
+    let fits = (1..=longest).contains(&text.len()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(Refusal::of(text, allowed())) }
+}
+
+/// A whole number without a unit.
+pub(super) fn count(given: &Given<'_>, range: RangeInclusive<usize>) -> Result<usize, Refusal> {
+    let allowed = || Cow::Owned(format!("a whole number from {} to {}", range.start(), range.end()));
+    let text = given.text(allowed)?;
+    whole(text)
+        .and_then(|number| usize::try_from(number).ok())
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| Refusal::of(text, allowed()))
+}
+
+/// Bytes: plain, or with B, KiB, MiB or GiB. `KB` and `MB` are refused, since people disagree on what they are.
+pub(super) fn size(given: &Given<'_>, range: RangeInclusive<u64>) -> Result<usize, Refusal> {
+    const UNITS: &[(&str, u64)] = &[("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("b", 1), ("", 1)];
+    let allowed = || {
+        let (least, most) = (in_bytes(*range.start()), in_bytes(*range.end()));
+        Cow::Owned(format!("{least} to {most}, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)"))
+    };
+    let text = given.text(allowed)?;
+    with_unit(text, UNITS)
+        .filter(|bytes| range.contains(bytes))
+        .and_then(|bytes| usize::try_from(bytes).ok())
+        .ok_or_else(|| Refusal::of(text, allowed()))
+}
+
+/// A duration in ms, s, m or h. Without a unit it is refused, since 5 could be either.
+pub(super) fn duration(given: &Given<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
+    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let allowed = || {
+        let (least, most) = (range.start().as_secs(), range.end().as_secs());
+        Cow::Owned(format!("{least}s to {most}s, with a unit such as 5s (ms, s, m, h)"))
+    };
+    let text = given.text(allowed)?;
+    with_unit(text, UNITS)
+        .map(Duration::from_millis)
+        .filter(|duration| range.contains(duration))
+        .ok_or_else(|| Refusal::of(text, allowed()))
+}
+
+/// Items separated by commas, or an array in the file; space around items and empty items do not matter.
+pub(super) fn list<T>(
+    given: &Given<'_>,
+    longest: usize,
+    allowed: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let item = |item: &str| parse(item).ok_or_else(|| Refusal::of(item, allowed));
+    let items: Vec<T> = match given {
+        Given::Text(text) => {
+            text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
+        }
+        Given::List(items) => items.iter().map(|text| item(text.trim())).collect::<Result<_, _>>()?,
+    };
+    if items.len() > longest {
+        let given = Cow::Owned(format!("{} items", items.len()));
+        return Err(Refusal { given, allowed: Cow::Owned(format!("at most {longest} items")) });
+    }
+    Ok(items)
+}
+
+/// What [`name`] takes.
+pub(super) const NAME_ALLOWED: &str = "names of 1 to 128 bytes without control characters, separated by commas";
+
+/// The name of a key.
+pub(super) fn name(item: &str) -> Option<String> {
+    let fits = (1..=128).contains(&item.len()) && !item.chars().any(char::is_control);
+    fits.then(|| item.to_owned())
+}
+
+/// The name of a header.
+pub(super) fn header_name(given: &Given<'_>) -> Result<HeaderName, Refusal> {
+    const ALLOWED: &str = "the name of a header, such as X-Forwarded-For, Forwarded or X-Real-IP";
+    let text = given.text(|| ALLOWED.into())?;
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| Refusal::of(text, ALLOWED))
+}
+
+fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (_, factor) = units.iter().find(|(name, _)| unit.trim_start().eq_ignore_ascii_case(name))?;
+    whole(number)?.checked_mul(*factor)
+}
+
+/// Digits only: `u64::from_str` takes a sign.
+fn whole(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+fn in_bytes(bytes: u64) -> String {
+    match bytes {
+        0 => "0".to_owned(),
+        _ if bytes.is_multiple_of(1 << 30) => format!("{}GiB", bytes >> 30),
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}KiB", bytes >> 10),
+        _ => format!("{bytes}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn switches_have_several_spellings() {
+        for text in ["true", "True", "yes", "ON", "1", " true\n"] {
+            assert!(switch(&Given::Text(text)).unwrap(), "{text}");
+        }
+        for text in ["false", "FALSE", "no", "off", "0"] {
+            assert!(!switch(&Given::Text(text)).unwrap(), "{text}");
+        }
+        for text in ["", "2", "tru", "enabled", "y"] {
+            assert!(switch(&Given::Text(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        let size = |text| size(&Given::Text(text), 0..=1 << 34).ok();
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("15360", Some(15_360)),
+            ("15360B", Some(15_360)),
+            ("15KiB", Some(15_360)),
+            ("15 kib", Some(15_360)),
+            ("64MiB", Some(67_108_864)),
+            ("2GiB", Some(2_147_483_648)),
+            ("16GiB", Some(17_179_869_184)),
+            ("17GiB", None),
+            ("18446744073709551615GiB", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("KiB", None),
+            ("15KB", None),
+            ("15K", None),
+            ("1.5KiB", None),
+            ("-1", None),
+            ("+1", None),
+            ("1_000", None),
+            ("1KiBB", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(size(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        let duration = |text| duration(&Given::Text(text), Duration::ZERO..=Duration::from_secs(600)).ok();
+        for (text, expected) in [
+            ("5s", Some(5_000)),
+            ("250ms", Some(250)),
+            ("1m", Some(60_000)),
+            ("10m", Some(600_000)),
+            ("0s", Some(0)),
+            ("600001ms", None),
+            ("1h", None),
+            ("5", None),
+            ("1.5s", None),
+            ("1m30s", None),
+            ("-5s", None),
+            ("s", None),
+            ("", None),
+            ("18446744073709551615h", None),
+        ] {
+            assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_forgive_commas_at_the_end_and_name_the_wrong_item() {
+        let numbers = |given: Given<'_>| list(&given, 3, "numbers", |item| item.parse::<u8>().ok());
+        assert_eq!(numbers(Given::Text(" 1, 2 ,")).unwrap(), [1, 2]);
+        assert_eq!(numbers(Given::Text("")).unwrap(), [0_u8; 0]);
+        assert_eq!(numbers(Given::List(&["1".into(), " 2".into()])).unwrap(), [1, 2]);
+        assert_eq!(numbers(Given::Text("1,x,2")).unwrap_err().given, "\"x\"");
+        assert_eq!(numbers(Given::List(&["1,2".into()])).unwrap_err().given, "\"1,2\"");
+        assert_eq!(numbers(Given::Text("1,2,3,4")).unwrap_err().allowed, "at most 3 items");
+    }
+
+    #[test]
+    fn what_was_given_is_shown_on_one_short_line() {
+        assert_eq!(shown("a\nb\"\u{202e}"), "\"a\\nb\\\"\\u{202e}\"");
+        assert_eq!(shown(&"ü".repeat(81)), format!("{:?}…", "ü".repeat(80)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in any::<String>()) {
+            let given = Given::Text(&text);
+            let _ = (switch(&given), self::text(&given, 8), count(&given, 0..=9), header_name(&given));
+            let _ = (size(&given, 0..=9), duration(&given, Duration::ZERO..=Duration::MAX));
+            let _ = list(&given, 9, NAME_ALLOWED, name);
+        }
+    }
+}
