@@ -4,7 +4,7 @@
 //! unknown or bad is an error at start, because an audit trail that silently ignores its configuration is found out when
 //! it is needed. All errors are reported at once, one line each.
 //!
-//! [`settings!`] below holds the one table: adding a setting is adding a line to it. A line `queue_records` is the
+//! `settings!` below holds the one table: adding a setting is adding a line to it. A line `queue_records` is the
 //! variable `TOWER_AUDIT_QUEUE_RECORDS` and the key `queue_records` of the file.
 //!
 //! An empty value is an error like any other bad one, except for lists, which can be empty on purpose (to trust no proxy
