@@ -4,6 +4,7 @@
 #[allow(dead_code, unused_imports)] // until the layer asks it
 mod catalog;
 mod error;
+pub mod presets;
 mod record;
 
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};

@@ -46,6 +46,23 @@ pub(crate) use source::{MetaSource, Pointer, TextPart, TextTemplate};
 ///     .trailing_slash(TrailingSlash::Ignore);
 /// # assert_eq!(catalog, catalog.clone());
 /// ```
+///
+/// # Example: an event that a preset does not have
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Catalog, Event, Source, presets};
+///
+/// let roles = Catalog::new().plugin("permission").event(
+///     Event::new("RoleUpdate")
+///         .kind("rbac")
+///         .on(Method::PUT, "/roles/{kind}/{namespace}/{name}")
+///         .meta("roleRef", Source::template("{kind}:{namespace}/{name}"))
+///         .message("Update of {meta.roleRef} by {actor} {result}"),
+/// );
+/// let catalog = presets::developer_hub::mounted().mount("/api/permission", roles);
+/// # assert_eq!(catalog, catalog.clone());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a catalogue does nothing until an auditor is built with it"]
 pub struct Catalog {
