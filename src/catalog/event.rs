@@ -26,7 +26,7 @@ use crate::record::{Delivery, Level, Stages};
 ///     .meta("taskId", Source::param("taskId"));
 ///
 /// let catalog = Catalog::new().event(creation).event(fetch);
-/// # assert_eq!(catalog, catalog.clone());
+/// assert!(catalog.check().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "an event does nothing until a catalogue or a route has it"]

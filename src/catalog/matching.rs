@@ -71,6 +71,7 @@ impl Compiled {
     fn at(&self, table: &Table, path: &str, end: usize) -> Option<Found> {
         let found = table.tree.at(path).ok()?;
         let Target::Event { event, route } = *found.value else { return Some(Found::Skipped) };
+        // The router allocates from its fourth parameter on; this list does from its ninth.
         let mut params = Params::default();
         for (_, value) in found.params.iter() {
             // The router's values are slices of the path.
@@ -408,6 +409,67 @@ mod tests {
             assert_eq!(found(&compiled, &Method::GET, &path), format!("Event{index} id=7 item=x"));
         }
         assert_eq!(found(&compiled, &Method::GET, "/service0/resource1/7/items/x"), "unclaimed");
+    }
+
+    /// What axum's own router says, in the words of `found`; HEAD is asked as HEAD.
+    async fn axum_found(method: &Method, path: &str) -> String {
+        use axum::extract::MatchedPath;
+        use axum::routing::get;
+        use tower::ServiceExt;
+
+        let answer = |matched: MatchedPath| async move { [("route", matched.as_str().to_owned())] };
+        let router = axum::Router::new()
+            .route("/v2/tasks", get(answer).post(answer))
+            .route("/v2/tasks/{id}", get(answer))
+            .route("/v2/tasks/{id}/eventstream", get(answer))
+            .route("/files/{*rest}", get(answer));
+        let request = http::Request::builder().method(method).uri(path).body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        match response.headers().get("route") {
+            Some(route) => route.to_str().unwrap().to_owned(),
+            None => "unclaimed".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_reaches_a_handler_in_axum_is_its_event_here() {
+        let compiled = strict();
+        for path in [
+            "/v2/tasks",
+            "/v2/tasks/",
+            "/v2/%74asks",
+            "/V2/tasks",
+            "//v2/tasks",
+            "/v2//tasks",
+            "/v2/./tasks",
+            "/v2/tasks/42",
+            "/v2/tasks/42?x=/eventstream",
+            "/v2/tasks/a%2Fb",
+            "/v2/tasks/%ff",
+            "/v2/tasks//eventstream",
+            "/v2/tasks/42/eventstream",
+            "/v2/tasks/42/eventstream/",
+            "/files",
+            "/files/",
+            "/files//",
+            "/files/a/../b",
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+                let axum = axum_found(&method, path).await;
+                let raw = path.parse::<http::Uri>().unwrap();
+                let ours = match compiled.find(&method, raw.path()) {
+                    Found::Event(found) => {
+                        let target = compiled.by_template(&method, &axum);
+                        assert_eq!(target, Some(Target::Event { event: found.event, route: found.route }), "{axum}");
+                        assert!(bind(&axum, raw.path()).unwrap().iter().eq(found.params.iter()), "{path}");
+                        continue;
+                    }
+                    Found::Skipped => "skipped",
+                    Found::Unclaimed => "unclaimed",
+                };
+                assert_eq!(ours, axum, "{method} {path}");
+            }
+        }
     }
 
     proptest! {

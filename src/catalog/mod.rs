@@ -44,7 +44,7 @@ pub(crate) use source::{MetaSource, Pointer, TextPart, TextTemplate};
 ///     .skip(Method::GET, "/healthz")
 ///     .skip_all("/internal/{*rest}")
 ///     .trailing_slash(TrailingSlash::Ignore);
-/// # assert_eq!(catalog, catalog.clone());
+/// assert!(catalog.check().is_ok());
 /// ```
 ///
 /// # Example: an event that a preset does not have
@@ -61,7 +61,7 @@ pub(crate) use source::{MetaSource, Pointer, TextPart, TextTemplate};
 ///         .message("Update of {meta.roleRef} by {actor} {result}"),
 /// );
 /// let catalog = presets::developer_hub::mounted().mount("/api/permission", roles);
-/// # assert_eq!(catalog, catalog.clone());
+/// assert!(catalog.check().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "a catalogue does nothing until an auditor is built with it"]
@@ -169,6 +169,31 @@ impl Catalog {
     pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
         self.group.component = Some(component.into());
         self
+    }
+
+    /// Checks everything, as building an auditor with it does: for a test beside the catalogue.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with events and routes, all of it, by name:
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_audit::{Catalog, Event};
+    ///
+    /// let catalog = Catalog::new()
+    ///     .event(Event::new("TaskFetch").on(Method::GET, "/tasks/{taskId}"))
+    ///     .event(Event::new("JobFetch").on(Method::GET, "/tasks/:id"));
+    ///
+    /// let error = catalog.check().unwrap_err();
+    /// assert!(error.is_catalog());
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "event `TaskFetch` at `GET /tasks/{taskId}` and event `JobFetch` at `GET /tasks/{id}` have the same route"
+    /// );
+    /// ```
+    pub fn check(&self) -> Result<(), Error> {
+        self.clone().compile().map(drop)
     }
 
     /// Checks everything, and lays it out for matching.

@@ -104,12 +104,13 @@ impl EventPolicy {
             problem("a secret bag needs a name".to_owned());
         }
         if let Some(routes) = params {
-            let asked =
-                meta.iter().flat_map(|field| &field.sources).flat_map(MetaSource::params).chain(message.params());
+            let mut asked: Vec<&str> = message.params().collect();
+            meta.iter()
+                .flat_map(|field| &field.sources)
+                .for_each(|source| source.each_param(&mut |name| asked.push(name)));
+            asked.retain(|name| !routes.iter().any(|route| route.names().iter().any(|known| **known == **name)));
             for name in asked {
-                if !routes.iter().any(|route| route.names().iter().any(|known| **known == *name)) {
-                    problem(format!("none of its routes has the parameter `{name}`"));
-                }
+                problem(format!("none of its routes has the parameter `{name}`"));
             }
         }
         Self {

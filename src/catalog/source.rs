@@ -21,6 +21,7 @@ enum Raw {
     RequestBody(Cow<'static, str>),
     ResponseBody(Cow<'static, str>),
     Template(Cow<'static, str>),
+    Object(Vec<(Cow<'static, str>, Source)>),
     Value(Value),
 }
 
@@ -58,6 +59,13 @@ impl Source {
         Self(Raw::Template(template.into()))
     }
 
+    /// An object with a source for each key, to show a few fields of a body and no others.
+    ///
+    /// Keys whose source finds nothing are left out; it yields nothing where all of them are.
+    pub fn object<K: Into<Cow<'static, str>>>(fields: impl IntoIterator<Item = (K, Source)>) -> Self {
+        Self(Raw::Object(fields.into_iter().map(|(key, source)| (key.into(), source)).collect()))
+    }
+
     /// The same value on every record of the event.
     pub fn value(value: impl Into<Value>) -> Self {
         Self(Raw::Value(value.into()))
@@ -72,9 +80,25 @@ impl Source {
             Raw::RequestBody(pointer) => MetaSource::RequestBody(Pointer::parse(&pointer)?),
             Raw::ResponseBody(pointer) => MetaSource::ResponseBody(Pointer::parse(&pointer)?),
             Raw::Template(template) => MetaSource::Template(TextTemplate::parse(&template)?),
+            Raw::Object(fields) => MetaSource::Object(compile_fields(fields)?),
             Raw::Value(value) => MetaSource::Value(value),
         })
     }
+}
+
+fn compile_fields(fields: Vec<(Cow<'static, str>, Source)>) -> Result<Vec<(Cow<'static, str>, MetaSource)>, String> {
+    let mut compiled: Vec<(Cow<'static, str>, MetaSource)> = Vec::with_capacity(fields.len());
+    for (key, source) in fields {
+        // A repeated key would make a record that stores reject.
+        if compiled.iter().any(|(known, _)| *known == key) {
+            return Err(format!("the object has the key `{key}` twice"));
+        }
+        compiled.push((key, source.compile()?));
+    }
+    if compiled.is_empty() {
+        return Err("an object needs a key".to_owned());
+    }
+    Ok(compiled)
 }
 
 /// A checked [`Source`].
@@ -85,36 +109,43 @@ pub(crate) enum MetaSource {
     RequestBody(Pointer),
     ResponseBody(Pointer),
     Template(TextTemplate),
+    /// Keys whose source yields nothing are left out; it yields if any of them does.
+    Object(Vec<(Cow<'static, str>, MetaSource)>),
     Value(Value),
 }
 
 impl MetaSource {
-    /// The path parameters that it asks for.
-    pub(super) fn params(&self) -> impl Iterator<Item = &str> {
-        let parts = match self {
-            Self::Template(template) => template.parts(),
-            _ => &[],
-        };
-        let own = match self {
-            Self::Param(name) => Some(&**name),
-            _ => None,
-        };
-        own.into_iter().chain(parts.iter().filter_map(|part| match part {
-            TextPart::Param(name) => Some(&**name),
-            TextPart::Text(_) | TextPart::RequestBody(_) => None,
-        }))
+    /// Shows the path parameters that it asks for.
+    pub(super) fn each_param<'s>(&'s self, visit: &mut dyn FnMut(&'s str)) {
+        match self {
+            Self::Param(name) => visit(name),
+            Self::Template(template) => {
+                for part in template.parts() {
+                    if let TextPart::Param(name) = part {
+                        visit(name);
+                    }
+                }
+            }
+            Self::Object(fields) => fields.iter().for_each(|(_, source)| source.each_param(visit)),
+            Self::Query(_) | Self::RequestBody(_) | Self::ResponseBody(_) | Self::Value(_) => {}
+        }
     }
 
     pub(super) fn reads_request_body(&self) -> bool {
         match self {
             Self::RequestBody(_) => true,
             Self::Template(template) => template.parts().iter().any(|part| matches!(part, TextPart::RequestBody(_))),
+            Self::Object(fields) => fields.iter().any(|(_, source)| source.reads_request_body()),
             Self::Param(_) | Self::Query(_) | Self::ResponseBody(_) | Self::Value(_) => false,
         }
     }
 
     pub(super) fn reads_response_body(&self) -> bool {
-        matches!(self, Self::ResponseBody(_))
+        match self {
+            Self::ResponseBody(_) => true,
+            Self::Object(fields) => fields.iter().any(|(_, source)| source.reads_response_body()),
+            Self::Param(_) | Self::Query(_) | Self::RequestBody(_) | Self::Template(_) | Self::Value(_) => false,
+        }
     }
 }
 
@@ -224,14 +255,35 @@ mod tests {
         }
     }
 
+    fn reads(source: Source) -> (Vec<String>, bool, bool) {
+        let source = source.compile().unwrap();
+        let mut params = Vec::new();
+        source.each_param(&mut |name| params.push(name.to_owned()));
+        (params, source.reads_request_body(), source.reads_response_body())
+    }
+
     #[test]
-    fn a_template_knows_what_it_reads() {
-        let source = Source::template("{kind}:{/metadata/name}").compile().unwrap();
-        assert_eq!(source.params().collect::<Vec<_>>(), ["kind"]);
-        assert!(source.reads_request_body() && !source.reads_response_body());
-        let source = Source::template("{kind}:{{x}}").compile().unwrap();
-        assert!(!source.reads_request_body());
-        let source = Source::param("id").compile().unwrap();
-        assert_eq!(source.params().collect::<Vec<_>>(), ["id"]);
+    fn a_source_knows_what_it_reads() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(reads(Source::param("id")), (names(&["id"]), false, false));
+        assert_eq!(reads(Source::query("id")), (names(&[]), false, false));
+        assert_eq!(reads(Source::request_body("/id")), (names(&[]), true, false));
+        assert_eq!(reads(Source::response_body("/id")), (names(&[]), false, true));
+        assert_eq!(reads(Source::template("{kind}:{/metadata/name}")), (names(&["kind"]), true, false));
+        assert_eq!(reads(Source::template("{kind}:{{x}}")), (names(&["kind"]), false, false));
+        let object = Source::object([
+            ("a", Source::param("a")),
+            ("b", Source::response_body("/b")),
+            ("c", Source::object([("d", Source::template("{d}{/e}"))])),
+        ]);
+        assert_eq!(reads(object), (names(&["a", "d"]), true, true));
+    }
+
+    #[test]
+    fn an_object_has_each_key_once() {
+        let twice = Source::object([("a", Source::param("a")), ("a", Source::param("b"))]);
+        assert!(twice.compile().unwrap_err().contains("`a` twice"));
+        assert!(Source::object::<&str>([]).compile().unwrap_err().contains("needs a key"));
+        assert!(Source::object([("a", Source::request_body("x"))]).compile().is_err());
     }
 }
