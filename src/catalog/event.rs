@@ -1,0 +1,251 @@
+//! An event: what a request means, and what its records hold.
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use super::source::Source;
+use crate::record::{Delivery, Level, Stages};
+
+/// What a request means, and what its records hold: an entry of a [`Catalog`](crate::Catalog).
+///
+/// Nothing here can fail; whatever is wrong is reported, all at once, when the auditor is built.
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Bodies, Catalog, Event, Source, Stages};
+///
+/// let creation = Event::new("TaskCreation")
+///     .on(Method::POST, "/tasks")
+///     .stages(Stages::Both)
+///     .bodies(Bodies::Both)
+///     .meta("taskId", Source::response_body("/id"))
+///     .message("Creation of a task by {actor} {result}");
+/// let fetch = Event::new("TaskFetch")
+///     .on(Method::GET, "/tasks/{taskId}")
+///     .meta("taskId", Source::param("taskId"));
+///
+/// let catalog = Catalog::new().event(creation).event(fetch);
+/// assert!(catalog.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "an event does nothing until a catalogue or a route has it"]
+pub struct Event {
+    pub(super) name: Cow<'static, str>,
+    pub(super) routes: Vec<(Method, Cow<'static, str>)>,
+    pub(super) kind: Option<Cow<'static, str>>,
+    pub(super) stages: Option<Stages>,
+    pub(super) bodies: Bodies,
+    pub(super) level: Option<Level>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) stream_end: StreamEnd,
+    pub(super) strangers: Strangers,
+    pub(super) meta: Vec<(Cow<'static, str>, Source)>,
+    pub(super) message: Option<Cow<'static, str>>,
+    pub(super) secret_bags: Vec<Cow<'static, str>>,
+    pub(super) group: Group,
+}
+
+/// Which bodies a record shows.
+///
+/// The default is [`Request`](Self::Request): it says what was asked for, while responses are mostly data of others
+/// on the way to a reader, and large. A body that is not shown is not even looked at, unless a
+/// [`Source`] points into it.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Bodies {
+    /// Neither.
+    None,
+    /// What was sent.
+    #[default]
+    Request,
+    /// What was answered.
+    Response,
+    /// Both.
+    Both,
+}
+
+/// What the client's going away in mid-body means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// It was broken off.
+    #[default]
+    Server,
+    /// That is how such a stream ends.
+    Client,
+}
+
+/// Whether a refused request of nobody known shows its bodies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Strangers {
+    #[default]
+    Hidden,
+    Shown,
+}
+
+/// Where an event happens: set on the event, or for a whole group of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Group {
+    pub(super) plugin: Option<Cow<'static, str>>,
+    pub(super) service: Option<Cow<'static, str>>,
+    pub(super) component: Option<Cow<'static, str>>,
+}
+
+impl Group {
+    /// Fills what is not said here with what is said outside.
+    pub(super) fn or(self, outer: &Self) -> Self {
+        Self {
+            plugin: self.plugin.or_else(|| outer.plugin.clone()),
+            service: self.service.or_else(|| outer.service.clone()),
+            component: self.component.or_else(|| outer.component.clone()),
+        }
+    }
+}
+
+impl Event {
+    /// An event with the name that records carry as `eventName`: 1 to 128 of `A-Z a-z 0-9 _ . -`.
+    ///
+    /// Names that begin with `Audit` are those of the audit trail's own records, and an error here.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            routes: Vec::new(),
+            kind: None,
+            stages: None,
+            bodies: Bodies::default(),
+            level: None,
+            delivery: None,
+            stream_end: StreamEnd::default(),
+            strangers: Strangers::default(),
+            meta: Vec::new(),
+            message: None,
+            secret_bags: Vec::new(),
+            group: Group::default(),
+        }
+    }
+
+    /// A route that is this event; there may be several, or none for background work.
+    ///
+    /// Parameters are `{name}` or `:name`, one a segment and at its end; `{*rest}` or `*rest` as the last segment takes
+    /// what is left. Literal braces are doubled. Paths are compared as they are sent, undecoded, which is how axum's
+    /// router compares them. `HEAD` takes the event of `GET` unless it has its own.
+    pub fn on(mut self, method: Method, route: impl Into<Cow<'static, str>>) -> Self {
+        self.routes.push((method, route.into()));
+        self
+    }
+
+    /// The group of the event, `eventKind` in records: `scaffolder`, `artifact`, … Default: none.
+    pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
+        self.kind = Some(kind.into());
+        self
+    }
+
+    /// Which records it writes. Default: the auditor's setting, which is the completion alone, because that one says
+    /// everything and costs half.
+    ///
+    /// [`Stages::Initiation`] is for background work; on an event with a route it is an error, since each request that
+    /// is let in has its completion.
+    pub fn stages(mut self, stages: Stages) -> Self {
+        self.stages = Some(stages);
+        self
+    }
+
+    /// Which bodies the records show. Default: [`Bodies::Request`], for the reason given there.
+    pub fn bodies(mut self, bodies: Bodies) -> Self {
+        self.bodies = bodies;
+        self
+    }
+
+    /// The level of its records that succeeded. Default: `info`.
+    ///
+    /// Those that failed stay `warn` or `error`: an event made quiet does not fail quietly.
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = Some(level);
+        self
+    }
+
+    /// How its records are delivered. Default: the auditor's setting, which is [`Delivery::Backpressure`]: what is
+    /// worth a name is not handled unrecorded. A setting from outside never weakens what is said here.
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = Some(delivery);
+        self
+    }
+
+    /// It is a stream that its client ends: that the client goes away in mid-body is `completed`. Default: `aborted`.
+    pub fn client_ends_stream(mut self) -> Self {
+        self.stream_end = StreamEnd::Client;
+        self
+    }
+
+    /// Shows bodies of strangers too: of requests without an actor that end in 401, 403, 404, 405 or 429.
+    ///
+    /// By default those are not shown, so that people whom nobody knows cannot fill the log with what they like. Ask
+    /// for them where strangers are the point, such as a webhook's refusals.
+    pub fn strangers_bodies(mut self) -> Self {
+        self.strangers = Strangers::Shown;
+        self
+    }
+
+    /// A value of `meta`. For the same key the first source that yields something wins, so that a task's id can come
+    /// from the path or else from the response.
+    pub fn meta(mut self, key: impl Into<Cow<'static, str>>, source: Source) -> Self {
+        self.meta.push((key.into(), source));
+        self
+    }
+
+    /// The sentence of the record, with placeholders. Default: `{event} by {actor} {result}`.
+    ///
+    /// | placeholder | stands for |
+    /// |---|---|
+    /// | `{actor}` | the actor's id, or `somebody` |
+    /// | `{event}` | the event's name |
+    /// | `{method}`, `{url}`, `{path}`, `{route}` | of the request: as sent (`{path}` without the query), redacted; the route's template |
+    /// | `{params.NAME}` | a parameter of the path |
+    /// | `{meta.KEY}` | a value of `meta` |
+    /// | `{stage}` | `initiation` or `completion` |
+    /// | `{status}`, `{outcome}` | of the record |
+    /// | `{result}` | `initiated` in an initiation, else `succeeded` or `failed`: one sentence for both stages |
+    /// | `{response.status}` | the status code |
+    ///
+    /// `{{` and `}}` stand for braces. What the record does not know reads `unknown`. Another placeholder, or a
+    /// parameter that no route of the event has, is an error. Values are filled in after redaction.
+    pub fn message(mut self, template: impl Into<Cow<'static, str>>) -> Self {
+        self.message = Some(template.into());
+        self
+    }
+
+    /// The name of objects, at any depth of its bodies and `meta`, all of whose leaves are masked while their keys stay:
+    /// `secrets`, where the names of what was handed over matter. Repeatable. Default: none.
+    pub fn secret_bag(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.secret_bags.push(name.into());
+        self
+    }
+
+    /// The plugin that it belongs to. Default: that of its catalogue.
+    pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
+        self.group.plugin = Some(plugin.into());
+        self
+    }
+
+    /// The service that it belongs to. Default: that of its catalogue, else of the auditor.
+    pub fn service(mut self, service: impl Into<Cow<'static, str>>) -> Self {
+        self.group.service = Some(service.into());
+        self
+    }
+
+    /// The component that it belongs to. Default: that of its catalogue, else of the auditor.
+    pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
+        self.group.component = Some(component.into());
+        self
+    }
+}
+
+impl Bodies {
+    pub(crate) fn show_request(self) -> bool {
+        matches!(self, Self::Request | Self::Both)
+    }
+
+    pub(crate) fn show_response(self) -> bool {
+        matches!(self, Self::Response | Self::Both)
+    }
+}

@@ -1,0 +1,492 @@
+//! From a request's method and raw path to its event, at a cost that does not grow with the number of routes.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use http::Method;
+use matchit::InsertError;
+
+use super::TrailingSlash;
+use super::policy::EventPolicy;
+use super::route::{Params, Tail, Template, shape};
+
+/// A checked catalogue.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    pub(super) policies: Vec<EventPolicy>,
+    pub(super) names: HashMap<Cow<'static, str>, u32>,
+    pub(super) routes: Vec<Template>,
+    pub(super) tables: Tables,
+    pub(super) unclaimed: Option<EventPolicy>,
+    pub(super) trailing_slash: TrailingSlash,
+}
+
+/// What the catalogue says about a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    /// It is an event.
+    Event(MatchedRoute),
+    /// Its route is left out of the audit trail.
+    Skipped,
+    /// No event claims it.
+    Unclaimed,
+}
+
+/// The route that a path matched.
+#[derive(Clone, Debug)]
+pub(crate) struct MatchedRoute {
+    pub(crate) event: u32,
+    pub(crate) route: u32,
+    pub(crate) params: Params,
+}
+
+/// What a route stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Event { event: u32, route: u32 },
+    Skip { route: u32 },
+}
+
+impl Compiled {
+    /// Matches a raw path, as it was sent.
+    ///
+    /// axum 0.8 gives its router the path undecoded, so `/v2/%74asks` does not reach the handler of `/v2/tasks`
+    /// there, and is no event here. A router that decodes first would let it through: the request is then recorded as
+    /// unclaimed, or has its event named next to the route.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found {
+        // `Uri` holds at most 64 KiB; ranges of parameters are 32 bits wide.
+        if u32::try_from(path.len()).is_err() {
+            return Found::Unclaimed;
+        }
+        let table = self.tables.of(method);
+        if let Some(trimmed) = self.trimmed(path)
+            && let Some(found) = self.at(table, trimmed, path.len())
+        {
+            return found;
+        }
+        self.at(table, path, path.len()).unwrap_or(Found::Unclaimed)
+    }
+
+    /// Matches in one table; what a `{*rest}` takes reaches to `end`, past a slash that was trimmed.
+    fn at(&self, table: &Table, path: &str, end: usize) -> Option<Found> {
+        let found = table.tree.at(path).ok()?;
+        let Target::Event { event, route } = *found.value else { return Some(Found::Skipped) };
+        // The router allocates from its fourth parameter on; this list does from its ninth.
+        let mut params = Params::default();
+        for (_, value) in found.params.iter() {
+            // The router's values are slices of the path.
+            let start = value.as_ptr().addr() - path.as_ptr().addr();
+            params.push(start..start + value.len());
+        }
+        if self.routes[route as usize].tail() == Tail::CatchAll {
+            params.extend_last(end);
+        }
+        Some(Found::Event(MatchedRoute { event, route, params }))
+    }
+
+    fn trimmed<'p>(&self, path: &'p str) -> Option<&'p str> {
+        match self.trailing_slash {
+            TrailingSlash::Strict => None,
+            TrailingSlash::Ignore => trim(path),
+        }
+    }
+
+    /// What a route template, such as axum's `MatchedPath`, stands for. Spelling and names of parameters do not matter;
+    /// `HEAD` is `GET` here too.
+    pub(crate) fn by_template(&self, method: &Method, template: &str) -> Option<Target> {
+        let template = self.trimmed(template).unwrap_or(template);
+        self.tables.of(method).by_text(template)
+    }
+
+    /// An event's policy, by the index that a match or [`Self::by_name`] gave.
+    pub(crate) fn event(&self, event: u32) -> &EventPolicy {
+        &self.policies[event as usize]
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    /// How many events there are; their indices are below that.
+    pub(crate) fn len(&self) -> usize {
+        self.policies.len()
+    }
+
+    /// A route's template as the user wrote it with its mounts' prefixes, in the `{name}` spelling.
+    pub(crate) fn template(&self, route: u32) -> &str {
+        self.routes[route as usize].text()
+    }
+
+    /// The names of a route's parameters; the n-th range of a match belongs to the n-th name.
+    pub(crate) fn param_names(&self, route: u32) -> &[Box<str>] {
+        self.routes[route as usize].names()
+    }
+
+    /// The policy of requests that no event claims; `None` if they are not recorded.
+    pub(crate) fn unclaimed(&self) -> Option<&EventPolicy> {
+        self.unclaimed.as_ref()
+    }
+}
+
+/// The path without the one slash at its end.
+pub(super) fn trim(path: &str) -> Option<&str> {
+    path.strip_suffix('/').filter(|trimmed| !trimmed.is_empty())
+}
+
+/// A table for each method that has routes.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// In the order of [`STANDARD`]: no hashing for methods that everybody uses.
+    standard: [Option<Box<Table>>; STANDARD.len()],
+    extensions: HashMap<Method, Table>,
+    /// For methods without routes of their own: what is skipped whatever the method.
+    any: Table,
+}
+
+const STANDARD: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::PATCH,
+    Method::OPTIONS,
+    Method::CONNECT,
+    Method::TRACE,
+];
+
+impl Tables {
+    fn of(&self, method: &Method) -> &Table {
+        let own = self.existing(method);
+        let table = if *method == Method::HEAD { own.or_else(|| self.existing(&Method::GET)) } else { own };
+        table.unwrap_or(&self.any)
+    }
+
+    fn existing(&self, method: &Method) -> Option<&Table> {
+        match STANDARD.iter().position(|standard| standard == method) {
+            Some(index) => self.standard[index].as_deref(),
+            None => self.extensions.get(method),
+        }
+    }
+
+    pub(super) fn has(&self, method: &Method) -> bool {
+        self.existing(method).is_some()
+    }
+
+    pub(super) fn of_mut(&mut self, method: &Method) -> &mut Table {
+        match STANDARD.iter().position(|standard| standard == method) {
+            Some(index) => self.standard[index].get_or_insert_default(),
+            None => self.extensions.entry(method.clone()).or_default(),
+        }
+    }
+
+    /// All tables, the one for methods without routes last.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Table> {
+        let standard = self.standard.iter_mut().flatten().map(|table| &mut **table);
+        standard.chain(self.extensions.values_mut()).chain([&mut self.any])
+    }
+}
+
+/// The routes of one method.
+#[derive(Default)]
+pub(super) struct Table {
+    tree: matchit::Router<Target>,
+    /// By template and by shape.
+    texts: HashMap<Box<str>, Target>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(&self.texts).finish()
+    }
+}
+
+/// Why a route cannot be added.
+#[derive(Debug)]
+pub(super) enum Clash {
+    /// The same route, but for the names of its parameters.
+    Same(Target),
+    /// The router could not tell it from this one.
+    Conflict(Option<Target>),
+    /// The router's syntax does not have it.
+    Syntax(String),
+}
+
+impl Table {
+    pub(super) fn insert(&mut self, template: &str, target: Target) -> Result<(), Clash> {
+        let shape = shape(template);
+        if let Some(other) = self.texts.get(&*shape) {
+            return Err(Clash::Same(*other));
+        }
+        self.tree.insert(template, target).map_err(|error| match error {
+            InsertError::Conflict { with } => Clash::Conflict(self.by_text(&with)),
+            other => Clash::Syntax(other.to_string()),
+        })?;
+        self.texts.insert(shape.into(), target);
+        self.texts.insert(template.into(), target);
+        Ok(())
+    }
+
+    fn by_text(&self, template: &str) -> Option<Target> {
+        // A shape is put together only where names differ.
+        self.texts.get(template).or_else(|| self.texts.get(&*shape(template))).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{Catalog, Event, bind};
+
+    fn tasks() -> Catalog {
+        Catalog::new()
+            .event(Event::new("List").on(Method::GET, "/v2/tasks"))
+            .event(Event::new("Creation").on(Method::POST, "/v2/tasks"))
+            .event(Event::new("Fetch").on(Method::GET, "/v2/tasks/:taskId"))
+            .event(Event::new("Stream").on(Method::GET, "/v2/tasks/{taskId}/eventstream"))
+            .event(Event::new("File").on(Method::GET, "/files/{*path}"))
+            .event(Event::new("Purge").on(Method::from_bytes(b"PURGE").unwrap(), "/cache/{key}"))
+            .skip(Method::GET, "/healthz")
+            .skip_all("/internal/{*rest}")
+    }
+
+    fn strict() -> Compiled {
+        tasks().compile().unwrap()
+    }
+
+    fn ignoring() -> Compiled {
+        tasks().trailing_slash(TrailingSlash::Ignore).compile().unwrap()
+    }
+
+    /// `Name key=value …`, or what else was found.
+    fn found(compiled: &Compiled, method: &Method, path: &str) -> String {
+        match compiled.find(method, path) {
+            Found::Event(found) => {
+                let names = compiled.param_names(found.route).iter().zip(found.params.iter());
+                let params = names.map(|(name, range)| format!(" {name}={}", &path[range]));
+                [compiled.event(found.event).name().to_owned()].into_iter().chain(params).collect()
+            }
+            Found::Skipped => "skipped".to_owned(),
+            Found::Unclaimed => "unclaimed".to_owned(),
+        }
+    }
+
+    #[test]
+    fn routes_are_found_by_method_and_path() {
+        let compiled = strict();
+        for (method, path, expected) in [
+            (Method::GET, "/v2/tasks", "List"),
+            (Method::POST, "/v2/tasks", "Creation"),
+            (Method::PUT, "/v2/tasks", "unclaimed"),
+            (Method::GET, "/v2/tasks/42", "Fetch taskId=42"),
+            (Method::GET, "/v2/tasks/eventstream", "Fetch taskId=eventstream"),
+            (Method::GET, "/v2/tasks/42/eventstream", "Stream taskId=42"),
+            (Method::GET, "/v2/tasks/42/other", "unclaimed"),
+            (Method::GET, "/files/a/b.txt", "File path=a/b.txt"),
+            (Method::GET, "/files/", "unclaimed"),
+            (Method::GET, "/healthz", "skipped"),
+            (Method::POST, "/healthz", "unclaimed"),
+            (Method::GET, "", "unclaimed"),
+            (Method::OPTIONS, "*", "unclaimed"),
+        ] {
+            assert_eq!(found(&compiled, &method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn head_is_get_unless_it_is_mapped() {
+        assert_eq!(found(&strict(), &Method::HEAD, "/v2/tasks/42"), "Fetch taskId=42");
+        assert_eq!(found(&strict(), &Method::HEAD, "/healthz"), "skipped");
+
+        let mapped = tasks().event(Event::new("Probe").on(Method::HEAD, "/v2/tasks/{id}")).compile().unwrap();
+        assert_eq!(found(&mapped, &Method::HEAD, "/v2/tasks/42"), "Probe id=42");
+        assert_eq!(found(&mapped, &Method::GET, "/v2/tasks/42"), "Fetch taskId=42");
+        assert_eq!(found(&mapped, &Method::HEAD, "/v2/tasks/42/eventstream"), "Stream taskId=42");
+        assert_eq!(found(&mapped, &Method::HEAD, "/healthz"), "skipped");
+    }
+
+    #[test]
+    fn what_is_skipped_whatever_the_method_is_skipped_for_unknown_methods_too() {
+        let compiled = strict();
+        let strange = Method::from_bytes(b"BREW").unwrap();
+        for method in
+            [Method::GET, Method::HEAD, Method::DELETE, strange.clone(), Method::from_bytes(b"PURGE").unwrap()]
+        {
+            assert_eq!(found(&compiled, &method, "/internal/a/b"), "skipped", "{method}");
+        }
+        assert_eq!(found(&compiled, &strange, "/v2/tasks"), "unclaimed");
+    }
+
+    #[test]
+    fn an_extension_method_has_its_own_routes() {
+        let purge = Method::from_bytes(b"PURGE").unwrap();
+        assert_eq!(found(&strict(), &purge, "/cache/k"), "Purge key=k");
+        assert_eq!(found(&strict(), &Method::GET, "/cache/k"), "unclaimed");
+    }
+
+    #[test]
+    fn the_more_specific_route_wins_over_a_skipped_one() {
+        let compiled = tasks().event(Event::new("Keys").on(Method::GET, "/internal/keys")).compile().unwrap();
+        assert_eq!(found(&compiled, &Method::GET, "/internal/keys"), "Keys");
+        assert_eq!(found(&compiled, &Method::GET, "/internal/keys2"), "skipped");
+        assert_eq!(found(&compiled, &Method::POST, "/internal/keys"), "skipped");
+    }
+
+    #[test]
+    fn paths_are_compared_as_they_are_sent() {
+        assert_eq!(found(&strict(), &Method::GET, "/v2/%74asks"), "unclaimed");
+        assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/a%2Fb%20c"), "Fetch taskId=a%2Fb%20c");
+        assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/é"), "Fetch taskId=é");
+    }
+
+    #[test]
+    fn a_trailing_slash_matters_unless_it_is_made_not_to() {
+        assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/"), "unclaimed");
+        let compiled = ignoring();
+        for (path, expected) in [
+            ("/v2/tasks", "List"),
+            ("/v2/tasks/", "List"),
+            ("/v2/tasks//", "unclaimed"),
+            ("/v2/tasks/42/", "Fetch taskId=42"),
+            ("/files/a/", "File path=a/"),
+            ("/files//", "File path=/"),
+            ("/healthz/", "skipped"),
+            ("/", "unclaimed"),
+        ] {
+            assert_eq!(found(&compiled, &Method::GET, path), expected, "{path}");
+        }
+        let routes =
+            Catalog::new().event(Event::new("A").on(Method::GET, "/a/")).event(Event::new("Root").on(Method::GET, "/"));
+        let compiled = routes.trailing_slash(TrailingSlash::Ignore).compile().unwrap();
+        assert_eq!(found(&compiled, &Method::GET, "/a"), "A");
+        assert_eq!(found(&compiled, &Method::GET, "/"), "Root");
+        assert!(matches!(compiled.by_template(&Method::GET, "/a/"), Some(Target::Event { event: 0, .. })));
+    }
+
+    #[test]
+    fn a_catch_all_does_not_take_a_route_whose_slash_is_ignored() {
+        let catalog = Catalog::new()
+            .event(Event::new("A").on(Method::GET, "/a"))
+            .event(Event::new("Rest").on(Method::GET, "/{*rest}"))
+            .trailing_slash(TrailingSlash::Ignore);
+        let compiled = catalog.compile().unwrap();
+        assert_eq!(found(&compiled, &Method::GET, "/a/"), "A");
+        assert_eq!(found(&compiled, &Method::GET, "/b/"), "Rest rest=b/");
+    }
+
+    #[test]
+    fn templates_of_the_router_find_their_event_in_either_spelling() {
+        let compiled = strict();
+        let fetch = compiled.by_name("Fetch").unwrap();
+        for template in ["/v2/tasks/{taskId}", "/v2/tasks/:taskId", "/v2/tasks/{id}", "/v2/tasks/:id"] {
+            let target = compiled.by_template(&Method::HEAD, template).unwrap();
+            assert!(matches!(target, Target::Event { event, .. } if event == fetch), "{template}");
+        }
+        assert!(matches!(compiled.by_template(&Method::GET, "/healthz"), Some(Target::Skip { .. })));
+        for template in ["/v2/tasks/42", "/v2/tasks/{*id}", "/v2/tasks/{", ""] {
+            assert_eq!(compiled.by_template(&Method::GET, template), None, "{template}");
+        }
+    }
+
+    #[test]
+    fn templates_are_in_the_spelling_of_axum() {
+        let Found::Event(found) = strict().find(&Method::GET, "/v2/tasks/42") else { panic!("it is mapped") };
+        assert_eq!(strict().template(found.route), "/v2/tasks/{taskId}");
+    }
+
+    #[test]
+    fn ten_thousand_routes_compile_and_match() {
+        let catalog = (0..10_000).fold(Catalog::new(), |catalog, index| {
+            let route = format!("/service{}/resource{index}/{{id}}/items/{{item}}", index % 100);
+            catalog.event(Event::new(format!("Event{index}")).on(Method::GET, route))
+        });
+        let compiled = catalog.compile().unwrap();
+        assert_eq!(compiled.len(), 10_000);
+        for index in (0..10_000).step_by(97) {
+            let path = format!("/service{}/resource{index}/7/items/x", index % 100);
+            assert_eq!(found(&compiled, &Method::GET, &path), format!("Event{index} id=7 item=x"));
+        }
+        assert_eq!(found(&compiled, &Method::GET, "/service0/resource1/7/items/x"), "unclaimed");
+    }
+
+    /// What axum's own router says, in the words of `found`; HEAD is asked as HEAD.
+    async fn axum_found(method: &Method, path: &str) -> String {
+        use axum::extract::MatchedPath;
+        use axum::routing::get;
+        use tower::ServiceExt;
+
+        let answer = |matched: MatchedPath| async move { [("route", matched.as_str().to_owned())] };
+        let router = axum::Router::new()
+            .route("/v2/tasks", get(answer).post(answer))
+            .route("/v2/tasks/{id}", get(answer))
+            .route("/v2/tasks/{id}/eventstream", get(answer))
+            .route("/files/{*rest}", get(answer));
+        let request = http::Request::builder().method(method).uri(path).body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        match response.headers().get("route") {
+            Some(route) => route.to_str().unwrap().to_owned(),
+            None => "unclaimed".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_reaches_a_handler_in_axum_is_its_event_here() {
+        let compiled = strict();
+        for path in [
+            "/v2/tasks",
+            "/v2/tasks/",
+            "/v2/%74asks",
+            "/V2/tasks",
+            "//v2/tasks",
+            "/v2//tasks",
+            "/v2/./tasks",
+            "/v2/tasks/42",
+            "/v2/tasks/42?x=/eventstream",
+            "/v2/tasks/a%2Fb",
+            "/v2/tasks/%ff",
+            "/v2/tasks//eventstream",
+            "/v2/tasks/42/eventstream",
+            "/v2/tasks/42/eventstream/",
+            "/files",
+            "/files/",
+            "/files//",
+            "/files/a/../b",
+        ] {
+            for method in [Method::GET, Method::HEAD, Method::POST, Method::PUT] {
+                let axum = axum_found(&method, path).await;
+                let raw = path.parse::<http::Uri>().unwrap();
+                let ours = match compiled.find(&method, raw.path()) {
+                    Found::Event(found) => {
+                        let target = compiled.by_template(&method, &axum);
+                        assert_eq!(target, Some(Target::Event { event: found.event, route: found.route }), "{axum}");
+                        assert!(bind(&axum, raw.path()).unwrap().iter().eq(found.params.iter()), "{path}");
+                        continue;
+                    }
+                    Found::Skipped => "skipped",
+                    Found::Unclaimed => "unclaimed",
+                };
+                assert_eq!(ours, axum, "{method} {path}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics(method in "[A-Z]{1,9}", path in any::<String>(), slash in any::<bool>()) {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let compiled = if slash { ignoring() } else { strict() };
+            let _ = (found(&compiled, &method, &path), compiled.by_template(&method, &path));
+        }
+
+        #[test]
+        fn what_is_matched_is_what_its_template_binds(path in "/(v2/tasks|files|é|internal)(/[a-zé%]{0,3}){0,3}/?") {
+            let compiled = strict();
+            if let Found::Event(found) = compiled.find(&Method::GET, &path) {
+                let bound = bind(compiled.template(found.route), &path).unwrap();
+                prop_assert!(found.params.iter().eq(bound.iter()));
+            }
+        }
+    }
+}

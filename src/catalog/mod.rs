@@ -1,0 +1,203 @@
+//! Which request is which event, and what the records of that event hold.
+
+mod compile;
+mod event;
+mod matching;
+mod message;
+mod policy;
+mod route;
+mod source;
+
+use std::borrow::Cow;
+
+use http::Method;
+
+use crate::error::Error;
+
+pub use event::{Bodies, Event};
+pub(crate) use event::{Strangers, StreamEnd};
+pub(crate) use matching::{Compiled, Found, MatchedRoute, Target};
+pub(crate) use message::{Message, Placeholder};
+pub(crate) use policy::{EventPolicy, MetaField, compile_event};
+pub(crate) use route::{Params, Template, bind};
+pub use source::Source;
+pub(crate) use source::{MetaSource, Pointer, TextPart, TextTemplate};
+
+/// Which requests are which events, and which are left out.
+///
+/// A catalogue is plain data: it can be built anywhere, mounted into another below a prefix, and is checked as a whole
+/// when the auditor is built. Two events on one route, or routes that the router could not tell apart, are errors then
+/// that name both. What a request costs does not grow with the number of routes.
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Catalog, Event, TrailingSlash};
+///
+/// let tasks = Catalog::new()
+///     .plugin("tasks")
+///     .event(Event::new("TaskCreation").on(Method::POST, "/"))
+///     .event(Event::new("TaskFetch").on(Method::GET, "/{taskId}"));
+///
+/// let catalog = Catalog::new()
+///     .service("backstage")
+///     .mount("/api/tasks", tasks)
+///     .skip(Method::GET, "/healthz")
+///     .skip_all("/internal/{*rest}")
+///     .trailing_slash(TrailingSlash::Ignore);
+/// assert!(catalog.check().is_ok());
+/// ```
+///
+/// # Example: an event that a preset does not have
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Catalog, Event, Source, presets};
+///
+/// let roles = Catalog::new().plugin("permission").event(
+///     Event::new("RoleUpdate")
+///         .kind("rbac")
+///         .on(Method::PUT, "/roles/{kind}/{namespace}/{name}")
+///         .meta("roleRef", Source::template("{kind}:{namespace}/{name}"))
+///         .message("Update of {meta.roleRef} by {actor} {result}"),
+/// );
+/// let catalog = presets::developer_hub::mounted().mount("/api/permission", roles);
+/// assert!(catalog.check().is_ok());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "a catalogue does nothing until an auditor is built with it"]
+pub struct Catalog {
+    events: Vec<Event>,
+    mounts: Vec<(Cow<'static, str>, Catalog)>,
+    skips: Vec<(Option<Method>, Cow<'static, str>)>,
+    unclaimed: Option<Unclaimed>,
+    trailing_slash: Option<TrailingSlash>,
+    group: event::Group,
+}
+
+/// What becomes of a request that no event claims.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Unclaimed {
+    /// It is recorded as `HttpRequest`: the default, because a route that was forgotten should show.
+    #[default]
+    Record,
+    /// It is recorded under this name, which follows the rule of [`Event::new`].
+    Named(Cow<'static, str>),
+    /// It is not recorded.
+    Ignore,
+}
+
+/// Whether `/tasks/` is the route `/tasks`.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TrailingSlash {
+    /// They are different paths: the default, because they are for axum.
+    #[default]
+    Strict,
+    /// One slash at the end makes no difference, on routes and on paths: for a router, or a layer in front of it, that
+    /// drops it.
+    Ignore,
+}
+
+impl Catalog {
+    /// A catalogue without events.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an event.
+    ///
+    /// A name stands for one definition. The same one may come twice, so that a catalogue can be mounted below two
+    /// prefixes; its routes are joined then.
+    pub fn event(mut self, event: Event) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// Adds the events and skipped routes of another catalogue below a prefix, which may have parameters. Prefix and
+    /// route are joined as axum's `nest` does it: a route `/` is the prefix itself.
+    ///
+    /// [`unclaimed`](Self::unclaimed) and [`trailing_slash`](Self::trailing_slash) hold for all requests, so a mounted
+    /// catalogue that sets them is an error.
+    pub fn mount(mut self, prefix: impl Into<Cow<'static, str>>, catalog: Catalog) -> Self {
+        self.mounts.push((prefix.into(), catalog));
+        self
+    }
+
+    /// Leaves a route out of the audit trail. `GET` leaves out `HEAD` with it, unless that is mapped.
+    ///
+    /// A more specific route still counts: an event on `/internal/keys` is recorded beside a skipped
+    /// `/internal/{*rest}`.
+    pub fn skip(mut self, method: Method, route: impl Into<Cow<'static, str>>) -> Self {
+        self.skips.push((Some(method), route.into()));
+        self
+    }
+
+    /// Leaves a route out of the audit trail, whatever the method.
+    pub fn skip_all(mut self, route: impl Into<Cow<'static, str>>) -> Self {
+        self.skips.push((None, route.into()));
+        self
+    }
+
+    /// What becomes of requests that no event claims. Default: [`Unclaimed::Record`].
+    ///
+    /// Their records are [`Lossy`](crate::Delivery::Lossy), so that a health probe never waits for the log.
+    pub fn unclaimed(mut self, unclaimed: Unclaimed) -> Self {
+        self.unclaimed = Some(unclaimed);
+        self
+    }
+
+    /// Whether a slash at the end makes a different path. Default: [`TrailingSlash::Strict`].
+    pub fn trailing_slash(mut self, trailing_slash: TrailingSlash) -> Self {
+        self.trailing_slash = Some(trailing_slash);
+        self
+    }
+
+    /// The plugin of its events, and of those mounted in it, that do not say otherwise.
+    pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
+        self.group.plugin = Some(plugin.into());
+        self
+    }
+
+    /// The service of its events, and of those mounted in it, that do not say otherwise.
+    pub fn service(mut self, service: impl Into<Cow<'static, str>>) -> Self {
+        self.group.service = Some(service.into());
+        self
+    }
+
+    /// The component of its events, and of those mounted in it, that do not say otherwise.
+    pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
+        self.group.component = Some(component.into());
+        self
+    }
+
+    /// Checks everything, as building an auditor with it does: for a test beside the catalogue.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with events and routes, all of it, by name:
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_audit::{Catalog, Event};
+    ///
+    /// let catalog = Catalog::new()
+    ///     .event(Event::new("TaskFetch").on(Method::GET, "/tasks/{taskId}"))
+    ///     .event(Event::new("JobFetch").on(Method::GET, "/tasks/:id"));
+    ///
+    /// let error = catalog.check().unwrap_err();
+    /// assert!(error.is_catalog());
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "event `TaskFetch` at `GET /tasks/{taskId}` and event `JobFetch` at `GET /tasks/{id}` have the same route"
+    /// );
+    /// ```
+    pub fn check(&self) -> Result<(), Error> {
+        self.clone().compile().map(drop)
+    }
+
+    /// Checks everything, and lays it out for matching.
+    pub(crate) fn compile(self) -> Result<Compiled, Error> {
+        compile::compile(self)
+    }
+}

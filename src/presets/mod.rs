@@ -1,0 +1,5 @@
+//! The systems whose audit logs this crate knows, as plain data built with its public API.
+//!
+//! Nothing here can do what your own catalogue cannot.
+
+pub mod developer_hub;
