@@ -20,15 +20,15 @@ pub(crate) async fn sweep_stale_tasks(hub: Arc<Hub>) {
             () = tokio::time::sleep(pause) => {}
         }
         for task in hub.tasks.stale(after) {
-            cancel_stale_task(&task);
+            cancel_stale_task(&hub, &task);
         }
     }
 }
 
 /// A task that ended in the meantime is left as it is.
-fn cancel_stale_task(task: &Task) {
+fn cancel_stale_task(hub: &Hub, task: &Task) {
     let status = task.stop(StopReason::Stale);
     if status == Status::Cancelled {
-        tracing::warn!(task = task.id, "cancelled a stale task");
+        tracing::warn!(task = task.id, silent_for = ?hub.settings.stale_task_after, "cancelled a stale task");
     }
 }

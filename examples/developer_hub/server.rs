@@ -19,7 +19,7 @@ use crate::hub::Hub;
 use crate::{auth, catalog, error, scaffolder};
 
 /// Open requests and running tasks together have this long to end.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 
 pub(crate) fn app(hub: &Arc<Hub>) -> Router {
     Router::new()

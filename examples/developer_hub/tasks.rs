@@ -95,10 +95,10 @@ async fn run_steps(run: &mut Run<'_>, template: &Template) -> Result<Value, Step
 }
 
 /// Runs one step, with all its iterations.
-async fn run_step(run: &Run<'_>, step: &Step) -> Result<Value, StepsError> {
+async fn run_step(run: &mut Run<'_>, step: &Step) -> Result<Value, StepsError> {
     run.log(step, "processing", &format!("Beginning step {}", step.name));
     let result = match &step.each {
-        None => perform(run, step, &run.context).await,
+        None => perform(run, step).await,
         Some(each) => iterate(run, step, each).await,
     };
     match &result {
@@ -114,7 +114,7 @@ fn skip_step(run: &Run<'_>, step: &Step) {
     run.log(step, "skipped", &format!("Skipping step {} because its if condition was false", step.id));
 }
 
-async fn iterate(run: &Run<'_>, step: &Step, each: &Value) -> Result<Value, StepsError> {
+async fn iterate(run: &mut Run<'_>, step: &Step, each: &Value) -> Result<Value, StepsError> {
     let items = match run.render(step, each)? {
         Value::Array(items) => items.into_iter().enumerate().map(|(index, value)| (json!(index), value)).collect(),
         Value::Object(fields) => fields.into_iter().map(|(key, value)| (json!(key), value)).collect(),
@@ -131,16 +131,17 @@ async fn iterate(run: &Run<'_>, step: &Step, each: &Value) -> Result<Value, Step
 }
 
 /// Runs one iteration of a step that has an `each`.
-async fn run_iteration(run: &Run<'_>, step: &Step, key: Value, value: Value) -> Result<Value, StepsError> {
+async fn run_iteration(run: &mut Run<'_>, step: &Step, key: Value, value: Value) -> Result<Value, StepsError> {
     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     run.log(step, "processing", &format!("Running step each: {{key: {key}, value: {shown}}}"));
-    let mut context = run.context.clone();
-    context["each"] = json!({"key": key, "value": value});
-    perform(run, step, &context).await
+    run.context["each"] = json!({"key": key, "value": value});
+    let result = perform(run, step).await;
+    run.context["each"] = Value::Null;
+    result
 }
 
 /// Runs the action of a step once, for as long as the task is told to take, unless it is stopped.
-async fn perform(run: &Run<'_>, step: &Step, context: &Value) -> Result<Value, StepsError> {
+async fn perform(run: &Run<'_>, step: &Step) -> Result<Value, StepsError> {
     tokio::select! {
         biased;
         reason = run.stopped() => return Err(StepsError::Stopped(reason)),
@@ -152,7 +153,7 @@ async fn perform(run: &Run<'_>, step: &Step, context: &Value) -> Result<Value, S
         run.log(step, "processing", &format!("Skipping because {} does not support dry-run", action.id));
         return Ok(action.example_output());
     }
-    let input = render(step, &step.input, context)?;
+    let input = run.render(step, &step.input)?;
     if let Some(message) = input["message"].as_str() {
         run.log(step, "processing", message);
     }
@@ -186,6 +187,14 @@ impl<'a> Run<'a> {
         Self { hub, mode: Mode::Dry, log: Log::Lines(Mutex::default()), delay: Duration::ZERO, context }
     }
 
+    /// A dry run has no task.
+    fn task_id(&self) -> Option<&str> {
+        match self.log {
+            Log::Task(task) => Some(&task.id),
+            Log::Lines(_) => None,
+        }
+    }
+
     fn condition_holds(&self, step: &Step) -> Result<bool, StepsError> {
         match &step.condition {
             None => Ok(true),
@@ -194,11 +203,14 @@ impl<'a> Run<'a> {
     }
 
     fn render(&self, step: &Step, value: &Value) -> Result<Value, StepsError> {
-        render(step, value, &self.context)
+        expression::render(value, &self.context)
+            .ok_or_else(|| failed(step, "InputError", "its input grows beyond 1 MiB".to_owned()))
     }
 
     fn log(&self, step: &Step, status: &str, message: &str) {
-        let body = json!({"stepId": step.id, "status": status, "message": self.hide_secrets(message)});
+        let message = self.hide_secrets(message);
+        tracing::debug!(task = self.task_id(), step = step.id, status, message);
+        let body = json!({"stepId": step.id, "status": status, "message": message});
         match &self.log {
             Log::Task(task) => task.log(body),
             Log::Lines(lines) => lock(lines).push(json!({ "body": body })),
@@ -242,11 +254,6 @@ impl<'a> Run<'a> {
 
 fn context(values: &Value, secrets: &Map<String, Value>) -> Value {
     json!({"parameters": values, "secrets": secrets, "steps": {}})
-}
-
-fn render(step: &Step, value: &Value, context: &Value) -> Result<Value, StepsError> {
-    expression::render(value, context)
-        .ok_or_else(|| failed(step, "InputError", "its input grows beyond 1 MiB".to_owned()))
 }
 
 fn failed(step: &Step, name: &'static str, message: String) -> StepsError {

@@ -101,7 +101,7 @@ impl EntityQuery {
             items,
             total,
             next: (end < total && limit > 0).then_some(end),
-            previous: (self.offset > 0).then(|| self.offset.min(total).saturating_sub(limit)),
+            previous: (self.offset > 0 && limit > 0).then(|| self.offset.min(total).saturating_sub(limit)),
         }
     }
 }

@@ -12,7 +12,7 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::routes::find_task;
 use super::store::{Event, EventKind, Task};
@@ -22,6 +22,8 @@ use crate::hub::Hub;
 
 /// How long a snapshot waits for its first event, as RFC 6202 recommends.
 const SNAPSHOT_WAIT: Duration = Duration::from_secs(30);
+/// When the server stops, its tasks stop too, and have this long to say so to who follows them.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct After {
@@ -66,11 +68,15 @@ struct Follower {
 
 impl Follower {
     fn new(hub: &Hub, task: Arc<Task>, after: usize) -> Self {
+        let server_stops = hub.background.stopped();
         Self {
             after,
             ready: VecDeque::new(),
             progress: task.follow(),
-            server_stops: Box::pin(hub.background.stopped()),
+            server_stops: Box::pin(async move {
+                server_stops.await;
+                sleep(LAST_WORDS).await;
+            }),
             seen_completion: false,
             task,
         }
