@@ -88,10 +88,8 @@ async fn run_steps(run: &mut Run<'_>, template: &Template) -> Result<Value, Step
             skip_step(run, step);
         }
     }
-    match run.stop_reason() {
-        Some(reason) => Err(StepsError::Stopped(reason)),
-        None => Ok(expression::render(&template.output, &run.context).unwrap_or_default()),
-    }
+    run.close()?;
+    Ok(expression::render(&template.output, &run.context).unwrap_or_default())
 }
 
 /// Runs one step, with all its iterations.
@@ -231,10 +229,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn stop_reason(&self) -> Option<StopReason> {
+    fn close(&self) -> Result<(), StepsError> {
         match self.log {
-            Log::Task(task) => task.stop_reason(),
-            Log::Lines(_) => None,
+            Log::Task(task) => task.close().map_err(StepsError::Stopped),
+            Log::Lines(_) => Ok(()),
         }
     }
 

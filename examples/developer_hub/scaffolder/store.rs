@@ -196,8 +196,14 @@ impl Task {
         progress.status
     }
 
-    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
-        *self.stop.borrow()
+    /// Decides between the end of the steps and a stop that may have come meanwhile; after this, none can.
+    pub(crate) fn close(&self) -> Result<(), StopReason> {
+        let mut progress = lock(&self.progress);
+        if let Some(reason) = *self.stop.borrow() {
+            return Err(reason);
+        }
+        progress.status = Status::Completed;
+        Ok(())
     }
 
     pub(crate) async fn stopped(&self) -> StopReason {
