@@ -1,0 +1,34 @@
+//! Cancels tasks that have shown no sign of life for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::hub::Hub;
+use crate::scaffolder::store::{Status, StopReason, Task};
+
+const LEAST_PAUSE: Duration = Duration::from_millis(20);
+const MOST_PAUSE: Duration = Duration::from_secs(300);
+
+pub(crate) async fn sweep_stale_tasks(hub: Arc<Hub>) {
+    let after = hub.settings.stale_task_after;
+    let pause = (after / 4).clamp(LEAST_PAUSE, MOST_PAUSE);
+    let stopped = hub.background.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        for task in hub.tasks.stale(after) {
+            cancel_stale_task(&hub, &task);
+        }
+    }
+}
+
+/// A task that ended in the meantime is left as it is.
+fn cancel_stale_task(hub: &Hub, task: &Task) {
+    let status = task.stop(StopReason::Stale);
+    if status == Status::Cancelled {
+        tracing::warn!(task = task.id, silent_for = ?hub.settings.stale_task_after, "cancelled a stale task");
+    }
+}
