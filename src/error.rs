@@ -20,6 +20,7 @@ enum Kind {
     Catalog,
     Redaction,
     Start,
+    Refused,
 }
 
 impl Error {
@@ -43,6 +44,11 @@ impl Error {
         self.kind == Kind::Start
     }
 
+    /// There was no room to record what was about to begin, so it should not.
+    pub fn is_refused(&self) -> bool {
+        self.kind == Kind::Refused
+    }
+
     pub(crate) fn setting(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Setting, message)
     }
@@ -57,6 +63,10 @@ impl Error {
 
     pub(crate) fn start(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::Start, message)
+    }
+
+    pub(crate) fn refused(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Refused, message)
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {

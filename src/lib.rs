@@ -1,20 +1,39 @@
 //! Audit log for tower services.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[allow(dead_code)]
+mod activity;
+mod audit;
+mod auditor;
+#[cfg(feature = "axum")]
+mod axum_support;
 mod capture;
-#[allow(dead_code, unused_imports)]
 mod catalog;
-#[allow(dead_code)]
+mod clock;
 mod config;
-#[allow(dead_code)]
+mod engine;
 mod error;
+mod exchange;
+mod format;
+mod layer;
+mod plan;
 pub mod presets;
-#[allow(dead_code)]
+mod queue;
 mod record;
+mod redact;
+pub mod sink;
 
-pub use capture::resolver;
+pub use activity::{Activity, ActivityBuilder};
+pub use audit::{Audit, SkipRefused};
+pub use auditor::{Auditor, AuditorBuilder, ShutdownGuard};
+#[cfg(feature = "axum")]
+pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
+pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
-pub use config::UserAgentKey;
+pub use clock::{Clock, IdSource};
 pub use error::Error;
-pub use record::{Actor, Credential, Delivery, Entity, Level, Location, Outcome, Scope, Stages, Status};
+pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
+pub use queue::ShutdownReport;
+pub use record::{
+    Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Scope, Stages, Status, UserAgentKey,
+};
+pub use redact::{Redactor, RedactorBuilder};

@@ -1,6 +1,17 @@
-//! Reads from a request who sent it, from where, and under which ids.
+//! Request and response → draft: bounded copies, and who sent it, from where, under which ids.
 
-pub(crate) mod client_ip;
+mod body;
+mod client_ip;
+mod draft;
+mod head;
 mod key_like;
-pub(crate) mod request_id;
+mod media;
+mod request_id;
 pub mod resolver;
+
+pub(crate) use body::{BodyCopy, Progress};
+pub(crate) use client_ip::{ClientIp, TRUSTED_PEER_ALLOWED, TrustedPeer};
+pub(crate) use draft::{Door, Draft, EventRef, Late, Stage};
+pub use head::PeerAddr;
+pub(crate) use head::{HeadPolicy, PeerFn, grpc_status, response};
+pub(crate) use media::Media;

@@ -103,6 +103,11 @@ impl Compiled {
         &self.policies[event as usize]
     }
 
+    /// All events, in the order of their indices.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &EventPolicy> {
+        self.policies.iter()
+    }
+
     pub(crate) fn by_name(&self, name: &str) -> Option<u32> {
         self.names.get(name).copied()
     }

@@ -16,12 +16,12 @@ use crate::error::Error;
 
 pub use event::{Bodies, Event};
 pub(crate) use event::{Strangers, StreamEnd};
-pub(crate) use matching::{Compiled, Found, MatchedRoute, Target};
+pub(crate) use matching::{Compiled, Found};
 pub(crate) use message::{Message, Placeholder};
-pub(crate) use policy::{EventPolicy, MetaField, compile_event};
-pub(crate) use route::{Params, Template, bind};
+pub(crate) use policy::{EventPolicy, compile_event};
+pub(crate) use route::{Params, bind, param_names};
 pub use source::Source;
-pub(crate) use source::{MetaSource, Pointer, TextPart, TextTemplate};
+pub(crate) use source::{MetaSource, TextPart};
 
 /// Which requests are which events, and which are left out.
 ///

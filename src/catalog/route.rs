@@ -95,6 +95,14 @@ pub(super) fn shape(template: &str) -> String {
     shape
 }
 
+/// The names of an axum template's parameters, in its order.
+pub(crate) fn param_names(template: &str) -> impl Iterator<Item = &str> {
+    template.split('/').filter_map(|segment| {
+        let name = segment.rsplit_once('{').filter(|(before, _)| !before.ends_with('{'))?.1.strip_suffix('}')?;
+        Some(name.strip_prefix('*').unwrap_or(name))
+    })
+}
+
 /// Binds an axum template (`/api/{kind}/x/{*rest}`) to the raw path that it matched, segment by segment.
 ///
 /// `None` if the path is not one of the template, which happens when something between rewrote it.

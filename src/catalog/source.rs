@@ -169,11 +169,6 @@ impl Pointer {
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
-
-    /// Its keys, unescaped, from the outside in; none for the whole document.
-    pub(crate) fn tokens(&self) -> &[Box<str>] {
-        &self.tokens
-    }
 }
 
 fn unescape(token: &str, pointer: &str) -> Result<Box<str>, String> {

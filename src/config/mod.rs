@@ -24,36 +24,9 @@ use http::HeaderName;
 
 use self::env::Environment;
 use self::units::{Given, Refusal};
-use crate::capture::client_ip::{TRUSTED_PEER_ALLOWED, TrustedPeer};
+use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
-use crate::record::{Delivery, Stages};
-
-/// Where the user agent stands in a record.
-///
-/// The documentation of Red Hat Developer Hub says `actor.client`, which is the default; the running product writes
-/// `actor.userAgent`.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum UserAgentKey {
-    /// As `actor.client`.
-    #[default]
-    Client,
-    /// As `actor.userAgent`.
-    UserAgent,
-    /// As both.
-    Both,
-}
-
-impl UserAgentKey {
-    /// The name that settings use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::UserAgent => "userAgent",
-            Self::Both => "both",
-        }
-    }
-}
+use crate::record::{Delivery, Stages, UserAgentKey};
 
 /// What happens to settings that this version does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

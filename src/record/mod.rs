@@ -2,8 +2,17 @@
 
 mod actor;
 mod entity;
+mod failure;
+pub(crate) mod finished;
+pub(crate) mod fragment;
+mod omitted;
 mod outcome;
+pub(crate) mod text;
+pub(crate) mod wire;
 
 pub use actor::{Actor, Credential, Location};
-pub use entity::{Entity, Scope};
+pub use entity::{Entity, Eula, Scope};
+pub use failure::Failure;
+pub(crate) use omitted::Reason;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
+pub use wire::UserAgentKey;

@@ -57,9 +57,10 @@ wire_names!(Outcome {
 });
 
 /// Whether what was attempted succeeded: the record's `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Status {
     /// It succeeded; an initiation always has.
+    #[default]
     Succeeded,
     /// It failed; the record then has at least one error.
     Failed,
@@ -68,11 +69,12 @@ pub enum Status {
 wire_names!(Status { Succeeded => "succeeded", Failed => "failed" });
 
 /// The record's severity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     /// For events that matter only when something is investigated.
     Debug,
     /// The default of what succeeded.
+    #[default]
     Info,
     /// The default of 4xx answers and of exchanges that were broken off.
     Warn,
@@ -100,9 +102,10 @@ wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "
 ///
 /// A setting from outside never weakens a class that code demands.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
     /// Never waits. When the queue is full the record is dropped, and the loss is told.
+    #[default]
     Lossy,
     /// Waits for room before the handler runs, asynchronously and bounded; then 503. Nothing is handled unrecorded.
     Backpressure,

@@ -1,0 +1,244 @@
+//! The handle through which auth layers, extractors and handlers say what only they know.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::capture::Draft;
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::record::text::head;
+use crate::record::{Actor, Credential, Entity, Eula, Failure, Scope};
+
+/// The open exchange of a request: what is said here stands on its records.
+///
+/// The layer puts it into the request's extensions, so that everything inside can say who acts and what is done, at
+/// any time before the response has ended. With the feature `axum` it is an extractor too.
+/// What is said after the end is ignored and counted. On a route that is left out the handle is inert.
+///
+/// What was bound before the initiation record is written stands on it as well; the record is written when the request's
+/// body has been read and the actor is known, and at the latest when the response's head comes.
+///
+/// ```
+/// use tower_audit::{Actor, Audit};
+///
+/// async fn handler(audit: Audit) -> &'static str {
+///     audit.actor(Actor::user("user:default/jane")).meta("taskId", "4711");
+///     "created"
+/// }
+/// # let _ = handler;
+/// ```
+#[derive(Clone)]
+pub struct Audit {
+    exchange: Option<Arc<Exchange>>,
+}
+
+/// Longest texts that an application can bind; longer ones are cut with an ellipsis.
+const NAME: usize = 1024;
+const TEXT: usize = 8 * 1024;
+/// Most entries of `meta` and of `errors` that an application can bind.
+const MOST_META: usize = 64;
+const MOST_ERRORS: usize = 16;
+
+impl Audit {
+    pub(crate) fn of(exchange: Arc<Exchange>) -> Self {
+        Self { exchange: Some(exchange) }
+    }
+
+    /// The handle of a request that nobody records: for tests of handlers, and for routes that are left out.
+    pub fn inert() -> Self {
+        Self { exchange: None }
+    }
+
+    pub(crate) fn exchange(&self) -> Option<&Arc<Exchange>> {
+        self.exchange.as_ref()
+    }
+
+    /// Whether anything said here stands on a record.
+    pub fn is_inert(&self) -> bool {
+        self.exchange.is_none()
+    }
+
+    /// The `auditId` of the exchange, while it is open.
+    pub fn audit_id(&self) -> Option<Uuid> {
+        self.exchange.as_ref()?.with(|draft| draft.audit_id)
+    }
+
+    /// Who acts. It replaces what a resolver found and what was said before.
+    pub fn actor(&self, actor: Actor) -> &Self {
+        self.bind(|draft| draft.late().actor = Some(capped_actor(actor)))
+    }
+
+    /// With which key; for authentication that knows the key before it knows the actor.
+    pub fn credential(&self, credential: Credential) -> &Self {
+        self.bind(|draft| draft.late().credential = Some(credential))
+    }
+
+    /// What is acted on.
+    pub fn object(&self, object: Entity) -> &Self {
+        self.bind(|draft| draft.late().object = Some(object))
+    }
+
+    /// Inside what it is acted on.
+    pub fn target(&self, target: Entity) -> &Self {
+        self.bind(|draft| draft.late().target = Some(target))
+    }
+
+    /// For whom it counts.
+    pub fn scope(&self, scope: Scope) -> &Self {
+        self.bind(|draft| draft.late().scope = Some(scope))
+    }
+
+    /// How it was done: `web`, `api`, `pipeline`, `manual`, …
+    pub fn context(&self, context: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().context = Some(capped(context.into(), NAME)))
+    }
+
+    /// The project that it was done in.
+    pub fn project(&self, project: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().project = Some(capped(project.into(), NAME)))
+    }
+
+    /// The repository that it was done in.
+    pub fn repository(&self, repository: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().repository = Some(capped(repository.into(), NAME)))
+    }
+
+    /// The namespace that it was done in.
+    pub fn namespace(&self, namespace: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().namespace = Some(capped(namespace.into(), NAME)))
+    }
+
+    /// The edge location that served it.
+    pub fn edge(&self, edge: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().edge = Some(capped(edge.into(), NAME)))
+    }
+
+    /// The licence agreement that was accepted for it.
+    pub fn eula(&self, eula: Eula) -> &Self {
+        self.bind(|draft| draft.late().eula = Some(eula))
+    }
+
+    /// One fact of this event, for `meta`. The last value said for a key stands. At most 64 keys; a longer text than
+    /// 8 KiB is cut. Goes through redaction like everything else.
+    pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
+        let (key, value) = (key.into(), capped_value(value.into()));
+        self.bind(|draft| {
+            let meta = &mut draft.late().meta;
+            if let Some((_, known)) = meta.iter_mut().find(|(known, _)| *known == key) {
+                *known = value;
+            } else if meta.len() < MOST_META {
+                meta.push((key, value));
+            }
+        })
+    }
+
+    /// Says that it failed, whatever the response's status will be, and why: the error's text and its sources.
+    pub fn error<E: StdError + ?Sized>(&self, error: &E) -> &Self {
+        self.failure(Failure::of(error))
+    }
+
+    /// Says that it failed, whatever the response's status will be, and why. At most 16 failures are kept.
+    pub fn failure(&self, failure: Failure) -> &Self {
+        let failure = Failure {
+            name: capped(failure.name, NAME),
+            message: capped(failure.message, TEXT),
+            stack: failure.stack.map(|stack| capped(stack, TEXT)),
+        };
+        self.bind(|draft| {
+            let late = draft.late();
+            late.failed = true;
+            if late.errors.len() < MOST_ERRORS {
+                late.errors.push(failure);
+            }
+        })
+    }
+
+    /// Names the event of this request. A name said before the initiation record is written applies to it; a later
+    /// one stands on the completion, with `meta.initiatedAs`.
+    ///
+    /// An event of the catalogue brings its `meta`, message, level and redaction with it; what of the bodies is kept, and
+    /// how the records are delivered, was decided before.
+    ///
+    /// # Errors
+    ///
+    /// If the name is not one: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit`.
+    pub fn event(&self, name: &str) -> Result<&Self, Error> {
+        if let Some(exchange) = &self.exchange {
+            let event = exchange.engine().named(name)?;
+            exchange.bind(|draft| draft.event = event);
+        }
+        Ok(self)
+    }
+
+    /// Leaves this request out of the log.
+    ///
+    /// # Errors
+    ///
+    /// If it is too late: the initiation record has been written and must have its completion, or the exchange has ended.
+    pub fn skip(&self) -> Result<(), SkipRefused> {
+        match &self.exchange {
+            Some(exchange) if !exchange.skip() => Err(SkipRefused(())),
+            _ => Ok(()),
+        }
+    }
+
+    fn bind(&self, work: impl FnOnce(&mut Draft)) -> &Self {
+        if let Some(exchange) = &self.exchange {
+            exchange.bind(work);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit").field("inert", &self.is_inert()).finish()
+    }
+}
+
+/// A request could not be left out any more. See [`Audit::skip`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SkipRefused(());
+
+impl fmt::Display for SkipRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request cannot be left out any more: its initiation is recorded, or it has ended")
+    }
+}
+
+impl StdError for SkipRefused {}
+
+/// Marks a request that the layer left out, so that the extractor can tell that from a missing layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeftOut;
+
+fn capped(mut text: String, cap: usize) -> String {
+    if text.len() > cap {
+        text.truncate(head(&text, cap).len());
+        text.push('…');
+    }
+    text
+}
+
+fn capped_value(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => capped(text, TEXT).into(),
+        other => other,
+    }
+}
+
+fn capped_actor(actor: Actor) -> Actor {
+    let cap = |text: Option<String>| text.map(|text| capped(text, NAME));
+    Actor {
+        id: cap(actor.id),
+        name: cap(actor.name),
+        url: cap(actor.url),
+        slug: cap(actor.slug),
+        claimed: cap(actor.claimed),
+        ..actor
+    }
+}

@@ -1,0 +1,518 @@
+//! The auditor: what an application builds once, and the wiring behind it.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Extensions, HeaderName, StatusCode};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::activity::ActivityBuilder;
+use crate::capture::resolver::ActorResolver;
+use crate::capture::{ClientIp, HeadPolicy, PeerFn, TrustedPeer};
+use crate::catalog::{Catalog, Event, compile_event};
+use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
+use crate::config::{self, Settings};
+use crate::engine::{Engine, Parts, Settlement, StatusClassifier, TimeoutClassifier};
+use crate::error::Error;
+use crate::layer::{AuditLayer, is_elapsed};
+use crate::plan::{Defaults, Plan};
+use crate::queue::{Answer, Control, Limits, Queue, ShutdownReport, Worker};
+use crate::record::wire::Process;
+use crate::record::{Delivery, Stages, Status, UserAgentKey};
+use crate::redact::RedactorBuilder;
+use crate::sink::{self, Outlet, Sink};
+
+/// The engine behind every layer and every activity: a handle that is cheap to clone.
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Auditor, Catalog, Event, sink};
+///
+/// # fn main() -> Result<(), tower_audit::Error> {
+/// let (lines, records) = sink::memory();
+/// let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
+/// let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+///
+/// let layer = auditor.layer(); // for `Router::layer`, `ServiceBuilder::layer`, …
+/// # let _ = layer;
+/// drop(guard); // better: `guard.shutdown(Duration::from_secs(5)).await`
+/// assert!(records.text().contains(r#""eventName":"AuditStarted""#));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Auditor {
+    engine: Arc<Engine>,
+    control: Arc<Control>,
+}
+
+impl Auditor {
+    /// Begins to build one.
+    pub fn builder() -> AuditorBuilder {
+        AuditorBuilder::default()
+    }
+
+    /// The layer that records every request.
+    ///
+    /// Put it around the finished router (see [`Auditor::around`] for axum): there it also sees what no route matches, and
+    /// costs least. On a request that another layer records already it joins that record and writes none of its own.
+    pub fn layer(&self) -> AuditLayer {
+        AuditLayer::new(self.engine.clone(), None)
+    }
+
+    /// A layer that names the event of every request that goes through it, for use where a single route is declared.
+    ///
+    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalogue found. Alone it records by itself.
+    /// The event has no route of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the event's name, message or sources are wrong, or it has a route.
+    pub fn route_layer(&self, event: Event) -> Result<AuditLayer, Error> {
+        let plan = Plan::new(compile_event(event)?, self.engine.defaults)?;
+        Ok(AuditLayer::new(self.engine.clone(), Some(Arc::new(plan))))
+    }
+
+    /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
+    pub fn begin(&self, event: impl Into<String>) -> ActivityBuilder {
+        ActivityBuilder::new(self.engine.clone(), event.into())
+    }
+
+    /// Waits until everything that was recorded before is written; false if that took longer than `limit`.
+    ///
+    /// For tests, and before something that may end the process.
+    pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
+        let answer = self.control.flush(self.engine.queue.pushed(), limit);
+        self.engine.queue.call();
+        answer
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_enabled(&self) -> bool {
+        self.engine.enabled
+    }
+}
+
+impl fmt::Debug for Auditor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auditor").field("engine", &self.engine).finish()
+    }
+}
+
+/// Keeps the audit log running. Shut it down when the server has stopped.
+///
+/// Dropped without [`ShutdownGuard::shutdown`] it blocks for at most two seconds to write what is finished.
+#[must_use = "dropping the guard stops the audit log"]
+pub struct ShutdownGuard {
+    auditor: Auditor,
+    stopped: bool,
+}
+
+/// How long a dropped guard may hold up its thread.
+const DROP_LIMIT: Duration = Duration::from_secs(2);
+
+impl ShutdownGuard {
+    /// Waits for open exchanges, writes everything, and reports what was written and what was not.
+    ///
+    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
+    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
+    pub fn shutdown(mut self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
+        self.stopped = true;
+        self.stop(limit)
+    }
+
+    fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
+        self.auditor.engine.begin_closing();
+        let answer = self.auditor.control.stop(limit);
+        self.auditor.engine.queue.call();
+        answer
+    }
+}
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        if !self.stopped {
+            self.stop(DROP_LIMIT).wait(DROP_LIMIT + Duration::from_millis(100));
+        }
+    }
+}
+
+impl fmt::Debug for ShutdownGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownGuard").finish_non_exhaustive()
+    }
+}
+
+/// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
+#[must_use]
+pub struct AuditorBuilder {
+    catalog: Catalog,
+    sink: Option<Box<dyn Sink>>,
+    redactor: RedactorBuilder,
+    service: Option<String>,
+    stages: Option<Stages>,
+    delivery: Option<Delivery>,
+    trusted_proxies: Vec<String>,
+    client_ip_header: Option<HeaderName>,
+    request_id_header: HeaderName,
+    shown_headers: Vec<HeaderName>,
+    peer: Option<PeerFn>,
+    resolvers: Vec<Box<dyn ActorResolver>>,
+    is_success: StatusClassifier,
+    is_timeout: TimeoutClassifier,
+    wait: Duration,
+    queue_records: usize,
+    queue_bytes: usize,
+    max_line_bytes: usize,
+    max_body_bytes: usize,
+    user_agent_key: UserAgentKey,
+    audit_id_header: bool,
+    host: Option<String>,
+    clock: Box<dyn Clock>,
+    ids: Box<dyn IdSource>,
+    instance: Option<String>,
+    outside: Settings,
+}
+
+impl Default for AuditorBuilder {
+    fn default() -> Self {
+        Self {
+            catalog: Catalog::new(),
+            sink: None,
+            redactor: RedactorBuilder::default(),
+            service: None,
+            stages: None,
+            delivery: None,
+            trusted_proxies: Vec::new(),
+            client_ip_header: None,
+            request_id_header: HeaderName::from_static("x-request-id"),
+            shown_headers: Vec::new(),
+            peer: None,
+            resolvers: Vec::new(),
+            is_success: Box::new(
+                |status: StatusCode| if status.as_u16() < 400 { Status::Succeeded } else { Status::Failed },
+            ),
+            is_timeout: Box::new(is_elapsed),
+            wait: Duration::from_secs(5),
+            queue_records: 8192,
+            queue_bytes: 64 * 1024 * 1024,
+            max_line_bytes: 15 * 1024,
+            max_body_bytes: 16 * 1024,
+            user_agent_key: UserAgentKey::Client,
+            audit_id_header: false,
+            host: None,
+            clock: Box::new(SystemClock::new()),
+            ids: Box::new(UuidV7::new()),
+            instance: None,
+            outside: Settings::default(),
+        }
+    }
+}
+
+impl AuditorBuilder {
+    /// Which routes are which events. By default there are none, and every request is recorded as `HttpRequest`.
+    pub fn catalog(mut self, catalog: Catalog) -> Self {
+        self.catalog = catalog;
+        self
+    }
+
+    /// Where the lines go. Standard output by default, because that is what a cluster's log forwarder reads.
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// The redaction rules. By default the full published list; settings from outside add to what is given here.
+    pub fn redactor(mut self, redactor: RedactorBuilder) -> Self {
+        self.redactor = redactor;
+        self
+    }
+
+    /// The name of this service, for `service` of events that name no other.
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
+    /// Which records events write that do not say it themselves. [`Stages::Completion`] by default.
+    pub fn stages(mut self, stages: Stages) -> Self {
+        self.stages = Some(stages);
+        self
+    }
+
+    /// How records of events are delivered that do not say it themselves. [`Delivery::Backpressure`] by default. What is
+    /// demanded here, no setting from outside weakens.
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = Some(delivery);
+        self
+    }
+
+    /// Networks (`10.0.0.0/8`) and addresses of proxies whose [`AuditorBuilder::client_ip_header`] is believed; `unix` for
+    /// whoever connects through a Unix socket. By default nobody is.
+    pub fn trusted_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>) -> Self {
+        self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The one header in which trusted proxies say for whom they ask: `X-Forwarded-For`, `Forwarded` (RFC 7239),
+    /// `X-Real-IP`, or another that is written like the first. By default none is read.
+    pub fn client_ip_header(mut self, header: HeaderName) -> Self {
+        self.client_ip_header = Some(header);
+        self
+    }
+
+    /// The header of the request's id. `x-request-id` by default.
+    pub fn request_id_header(mut self, header: HeaderName) -> Self {
+        self.request_id_header = header;
+        self
+    }
+
+    /// Request headers that stand in `request.headers`, redacted. By default none.
+    pub fn show_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
+        self.shown_headers = headers.into_iter().collect();
+        self
+    }
+
+    /// Finds the peer's address in the request's extensions, for servers other than axum's that do not set
+    /// [`PeerAddr`](crate::PeerAddr). Called on the request's task.
+    pub fn peer_fn(mut self, peer: impl Fn(&Extensions) -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
+        self.peer = Some(Box::new(peer));
+        self
+    }
+
+    /// Adds a way to know the actor from the request's head; the first that knows one wins, and late binding overrides
+    /// it. See [`resolver`](crate::resolver).
+    pub fn actor_resolver(mut self, resolver: impl ActorResolver) -> Self {
+        self.resolvers.push(Box::new(resolver));
+        self
+    }
+
+    /// What a response's status means. By default 400 and above is a failure. Called on our own thread.
+    pub fn classify_status(mut self, classify: impl Fn(StatusCode) -> Status + Send + Sync + 'static) -> Self {
+        self.is_success = Box::new(classify);
+        self
+    }
+
+    /// Which errors of the inner service are timeouts: asked about the error and each of its sources. By default tower's
+    /// and tokio's `Elapsed`, and I/O errors of kind `TimedOut`.
+    ///
+    /// It is asked where the error is a `BoxError` or an I/O error; of an error type of the application's own a layer
+    /// cannot know more than that it is one.
+    pub fn classify_timeout(
+        mut self,
+        is_timeout: impl Fn(&(dyn StdError + 'static)) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.is_timeout = Box::new(is_timeout);
+        self
+    }
+
+    /// How long a request may wait for room in the queue. 5 seconds by default; then it is refused with 503.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// How many finished records may wait to be written. 8,192 by default.
+    pub fn queue_records(mut self, records: usize) -> Self {
+        self.queue_records = records;
+        self
+    }
+
+    /// How many bytes of captured bodies may be held. 64 MiB by default.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// The longest line, in bytes, its newline included. 15 KiB by default, because container runtimes split lines at 16.
+    pub fn max_line_bytes(mut self, bytes: usize) -> Self {
+        self.max_line_bytes = bytes;
+        self
+    }
+
+    /// How much of each body is kept, in bytes. 16 KiB by default; 0 keeps none.
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = bytes;
+        self
+    }
+
+    /// Under which key of `actor` the user agent stands. `client` by default.
+    pub fn user_agent_key(mut self, key: UserAgentKey) -> Self {
+        self.user_agent_key = key;
+        self
+    }
+
+    /// Whether responses carry the record's `auditId` as `Audit-ID`. Off by default.
+    pub fn audit_id_header(mut self, on: bool) -> Self {
+        self.audit_id_header = on;
+        self
+    }
+
+    /// The server's host name. By default what the system says.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = Some(host.into());
+        self
+    }
+
+    /// Where time comes from; for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Where `auditId`s come from; for tests.
+    pub fn ids(mut self, ids: impl IdSource) -> Self {
+        self.ids = Box::new(ids);
+        self
+    }
+
+    /// The id of this run of the process. By default a random UUID.
+    pub fn instance(mut self, instance: impl Into<String>) -> Self {
+        self.instance = Some(instance.into());
+        self
+    }
+
+    /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
+    /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
+    ///
+    /// # Errors
+    ///
+    /// All bad and unknown settings at once, with what was given and what is allowed.
+    pub fn from_env(mut self) -> Result<Self, Error> {
+        self.outside = config::from_env()?;
+        Ok(self)
+    }
+
+    /// Checks everything and starts the audit log.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the catalogue, a setting, or a redaction rule; or that the system refused a thread or the process
+    /// has no standard output.
+    pub fn build(self) -> Result<(Auditor, ShutdownGuard), Error> {
+        let outside = self.outside;
+        let limits = limits(&outside, self.wait, self.queue_records, self.queue_bytes)?;
+        let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
+        let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
+        check_sizes(limits, max_body_bytes, line_budget)?;
+        let defaults = Defaults {
+            stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
+            delivery: delivery(outside.delivery, self.delivery),
+        };
+        if defaults.stages == Stages::Initiation {
+            return Err(Error::setting(
+                "stages: `initiation` cannot be the default, each request has its completion; `completion` and `both` can",
+            ));
+        }
+        let keys = outside.redact_keys.iter().flatten();
+        let redactor = keys.fold(self.redactor, |rules, key| rules.key(key.as_str()));
+        let except = outside.redact_except.iter().flatten();
+        let redactor = except.fold(redactor, |rules, key| rules.except(key.as_str())).build()?;
+        let head = HeadPolicy {
+            client_ip: client_ip(&outside, &self.trusted_proxies, self.client_ip_header)?,
+            request_id: self.request_id_header,
+            shown: self.shown_headers,
+            peer: self.peer,
+            resolvers: self.resolvers,
+        };
+        let process = Process {
+            instance: self.instance.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            host: self.host.or_else(|| gethostname::gethostname().into_string().ok()),
+            service: outside.service.clone().or(self.service).map(Into::into),
+            user_agent_key: outside.user_agent_key.unwrap_or(self.user_agent_key),
+        };
+        let sink = match self.sink {
+            Some(sink) => sink,
+            None => Box::new(
+                sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?,
+            ),
+        };
+        let engine = Arc::new(Engine::new(Parts {
+            enabled: outside.enabled.unwrap_or(true),
+            clock: self.clock,
+            ids: self.ids,
+            routes: self.catalog.compile()?,
+            defaults,
+            head,
+            redactor,
+            is_success: self.is_success,
+            is_timeout: self.is_timeout,
+            max_body_bytes,
+            audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
+            queue: Arc::new(Queue::new(limits)),
+        })?);
+        let outlet = Outlet::start(sink, Arc::new(Settlement(engine.clone())))?;
+        let control = Arc::<Control>::default();
+        let settings = json!({
+            "stages": defaults.stages.as_str(),
+            "delivery": defaults.delivery.as_str(),
+            "queueRecords": limits.records,
+            "queueBytes": limits.bytes,
+            "waitMs": u64::try_from(limits.wait.as_millis()).unwrap_or(u64::MAX),
+            "maxLineBytes": line_budget,
+            "maxBodyBytes": max_body_bytes,
+            "events": engine.plans.len(),
+            "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+        });
+        let worker =
+            Worker { engine: engine.clone(), control: control.clone(), outlet, process, line_budget, settings };
+        worker.start()?;
+        let auditor = Auditor { engine, control };
+        Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
+    }
+}
+
+impl fmt::Debug for AuditorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditorBuilder").field("catalog", &self.catalog).finish_non_exhaustive()
+    }
+}
+
+fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+    let limits = Limits {
+        records: outside.queue_records.unwrap_or(records),
+        bytes: outside.queue_bytes.unwrap_or(bytes),
+        wait: outside.wait.unwrap_or(wait),
+    };
+    if limits.records == 0 {
+        return Err(Error::setting("queue_records: 0 records would refuse every request; at least 1 is needed"));
+    }
+    Ok(limits)
+}
+
+fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Result<(), Error> {
+    const LEAST_LINE: usize = 4 * 1024;
+    if line_budget < LEAST_LINE {
+        return Err(Error::setting(format!(
+            "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
+        )));
+    }
+    if limits.bytes < max_body_bytes.saturating_mul(2) {
+        return Err(Error::setting(format!(
+            "queue_bytes: {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            limits.bytes
+        )));
+    }
+    Ok(())
+}
+
+/// What code demands, a setting can only make stronger.
+fn delivery(outside: Option<Delivery>, code: Option<Delivery>) -> Delivery {
+    match (outside, code) {
+        (Some(outside), Some(code)) => outside.max(code),
+        (one, other) => one.or(other).unwrap_or(Delivery::Backpressure),
+    }
+}
+
+fn client_ip(outside: &Settings, code: &[String], header: Option<HeaderName>) -> Result<ClientIp, Error> {
+    let trusted = match &outside.trusted_proxies {
+        Some(trusted) => trusted.clone(),
+        None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
+    };
+    Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
+}

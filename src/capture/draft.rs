@@ -1,0 +1,236 @@
+//! What is known of an exchange before redaction: one contiguous buffer with ranges, and fixed fields.
+//!
+//! A draft is not a record. It is private to the crate, and `redact` is the only way from it to one.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{StatusCode, Version};
+use uuid::Uuid;
+
+use super::body::BodyCopy;
+use super::head::ShownHeader;
+use crate::catalog::Params;
+use crate::clock::Micros;
+use crate::plan::Plan;
+use crate::record::{Actor, Credential, Delivery, Entity, Eula, Failure, Outcome, Scope};
+
+/// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// Which event a draft belongs to.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum EventRef {
+    /// No event claims the request.
+    #[default]
+    Unclaimed,
+    /// An event of the auditor's own catalogue.
+    Listed(u32),
+    /// An event that was named beside its route, or comes from another auditor's catalogue.
+    Own(Arc<Plan>),
+}
+
+/// Which record of an exchange a draft becomes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Initiation,
+    #[default]
+    Completion,
+    /// Free text, for events that the application emits itself.
+    Named(Cow<'static, str>),
+}
+
+/// The door through which an exchange came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Door {
+    #[default]
+    Request,
+    /// Work without a request.
+    Activity,
+}
+
+/// The path template of a request, and what it binds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Route {
+    /// The catalogue's template and its parameters, as ranges of the path.
+    pub(crate) listed: Option<(u32, Params)>,
+    /// The template that the router reported.
+    pub(crate) reported: Span,
+}
+
+/// Everything of an exchange that is known so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    text: Vec<u8>,
+
+    pub(crate) door: Door,
+    pub(crate) event: EventRef,
+    pub(crate) stage: Stage,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) audit_id: Uuid,
+    /// The class in which its records travel.
+    pub(crate) class: Delivery,
+    /// The queue has let it in, so each of its records may enter.
+    pub(crate) admitted: bool,
+    pub(crate) started: Micros,
+    /// On the monotonic clock.
+    pub(crate) began: Duration,
+    pub(crate) elapsed: Duration,
+
+    pub(crate) method: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Span,
+    /// A question mark stands in the URL, whatever comes after it.
+    pub(crate) has_query: bool,
+    /// Bytes of path and query that did not fit.
+    pub(crate) url_cut: bool,
+    pub(crate) version: Version,
+    pub(crate) referer: Span,
+    pub(crate) user_agent: Span,
+    pub(crate) host: Span,
+    pub(crate) request_id: Span,
+    pub(crate) trace: Option<(Span, Span)>,
+    pub(crate) headers: Vec<ShownHeader>,
+    pub(crate) route: Route,
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+    pub(crate) peer_ip: Option<IpAddr>,
+    /// What the resolvers found; late binding overrides it.
+    pub(crate) resolved: Option<Box<Actor>>,
+
+    pub(crate) request_type: Span,
+    pub(crate) request_encoded: bool,
+    pub(crate) request_body: BodyCopy,
+
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) grpc_status: Option<u32>,
+    pub(crate) response_type: Span,
+    pub(crate) response_encoded: bool,
+    pub(crate) response_body: BodyCopy,
+
+    /// What inner layers, extractors and handlers said. Empty for most requests, and then free.
+    pub(crate) late: Option<Box<Late>>,
+    /// Under which name the initiation record was written, if it was.
+    pub(crate) initiated: Option<EventRef>,
+    /// Captured bytes that this draft holds in the queue's budget.
+    pub(crate) reserved: usize,
+}
+
+/// What the application said of an exchange.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Late {
+    pub(crate) actor: Option<Actor>,
+    pub(crate) credential: Option<Credential>,
+    pub(crate) object: Option<Entity>,
+    pub(crate) target: Option<Entity>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) context: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) edge: Option<String>,
+    pub(crate) eula: Option<Eula>,
+    pub(crate) message: Option<String>,
+    pub(crate) meta: Vec<(Cow<'static, str>, serde_json::Value)>,
+    pub(crate) errors: Vec<Failure>,
+    /// The application said that it failed, whatever the response's status.
+    pub(crate) failed: bool,
+}
+
+impl Draft {
+    /// Empties the draft for its next exchange and keeps its memory.
+    pub(crate) fn reset(&mut self) {
+        let mut text = std::mem::take(&mut self.text);
+        let mut headers = std::mem::take(&mut self.headers);
+        let mut request_body = std::mem::take(&mut self.request_body);
+        let mut response_body = std::mem::take(&mut self.response_body);
+        text.clear();
+        headers.clear();
+        request_body.reset();
+        response_body.reset();
+        *self = Self { text, headers, request_body, response_body, ..Self::default() };
+    }
+
+    /// A copy of `other` in the memory that this draft already has.
+    pub(crate) fn copy_of(&mut self, other: &Self) {
+        let mut text = std::mem::take(&mut self.text);
+        let mut headers = std::mem::take(&mut self.headers);
+        let mut request_bytes = std::mem::take(&mut self.request_body.bytes);
+        text.clone_from(&other.text);
+        headers.clone_from(&other.headers);
+        request_bytes.clone_from(&other.request_body.bytes);
+        *self = Self {
+            text,
+            headers,
+            request_body: BodyCopy { bytes: request_bytes, ..other.request_body.without_bytes() },
+            response_body: other.response_body.without_bytes(),
+            event: other.event.clone(),
+            stage: other.stage.clone(),
+            route: other.route.clone(),
+            resolved: other.resolved.clone(),
+            late: other.late.clone(),
+            initiated: None,
+            ..*other
+        };
+    }
+
+    /// Copies at most `cap` bytes.
+    pub(crate) fn keep(&mut self, bytes: &[u8], cap: usize) -> Span {
+        let bytes = &bytes[..bytes.len().min(cap)];
+        let start = self.text.len();
+        self.text.extend_from_slice(bytes);
+        // Caps are kilobytes, and the pieces of one draft are bounded in number.
+        let to_u32 = |at: usize| u32::try_from(at).expect("a draft's text is far below 4 GiB");
+        Span { start: to_u32(start), end: to_u32(self.text.len()) }
+    }
+
+    /// A kept piece; what was not UTF-8 shows as U+FFFD.
+    pub(crate) fn text(&self, span: Span) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.text[span.range()])
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        &self.text[span.range()]
+    }
+
+    pub(crate) fn late(&mut self) -> &mut Late {
+        self.late.get_or_insert_default()
+    }
+
+    /// Who acted, as far as it is known: what was bound late, else what a resolver found.
+    pub(crate) fn actor(&self) -> Option<&Actor> {
+        self.late.as_ref().and_then(|late| late.actor.as_ref()).or(self.resolved.as_deref())
+    }
+
+    /// Memory that counts against the budget of captured bytes.
+    pub(crate) fn captured_bytes(&self) -> usize {
+        self.request_body.bytes.len() + self.response_body.bytes.len()
+    }
+
+    /// Gives back buffers that grew far beyond what most exchanges need.
+    pub(crate) fn shrink(&mut self) {
+        const KEEP: usize = 16 * 1024;
+        for buffer in [&mut self.text, &mut self.request_body.bytes, &mut self.response_body.bytes] {
+            if buffer.capacity() > KEEP {
+                *buffer = Vec::new();
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The head of a request and of a response → draft: one pass over the headers, bounded copies.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderName, header};
+
+use super::client_ip::ClientIp;
+use super::draft::{Draft, Span};
+use super::request_id;
+use super::resolver::{ActorResolver, Peer};
+
+/// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
+const PATH: usize = 4 * 1024;
+const QUERY: usize = 16 * 1024;
+const HEADER: usize = 512;
+const SHOWN_HEADER: usize = 1024;
+const MOST_HEADERS: usize = 64;
+
+/// Finds the peer's address in what a server left in the request's extensions.
+pub(crate) type PeerFn = Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
+
+/// What is taken from heads, decided once.
+pub(crate) struct HeadPolicy {
+    pub(crate) client_ip: ClientIp,
+    pub(crate) request_id: HeaderName,
+    pub(crate) shown: Vec<HeaderName>,
+    pub(crate) peer: Option<PeerFn>,
+    pub(crate) resolvers: Vec<Box<dyn ActorResolver>>,
+}
+
+impl fmt::Debug for HeadPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadPolicy")
+            .field("request_id", &self.request_id)
+            .field("shown", &self.shown)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HeadPolicy {
+    /// Copies the request's head. `path` is the path as the client sent it.
+    pub(crate) fn request(&self, head: &Parts, uri: &http::Uri, draft: &mut Draft) {
+        draft.method = draft.keep(head.method.as_str().as_bytes(), 64);
+        draft.version = head.version;
+        self.url(uri, draft);
+        let peer = self.peer(&head.extensions);
+        let address = self.client_ip.resolve(peer, &head.headers);
+        draft.ip = address.ip;
+        draft.port = address.port;
+        draft.peer_ip = address.peer_ip;
+        self.headers(&head.headers, draft);
+        if let Some(host) = request_id::host(uri, &head.headers) {
+            draft.host = draft.keep(host.as_bytes(), HEADER);
+        }
+        self.resolve(head, address.peer(), draft);
+    }
+
+    fn url(&self, uri: &http::Uri, draft: &mut Draft) {
+        let path = uri.path().as_bytes();
+        draft.path = draft.keep(path, PATH);
+        draft.url_cut = path.len() > PATH;
+        let Some(query) = uri.query().map(str::as_bytes) else { return };
+        draft.has_query = true;
+        if query.len() <= QUERY {
+            draft.query = draft.keep(query, QUERY);
+        } else {
+            // Half a pair could be half a secret under a key that nobody can tell any more.
+            let whole_pairs = query[..QUERY].iter().rposition(|&byte| byte == b'&').unwrap_or(0);
+            draft.query = draft.keep(query, whole_pairs);
+            draft.url_cut = true;
+        }
+    }
+
+    fn headers(&self, headers: &HeaderMap, draft: &mut Draft) {
+        for (name, value) in headers {
+            match *name {
+                header::USER_AGENT => draft.user_agent = draft.keep(value.as_bytes(), HEADER),
+                header::REFERER => draft.referer = draft.keep(value.as_bytes(), HEADER),
+                header::CONTENT_TYPE => draft.request_type = draft.keep(value.as_bytes(), 256),
+                header::CONTENT_ENCODING => draft.request_encoded |= is_encoded(value.as_bytes()),
+                _ => {}
+            }
+            if self.shown.contains(name) && draft.headers.len() < MOST_HEADERS {
+                let name = draft.keep(name.as_str().as_bytes(), 128);
+                let shown =
+                    if value.is_sensitive() { Span::default() } else { draft.keep(value.as_bytes(), SHOWN_HEADER) };
+                draft.headers.push(ShownHeader { name, value: shown, sensitive: value.is_sensitive() });
+            }
+        }
+        if let Some(id) = request_id::request_id(headers, &self.request_id) {
+            draft.request_id = draft.keep(id.as_bytes(), 128);
+        }
+        if let Some((trace, span)) = request_id::traceparent(headers) {
+            draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
+        }
+    }
+
+    fn peer(&self, extensions: &Extensions) -> Option<SocketAddr> {
+        if let Some(PeerAddr(peer)) = extensions.get() {
+            return Some(*peer);
+        }
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::ConnectInfo(peer)) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {
+            return Some(*peer);
+        }
+        let peer = self.peer.as_ref()?;
+        contained("the peer function", || peer(extensions))
+    }
+
+    fn resolve(&self, head: &Parts, peer: Peer, draft: &mut Draft) {
+        draft.resolved = self
+            .resolvers
+            .iter()
+            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)))
+            .map(Box::new);
+    }
+}
+
+/// A header that the configuration asked for. The value of a sensitive one is not even copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShownHeader {
+    pub(crate) name: Span,
+    pub(crate) value: Span,
+    pub(crate) sensitive: bool,
+}
+
+/// Copies the response's head.
+pub(crate) fn response(head: &http::response::Parts, draft: &mut Draft) {
+    draft.status = Some(head.status);
+    if let Some(value) = head.headers.get(header::CONTENT_TYPE) {
+        draft.response_type = draft.keep(value.as_bytes(), 256);
+    }
+    draft.response_encoded =
+        head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| is_encoded(value.as_bytes()));
+    draft.grpc_status = grpc_status(&head.headers);
+}
+
+/// gRPC's own status, which stands in the head or in the trailers.
+pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
+    headers.get("grpc-status").and_then(|value| value.to_str().ok()?.trim().parse().ok())
+}
+
+fn is_encoded(value: &[u8]) -> bool {
+    !value.trim_ascii().eq_ignore_ascii_case(b"identity") && !value.trim_ascii().is_empty()
+}
+
+/// Runs the application's code on the request's task; its panic costs what it would have told, never the request.
+fn contained<T>(what: &'static str, work: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        tracing::error!(target: "tower_audit", what, "panicked; the request goes on without its answer");
+        None
+    })
+}
+
+/// The address of the peer, for servers that are not axum's: put it into the request's extensions.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use tower_audit::PeerAddr;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(PeerAddr(SocketAddr::from(([127, 0, 0, 1], 4711))));
+/// assert_eq!(request.extensions().get::<PeerAddr>().unwrap().0.port(), 4711);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);

@@ -1,0 +1,128 @@
+//! Time and identity, passed in: so that tests never sleep and whole records can be compared.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
+/// Where time comes from. The default reads the system's clocks.
+///
+/// Called on the request's task: it must not block.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock: what stands in `timestamp`. Read once an exchange; its end is this plus what
+    /// [`Clock::monotonic`] says went by, so that a step of the wall clock cannot turn a duration negative.
+    fn now(&self) -> SystemTime;
+
+    /// Time since any fixed moment; it never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// Where the ids of exchanges come from. The default makes UUIDv7 (RFC 9562), which sort by time.
+///
+/// Called on the request's task: it must not block.
+pub trait IdSource: Send + Sync + 'static {
+    /// A new `auditId` for an exchange that arrived at `at`.
+    fn audit_id(&self, at: SystemTime) -> Uuid;
+}
+
+/// The system's clocks.
+#[derive(Debug)]
+pub(crate) struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+/// UUIDv7 without a system call for each: a random key from the system, and a counter mixed with it.
+///
+/// The mix is a bijection of the counter, so ids of one process never repeat; the 64 random bits of the key,
+/// and the milliseconds in front, keep processes apart. Ids are unique, not secret.
+#[derive(Debug)]
+pub(crate) struct UuidV7 {
+    key: u64,
+    salt: u16,
+    next: AtomicU64,
+}
+
+impl UuidV7 {
+    pub(crate) fn new() -> Self {
+        let (key, salt) = Uuid::new_v4().as_u64_pair();
+        // The version and variant bits of a v4 are fixed; the low bits of both halves are random.
+        Self { key: key ^ salt.rotate_left(32), salt: (salt & 0xffff) as u16, next: AtomicU64::new(0) }
+    }
+}
+
+impl IdSource for UuidV7 {
+    fn audit_id(&self, at: SystemTime) -> Uuid {
+        let millis =
+            at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let [m0, rest @ ..] =
+            splitmix64(self.key.wrapping_add(self.next.fetch_add(1, Ordering::Relaxed))).to_be_bytes();
+        let [salt0, salt1] = self.salt.to_be_bytes();
+        // The version and the variant overwrite bits of the first and third byte: only salt stands there.
+        let mut random = [salt0, m0, salt1, 0, 0, 0, 0, 0, 0, 0];
+        random[3..].copy_from_slice(&rest);
+        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+    }
+}
+
+/// Sebastiano Vigna's splitmix64 finaliser: <https://prng.di.unimi.it/splitmix64.c>.
+fn splitmix64(seed: u64) -> u64 {
+    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// A wall-clock moment in microseconds since 1970-01-01 UTC, as records carry it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Micros(pub(crate) i64);
+
+impl Micros {
+    /// Moments outside RFC 3339's years 0000 to 9999 are moved to the nearest that it can say.
+    pub(crate) fn from_system(time: SystemTime) -> Self {
+        let micros = match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |micros| -micros),
+        };
+        Self(micros.clamp(-62_167_219_200_000_000, 253_402_207_200_000_000))
+    }
+
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        let later = self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
+        Self(later.min(253_402_207_200_000_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_sorted_by_millisecond_and_never_repeat() {
+        let source = UuidV7::new();
+        let at = UNIX_EPOCH + Duration::from_millis(1_763_600_000_123);
+        let ids: std::collections::HashSet<Uuid> = (0..100_000).map(|_| source.audit_id(at)).collect();
+        assert_eq!(ids.len(), 100_000);
+        for id in ids.iter().take(100) {
+            assert_eq!(id.get_version_num(), 7);
+            assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+            assert_eq!(id.get_timestamp().unwrap().to_unix(), (1_763_600_000, 123_000_000));
+        }
+        assert!(source.audit_id(at) < source.audit_id(at + Duration::from_millis(1)));
+    }
+}

@@ -1,0 +1,236 @@
+//! What all requests of one auditor share: the catalogue, the rules, the queue, and the pool of drafts.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::capture::{Draft, EventRef, HeadPolicy, Media};
+use crate::catalog::{self, Event};
+use crate::clock::{Clock, IdSource, Micros};
+use crate::error::Error;
+use crate::plan::{Defaults, Plan};
+use crate::queue::{Admission, Allowance, LossReason, Queue};
+use crate::record::{Delivery, Stages, Status};
+use crate::redact::Redactor;
+use crate::sink::Settle;
+
+/// Decides what a response's status means.
+pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
+/// Decides whether an error of the inner service is a timeout.
+pub(crate) type TimeoutClassifier = Box<dyn Fn(&(dyn std::error::Error + 'static)) -> bool + Send + Sync>;
+
+/// The shared state behind every handle.
+pub(crate) struct Engine {
+    pub(crate) enabled: bool,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) routes: catalog::Compiled,
+    pub(crate) plans: Vec<Plan>,
+    pub(crate) unclaimed: Option<Plan>,
+    pub(crate) defaults: Defaults,
+    pub(crate) head: HeadPolicy,
+    pub(crate) redactor: Redactor,
+    pub(crate) is_success: StatusClassifier,
+    pub(crate) is_timeout: TimeoutClassifier,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) audit_id_header: bool,
+    pub(crate) queue: Arc<Queue>,
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    pool: Mutex<Vec<Box<Draft>>>,
+    open: AtomicUsize,
+    late: AtomicU64,
+    closing: AtomicBool,
+}
+
+/// The parts of an engine that its builder decides.
+pub(crate) struct Parts {
+    pub(crate) enabled: bool,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) routes: catalog::Compiled,
+    pub(crate) defaults: Defaults,
+    pub(crate) head: HeadPolicy,
+    pub(crate) redactor: Redactor,
+    pub(crate) is_success: StatusClassifier,
+    pub(crate) is_timeout: TimeoutClassifier,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) audit_id_header: bool,
+    pub(crate) queue: Arc<Queue>,
+}
+
+/// Drafts kept for the next requests. More are freed: a burst must not hold its memory for ever.
+const POOLED: usize = 1024;
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
+        let plans =
+            parts.routes.events().map(|policy| Plan::new(policy.clone(), parts.defaults)).collect::<Result<_, _>>()?;
+        let unclaimed = parts.routes.unclaimed().map(|policy| Plan::new(policy.clone(), parts.defaults)).transpose()?;
+        Ok(Self {
+            enabled: parts.enabled,
+            clock: parts.clock,
+            ids: parts.ids,
+            routes: parts.routes,
+            plans,
+            unclaimed,
+            defaults: parts.defaults,
+            head: parts.head,
+            redactor: parts.redactor,
+            is_success: parts.is_success,
+            is_timeout: parts.is_timeout,
+            max_body_bytes: parts.max_body_bytes,
+            audit_id_header: parts.audit_id_header,
+            queue: parts.queue,
+            pool: Mutex::default(),
+            open: AtomicUsize::new(0),
+            late: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    /// The plan of an event. Unclaimed requests have one whenever they are opened at all.
+    pub(crate) fn plan<'a>(&'a self, event: &'a EventRef) -> Option<&'a Plan> {
+        match event {
+            EventRef::Unclaimed => self.unclaimed.as_ref(),
+            EventRef::Listed(at) => self.plans.get(*at as usize),
+            EventRef::Own(plan) => Some(plan),
+        }
+    }
+
+    pub(crate) fn stages(&self, event: &EventRef) -> Stages {
+        self.plan(event).map_or(Stages::Completion, |plan| plan.stages)
+    }
+
+    /// The event of a name: the catalogue's, or one that only has this name.
+    pub(crate) fn named(&self, name: &str) -> Result<EventRef, Error> {
+        if let Some(at) = self.routes.by_name(name) {
+            return Ok(EventRef::Listed(at));
+        }
+        let policy = catalog::compile_event(Event::new(name.to_owned()))?;
+        Plan::new(policy, self.defaults).map(|plan| EventRef::Own(Arc::new(plan)))
+    }
+
+    /// An empty draft, stamped with time and identity.
+    pub(crate) fn new_draft(&self) -> Box<Draft> {
+        let mut draft = self.take_draft();
+        let now = self.clock.now();
+        draft.started = Micros::from_system(now);
+        draft.began = self.clock.monotonic();
+        draft.audit_id = self.ids.audit_id(now);
+        draft
+    }
+
+    pub(crate) fn take_draft(&self) -> Box<Draft> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes a draft back that no record will be made from.
+    pub(crate) fn forget(&self, mut draft: Box<Draft>) {
+        self.queue.release(std::mem::take(&mut draft.reserved));
+        self.recycle(draft);
+    }
+
+    pub(crate) fn recycle(&self, mut draft: Box<Draft>) {
+        draft.reset();
+        draft.shrink();
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOLED {
+            pool.push(draft);
+        }
+    }
+
+    /// Decides what of the request's body is kept, before any of it was read.
+    pub(crate) fn decide_request_capture(&self, draft: &mut Draft) {
+        if draft.request_body.total > 0 {
+            return;
+        }
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_request);
+        let media = Media::of(draft.bytes(draft.request_type));
+        if captures && !draft.request_encoded && media.is_kept() {
+            draft.request_body.keep(self.max_body_bytes, media == Media::Json);
+        } else {
+            draft.request_body.keep(0, false);
+        }
+    }
+
+    /// Decides what of the response's body is kept, when its head is known.
+    pub(crate) fn decide_response_capture(&self, draft: &mut Draft) {
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response);
+        let media = Media::of(draft.bytes(draft.response_type));
+        if captures && !draft.response_encoded && media.is_kept() {
+            draft.response_body.keep(self.max_body_bytes, media == Media::Json);
+        }
+    }
+
+    /// Asks to let an exchange in, with the memory that its bodies may need.
+    pub(crate) fn admit(&self, event: &EventRef, has_request_body: bool) -> Admission {
+        let Some(plan) = self.plan(event) else { return Admission::Granted(Allowance::default()) };
+        let bodies = usize::from(plan.captures_request && has_request_body) + usize::from(plan.captures_response);
+        self.queue.admit(plan.delivery, Allowance(bodies * self.max_body_bytes), self.clock.monotonic())
+    }
+
+    /// Keeps of the draft's allowance only what its bodies really took.
+    pub(crate) fn give_back_unused(&self, draft: &mut Draft) {
+        let used = draft.captured_bytes();
+        self.queue.release(draft.reserved.saturating_sub(used));
+        draft.reserved = draft.reserved.min(used);
+    }
+
+    /// Hands a finished draft to the worker.
+    pub(crate) fn hand_over(&self, draft: Box<Draft>) {
+        let class = draft.class;
+        let refused = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_refusal(draft) };
+        if let Err(draft) = refused {
+            self.forget(draft);
+        }
+    }
+
+    pub(crate) fn count_open(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_closed(&self) {
+        self.open.fetch_sub(1, Ordering::Release);
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Counts what was said of an exchange that had ended.
+    pub(crate) fn count_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn begin_closing(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// The class in which an event's records travel.
+    pub(crate) fn class(&self, event: &EventRef) -> Delivery {
+        self.plan(event).map_or(Delivery::Lossy, |plan| plan.delivery)
+    }
+}
+
+/// Tells the queue what became of the records that were handed to a sink.
+pub(crate) struct Settlement(pub(crate) Arc<Engine>);
+
+impl Settle for Settlement {
+    fn settle(&self, records: usize, bytes: usize, written: bool) {
+        self.0.queue.settle(records, bytes);
+        if !written && records > 0 {
+            let now = Micros::from_system(self.0.clock.now());
+            self.0.queue.note_lost(LossReason::SinkFailed, now, records as u64);
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("enabled", &self.enabled).field("open", &self.open()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! One open exchange: its draft under a lock, shared by the guard, the request's body and the `Audit` handle.
+//!
+//! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::capture::{Draft, EventRef, Progress, Stage};
+use crate::engine::Engine;
+use crate::record::{Outcome, Stages};
+
+/// One exchange that has been let in and has not ended.
+pub(crate) struct Exchange {
+    engine: Arc<Engine>,
+    open: Mutex<Option<Box<Draft>>>,
+}
+
+impl Exchange {
+    /// Opens it. From now on exactly one completion record will be written.
+    pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
+        engine.count_open();
+        Arc::new(Self { engine, open: Mutex::new(Some(draft)) })
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Works on the draft; `None` once the exchange has ended.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Draft) -> R) -> Option<R> {
+        self.lock().as_deref_mut().map(work)
+    }
+
+    /// Works on the draft for the application; what comes too late is counted. Then the initiation record may be due.
+    pub(crate) fn bind(&self, work: impl FnOnce(&mut Draft)) -> bool {
+        let mut open = self.lock();
+        match open.as_deref_mut() {
+            Some(draft) => {
+                work(draft);
+                self.initiate_if_known(draft);
+                true
+            }
+            None => {
+                self.engine.count_late();
+                false
+            }
+        }
+    }
+
+    /// Notes data of the request's body.
+    pub(crate) fn request_data(&self, data: &[u8]) {
+        self.with(|draft| {
+            if self.may_keep(draft, Side::Request) {
+                draft.request_body.push(data);
+            } else {
+                draft.request_body.total += data.len() as u64;
+            }
+        });
+    }
+
+    /// Notes that the request's body has ended, one way or another.
+    pub(crate) fn request_ended(&self, progress: Progress) {
+        self.with(|draft| {
+            draft.request_body.progress = progress;
+            self.initiate_if_known(draft);
+        });
+    }
+
+    /// Notes data of the response's body.
+    pub(crate) fn response_data(&self, data: &[u8]) {
+        self.with(|draft| {
+            if self.may_keep(draft, Side::Response) {
+                draft.response_body.push(data);
+            } else {
+                draft.response_body.total += data.len() as u64;
+            }
+        });
+    }
+
+    /// Notes that the response has a body.
+    pub(crate) fn response_begins(&self) {
+        self.with(|draft| draft.response_body.progress = Progress::Open);
+    }
+
+    /// Notes that the response's body has been handed over to its end.
+    pub(crate) fn response_ended(&self) {
+        self.with(|draft| draft.response_body.progress = Progress::Ended);
+    }
+
+    /// Notes that the response's stream failed.
+    pub(crate) fn response_failed(&self) {
+        self.with(|draft| draft.response_body.progress = Progress::Failed);
+    }
+
+    /// Writes the initiation record, if the event has one, when body and actor are known.
+    pub(crate) fn initiate_if_known(&self, draft: &mut Draft) {
+        let body_known = draft.request_body.progress != Progress::Open;
+        let actor_known = draft.actor().is_some();
+        if body_known && actor_known {
+            self.initiate(draft);
+        }
+    }
+
+    /// Writes the initiation record now, if the event has one and it has not been written.
+    pub(crate) fn initiate(&self, draft: &mut Draft) {
+        let emitted = matches!(draft.stage, Stage::Named(_));
+        if draft.initiated.is_some() || emitted || self.engine.stages(&draft.event) == Stages::Completion {
+            return;
+        }
+        draft.initiated = Some(draft.event.clone());
+        let mut first = self.engine.take_draft();
+        first.copy_of(draft);
+        first.stage = Stage::Initiation;
+        first.reserved = first.captured_bytes();
+        self.engine.queue.reserve_anyway(first.reserved);
+        self.engine.hand_over(first);
+    }
+
+    /// Closes the exchange. Only the first call writes the completion record.
+    pub(crate) fn close(&self, outcome: Outcome) {
+        let Some(mut draft) = self.lock().take() else { return };
+        draft.outcome = Some(outcome);
+        draft.elapsed = self.engine.clock.monotonic().saturating_sub(draft.began);
+        self.initiate(&mut draft);
+        self.engine.give_back_unused(&mut draft);
+        if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
+            self.engine.forget(draft);
+        } else {
+            self.engine.hand_over(draft);
+        }
+        self.engine.count_closed();
+    }
+
+    /// Closes the exchange without a record; false if its initiation has been written and so must be completed.
+    pub(crate) fn skip(&self) -> bool {
+        let mut open = self.lock();
+        if open.as_ref().is_none_or(|draft| draft.initiated.is_some()) {
+            return false;
+        }
+        let Some(draft) = open.take() else { return false };
+        drop(open);
+        self.engine.forget(draft);
+        self.engine.count_closed();
+        true
+    }
+
+    /// Another layer's event for a request that no event has claimed yet.
+    pub(crate) fn claim(&self, event: EventRef) {
+        self.with(|draft| {
+            draft.event = event;
+            self.engine.decide_request_capture(draft);
+        });
+    }
+
+    pub(crate) fn is_unclaimed(&self) -> bool {
+        self.with(|draft| matches!(draft.event, EventRef::Unclaimed)).unwrap_or(false)
+    }
+
+    /// A stream that its client ends, and that has begun: being dropped is its end.
+    pub(crate) fn is_ended_by_its_client(&self) -> bool {
+        let ended = |draft: &mut Draft| {
+            draft.status.is_some() && self.engine.plan(&draft.event).is_some_and(|plan| plan.client_ends_stream)
+        };
+        self.with(ended).unwrap_or(false)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Whether bytes of a body may be kept. A lossy exchange takes its memory only when the first byte comes.
+    fn may_keep(&self, draft: &mut Draft, side: Side) -> bool {
+        let reserved = draft.reserved;
+        let body = match side {
+            Side::Request => &mut draft.request_body,
+            Side::Response => &mut draft.response_body,
+        };
+        if !body.keeps() || body.reserved {
+            return body.keeps();
+        }
+        let wanted = body.limit();
+        if self.engine.queue.reserve(wanted) {
+            body.reserved = true;
+            draft.reserved = reserved + wanted;
+            true
+        } else {
+            body.give_up();
+            false
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Draft>>> {
+        // A panic of somebody else's code must not cost the record.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Request,
+    Response,
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the draft: it holds what has not been redacted.
+        f.debug_struct("Exchange").field("open", &self.is_open()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,5 @@
+//! Record → bytes, pure.
+
+mod json;
+
+pub(crate) use json::line;

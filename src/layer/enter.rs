@@ -1,0 +1,186 @@
+//! The way in: which event a request belongs to, whether it is recorded, and whether it may enter now.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Uri};
+use http_body::Body;
+
+use super::body::RequestBody;
+use super::guard::Guard;
+use crate::audit::{Audit, LeftOut};
+use crate::capture::{EventRef, Progress};
+use crate::catalog::{Found, Params};
+use crate::engine::Engine;
+use crate::exchange::Exchange;
+use crate::plan::Plan;
+use crate::queue::{Admission, Allowance};
+
+/// A request on its way in.
+pub(crate) struct Entry<B> {
+    pub(crate) request: Request<RequestBody<B>>,
+    /// The exchange that this layer has to finish; none if it records nothing, or has joined another layer's.
+    pub(crate) guard: Option<Guard>,
+    /// The exchange that waits to be let in, and the answer.
+    pub(crate) admission: Option<(Arc<Exchange>, Admission)>,
+}
+
+impl<B> Entry<B> {
+    fn passing(head: Parts, body: B) -> Self {
+        Self { request: Request::from_parts(head, RequestBody::plain(body)), guard: None, admission: None }
+    }
+}
+
+/// What the layer found for a request.
+struct Match {
+    event: EventRef,
+    listed: Option<(u32, Params)>,
+}
+
+/// Lets a request into the layer.
+pub(crate) fn enter<B: Body<Data = Bytes>>(
+    engine: &Arc<Engine>,
+    own: Option<&Arc<Plan>>,
+    request: Request<B>,
+) -> Entry<B> {
+    let (mut head, body) = request.into_parts();
+    if !engine.enabled {
+        head.extensions.insert(LeftOut);
+        return Entry::passing(head, body);
+    }
+    if let Some(exchange) = head.extensions.get::<Audit>().and_then(Audit::exchange).cloned() {
+        let admission = join(engine, own, &exchange, &head, !body.is_end_stream());
+        return Entry { admission, ..Entry::passing(head, body) };
+    }
+    let Some(found) = find(engine, own, &head) else {
+        head.extensions.insert(LeftOut);
+        return Entry::passing(head, body);
+    };
+    open(engine, found, head, body)
+}
+
+/// One route match, before any work is done for a request.
+fn find(engine: &Engine, own: Option<&Arc<Plan>>, head: &Parts) -> Option<Match> {
+    if let Some(plan) = own {
+        return Some(Match { event: EventRef::Own(plan.clone()), listed: None });
+    }
+    match engine.routes.find(&head.method, original_uri(head).path()) {
+        Found::Event(found) => {
+            Some(Match { event: EventRef::Listed(found.event), listed: Some((found.route, found.params)) })
+        }
+        Found::Unclaimed if engine.unclaimed.is_some() => Some(Match { event: EventRef::Unclaimed, listed: None }),
+        Found::Unclaimed | Found::Skipped => None,
+    }
+}
+
+fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, mut head: Parts, body: B) -> Entry<B> {
+    let has_body = !body.is_end_stream();
+    let mut draft = engine.new_draft();
+    draft.class = engine.class(&found.event);
+    draft.event = found.event;
+    draft.route.listed = found.listed;
+    engine.head.request(&head, original_uri(&head), &mut draft);
+    if let Some(template) = matched_path(&head) {
+        draft.route.reported = draft.keep(template.as_bytes(), TEMPLATE);
+    }
+    if has_body {
+        draft.request_body.progress = Progress::Open;
+        engine.decide_request_capture(&mut draft);
+    }
+    let admission = engine.admit(&draft.event, has_body);
+    let exchange = Exchange::open(engine.clone(), draft);
+    let guard = Guard::new(exchange.clone());
+    head.extensions.insert(Audit::of(exchange.clone()));
+    let body = if has_body { RequestBody::recorded(body, exchange.clone()) } else { RequestBody::plain(body) };
+    Entry { request: Request::from_parts(head, body), guard: Some(guard), admission: Some((exchange, admission)) }
+}
+
+/// Adds to an exchange that another layer has opened, and records nothing of its own.
+fn join(
+    engine: &Arc<Engine>,
+    own: Option<&Arc<Plan>>,
+    exchange: &Arc<Exchange>,
+    head: &Parts,
+    has_body: bool,
+) -> Option<(Arc<Exchange>, Admission)> {
+    let same_auditor = Arc::ptr_eq(engine, exchange.engine());
+    let event = match own {
+        Some(plan) => Some(EventRef::Own(plan.clone())),
+        // The same catalogue has been asked already.
+        None if same_auditor => None,
+        None => foreign_event(engine, head),
+    };
+    let template = matched_path(head);
+    if let Some(template) = template {
+        note_route(exchange, template);
+    }
+    let class_before = exchange.with(|draft| draft.class)?;
+    let event = event.filter(|_| own.is_some() || exchange.is_unclaimed())?;
+    exchange.claim(event.clone());
+    let class = exchange.engine().class(&event);
+    if class <= class_before {
+        return None;
+    }
+    Some((exchange.clone(), exchange.engine().admit(&event, has_body)))
+}
+
+/// Notes the template that a router inside the layer matched.
+pub(crate) fn note_route(exchange: &Exchange, template: &str) {
+    exchange.with(|draft| {
+        if draft.route.reported.is_empty() {
+            draft.route.reported = draft.keep(template.as_bytes(), TEMPLATE);
+        }
+    });
+}
+
+/// An event of another auditor's catalogue, with what it means there.
+fn foreign_event(engine: &Engine, head: &Parts) -> Option<EventRef> {
+    match engine.routes.find(&head.method, original_uri(head).path()) {
+        Found::Event(found) => {
+            let policy = engine.routes.event(found.event).clone();
+            Plan::new(policy, engine.defaults).ok().map(|plan| EventRef::Own(Arc::new(plan)))
+        }
+        Found::Unclaimed | Found::Skipped => None,
+    }
+}
+
+/// Longest copy of a router's template.
+const TEMPLATE: usize = 1024;
+
+/// The URI as the client sent it, not what a nested router sees.
+pub(crate) fn original_uri(head: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(uri)) = head.extensions.get() {
+        return uri;
+    }
+    &head.uri
+}
+
+/// The template that the router matched, where the router is axum's and has matched already.
+fn matched_path(head: &Parts) -> Option<&str> {
+    #[cfg(feature = "axum")]
+    return head.extensions.get::<axum::extract::MatchedPath>().map(axum::extract::MatchedPath::as_str);
+    #[cfg(not(feature = "axum"))]
+    return {
+        let _ = head;
+        None
+    };
+}
+
+/// Notes that an exchange was let in, with the memory for its bodies.
+pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) {
+    let known = exchange.with(|draft| {
+        draft.admitted = true;
+        draft.reserved += allowance.0;
+        if allowance.0 > 0 {
+            draft.request_body.reserved = true;
+            draft.response_body.reserved = true;
+        }
+        draft.class = draft.class.max(exchange.engine().class(&draft.event));
+        exchange.initiate_if_known(draft);
+    });
+    if known.is_none() {
+        exchange.engine().queue.release(allowance.0);
+    }
+}

@@ -1,0 +1,60 @@
+//! Exactly once: the guard that moves from `call` through the future into the response's body.
+
+use std::sync::Arc;
+
+use crate::exchange::Exchange;
+use crate::record::Outcome;
+
+/// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    exchange: Arc<Exchange>,
+    /// We are inside a call or poll of the inner service: a drop now is an unwinding panic. `thread::panicking()` would
+    /// be wrong both ways, with a `CatchPanic` outside, and for a bystander of somebody else's panic.
+    inside: bool,
+    finished: bool,
+}
+
+impl Guard {
+    pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
+        Self { exchange, inside: false, finished: false }
+    }
+
+    pub(crate) fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// Runs the inner service's code.
+    pub(crate) fn watch<R>(&mut self, inner: impl FnOnce() -> R) -> R {
+        self.inside = true;
+        let result = inner();
+        self.inside = false;
+        result
+    }
+
+    /// Ends the exchange.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.finished, true) {
+            self.exchange.close(outcome);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let outcome = if self.inside {
+            Outcome::Panicked
+        } else if self.exchange.engine().is_closing() {
+            Outcome::Shutdown
+        } else if self.exchange.is_ended_by_its_client() {
+            Outcome::Completed
+        } else {
+            Outcome::Aborted
+        };
+        self.end(outcome);
+    }
+}

@@ -1,0 +1,48 @@
+//! An event as the engine runs it: its policy, its redaction rules, and the defaults of this process filled in.
+
+use crate::catalog::{EventPolicy, StreamEnd};
+use crate::error::Error;
+use crate::record::{Delivery, Stages};
+use crate::redact::EventRules;
+
+/// What the engine decides for events that do not say it themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Defaults {
+    pub(crate) stages: Stages,
+    pub(crate) delivery: Delivery,
+}
+
+/// One event, ready to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) policy: EventPolicy,
+    pub(crate) rules: EventRules,
+    pub(crate) stages: Stages,
+    pub(crate) delivery: Delivery,
+    pub(crate) captures_request: bool,
+    pub(crate) captures_response: bool,
+    pub(crate) client_ends_stream: bool,
+    pub(crate) shows_request: bool,
+    pub(crate) shows_response: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(policy: EventPolicy, defaults: Defaults) -> Result<Self, Error> {
+        Ok(Self {
+            rules: rules(&policy)?,
+            stages: policy.stages().unwrap_or(defaults.stages),
+            delivery: policy.delivery().unwrap_or(defaults.delivery),
+            captures_request: policy.captures().show_request(),
+            captures_response: policy.captures().show_response(),
+            client_ends_stream: policy.stream_end() == StreamEnd::Client,
+            shows_request: policy.bodies().show_request(),
+            shows_response: policy.bodies().show_response(),
+            policy,
+        })
+    }
+}
+
+fn rules(policy: &EventPolicy) -> Result<EventRules, Error> {
+    let bags: Vec<String> = policy.secret_bags().iter().map(|bag| bag.clone().into_owned()).collect();
+    EventRules::new(&bags, &[], &[])
+}

@@ -1,0 +1,109 @@
+//! Waiting for room without blocking anybody: one place in the line of requests that are not yet let in.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::front::Queue;
+
+/// What the queue answers to somebody who wants in.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// Go on. Holds the bytes that were set aside for captured bodies.
+    Granted(Allowance),
+    /// There is no room now; await it.
+    Wait(Waiting),
+    /// There is no room, and the line is full.
+    Refused,
+}
+
+/// Bytes set aside in the queue's budget for the bodies of one exchange.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Allowance(pub(crate) usize);
+
+/// One place in the line.
+#[derive(Debug)]
+pub(super) struct Place {
+    state: Mutex<PlaceState>,
+    pub(super) deadline: Duration,
+    pub(super) allowance: Allowance,
+}
+
+#[derive(Debug)]
+enum PlaceState {
+    Waiting(Option<Waker>),
+    Granted,
+    Refused,
+    /// The one who waited is gone, or has taken the answer.
+    Left,
+}
+
+impl Place {
+    pub(super) fn new(deadline: Duration, allowance: Allowance) -> Self {
+        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, allowance }
+    }
+
+    /// Answers the one who waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
+    pub(super) fn answer(&self, granted: bool) -> Option<Option<Waker>> {
+        let mut state = self.lock();
+        match &mut *state {
+            PlaceState::Waiting(waker) => {
+                let waker = waker.take();
+                *state = if granted { PlaceState::Granted } else { PlaceState::Refused };
+                Some(waker)
+            }
+            PlaceState::Granted | PlaceState::Refused | PlaceState::Left => None,
+        }
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        matches!(*self.lock(), PlaceState::Left)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, PlaceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The wait for room: resolves to the allowance, or to `None` once the wait has been too long.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(super) place: Arc<Place>,
+    pub(super) queue: Arc<Queue>,
+}
+
+impl Future for Waiting {
+    type Output = Option<Allowance>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.place.lock();
+        match &mut *state {
+            PlaceState::Waiting(waker) => {
+                match waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            PlaceState::Granted => {
+                *state = PlaceState::Left;
+                Poll::Ready(Some(self.place.allowance))
+            }
+            PlaceState::Refused | PlaceState::Left => {
+                *state = PlaceState::Left;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
+        if matches!(before, PlaceState::Granted) {
+            self.queue.release(self.place.allowance.0);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What handles ask of the worker: to flush, and to stop.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::promise::{Answer, Promise, promise};
+
+/// What became of everything, when an auditor has stopped.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownReport {
+    /// Lines that the sink has taken, those of this library's own records included.
+    pub written: u64,
+    /// Finished records that were lost since the start; told by `AuditRecordsLost` records as far as that was possible.
+    pub lost: u64,
+    /// Requests that were refused since the start because they could not have been recorded.
+    pub refused: u64,
+    /// Exchanges that were still open at the deadline. Their records are lost.
+    pub open: u64,
+    /// Whether the sink took everything and confirmed its end before the deadline.
+    pub flushed: bool,
+}
+
+impl ShutdownReport {
+    /// Whether every record of every exchange was written.
+    pub fn is_complete(&self) -> bool {
+        self.flushed && self.lost == 0 && self.open == 0
+    }
+}
+
+/// The worker's letter box.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flushes: Vec<Flush>,
+    stop: Option<Stop>,
+    /// The worker has ended; nothing that is asked now will be done.
+    ended: bool,
+}
+
+/// Somebody waits for what was pushed so far to be written.
+#[derive(Debug)]
+pub(super) struct Flush {
+    pub(super) pushed: u64,
+    pub(super) mark: Option<u64>,
+    pub(super) deadline: Instant,
+    pub(super) promise: Promise<bool>,
+}
+
+/// Somebody asked for the end.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) began: Instant,
+    pub(super) limit: Duration,
+    pub(super) promise: Promise<ShutdownReport>,
+}
+
+impl Control {
+    /// Asks for a flush of the first `pushed` records.
+    pub(crate) fn flush(&self, pushed: u64, limit: Duration) -> Answer<bool> {
+        let (promise, answer) = promise();
+        let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            promise.give(false);
+        } else {
+            let deadline = after(Instant::now(), limit);
+            state.flushes.push(Flush { pushed, mark: None, deadline, promise });
+        }
+        answer
+    }
+
+    /// Asks for the end.
+    pub(crate) fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
+        let (promise, answer) = promise();
+        let mut state = self.lock();
+        if state.ended || state.stop.is_some() {
+            drop(state);
+            promise.give(ShutdownReport::default());
+        } else {
+            state.stop = Some(Stop { began: Instant::now(), limit, promise });
+        }
+        answer
+    }
+
+    pub(super) fn take_flushes(&self) -> Vec<Flush> {
+        std::mem::take(&mut self.lock().flushes)
+    }
+
+    pub(super) fn take_stop(&self) -> Option<Stop> {
+        self.lock().stop.take()
+    }
+
+    pub(super) fn end(&self) {
+        self.lock().ended = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A deadline; one too far to be said is a year away.
+pub(super) fn after(began: Instant, limit: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    began.checked_add(limit.min(YEAR)).unwrap_or(began)
+}

@@ -1,0 +1,277 @@
+//! The hand-over between the requests' tasks and the worker: one push under a short lock.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use super::admission::{Admission, Allowance, Place, Waiting};
+use super::loss::{LossReason, Untold};
+use crate::capture::Draft;
+use crate::clock::Micros;
+use crate::record::Delivery;
+
+/// The bounds of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Finished records that are not yet written.
+    pub(crate) records: usize,
+    /// Captured bytes of bodies.
+    pub(crate) bytes: usize,
+    /// How long a request may wait for room.
+    pub(crate) wait: Duration,
+}
+
+/// The queue, as requests see it.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+    limits: Limits,
+    /// Finished records not yet written.
+    unwritten: AtomicUsize,
+    /// Bytes of the budget that are taken.
+    taken: AtomicUsize,
+    /// How many wait in line, so that nobody overtakes them.
+    waiting: AtomicUsize,
+    lost: AtomicU64,
+    refused: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    finished: VecDeque<Box<Draft>>,
+    pushed: u64,
+    untold: Untold,
+    line: VecDeque<Arc<Place>>,
+    /// The worker has gone to sleep and must be woken.
+    asleep: bool,
+    /// The worker has stopped: what comes now is lost.
+    closed: bool,
+    /// Somebody asked the worker to look around.
+    called: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            limits,
+            unwritten: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks to be let in. An open exchange holds no place: the bound counts finished records only.
+    pub(crate) fn admit(self: &Arc<Self>, class: Delivery, allowance: Allowance, now: Duration) -> Admission {
+        if class == Delivery::Lossy {
+            return Admission::Granted(Allowance::default());
+        }
+        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.0) {
+            return Admission::Granted(allowance);
+        }
+        let mut state = self.lock();
+        if state.closed || state.line.len() >= self.limits.records {
+            return Admission::Refused;
+        }
+        let place = Arc::new(Place::new(now.saturating_add(self.limits.wait), allowance));
+        state.line.push_back(place.clone());
+        self.waiting.store(state.line.len(), Ordering::Relaxed);
+        self.call_worker(&mut state);
+        Admission::Wait(Waiting { place, queue: self.clone() })
+    }
+
+    /// Hands over a finished draft; whoever was let in always can. What cannot enter is counted and given back.
+    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<(), Box<Draft>> {
+        let mut state = self.lock();
+        let refusal = if state.closed {
+            Some(LossReason::Shutdown)
+        } else if class == Delivery::Lossy && !self.has_room() {
+            Some(LossReason::QueueFull)
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            self.count_lost(&mut state, reason, [&*draft]);
+            return Err(draft);
+        }
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+        state.pushed += 1;
+        state.finished.push_back(draft);
+        if state.asleep {
+            self.call_worker(&mut state);
+        }
+        Ok(())
+    }
+
+    /// Hands over the record of a refusal, or counts it to be told.
+    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<(), Box<Draft>> {
+        let mut state = self.lock();
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if state.closed || !self.has_room() {
+            state.untold.refused.add(draft.started, Some(draft.audit_id));
+            return Err(draft);
+        }
+        self.unwritten.fetch_add(1, Ordering::Relaxed);
+        state.pushed += 1;
+        state.finished.push_back(draft);
+        self.call_worker(&mut state);
+        Ok(())
+    }
+
+    /// Takes bytes from the budget of captured bytes, if they are there.
+    pub(crate) fn reserve(&self, bytes: usize) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        let room = |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= self.limits.bytes);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    /// Takes bytes for what has been let in already.
+    pub(crate) fn reserve_anyway(&self, bytes: usize) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn release(&self, bytes: usize) {
+        if bytes > 0 {
+            self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the worker look around soon.
+    pub(crate) fn call(&self) {
+        self.call_worker(&mut self.lock());
+    }
+
+    pub(crate) fn pushed(&self) -> u64 {
+        self.lock().pushed
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn has_room(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed) < self.limits.records
+    }
+
+    fn call_worker(&self, state: &mut State) {
+        state.called = true;
+        if state.asleep {
+            state.asleep = false;
+            self.work.notify_one();
+        }
+    }
+
+    fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
+        for draft in drafts {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            state.untold.lost(reason).add(draft.started.plus(draft.elapsed), Some(draft.audit_id));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock can leave it half done: a panic elsewhere must not cost a record.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The queue, as the worker and the sinks' threads see it.
+impl Queue {
+    /// Moves what is finished into `batch`, waiting for it at most `pause`; without a pause until somebody calls.
+    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>) {
+        let mut state = self.lock();
+        let idle = batch.is_empty();
+        if !state.called && (!idle || state.finished.is_empty()) {
+            state = match pause {
+                // A short pause is slept out: no request pays for waking the worker while there is traffic.
+                Some(pause) => self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
+                None => {
+                    state.asleep = true;
+                    let sleeps = |state: &mut State| state.asleep;
+                    self.work.wait_while(state, sleeps).unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+        state.called = false;
+        if idle {
+            std::mem::swap(&mut state.finished, batch);
+        }
+    }
+
+    /// Lets in whom there is room for, in order, and refuses whom the wait was too long for.
+    pub(super) fn serve_line(&self, now: Duration) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for waker in self.answer_line(now) {
+            waker.wake();
+        }
+    }
+
+    fn answer_line(&self, now: Duration) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        let mut room = self.limits.records.saturating_sub(self.unwritten.load(Ordering::Relaxed));
+        while let Some(place) = state.line.front() {
+            if place.is_left() {
+                state.line.pop_front();
+                continue;
+            }
+            let expired = state.closed || now >= place.deadline;
+            let granted = !expired && room > 0 && self.reserve(place.allowance.0);
+            if !expired && !granted {
+                break;
+            }
+            match place.answer(granted) {
+                Some(waker) => {
+                    room -= usize::from(granted);
+                    wakers.extend(waker);
+                }
+                None if granted => self.release(place.allowance.0),
+                None => {}
+            }
+            state.line.pop_front();
+        }
+        self.waiting.store(state.line.len(), Ordering::Relaxed);
+        wakers
+    }
+
+    pub(super) fn has_line(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Records that left the queue: written, or counted as lost.
+    pub(crate) fn settle(&self, records: usize, bytes: usize) {
+        self.unwritten.fetch_sub(records, Ordering::Relaxed);
+        self.release(bytes);
+    }
+
+    pub(crate) fn note_lost(&self, reason: LossReason, at: Micros, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        let mut state = self.lock();
+        let tally = state.untold.lost(reason);
+        tally.add(at, None);
+        tally.count += count - 1;
+    }
+
+    pub(super) fn take_untold(&self) -> Option<Untold> {
+        let mut state = self.lock();
+        (!state.untold.is_empty()).then(|| std::mem::take(&mut state.untold))
+    }
+
+    /// From now on everything that comes is lost, and counted.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+    }
+}

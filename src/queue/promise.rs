@@ -1,0 +1,77 @@
+//! An answer that the worker gives once: awaited on any runtime, or waited for where there is none.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<State<T>>,
+    given: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    answer: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Slot<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The worker's side.
+#[derive(Debug)]
+pub(crate) struct Promise<T>(Arc<Slot<T>>);
+
+/// The side of whoever asked.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(Arc<Slot<T>>);
+
+pub(crate) fn promise<T>() -> (Promise<T>, Answer<T>) {
+    let slot = Arc::new(Slot { state: Mutex::new(State { answer: None, waker: None }), given: Condvar::new() });
+    (Promise(slot.clone()), Answer(slot))
+}
+
+impl<T> Promise<T> {
+    pub(crate) fn give(self, answer: T) {
+        let mut state = self.0.lock();
+        state.answer = Some(answer);
+        let waker = state.waker.take();
+        drop(state);
+        self.0.given.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Answer<T> {
+    /// Blocks the thread for at most `limit`.
+    pub(crate) fn wait(&self, limit: Duration) -> Option<T> {
+        let state = self.0.lock();
+        let waits = |state: &mut State<T>| state.answer.is_none();
+        let (mut state, _) =
+            self.0.given.wait_timeout_while(state, limit, waits).unwrap_or_else(PoisonError::into_inner);
+        state.answer.take()
+    }
+}
+
+impl<T> Future for Answer<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.0.lock();
+        match state.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A finished record: redacted, checked, and ready for any format.
+//!
+//! Only `redact` makes one. Plain fields hold plain text; what is a JSON value of any shape is a [`Fragment`].
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{StatusCode, Version};
+use uuid::Uuid;
+
+use super::{Actor, Entity, Eula, Failure, Level, Outcome, Reason, Scope, Status};
+use crate::clock::Micros;
+
+/// A JSON value as compact text.
+pub(crate) type Fragment = String;
+
+/// One record.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) timestamp: Micros,
+    pub(crate) level: Level,
+    pub(crate) event_name: Cow<'static, str>,
+    pub(crate) event_kind: Option<Arc<str>>,
+    pub(crate) stage: Cow<'static, str>,
+    pub(crate) status: Status,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) message: Option<String>,
+    pub(crate) audit_id: Uuid,
+    pub(crate) started_at: Option<Micros>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) request_id: Option<String>,
+    pub(crate) trace_id: Option<String>,
+    pub(crate) span_id: Option<String>,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) plugin: Option<Arc<str>>,
+    pub(crate) component: Option<Arc<str>>,
+    pub(crate) actor: Actor,
+    pub(crate) address: Address,
+    pub(crate) object: Option<Entity>,
+    pub(crate) target: Option<Entity>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) project: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) edge: Option<String>,
+    pub(crate) eula: Option<Eula>,
+    pub(crate) context: Option<String>,
+    pub(crate) meta: Vec<(Cow<'static, str>, Fragment)>,
+    pub(crate) errors: Vec<Failure>,
+    pub(crate) response: Option<Response>,
+    pub(crate) request: Option<Request>,
+}
+
+/// Where the actor was, as far as the exchange itself tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Address {
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+    pub(crate) peer_ip: Option<IpAddr>,
+    /// The host that the actor addressed.
+    pub(crate) hostname: Option<String>,
+    pub(crate) client: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) route: Option<String>,
+    pub(crate) protocol: Version,
+    pub(crate) referer: Option<String>,
+    pub(crate) params: Option<Fragment>,
+    pub(crate) query: Option<Fragment>,
+    pub(crate) headers: Option<Fragment>,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    /// A head that was never produced has none.
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) bytes: Option<u64>,
+    pub(crate) body: Body,
+}
+
+/// A body as a record shows it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    pub(crate) shown: Option<Fragment>,
+    /// Why it, or the rest of it, is not there.
+    pub(crate) omitted: Option<Reason>,
+    /// What passed through the layer.
+    pub(crate) bytes: u64,
+    pub(crate) content_type: Option<String>,
+}

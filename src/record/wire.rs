@@ -1,0 +1,357 @@
+//! A record as one JSON object: the only place where field names are written.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use http::Version;
+
+use super::finished::{Body, Record, Request, Response};
+use super::fragment::push_json_string;
+use super::{Actor, Entity, Failure};
+use crate::clock::Micros;
+
+/// What is the same on every line of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) instance: String,
+    pub(crate) host: Option<String>,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) user_agent_key: UserAgentKey,
+}
+
+/// Where the user agent stands in a record.
+///
+/// The documentation of Red Hat Developer Hub says `actor.client`, which is the default; the running product writes
+/// `actor.userAgent`.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UserAgentKey {
+    /// As `actor.client`.
+    #[default]
+    Client,
+    /// As `actor.userAgent`.
+    UserAgent,
+    /// As both.
+    Both,
+}
+
+impl UserAgentKey {
+    /// The name that settings use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::UserAgent => "userAgent",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// Appends the record as one JSON object.
+pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut String) {
+    let mut line = Object::open(out);
+    line.time("timestamp", record.timestamp);
+    line.plain("level", record.level.as_str());
+    line.raw("isAuditLog", "true");
+    line.plain("schema", "1.0");
+    line.plain("eventName", &record.event_name);
+    line.some_text("eventKind", record.event_kind.as_deref());
+    line.text("stage", &record.stage);
+    line.plain("status", record.status.as_str());
+    line.some_text("outcome", record.outcome.map(super::Outcome::as_str));
+    line.some_text("message", record.message.as_deref());
+    line.display("auditId", record.audit_id);
+    line.plain("instance", &process.instance);
+    line.number("seq", seq);
+    if let Some(started) = record.started_at {
+        line.time("startedAt", started);
+    }
+    if let Some(duration) = record.duration {
+        line.milliseconds("durationMs", duration);
+    }
+    line.some_text("requestId", record.request_id.as_deref());
+    line.some_text("traceId", record.trace_id.as_deref());
+    line.some_text("spanId", record.span_id.as_deref());
+    line.some_text("service", record.service.as_deref().or(process.service.as_deref()));
+    line.some_text("plugin", record.plugin.as_deref());
+    line.some_text("component", record.component.as_deref());
+    line.some_text("host", process.host.as_deref());
+    line.object("actor", |actor| write_actor(actor, record, process.user_agent_key));
+    if let Some(entity) = &record.object {
+        line.object("object", |object| write_entity(object, entity));
+    }
+    if let Some(entity) = &record.target {
+        line.object("target", |object| write_entity(object, entity));
+    }
+    if let Some(scope) = &record.scope {
+        line.object("scope", |object| {
+            object.text("kind", &scope.kind);
+            object.text("path", &scope.path);
+        });
+    }
+    line.some_text("project", record.project.as_deref());
+    line.some_text("repository", record.repository.as_deref());
+    line.some_text("namespace", record.namespace.as_deref());
+    line.some_text("edge", record.edge.as_deref());
+    if let Some(eula) = &record.eula {
+        line.object("eula", |object| {
+            object.text("id", &eula.id);
+            object.text("number", &eula.number);
+        });
+    }
+    line.some_text("context", record.context.as_deref());
+    if !record.meta.is_empty() {
+        line.object("meta", |meta| record.meta.iter().for_each(|(key, value)| meta.named(key, value)));
+    }
+    if !record.errors.is_empty() {
+        line.list("errors", &record.errors, write_error);
+    }
+    if let Some(response) = &record.response {
+        line.object("response", |object| write_response(object, response));
+    }
+    if let Some(request) = &record.request {
+        line.object("request", |object| write_request(object, request));
+    }
+    line.close();
+}
+
+fn write_actor(object: &mut Object<'_>, record: &Record, user_agent_key: UserAgentKey) {
+    let address = &record.address;
+    object.nullable_text("actorId", record.actor.id.as_deref());
+    if let Some(ip) = address.ip {
+        object.display("ip", ip);
+    }
+    if let Some(port) = address.port {
+        object.number("port", u64::from(port));
+    }
+    object.some_text("hostname", address.hostname.as_deref());
+    if user_agent_key != UserAgentKey::UserAgent {
+        object.some_text("client", address.client.as_deref());
+    }
+    if user_agent_key != UserAgentKey::Client {
+        object.some_text("userAgent", address.client.as_deref());
+    }
+    write_identity(object, &record.actor);
+    if let Some(ip) = address.peer_ip {
+        object.display("peerIp", ip);
+    }
+}
+
+/// What an actor is apart from its id and address; an actor on whose behalf another acts has nothing else.
+fn write_identity(object: &mut Object<'_>, actor: &Actor) {
+    object.some_text("kind", actor.kind.as_deref());
+    object.some_text("name", actor.name.as_deref());
+    object.some_text("url", actor.url.as_deref());
+    object.some_text("slug", actor.slug.as_deref());
+    if actor.unverified {
+        object.raw("verified", "false");
+    }
+    object.some_text("claimed", actor.claimed.as_deref());
+    if let Some(credential) = &actor.credential {
+        object.object("credential", |object| {
+            object.text("kind", &credential.kind);
+            object.some_text("id", credential.id.as_deref());
+            object.some_text("name", credential.name.as_deref());
+            object.some_text("owner", credential.owner.as_deref());
+        });
+    }
+    if let Some(other) = &actor.on_behalf_of {
+        object.object("onBehalfOf", |object| {
+            object.nullable_text("actorId", other.id.as_deref());
+            write_identity(object, other);
+        });
+    }
+    if let Some(location) = &actor.location {
+        object.object("location", |object| {
+            object.some_text("city", location.city.as_deref());
+            object.some_text("country", location.country.as_deref());
+            object.some_text("continent", location.continent.as_deref());
+        });
+    }
+}
+
+fn write_entity(object: &mut Object<'_>, entity: &Entity) {
+    object.text("kind", &entity.kind);
+    object.some_text("id", entity.id.as_deref());
+    object.some_text("name", entity.name.as_deref());
+    object.some_text("version", entity.version.as_deref());
+    object.some_text("slug", entity.slug.as_deref());
+    object.some_text("format", entity.format.as_deref());
+}
+
+fn write_error(object: &mut Object<'_>, error: &Failure) {
+    object.text("name", &error.name);
+    object.text("message", &error.message);
+    object.some_text("stack", error.stack.as_deref());
+}
+
+fn write_response(object: &mut Object<'_>, response: &Response) {
+    if let Some(status) = response.status {
+        object.number("status", u64::from(status.as_u16()));
+    }
+    if let Some(bytes) = response.bytes {
+        object.number("bytes", bytes);
+    }
+    write_body(object, &response.body);
+}
+
+fn write_request(object: &mut Object<'_>, request: &Request) {
+    object.text("method", &request.method);
+    object.text("url", &request.url);
+    object.some_text("route", request.route.as_deref());
+    object.some_text("protocol", protocol(request.protocol));
+    object.some_text("referer", request.referer.as_deref());
+    object.some_raw("params", request.params.as_deref());
+    object.some_raw("query", request.query.as_deref());
+    object.some_raw("headers", request.headers.as_deref());
+    write_body(object, &request.body);
+}
+
+fn write_body(object: &mut Object<'_>, body: &Body) {
+    if let Some(reason) = body.omitted {
+        object.object("bodyOmitted", |object| {
+            object.plain("reason", reason.as_str());
+            object.some_text("contentType", body.content_type.as_deref());
+            object.number("bytes", body.bytes);
+        });
+    }
+    object.some_raw("body", body.shown.as_deref());
+}
+
+fn protocol(version: Version) -> Option<&'static str> {
+    Some(match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => return None,
+    })
+}
+
+/// Writes one JSON object, member by member.
+struct Object<'o> {
+    out: &'o mut String,
+    empty: bool,
+}
+
+impl<'o> Object<'o> {
+    fn open(out: &'o mut String) -> Self {
+        out.push('{');
+        Self { out, empty: true }
+    }
+
+    fn close(self) {
+        self.out.push('}');
+    }
+
+    /// `key` is one of ours and needs no escaping.
+    fn key(&mut self, key: &'static str) {
+        self.comma();
+        self.out.push('"');
+        self.out.push_str(key);
+        self.out.push_str("\":");
+    }
+
+    fn comma(&mut self) {
+        if !std::mem::take(&mut self.empty) {
+            self.out.push(',');
+        }
+    }
+
+    /// A value that needs no escaping.
+    fn plain(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        self.out.push('"');
+        self.out.push_str(value);
+        self.out.push('"');
+    }
+
+    fn text(&mut self, key: &'static str, value: &str) {
+        self.key(key);
+        push_json_string(self.out, value);
+    }
+
+    fn some_text(&mut self, key: &'static str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn nullable_text(&mut self, key: &'static str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    fn raw(&mut self, key: &'static str, fragment: &str) {
+        self.key(key);
+        self.out.push_str(fragment);
+    }
+
+    fn some_raw(&mut self, key: &'static str, fragment: Option<&str>) {
+        if let Some(fragment) = fragment {
+            self.raw(key, fragment);
+        }
+    }
+
+    /// A member whose key the application chose.
+    fn named(&mut self, key: &str, fragment: &str) {
+        self.comma();
+        push_json_string(self.out, key);
+        self.out.push(':');
+        self.out.push_str(fragment);
+    }
+
+    /// A value whose text is plain ASCII: numbers, addresses, ids.
+    fn display(&mut self, key: &'static str, value: impl std::fmt::Display) {
+        self.key(key);
+        let _ = write!(self.out, "\"{value}\"");
+    }
+
+    fn number(&mut self, key: &'static str, value: u64) {
+        self.key(key);
+        let _ = write!(self.out, "{value}");
+    }
+
+    fn milliseconds(&mut self, key: &'static str, value: std::time::Duration) {
+        self.key(key);
+        let micros = value.as_micros();
+        let _ = write!(self.out, "{}.{:03}", micros / 1000, micros % 1000);
+    }
+
+    fn time(&mut self, key: &'static str, at: Micros) {
+        self.key(key);
+        self.out.push('"');
+        push_time(self.out, at);
+        self.out.push('"');
+    }
+
+    fn object(&mut self, key: &'static str, members: impl FnOnce(&mut Object<'_>)) {
+        self.key(key);
+        let mut object = Object::open(self.out);
+        members(&mut object);
+        object.close();
+    }
+
+    fn list<T>(&mut self, key: &'static str, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
+        self.key(key);
+        self.out.push('[');
+        for (at, item) in items.iter().enumerate() {
+            if at > 0 {
+                self.out.push(',');
+            }
+            let mut object = Object::open(self.out);
+            member(&mut object, item);
+            object.close();
+        }
+        self.out.push(']');
+    }
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub(crate) fn push_time(out: &mut String, at: Micros) {
+    // `Micros` is clamped to what a timestamp can say when it is made.
+    let time = jiff::Timestamp::from_microsecond(at.0).unwrap_or_default();
+    let _ = write!(out, "{time:.6}");
+}

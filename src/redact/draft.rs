@@ -1,0 +1,453 @@
+//! Draft → record: the one way, so that what has not been through redaction cannot reach a format or a sink.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use http::{Method, StatusCode};
+
+use super::Pass;
+use super::meta;
+use super::verdict;
+use crate::capture::{BodyCopy, Door, Draft, Late, Media, Progress, Stage};
+use crate::catalog::{Strangers, bind, param_names};
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::record::finished::{Address, Body, Fragment, Record, Request, Response};
+use crate::record::fragment::push_json_string;
+use crate::record::{Actor, Credential, Entity, Failure, Reason};
+
+/// Everything that stands on the record of a draft.
+pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
+    let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
+    let mut pass = Pass::new(&engine.redactor, Some(&plan.rules));
+    let mut record = frame(engine, draft, plan);
+
+    // Bodies first: what is masked in them is masked wherever it stands again.
+    let facts = Facts::of(engine, draft, plan, &mut pass);
+    texts(draft, &mut pass, &mut record);
+    if draft.door == Door::Request {
+        record.request = Some(request(draft, &facts, &mut pass));
+        record.response = response(draft, &facts);
+    }
+    meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
+    record.message = Some(message(draft, plan, &facts, &record, &mut pass));
+    scrub(&pass, &mut record);
+    record
+}
+
+/// What stands on a record whose redaction failed: nothing that anybody but us has written.
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
+    let Some(plan) = engine.plan(&draft.event) else { return Record::default() };
+    let mut record = frame(engine, draft, plan);
+    record.address = Address { ip: draft.ip, port: draft.port, peer_ip: draft.peer_ip, ..Address::default() };
+    if draft.door == Door::Request {
+        let omitted = |copy: &BodyCopy| Body {
+            omitted: (copy.progress != Progress::Absent).then_some(Reason::RedactorFailed),
+            bytes: copy.total,
+            ..Body::default()
+        };
+        record.request = Some(Request {
+            method: known_method(draft).to_owned(),
+            route: draft.route.listed.as_ref().map(|(route, _)| engine.routes.template(*route).to_owned()),
+            protocol: draft.version,
+            body: omitted(&draft.request_body),
+            ..Request::default()
+        });
+        if let (Some(status), true) = (draft.status, draft.stage != Stage::Initiation) {
+            let bytes = Some(draft.response_body.total);
+            record.response = Some(Response { status: Some(status), bytes, body: omitted(&draft.response_body) });
+        }
+    }
+    record
+}
+
+/// What holds no text from outside: times, ids, names, and how it ended.
+fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
+    let verdict = verdict::of(engine, draft, plan);
+    let completion = draft.stage != Stage::Initiation;
+    Record {
+        timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
+        level: verdict.level,
+        event_name: Cow::Owned(plan.policy.name().to_owned()),
+        event_kind: plan.policy.kind().map(Into::into),
+        stage: match &draft.stage {
+            Stage::Initiation => Cow::Borrowed("initiation"),
+            Stage::Completion => Cow::Borrowed("completion"),
+            Stage::Named(stage) => stage.clone(),
+        },
+        status: verdict.status,
+        outcome: draft.outcome.filter(|_| completion),
+        audit_id: draft.audit_id,
+        started_at: completion.then_some(draft.started),
+        duration: completion.then_some(draft.elapsed),
+        service: plan.policy.service().map(Into::into),
+        plugin: plan.policy.plugin().map(Into::into),
+        component: plan.policy.component().map(Into::into),
+        errors: verdict.errors,
+        ..Record::default()
+    }
+}
+
+/// What of a request is used more than once, redacted.
+pub(super) struct Facts {
+    pub(super) url: String,
+    pub(super) route: Option<String>,
+    pub(super) params: Option<Fragment>,
+    /// Under the catalogue's names, which the sources of `meta` use.
+    pub(super) listed_params: Option<Fragment>,
+    pub(super) query: Option<Fragment>,
+    pub(super) request_body: Body,
+    pub(super) response_body: Body,
+    shows: Shown,
+}
+
+/// Which bodies the record shows; what is only pointed into stays out of sight.
+#[derive(Clone, Copy)]
+struct Shown {
+    request: bool,
+    response: bool,
+}
+
+impl Facts {
+    fn of(engine: &Engine, draft: &Draft, plan: &Plan, pass: &mut Pass<'_>) -> Self {
+        let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
+        let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
+        let request_body = match plan.captures_request {
+            true => {
+                body(Side::Request, &draft.request_body, &draft.text(draft.request_type), draft.request_encoded, pass)
+            }
+            false => Body::default(),
+        };
+        let response_body = match plan.captures_response && draft.stage != Stage::Initiation {
+            true => body(
+                Side::Response,
+                &draft.response_body,
+                &draft.text(draft.response_type),
+                draft.response_encoded,
+                pass,
+            ),
+            false => Body::default(),
+        };
+        if draft.door == Door::Activity {
+            let (url, nothing) = (String::new(), None);
+            return Self {
+                url,
+                route: None,
+                params: None,
+                listed_params: None,
+                query: nothing,
+                request_body,
+                response_body,
+                shows,
+            };
+        }
+
+        let path = draft.text(draft.path);
+        let listed = draft.route.listed.as_ref().map(|(route, params)| {
+            let names = engine.routes.param_names(*route).iter().map(|name| &**name);
+            (engine.routes.template(*route), names.zip(params.iter()).collect::<Vec<_>>())
+        });
+        let reported = draft.text(draft.route.reported);
+        let reported = (!reported.is_empty()).then(|| (&*reported, bound(&reported, &path)));
+        let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
+        let same = matches!((&listed, &reported), (Some((listed, _)), Some((reported, _))) if listed == reported);
+        let shown_params = match &reported {
+            Some((_, bindings)) if !same => params(&path, bindings, pass),
+            _ => listed_params.clone(),
+        };
+        let mut bindings = listed.as_ref().map(|(_, bindings)| bindings.clone()).unwrap_or_default();
+        if let Some((_, more)) = reported.as_ref().filter(|_| !same) {
+            bindings.extend(more.iter().cloned());
+        }
+        bindings.retain(|(_, range)| range.end <= path.len());
+        let query = draft.text(draft.query);
+        let sent_query = draft.has_query.then_some(&*query);
+        let url = match listed.is_some() || reported.is_some() {
+            true => pass.url(&path, sent_query, &bindings),
+            false => pass.url_of_no_route(&path, sent_query),
+        };
+        Self {
+            url,
+            route: reported.map(|(route, _)| route).or(listed.map(|(route, _)| route)).map(str::to_owned),
+            params: shown_params,
+            listed_params,
+            query: pass.query(&query),
+            request_body,
+            response_body,
+            shows,
+        }
+    }
+}
+
+/// Requests of nobody known that were refused: strangers must not be able to fill the log.
+fn is_stranger(draft: &Draft) -> bool {
+    const REFUSED: [u16; 5] = [401, 403, 404, 405, 429];
+    let known = draft.actor().is_some_and(|actor| actor.id().is_some() && !is_claimed(draft, actor));
+    !known && draft.status.is_some_and(|status| REFUSED.contains(&status.as_u16()))
+}
+
+/// An identity that nobody verified, and that was then refused, is only claimed.
+fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
+    actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
+}
+
+fn bound<'t>(template: &'t str, path: &str) -> Vec<(&'t str, Range<usize>)> {
+    let ranges = bind(template, path).unwrap_or_default();
+    param_names(template).zip(ranges.iter()).collect()
+}
+
+fn params(path: &str, bindings: &[(&str, Range<usize>)], pass: &mut Pass<'_>) -> Option<Fragment> {
+    let decoded: Vec<(&str, Cow<'_, str>)> = bindings
+        .iter()
+        .map(|(name, range)| {
+            let raw = path.as_bytes().get(range.clone()).unwrap_or_default();
+            (*name, percent_encoding::percent_decode(raw).decode_utf8_lossy())
+        })
+        .collect();
+    let pairs: Vec<(&str, &str)> = decoded.iter().map(|(name, value)| (*name, &**value)).collect();
+    pass.params(&pairs)
+}
+
+/// Whose body it is: one that nobody read to its end is unread where the handler had to read it, cut where the client had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+/// A body as the record may show it, or why not.
+fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, pass: &mut Pass<'_>) -> Body {
+    if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
+        return Body::default();
+    }
+    let media = Media::of(content_type.as_bytes());
+    // A stream that did not end shows its beginning, and why there is no more.
+    let unfinished = match copy.progress {
+        Progress::Failed => Some(Reason::Failed),
+        Progress::Open => Some(if side == Side::Request { Reason::Unread } else { Reason::Truncated }),
+        Progress::Ended | Progress::Absent => copy.cut.then_some(Reason::Truncated),
+    };
+    let (shown, omitted) = if encoded {
+        (None, Some(Reason::Encoded))
+    } else if copy.over_budget {
+        (None, Some(Reason::Budget))
+    } else if copy.bytes.is_empty() && unfinished.is_some() {
+        (None, unfinished)
+    } else {
+        let redacted = match media {
+            Media::Json => pass.json(&copy.bytes, unfinished.is_some()),
+            Media::Form => pass.form(&copy.bytes, unfinished.is_some()),
+            Media::Text => super::Body::Omitted(Reason::Text),
+            Media::Binary => super::Body::Omitted(Reason::Binary),
+            Media::Multipart | Media::Unknown => super::Body::Omitted(Reason::Unsupported),
+        };
+        match redacted {
+            super::Body::Whole(shown) | super::Body::Text(shown) => (Some(shown), None),
+            super::Body::Beginning(shown, reason) => (Some(shown), Some(unfinished.unwrap_or(reason))),
+            super::Body::Omitted(Reason::Truncated) => (None, Some(unfinished.unwrap_or(Reason::Truncated))),
+            super::Body::Omitted(reason) => (None, Some(reason)),
+        }
+    };
+    let content_type = omitted.filter(|_| !content_type.is_empty()).map(|_| pass.string(content_type));
+    Body { shown, omitted, bytes: copy.total, content_type }
+}
+
+/// The strings that do not belong to the request itself.
+fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
+    let mut text = |span| Some(draft.text(span)).filter(|text| !text.is_empty()).map(|text| pass.string(&text));
+    record.request_id = text(draft.request_id);
+    if let Some((trace, span)) = draft.trace {
+        record.trace_id = text(trace);
+        record.span_id = text(span);
+    }
+    record.address = Address {
+        ip: draft.ip,
+        port: draft.port,
+        peer_ip: draft.peer_ip,
+        hostname: text(draft.host),
+        client: text(draft.user_agent),
+    };
+    let nothing = Late::default();
+    let late = draft.late.as_deref().unwrap_or(&nothing);
+    let mut actor = draft.actor().cloned().unwrap_or_default();
+    if late.credential.is_some() {
+        actor.credential.clone_from(&late.credential);
+    }
+    if is_claimed(draft, &actor) {
+        actor = actor.into_claimed();
+    }
+    record.actor = redacted_actor(actor, pass);
+    record.object = late.object.clone().map(|entity| redacted_entity(entity, pass));
+    record.target = late.target.clone().map(|entity| redacted_entity(entity, pass));
+    record.scope.clone_from(&late.scope);
+    if let Some(scope) = &mut record.scope {
+        scope.path = pass.string(&scope.path);
+    }
+    let mut some = |text: &Option<String>| text.as_deref().map(|text| pass.string(text));
+    record.context = some(&late.context);
+    record.project = some(&late.project);
+    record.repository = some(&late.repository);
+    record.namespace = some(&late.namespace);
+    record.edge = some(&late.edge);
+    record.eula.clone_from(&late.eula);
+    if let Some(eula) = &mut record.eula {
+        eula.id = pass.string(&eula.id);
+        eula.number = pass.string(&eula.number);
+    }
+    for Failure { name, message, stack } in &mut record.errors {
+        *name = pass.string(name);
+        *message = pass.string(message);
+        *stack = stack.as_deref().map(|stack| pass.string(stack));
+    }
+    if let Stage::Named(stage) = &draft.stage {
+        record.stage = Cow::Owned(pass.string(stage));
+    }
+}
+
+fn redacted_actor(actor: Actor, pass: &mut Pass<'_>) -> Actor {
+    let on_behalf_of = actor.on_behalf_of.map(|other| Box::new(redacted_actor(*other, pass)));
+    let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
+    Actor {
+        id: some(actor.id),
+        kind: some(actor.kind.map(Cow::into_owned)).map(Cow::Owned),
+        name: some(actor.name),
+        url: some(actor.url),
+        slug: some(actor.slug),
+        unverified: actor.unverified,
+        claimed: some(actor.claimed),
+        credential: actor.credential.map(|credential| Credential {
+            kind: credential.kind,
+            id: some(credential.id),
+            name: some(credential.name),
+            owner: some(credential.owner),
+        }),
+        on_behalf_of,
+        location: actor.location,
+    }
+}
+
+fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
+    let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
+    Entity {
+        kind: entity.kind,
+        id: some(entity.id),
+        name: some(entity.name),
+        version: some(entity.version),
+        slug: some(entity.slug),
+        format: some(entity.format),
+    }
+}
+
+fn request(draft: &Draft, facts: &Facts, pass: &mut Pass<'_>) -> Request {
+    let referer = draft.text(draft.referer);
+    Request {
+        method: draft.text(draft.method).into_owned(),
+        url: facts.url.clone(),
+        route: facts.route.clone(),
+        protocol: draft.version,
+        referer: (!referer.is_empty()).then(|| pass.string(&referer)),
+        params: facts.params.clone(),
+        query: facts.query.clone(),
+        headers: headers(draft, pass),
+        body: if facts.shows.request { facts.request_body.clone() } else { Body::default() },
+    }
+}
+
+fn response(draft: &Draft, facts: &Facts) -> Option<Response> {
+    let status = draft.status.filter(|_| draft.stage != Stage::Initiation)?;
+    Some(Response {
+        status: Some(status),
+        bytes: Some(draft.response_body.total),
+        body: if facts.shows.response { facts.response_body.clone() } else { Body::default() },
+    })
+}
+
+fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
+    let mut fragment = String::new();
+    for header in &draft.headers {
+        let name = draft.text(header.name);
+        fragment.push(if fragment.is_empty() { '{' } else { ',' });
+        push_json_string(&mut fragment, &name);
+        fragment.push(':');
+        match header.sensitive {
+            true => fragment.push_str(&pass.masked()),
+            false => fragment.push_str(&pass.member(&name, &draft.text(header.value).into())),
+        }
+    }
+    (!fragment.is_empty()).then(|| fragment + "}")
+}
+
+fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mut Pass<'_>) -> String {
+    if let Some(said) = draft.late.as_ref().and_then(|late| late.message.as_deref()) {
+        return pass.string(said);
+    }
+    let mut message = String::new();
+    meta::render_message(plan.policy.message(), facts, record, &mut message);
+    message
+}
+
+/// Masks what was masked anywhere in the exchange wherever it stands again.
+fn scrub(pass: &Pass<'_>, record: &mut Record) {
+    let mut texts: Vec<&mut String> = Vec::new();
+    let mut fragments: Vec<&mut Fragment> = Vec::new();
+    texts.extend(record.message.as_mut());
+    texts.extend([&mut record.request_id, &mut record.trace_id, &mut record.span_id].into_iter().flatten());
+    texts.extend([&mut record.context, &mut record.project, &mut record.repository].into_iter().flatten());
+    texts.extend([&mut record.namespace, &mut record.edge].into_iter().flatten());
+    texts.extend([&mut record.address.hostname, &mut record.address.client].into_iter().flatten());
+    actor_texts(&mut record.actor, &mut texts);
+    for entity in [&mut record.object, &mut record.target].into_iter().flatten() {
+        let Entity { kind: _, id, name, version, slug, format } = entity;
+        texts.extend([id, name, version, slug, format].into_iter().flatten());
+    }
+    texts.extend(record.scope.as_mut().map(|scope| &mut scope.path));
+    texts.extend(record.eula.as_mut().into_iter().flat_map(|eula| [&mut eula.id, &mut eula.number]));
+    for Failure { name, message, stack } in &mut record.errors {
+        texts.extend([name, message]);
+        texts.extend(stack);
+    }
+    fragments.extend(record.meta.iter_mut().map(|(_, value)| value));
+    if let Some(request) = &mut record.request {
+        texts.push(&mut request.url);
+        texts.extend(request.referer.as_mut());
+        fragments.extend([&mut request.params, &mut request.query, &mut request.headers].into_iter().flatten());
+        fragments.extend(request.body.shown.as_mut());
+        texts.extend(request.body.content_type.as_mut());
+    }
+    if let Some(response) = &mut record.response {
+        fragments.extend(response.body.shown.as_mut());
+        texts.extend(response.body.content_type.as_mut());
+    }
+    texts.into_iter().for_each(|text| pass.scrub_text(text));
+    fragments.into_iter().for_each(|fragment| pass.scrub_json(fragment));
+}
+
+fn actor_texts<'a>(actor: &'a mut Actor, texts: &mut Vec<&'a mut String>) {
+    texts.extend(
+        [&mut actor.id, &mut actor.name, &mut actor.url, &mut actor.slug, &mut actor.claimed].into_iter().flatten(),
+    );
+    if let Some(Credential { kind: _, id, name, owner }) = &mut actor.credential {
+        texts.extend([id, name, owner].into_iter().flatten());
+    }
+    if let Some(other) = &mut actor.on_behalf_of {
+        actor_texts(other, texts);
+    }
+}
+
+/// The method, if it is one that everybody knows; anything else is the client's own text.
+fn known_method(draft: &Draft) -> &'static str {
+    let known = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::PATCH,
+        Method::TRACE,
+    ];
+    let names = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
+    let sent = draft.bytes(draft.method);
+    known.iter().zip(names).find(|(method, _)| method.as_str().as_bytes() == sent).map_or("OTHER", |(_, name)| name)
+}

@@ -1,0 +1,145 @@
+//! The facts of an event: from its sources, from the application, and from how the exchange went.
+
+use std::borrow::Cow;
+
+use super::Pass;
+use super::draft::Facts;
+use crate::capture::{Draft, Stage};
+use crate::catalog::{Message, MetaSource, Placeholder, TextPart};
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::record::Outcome;
+use crate::record::finished::{Fragment, Record};
+use crate::record::fragment::{pointer, push_json_string, unescape};
+
+/// Fills `meta`. What the application says stands before what a source finds under the same key.
+pub(super) fn collect(
+    engine: &Engine,
+    draft: &Draft,
+    plan: &Plan,
+    facts: &Facts,
+    pass: &mut Pass<'_>,
+    record: &mut Record,
+) {
+    let mut meta: Vec<(Cow<'static, str>, Fragment)> = Vec::new();
+    for field in plan.policy.meta() {
+        if let Some(value) = field.sources.iter().find_map(|source| read(source, facts, pass)) {
+            meta.push((field.key.clone(), pass.finished_member(&field.key, value)));
+        }
+    }
+    if let Some(late) = &draft.late {
+        for (key, value) in &late.meta {
+            let value = pass.member(key, value);
+            match meta.iter_mut().find(|(known, _)| known == key) {
+                Some((_, known)) => *known = value,
+                None => meta.push((key.clone(), value)),
+            }
+        }
+    }
+    if let Some(initiated) = &draft.initiated
+        && let Some(first) = engine.plan(initiated)
+        && first.policy.name() != plan.policy.name()
+    {
+        meta.push((Cow::Borrowed("initiatedAs"), string(first.policy.name())));
+    }
+    if draft.outcome == Some(Outcome::Aborted) && draft.stage == Stage::Completion && record.request.is_some() {
+        let at = if draft.status.is_some() { "body" } else { "head" };
+        meta.push((Cow::Borrowed("abortedAt"), string(at)));
+    }
+    record.meta = meta;
+}
+
+/// What a source yields, as a redacted JSON value.
+fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragment> {
+    match source {
+        MetaSource::Param(name) => member(facts.listed_params.as_deref()?, name).map(str::to_owned),
+        MetaSource::Query(name) => member(facts.query.as_deref()?, name).map(str::to_owned),
+        MetaSource::RequestBody(at) => scalar(facts.request_body.shown.as_deref()?, at.as_str()),
+        MetaSource::ResponseBody(at) => scalar(facts.response_body.shown.as_deref()?, at.as_str()),
+        MetaSource::Template(template) => {
+            let mut text = String::new();
+            for part in template.parts() {
+                match part {
+                    TextPart::Text(fixed) => text.push_str(fixed),
+                    TextPart::Param(name) => text.push_str(&plain(member(facts.listed_params.as_deref()?, name)?)),
+                    TextPart::RequestBody(at) => {
+                        text.push_str(&plain(&scalar(facts.request_body.shown.as_deref()?, at.as_str())?));
+                    }
+                }
+            }
+            Some(string(&text))
+        }
+        MetaSource::Object(members) => {
+            let mut object = String::new();
+            for (key, source) in members {
+                let Some(value) = read(source, facts, pass) else { continue };
+                object.push(if object.is_empty() { '{' } else { ',' });
+                push_json_string(&mut object, key);
+                object.push(':');
+                object.push_str(&pass.finished_member(key, value));
+            }
+            (!object.is_empty()).then(|| object + "}")
+        }
+        MetaSource::Value(value) => Some(pass.member("", value)),
+    }
+}
+
+/// A scalar of a body; an object or a list is no fact, and the key of a list would change its type.
+fn scalar(fragment: &str, at: &str) -> Option<Fragment> {
+    pointer(fragment, at).filter(|value| !value.starts_with(['{', '[']) && *value != "null").map(str::to_owned)
+}
+
+/// The value of a key of an object, whatever characters the key has.
+fn member<'f>(object: &'f str, key: &str) -> Option<&'f str> {
+    let mut path = String::with_capacity(key.len() + 1);
+    path.push('/');
+    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
+    pointer(object, &path)
+}
+
+fn string(text: &str) -> Fragment {
+    let mut fragment = String::with_capacity(text.len() + 2);
+    push_json_string(&mut fragment, text);
+    fragment
+}
+
+/// A JSON value as a person reads it: a string without its quotes, anything else as it stands.
+fn plain(fragment: &str) -> Cow<'_, str> {
+    let inner = fragment.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(raw) => unescape(raw).map_or(Cow::Borrowed(raw), Cow::Owned),
+        None => Cow::Borrowed(fragment),
+    }
+}
+
+/// Renders the event's message from what has been redacted.
+pub(super) fn render_message(message: &Message, facts: &Facts, record: &Record, out: &mut String) {
+    message.render(out, &mut |placeholder, out| match placeholder {
+        Placeholder::Actor => out.push_str(record.actor.id.as_deref().unwrap_or_default()),
+        Placeholder::Event => out.push_str(&record.event_name),
+        Placeholder::Method => out.push_str(record.request.as_ref().map_or("", |request| &request.method)),
+        Placeholder::Url => out.push_str(&facts.url),
+        Placeholder::Path => out.push_str(facts.url.split('?').next().unwrap_or_default()),
+        Placeholder::Route => out.push_str(facts.route.as_deref().unwrap_or_default()),
+        Placeholder::Param(name) => {
+            let value = facts.listed_params.as_deref().and_then(|params| member(params, name));
+            out.push_str(&value.map_or(Cow::Borrowed(""), plain));
+        }
+        Placeholder::Meta(key) => {
+            let value = record.meta.iter().find(|(known, _)| known == &**key).map(|(_, value)| value.as_str());
+            out.push_str(&value.map_or(Cow::Borrowed(""), plain));
+        }
+        Placeholder::Stage => out.push_str(&record.stage),
+        Placeholder::Status => out.push_str(record.status.as_str()),
+        Placeholder::Outcome => out.push_str(record.outcome.map_or("", Outcome::as_str)),
+        Placeholder::Result => out.push_str(match (&*record.stage, record.status) {
+            ("initiation", _) => "initiated",
+            (_, status) => status.as_str(),
+        }),
+        Placeholder::ResponseStatus => {
+            if let Some(status) = record.response.as_ref().and_then(|response| response.status) {
+                out.push_str(status.as_str());
+            }
+        }
+    });
+}

@@ -1,0 +1,93 @@
+//! Whether an exchange failed, how bad that is, and the errors that say so.
+
+use http::StatusCode;
+
+use crate::capture::{Door, Draft, Stage};
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::record::{Failure, Level, Outcome, Status};
+
+pub(super) struct Verdict {
+    pub(super) status: Status,
+    pub(super) level: Level,
+    /// Present exactly when the status is `failed`.
+    pub(super) errors: Vec<Failure>,
+}
+
+pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan) -> Verdict {
+    let success =
+        Verdict { status: Status::Succeeded, level: plan.policy.level().unwrap_or(Level::Info), errors: Vec::new() };
+    if draft.stage == Stage::Initiation {
+        return success;
+    }
+    let outcome = draft.outcome.unwrap_or(Outcome::Completed);
+    let ended_well = matches!(outcome, Outcome::Completed | Outcome::Upgraded);
+    let refused = draft.status.is_some_and(|status| (engine.is_success)(status) == Status::Failed);
+    let grpc_failed = draft.grpc_status.is_some_and(|status| status != 0);
+    let said = draft.late.as_ref().is_some_and(|late| late.failed);
+    if ended_well && !refused && !grpc_failed && !said {
+        return success;
+    }
+    let mut errors = draft.late.as_ref().map(|late| late.errors.clone()).unwrap_or_default();
+    if errors.is_empty() {
+        errors.push(nobodys_error(draft, outcome, grpc_failed));
+    }
+    let client_error = ended_well && draft.status.is_some_and(|status| status.is_client_error());
+    let level = if client_error || outcome == Outcome::Aborted { Level::Warn } else { Level::Error };
+    Verdict { status: Status::Failed, level, errors }
+}
+
+/// The error of a failure for which nobody gave one.
+fn nobodys_error(draft: &Draft, outcome: Outcome, grpc_failed: bool) -> Failure {
+    match outcome {
+        Outcome::HandlerError => Failure::new("HandlerError", "the handler failed without a response"),
+        Outcome::Panicked => Failure::new("Panicked", "the handler panicked"),
+        Outcome::TimedOut => Failure::new("TimedOut", "the handler took too long"),
+        Outcome::Aborted if draft.door == Door::Activity => {
+            Failure::new("Abandoned", "the work was dropped before it ended")
+        }
+        Outcome::Aborted => Failure::new("Aborted", "the exchange was broken off before it ended"),
+        Outcome::BodyError => Failure::new("BodyError", "the response's stream failed"),
+        Outcome::Rejected => Failure::new("Rejected", "the request could not be recorded and was not handled"),
+        Outcome::Shutdown => Failure::new("Shutdown", "the server stopped before the exchange ended"),
+        Outcome::Completed | Outcome::Upgraded if grpc_failed => grpc_error(draft.grpc_status.unwrap_or_default()),
+        Outcome::Completed | Outcome::Upgraded => status_error(draft.status),
+    }
+}
+
+/// `{"name":"NotFound","message":"404 Not Found"}`.
+fn status_error(status: Option<StatusCode>) -> Failure {
+    let Some(status) = status else { return Failure::new("Failed", "it failed") };
+    match status.canonical_reason() {
+        Some(reason) => {
+            let name: String = reason.chars().filter(char::is_ascii_alphanumeric).collect();
+            Failure::new(name, format!("{} {reason}", status.as_u16()))
+        }
+        None => Failure::new(format!("Status{}", status.as_u16()), status.as_u16().to_string()),
+    }
+}
+
+/// By gRPC's own names: <https://grpc.io/docs/guides/status-codes/>.
+fn grpc_error(code: u32) -> Failure {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    let name = usize::try_from(code).ok().and_then(|code| NAMES.get(code)).copied().unwrap_or("UNKNOWN");
+    Failure::new(name, format!("grpc-status {code}"))
+}
