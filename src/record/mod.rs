@@ -2,8 +2,11 @@
 
 mod actor;
 mod entity;
+pub(crate) mod fragment;
+mod omitted;
 mod outcome;
 
 pub use actor::{Actor, Credential, Location};
 pub use entity::{Entity, Scope};
+pub(crate) use omitted::Reason;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};

@@ -1,0 +1,483 @@
+//! Values that were masked in an exchange are masked wherever they stand again in its records: as they
+//! were, percent-encoded, or escaped as in JSON, each to two levels.
+//!
+//! All remembered values are looked for at once, in time linear in the text, whatever the values are.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashSet;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use memchr::memmem;
+
+use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
+
+/// Shorter values stand in too many places by chance.
+const MIN_BYTES: usize = 6;
+/// Bounds of what is remembered of one exchange. Two bodies of the default size cannot reach them.
+const MAX_VALUES: usize = 8_192;
+const MAX_BYTES: usize = 256 * 1024;
+/// Up to here each value has a search of its own, which costs less to prepare than one for all.
+const FEW: usize = 4;
+/// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
+const SCHEMES: &[&str] = &["bearer ", "basic ", "token ", "digest ", "negotiate ", "apikey "];
+
+/// The masked values of one exchange.
+#[derive(Debug, Default)]
+pub(super) struct Echo {
+    /// All values, one after the other, with `+` as a space: a form writes spaces as `+`.
+    text: Vec<u8>,
+    values: Vec<Value>,
+    finder: OnceCell<Finder>,
+}
+
+#[derive(Debug)]
+struct Value {
+    range: Range<usize>,
+    /// Only the beginning of the value was captured: the rest of the word belongs to it.
+    cut: bool,
+}
+
+#[derive(Debug)]
+enum Finder {
+    None,
+    Few(Vec<memmem::Finder<'static>>),
+    Many(Box<AhoCorasick>),
+}
+
+impl Echo {
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.values.clear();
+        self.finder = OnceCell::new();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Remembers a value that was masked whole.
+    pub(super) fn remember(&mut self, value: &str) {
+        self.add(value, false);
+        let value = value.trim();
+        for scheme in SCHEMES {
+            if let (Some(head), Some(rest)) = (value.get(..scheme.len()), value.get(scheme.len()..))
+                && head.eq_ignore_ascii_case(scheme)
+            {
+                self.add(rest, false);
+            }
+        }
+    }
+
+    /// Remembers the beginning of a value whose end was not captured.
+    pub(super) fn remember_beginning(&mut self, value: &str) {
+        self.add(value, true);
+    }
+
+    fn add(&mut self, value: &str, cut: bool) {
+        let value = value.trim();
+        if value.len() < MIN_BYTES || self.values.len() == MAX_VALUES || self.text.len() + value.len() > MAX_BYTES {
+            return;
+        }
+        let start = self.text.len();
+        self.text.extend(value.bytes().map(plus_as_space));
+        let last = self.values.last();
+        if last.is_some_and(|last| self.text[last.range.clone()] == self.text[start..] && last.cut == cut) {
+            self.text.truncate(start);
+            return;
+        }
+        self.values.push(Value { range: start..self.text.len(), cut });
+        self.finder = OnceCell::new();
+    }
+
+    /// Masks every remembered value in a text; whether there was one.
+    pub(super) fn scrub_text(&self, text: &mut String, mask: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let found = self.find(View::of(text));
+        if found.is_empty() {
+            return false;
+        }
+        *text = replaced(text, &found, |out| out.push_str(mask));
+        true
+    }
+
+    /// Masks every remembered value in the strings and numbers of a fragment; whether there was one.
+    pub(super) fn scrub_json(&self, fragment: &mut String, mask: &str) -> bool {
+        if self.is_empty() || self.find(View::of_json_string(fragment)).is_empty() {
+            return false;
+        }
+        let mut names = None;
+        let bytes = fragment.as_bytes();
+        let mut out = String::with_capacity(fragment.len());
+        let mut changed = false;
+        let mut copied = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            let token = match bytes[at] {
+                b'"' => at + 1..string_end(bytes, at).map_or(bytes.len(), |end| end - 1),
+                b'-' | b'0'..=b'9' => at..scalar_end(bytes, at),
+                _ => {
+                    at += 1;
+                    continue;
+                }
+            };
+            let is_string = bytes[at] == b'"';
+            let after = if is_string { (token.end + 1).min(bytes.len()) } else { token.end };
+            let raw = &fragment[token.clone()];
+            let found = self.find(if is_string { View::of_json_string(raw) } else { View::of(raw) });
+            if !found.is_empty() {
+                changed = true;
+                out.push_str(&fragment[copied..token.start]);
+                if is_string {
+                    out.push_str(&replaced(raw, &found, |out| push_json_text(out, mask)));
+                    if bytes.get(after) == Some(&b':') {
+                        let names: &mut FreeNames = names.get_or_insert_with(|| FreeNames::beside(fragment));
+                        names.push_suffix(&mut out);
+                    }
+                } else {
+                    out.push('"');
+                    push_json_text(&mut out, mask);
+                    out.push('"');
+                }
+                copied = token.end;
+            }
+            at = after;
+        }
+        if changed {
+            out.push_str(&fragment[copied..]);
+            *fragment = out;
+        }
+        changed
+    }
+
+    /// The places of all values in a text, in order, none overlapping another.
+    fn find(&self, base: View<'_>) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        if base.bytes.len() < MIN_BYTES {
+            return found;
+        }
+        let has_escapes = base.has(b'\\');
+        let has_percents = base.has(b'%');
+        if has_escapes {
+            let unescaped = base.unescaped();
+            if unescaped.has(b'\\') {
+                self.find_in(&unescaped.unescaped(), &mut found);
+            }
+            if unescaped.has(b'%') {
+                self.find_in(&unescaped.percent_decoded(), &mut found);
+            }
+            self.find_in(&unescaped, &mut found);
+        }
+        if has_percents {
+            let decoded = base.percent_decoded();
+            if decoded.has(b'%') {
+                self.find_in(&decoded.percent_decoded(), &mut found);
+            }
+            if decoded.has(b'\\') {
+                self.find_in(&decoded.unescaped(), &mut found);
+            }
+            self.find_in(&decoded, &mut found);
+        }
+        self.find_in(&base, &mut found);
+        merged(found)
+    }
+
+    fn find_in(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
+        let spaced;
+        let bytes = if view.has(b'+') {
+            spaced = view.bytes.iter().copied().map(plus_as_space).collect::<Vec<u8>>();
+            &spaced
+        } else {
+            &*view.bytes
+        };
+        let mut hit = |start: usize, end: usize, value: usize| {
+            let end = if self.values[value].cut { word_end(bytes, end) } else { end };
+            found.push(view.origin(start)..view.origin(end));
+        };
+        match self.finder.get_or_init(|| self.prepare()) {
+            Finder::None => {}
+            Finder::Few(finders) => {
+                for (value, finder) in finders.iter().enumerate() {
+                    let len = finder.needle().len();
+                    finder.find_iter(bytes).for_each(|start| hit(start, start + len, value));
+                }
+            }
+            Finder::Many(all) => {
+                for one in all.find_iter(bytes) {
+                    hit(one.start(), one.end(), one.pattern().as_usize());
+                }
+            }
+        }
+    }
+
+    fn prepare(&self) -> Finder {
+        let values = self.values.iter().map(|value| &self.text[value.range.clone()]);
+        if self.values.is_empty() {
+            Finder::None
+        } else if self.values.len() <= FEW {
+            Finder::Few(values.map(|value| memmem::Finder::new(value).into_owned()).collect())
+        } else {
+            // It fails only on more states than 256 KiB of values can make.
+            AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .build(values)
+                .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
+        }
+    }
+}
+
+/// Suffixes for keys that were masked: two keys of an object must not become the same.
+struct FreeNames {
+    taken: HashSet<u32>,
+    last: u32,
+}
+
+impl FreeNames {
+    /// Every suffix that no string of the fragment ends in.
+    fn beside(fragment: &str) -> Self {
+        let ends = fragment.split('"').filter_map(|text| text.rsplit_once('~')?.1.parse().ok());
+        Self { taken: ends.collect(), last: 0 }
+    }
+
+    fn push_suffix(&mut self, out: &mut String) {
+        self.last += 1;
+        while self.taken.contains(&self.last) {
+            self.last += 1;
+        }
+        out.push('~');
+        out.push_str(&self.last.to_string());
+    }
+}
+
+fn plus_as_space(byte: u8) -> u8 {
+    if byte == b'+' { b' ' } else { byte }
+}
+
+/// Where the word that goes on at `at` ends.
+fn word_end(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let len = rest.iter().position(|byte| matches!(byte, 0..=b' ' | b'"' | b'\'' | b'`' | b'&' | b'<' | b'>' | b','));
+    at + len.unwrap_or(rest.len())
+}
+
+/// A text as it reads after decoding, and where each byte of it came from.
+struct View<'t> {
+    bytes: Cow<'t, [u8]>,
+    /// Where each byte came from and, last, the length of the origin; none if nothing was decoded.
+    origin: Option<Vec<usize>>,
+}
+
+impl<'t> View<'t> {
+    fn of(text: &'t str) -> Self {
+        Self { bytes: text.as_bytes().into(), origin: None }
+    }
+
+    /// What a JSON string token says: the text between its quotes, unescaped.
+    fn of_json_string(raw: &'t str) -> Self {
+        let view = Self::of(raw);
+        if view.has(b'\\') { view.unescaped() } else { view }
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        memchr::memchr(byte, &self.bytes).is_some()
+    }
+
+    fn origin(&self, at: usize) -> usize {
+        match &self.origin {
+            Some(origin) => origin[at],
+            None => at,
+        }
+    }
+
+    fn unescaped(&self) -> View<'static> {
+        self.decoded(|bytes, at, out| {
+            let Some((char, len)) = (bytes[at] == b'\\').then(|| escape_at(bytes, at)).flatten() else { return 0 };
+            out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            len
+        })
+    }
+
+    fn percent_decoded(&self) -> View<'static> {
+        self.decoded(|bytes, at, out| {
+            let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+            if bytes[at] != b'%' {
+                return 0;
+            }
+            let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else { return 0 };
+            out.extend(u8::try_from(high << 4 | low));
+            3
+        })
+    }
+
+    /// Decodes with a function that appends what is encoded at a place, and tells how long that is; 0 if nothing is.
+    fn decoded(&self, decode: impl Fn(&[u8], usize, &mut Vec<u8>) -> usize) -> View<'static> {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut origin = Vec::with_capacity(self.bytes.len() + 1);
+        let mut at = 0;
+        while at < self.bytes.len() {
+            let from = self.origin(at);
+            let step = decode(&self.bytes, at, &mut bytes);
+            if step == 0 {
+                bytes.push(self.bytes[at]);
+            }
+            origin.resize(bytes.len(), from);
+            at += step.max(1);
+        }
+        origin.push(self.origin(self.bytes.len()));
+        View { bytes: bytes.into(), origin: Some(origin) }
+    }
+}
+
+/// Ranges in order, those that touch or overlap as one.
+fn merged(mut found: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    found.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// The text with something else in these places.
+fn replaced(text: &str, places: &[Range<usize>], put: impl Fn(&mut String)) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for place in places {
+        // Values begin and end with whole characters, and so do escapes; but never rely on it here.
+        let start = (copied..=place.start).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(copied);
+        let end = (place.end..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        out.push_str(&text[copied..start]);
+        put(&mut out);
+        copied = end;
+    }
+    out.push_str(&text[copied..]);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    fn echo(values: &[&str]) -> Echo {
+        let mut echo = Echo::default();
+        values.iter().for_each(|value| echo.remember(value));
+        echo
+    }
+
+    fn text(values: &[&str], text: &str) -> String {
+        let mut text = text.to_owned();
+        echo(values).scrub_text(&mut text, "***");
+        text
+    }
+
+    fn json(values: &[&str], fragment: &str) -> String {
+        let mut fragment = fragment.to_owned();
+        echo(values).scrub_json(&mut fragment, "***");
+        assert!(serde_json::from_str::<serde_json::Value>(&fragment).is_ok(), "{fragment}");
+        fragment
+    }
+
+    #[test]
+    fn a_value_is_found_raw_encoded_and_escaped() {
+        let value = "hün\t \"er2/+";
+        for haystack in [
+            value.to_owned(),
+            format!("x{value}y"),
+            utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+            utf8_percent_encode(value, NON_ALPHANUMERIC).to_string().to_lowercase(),
+            utf8_percent_encode(&utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(), NON_ALPHANUMERIC)
+                .to_string(),
+            form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>(),
+            serde_json::to_string(value).unwrap(),
+            serde_json::to_string(&serde_json::to_string(value).unwrap()).unwrap(),
+            serde_json::to_string(&utf8_percent_encode(value, NON_ALPHANUMERIC).to_string()).unwrap(),
+            utf8_percent_encode(&serde_json::to_string(value).unwrap(), NON_ALPHANUMERIC).to_string(),
+        ] {
+            let found = text(&[value], &haystack);
+            assert!(found.contains("***") && !found.contains("er2"), "{haystack} -> {found}");
+        }
+        assert_eq!(text(&["hunter2"], "a hunter2, and hunter2!"), "a ***, and ***!");
+        assert_eq!(text(&["short"], "short"), "short");
+    }
+
+    #[test]
+    fn a_fragment_stays_valid() {
+        assert_eq!(json(&["nabcdef"], r#"{"a":"\nabcdef"}"#), r#"{"a":"\nabcdef"}"#);
+        assert_eq!(json(&["nabcdef"], r#"{"a":"\\nabcdef"}"#), r#"{"a":"\\***"}"#);
+        assert_eq!(json(&["é\nabcd"], r#"["\u00e9\nabcd","x"]"#), r#"["***","x"]"#);
+        assert_eq!(
+            json(&["12345678"], r#"{"n":12345678,"m":[123456789],"o":1234567}"#),
+            r#"{"n":"***","m":["***"],"o":1234567}"#
+        );
+        assert_eq!(json(&["a\":\"b\",\"c"], r#"{"a":"b","c":1}"#), r#"{"a":"b","c":1}"#);
+    }
+
+    #[test]
+    fn masked_keys_stay_apart() {
+        assert_eq!(
+            json(&["hunter2"], r#"{"hunter2":1,"xhunter2":2,"hunter2x":3,"***~2":4}"#),
+            r#"{"***~1":1,"x***~3":2,"***x~4":3,"***~2":4}"#
+        );
+    }
+
+    #[test]
+    fn a_scheme_is_not_part_of_the_secret() {
+        assert_eq!(text(&["Bearer abcdefgh"], "got abcdefgh"), "got ***");
+    }
+
+    #[test]
+    fn a_cut_value_takes_the_rest_of_the_word() {
+        let mut echo = Echo::default();
+        echo.remember_beginning("hunter");
+        let mut text = "is hunter2000 wrong?".to_owned();
+        assert!(echo.scrub_text(&mut text, "***"));
+        assert_eq!(text, "is *** wrong?");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut echo = Echo::default();
+        for number in 0..20_000 {
+            echo.remember(&format!("value{number}"));
+        }
+        echo.remember(&"x".repeat(MAX_BYTES));
+        assert_eq!(echo.values.len(), MAX_VALUES);
+        let mut text = "value8191 value8192".to_owned();
+        echo.scrub_text(&mut text, "*");
+        assert_eq!(text, "* *2");
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_survives_in_a_fragment(values in prop::collection::vec("[a-c\"\\\\é+% \n]{6,9}", 1..8), around in any::<(String, String)>(), nested in any::<bool>()) {
+            let values: Vec<&str> = values.iter().map(|value| value.trim()).filter(|value| value.len() >= MIN_BYTES).collect();
+            for value in &values {
+                let mut said = format!("{}{value}{}", around.0, around.1);
+                if nested {
+                    said = serde_json::to_string(&said).unwrap();
+                }
+                let fragment = serde_json::json!({ "a": [said.clone()], said: 1 }).to_string();
+                let clean = json(&values, &fragment);
+                let back: serde_json::Value = serde_json::from_str(&clean).unwrap();
+                prop_assert!(!back["a"][0].as_str().unwrap().contains(value), "{} in {}", value, clean);
+                prop_assert!(!back.as_object().unwrap().keys().any(|key| key.contains(value)), "{} in {}", value, clean);
+            }
+        }
+
+        #[test]
+        fn nothing_panics(values in prop::collection::vec(any::<String>(), 0..8), mut text in any::<String>()) {
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            let echo = echo(&values);
+            echo.scrub_json(&mut text, "***");
+            echo.scrub_text(&mut text, "***");
+        }
+    }
+}

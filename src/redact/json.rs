@@ -1,0 +1,406 @@
+//! JSON in, redacted JSON out, in one strict pass.
+//!
+//! What is not secret comes out as it went in: order of keys, text of numbers, escapes. White space
+//! between tokens goes, and characters that a record escapes are escaped. Whatever is not exactly JSON,
+//! or is beyond the limits, is refused as a whole.
+
+use std::borrow::Cow;
+
+use super::pass::Pass;
+use super::pointer::{Active, Effect};
+use super::rules::Verdict;
+use super::token::{self, INVALID, Stop, StringToken};
+use super::values::is_card_number;
+use crate::record::Reason;
+use crate::record::fragment::{push_json_raw, push_json_string, unescape};
+
+const MAX_DEPTH: usize = 64;
+const MAX_KEYS: usize = 4_096;
+
+/// A redacted document, or as much of it as is certain.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub(super) json: String,
+    /// Something was masked.
+    pub(super) changed: bool,
+    /// It ended, and nothing came after it.
+    pub(super) whole: bool,
+    /// An object in it repeats a key.
+    pub(super) repeated: bool,
+}
+
+/// What becomes of a value, or of what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It shows, but for what its own keys and values say.
+    Show,
+    /// It is in a bag of secrets: containers show, all else is masked.
+    Leaf,
+    /// It is one mask.
+    Mask,
+    /// It is inside of what is one mask: nothing is written, all is remembered.
+    Hide,
+}
+
+/// Redacts a document of valid UTF-8. With `cut`, it may end anywhere.
+pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
+    let stack = pass.take_stack();
+    let active = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
+    let out = String::with_capacity(text.len() + 8);
+    let mut walk = Walk {
+        pass,
+        text,
+        at: 0,
+        cut,
+        level,
+        out,
+        stack,
+        active,
+        keys: 0,
+        kept: None,
+        changed: false,
+        repeated: false,
+    };
+    let end = walk.run(fate);
+    let whole = match end {
+        Ok(()) => !cut,
+        Err(Stop::End) if cut => false,
+        Err(Stop::End) => return walk.give_up(Reason::Invalid),
+        Err(Stop::Because(reason)) => return walk.give_up(reason),
+    };
+    if !whole && !walk.close_what_is_kept() {
+        return walk.give_up(Reason::Truncated);
+    }
+    walk.pass.put_stack(walk.stack);
+    Ok(Walked { json: walk.out, changed: walk.changed, whole, repeated: walk.repeated })
+}
+
+/// An open object or array.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    shape: Shape,
+    /// What becomes of what is in it.
+    below: Fate,
+    /// Where the value that is masked as one begins, if this is it.
+    masks_from: Option<usize>,
+    /// No member has been read yet.
+    fresh: bool,
+    /// A member has been written, so that the next one needs a comma.
+    written: bool,
+    /// Where the output ended before the member that is being read.
+    before_member: usize,
+    /// Tells objects apart; for arrays, the next index.
+    count: u64,
+    active: Active,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Object,
+    Array,
+}
+
+struct Walk<'w, 'a> {
+    pass: &'w mut Pass<'a>,
+    text: &'w str,
+    at: usize,
+    cut: bool,
+    /// How many strings this document is inside of.
+    level: u8,
+    out: String,
+    stack: Vec<Frame>,
+    /// The pointers that lead to the value that is read next.
+    active: Active,
+    keys: usize,
+    /// The end of the output, and how much was open, after the last value that was complete.
+    kept: Option<(usize, usize)>,
+    changed: bool,
+    repeated: bool,
+}
+
+impl Walk<'_, '_> {
+    fn run(&mut self, mut fate: Fate) -> Result<(), Stop> {
+        self.white();
+        loop {
+            self.value(fate)?;
+            fate = loop {
+                let Some(frame) = self.stack.last() else { return self.end() };
+                let (shape, fresh) = (frame.shape, frame.fresh);
+                self.white();
+                match (shape, self.peek()?) {
+                    (Shape::Object, b'}') | (Shape::Array, b']') => self.close(),
+                    (_, b',') if !fresh => {
+                        self.at += 1;
+                        self.white();
+                        break self.member()?;
+                    }
+                    _ if fresh => break self.member()?,
+                    _ => return Err(INVALID),
+                }
+            };
+        }
+    }
+
+    /// After the outermost value: only white space.
+    fn end(&mut self) -> Result<(), Stop> {
+        self.white();
+        if self.at == self.text.len() { Ok(()) } else { Err(INVALID) }
+    }
+
+    /// Reads what stands before a member's value; what becomes of that.
+    fn member(&mut self) -> Result<Fate, Stop> {
+        let written = self.out.len();
+        // The loop that calls this found a frame.
+        let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
+        frame.fresh = false;
+        frame.before_member = written;
+        if frame.written && frame.below != Fate::Hide {
+            self.out.push(',');
+        }
+        let frame = *frame;
+        match frame.shape {
+            Shape::Object => self.key(frame),
+            Shape::Array => Ok(self.element(frame)),
+        }
+    }
+
+    fn element(&mut self, frame: Frame) -> Fate {
+        if frame.active.is_none() {
+            self.active = Active::NONE;
+            return frame.below;
+        }
+        if let Some(frame) = self.stack.last_mut() {
+            frame.count += 1;
+        }
+        self.step(frame, &frame.count.to_string(), frame.below)
+    }
+
+    fn key(&mut self, frame: Frame) -> Result<Fate, Stop> {
+        if self.peek()? != b'"' {
+            return Err(INVALID);
+        }
+        self.keys += 1;
+        if self.keys > MAX_KEYS {
+            return Err(Stop::Because(Reason::TooDeep));
+        }
+        let start = self.at + 1;
+        let token = token::string(self.text.as_bytes(), start)?;
+        self.at = token.end + 1;
+        let text = self.text;
+        let raw = &text[start..token.end];
+        let key = said(raw, token)?;
+        let mut fate = Fate::Hide;
+        if frame.below != Fate::Hide {
+            self.repeated |= !self.pass.is_new_key(frame.count, &key);
+            self.write_key(frame, raw, token, &key);
+            fate = match (self.pass.verdict(&key), frame.below) {
+                (Verdict::Plain, below) => below,
+                (Verdict::Secret, _) => Fate::Mask,
+                (Verdict::Bag, _) => Fate::Leaf,
+            };
+            fate = self.step(frame, &key, fate);
+        }
+        self.white();
+        if self.peek()? != b':' {
+            return Err(INVALID);
+        }
+        self.at += 1;
+        self.white();
+        Ok(fate)
+    }
+
+    fn write_key(&mut self, frame: Frame, raw: &str, token: StringToken, key: &str) {
+        match self.pass.inspect_key(key) {
+            None => self.write_string(raw, token),
+            Some(masked) => {
+                self.changed = true;
+                self.repeated |= !self.pass.is_new_key(frame.count, &masked);
+                push_json_string(&mut self.out, &masked);
+            }
+        }
+        self.out.push(':');
+    }
+
+    /// Follows the pointers to a member or element; what becomes of its value.
+    fn step(&mut self, frame: Frame, key: &str, fate: Fate) -> Fate {
+        if frame.active.is_none() {
+            self.active = Active::NONE;
+            return fate;
+        }
+        let (active, reached) = self.pass.step(frame.active, self.stack.len() - 1, key);
+        self.active = active;
+        match reached {
+            None => fate,
+            Some(_) if fate == Fate::Hide => fate,
+            Some(Effect::Mask) => Fate::Mask,
+            Some(Effect::Except) => Fate::Show,
+        }
+    }
+
+    /// Reads a scalar, or the beginning of a container.
+    fn value(&mut self, fate: Fate) -> Result<(), Stop> {
+        let start = self.at;
+        match self.peek()? {
+            b'{' => return self.open(Shape::Object, fate),
+            b'[' => return self.open(Shape::Array, fate),
+            b'"' => return self.string(fate),
+            b'-' | b'0'..=b'9' => self.at = self.closed(token::number(self.text.as_bytes(), start)?)?,
+            _ => self.at = token::literal(self.text.as_bytes(), start)?,
+        }
+        let text = self.text;
+        let token = &text[start..self.at];
+        match fate {
+            Fate::Show if !is_card_number(token) => self.out.push_str(token),
+            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token),
+            Fate::Hide => self.pass.remember(token),
+        }
+        self.complete();
+        Ok(())
+    }
+
+    /// In a cut document, a number at its very end may go on.
+    fn closed(&self, end: usize) -> Result<usize, Stop> {
+        if self.cut && end == self.text.len() { Err(Stop::End) } else { Ok(end) }
+    }
+
+    fn string(&mut self, fate: Fate) -> Result<(), Stop> {
+        let start = self.at + 1;
+        let text = self.text;
+        let token = match token::string(text.as_bytes(), start) {
+            Ok(token) => token,
+            Err(stop) => {
+                if stop == Stop::End && fate != Fate::Show {
+                    self.remember_open(&text[start..]);
+                }
+                return Err(stop);
+            }
+        };
+        self.at = token.end + 1;
+        let raw = &text[start..token.end];
+        match fate {
+            Fate::Show => {
+                let said = said(raw, token)?;
+                match self.pass.inspect(&said, self.level) {
+                    None => self.write_string(raw, token),
+                    Some(redacted) => {
+                        self.changed = true;
+                        push_json_string(&mut self.out, &redacted);
+                    }
+                }
+            }
+            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?),
+            Fate::Hide => self.pass.remember(&said(raw, token)?),
+        }
+        self.complete();
+        Ok(())
+    }
+
+    /// A secret that the cut went through: as much as can be read of it.
+    fn remember_open(&mut self, raw: &str) {
+        // The longest escape has 12 bytes.
+        let readable = (raw.len().saturating_sub(12)..=raw.len()).rev().find_map(|end| unescape(raw.get(..end)?));
+        if let Some(beginning) = readable {
+            self.pass.remember_beginning(&beginning);
+        }
+    }
+
+    fn open(&mut self, shape: Shape, fate: Fate) -> Result<(), Stop> {
+        if self.stack.len() == MAX_DEPTH {
+            return Err(Stop::Because(Reason::TooDeep));
+        }
+        let below = if fate == Fate::Mask { Fate::Hide } else { fate };
+        if below != Fate::Hide {
+            self.out.push(if shape == Shape::Object { '{' } else { '[' });
+        }
+        let count = if shape == Shape::Object { self.pass.next_object() } else { 0 };
+        self.stack.push(Frame {
+            shape,
+            below,
+            masks_from: (fate == Fate::Mask).then_some(self.at),
+            fresh: true,
+            written: false,
+            before_member: 0,
+            count,
+            active: self.active,
+        });
+        self.at += 1;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.at += 1;
+        let Some(frame) = self.stack.pop() else { return };
+        if let Some(from) = frame.masks_from {
+            let text = self.text;
+            self.mask(&text[from..self.at]);
+        } else if frame.below != Fate::Hide {
+            self.out.push(if frame.shape == Shape::Object { '}' } else { ']' });
+        }
+        self.complete();
+    }
+
+    /// After each value: it stays, and what is before it is certain.
+    fn complete(&mut self) {
+        match self.stack.last_mut() {
+            Some(frame) if frame.below == Fate::Hide => return,
+            // A removed member left the output as it was.
+            Some(frame) => frame.written |= self.out.len() > frame.before_member,
+            None => {}
+        }
+        self.kept = Some((self.out.len(), self.stack.len()));
+    }
+
+    fn mask_scalar(&mut self, value: &str) {
+        self.pass.remember(value);
+        self.mask(value);
+    }
+
+    /// Writes a mask for a value, or takes back what was written of its member.
+    fn mask(&mut self, value: &str) {
+        self.changed = true;
+        if !self.pass.mask_json(&mut self.out, value) {
+            let before = self.stack.last().map_or(0, |frame| frame.before_member);
+            self.out.truncate(before);
+        }
+    }
+
+    fn write_string(&mut self, raw: &str, token: StringToken) {
+        self.out.push('"');
+        if token.has_odd {
+            push_json_raw(&mut self.out, raw);
+        } else {
+            self.out.push_str(raw);
+        }
+        self.out.push('"');
+    }
+
+    /// Drops what was open at the cut, and closes what held it; false if nothing is left.
+    fn close_what_is_kept(&mut self) -> bool {
+        let Some((len, open)) = self.kept else { return false };
+        self.out.truncate(len);
+        for frame in self.stack[..open].iter().rev() {
+            self.out.push(if frame.shape == Shape::Object { '}' } else { ']' });
+        }
+        true
+    }
+
+    fn give_up(self, reason: Reason) -> Result<Walked, Reason> {
+        self.pass.put_stack(self.stack);
+        Err(reason)
+    }
+
+    fn peek(&self) -> Result<u8, Stop> {
+        self.text.as_bytes().get(self.at).copied().ok_or(Stop::End)
+    }
+
+    fn white(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.text.as_bytes().get(self.at) {
+            self.at += 1;
+        }
+    }
+}
+
+/// What a string token says.
+fn said(raw: &str, token: StringToken) -> Result<Cow<'_, str>, Stop> {
+    if token.has_escapes { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
+}

@@ -1,0 +1,282 @@
+//! The redaction of one exchange: each text of its record goes through it once, then all of them are
+//! searched for the values that were masked in any.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::echo::Echo;
+use super::json::{self, Fate, Frame};
+use super::keys::KeySet;
+use super::pointer::{Active, Effect, Pointers};
+use super::query;
+use super::redactor::{EventRules, Redactor, Rules};
+use super::rules::Verdict;
+use super::strings::{self, Edit};
+use super::url::{self, Params};
+use super::values::Traits;
+use crate::record::Reason;
+use crate::record::fragment::push_json_string;
+
+/// How deep a `meta` value may be: deeper ones cannot be written without deep recursion.
+const MAX_DEPTH: usize = 64;
+
+/// A redacted body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// All of it, as a JSON fragment.
+    Whole(String),
+    /// As much as could be redacted with certainty, as a JSON fragment, and why not all.
+    Beginning(String, Reason),
+    /// All of it as a JSON string: as an object it would repeat a key.
+    Text(String),
+    /// Nothing of it.
+    Omitted(Reason),
+}
+
+/// The redaction of one exchange.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    rules: &'a Rules,
+    event: Option<&'a EventRules>,
+    echo: Echo,
+    keys: KeySet,
+    stack: Vec<Frame>,
+    objects: u64,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
+        Self {
+            rules: redactor.rules(),
+            event,
+            echo: Echo::default(),
+            keys: KeySet::default(),
+            stack: Vec::new(),
+            objects: 0,
+        }
+    }
+
+    /// A JSON body. With `cut`, only a prefix of it was captured.
+    pub(crate) fn json(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = match valid_text(bytes, cut) {
+            Ok(text) => text,
+            Err(reason) => return Body::Omitted(reason),
+        };
+        self.keys.clear();
+        match json::walk(self, text, cut, Fate::Show, 0) {
+            Err(reason) => Body::Omitted(reason),
+            // The document was one secret, and secrets are removed.
+            Ok(walked) if walked.json.is_empty() => Body::Whole("null".to_owned()),
+            Ok(walked) => {
+                let fragment = if walked.repeated { quoted(&walked.json) } else { walked.json };
+                match (walked.whole, walked.repeated) {
+                    (true, false) => Body::Whole(fragment),
+                    (true, true) => Body::Text(fragment),
+                    (false, _) => Body::Beginning(fragment, Reason::Truncated),
+                }
+            }
+        }
+    }
+
+    /// A body of type `application/x-www-form-urlencoded`.
+    pub(crate) fn form(&mut self, bytes: &[u8], cut: bool) -> Body {
+        match (query::form(self, bytes, cut), cut) {
+            (Err(reason), _) => Body::Omitted(reason),
+            (Ok(Some(object)), false) => Body::Whole(object),
+            (Ok(Some(object)), true) => Body::Beginning(object, Reason::Truncated),
+            (Ok(None), false) => Body::Whole("{}".to_owned()),
+            (Ok(None), true) => Body::Omitted(Reason::Truncated),
+        }
+    }
+
+    /// A raw query as a JSON object; `None` if there is nothing in it.
+    pub(crate) fn query(&mut self, raw: &str) -> Option<String> {
+        query::query(self, raw)
+    }
+
+    /// A route's parameters, decoded, as a JSON object; `None` if there are none.
+    pub(crate) fn params(&mut self, pairs: &[(&str, &str)]) -> Option<String> {
+        let mut object = query::Pairs::default();
+        for (name, value) in pairs {
+            if !object.add(self, name, value, None) {
+                break;
+            }
+        }
+        object.finish()
+    }
+
+    /// Path and query as they were sent, redacted, in at most 4 KiB. `params` says where in the path
+    /// the values of the route's parameters stand.
+    pub(crate) fn url(&mut self, path: &str, query: Option<&str>, params: &[(&str, Range<usize>)]) -> String {
+        url::url(self, path, query, &Params::Known(params))
+    }
+
+    /// The same where no route matched: whatever follows a segment with a secret name is masked.
+    pub(crate) fn url_of_no_route(&mut self, path: &str, query: Option<&str>) -> String {
+        url::url(self, path, query, &Params::Unknown)
+    }
+
+    /// A free text: a message, a user agent, an id, a URL.
+    pub(crate) fn string(&mut self, text: &str) -> String {
+        self.inspect(text, 0).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// A value of `meta` under its key, as a JSON fragment.
+    pub(crate) fn member(&mut self, key: &str, value: &Value) -> String {
+        let fate = match self.verdict(key) {
+            Verdict::Plain => Fate::Show,
+            Verdict::Secret => Fate::Mask,
+            Verdict::Bag => Fate::Leaf,
+        };
+        self.keys.clear();
+        let walked = is_shallow(value).then(|| json::walk(self, &value.to_string(), false, fate, 0));
+        match walked {
+            Some(Ok(walked)) if walked.repeated => quoted(&walked.json),
+            Some(Ok(walked)) if !walked.json.is_empty() => walked.json,
+            // Beyond the limits, or to be removed: a member's key stays.
+            _ => quoted(self.mask_text()),
+        }
+    }
+
+    /// Masks whatever was masked anywhere in the exchange. Only after all of it went through the pass.
+    pub(crate) fn scrub_text(&self, text: &mut String) {
+        self.echo.scrub_text(text, self.mask_text());
+    }
+
+    /// The same in the strings and numbers of a fragment, which stays valid.
+    pub(crate) fn scrub_json(&self, fragment: &mut String) {
+        self.echo.scrub_json(fragment, self.mask_text());
+    }
+}
+
+/// What the walkers of single formats need.
+impl Pass<'_> {
+    pub(super) fn verdict(&mut self, key: &str) -> Verdict {
+        self.rules.keys.verdict(key, self.event.map(|event| &event.names))
+    }
+
+    pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
+        strings::inspect(self, text, level)
+    }
+
+    /// Keys of JSON: only what gives itself away.
+    pub(super) fn inspect_key(&mut self, key: &str) -> Option<String> {
+        strings::inspect_key(self, key)
+    }
+
+    /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
+    pub(super) fn inspect_text_key(&mut self, key: &str) -> Option<String> {
+        strings::inspect(self, key, 0)
+    }
+
+    pub(super) fn find_values(&mut self, text: &str, traits: Traits, edits: &mut Vec<Edit>) {
+        let mut places = Vec::new();
+        self.rules.values.find(text, traits, &mut places);
+        edits.extend(places.into_iter().map(Edit::mask));
+    }
+
+    pub(super) fn remember(&mut self, value: &str) {
+        self.echo.remember(value);
+    }
+
+    pub(super) fn remember_beginning(&mut self, value: &str) {
+        self.echo.remember_beginning(value);
+    }
+
+    /// Remembers a value that may be percent-encoded where it stands.
+    pub(super) fn remember_encoded(&mut self, value: &str) {
+        self.echo.remember(value);
+        if let Cow::Owned(decoded) = percent_decode_str(value).decode_utf8_lossy() {
+            self.echo.remember(&decoded);
+        }
+    }
+
+    pub(super) fn mask_text(&self) -> &str {
+        self.rules.way.mask_text()
+    }
+
+    /// Writes what stands for a whole value; false if its member goes.
+    pub(super) fn mask_json(&self, out: &mut String, value: &str) -> bool {
+        self.rules.way.push_json(out, value)
+    }
+
+    /// The same in plain text.
+    pub(super) fn push_mask_text(&self, out: &mut String, value: &str) -> bool {
+        self.rules.way.push_text(out, value)
+    }
+
+    /// What stands for a part of a text.
+    pub(super) fn push_mask_in_text(&self, out: &mut String, value: &str) {
+        if !self.rules.way.push_text(out, value) {
+            out.push_str(self.mask_text());
+        }
+    }
+
+    pub(super) fn pointers_at_root(&self) -> Active {
+        Active::all(&self.rules.pointers, self.event_pointers())
+    }
+
+    pub(super) fn step(&self, active: Active, depth: usize, key: &str) -> (Active, Option<Effect>) {
+        active.step(&self.rules.pointers, self.event_pointers(), depth, key)
+    }
+
+    fn event_pointers(&self) -> Option<&Pointers> {
+        self.event.map(|event| &event.pointers)
+    }
+
+    pub(super) fn is_new_key(&mut self, object: u64, key: &str) -> bool {
+        self.keys.insert(object, key.as_bytes())
+    }
+
+    pub(super) fn next_object(&mut self) -> u64 {
+        self.objects += 1;
+        self.objects
+    }
+
+    /// The stack of open containers, whose memory walks share.
+    pub(super) fn take_stack(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.stack)
+    }
+
+    pub(super) fn put_stack(&mut self, mut stack: Vec<Frame>) {
+        stack.clear();
+        self.stack = stack;
+    }
+}
+
+/// The text of a body; of a cut one, up to the character that the cut went through.
+fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) if cut && error.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).map_err(|_| Reason::Invalid)
+        }
+        Err(_) => Err(Reason::Invalid),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    push_json_string(&mut out, text);
+    out
+}
+
+/// Whether a value can be written without deep recursion.
+fn is_shallow(value: &Value) -> bool {
+    let mut left = vec![(value, 0)];
+    while let Some((value, depth)) = left.pop() {
+        if depth > MAX_DEPTH {
+            return false;
+        }
+        match value {
+            Value::Array(elements) => left.extend(elements.iter().map(|element| (element, depth + 1))),
+            Value::Object(members) => left.extend(members.values().map(|member| (member, depth + 1))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    true
+}

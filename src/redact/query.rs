@@ -1,0 +1,167 @@
+//! Pairs of a query, a form or a route's parameters in, a redacted JSON object out.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::pass::Pass;
+use super::pointer::Effect;
+use super::rules::Verdict;
+use crate::record::Reason;
+use crate::record::fragment::push_json_string;
+
+const MAX_PAIRS: usize = 4_096;
+
+/// A redacted object under construction: keys in order of appearance, repeated ones as arrays.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    members: Vec<Member>,
+    places: HashMap<String, usize>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    /// The key with its colon.
+    head: String,
+    /// The values with commas between them.
+    values: String,
+    count: usize,
+}
+
+impl Pairs {
+    /// Adds a decoded pair; false if there are too many.
+    pub(super) fn add(&mut self, pass: &mut Pass<'_>, key: &str, value: &str, pointed: Option<Effect>) -> bool {
+        self.count += 1;
+        if self.count > MAX_PAIRS {
+            return false;
+        }
+        let mut json = String::new();
+        if !push_value(pass, &mut json, key, value, pointed) {
+            return true;
+        }
+        let shown = pass.inspect_text_key(key).map_or(Cow::Borrowed(key), Cow::Owned);
+        match self.places.get(&*shown) {
+            Some(place) => {
+                let member = &mut self.members[*place];
+                member.values.push(',');
+                member.values.push_str(&json);
+                member.count += 1;
+            }
+            None => {
+                let mut head = String::new();
+                push_json_string(&mut head, &shown);
+                head.push(':');
+                self.places.insert(shown.into_owned(), self.members.len());
+                self.members.push(Member { head, values: json, count: 1 });
+            }
+        }
+        true
+    }
+
+    /// The object; `None` if no pair is left.
+    pub(super) fn finish(self) -> Option<String> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let mut out = String::from("{");
+        for member in &self.members {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            out.push_str(&member.head);
+            if member.count > 1 {
+                out.push('[');
+            }
+            out.push_str(&member.values);
+            if member.count > 1 {
+                out.push(']');
+            }
+        }
+        out.push('}');
+        Some(out)
+    }
+}
+
+/// Writes a pair's value as JSON; false if the pair goes.
+fn push_value(pass: &mut Pass<'_>, out: &mut String, key: &str, value: &str, pointed: Option<Effect>) -> bool {
+    let secret = match pointed {
+        Some(Effect::Mask) => true,
+        Some(Effect::Except) => false,
+        None => pass.verdict(key) != Verdict::Plain,
+    };
+    if secret {
+        pass.remember_encoded(value);
+        return pass.mask_json(out, value);
+    }
+    match pass.inspect(value, 0) {
+        None => push_json_string(out, value),
+        Some(redacted) => push_json_string(out, &redacted),
+    }
+    true
+}
+
+/// A raw query as an object.
+pub(super) fn query(pass: &mut Pass<'_>, raw: &str) -> Option<String> {
+    let mut pairs = Pairs::default();
+    for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
+        if !pairs.add(pass, &key, &value, None) {
+            break;
+        }
+    }
+    pairs.finish()
+}
+
+/// A form as an object; with `cut`, without the pair that the cut went through.
+pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Option<String>, Reason> {
+    let bytes = bytes.trim_ascii();
+    let end = if cut { memchr::memrchr(b'&', bytes).map_or(0, |last| last + 1) } else { bytes.len() };
+    let (whole, open) = bytes.split_at(end);
+    if !whole.split(|byte| *byte == b'&').all(is_well_formed) || !is_well_formed(open) {
+        return Err(Reason::Invalid);
+    }
+    // The beginning of a value whose end is not known may stand whole in an error message.
+    for (key, value) in form_urlencoded::parse(open) {
+        if pass.verdict(&key) != Verdict::Plain {
+            pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
+        }
+    }
+    let root = pass.pointers_at_root();
+    let mut pairs = Pairs::default();
+    for (key, value) in form_urlencoded::parse(whole) {
+        let pointed = if root.is_none() { None } else { pass.step(root, 0, &key).1 };
+        if !pairs.add(pass, &key, &value, pointed) {
+            return Err(Reason::TooDeep);
+        }
+    }
+    Ok(pairs.finish())
+}
+
+/// Whether a piece of a form can be one: its name has only what an encoded name can have. JSON, XML
+/// and multipart that are sent as a form fail here, for their secrets would stand in the name.
+fn is_well_formed(pair: &[u8]) -> bool {
+    let Some(equals) = memchr::memchr(b'=', pair) else { return pair.is_empty() };
+    pair[..equals].iter().all(|byte| {
+        byte.is_ascii_alphanumeric()
+            || !byte.is_ascii()
+            || matches!(
+                byte,
+                b'%' | b'+'
+                    | b'-'
+                    | b'_'
+                    | b'.'
+                    | b'*'
+                    | b'['
+                    | b']'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'@'
+                    | b':'
+                    | b'/'
+                    | b','
+                    | b'('
+                    | b')'
+                    | b'|'
+            )
+    })
+}

@@ -1,0 +1,765 @@
+//! Which keys are secret: the published rule, applied to one key at a time in one pass over it.
+//!
+//! A key is split into words at case changes and at everything that is not a letter. It is secret if its
+//! words joined contain one of [`LONG`], or if one of its words (or a run of letters whatever their case)
+//! is one of [`SHORT`], unless words follow the last match and all of them are in [`HARMLESS`]:
+//! `token_id` shows, `tokenValue` does not. [`INNOCENT`] words only look like a match.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use aho_corasick::automaton::{Automaton, StateID};
+use aho_corasick::{Anchored, dfa::DFA};
+use percent_encoding::percent_decode_str;
+
+use crate::Error;
+
+/// A key is secret if its words, joined, contain one of these.
+pub(super) const LONG: &[&str] = &[
+    "accesskey",
+    "accountkey",
+    "apikey",
+    "assertion",
+    "authcode",
+    "authheader",
+    "authorization",
+    "backupcode",
+    "bearer",
+    "cardnumber",
+    "codeverifier",
+    "connectionstring",
+    "contrasena",
+    "cookie",
+    "credential",
+    "creditcard",
+    "csrf",
+    "devicecode",
+    "encryptionkey",
+    "jwt",
+    "kubeconfig",
+    "licensekey",
+    "masterkey",
+    "mnemonic",
+    "motdepasse",
+    "onetimecode",
+    "passcode",
+    "passkey",
+    "passphrase",
+    "passwd",
+    "password",
+    "passwort",
+    "pincode",
+    "privatekey",
+    "recoverycode",
+    "samlresponse",
+    "secret",
+    "securitycode",
+    "seedphrase",
+    "sessionid",
+    "sessionkey",
+    "sharedkey",
+    "signature",
+    "signingkey",
+    "socialsecurity",
+    "sshkey",
+    "token",
+    "verificationcode",
+    "xsrf",
+];
+
+/// A key is secret if one of its words is one of these.
+pub(super) const SHORT: &[&str] = &[
+    "auth", "cred", "creds", "csc", "cvc", "cvv", "dsn", "hmac", "hotp", "iban", "jwe", "jwk", "jws", "key", "keys",
+    "oauth", "otp", "otps", "pass", "passw", "pem", "pfx", "pin", "pins", "psk", "pw", "pwd", "pwds", "salt", "sig",
+    "ssn", "totp",
+];
+
+/// If only these follow the last match, what stands under the key describes a secret and is none.
+/// Besides them `expires at` and `expires in`.
+pub(super) const HARMLESS: &[&str] = &[
+    "id", "ids", "name", "type", "kind", "count", "policy", "length", "limit", "ttl", "expiry", "expires", "status",
+    "version", "url", "enabled", "required",
+];
+
+/// Words that contain a listed one and mean something else.
+pub(super) const INNOCENT: &[&str] = &[
+    "passwordless",
+    "secretarial",
+    "secretariat",
+    "secretaries",
+    "secretary",
+    "secretion",
+    "tokenisation",
+    "tokenise",
+    "tokenised",
+    "tokeniser",
+    "tokenization",
+    "tokenize",
+    "tokenized",
+    "tokenizer",
+    "tokenizers",
+    "tokenizing",
+    "undersecretary",
+];
+
+/// How often a key is percent-decoded to see what it says.
+const DECODINGS: usize = 4;
+/// How many words an application may add: each is tried at each word of each key.
+const MAX_ADDED: usize = 256;
+
+/// What a key says of the value under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    Plain,
+    /// It is one secret, whatever its shape.
+    Secret,
+    /// It is a bag of secrets: keys stay, leaves do not.
+    Bag,
+}
+
+/// Names by which values are secret, or excepted, compiled.
+pub(super) struct KeyRules {
+    long: DFA,
+    start: StateID,
+    added: Vec<Box<[u8]>>,
+    own: Names,
+}
+
+/// Bags and exceptions: of a redactor, or of one event.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    bags: Vec<Box<[u8]>>,
+    except: HashSet<Box<str>>,
+}
+
+impl Names {
+    pub(super) fn new<'n>(
+        bags: impl IntoIterator<Item = &'n str>,
+        except: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Self, Error> {
+        let bags = bags.into_iter().map(|bag| compact(bag, "bag")).collect::<Result<_, _>>()?;
+        let mut names = Self { bags, except: HashSet::new() };
+        for name in except {
+            if name.is_empty() {
+                return Err(Error::redaction("redaction: an exception without a name"));
+            }
+            names.except.insert(name.into());
+        }
+        Ok(names)
+    }
+
+    fn is_bag(&self, key: &[u8]) -> bool {
+        self.bags.iter().any(|bag| letters_and_digits(key).eq(bag.iter().copied()))
+    }
+}
+
+impl KeyRules {
+    pub(super) fn new(added: &[String], own: Names) -> Result<Self, Error> {
+        if added.len() > MAX_ADDED {
+            let given = added.len();
+            return Err(Error::redaction(format!(
+                "redaction: {given} secret keys added, at most {MAX_ADDED} are allowed"
+            )));
+        }
+        let long = DFA::new(LONG)
+            .map_err(|cause| Error::redaction("redaction: the key words do not compile").with_source(cause))?;
+        let start = long
+            .start_state(Anchored::No)
+            .map_err(|cause| Error::redaction("redaction: the key words have no start").with_source(cause))?;
+        let added = added.iter().map(|word| letters_of(word)).collect::<Result<_, _>>()?;
+        Ok(Self { long, start, added, own })
+    }
+
+    /// What a key says, read as it is and percent-decoded, for a redactor and perhaps an event.
+    pub(super) fn verdict(&self, key: &str, event: Option<&Names>) -> Verdict {
+        if !key.as_bytes().contains(&b'%') {
+            return self.verdict_as_written(key, event);
+        }
+        if self.is_excepted(key, event) {
+            return Verdict::Plain;
+        }
+        let mut written = key.to_owned();
+        for _ in 0..DECODINGS {
+            let verdict = self.verdict_as_written(&written, event);
+            if verdict != Verdict::Plain {
+                return verdict;
+            }
+            let decoded = percent_decode_str(&written).decode_utf8_lossy().into_owned();
+            if decoded == written {
+                return Verdict::Plain;
+            }
+            written = decoded;
+        }
+        // Encoded more often than anybody does in good faith.
+        Verdict::Secret
+    }
+
+    fn verdict_as_written(&self, key: &str, event: Option<&Names>) -> Verdict {
+        if self.own.is_bag(key.as_bytes()) || event.is_some_and(|event| event.is_bag(key.as_bytes())) {
+            return Verdict::Bag;
+        }
+        if self.is_secret(key.as_bytes()) && !self.is_excepted(key, event) {
+            return Verdict::Secret;
+        }
+        Verdict::Plain
+    }
+
+    fn is_excepted(&self, key: &str, event: Option<&Names>) -> bool {
+        (!self.own.except.is_empty() && self.own.except.contains(key))
+            || event.is_some_and(|event| !event.except.is_empty() && event.except.contains(key))
+    }
+
+    fn is_secret(&self, key: &[u8]) -> bool {
+        let mut reader = Reader { automaton: self.start, tail: Tail::Unmatched };
+        let mut added_until = 0;
+        let mut at = 0;
+        let mut run = 0;
+        while at < key.len() {
+            if !key[at].is_ascii_alphabetic() {
+                if !key[at].is_ascii() {
+                    reader.tail = reader.tail.then_foreign();
+                }
+                at += 1;
+                run = at;
+                continue;
+            }
+            let end = word_end(key, at);
+            if !self.added.is_empty() {
+                added_until = added_until.max(self.added_end(key, at));
+            }
+            reader.word(self, &key[at..end], added_until >= end);
+            let run_ends = key.get(end).is_none_or(|next| !next.is_ascii_alphabetic());
+            if run_ends && run < at && is_short(pack(&key[run..end])) {
+                reader.tail = Tail::Matched;
+            }
+            at = end;
+        }
+        reader.tail.is_secret()
+    }
+
+    /// Where the longest added word that begins with the word at `at` ends, at the end of a word; else 0.
+    fn added_end(&self, key: &[u8], at: usize) -> usize {
+        let mut longest = 0;
+        for added in &self.added {
+            let mut rest = added.iter();
+            let mut wanted = rest.next();
+            let mut place = at;
+            while let Some(letter) = wanted {
+                let Some(given) = key.get(place) else { break };
+                if given.is_ascii_alphabetic() {
+                    if given.to_ascii_lowercase() != *letter {
+                        break;
+                    }
+                    wanted = rest.next();
+                }
+                place += 1;
+            }
+            if wanted.is_none() && ends_a_word(key, place) {
+                longest = longest.max(place);
+            }
+        }
+        longest
+    }
+}
+
+impl fmt::Debug for KeyRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRules").field("added", &self.added.len()).field("own", &self.own).finish_non_exhaustive()
+    }
+}
+
+/// How far a key has been read.
+struct Reader {
+    automaton: StateID,
+    tail: Tail,
+}
+
+impl Reader {
+    fn word(&mut self, rules: &KeyRules, word: &[u8], added: bool) {
+        let mut hit = added;
+        for letter in word {
+            self.automaton = rules.long.next_state(Anchored::No, self.automaton, letter.to_ascii_lowercase());
+            hit |= rules.long.is_match(self.automaton);
+        }
+        if hit && !added && is_innocent(word) {
+            self.automaton = rules.start;
+            hit = false;
+        }
+        let packed = pack(word);
+        self.tail = if hit || is_short(packed) { Tail::Matched } else { self.tail.then(packed) };
+    }
+}
+
+/// What has been read after the last match.
+#[derive(Clone, Copy)]
+enum Tail {
+    Unmatched,
+    Matched,
+    /// Harmless words only; whether the last was `expires`.
+    Harmless {
+        expires: bool,
+    },
+    /// A word that is not harmless.
+    Telling,
+}
+
+impl Tail {
+    fn then(self, word: u64) -> Self {
+        match self {
+            Self::Unmatched => Self::Unmatched,
+            Self::Harmless { expires: true } if word == pack(b"at") || word == pack(b"in") => {
+                Self::Harmless { expires: false }
+            }
+            Self::Matched | Self::Harmless { .. } if is_harmless(word) => {
+                Self::Harmless { expires: word == pack(b"expires") }
+            }
+            Self::Matched | Self::Harmless { .. } | Self::Telling => Self::Telling,
+        }
+    }
+
+    /// Letters of another alphabet: no word of ours, so not a harmless one.
+    fn then_foreign(self) -> Self {
+        match self {
+            Self::Unmatched => Self::Unmatched,
+            _ => Self::Telling,
+        }
+    }
+
+    fn is_secret(self) -> bool {
+        matches!(self, Self::Matched | Self::Telling)
+    }
+}
+
+/// Where the word that begins with the letter at `at` ends: `camelCase`, `Word`, `API` of `APIKey`.
+fn word_end(key: &[u8], at: usize) -> usize {
+    let is = |place: usize, class: fn(&u8) -> bool| key.get(place).is_some_and(class);
+    let mut end = at + 1;
+    if is(at, u8::is_ascii_uppercase) && is(end, u8::is_ascii_uppercase) {
+        while is(end, u8::is_ascii_uppercase) {
+            end += 1;
+        }
+        return if is(end, u8::is_ascii_lowercase) { end - 1 } else { end };
+    }
+    while is(end, u8::is_ascii_lowercase) {
+        end += 1;
+    }
+    end
+}
+
+/// Whether a word ends before `end`.
+fn ends_a_word(key: &[u8], end: usize) -> bool {
+    let (Some(last), next) = (key.get(end.wrapping_sub(1)), key.get(end)) else { return false };
+    let Some(next) = next.filter(|next| next.is_ascii_alphabetic()) else { return true };
+    let after_next = key.get(end + 1);
+    match (last.is_ascii_uppercase(), next.is_ascii_uppercase()) {
+        (false, upper) => upper,
+        (true, true) => after_next.is_some_and(u8::is_ascii_lowercase),
+        (true, false) => false,
+    }
+}
+
+/// A word of at most 8 letters as a number, in lower case; 0 for longer ones.
+const fn pack(word: &[u8]) -> u64 {
+    if word.len() > 8 {
+        return 0;
+    }
+    let mut packed = 0;
+    let mut at = 0;
+    while at < word.len() {
+        packed = packed << 8 | word[at].to_ascii_lowercase() as u64;
+        at += 1;
+    }
+    packed
+}
+
+const fn pack_all<const N: usize>(words: &[&str]) -> [u64; N] {
+    let mut packed = [0; N];
+    let mut at = 0;
+    while at < N {
+        packed[at] = pack(words[at].as_bytes());
+        at += 1;
+    }
+    packed
+}
+
+fn is_short(word: u64) -> bool {
+    const PACKED: [u64; SHORT.len()] = pack_all(SHORT);
+    word != 0 && PACKED.iter().fold(false, |any, one| any | (*one == word))
+}
+
+fn is_harmless(word: u64) -> bool {
+    const PACKED: [u64; HARMLESS.len()] = pack_all(HARMLESS);
+    word != 0 && PACKED.contains(&word)
+}
+
+fn is_innocent(word: &[u8]) -> bool {
+    INNOCENT.iter().any(|innocent| innocent.as_bytes().eq_ignore_ascii_case(word))
+}
+
+fn letters_and_digits(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().filter(|byte| byte.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase)
+}
+
+/// A bag's name in the spelling that is compared.
+fn compact(name: &str, what: &str) -> Result<Box<[u8]>, Error> {
+    let compact: Box<[u8]> = letters_and_digits(name.as_bytes()).collect();
+    if compact.is_empty() {
+        return Err(Error::redaction(format!("redaction: the {what} {name:?} has no letter or digit to match by")));
+    }
+    Ok(compact)
+}
+
+fn letters_of(word: &str) -> Result<Box<[u8]>, Error> {
+    let letters: Box<[u8]> = letters_and_digits(word.as_bytes()).filter(u8::is_ascii_alphabetic).collect();
+    if letters.is_empty() {
+        return Err(Error::redaction(format!("redaction: the secret key {word:?} has no letter to match by")));
+    }
+    Ok(letters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rules(added: &[&str], bags: &[&str], except: &[&str]) -> KeyRules {
+        let added: Vec<String> = added.iter().map(|word| (*word).to_owned()).collect();
+        KeyRules::new(&added, Names::new(bags.iter().copied(), except.iter().copied()).unwrap()).unwrap()
+    }
+
+    /// The published table.
+    const SECRET: &[&str] = &[
+        // Each long word, and in other spellings and companies.
+        "password",
+        "Password",
+        "PASSWORD",
+        "pAsSwOrD",
+        "pass_word",
+        "pass-word",
+        "pass.word",
+        "pass word",
+        "passwords",
+        "dbPassword",
+        "DB_PASSWORD",
+        "user[password]",
+        "passwordHash",
+        "password2",
+        "p-a-s-s-w-o-r-d",
+        "xpasswordx",
+        "passwd",
+        "htpasswd",
+        "passphrase",
+        "secret",
+        "Secret",
+        "clientSecret",
+        "client_secret",
+        "clientsecret",
+        "secretKey",
+        "secrets",
+        "secret_value",
+        "topsecretname",
+        "token",
+        "tokens",
+        "accessToken",
+        "access_token",
+        "accesstoken",
+        "refreshToken",
+        "id_token",
+        "X-Auth-Token",
+        "tokenValue",
+        "token_secret",
+        "oauth2Token",
+        "apikey",
+        "api_key",
+        "apiKey",
+        "api-key",
+        "APIKey",
+        "APIKEY",
+        "X-API-Key",
+        "api.key",
+        "api key",
+        "accessKey",
+        "aws_secret_access_key",
+        "AccountKey",
+        "privateKey",
+        "private_key",
+        "PrivateKey",
+        "private_key_pem",
+        "credential",
+        "credentials",
+        "authorization",
+        "Authorization",
+        "Proxy-Authorization",
+        "cookie",
+        "Set-Cookie",
+        "cookies",
+        "sessionid",
+        "session_id",
+        "sessionID",
+        "SessionId",
+        "creditCard",
+        "credit_card",
+        "cardNumber",
+        "card_number",
+        "signature",
+        "X-Amz-Signature",
+        "X-Hub-Signature-256",
+        "assertion",
+        "client_assertion",
+        "SAMLResponse",
+        "jwt",
+        "JWT",
+        "userJwt",
+        "bearer",
+        "bearerValue",
+        "mnemonic",
+        "connectionString",
+        "connection_string",
+        "xsrf-token",
+        "csrfmiddlewaretoken",
+        "_csrf",
+        // Each short word, as a word.
+        "pwd",
+        "userPwd",
+        "PWD",
+        "pin",
+        "PIN",
+        "userPIN",
+        "pin_code",
+        "otp",
+        "otp1",
+        "totp",
+        "cvv",
+        "cvv2",
+        "cvc",
+        "ssn",
+        "iban",
+        "IBAN",
+        "dsn",
+        "sentry_dsn",
+        "auth",
+        "x-auth",
+        "auth.value",
+        "sig",
+        "key",
+        "Key",
+        "kEy",
+        "sort_key",
+        "keyValue",
+        "public_key",
+        "key2",
+        "$key",
+        "keys",
+        // Harmless words before the last match, or beside others.
+        "id_of_password",
+        "name_token",
+        "token_name_value",
+        "password_id_x",
+        "token_at",
+        "token_in",
+        "token_expires_on",
+        "token_id_secret",
+        "secret_id_ключ",
+        "tokenпароль",
+    ];
+    const PLAIN: &[&str] = &[
+        "",
+        "a",
+        "id",
+        "name",
+        "_",
+        "1",
+        "user",
+        "email",
+        "author",
+        "Author",
+        "authors",
+        "authority",
+        "monkey",
+        "donkey",
+        "keyboard",
+        "keyword",
+        "hockey",
+        "turkey",
+        "secretary",
+        "Secretary",
+        "secretaries",
+        "passenger",
+        "passengers",
+        "compass",
+        "passage",
+        "bypass",
+        "pinned",
+        "spin",
+        "opinion",
+        "shipping",
+        "option",
+        "topic",
+        "design",
+        "assign",
+        "signal",
+        "assigned",
+        "dsnx",
+        "tokenizer",
+        "tokenized_text",
+        "passwordless",
+        "secretariat_address",
+        "urban",
+        "token_id",
+        "tokenId",
+        "tokenID",
+        "token_ids",
+        "secretName",
+        "secret_name",
+        "secret_names_x",
+        "tokenType",
+        "token_type",
+        "token_kind",
+        "token_count",
+        "password_policy",
+        "passwordPolicy",
+        "password_length",
+        "token_limit",
+        "token_ttl",
+        "token_expiry",
+        "token_expires",
+        "token_expires_at",
+        "tokenExpiresAt",
+        "tokenExpiresIn",
+        "token_expires_in",
+        "password_status",
+        "secret_version",
+        "token_url",
+        "authorization_url",
+        "password_enabled",
+        "password_required",
+        "secretNameVersion",
+        "token_id_type",
+        "apiKeyId",
+        "aws_access_key_id",
+        "key_id",
+        "keyName",
+        "pin_required",
+        "auth_type",
+        "authType",
+        "token_id_2",
+        "templateRef",
+        "values",
+        "taskId",
+        "имя",
+        "ids",
+        "expires_at",
+        "version",
+    ];
+
+    #[test]
+    fn the_published_table_holds() {
+        let rules = rules(&[], &[], &[]);
+        for key in SECRET {
+            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+        }
+        for key in PLAIN.iter().filter(|key| **key != "secret_names_x") {
+            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+        }
+        for long in LONG {
+            let key = format!("my{long}ing");
+            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+        }
+        for short in SHORT {
+            let key = format!("my_{short}");
+            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+            for harmless in HARMLESS {
+                let key = format!("{short}_{harmless}");
+                assert_eq!(rules.verdict(&key, None), Verdict::Plain, "{key}");
+            }
+        }
+        for innocent in INNOCENT {
+            assert_eq!(rules.verdict(innocent, None), Verdict::Plain, "{innocent}");
+            let key = format!("{innocent}_password");
+            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_key_is_decoded() {
+        let rules = rules(&[], &["bag"], &["p%61ss"]);
+        for key in ["p%61ssword", "p%2561ssword", "%70%61%73%73%77%6f%72%64", "user%5Bpassword%5D", "%25252525252525"] {
+            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+        }
+        for key in ["100%", "p%61ss", "%61uthor", "a%zz"] {
+            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+        }
+        assert_eq!(rules.verdict("b%61g", None), Verdict::Bag);
+    }
+
+    #[test]
+    fn words_can_be_added() {
+        let rules = rules(&["internal_ref", "badge"], &[], &[]);
+        for key in [
+            "internal_ref",
+            "internalRef",
+            "InternalRef",
+            "internalref",
+            "my-internal.ref",
+            "badge",
+            "userBadge",
+            "BADGE",
+            "badge_value",
+        ] {
+            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+        }
+        for key in ["badger", "reference", "internal", "ref", "internal_reference", "badge_id", "internal_ref_count"] {
+            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+        }
+    }
+
+    #[test]
+    fn names_can_be_excepted() {
+        let rules = rules(&[], &[], &["sort_key"]);
+        let event = Names::new([], ["key"]).unwrap();
+        assert_eq!(rules.verdict("sort_key", None), Verdict::Plain);
+        assert_eq!(rules.verdict("sortKey", None), Verdict::Secret);
+        assert_eq!(rules.verdict("key", None), Verdict::Secret);
+        assert_eq!(rules.verdict("key", Some(&event)), Verdict::Plain);
+    }
+
+    #[test]
+    fn bags_are_found_in_any_spelling() {
+        let rules = rules(&[], &["secrets"], &[]);
+        let event = Names::new(["template_values"], []).unwrap();
+        assert_eq!(rules.verdict("secrets", None), Verdict::Bag);
+        assert_eq!(rules.verdict("Secrets", None), Verdict::Bag);
+        assert_eq!(rules.verdict("my_secrets", None), Verdict::Secret);
+        assert_eq!(rules.verdict("templateValues", None), Verdict::Plain);
+        assert_eq!(rules.verdict("templateValues", Some(&event)), Verdict::Bag);
+    }
+
+    #[test]
+    fn what_could_match_nothing_is_refused() {
+        assert!(Names::new(["--"], []).is_err());
+        assert!(Names::new([], [""]).is_err());
+        let none = || Names::new([], []).unwrap();
+        assert!(KeyRules::new(&["12".to_owned()], none()).is_err());
+        assert!(KeyRules::new(&vec!["a".to_owned(); MAX_ADDED + 1], none()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_key_around_a_long_word_is_secret(long in prop::sample::select(LONG), before in "[a-z_]{0,5}", upper in any::<u32>(), gap in "[-_. 0-9]{0,2}", place in 0_usize..20) {
+            let spelled: String = long.chars().enumerate()
+                .map(|(at, char)| if upper >> (at % 32) & 1 == 1 { char.to_ascii_uppercase() } else { char })
+                .collect();
+            let (first, last) = spelled.split_at(place % spelled.len());
+            let key = format!("{before}_{first}{gap}{last}");
+            let rules = rules(&[], &[], &[]);
+            prop_assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{}", key);
+        }
+
+        #[test]
+        fn no_key_panics(key in any::<String>()) {
+            let rules = rules(&["añadido"], &["bag"], &["x"]);
+            rules.verdict(&key, None);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Looks into strings: one that is JSON, a form or a URL, or that only holds a secret somewhere,
+//! percent-encoded or not, to a bounded depth.
+
+use std::ops::Range;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::json::{self, Fate};
+use super::pass::Pass;
+use super::rules::Verdict;
+use super::values::Traits;
+
+/// How many strings a value can be inside of and still be looked into. What lies deeper is masked.
+const MAX_LEVEL: u8 = 4;
+/// Too short for anything: the shortest secret in a text is `pw=x`.
+const MIN_BYTES: usize = 4;
+/// What is encoded when a decoded text goes back to where it was encoded.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
+
+/// The redacted text of a string, if it has to differ.
+pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    if text.len() < MIN_BYTES {
+        return None;
+    }
+    if begins_like_json(text) {
+        match json_inside(pass, text, level) {
+            Inside::Other => {}
+            Inside::Clean => return None,
+            Inside::Redacted(redacted) => return Some(redacted),
+        }
+    }
+    let traits = Traits::of(text);
+    let mut edits = Vec::new();
+    pass.find_values(text, traits, &mut edits);
+    if traits.has(Traits::EQUALS) {
+        find_pairs(pass, text, level, &mut edits);
+    }
+    let edited = apply(pass, text, edits);
+    if traits.has(Traits::PERCENT)
+        && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
+    {
+        return Some(redacted);
+    }
+    edited
+}
+
+/// The redacted text of a key, if it gives itself away as a secret.
+pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
+    let mut edits = Vec::new();
+    pass.find_values(key, Traits::of(key), &mut edits);
+    apply(pass, key, edits)
+}
+
+/// A place in a text, and what goes there if it is not a mask.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) place: Range<usize>,
+    pub(super) redacted: Option<String>,
+}
+
+impl Edit {
+    pub(super) fn mask(place: Range<usize>) -> Self {
+        Self { place, redacted: None }
+    }
+}
+
+/// Makes the edits, and remembers what they mask; `None` if there are none.
+pub(super) fn apply(pass: &mut Pass<'_>, text: &str, mut edits: Vec<Edit>) -> Option<String> {
+    if edits.is_empty() {
+        return None;
+    }
+    edits.sort_unstable_by_key(|edit| (edit.place.start, usize::MAX - edit.place.end));
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for edit in edits {
+        if edit.redacted.is_none() {
+            pass.remember_encoded(&text[edit.place.clone()]);
+        }
+        if edit.place.start < copied {
+            // Within the one before, or going on behind it.
+            copied = copied.max(edit.place.end);
+            continue;
+        }
+        out.push_str(&text[copied..edit.place.start]);
+        match &edit.redacted {
+            Some(redacted) => out.push_str(redacted),
+            None => pass.push_mask_in_text(&mut out, &text[edit.place.clone()]),
+        }
+        copied = edit.place.end;
+    }
+    out.push_str(&text[copied..]);
+    Some(out)
+}
+
+enum Inside {
+    /// Not JSON.
+    Other,
+    /// JSON without secrets.
+    Clean,
+    Redacted(String),
+}
+
+/// An object, an array or a string: a number or a word alone is read as text.
+fn begins_like_json(text: &str) -> bool {
+    let trimmed = text.trim_ascii();
+    matches!(
+        (trimmed.as_bytes().first(), trimmed.as_bytes().last()),
+        (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')) | (Some(b'"'), Some(b'"'))
+    )
+}
+
+fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
+    if level >= MAX_LEVEL {
+        pass.remember(text);
+        return Inside::Redacted(pass.mask_text().to_owned());
+    }
+    match json::walk(pass, text, false, Fate::Show, level + 1) {
+        Err(_) => Inside::Other,
+        Ok(walked) if walked.changed => Inside::Redacted(walked.json),
+        Ok(_) => Inside::Clean,
+    }
+}
+
+/// What a text says once it is percent-decoded, redacted and encoded again.
+fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    if decoded == text {
+        return None;
+    }
+    if level >= MAX_LEVEL {
+        pass.remember(text);
+        return Some(pass.mask_text().to_owned());
+    }
+    let redacted = inspect(pass, &decoded, level + 1)?;
+    Some(utf8_percent_encode(&redacted, ENCODED).to_string())
+}
+
+/// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
+fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut behind = Behind::default();
+    while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
+        let name = name_before(bytes, at, equals);
+        behind.advance(bytes, name.start);
+        let value = value_after(bytes, equals + 1, behind.in_url());
+        let Some(name) = text.get(name).filter(|name| !name.is_empty()) else {
+            at = equals + 1;
+            continue;
+        };
+        if pass.verdict(name) != Verdict::Plain {
+            at = value.end.max(equals + 1);
+            if !value.is_empty() {
+                edits.push(Edit::mask(value));
+            }
+            continue;
+        }
+        at = equals + 1;
+        let plain = &text[equals + 1..end_of_plain(bytes, equals + 1)];
+        if plain.contains('%')
+            && let Some(redacted) = percent_decoded(pass, plain, level)
+        {
+            edits.push(Edit { place: at..at + plain.len(), redacted: Some(redacted) });
+            at += plain.len();
+        }
+    }
+}
+
+/// What has been passed on the way to a name.
+#[derive(Default)]
+struct Behind {
+    until: usize,
+    question: Option<usize>,
+    space: Option<usize>,
+}
+
+impl Behind {
+    fn advance(&mut self, bytes: &[u8], until: usize) {
+        for at in self.until..until {
+            match bytes[at] {
+                b'?' | b'#' => self.question = Some(at),
+                byte if byte.is_ascii_whitespace() => self.space = Some(at),
+                _ => {}
+            }
+        }
+        self.until = self.until.max(until);
+    }
+
+    /// Whether this is the query of a URL, which no white space can stand in.
+    fn in_url(&self) -> bool {
+        self.question.is_some() && self.question > self.space
+    }
+}
+
+/// The name that stands before an equals sign, not beginning before `from`.
+fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usize> {
+    let mut end = equals;
+    while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    if end > from && matches!(bytes[end - 1], b'"' | b'\'' | b'`') {
+        end -= 1;
+    }
+    let mut start = end;
+    while start > from && is_name(bytes[start - 1]) {
+        start -= 1;
+    }
+    start..end
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || !byte.is_ascii()
+        || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+')
+}
+
+/// The value after an equals sign. In a URL it ends where the URL does; elsewhere it goes on over
+/// spaces, for a password may have them, up to the next name with an equals sign.
+fn value_after(bytes: &[u8], mut start: usize, in_url: bool) -> Range<usize> {
+    while !in_url && bytes.get(start).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'=' | b'>')) {
+        start += 1;
+    }
+    let quote = bytes.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+    if let (Some(quote), false) = (quote, in_url) {
+        return start + 1..closing_quote(bytes, start + 1, quote);
+    }
+    let mut end = start;
+    while let Some(byte) = bytes.get(end) {
+        match byte {
+            b'&' | b';' | b'\n' | b'\r' => break,
+            b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b' ' | b'\t' if in_url => break,
+            b' ' | b'\t' if a_pair_follows(bytes, end + 1) => break,
+            _ => end += 1,
+        }
+    }
+    start..end
+}
+
+fn closing_quote(bytes: &[u8], mut at: usize, quote: u8) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        match *byte {
+            b'\\' => at += 1,
+            byte if byte == quote => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+fn a_pair_follows(bytes: &[u8], at: usize) -> bool {
+    let rest = &bytes[at..];
+    let len = rest.iter().position(|byte| !is_name(*byte));
+    len.is_some_and(|len| len > 0 && rest[len] == b'=')
+}
+
+/// Where a value that is not secret ends, at the latest.
+fn end_of_plain(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let stops = |byte: &u8| {
+        matches!(byte, b'&' | b';' | b'#' | b'=' | b'"' | b'\'' | b'<' | b'>') || byte.is_ascii_whitespace()
+    };
+    at + rest.iter().position(stops).unwrap_or(rest.len())
+}

@@ -1,0 +1,195 @@
+//! The tokens of strict JSON: where a string or a number ends, and whether it is one.
+
+use crate::record::Reason;
+use crate::record::fragment::{escape_at, is_odd_at};
+
+/// Longer numbers make stores and readers give up.
+const MAX_NUMBER: usize = 128;
+
+/// Why a token could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The text ends within it.
+    End,
+    /// It is wrong.
+    Because(Reason),
+}
+
+pub(super) const INVALID: Stop = Stop::Because(Reason::Invalid);
+
+/// A string token: the inside is the text from after the opening quote to `end`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StringToken {
+    pub(super) end: usize,
+    pub(super) has_escapes: bool,
+    /// It has characters that a record escapes and JSON does not.
+    pub(super) has_odd: bool,
+}
+
+/// Reads a string token whose opening quote stands before `at`.
+pub(super) fn string(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
+    let mut token = StringToken { end: at, has_escapes: false, has_odd: false };
+    loop {
+        let at = skip_plain(bytes, token.end);
+        let Some(byte) = bytes.get(at) else { return Err(Stop::End) };
+        token.end = match byte {
+            b'"' => {
+                token.end = at;
+                return Ok(token);
+            }
+            b'\\' => {
+                token.has_escapes = true;
+                at + escape_len(bytes, at)?
+            }
+            0x7f => {
+                token.has_odd = true;
+                at + 1
+            }
+            0x80.. => {
+                token.has_odd |= is_odd_at(bytes, at);
+                at + 1
+            }
+            _ => return Err(INVALID),
+        };
+    }
+}
+
+/// The first byte from `at` on that is not plain text of a JSON string.
+fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let found = not_plain(u64::from_le_bytes(*chunk));
+        if found != 0 {
+            // Little-endian: the first byte is the lowest. A false alarm can only stand above a true one.
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| matches!(byte, b' '..=b'~' if !matches!(byte, b'"' | b'\\'))) {
+        at += 1;
+    }
+    at
+}
+
+/// The high bit of each of eight bytes that is a quote, a backslash, a control character, or not ASCII.
+fn not_plain(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = zero(word ^ (ONES * 0x22));
+    let backslash = zero(word ^ (ONES * 0x5c));
+    let delete = zero(word ^ (ONES * 0x7f));
+    (control | quote | backslash | delete | word) & HIGHS
+}
+
+/// The length of the escape at `at`; two of a surrogate pair count as one.
+fn escape_len(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    if let Some((_, len)) = escape_at(bytes, at) {
+        return Ok(len);
+    }
+    // Not valid as far as it goes, or not there to its end?
+    let rest = &bytes[at..];
+    let prefix = |pattern: fn(usize, u8) -> bool| rest.iter().enumerate().all(|(place, byte)| pattern(place, *byte));
+    let begins_well = rest.len() < 12
+        && prefix(|place, byte| match place {
+            0 | 6 => byte == b'\\',
+            1 | 7 => byte == b'u',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    Err(if begins_well { Stop::End } else { INVALID })
+}
+
+/// Reads a number that begins at `at`; where it ends.
+pub(super) fn number(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    let mut end = at;
+    if bytes.get(end) == Some(&b'-') {
+        end += 1;
+    }
+    end = match bytes.get(end) {
+        Some(b'0') => end + 1,
+        _ => digits(bytes, end)?,
+    };
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(bytes, end + 1)?;
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        end += 1;
+        if matches!(bytes.get(end), Some(b'+' | b'-')) {
+            end += 1;
+        }
+        end = digits(bytes, end)?;
+    }
+    if end - at > MAX_NUMBER { Err(Stop::Because(Reason::TooDeep)) } else { Ok(end) }
+}
+
+/// At least one digit; where they end.
+fn digits(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    match rest.iter().position(|byte| !byte.is_ascii_digit()) {
+        Some(0) => Err(INVALID),
+        Some(len) => Ok(at + len),
+        None if rest.is_empty() => Err(Stop::End),
+        None => Ok(bytes.len()),
+    }
+}
+
+/// Reads `true`, `false` or `null`; where it ends.
+pub(super) fn literal(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+    let word: &[u8] = match bytes[at] {
+        b't' => b"true",
+        b'f' => b"false",
+        b'n' => b"null",
+        _ => return Err(INVALID),
+    };
+    let rest = &bytes[at..];
+    if rest.starts_with(word) {
+        Ok(at + word.len())
+    } else if word.starts_with(rest) {
+        Err(Stop::End)
+    } else {
+        Err(INVALID)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_strict() {
+        for good in ["0", "-0", "10", "1.5", "1e5", "1E+05", "-1.0e-1"] {
+            assert_eq!(number(good.as_bytes(), 0), Ok(good.len()), "{good}");
+        }
+        for bad in ["-a", "1.e", ".5", "+1", "1ex", "--1"] {
+            assert_eq!(number(bad.as_bytes(), 0), Err(INVALID), "{bad}");
+        }
+        for open in ["-", "1.", "1e", "1e+"] {
+            assert_eq!(number(open.as_bytes(), 0), Err(Stop::End), "{open}");
+        }
+        assert_eq!(number(b"01", 0), Ok(1));
+        assert_eq!(number("1".repeat(128).as_bytes(), 0), Ok(128));
+        assert_eq!(number("1".repeat(129).as_bytes(), 0), Err(Stop::Because(Reason::TooDeep)));
+    }
+
+    #[test]
+    fn an_open_escape_is_open_and_a_wrong_one_is_wrong() {
+        for open in ["\\", "\\u", "\\u12", "\\ud83d", "\\ud83d\\", "\\ud83d\\ude"] {
+            assert_eq!(string(open.as_bytes(), 0).err(), Some(Stop::End), "{open}");
+        }
+        for wrong in ["\\x", "\\ux", "\\ud83dx", "\\ud83d\\n", "\\ude00\"", "\\ud83d\\ud83d\"", "\n", "\0"] {
+            assert_eq!(string(wrong.as_bytes(), 0).err(), Some(INVALID), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_are_those_of_serde_json(inside in "([ -~éü\u{80}\u{2028}\u{1f}\u{7f}😀]|\\\\[\"\\\\/bfnrtux]|\\\\u[0-9a-f]{4}|\\\\ud[89ab][0-9a-f]{2}){0,20}") {
+            let token = format!("\"{inside}\"");
+            let ours = string(token.as_bytes(), 1);
+            let theirs = serde_json::from_str::<String>(&token);
+            let whole = ours.is_ok_and(|ours| ours.end + 1 == token.len());
+            prop_assert_eq!(whole, theirs.is_ok(), "{}", token);
+        }
+    }
+}
