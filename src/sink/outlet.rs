@@ -144,7 +144,7 @@ fn run(shared: &Shared, mut sink: Box<dyn Sink>, settle: &dyn Settle) {
             state.ended = true;
             return;
         }
-        let written = batch.is_empty() || contained("write", || sink.write(&batch));
+        let written = batch.is_empty() || contained("write", || write_all(&mut *sink, &batch));
         if records > 0 || !written {
             settle.settle(records, reserved, written);
         }
@@ -164,6 +164,16 @@ fn run(shared: &Shared, mut sink: Box<dyn Sink>, settle: &dyn Settle) {
         batch.clear();
         batch.shrink_to(BUFFER);
     }
+}
+
+fn write_all(sink: &mut dyn Sink, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        match sink.write(rest)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            taken => rest = rest.get(taken..).unwrap_or_default(),
+        }
+    }
+    Ok(())
 }
 
 /// Runs the sink's code; its errors and panics are told through `tracing` and cost no more than the batch.
