@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
+use crate::queue::Answer;
 use crate::record::Outcome;
 
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
@@ -32,15 +33,13 @@ impl Guard {
         result
     }
 
-    /// Ends the exchange.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
+    /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
+    pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.end(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.exchange.close(outcome);
-        }
+    fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange.close(outcome) }
     }
 }
 

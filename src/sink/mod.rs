@@ -2,13 +2,18 @@
 
 mod memory;
 mod outlet;
+mod output;
+mod retry;
 mod stdout;
 
 use std::fmt;
 use std::io;
 
 pub use memory::{MemoryRecords, memory};
-pub(crate) use outlet::{Outlet, Settle};
+pub(crate) use outlet::{Outlet, Progress, Watcher};
+pub(crate) use output::{Filter, Need};
+pub use output::{Output, SinkState};
+pub(crate) use retry::Retry;
 pub use stdout::stdout;
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
@@ -20,7 +25,8 @@ pub trait Sink: Send + 'static {
     ///
     /// # Errors
     ///
-    /// If nothing could be taken.
+    /// If nothing could be taken. It is tried again after a pause, which grows; `BrokenPipe` says that the sink is gone for
+    /// good.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize>;
 
     /// Makes everything that was taken so far as durable as the sink can: a file is synced.
