@@ -181,7 +181,7 @@ async fn iterate(run: &mut Run<'_>, step: &Step, each: &Value) -> Result<Value, 
 async fn run_iteration(run: &mut Run<'_>, step: &Step, key: Value, value: Value) -> Result<Value, StepsError> {
     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let iteration = run.step_event(events::SCAFFOLDER_TASK_STEP_ITERATION, step);
-    iteration.meta("each", json!({"key": key, "value": run.hide_secrets(&shown)})).emit().await?;
+    iteration.meta("each", json!({"index": key, "value": run.hide_secrets(&shown)})).emit().await?;
     run.log(step, "processing", &format!("Running step each: {{key: {key}, value: {shown}}}"));
     run.context["each"] = json!({"key": key, "value": value});
     let result = perform(run, step).await;
