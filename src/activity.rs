@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, add_meta, capped_actor};
 use crate::capture::{Door, Draft, Stage};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -36,11 +36,10 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 /// # let (lines, _records) = sink::memory();
 /// # let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
-///     .activity("ReportRun")
+///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
 ///     .meta("reportId", 17)
-///     .begin() // writes the initiation, if the event has one
-///     .await?;
+///     .await?; // writes the initiation, if the event has one
 /// activity.succeed(); // writes the completion
 /// # drop(guard);
 /// # Ok(())
@@ -62,7 +61,7 @@ impl ActivityBuilder {
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
     pub fn actor(mut self, actor: Actor) -> Self {
-        self.draft.late().actor = Some(actor);
+        self.draft.late().actor = Some(capped_actor(actor));
         self
     }
 
@@ -90,9 +89,15 @@ impl ActivityBuilder {
         self
     }
 
-    /// One fact, for `meta`.
+    /// One fact, for `meta`, with the bounds of [`Audit::meta`].
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> Self {
-        self.draft.late().meta.push((key.into(), value.into()));
+        add_meta(self.draft.late(), key.into(), value.into());
+        self
+    }
+
+    /// A value that must not stand on any record of it, wherever it would; see [`Audit::secret`].
+    pub fn secret(mut self, value: impl Into<String>) -> Self {
+        self.draft.late().secrets.push(value.into());
         self
     }
 
