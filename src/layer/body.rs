@@ -115,6 +115,14 @@ impl<B> ResponseBody<B> {
     pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>) -> Self {
         Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }) }
     }
+
+    /// Asks the inner body something that it may answer with a panic.
+    fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
+        match &self.watch {
+            Some(watch) => watch.guard.watch(question),
+            None => question(),
+        }
+    }
 }
 
 /// How a response ends, as far as its head tells.
@@ -185,14 +193,14 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Inner { body } => body.is_end_stream(),
+            Kind::Inner { body } => self.ask(|| body.is_end_stream()),
             Kind::Own { bytes } => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body } => self.ask(|| body.size_hint()),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }

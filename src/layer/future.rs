@@ -68,7 +68,7 @@ where
     }
 }
 
-fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, mut guard: Option<Guard>) -> State<S, S::Future, B>
+fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> State<S, S::Future, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
@@ -76,7 +76,7 @@ where
         Some(_) => request.method().clone(),
         None => Method::GET,
     };
-    let future = match &mut guard {
+    let future = match &guard {
         Some(guard) => guard.watch(|| service.call(request)),
         None => service.call(request),
     };
@@ -151,7 +151,7 @@ where
     {
         head.headers.insert("audit-id", value);
     }
-    let body = match end_of(method, head.status, &head.headers, &body) {
+    let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
         End::AtHead(outcome) => {
             guard.finish(outcome);
             ResponseBody::plain(body)
