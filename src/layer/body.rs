@@ -132,6 +132,14 @@ impl<B> ResponseBody<B> {
     pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>) -> Self {
         Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }), held: None }
     }
+
+    /// Asks the inner body something that it may answer with a panic.
+    fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
+        match &self.watch {
+            Some(watch) => watch.guard.watch(question),
+            None => question(),
+        }
+    }
 }
 
 /// How a response ends, as far as its head tells.
@@ -192,14 +200,14 @@ where
     fn is_end_stream(&self) -> bool {
         self.held.is_none()
             && match &self.kind {
-                Kind::Inner { body } => body.is_end_stream(),
+                Kind::Inner { body } => self.ask(|| body.is_end_stream()),
                 Kind::Own { bytes } => bytes.is_none(),
             }
     }
 
     fn size_hint(&self) -> SizeHint {
         let inner = match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body } => self.ask(|| body.size_hint()),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         };
         let held =

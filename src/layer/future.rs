@@ -97,7 +97,7 @@ where
     }
 }
 
-fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, mut guard: Option<Guard>) -> StateOf<S, B>
+fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> StateOf<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
@@ -105,7 +105,7 @@ where
         Some(_) => request.method().clone(),
         None => Method::GET,
     };
-    let future = match &mut guard {
+    let future = match &guard {
         Some(guard) => guard.watch(|| service.call(request)),
         None => service.call(request),
     };
@@ -206,7 +206,7 @@ where
     {
         head.headers.insert("audit-id", value);
     }
-    let body = match end_of(method, head.status, &head.headers, &body) {
+    let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
         End::AtHead(outcome) => {
             if let Some(durable) = guard.finish(outcome) {
                 return Answered::Hold(Response::from_parts(head, body), durable);

@@ -1,6 +1,7 @@
 //! Exactly once: the guard that moves from `call` through the future into the response's body.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exchange::Exchange;
 use crate::queue::Answer;
@@ -12,13 +13,13 @@ pub(crate) struct Guard {
     exchange: Arc<Exchange>,
     /// We are inside a call or poll of the inner service: a drop now is an unwinding panic. `thread::panicking()` would
     /// be wrong both ways, with a `CatchPanic` outside, and for a bystander of somebody else's panic.
-    inside: bool,
+    inside: AtomicBool,
     finished: bool,
 }
 
 impl Guard {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange, inside: false, finished: false }
+        Self { exchange, inside: AtomicBool::new(false), finished: false }
     }
 
     pub(crate) fn exchange(&self) -> &Arc<Exchange> {
@@ -26,10 +27,10 @@ impl Guard {
     }
 
     /// Runs the inner service's code.
-    pub(crate) fn watch<R>(&mut self, inner: impl FnOnce() -> R) -> R {
-        self.inside = true;
+    pub(crate) fn watch<R>(&self, inner: impl FnOnce() -> R) -> R {
+        self.inside.store(true, Ordering::Relaxed);
         let result = inner();
-        self.inside = false;
+        self.inside.store(false, Ordering::Relaxed);
         result
     }
 
@@ -45,7 +46,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = if self.inside {
+        let outcome = if *self.inside.get_mut() {
             Outcome::Panicked
         } else if self.exchange.engine().is_closing() {
             Outcome::Shutdown
