@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, header};
@@ -11,6 +10,7 @@ use super::client_ip::ClientIp;
 use super::draft::{Draft, Span};
 use super::request_id;
 use super::resolver::{ActorResolver, Peer};
+use crate::diagnostics::contained;
 
 /// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
 const PATH: usize = 4 * 1024;
@@ -107,14 +107,14 @@ impl HeadPolicy {
             return Some(*peer);
         }
         let peer = self.peer.as_ref()?;
-        contained("the peer function", || peer(extensions))
+        contained("the peer function", || peer(extensions)).flatten()
     }
 
     fn resolve(&self, head: &Parts, peer: Peer, draft: &mut Draft) {
         draft.resolved = self
             .resolvers
             .iter()
-            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)))
+            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)).flatten())
             .map(Box::new);
     }
 }
@@ -145,14 +145,6 @@ pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
 
 fn is_encoded(value: &[u8]) -> bool {
     !value.trim_ascii().eq_ignore_ascii_case(b"identity") && !value.trim_ascii().is_empty()
-}
-
-/// Runs the application's code on the request's task; its panic costs what it would have told, never the request.
-fn contained<T>(what: &'static str, work: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        tracing::error!(target: "tower_audit", what, "panicked; the request goes on without its answer");
-        None
-    })
 }
 
 /// The address of the peer, for servers that are not axum's: put it into the request's extensions.

@@ -48,10 +48,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let outcome = if *self.inside.get_mut() {
             Outcome::Panicked
-        } else if self.exchange.engine().is_closing() {
-            Outcome::Shutdown
         } else if self.exchange.is_ended_by_its_client() {
             Outcome::Completed
+        } else if self.exchange.engine().is_closing() {
+            Outcome::Shutdown
         } else {
             Outcome::Aborted
         };

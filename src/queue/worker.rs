@@ -1,7 +1,6 @@
 //! The worker: redacts, renders and keeps time, and never does I/O.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use super::loss::{LossReason, Untold};
 use super::own::{self, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
-use crate::diagnostics;
+use crate::diagnostics::{self, contained};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::Record;
@@ -85,7 +84,7 @@ impl Running {
         let stop = loop {
             let (pause, attentive) = (self.pause(), self.somebody_waits());
             self.worker.engine.queue.take(&mut self.batch, pause, attentive);
-            self.work();
+            contained("the worker", || self.work());
             if let Some(stop) = self.stop.take_if(|stop| is_due(stop, &self.worker.engine)) {
                 break stop;
             }
@@ -110,31 +109,38 @@ impl Running {
         {
             self.tell(&untold);
         }
-        while !self.batch.is_empty() {
+        // Those who wait are looked after between rounds, however much there is to render.
+        loop {
             self.render_round();
+            self.settle();
+            self.worker.engine.queue.serve_line(self.worker.engine.monotonic());
+            self.flushes.extend(self.worker.engine.control.take_flushes());
+            self.serve_flushes();
+            if self.batch.is_empty() {
+                break;
+            }
         }
-        self.settle();
-        self.worker.engine.queue.serve_line(self.worker.engine.clock.monotonic());
-        self.flushes.extend(self.worker.engine.control.take_flushes());
         if self.stop.is_none() {
             self.stop = self.worker.engine.control.take_stop();
         }
-        self.serve_flushes();
     }
 
     fn render_round(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
         let engine = self.worker.engine.clone();
         let mut entry = Entry { upto: 0, records: 0, reserved: 0 };
         self.worker.channels.iter_mut().for_each(Channel::begin_round);
         for _ in 0..ROUND {
             let Some(draft) = self.batch.pop_front() else { break };
             entry.records += 1;
-            entry.reserved += draft.reserved;
-            match contained(|| redact::record(&engine, &draft))
-                .or_else(|| contained(|| redact::bare_record(&engine, &draft)))
-            {
-                Some(mut record) => self.give(&mut record),
-                None => engine.queue.note_lost(LossReason::Panicked, draft.started, 1),
+            entry.reserved += draft.reserved();
+            let given = contained("redaction", || redact::record(&engine, &draft))
+                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft)))
+                .and_then(|mut record| contained("a format", || self.give(&mut record)));
+            if given.is_none() {
+                engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
             engine.recycle(draft);
         }
@@ -230,7 +236,7 @@ impl Running {
     }
 
     fn stamp(&self) -> Stamp {
-        let now = self.worker.engine.clock.now();
+        let now = self.worker.engine.now();
         // Ids of our own: the application's source belongs to its exchanges.
         Stamp { at: Micros::from_system(now), id: self.ids.audit_id(now) }
     }
@@ -242,7 +248,7 @@ impl Running {
         engine.queue.close();
         loop {
             engine.queue.take(&mut self.batch, Some(PAUSE), true);
-            self.work();
+            contained("the worker", || self.work());
             let settled = self.ledger.is_empty() && !engine.queue.has_line();
             if settled || Instant::now() >= deadline {
                 break;
@@ -266,13 +272,14 @@ impl Running {
         self.settle();
         self.watch_sinks();
         let unwritten: usize = self.ledger.iter().map(|entry| entry.records).sum();
-        report.flushed = self.has_ended(Reach::Required) && unwritten == 0;
+        let required = |channel: &&Channel| channel.is_within(Reach::Required);
+        report.flushed = self.worker.channels.iter().filter(required).all(Channel::has_ended_well) && unwritten == 0;
         report.written = first(&self).written;
         report.lost = engine.queue.lost() + unwritten as u64;
         engine.control.end();
-        for flush in self.flushes.drain(..).chain(engine.control.take_flushes()) {
-            flush.promise.give(false);
-        }
+        // Their promises are broken, which answers them.
+        self.flushes.clear();
+        drop(engine.control.take_flushes());
         stop.promise.give(report);
     }
 
@@ -290,9 +297,4 @@ fn is_due(stop: &Stop, engine: &Engine) -> bool {
     engine.begin_closing();
     let for_open = stop.limit - (stop.limit / 4).min(WRITING);
     engine.open() == 0 || Instant::now() >= after(stop.began, for_open)
-}
-
-/// A panic in our own code or a user's rule costs what it worked on, and the worker goes on.
-fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
 }

@@ -31,7 +31,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
         record.response = response(draft, &facts);
     }
     meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
-    record.message = Some(message(draft, plan, &facts, &record, &mut pass));
+    record.message = Some(message(plan, &facts, &record));
     scrub(&pass, &mut record);
     record
 }
@@ -156,6 +156,8 @@ impl Facts {
             Some((_, bindings)) if !same => params(&path, bindings, pass),
             _ => listed_params.clone(),
         };
+        // An event that was named beside its route knows the router's names only.
+        let listed_params = listed_params.or_else(|| shown_params.clone());
         let mut bindings = listed.as_ref().map(|(_, bindings)| bindings.clone()).unwrap_or_default();
         if let Some((_, more)) = reported.as_ref().filter(|_| !same) {
             bindings.extend(more.iter().cloned());
@@ -378,10 +380,7 @@ fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
     (!fragment.is_empty()).then(|| fragment + "}")
 }
 
-fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mut Pass<'_>) -> String {
-    if let Some(said) = draft.late.as_ref().and_then(|late| late.message.as_deref()) {
-        return pass.string(said);
-    }
+fn message(plan: &Plan, facts: &Facts, record: &Record) -> String {
     let mut message = String::new();
     meta::render_message(plan.policy.message(), facts, record, &mut message);
     message
