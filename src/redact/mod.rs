@@ -13,6 +13,8 @@ mod query;
 mod redactor;
 mod rules;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod token;
 mod url;
 mod values;

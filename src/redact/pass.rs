@@ -199,6 +199,11 @@ impl Pass<'_> {
         self.rules.way.mask_text()
     }
 
+    /// Whether a secret has been masked here before.
+    pub(super) fn is_mask(&self, text: &str) -> bool {
+        self.rules.way.is_own(text)
+    }
+
     /// Writes what stands for a whole value; false if its member goes.
     pub(super) fn mask_json(&self, out: &mut String, value: &str) -> bool {
         self.rules.way.push_json(out, value)

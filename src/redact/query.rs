@@ -120,7 +120,7 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
         return Err(Reason::Invalid);
     }
     // The beginning of a value whose end is not known may stand whole in an error message.
-    for (key, value) in form_urlencoded::parse(open) {
+    for (key, value) in form_urlencoded::parse(without_open_escape(open)) {
         if pass.verdict(&key) != Verdict::Plain {
             pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
         }
@@ -134,6 +134,12 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
         }
     }
     Ok(pairs.finish())
+}
+
+/// Without the beginning of a percent-encoding at its end.
+fn without_open_escape(bytes: &[u8]) -> &[u8] {
+    let last = memchr::memrchr(b'%', bytes).filter(|at| at + 3 > bytes.len());
+    &bytes[..last.unwrap_or(bytes.len())]
 }
 
 /// Whether a piece of a form can be one: its name has only what an encoded name can have. JSON, XML

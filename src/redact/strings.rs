@@ -143,14 +143,15 @@ fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>)
     while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
         let name = name_before(bytes, at, equals);
         behind.advance(bytes, name.start);
-        let value = value_after(bytes, equals + 1, behind.in_url());
         let Some(name) = text.get(name).filter(|name| !name.is_empty()) else {
             at = equals + 1;
             continue;
         };
         if pass.verdict(name) != Verdict::Plain {
+            // Only now: each look at a value reads on to its end.
+            let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
-            if !value.is_empty() {
+            if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
                 edits.push(Edit::mask(value));
             }
             continue;
