@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::echo::Echo;
 use super::json::{self, Fate, Frame};
-use super::keys::KeySet;
+use super::keys::{KeyHash, KeySet, Verdicts};
 use super::pointer::{Active, Effect, Pointers};
 use super::query;
 use super::redactor::{EventRules, Redactor, Rules};
@@ -41,22 +41,23 @@ pub(crate) enum Body {
 pub(crate) struct Pass<'a> {
     rules: &'a Rules,
     event: Option<&'a EventRules>,
+    objects: u64,
+    scratch: Scratch,
+}
+
+/// The memory that a pass works with, and leaves to the next one.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
     echo: Echo,
     keys: KeySet,
+    verdicts: Verdicts,
     stack: Vec<Frame>,
-    objects: u64,
 }
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
-        Self {
-            rules: redactor.rules(),
-            event,
-            echo: Echo::default(),
-            keys: KeySet::default(),
-            stack: Vec::new(),
-            objects: 0,
-        }
+        let rules = redactor.rules();
+        Self { rules, event, objects: 0, scratch: rules.scratch.take() }
     }
 
     /// A JSON body. With `cut`, only a prefix of it was captured.
@@ -66,7 +67,7 @@ impl<'a> Pass<'a> {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
         };
-        self.keys.clear();
+        self.scratch.keys.clear();
         match json::walk(self, text, cut, Fate::Show, 0) {
             Err(reason) => Body::Omitted(reason),
             // The document was one secret, and secrets are removed.
@@ -132,7 +133,7 @@ impl<'a> Pass<'a> {
             Verdict::Secret => Fate::Mask,
             Verdict::Bag => Fate::Leaf,
         };
-        self.keys.clear();
+        self.scratch.keys.clear();
         let walked = is_shallow(value).then(|| json::walk(self, &value.to_string(), false, fate, 0));
         match walked {
             Some(Ok(walked)) if walked.repeated => quoted(&walked.json),
@@ -144,19 +145,37 @@ impl<'a> Pass<'a> {
 
     /// Masks whatever was masked anywhere in the exchange. Only after all of it went through the pass.
     pub(crate) fn scrub_text(&self, text: &mut String) {
-        self.echo.scrub_text(text, self.mask_text());
+        self.scratch.echo.scrub_text(text, self.mask_text());
     }
 
     /// The same in the strings and numbers of a fragment, which stays valid.
     pub(crate) fn scrub_json(&self, fragment: &mut String) {
-        self.echo.scrub_json(fragment, self.mask_text());
+        self.scratch.echo.scrub_json(fragment, self.mask_text());
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.scratch.echo.clear();
+        self.scratch.keys.clear();
+        self.rules.scratch.put(std::mem::take(&mut self.scratch));
     }
 }
 
 /// What the walkers of single formats need.
 impl Pass<'_> {
     pub(super) fn verdict(&mut self, key: &str) -> Verdict {
-        self.rules.keys.verdict(key, self.event.map(|event| &event.names))
+        self.verdict_of(KeyHash::of(key.as_bytes()), key)
+    }
+
+    /// The same for a key whose hash is known.
+    pub(super) fn verdict_of(&mut self, hash: KeyHash, key: &str) -> Verdict {
+        let rules = self.rules;
+        let own = self.scratch.verdicts.get(hash, key, |key| rules.keys.verdict(key));
+        match self.event {
+            None => own,
+            Some(event) => rules.keys.verdict_for(key, own, &event.names),
+        }
     }
 
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
@@ -180,18 +199,18 @@ impl Pass<'_> {
     }
 
     pub(super) fn remember(&mut self, value: &str) {
-        self.echo.remember(value);
+        self.scratch.echo.remember(value);
     }
 
     pub(super) fn remember_beginning(&mut self, value: &str) {
-        self.echo.remember_beginning(value);
+        self.scratch.echo.remember_beginning(value);
     }
 
     /// Remembers a value that may be percent-encoded where it stands.
     pub(super) fn remember_encoded(&mut self, value: &str) {
-        self.echo.remember(value);
+        self.scratch.echo.remember(value);
         if let Cow::Owned(decoded) = percent_decode_str(value).decode_utf8_lossy() {
-            self.echo.remember(&decoded);
+            self.scratch.echo.remember(&decoded);
         }
     }
 
@@ -233,8 +252,8 @@ impl Pass<'_> {
         self.event.map(|event| &event.pointers)
     }
 
-    pub(super) fn is_new_key(&mut self, object: u64, key: &str) -> bool {
-        self.keys.insert(object, key.as_bytes())
+    pub(super) fn is_new_key(&mut self, object: u64, key: KeyHash) -> bool {
+        self.scratch.keys.insert(object, key)
     }
 
     pub(super) fn next_object(&mut self) -> u64 {
@@ -244,12 +263,12 @@ impl Pass<'_> {
 
     /// The stack of open containers, whose memory walks share.
     pub(super) fn take_stack(&mut self) -> Vec<Frame> {
-        std::mem::take(&mut self.stack)
+        std::mem::take(&mut self.scratch.stack)
     }
 
     pub(super) fn put_stack(&mut self, mut stack: Vec<Frame>) {
         stack.clear();
-        self.stack = stack;
+        self.scratch.stack = stack;
     }
 }
 

@@ -14,6 +14,8 @@ use super::values::Traits;
 const MAX_LEVEL: u8 = 4;
 /// Too short for anything: the shortest secret in a text is `pw=x`.
 const MIN_BYTES: usize = 4;
+/// A key shorter than any token or card number can only be one by a pattern of the application's.
+const MIN_SECRET_KEY: usize = 4;
 /// What is encoded when a decoded text goes back to where it was encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
 
@@ -46,6 +48,9 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
 
 /// The redacted text of a key, if it gives itself away as a secret.
 pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
+    if key.len() < MIN_SECRET_KEY {
+        return None;
+    }
     let mut edits = Vec::new();
     pass.find_values(key, Traits::of(key), &mut edits);
     apply(pass, key, edits)
