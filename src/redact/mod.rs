@@ -7,6 +7,7 @@
 mod echo;
 mod json;
 mod keys;
+mod multipart;
 mod pass;
 mod pointer;
 mod query;
@@ -15,10 +16,12 @@ mod rules;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod text;
 mod token;
 mod url;
 mod values;
 mod way;
+mod xml;
 
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;

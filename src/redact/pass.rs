@@ -10,11 +10,13 @@ use serde_json::Value;
 use super::echo::Echo;
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyHash, KeySet, Verdicts};
+use super::multipart;
 use super::pointer::{Active, Effect, Pointers};
 use super::query;
 use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::strings::{self, Edit};
+use super::text;
 use super::url::{self, Params};
 use super::values::Traits;
 use crate::record::Reason;
@@ -30,7 +32,7 @@ pub(crate) enum Body {
     Whole(String),
     /// As much as could be redacted with certainty, as a JSON fragment, and why not all.
     Beginning(String, Reason),
-    /// All of it as a JSON string: as an object it would repeat a key.
+    /// All of it as a JSON string: it is text, or would repeat a key as an object.
     Text(String),
     /// Nothing of it.
     Omitted(Reason),
@@ -91,6 +93,27 @@ impl<'a> Pass<'a> {
             (Ok(Some(object)), true) => Body::Beginning(object, Reason::Truncated),
             (Ok(None), false) => Body::Whole("{}".to_owned()),
             (Ok(None), true) => Body::Omitted(Reason::Truncated),
+        }
+    }
+
+    /// A multipart body as the list of its parts, with the values of small fields that are no files.
+    pub(crate) fn multipart(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
+        match multipart::parts(self, content_type, bytes, cut) {
+            Err(reason) => Body::Omitted(reason),
+            Ok(list) if cut && list == "[]" => Body::Omitted(Reason::Truncated),
+            Ok(list) if cut => Body::Beginning(list, Reason::Truncated),
+            Ok(list) => Body::Whole(list),
+        }
+    }
+
+    /// A text body, where the event asks for it, as a JSON string.
+    pub(crate) fn text(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match valid_text(bytes, cut).and_then(|text| text::text(self, text, cut)) {
+            Err(reason) => Body::Omitted(reason),
+            Ok(redacted) if cut && redacted.is_empty() => Body::Omitted(Reason::Truncated),
+            Ok(redacted) if cut => Body::Beginning(quoted(&redacted), Reason::Truncated),
+            Ok(redacted) => Body::Text(quoted(&redacted)),
         }
     }
 

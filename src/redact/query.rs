@@ -144,7 +144,7 @@ fn without_open_escape(bytes: &[u8]) -> &[u8] {
 
 /// Whether a piece of a form can be one: its name has only what an encoded name can have. JSON, XML
 /// and multipart that are sent as a form fail here, for their secrets would stand in the name.
-fn is_well_formed(pair: &[u8]) -> bool {
+pub(super) fn is_well_formed(pair: &[u8]) -> bool {
     let Some(equals) = memchr::memchr(b'=', pair) else { return pair.is_empty() };
     pair[..equals].iter().all(|byte| {
         byte.is_ascii_alphanumeric()

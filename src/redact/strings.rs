@@ -37,6 +37,9 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
+    if traits.has(Traits::COLON) && traits.has(Traits::QUOTE) {
+        find_quoted_names(pass, text, &mut edits);
+    }
     let edited = apply(pass, text, edits);
     if traits.has(Traits::PERCENT)
         && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
@@ -141,7 +144,7 @@ fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String>
 }
 
 /// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
-fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
+pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut behind = Behind::default();
@@ -172,6 +175,49 @@ fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>)
     }
 }
 
+/// Finds `"name":"value"` with a secret name, as in pieces of JSON that messages quote, escaped or not.
+pub(super) fn find_quoted_names(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
+        let name = name_before(bytes, at, colon);
+        at = colon + 1;
+        let is_quoted = bytes[name.end..colon].iter().any(|byte| matches!(byte, b'"' | b'\''));
+        let Some(name) = text.get(name).filter(|name| is_quoted && !name.is_empty()) else { continue };
+        if pass.verdict(name) == Verdict::Plain {
+            continue;
+        }
+        let value = quoted_value_after(bytes, colon + 1);
+        at = value.end.max(at);
+        if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
+            edits.push(Edit::mask(value));
+        }
+    }
+}
+
+/// A string with as many backslashes before its quotes as the first has; else the rest of the line.
+fn quoted_value_after(bytes: &[u8], mut start: usize) -> Range<usize> {
+    while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
+        start += 1;
+    }
+    let slashes = bytes[start..].iter().take_while(|byte| **byte == b'\\').count();
+    let quote = bytes.get(start + slashes).copied().filter(|byte| matches!(byte, b'"' | b'\''));
+    let Some(quote) = quote else {
+        let end = memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |len| start + len);
+        return start..end;
+    };
+    let start = start + slashes + 1;
+    let mut run = 0;
+    for (at, byte) in bytes.iter().enumerate().skip(start) {
+        match *byte {
+            b'\\' => run += 1,
+            byte if byte == quote && run == slashes => return start..at - run,
+            _ => run = 0,
+        }
+    }
+    start..bytes.len()
+}
+
 /// What has been passed on the way to a name.
 #[derive(Default)]
 struct Behind {
@@ -199,13 +245,16 @@ impl Behind {
 }
 
 /// The name that stands before an equals sign, not beginning before `from`.
-fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usize> {
+pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usize> {
     let mut end = equals;
     while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
     if end > from && matches!(bytes[end - 1], b'"' | b'\'' | b'`') {
         end -= 1;
+        while end > from && bytes[end - 1] == b'\\' {
+            end -= 1;
+        }
     }
     let mut start = end;
     while start > from && is_name(bytes[start - 1]) {

@@ -16,6 +16,7 @@ const MIN_TOKEN: usize = 12;
 const MIN_CARD: usize = 13;
 const MAX_CARD: usize = 19;
 const MAX_PATTERNS: usize = 64;
+const MAX_HITS: usize = 100;
 
 /// What a secret of a known make begins with, and at least how many characters of a token follow.
 const MAKES: &[(&str, Make)] = &[
@@ -122,7 +123,14 @@ impl Values {
             find_userinfo(text, found);
         }
         for pattern in &self.patterns {
-            found.extend(pattern.find_iter(text).map(|hit| hit.range()));
+            // Each hit may have read on to the end: beyond so many, the rest is taken as one.
+            for (count, hit) in pattern.find_iter(text).enumerate() {
+                if count == MAX_HITS {
+                    found.push(hit.start()..text.len());
+                    break;
+                }
+                found.push(hit.range());
+            }
         }
     }
 
@@ -372,7 +380,7 @@ impl Traits {
     pub(super) const COLON: u8 = 4;
     pub(super) const EQUALS: u8 = 8;
     pub(super) const PERCENT: u8 = 16;
-    pub(super) const ANGLE: u8 = 32;
+    pub(super) const QUOTE: u8 = 32;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
@@ -386,7 +394,8 @@ impl Traits {
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
             table[b'%' as usize] = Traits::PERCENT;
-            table[b'<' as usize] = Traits::ANGLE;
+            table[b'"' as usize] = Traits::QUOTE;
+            table[b'\'' as usize] = Traits::QUOTE;
             table
         };
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
