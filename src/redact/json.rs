@@ -47,6 +47,8 @@ pub(super) enum Fate {
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
     let stack = pass.take_stack();
     let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
+    // One search for the whole document; only what is escaped has to be searched by itself.
+    let makes = pass.may_hold_make(text);
     let out = String::with_capacity(text.len() + 8);
     let mut walk = Walk {
         pass,
@@ -57,6 +59,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         out,
         stack,
         pointers: Following::from(root),
+        makes,
         keys: 0,
         kept: None,
         changed: false,
@@ -110,6 +113,8 @@ struct Walk<'w, 'a> {
     out: String,
     stack: Vec<Frame>,
     pointers: Following,
+    /// Something in the document begins like a secret of a known make.
+    makes: bool,
     keys: usize,
     /// The end of the output, and how much was open, after the last value that was complete.
     kept: Option<(usize, usize)>,
@@ -220,7 +225,7 @@ impl Walk<'_, '_> {
     }
 
     fn write_key(&mut self, object: u64, raw: &str, token: StringToken, key: &str) {
-        match self.pass.inspect_key(key) {
+        match self.pass.inspect_key(key, self.makes || token.has_escapes()) {
             None => self.write_string(raw, token),
             Some(masked) => {
                 self.changed = true;
@@ -287,7 +292,7 @@ impl Walk<'_, '_> {
         match fate {
             Fate::Show => {
                 let said = said(raw, token)?;
-                match self.pass.inspect(&said, self.level) {
+                match self.pass.inspect_value(&said, self.level, self.makes || token.has_escapes()) {
                     None => self.write_string(raw, token),
                     Some(redacted) => {
                         self.changed = true;
@@ -376,7 +381,7 @@ impl Walk<'_, '_> {
 
     fn write_string(&mut self, raw: &str, token: StringToken) {
         self.out.push('"');
-        if token.has_odd {
+        if token.has_odd() {
             push_json_raw(&mut self.out, raw);
         } else {
             self.out.push_str(raw);
@@ -412,5 +417,5 @@ impl Walk<'_, '_> {
 
 /// What a string token says.
 fn said(raw: &str, token: StringToken) -> Result<Cow<'_, str>, Stop> {
-    if token.has_escapes { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
+    if token.has_escapes() { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
 }

@@ -99,7 +99,7 @@ fn fold(left: u64, right: u64) -> u64 {
     halves.0 ^ halves.1
 }
 
-const SLOTS: usize = 256;
+const SLOTS: usize = 1_024;
 const MAX_CACHED: usize = 30;
 
 /// What the rules said of the keys seen last: services see the same few again and again.
@@ -123,7 +123,7 @@ impl Verdicts {
             self.slots = vec![Slot { key: [0; MAX_CACHED], len: 0, verdict: Verdict::Plain }; SLOTS];
         }
         // The high bits: the low ones choose a slot in the set of keys.
-        let place = usize::try_from(hash.0 >> 56).unwrap_or(0) % SLOTS;
+        let place = usize::try_from(hash.0 >> 54).unwrap_or(0) % SLOTS;
         let Some(slot) = self.slots.get_mut(place) else { return judge(key) };
         if slot.key.get(..usize::from(slot.len)) == Some(key.as_bytes()) {
             return slot.verdict;

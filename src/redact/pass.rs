@@ -202,22 +202,32 @@ impl Pass<'_> {
     }
 
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
-        strings::inspect(self, text, level)
+        strings::inspect(self, text, level, true)
+    }
+
+    /// A string of a document; `makes`: whether it may hold a secret of a known make.
+    pub(super) fn inspect_value(&mut self, text: &str, level: u8, makes: bool) -> Option<String> {
+        strings::inspect(self, text, level, makes)
     }
 
     /// Keys of JSON: only what gives itself away.
-    pub(super) fn inspect_key(&mut self, key: &str) -> Option<String> {
-        strings::inspect_key(self, key)
+    pub(super) fn inspect_key(&mut self, key: &str, makes: bool) -> Option<String> {
+        strings::inspect_key(self, key, makes)
     }
 
     /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
     pub(super) fn inspect_text_key(&mut self, key: &str) -> Option<String> {
-        strings::inspect(self, key, 0)
+        strings::inspect(self, key, 0, true)
     }
 
-    pub(super) fn find_values(&mut self, text: &str, traits: Traits, edits: &mut Vec<Edit>) {
+    /// Whether anything in a text, or in an unescaped piece of it, begins like a secret of a known make.
+    pub(super) fn may_hold_make(&self, text: &str) -> bool {
+        self.rules.values.may_hold_make(text)
+    }
+
+    pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
         let mut places = Vec::new();
-        self.rules.values.find(text, traits, &mut places);
+        self.rules.values.find(text, traits, makes, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));
     }
 

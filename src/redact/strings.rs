@@ -19,8 +19,9 @@ const MIN_SECRET_KEY: usize = 4;
 /// What is encoded when a decoded text goes back to where it was encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
 
-/// The redacted text of a string, if it has to differ.
-pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+/// The redacted text of a string, if it has to differ. `makes`: whether it may hold a secret of a known
+/// make, as it may whenever nothing larger has been searched for them.
+pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -> Option<String> {
     if text.len() < MIN_BYTES {
         return None;
     }
@@ -33,7 +34,7 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
     }
     let traits = Traits::of(text);
     let mut edits = Vec::new();
-    pass.find_values(text, traits, &mut edits);
+    pass.find_values(text, traits, makes, &mut edits);
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
@@ -50,12 +51,12 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
 }
 
 /// The redacted text of a key, if it gives itself away as a secret.
-pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
+pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str, makes: bool) -> Option<String> {
     if key.len() < MIN_SECRET_KEY {
         return None;
     }
     let mut edits = Vec::new();
-    pass.find_values(key, Traits::of(key), &mut edits);
+    pass.find_values(key, Traits::of(key), makes, &mut edits);
     apply(pass, key, edits)
 }
 
@@ -139,7 +140,7 @@ fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String>
         pass.remember(text);
         return Some(pass.mask_text().to_owned());
     }
-    let redacted = inspect(pass, &decoded, level + 1)?;
+    let redacted = inspect(pass, &decoded, level + 1, true)?;
     Some(utf8_percent_encode(&redacted, ENCODED).to_string())
 }
 
@@ -228,8 +229,8 @@ struct Behind {
 
 impl Behind {
     fn advance(&mut self, bytes: &[u8], until: usize) {
-        for at in self.until..until {
-            match bytes[at] {
+        for (at, byte) in bytes.iter().enumerate().take(until).skip(self.until) {
+            match *byte {
                 b'?' | b'#' => self.question = Some(at),
                 byte if byte.is_ascii_whitespace() => self.space = Some(at),
                 _ => {}

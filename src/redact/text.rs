@@ -31,7 +31,7 @@ fn looks_like_a_form(text: &str) -> bool {
 fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     let mut edits = Vec::new();
     find_lines(pass, text, &mut edits);
-    pass.find_values(text, Traits::of(text), &mut edits);
+    pass.find_values(text, Traits::of(text), true, &mut edits);
     strings::find_pairs(pass, text, 0, &mut edits);
     strings::find_quoted_names(pass, text, &mut edits);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());

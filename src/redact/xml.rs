@@ -26,7 +26,7 @@ pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<Strin
     let mut edits = reader.edits;
     edits.retain(|edit| edit.place.end <= kept);
     let text = &text[..kept];
-    pass.find_values(text, Traits::of(text), &mut edits);
+    pass.find_values(text, Traits::of(text), true, &mut edits);
     Ok(apply(pass, text, edits).unwrap_or_else(|| text.to_owned()))
 }
 
