@@ -9,17 +9,22 @@ mod echo;
 mod json;
 mod keys;
 mod meta;
+mod multipart;
 mod pass;
 mod pointer;
 mod query;
 mod redactor;
 mod rules;
 mod strings;
+#[cfg(test)]
+mod tests;
+mod text;
 mod token;
 mod url;
 mod values;
 mod verdict;
 mod way;
+mod xml;
 
 pub(crate) use draft::{bare_record, record};
 pub(crate) use pass::{Body, Pass};
