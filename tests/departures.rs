@@ -61,6 +61,7 @@ const UPLOAD: &str = "POST / HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: applic
 fn broken_upload() -> Value {
     json!({
         "method": "POST",
+        "route": "/",
         "bodyOmitted": { "reason": "failed", "contentType": "application/json", "bytes": 15 },
         "body": { "name": "half" },
     })
@@ -116,11 +117,14 @@ fn with_protocol(request: Value) -> Value {
 async fn an_upload_that_is_dropped_with_its_handler_is_unread() {
     let log = log_of([uploads()]);
     let (began, mut begun) = mpsc::unbounded_channel();
-    let handler = tower::service_fn(async move |request: Request<tower_audit::RequestBody<FedBody>>| {
-        let mut body = request.into_body();
-        body.frame().await.unwrap().unwrap();
-        began.send(()).unwrap();
-        pending::<Result<Response<Empty<Bytes>>, bodies::BoxError>>().await
+    let handler = tower::service_fn(move |request: Request<tower_audit::RequestBody<FedBody>>| {
+        let began = began.clone();
+        async move {
+            let mut body = request.into_body();
+            body.frame().await.unwrap().unwrap();
+            began.send(()).unwrap();
+            pending::<Result<Response<Empty<Bytes>>, bodies::BoxError>>().await
+        }
     });
     let (feed, body) = bodies::fed();
     feed.send(data("{\"name\":\"half\",")).unwrap();
@@ -199,6 +203,7 @@ async fn what_is_dropped_after_shutdown_began_ends_as_shutdown_at_whatever_stage
         "eventName": "Work",
         "actor": { "ip": null, "port": null, "hostname": null },
         "response": null,
+        "request": { "route": "/" },
     });
     let whole = expected::with(failure, change);
     let records = expected::normal(check::lines(&written.text()));

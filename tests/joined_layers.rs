@@ -23,13 +23,13 @@ fn event(name: &'static str) -> Event {
 #[tokio::test]
 async fn two_layers_of_one_auditor_write_one_record() {
     let log = log_of([event("TaskFetch")]);
-    let app = Router::new().route("/tasks/{key}", get(async || "task")).layer(log.auditor.layer());
+    let app = Router::new().route("/tasks/{task}", get(async || "task")).layer(log.auditor.layer());
     let address = serve(log.auditor.around(app)).await;
     ask(address, "/tasks/7").await;
     let expected = json!({
         "eventName": "TaskFetch",
         "response": { "bytes": 4 },
-        "request": { "url": "/tasks/7", "route": "/tasks/{key}", "params": { "key": "7" } },
+        "request": { "url": "/tasks/7", "route": "/tasks/{task}", "params": { "task": "7" } },
     });
     assert_eq!(log.only().await, record(expected));
     let (report, _) = log.stop().await;
