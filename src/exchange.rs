@@ -104,7 +104,12 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
-        if draft.initiated.is_some() || emitted || self.engine.stages(&draft.event) == Stages::Completion {
+        // What was refused never began: its completion says so, and is the one record that is counted.
+        if !draft.admitted
+            || draft.initiated.is_some()
+            || emitted
+            || self.engine.stages(&draft.event) == Stages::Completion
+        {
             return;
         }
         draft.initiated = Some(draft.event.clone());

@@ -50,7 +50,9 @@ impl Worker {
             stop: None,
             worker: self,
         };
-        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run());
+        // Stamped here: its time is before that of whatever is recorded next.
+        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
+        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
         start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
     }
 }
@@ -67,8 +69,7 @@ struct Running {
 }
 
 impl Running {
-    fn run(mut self) {
-        let started = own::started(self.stamp(), self.worker.engine.enabled, &self.worker.settings);
+    fn run(mut self, started: Record) {
         self.write_own(started);
         let stop = loop {
             let pause = self.pause();
