@@ -26,16 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// The example, which `cargo test` builds beside the tests, and `cargo test --test developer_hub` does not.
-fn binary() -> PathBuf {
+fn binary(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(|deps| deps.parent()).expect("tests stand in target/PROFILE/deps");
-    let binary = profile.join("examples/developer_hub");
-    assert!(binary.is_file(), "{} is missing: run `cargo build --example developer_hub` first", binary.display());
+    let binary = profile.join("examples").join(example);
+    assert!(binary.is_file(), "{} is missing: run `cargo build --examples` first", binary.display());
     binary
 }
 
-fn command(settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+fn command(example: &str, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary(example));
     // Nothing that the developer's own environment says may decide about a test.
     command.env_clear().env("PORT", "0").envs(settings.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,13 +77,17 @@ struct Hub {
 
 impl Hub {
     fn start(settings: &[(&str, &str)]) -> Self {
-        let mut hub = Self::start_unread(settings);
+        Self::start_example("developer_hub", settings)
+    }
+
+    fn start_example(example: &str, settings: &[(&str, &str)]) -> Self {
+        let mut hub = Self::start_unread(example, settings);
         hub.read_stdout();
         hub
     }
 
-    fn start_unread(settings: &[(&str, &str)]) -> Self {
-        let mut child = command(settings).spawn().unwrap();
+    fn start_unread(example: &str, settings: &[(&str, &str)]) -> Self {
+        let mut child = command(example, settings).spawn().unwrap();
         let stderr = Arc::<Lines>::default();
         let (pipe, lines) = (child.stderr.take().unwrap(), stderr.clone());
         let reader = std::thread::spawn(move || lines.read(pipe));
@@ -187,7 +191,12 @@ fn records(lines: &[String], open: u64) -> Vec<Value> {
             "ScaffolderTaskStepIteration" => assert_eq!(stages, ["initiation"]),
             // What was refused never began.
             _ if exchange[0]["outcome"] == "rejected" => assert_eq!(stages, ["completion"]),
-            "HttpRequest" | "ScaffolderTaskStepSkip" | "AuditStarted" | "AuditStopped" | "AuditRequestsRefused" => {
+            "HttpRequest"
+            | "OrderCreation"
+            | "ScaffolderTaskStepSkip"
+            | "AuditStarted"
+            | "AuditStopped"
+            | "AuditRequestsRefused" => {
                 assert!(stages == ["completion"] || stages == ["initiation", "completion"], "{exchange:#?}");
             }
             _ => assert_eq!(stages, ["initiation", "completion"], "{exchange:#?}"),
@@ -1057,6 +1066,8 @@ fn secrets_that_errors_quote_stand_in_no_line() {
         json!({"githubToken": "ghp_quoted-by-the-error", "pin": "7391"}),
     );
     hub.follow(&task);
+    let view = hub.send(&Ask::new(format!("GET {TASKS}/{task}"))).json();
+    assert_eq!(view["spec"]["parameters"]["name"], "ghp_quoted-by-the-error or 7391");
     let (records, lines) = hub.stop("TERM");
     let leaked: Vec<_> = lines.iter().filter(|line| line.contains("ghp_quoted")).collect();
     assert!(leaked.is_empty(), "{leaked:#?}");
@@ -1169,6 +1180,58 @@ fn a_stream_that_its_client_leaves_is_completed() {
     let (records, _) = hub.stop("TERM");
     let end = *completions(&records).last().unwrap();
     assert_eq!((&end["outcome"], &end["status"]), (&json!("completed"), &json!("succeeded")));
+}
+
+#[test]
+fn the_quickstart_records_what_it_shows() {
+    let hub = Hub::start_example("quickstart", &[]);
+    let body = json!({"item": "tea", "cardNumber": "4111 1111 1111 1111"});
+    assert_eq!(hub.send(&Ask::new("POST /orders").json(body)).status, 201);
+    assert_eq!(hub.send(&Ask::new("GET /healthz")).status, 200);
+    assert_eq!(hub.send(&Ask::new("GET /nowhere")).status, 404);
+    let (records, _) = hub.stop("TERM");
+    let [order, nowhere] = completions(&records)[..] else { panic!("{records:#?}") };
+    assert_eq!(
+        (&order["eventName"], &order["actor"]["actorId"]),
+        (&json!("OrderCreation"), &json!("user:default/jane"))
+    );
+    assert_eq!(order["meta"], json!({"orderId": 17}));
+    assert_eq!(order["request"]["body"], json!({"item": "tea", "cardNumber": "***"}));
+    assert_eq!(order["response"]["body"], json!({"id": 17, "item": "tea"}));
+    assert_eq!(nowhere["eventName"], "HttpRequest");
+}
+
+#[test]
+fn events_of_ones_own_stand_beside_those_of_the_preset() {
+    let hub = Hub::start_example("own_events", &[]);
+    let role = "/api/permission/roles/role/default/readers";
+    let members = json!(["user:default/jane"]);
+    let creation = || {
+        let body = json!({"name": "role:default/readers", "memberReferences": members});
+        Ask::new("POST /api/permission/roles").json(body)
+    };
+    let update = Ask::new(format!("PUT {role}")).json(json!({"memberReferences": []}));
+    let deletion = || Ask::new(format!("DELETE {role}"));
+    let asks = [creation(), creation(), update, deletion(), deletion(), Ask::new("GET /api/permission/roles")];
+    let statuses: Vec<_> = asks.iter().map(|ask| hub.send(ask).status).collect();
+    assert_eq!(statuses, [201, 409, 200, 204, 404, 200]);
+    let (records, _) = hub.stop("INT");
+    let facts =
+        |record: &&Value| json!([record["eventName"], record["status"], record["meta"], record["errors"][0]["name"]]);
+    let role = "role:default/readers";
+    assert_eq!(
+        completions(&records).iter().map(facts).collect::<Vec<_>>(),
+        [
+            json!(["RoleCreation", "succeeded", {"roleRef": role}, null]),
+            json!(["RoleCreation", "failed", {"roleRef": role}, "ConflictError"]),
+            json!(["RoleUpdate", "succeeded", {"roleRef": role, "membersBefore": members}, null]),
+            json!(["RoleDeletion", "succeeded", {"roleRef": role, "membersBefore": []}, null]),
+            json!(["RoleDeletion", "failed", {"roleRef": role}, "NotFound"]),
+            json!(["RoleListFetch", "succeeded", null, null]),
+        ]
+    );
+    let seeding: Vec<_> = records.iter().filter(|record| record["eventName"] == "RoleSeeding").collect();
+    assert_eq!(seeding.len(), 2);
 }
 
 #[test]
@@ -1306,7 +1369,7 @@ fn stages_user_agent_key_and_audit_id_header_can_be_set() {
 #[test]
 fn when_nobody_reads_stdout_requests_wait_and_are_refused_and_nothing_is_lost() {
     let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "2"), ("TOWER_AUDIT_WAIT", "20ms")];
-    let mut hub = Hub::start_unread(&settings);
+    let mut hub = Hub::start_unread("developer_hub", &settings);
     let agent = format!("User-Agent: {}", "a".repeat(500));
     let ask = Ask::new("GET /api/catalog/entities").header(&agent);
     let mut served = 0;
@@ -1334,7 +1397,7 @@ fn when_nobody_reads_stdout_requests_wait_and_are_refused_and_nothing_is_lost() 
 }
 
 fn refused(settings: &[(&str, &str)]) -> (ExitStatus, String, String) {
-    let output = command(settings).output().unwrap();
+    let output = command("developer_hub", settings).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status, text(output.stdout), text(output.stderr))
 }
