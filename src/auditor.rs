@@ -536,7 +536,7 @@ fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Res
     }
     if limits.bytes < max_body_bytes.saturating_mul(2) {
         return Err(Error::setting(format!(
-            "queue_bytes: {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
             limits.bytes
         )));
     }

@@ -102,6 +102,7 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
+        // What was refused never began: its completion says so, and is the one record that is counted.
         if draft.initiated.is_none()
             && draft.admitted
             && !emitted

@@ -51,7 +51,9 @@ impl Worker {
             ids: UuidV7::new(),
             worker: self,
         };
-        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run());
+        // Stamped here: its time is before that of whatever is recorded next.
+        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
+        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
         start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
     }
 }
@@ -77,9 +79,8 @@ struct Entry {
 }
 
 impl Running {
-    fn run(mut self) {
+    fn run(mut self, started: Record) {
         diagnostics::enter_own_thread();
-        let started = own::started(self.stamp(), self.worker.engine.enabled, &self.worker.settings);
         self.write_own(started);
         let stop = loop {
             let (pause, attentive) = (self.pause(), self.somebody_waits());
