@@ -1,5 +1,7 @@
 //! An event as the engine runs it: its policy, its redaction rules, and the defaults of this process filled in.
 
+use std::sync::Arc;
+
 use crate::catalog::{EventPolicy, StreamEnd};
 use crate::error::Error;
 use crate::record::{Delivery, Stages};
@@ -17,6 +19,7 @@ pub(crate) struct Defaults {
 pub(crate) struct Plan {
     pub(crate) policy: EventPolicy,
     pub(crate) rules: EventRules,
+    pub(crate) labels: Labels,
     pub(crate) stages: Stages,
     pub(crate) delivery: Delivery,
     pub(crate) captures_request: bool,
@@ -26,10 +29,25 @@ pub(crate) struct Plan {
     pub(crate) shows_response: bool,
 }
 
+/// What stands on each record of an event as it is, shared by all of them.
+#[derive(Debug)]
+pub(crate) struct Labels {
+    pub(crate) kind: Option<Arc<str>>,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) plugin: Option<Arc<str>>,
+    pub(crate) component: Option<Arc<str>>,
+}
+
 impl Plan {
     pub(crate) fn new(policy: EventPolicy, defaults: Defaults) -> Result<Self, Error> {
         Ok(Self {
             rules: rules(&policy)?,
+            labels: Labels {
+                kind: policy.kind().map(Into::into),
+                service: policy.service().map(Into::into),
+                plugin: policy.plugin().map(Into::into),
+                component: policy.component().map(Into::into),
+            },
             stages: policy.stages().unwrap_or(defaults.stages),
             delivery: policy.delivery().unwrap_or(defaults.delivery),
             captures_request: policy.captures().show_request(),

@@ -140,6 +140,11 @@ impl EventPolicy {
         &self.name
     }
 
+    /// The same, without a copy where the code has it as a literal.
+    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
+        self.name.clone()
+    }
+
     pub(crate) fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
     }

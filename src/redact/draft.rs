@@ -25,13 +25,14 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
     // Bodies first: what is masked in them is masked wherever it stands again.
     let facts = Facts::of(engine, draft, plan, &mut pass);
     texts(draft, &mut pass, &mut record);
-    if draft.door == Door::Request {
-        record.request = Some(request(draft, &facts, &mut pass));
-        record.response = response(draft, &facts);
-    }
     meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
     record.message = Some(message(draft, plan, &facts, &record, &mut pass));
-    scrub(&pass, &mut record);
+    if draft.door == Door::Request {
+        (record.request, record.response) = facts.shown(draft, &mut pass);
+    }
+    if pass.has_masked() {
+        scrub(&pass, &mut record);
+    }
     record
 }
 
@@ -68,8 +69,8 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
     Record {
         timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
         level: verdict.level,
-        event_name: Cow::Owned(plan.policy.name().to_owned()),
-        event_kind: plan.policy.kind().map(Into::into),
+        event_name: plan.policy.shared_name(),
+        event_kind: plan.labels.kind.clone(),
         stage: match &draft.stage {
             Stage::Initiation => Cow::Borrowed("initiation"),
             Stage::Completion => Cow::Borrowed("completion"),
@@ -80,21 +81,24 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
         audit_id: draft.audit_id,
         started_at: completion.then_some(draft.started),
         duration: completion.then_some(draft.elapsed),
-        service: plan.policy.service().map(Into::into),
-        plugin: plan.policy.plugin().map(Into::into),
-        component: plan.policy.component().map(Into::into),
+        service: plan.labels.service.clone(),
+        plugin: plan.labels.plugin.clone(),
+        component: plan.labels.component.clone(),
         errors: verdict.errors,
         ..Record::default()
     }
 }
 
 /// What of a request is used more than once, redacted.
+#[derive(Default)]
 pub(super) struct Facts {
+    pub(super) method: String,
     pub(super) url: String,
     pub(super) route: Option<String>,
-    pub(super) params: Option<Fragment>,
     /// Under the catalogue's names, which the sources of `meta` use.
     pub(super) listed_params: Option<Fragment>,
+    /// Under the router's names, where they differ.
+    reported_params: Option<Option<Fragment>>,
     pub(super) query: Option<Fragment>,
     pub(super) request_body: Body,
     pub(super) response_body: Body,
@@ -102,7 +106,7 @@ pub(super) struct Facts {
 }
 
 /// Which bodies the record shows; what is only pointed into stays out of sight.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Shown {
     request: bool,
     response: bool,
@@ -129,17 +133,7 @@ impl Facts {
             false => Body::default(),
         };
         if draft.door == Door::Activity {
-            let (url, nothing) = (String::new(), None);
-            return Self {
-                url,
-                route: None,
-                params: None,
-                listed_params: None,
-                query: nothing,
-                request_body,
-                response_body,
-                shows,
-            };
+            return Self { request_body, response_body, shows, ..Self::default() };
         }
 
         let path = draft.text(draft.path);
@@ -151,32 +145,59 @@ impl Facts {
         let reported = (!reported.is_empty()).then(|| (&*reported, bound(&reported, &path)));
         let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
         let same = matches!((&listed, &reported), (Some((listed, _)), Some((reported, _))) if listed == reported);
-        let shown_params = match &reported {
-            Some((_, bindings)) if !same => params(&path, bindings, pass),
-            _ => listed_params.clone(),
-        };
-        let mut bindings = listed.as_ref().map(|(_, bindings)| bindings.clone()).unwrap_or_default();
-        if let Some((_, more)) = reported.as_ref().filter(|_| !same) {
+        let other = reported.as_ref().filter(|_| !same);
+        let reported_params = other.map(|(_, bindings)| params(&path, bindings, pass));
+        let listed_route = listed.as_ref().map(|(route, _)| *route);
+        let mut bindings = listed.map(|(_, bindings)| bindings).unwrap_or_default();
+        if let Some((_, more)) = other {
             bindings.extend(more.iter().cloned());
         }
         bindings.retain(|(_, range)| range.end <= path.len());
         let query = draft.text(draft.query);
         let sent_query = draft.has_query.then_some(&*query);
-        let url = match listed.is_some() || reported.is_some() {
+        let url = match listed_route.is_some() || reported.is_some() {
             true => pass.url(&path, sent_query, &bindings),
             false => pass.url_of_no_route(&path, sent_query),
         };
         Self {
+            method: draft.text(draft.method).into_owned(),
             url,
-            route: reported.map(|(route, _)| route).or(listed.map(|(route, _)| route)).map(str::to_owned),
-            params: shown_params,
+            route: reported.map(|(route, _)| route).or(listed_route).map(str::to_owned),
             listed_params,
+            reported_params,
             query: pass.query(&query),
             request_body,
             response_body,
             shows,
         }
     }
+
+    /// What of it the record shows.
+    fn shown(self, draft: &Draft, pass: &mut Pass<'_>) -> (Option<Request>, Option<Response>) {
+        let referer = draft.text(draft.referer);
+        let request = Request {
+            method: self.method,
+            url: self.url,
+            route: self.route,
+            protocol: draft.version,
+            referer: (!referer.is_empty()).then(|| pass.string(&referer)),
+            params: self.reported_params.unwrap_or(self.listed_params),
+            query: self.query,
+            headers: headers(draft, pass),
+            body: if self.shows.request { self.request_body } else { Body::default() },
+        };
+        let response = answered(draft).map(|status| Response {
+            status: Some(status),
+            bytes: Some(draft.response_body.total),
+            body: if self.shows.response { self.response_body } else { Body::default() },
+        });
+        (Some(request), response)
+    }
+}
+
+/// The response's status, on records that come after its head.
+pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
+    draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
 }
 
 /// Requests of nobody known that were refused: strangers must not be able to fill the log.
@@ -338,30 +359,6 @@ fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
     }
 }
 
-fn request(draft: &Draft, facts: &Facts, pass: &mut Pass<'_>) -> Request {
-    let referer = draft.text(draft.referer);
-    Request {
-        method: draft.text(draft.method).into_owned(),
-        url: facts.url.clone(),
-        route: facts.route.clone(),
-        protocol: draft.version,
-        referer: (!referer.is_empty()).then(|| pass.string(&referer)),
-        params: facts.params.clone(),
-        query: facts.query.clone(),
-        headers: headers(draft, pass),
-        body: if facts.shows.request { facts.request_body.clone() } else { Body::default() },
-    }
-}
-
-fn response(draft: &Draft, facts: &Facts) -> Option<Response> {
-    let status = draft.status.filter(|_| draft.stage != Stage::Initiation)?;
-    Some(Response {
-        status: Some(status),
-        bytes: Some(draft.response_body.total),
-        body: if facts.shows.response { facts.response_body.clone() } else { Body::default() },
-    })
-}
-
 fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
     let mut fragment = String::new();
     for header in &draft.headers {
@@ -382,14 +379,14 @@ fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mu
         return pass.string(said);
     }
     let mut message = String::new();
-    meta::render_message(plan.policy.message(), facts, record, &mut message);
+    meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
     message
 }
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
 fn scrub(pass: &Pass<'_>, record: &mut Record) {
-    let mut texts: Vec<&mut String> = Vec::new();
-    let mut fragments: Vec<&mut Fragment> = Vec::new();
+    let mut texts: Vec<&mut String> = Vec::with_capacity(32);
+    let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
     texts.extend(record.message.as_mut());
     texts.extend([&mut record.request_id, &mut record.trace_id, &mut record.span_id].into_iter().flatten());
     texts.extend([&mut record.context, &mut record.project, &mut record.repository].into_iter().flatten());
