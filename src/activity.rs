@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, add_meta, capped_actor};
 use crate::capture::{Door, Draft, Stage};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::queue::{Admission, Allowance};
-use crate::record::{Actor, Entity, Failure, Outcome, Scope};
+use crate::queue::{Admission, Allowance, Answer};
+use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 
 /// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
 ///
@@ -36,11 +36,10 @@ use crate::record::{Actor, Entity, Failure, Outcome, Scope};
 /// # let (lines, _records) = sink::memory();
 /// # let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
-///     .activity("ReportRun")
+///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
 ///     .meta("reportId", 17)
-///     .begin() // writes the initiation, if the event has one
-///     .await?;
+///     .await?; // writes the initiation, if the event has one
 /// activity.succeed(); // writes the completion
 /// # drop(guard);
 /// # Ok(())
@@ -62,7 +61,7 @@ impl ActivityBuilder {
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
     pub fn actor(mut self, actor: Actor) -> Self {
-        self.draft.late().actor = Some(actor);
+        self.draft.late().actor = Some(capped_actor(actor));
         self
     }
 
@@ -90,9 +89,15 @@ impl ActivityBuilder {
         self
     }
 
-    /// One fact, for `meta`.
+    /// One fact, for `meta`, with the bounds of [`Audit::meta`].
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> Self {
-        self.draft.late().meta.push((key.into(), value.into()));
+        add_meta(self.draft.late(), key.into(), value.into());
+        self
+    }
+
+    /// A value that must not stand on any record of it, wherever it would; see [`Audit::secret`].
+    pub fn secret(mut self, value: impl Into<String>) -> Self {
+        self.draft.late().secrets.push(value.into());
         self
     }
 
@@ -102,18 +107,21 @@ impl ActivityBuilder {
         self
     }
 
-    /// Begins without waiting, for code that cannot: it is refused if there is no room now.
+    /// Begins without waiting, for code that cannot: it is refused if there is no room now, and always if the event is
+    /// `fail_closed`, because its initiation record must be durable first.
     ///
     /// # Errors
     ///
     /// As when it is awaited.
     pub fn try_now(self) -> Result<Activity, Error> {
-        let (exchange, admission) = self.open()?;
-        let granted = match admission {
-            Admission::Granted(allowance) => Some(allowance),
-            Admission::Wait(_) | Admission::Refused => None,
-        };
-        admit(exchange, granted)
+        let (opened, admission) = self.open()?;
+        match admission {
+            Admission::Granted(allowance) => match opened.admit(allowance) {
+                None => Ok(opened.begun()),
+                Some(_) => Err(refused()),
+            },
+            Admission::Wait(_) | Admission::Refused => Err(refused()),
+        }
     }
 
     /// Writes one record for something that has no duration, such as a step that is skipped.
@@ -135,13 +143,18 @@ impl ActivityBuilder {
     }
 
     async fn begin(self) -> Result<Activity, Error> {
-        let (exchange, admission) = self.open()?;
+        let (opened, admission) = self.open()?;
         let granted = match admission {
             Admission::Granted(allowance) => Some(allowance),
             Admission::Wait(waiting) => waiting.await,
             Admission::Refused => None,
         };
-        admit(exchange, granted)
+        if let Some(durable) = opened.admit(granted.ok_or_else(refused)?)
+            && !durable.await
+        {
+            return Err(refused());
+        }
+        Ok(opened.begun())
     }
 
     fn open(mut self) -> Result<(Opened, Admission), Error> {
@@ -172,8 +185,28 @@ impl fmt::Debug for ActivityBuilder {
     }
 }
 
-/// An exchange that waits to be let in: given up, it ends as aborted.
+/// An exchange that has not begun: given up, it ends as rejected. None where nothing is recorded.
 struct Opened(Option<Arc<Exchange>>);
+
+impl Opened {
+    /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
+    fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
+        let exchange = self.0.as_ref()?;
+        let class = exchange.with(|draft| {
+            draft.admitted = true;
+            draft.reserved += allowance.0;
+            if draft.class < Delivery::FailClosed {
+                exchange.initiate(draft);
+            }
+            draft.class
+        })?;
+        (class == Delivery::FailClosed).then(|| exchange.initiate_durably())
+    }
+
+    fn begun(mut self) -> Activity {
+        Activity { audit: self.0.take().map_or_else(Audit::inert, Audit::of) }
+    }
+}
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -183,21 +216,8 @@ impl Drop for Opened {
     }
 }
 
-fn admit(mut opened: Opened, granted: Option<Allowance>) -> Result<Activity, Error> {
-    let Some(allowance) = granted else {
-        return Err(Error::refused("the audit log has no room: what was to be recorded should not be done"));
-    };
-    let exchange = opened.0.take();
-    if let Some(exchange) = &exchange {
-        exchange.with(|draft| {
-            draft.admitted = true;
-            draft.reserved += allowance.0;
-            if draft.stage == Stage::Completion {
-                exchange.initiate(draft);
-            }
-        });
-    }
-    Ok(Activity { audit: exchange.map_or_else(Audit::inert, Audit::of) })
+fn refused() -> Error {
+    Error::refused("the audit log has no room: what was to be recorded should not be done")
 }
 
 /// Work that has begun. Dropped without [`Activity::succeed`] or [`Activity::fail`] it has failed, as abandoned.

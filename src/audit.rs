@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::capture::Draft;
+use crate::capture::{Draft, Late};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::record::text::head;
@@ -125,15 +125,17 @@ impl Audit {
     /// One fact of this event, for `meta`. The last value said for a key stands. At most 64 keys; a longer text than
     /// 8 KiB is cut. Goes through redaction like everything else.
     pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
-        let (key, value) = (key.into(), capped_value(value.into()));
-        self.bind(|draft| {
-            let meta = &mut draft.late().meta;
-            if let Some((_, known)) = meta.iter_mut().find(|(known, _)| *known == key) {
-                *known = value;
-            } else if meta.len() < MOST_META {
-                meta.push((key, value));
-            }
-        })
+        let (key, value) = (key.into(), value.into());
+        self.bind(|draft| add_meta(draft.late(), key, value))
+    }
+
+    /// A value that must not stand on any record of this exchange: wherever it does, raw, percent-encoded or escaped, it
+    /// is masked. For secrets of which the layer cannot know that they are some, such as one that an error may quote.
+    ///
+    /// It holds for the records that are written from now on. Values of fewer than 6 bytes stand in too many places by
+    /// chance, and are not looked for.
+    pub fn secret(&self, value: impl Into<String>) -> &Self {
+        self.bind(|draft| draft.late().secrets.push(value.into()))
     }
 
     /// Says that it failed, whatever the response's status will be, and why: the error's text and its sources.
@@ -231,7 +233,17 @@ fn capped_value(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-fn capped_actor(actor: Actor) -> Actor {
+/// Adds a fact, or replaces what was said for its key.
+pub(crate) fn add_meta(late: &mut Late, key: Cow<'static, str>, value: serde_json::Value) {
+    let value = capped_value(value);
+    if let Some((_, known)) = late.meta.iter_mut().find(|(known, _)| *known == key) {
+        *known = value;
+    } else if late.meta.len() < MOST_META {
+        late.meta.push((key, value));
+    }
+}
+
+pub(crate) fn capped_actor(actor: Actor) -> Actor {
     let cap = |text: Option<String>| text.map(|text| capped(text, NAME));
     Actor {
         id: cap(actor.id),

@@ -1,18 +1,20 @@
 //! What all requests of one auditor share: the catalogue, the rules, the queue, and the pool of drafts.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::capture::{Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
 use crate::clock::{Clock, IdSource, Micros};
 use crate::error::Error;
 use crate::plan::{Defaults, Plan};
-use crate::queue::{Admission, Allowance, LossReason, Queue};
+use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
 use crate::redact::Redactor;
-use crate::sink::Settle;
+use crate::sink::{SinkState, Watcher};
 
 /// Decides what a response's status means.
 pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
@@ -35,6 +37,8 @@ pub(crate) struct Engine {
     pub(crate) max_body_bytes: usize,
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) control: Control,
+    pub(crate) wait: Duration,
     #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
     pool: Mutex<Vec<Box<Draft>>>,
     open: AtomicUsize,
@@ -56,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) max_body_bytes: usize,
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
+    pub(crate) wait: Duration,
 }
 
 /// Drafts kept for the next requests. More are freed: a burst must not hold its memory for ever.
@@ -81,6 +86,8 @@ impl Engine {
             max_body_bytes: parts.max_body_bytes,
             audit_id_header: parts.audit_id_header,
             queue: parts.queue,
+            control: Control::default(),
+            wait: parts.wait,
             pool: Mutex::default(),
             open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
@@ -176,13 +183,21 @@ impl Engine {
         draft.reserved = draft.reserved.min(used);
     }
 
-    /// Hands a finished draft to the worker.
-    pub(crate) fn hand_over(&self, draft: Box<Draft>) {
+    /// Hands a finished draft to the worker; tells its position, if it could enter.
+    pub(crate) fn hand_over(&self, draft: Box<Draft>) -> Option<u64> {
         let class = draft.class;
-        let refused = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_refusal(draft) };
-        if let Err(draft) = refused {
-            self.forget(draft);
-        }
+        let entered = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_refusal(draft) };
+        entered.map_err(|draft| self.forget(draft)).ok()
+    }
+
+    /// Asks whether the record at a position is durable, within the wait that requests are allowed.
+    pub(crate) fn durable(&self, position: Option<u64>) -> Answer<bool> {
+        let answer = match position {
+            Some(position) => self.control.flush(position, Reach::Required, self.wait),
+            None => Answer::given(false),
+        };
+        self.queue.call();
+        answer
     }
 
     pub(crate) fn count_open(&self) {
@@ -216,15 +231,31 @@ impl Engine {
     }
 }
 
-/// Tells the queue what became of the records that were handed to a sink.
-pub(crate) struct Settlement(pub(crate) Arc<Engine>);
+/// Called when a sink's state changes: its name, and what it came to.
+pub(crate) type SinkHook = Box<dyn Fn(&str, SinkState) + Send + Sync>;
 
-impl Settle for Settlement {
-    fn settle(&self, records: usize, bytes: usize, written: bool) {
-        self.0.queue.settle(records, bytes);
-        if !written && records > 0 {
-            let now = Micros::from_system(self.0.clock.now());
-            self.0.queue.note_lost(LossReason::SinkFailed, now, records as u64);
+/// What the sinks' threads tell.
+pub(crate) struct SinkWatch {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) hook: Option<SinkHook>,
+}
+
+impl Watcher for SinkWatch {
+    fn moved(&self) {
+        self.queue.moved();
+    }
+
+    fn changed(&self, name: &str, state: SinkState, error: &std::io::Error) {
+        match state {
+            SinkState::Healthy => tracing::info!(target: "tower_audit", sink = name, "the audit sink works again"),
+            SinkState::Failing => tracing::warn!(target: "tower_audit", sink = name, %error, "the audit sink fails"),
+            SinkState::Dead => {
+                tracing::error!(target: "tower_audit", sink = name, %error, "the audit sink is given up")
+            }
+        }
+        if let Some(hook) = &self.hook {
+            // The application's code must not end the sink's thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(name, state)));
         }
     }
 }

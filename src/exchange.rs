@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::{Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
-use crate::record::{Outcome, Stages};
+use crate::queue::Answer;
+use crate::record::{Delivery, Outcome, Stages};
 
 /// One exchange that has been let in and has not ended.
 pub(crate) struct Exchange {
@@ -104,31 +105,45 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
-        if draft.initiated.is_some() || emitted || self.engine.stages(&draft.event) == Stages::Completion {
-            return;
+        if draft.initiated.is_none() && !emitted && self.engine.stages(&draft.event) != Stages::Completion {
+            self.write_initiation(draft);
         }
+    }
+
+    /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable.
+    pub(crate) fn initiate_durably(&self) -> Answer<bool> {
+        let position = self.with(|draft| self.write_initiation(draft)).flatten();
+        self.engine.durable(position)
+    }
+
+    fn write_initiation(&self, draft: &mut Draft) -> Option<u64> {
         draft.initiated = Some(draft.event.clone());
         let mut first = self.engine.take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
         first.reserved = first.captured_bytes();
         self.engine.queue.reserve_anyway(first.reserved);
-        self.engine.hand_over(first);
+        self.engine.hand_over(first)
     }
 
-    /// Closes the exchange. Only the first call writes the completion record.
-    pub(crate) fn close(&self, outcome: Outcome) {
-        let Some(mut draft) = self.lock().take() else { return };
+    /// Closes the exchange. Only the first call writes the completion record. An answer tells whether the record is durable,
+    /// where the response's end has to wait for that.
+    pub(crate) fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        let mut draft = self.lock().take()?;
+        let class = draft.class;
         draft.outcome = Some(outcome);
         draft.elapsed = self.engine.clock.monotonic().saturating_sub(draft.began);
         self.initiate(&mut draft);
         self.engine.give_back_unused(&mut draft);
-        if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
+        let position = if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
             self.engine.forget(draft);
+            None
         } else {
-            self.engine.hand_over(draft);
-        }
+            self.engine.hand_over(draft)
+        };
         self.engine.count_closed();
+        let must_wait = class >= Delivery::Durable && !matches!(outcome, Outcome::Rejected);
+        must_wait.then(|| self.engine.durable(position))
     }
 
     /// Closes the exchange without a record; false if its initiation has been written and so must be completed.

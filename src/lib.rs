@@ -10,6 +10,7 @@ mod capture;
 mod catalog;
 mod clock;
 mod config;
+mod diagnostics;
 mod engine;
 mod error;
 mod exchange;
@@ -34,6 +35,7 @@ pub use error::Error;
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Scope, Stages, Status, UserAgentKey,
+    Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages, Status,
+    UserAgentKey,
 };
 pub use redact::{Redactor, RedactorBuilder};

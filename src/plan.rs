@@ -40,6 +40,19 @@ pub(crate) struct Labels {
 
 impl Plan {
     pub(crate) fn new(policy: EventPolicy, defaults: Defaults) -> Result<Self, Error> {
+        if policy.stream_end() == StreamEnd::Client && policy.delivery().is_some_and(|class| class >= Delivery::Durable)
+        {
+            return Err(Error::catalog(format!(
+                "event `{}`: a stream that its client ends has no last frame that could wait for a durable record; \
+                 `lossy` and `backpressure` are possible",
+                policy.name()
+            )));
+        }
+        let delivery = match policy.delivery() {
+            // What the event does not demand must not make its stream impossible.
+            None if policy.stream_end() == StreamEnd::Client => defaults.delivery.min(Delivery::Backpressure),
+            said => said.unwrap_or(defaults.delivery),
+        };
         Ok(Self {
             rules: rules(&policy)?,
             labels: Labels {
@@ -49,7 +62,7 @@ impl Plan {
                 component: policy.component().map(Into::into),
             },
             stages: policy.stages().unwrap_or(defaults.stages),
-            delivery: policy.delivery().unwrap_or(defaults.delivery),
+            delivery,
             captures_request: policy.captures().show_request(),
             captures_response: policy.captures().show_response(),
             client_ends_stream: policy.stream_end() == StreamEnd::Client,

@@ -150,6 +150,8 @@ pub(crate) struct Late {
     pub(crate) message: Option<String>,
     pub(crate) meta: Vec<(Cow<'static, str>, serde_json::Value)>,
     pub(crate) errors: Vec<Failure>,
+    /// Values that the application calls secret.
+    pub(crate) secrets: Vec<String>,
     /// The application said that it failed, whatever the response's status.
     pub(crate) failed: bool,
 }

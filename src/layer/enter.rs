@@ -15,7 +15,8 @@ use crate::catalog::{Found, Params};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
-use crate::queue::{Admission, Allowance};
+use crate::queue::{Admission, Allowance, Answer};
+use crate::record::Delivery;
 
 /// A request on its way in.
 pub(crate) struct Entry<B> {
@@ -168,9 +169,10 @@ fn matched_path(head: &Parts) -> Option<&str> {
     };
 }
 
-/// Notes that an exchange was let in, with the memory for its bodies.
-pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) {
-    let known = exchange.with(|draft| {
+/// Notes that an exchange was let in, with the memory for its bodies. An answer tells whether its initiation record is
+/// durable, where the handler has to wait for that.
+pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answer<bool>> {
+    let class = exchange.with(|draft| {
         draft.admitted = true;
         draft.reserved += allowance.0;
         if allowance.0 > 0 {
@@ -179,8 +181,14 @@ pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) {
         }
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
         exchange.initiate_if_known(draft);
+        draft.class
     });
-    if known.is_none() {
-        exchange.engine().queue.release(allowance.0);
+    match class {
+        Some(Delivery::FailClosed) => Some(exchange.initiate_durably()),
+        Some(_) => None,
+        None => {
+            exchange.engine().queue.release(allowance.0);
+            None
+        }
     }
 }

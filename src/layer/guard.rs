@@ -1,8 +1,10 @@
 //! Exactly once: the guard that moves from `call` through the future into the response's body.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exchange::Exchange;
+use crate::queue::Answer;
 use crate::record::Outcome;
 
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
@@ -11,13 +13,13 @@ pub(crate) struct Guard {
     exchange: Arc<Exchange>,
     /// We are inside a call or poll of the inner service: a drop now is an unwinding panic. `thread::panicking()` would
     /// be wrong both ways, with a `CatchPanic` outside, and for a bystander of somebody else's panic.
-    inside: bool,
+    inside: AtomicBool,
     finished: bool,
 }
 
 impl Guard {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange, inside: false, finished: false }
+        Self { exchange, inside: AtomicBool::new(false), finished: false }
     }
 
     pub(crate) fn exchange(&self) -> &Arc<Exchange> {
@@ -25,28 +27,26 @@ impl Guard {
     }
 
     /// Runs the inner service's code.
-    pub(crate) fn watch<R>(&mut self, inner: impl FnOnce() -> R) -> R {
-        self.inside = true;
+    pub(crate) fn watch<R>(&self, inner: impl FnOnce() -> R) -> R {
+        self.inside.store(true, Ordering::Relaxed);
         let result = inner();
-        self.inside = false;
+        self.inside.store(false, Ordering::Relaxed);
         result
     }
 
-    /// Ends the exchange.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
+    /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
+    pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.end(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.exchange.close(outcome);
-        }
+    fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange.close(outcome) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = if self.inside {
+        let outcome = if *self.inside.get_mut() {
             Outcome::Panicked
         } else if self.exchange.engine().is_closing() {
             Outcome::Shutdown

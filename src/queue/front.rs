@@ -51,6 +51,8 @@ struct State {
     closed: bool,
     /// Somebody asked the worker to look around.
     called: bool,
+    /// The worker waits for a sink on somebody's behalf.
+    attentive: bool,
 }
 
 impl Queue {
@@ -86,8 +88,9 @@ impl Queue {
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
 
-    /// Hands over a finished draft; whoever was let in always can. What cannot enter is counted and given back.
-    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<(), Box<Draft>> {
+    /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
+    /// cannot enter is counted and given back.
+    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
         let refusal = if state.closed {
             Some(LossReason::Shutdown)
@@ -100,28 +103,31 @@ impl Queue {
             self.count_lost(&mut state, reason, [&*draft]);
             return Err(draft);
         }
-        self.unwritten.fetch_add(1, Ordering::Relaxed);
-        state.pushed += 1;
-        state.finished.push_back(draft);
+        let position = self.enter(&mut state, draft);
         if state.asleep {
             self.call_worker(&mut state);
         }
-        Ok(())
+        Ok(position)
     }
 
     /// Hands over the record of a refusal, or counts it to be told.
-    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<(), Box<Draft>> {
+    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
         self.refused.fetch_add(1, Ordering::Relaxed);
         if state.closed || !self.has_room() {
             state.untold.refused.add(draft.started, Some(draft.audit_id));
             return Err(draft);
         }
+        let position = self.enter(&mut state, draft);
+        self.call_worker(&mut state);
+        Ok(position)
+    }
+
+    fn enter(&self, state: &mut State, draft: Box<Draft>) -> u64 {
         self.unwritten.fetch_add(1, Ordering::Relaxed);
         state.pushed += 1;
         state.finished.push_back(draft);
-        self.call_worker(&mut state);
-        Ok(())
+        state.pushed
     }
 
     /// Takes bytes from the budget of captured bytes, if they are there.
@@ -161,16 +167,34 @@ impl Queue {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// A sink's thread got on: whoever waits for that must not wait for the worker's next look.
+    pub(crate) fn moved(&self) {
+        let mut state = self.lock();
+        if state.asleep || state.attentive {
+            self.call_worker(&mut state);
+        }
+    }
+
+    pub(crate) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn taken_bytes(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn has_room(&self) -> bool {
         self.unwritten.load(Ordering::Relaxed) < self.limits.records
     }
 
     fn call_worker(&self, state: &mut State) {
         state.called = true;
-        if state.asleep {
-            state.asleep = false;
-            self.work.notify_one();
-        }
+        state.asleep = false;
+        self.work.notify_one();
     }
 
     fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
@@ -189,10 +213,11 @@ impl Queue {
 /// The queue, as the worker and the sinks' threads see it.
 impl Queue {
     /// Moves what is finished into `batch`, waiting for it at most `pause`; without a pause until somebody calls.
-    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>) {
+    /// `attentive`: somebody waits for what the sinks do.
+    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>, attentive: bool) {
         let mut state = self.lock();
-        let idle = batch.is_empty();
-        if !state.called && (!idle || state.finished.is_empty()) {
+        state.attentive = attentive;
+        if !state.called && state.finished.is_empty() {
             state = match pause {
                 // A short pause is slept out: no request pays for waking the worker while there is traffic.
                 Some(pause) => self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
@@ -204,9 +229,7 @@ impl Queue {
             };
         }
         state.called = false;
-        if idle {
-            std::mem::swap(&mut state.finished, batch);
-        }
+        std::mem::swap(&mut state.finished, batch);
     }
 
     /// Lets in whom there is room for, in order, and refuses whom the wait was too long for.

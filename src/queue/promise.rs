@@ -51,6 +51,11 @@ impl<T> Promise<T> {
 }
 
 impl<T> Answer<T> {
+    /// An answer that is known already.
+    pub(crate) fn given(answer: T) -> Self {
+        Self(Arc::new(Slot { state: Mutex::new(State { answer: Some(answer), waker: None }), given: Condvar::new() }))
+    }
+
     /// Blocks the thread for at most `limit`.
     pub(crate) fn wait(&self, limit: Duration) -> Option<T> {
         let state = self.0.lock();

@@ -21,6 +21,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
     let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
     let mut pass = Pass::new(&engine.redactor, Some(&plan.rules));
     let mut record = frame(engine, draft, plan);
+    draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
     // Bodies first: what is masked in them is masked wherever it stands again.
     let facts = Facts::of(engine, draft, plan, &mut pass);

@@ -1,0 +1,17 @@
+//! Our own diagnostics, through `tracing` under the target `tower_audit`, and the mark that keeps them from coming round.
+
+use std::cell::Cell;
+
+thread_local! {
+    static OWN_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as the worker's or a sink's: what is logged here never enters a sink of ours again.
+pub(crate) fn enter_own_thread() {
+    OWN_THREAD.set(true);
+}
+
+/// Whether this is a thread of ours.
+pub(crate) fn is_own_thread() -> bool {
+    OWN_THREAD.try_with(Cell::get).unwrap_or(false)
+}
