@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_time_is_what_jiff_writes() {
         for at in [0, 1, -1, 999_999, 1_795_162_537_720_973, -62_167_219_200_000_000, 253_402_207_200_000_000] {
-            for at in [at, at, at + 17] {
+            for at in [at, at] {
                 let mut text = String::new();
                 push_time(&mut text, Micros(at));
                 let expected = jiff::Timestamp::from_microsecond(at).unwrap();
