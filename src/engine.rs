@@ -165,9 +165,9 @@ impl Engine {
         if draft.request_body.total > 0 {
             return;
         }
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_request);
         let media = Media::of(draft.bytes(draft.request_type));
-        if captures && !draft.request_encoded && media.is_kept() {
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_request && plan.keeps(media));
+        if captures && !draft.request_encoded {
             draft.request_body.keep(self.max_body_bytes, media == Media::Json);
         } else {
             draft.request_body.keep(0, false);
@@ -176,9 +176,9 @@ impl Engine {
 
     /// Decides what of the response's body is kept, when its head is known.
     pub(crate) fn decide_response_capture(&self, draft: &mut Draft) {
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response);
         let media = Media::of(draft.bytes(draft.response_type));
-        if captures && !draft.response_encoded && media.is_kept() {
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response && plan.keeps(media));
+        if captures && !draft.response_encoded {
             draft.response_body.keep(self.max_body_bytes, media == Media::Json);
         } else {
             // A stream that nothing is kept of must not hold memory for as long as it lives.

@@ -182,6 +182,11 @@ impl<'a> Pass<'a> {
         quoted(self.mask_text())
     }
 
+    /// Whether anything was masked that may stand elsewhere in the exchange too.
+    pub(crate) fn has_masked(&self) -> bool {
+        !self.scratch.echo.is_empty()
+    }
+
     /// Masks whatever was masked anywhere in the exchange. Only after all of it went through the pass.
     pub(crate) fn scrub_text(&self, text: &mut String) {
         self.scratch.echo.scrub_text(text, self.mask_text());
