@@ -3,9 +3,9 @@
 
 mod error;
 mod record;
-#[allow(dead_code)] // until the worker calls it
+#[allow(dead_code, unused_imports)] // until the worker calls it
 mod redact;
 
 pub use error::Error;
 pub use record::{Actor, Credential, Delivery, Entity, Level, Location, Outcome, Scope, Stages, Status};
-pub use redact::{Redactor, RedactorBuilder};
+pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};

@@ -2,7 +2,9 @@
 
 mod actor;
 mod entity;
+#[allow(dead_code)] // until the formats call it
 pub(crate) mod fragment;
+#[allow(dead_code)] // until the capture calls it
 mod omitted;
 mod outcome;
 

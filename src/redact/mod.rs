@@ -5,6 +5,7 @@
 //! It runs on our own thread, takes time linear in what it reads, and what it cannot parse it leaves out.
 
 mod echo;
+mod explain;
 mod json;
 mod keys;
 mod multipart;
@@ -23,6 +24,7 @@ mod values;
 mod way;
 mod xml;
 
+pub use explain::{Explanation, Hit, HitRule};
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};
