@@ -110,4 +110,4 @@ pub use record::{
     Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages, Status,
     UserAgentKey,
 };
-pub use redact::{Redactor, RedactorBuilder};
+pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 
 use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
@@ -223,6 +223,10 @@ impl Echo {
             // It fails only on more states than 256 KiB of values can make.
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
+                // It searches one record: what is cheap to make wins over what is fast to run.
+                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+                .dense_depth(1)
+                .prefilter(false)
                 .build(values)
                 .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
         }

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::explain::HitRule;
 use super::keys::KeyHash;
 use super::pass::Pass;
 use super::pointer::{Active, Effect};
@@ -60,6 +61,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         stack,
         pointers: Following::from(root),
         makes,
+        why: HitRule::Key,
         keys: 0,
         kept: None,
         changed: false,
@@ -115,6 +117,8 @@ struct Walk<'w, 'a> {
     pointers: Following,
     /// Something in the document begins like a secret of a known make.
     makes: bool,
+    /// Why the value that is read next would be masked.
+    why: HitRule,
     keys: usize,
     /// The end of the output, and how much was open, after the last value that was complete.
     kept: Option<(usize, usize)>,
@@ -180,9 +184,11 @@ impl Walk<'_, '_> {
         if frame.shape == Shape::Object {
             return self.key(below, count);
         }
-        if self.pointers.any {
+        if self.pointers.any || self.pass.is_explaining() {
             frame.count += 1;
-            return Ok(self.step(&count.to_string(), below));
+            let index = count.to_string();
+            self.note_step(&index);
+            return Ok(self.step(&index, below));
         }
         Ok(below)
     }
@@ -211,6 +217,7 @@ impl Walk<'_, '_> {
                 (Verdict::Secret, _) => Fate::Mask,
                 (Verdict::Bag, _) => Fate::Leaf,
             };
+            self.why = HitRule::Key;
             if self.pointers.any {
                 fate = self.step(&key, fate);
             }
@@ -226,8 +233,12 @@ impl Walk<'_, '_> {
 
     fn write_key(&mut self, object: u64, raw: &str, token: StringToken, key: &str) {
         match self.pass.inspect_key(key, self.makes || token.has_escapes()) {
-            None => self.write_string(raw, token),
+            None => {
+                self.note_step(key);
+                self.write_string(raw, token);
+            }
             Some(masked) => {
+                self.note_step(&masked);
                 self.changed = true;
                 self.repeated |= !self.pass.is_new_key(object, KeyHash::of(masked.as_bytes()));
                 push_json_string(&mut self.out, &masked);
@@ -244,8 +255,30 @@ impl Walk<'_, '_> {
         match reached {
             None => fate,
             Some(_) if fate == Fate::Hide => fate,
-            Some(Effect::Mask) => Fate::Mask,
+            Some(Effect::Mask) => {
+                self.why = HitRule::Pointer;
+                Fate::Mask
+            }
             Some(Effect::Except) => Fate::Show,
+        }
+    }
+
+    /// To explain: where the walk stands. What is inside of a string has the string's place.
+    fn note_step(&mut self, key: &str) {
+        let depth = self.stack.len().saturating_sub(1);
+        if self.level == 0
+            && let Some(trail) = self.pass.trail()
+        {
+            trail.go_to(depth, key);
+        }
+    }
+
+    fn note_hit(&mut self, rule: HitRule) {
+        let depth = self.stack.len();
+        if self.level == 0
+            && let Some(trail) = self.pass.trail()
+        {
+            trail.hit(depth, rule);
         }
     }
 
@@ -263,7 +296,7 @@ impl Walk<'_, '_> {
         let token = &text[start..self.at];
         match fate {
             Fate::Show if !is_card_number(token) => self.out.push_str(token),
-            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token),
+            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token, fate),
             Fate::Hide => self.pass.remember(token),
         }
         self.complete();
@@ -296,11 +329,12 @@ impl Walk<'_, '_> {
                     None => self.write_string(raw, token),
                     Some(redacted) => {
                         self.changed = true;
+                        self.note_hit(HitRule::Value);
                         push_json_string(&mut self.out, &redacted);
                     }
                 }
             }
-            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?),
+            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?, fate),
             Fate::Hide => self.pass.remember(&said(raw, token)?),
         }
         self.complete();
@@ -319,6 +353,9 @@ impl Walk<'_, '_> {
     fn open(&mut self, shape: Shape, fate: Fate) -> Result<(), Stop> {
         if self.stack.len() == MAX_DEPTH {
             return Err(Stop::Because(Reason::TooDeep));
+        }
+        if fate == Fate::Mask {
+            self.note_hit(self.why);
         }
         let below = if fate == Fate::Mask { Fate::Hide } else { fate };
         if below != Fate::Hide {
@@ -365,8 +402,13 @@ impl Walk<'_, '_> {
         self.kept = Some((self.out.len(), self.stack.len()));
     }
 
-    fn mask_scalar(&mut self, value: &str) {
+    fn mask_scalar(&mut self, value: &str, fate: Fate) {
         self.pass.remember(value);
+        self.note_hit(match fate {
+            Fate::Show => HitRule::Value,
+            Fate::Leaf => HitRule::Bag,
+            Fate::Mask | Fate::Hide => self.why,
+        });
         self.mask(value);
     }
 

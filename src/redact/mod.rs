@@ -6,6 +6,7 @@
 
 mod draft;
 mod echo;
+mod explain;
 mod json;
 mod keys;
 mod meta;
@@ -27,6 +28,7 @@ mod way;
 mod xml;
 
 pub(crate) use draft::{bare_record, record};
+pub use explain::{Explanation, Hit, HitRule};
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::echo::Echo;
+use super::explain::{Hit, Trail};
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyHash, KeySet, Verdicts};
 use super::multipart;
@@ -45,6 +46,8 @@ pub(crate) struct Pass<'a> {
     event: Option<&'a EventRules>,
     objects: u64,
     scratch: Scratch,
+    /// Only to explain: costs nothing otherwise.
+    trail: Option<Box<Trail>>,
 }
 
 /// The memory that a pass works with, and leaves to the next one.
@@ -59,7 +62,14 @@ pub(super) struct Scratch {
 impl<'a> Pass<'a> {
     pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
         let rules = redactor.rules();
-        Self { rules, event, objects: 0, scratch: rules.scratch.take() }
+        Self { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None }
+    }
+
+    /// A pass that notes what hits where.
+    pub(super) fn explaining(redactor: &'a Redactor) -> Self {
+        let mut pass = Self::new(redactor, None);
+        pass.trail = Some(Box::default());
+        pass
     }
 
     /// A JSON body. With `cut`, only a prefix of it was captured.
@@ -147,6 +157,18 @@ impl<'a> Pass<'a> {
     /// A free text: a message, a user agent, an id, a URL.
     pub(crate) fn string(&mut self, text: &str) -> String {
         self.inspect(text, 0).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// The value of a header; one that is marked as sensitive, or has a secret name, is masked whole.
+    /// `None` if it is removed.
+    pub(crate) fn header(&mut self, name: &str, value: &[u8], is_sensitive: bool) -> Option<String> {
+        let text = String::from_utf8_lossy(value);
+        if is_sensitive || self.verdict(name) != Verdict::Plain {
+            self.remember_encoded(&text);
+            let mut mask = String::new();
+            return self.push_mask_text(&mut mask, &text).then_some(mask);
+        }
+        Some(self.string(&text))
     }
 
     /// A value of `meta` under its key, as a JSON fragment.
@@ -313,6 +335,18 @@ impl Pass<'_> {
     pub(super) fn next_object(&mut self) -> u64 {
         self.objects += 1;
         self.objects
+    }
+
+    pub(super) fn is_explaining(&self) -> bool {
+        self.trail.is_some()
+    }
+
+    pub(super) fn trail(&mut self) -> Option<&mut Trail> {
+        self.trail.as_deref_mut()
+    }
+
+    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
+        self.trail.take().map(|trail| trail.hits).unwrap_or_default()
     }
 
     /// The stack of open containers, whose memory walks share.

@@ -341,6 +341,20 @@ fn a_member_has_its_key_read() {
 }
 
 #[test]
+fn headers_are_read_by_name_and_mark() {
+    let redactor = Redactor::default();
+    let mut pass = Pass::new(&redactor, None);
+    assert_eq!(pass.header("authorization", b"Bearer abcdef", false).as_deref(), Some("***"));
+    assert_eq!(pass.header("x-api-key", b"k", false).as_deref(), Some("***"));
+    assert_eq!(pass.header("x-custom", b"c", true).as_deref(), Some("***"));
+    assert_eq!(pass.header("accept", b"a/b; token=x\xff", false).as_deref(), Some("a/b; token=***"));
+    assert_eq!(pass.header("content-type", b"a/b", false).as_deref(), Some("a/b"));
+    let mut text = "abcdef".to_owned();
+    pass.scrub_text(&mut text);
+    assert_eq!(text, "***");
+}
+
+#[test]
 fn a_masked_value_is_masked_wherever_it_stands() {
     let redactor = Redactor::default();
     let mut pass = Pass::new(&redactor, None);
