@@ -55,7 +55,7 @@ pub struct ActivityBuilder {
 
 impl ActivityBuilder {
     pub(crate) fn new(engine: Arc<Engine>, event: String) -> Self {
-        let draft = engine.new_draft();
+        let draft = engine.take_draft();
         Self { engine, event, draft }
     }
 
@@ -167,6 +167,7 @@ impl ActivityBuilder {
             return Ok(Opened(None));
         }
         self.draft.event = self.engine.named(&self.event)?;
+        self.engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
         self.draft.class = self.engine.class(&self.draft.event);
         Ok(Opened(Some(Exchange::open(self.engine, self.draft))))

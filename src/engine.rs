@@ -125,11 +125,16 @@ impl Engine {
     /// An empty draft, stamped with time and identity.
     pub(crate) fn new_draft(&self) -> Box<Draft> {
         let mut draft = self.take_draft();
+        self.stamp(&mut draft);
+        draft
+    }
+
+    /// Gives a draft its identity, and the time from which on it counts.
+    pub(crate) fn stamp(&self, draft: &mut Draft) {
         let now = self.now();
         draft.started = Micros::from_system(now);
         draft.began = self.monotonic();
         draft.audit_id = contained("the id source", || self.ids.audit_id(now)).unwrap_or_else(Uuid::new_v4);
-        draft
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -379,7 +379,9 @@ fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
     let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {
         let name = draft.text(header.name);
-        let Some(value) = pass.header(&name, draft.bytes(header.value), header.sensitive) else { continue };
+        let Some(text) = pass.header(&name, draft.bytes(header.value), header.sensitive) else { continue };
+        let mut value = Fragment::new();
+        push_json_string(&mut value, &text);
         match shown.iter_mut().find(|(known, _)| *known == name) {
             Some((_, values)) => values.push(value),
             None => shown.push((name, vec![value])),
