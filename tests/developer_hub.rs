@@ -2,6 +2,7 @@
 //! Developer Hub's audit log with nothing missing, and nothing else but lines of JSON.
 #![cfg(all(unix, feature = "axum"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+#![allow(clippy::needless_pass_by_value, reason = "a `json!` is made where it is passed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
