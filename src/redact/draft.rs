@@ -1,6 +1,7 @@
 //! Draft → record: the one way, so that what has not been through redaction cannot reach a format or a sink.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use http::{Method, StatusCode};
@@ -412,6 +413,7 @@ fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
 fn scrub(pass: &Pass<'_>, record: &mut Record) {
+    scrub_keys(pass, &mut record.meta);
     let mut texts: Vec<&mut String> = Vec::with_capacity(32);
     let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
     texts.extend(record.message.as_mut());
@@ -444,6 +446,21 @@ fn scrub(pass: &Pass<'_>, record: &mut Record) {
     }
     texts.into_iter().for_each(|text| pass.scrub_text(text));
     fragments.into_iter().for_each(|fragment| pass.scrub_json(fragment));
+}
+
+/// Keys of `meta` that were made while the program ran; those that stand in its source hold nobody's secret.
+fn scrub_keys(pass: &Pass<'_>, meta: &mut Vec<(Cow<'static, str>, Fragment)>) {
+    if meta.iter().all(|(key, _)| matches!(key, Cow::Borrowed(_))) {
+        return;
+    }
+    for (key, _) in meta.iter_mut() {
+        if let Cow::Owned(key) = key {
+            pass.scrub_text(key);
+        }
+    }
+    // Masked, two keys may have become one, and stores reject an object that repeats a key.
+    let mut seen = HashSet::new();
+    meta.retain(|(key, _)| seen.insert(key.clone()));
 }
 
 fn actor_texts<'a>(actor: &'a mut Actor, texts: &mut Vec<&'a mut String>) {
