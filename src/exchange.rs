@@ -121,7 +121,10 @@ impl Exchange {
         let Some(mut draft) = self.lock().take() else { return };
         draft.outcome = Some(outcome);
         draft.elapsed = self.engine.clock.monotonic().saturating_sub(draft.began);
-        self.initiate(&mut draft);
+        if draft.admitted {
+            // What was not let in has not begun.
+            self.initiate(&mut draft);
+        }
         self.engine.give_back_unused(&mut draft);
         if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
             self.engine.forget(draft);

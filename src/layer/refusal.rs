@@ -12,9 +12,12 @@ use crate::exchange::Exchange;
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 const BODY: &str = r#"{"error":"audit_unavailable","message":"the request could not be recorded and was not handled"}"#;
 
-/// Builds the answer and notes its status.
+/// Builds the answer and notes its head.
 pub(super) fn answer<B>(exchange: &Arc<Exchange>) -> Response<ResponseBody<B>> {
-    exchange.with(|draft| draft.status = Some(StatusCode::SERVICE_UNAVAILABLE));
+    exchange.with(|draft| {
+        draft.status = Some(StatusCode::SERVICE_UNAVAILABLE);
+        draft.response_body.total = BODY.len() as u64;
+    });
     let mut response = Response::new(ResponseBody::own(Bytes::from_static(BODY.as_bytes())));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);

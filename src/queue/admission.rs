@@ -102,8 +102,10 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
-        if matches!(before, PlaceState::Granted) {
-            self.queue.release(self.place.allowance.0);
+        match before {
+            PlaceState::Granted => self.queue.release(self.place.allowance.0),
+            PlaceState::Waiting(_) => self.queue.note_left(),
+            PlaceState::Refused | PlaceState::Left => {}
         }
     }
 }

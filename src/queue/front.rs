@@ -1,7 +1,7 @@
 //! The hand-over between the requests' tasks and the worker: one push under a short lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::admission::{Admission, Allowance, Place, Waiting};
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
-use crate::record::Delivery;
+use crate::record::{Delivery, Outcome};
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Queue {
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them.
     waiting: AtomicUsize,
+    /// Somebody in the line has gone.
+    left: AtomicBool,
     lost: AtomicU64,
     refused: AtomicU64,
 }
@@ -62,6 +64,7 @@ impl Queue {
             unwritten: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            left: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -76,6 +79,10 @@ impl Queue {
             return Admission::Granted(allowance);
         }
         let mut state = self.lock();
+        if state.line.len() >= self.limits.records && self.left.swap(false, Ordering::Relaxed) {
+            // Places of those who have gone behind one who still waits must not keep others out.
+            state.line.retain(|place| !place.is_left());
+        }
         if state.closed || state.line.len() >= self.limits.records {
             return Admission::Refused;
         }
@@ -109,11 +116,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Hands over the record of a refusal, or counts it to be told.
+    /// Hands over the record of an exchange that was not let in, refused or given up; or counts it to be told.
     pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<(), Box<Draft>> {
         let mut state = self.lock();
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        if state.closed || !self.has_room() {
+        let has_record = !state.closed && self.has_room();
+        if draft.outcome == Some(Outcome::Rejected) || !has_record {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        if !has_record {
             state.untold.refused.add(draft.started, Some(draft.audit_id));
             return Err(draft);
         }
@@ -122,6 +132,11 @@ impl Queue {
         state.finished.push_back(draft);
         self.call_worker(&mut state);
         Ok(())
+    }
+
+    /// Notes that one who waited has gone.
+    pub(super) fn note_left(&self) {
+        self.left.store(true, Ordering::Relaxed);
     }
 
     /// Takes bytes from the budget of captured bytes, if they are there.
