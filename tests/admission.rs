@@ -226,8 +226,7 @@ async fn who_is_refused_for_want_of_memory_has_a_record_of_it() {
     }
     log.clock.advance(WAIT);
     assert_eq!(second.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
-    let failure =
-        failed("error", "rejected", "Rejected", "the request could not be recorded and was not handled");
+    let failure = failed("error", "rejected", "Rejected", "the request could not be recorded and was not handled");
     let change = json!({
         "timestamp": "2026-11-20T07:55:42.720973Z",
         "durationMs": 5000.0,
@@ -329,10 +328,8 @@ async fn who_waits_is_let_in_in_order() {
     stage.fill(1).await;
     let order = Arc::new(Mutex::new(Vec::new()));
     let seen = order.clone();
-    let app = Router::new().route(
-        "/strict/{id}",
-        any(async move |id: axum::extract::Path<u32>| seen.lock().unwrap().push(id.0)),
-    );
+    let app = Router::new()
+        .route("/strict/{id}", any(async move |id: axum::extract::Path<u32>| seen.lock().unwrap().push(id.0)));
     let auditor: Auditor = stage.log.auditor.clone();
     let service = auditor.around(app).into_service();
     // Only one fits into the line of one; the next comes when it is gone.

@@ -253,7 +253,8 @@ async fn requests_one_after_another_on_one_connection_have_a_record_each() {
     let log = audited();
     let address = serve(log.auditor.around(app())).await;
     let one = "POST /json HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n";
-    let mut client = common::net::Raw::sending(address, format!("{one}{{\"a\":1}}{one}{{\"a\":2}}{one}{{\"a\":3}}")).await;
+    let mut client =
+        common::net::Raw::sending(address, format!("{one}{{\"a\":1}}{one}{{\"a\":2}}{one}{{\"a\":3}}")).await;
     client.until("{\"a\":3}").await;
     let bodies: Vec<Value> = log.records(3).await.iter().map(|record| record["request"]["body"]["a"].clone()).collect();
     assert_eq!(bodies, [1, 2, 3]);

@@ -114,9 +114,7 @@ async fn by_default_an_event_shows_what_was_sent_and_not_what_was_answered() {
 
 #[tokio::test]
 async fn a_body_beyond_the_cap_shows_its_beginning_and_its_whole_size() {
-    let log = log_with(|builder| {
-        builder.catalog(tower_audit::Catalog::new().event(tasks())).max_body_bytes(32)
-    });
+    let log = log_with(|builder| builder.catalog(tower_audit::Catalog::new().event(tasks())).max_body_bytes(32));
     let address = serve(log.auditor.around(echo())).await;
     let body = r#"{"first":"kept","second":"this one does not fit any more"}"#;
     assert!(ask(address, net::post("/tasks", "application/json", body)).await.ends_with(body));
@@ -409,7 +407,8 @@ async fn an_initiation_is_written_when_body_and_actor_are_known_with_the_time_of
     // It is there while the handler still runs.
     let request = json!({ "route": "/tasks", "body": { "a": 1 } });
     let actor = json!({ "actorId": "jane", "kind": "user" });
-    let first = json!({ "stage": "initiation", "outcome": null, "startedAt": null, "durationMs": null, "actor": actor });
+    let first =
+        json!({ "stage": "initiation", "outcome": null, "startedAt": null, "durationMs": null, "actor": actor });
     let mut first = task(expected::with(first, json!({ "request": request })));
     first.as_object_mut().unwrap().remove("response");
     assert_eq!(log.only().await, first);
@@ -425,8 +424,7 @@ async fn an_initiation_is_written_at_the_head_at_the_latest() {
     let log = log_of([tasks().stages(Stages::Both)]);
     let (feed, body) = bodies::fed();
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let app = Router::new()
-        .route("/tasks", post(async move || Body::new(body.lock().unwrap().take().unwrap())));
+    let app = Router::new().route("/tasks", post(async move || Body::new(body.lock().unwrap().take().unwrap())));
     let address = serve(log.auditor.around(app)).await;
     let mut client = net::Raw::sending(address, net::post("/tasks", "application/json", "{\"a\":1}")).await;
     client.until("\r\n\r\n").await;

@@ -83,8 +83,7 @@ async fn a_broken_upload_that_the_handler_answers_is_completed_with_that_answer(
     // The words of the answer are axum's.
     assert!(got["response"]["bytes"].take().as_u64().unwrap() > 0);
     let failure = failed("warn", "completed", "BadRequest", "400 Bad Request");
-    let answer =
-        json!({ "eventName": "Upload", "response": { "status": 400, "bytes": Value::Null }, "request": broken_upload() });
+    let answer = json!({ "eventName": "Upload", "response": { "status": 400, "bytes": Value::Null }, "request": broken_upload() });
     let mut expected = record(expected::with(failure, answer));
     expected["response"]["bytes"] = Value::Null;
     assert_eq!(got, expected);

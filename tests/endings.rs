@@ -83,7 +83,8 @@ async fn a_connection_that_is_handed_over_is_upgraded() {
     });
     let address = serve_tower(ServiceBuilder::new().layer(log.auditor.layer()).service(service)).await;
     let mut client =
-        Raw::sending(address, "GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").await;
+        Raw::sending(address, "GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")
+            .await;
     client.until("\r\n\r\n").await;
     // The record is there while the connection lives on.
     assert_eq!(log.only().await, record(json!({ "outcome": "upgraded", "response": { "status": 101 } })));
@@ -213,8 +214,8 @@ async fn a_client_that_goes_in_the_middle_of_the_body_aborts_it() {
     let log = log();
     let (feed, body) = bodies::fed();
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
-    let app = Router::new()
-        .route("/", get(move || std::future::ready(Body::new(body.lock().unwrap().take().unwrap()))));
+    let app =
+        Router::new().route("/", get(move || std::future::ready(Body::new(body.lock().unwrap().take().unwrap()))));
     let address = serve(log.auditor.around(app)).await;
     let mut client = Raw::sending(address, head("GET", "/")).await;
     feed.send(data("half")).unwrap();

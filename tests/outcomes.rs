@@ -76,10 +76,7 @@ async fn an_error_that_a_handler_turns_into_an_answer_is_completed_and_failed() 
     let address = serve(log.auditor.around(app)).await;
     assert!(net::get(address, "/").await.starts_with("HTTP/1.1 502"));
     let failure = failed("error", "completed", "BadGateway", "502 Bad Gateway");
-    assert_eq!(
-        log.only().await,
-        record(expected::with(failure, json!({ "response": { "status": 502, "bytes": 2 } })))
-    );
+    assert_eq!(log.only().await, record(expected::with(failure, json!({ "response": { "status": 502, "bytes": 2 } }))));
 }
 
 #[tokio::test]
@@ -195,9 +192,7 @@ async fn a_panic_in_call_is_panicked_under_a_catch_panic_outside() {
 #[tokio::test]
 async fn with_a_catch_panic_inside_the_layer_sees_an_answer_with_500() {
     let log = log();
-    let app = Router::new()
-        .route("/", get(async || -> () { panic!("in the handler") }))
-        .layer(CatchPanicLayer::new());
+    let app = Router::new().route("/", get(async || -> () { panic!("in the handler") })).layer(CatchPanicLayer::new());
     let address = serve(log.auditor.around(app)).await;
     assert!(net::get(address, "/").await.starts_with("HTTP/1.1 500"));
     let failure = failed("error", "completed", "InternalServerError", "500 Internal Server Error");
@@ -206,7 +201,12 @@ async fn with_a_catch_panic_inside_the_layer_sees_an_answer_with_500() {
 }
 
 /// Answers with this body, with a `CatchPanicLayer` outside or inside of ours.
-async fn answer_with(log: &Log, body: impl Fn() -> Panics + Clone + Send + Sync + 'static, outside: bool, inside: bool) {
+async fn answer_with(
+    log: &Log,
+    body: impl Fn() -> Panics + Clone + Send + Sync + 'static,
+    outside: bool,
+    inside: bool,
+) {
     let answers = service_fn(move |_: Incoming| ready(Ok::<_, Infallible>(Response::new(body()))));
     let inner = match inside {
         true => {
@@ -260,22 +260,14 @@ async fn a_bystander_of_somebody_elses_panic_is_aborted_and_not_panicked() {
     records.sort_by_key(|record| record["outcome"].to_string());
     let aborted = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
     let aborted = expected::with(aborted, json!({ "response": null, "meta": { "abortedAt": "head" } }));
-    assert_eq!(
-        records,
-        [in_memory(aborted), in_memory(expected::with(panicked(), json!({ "response": null })))]
-    );
+    assert_eq!(records, [in_memory(aborted), in_memory(expected::with(panicked(), json!({ "response": null })))]);
 }
 
 // ---- time
 
-fn never() -> impl tower::Service<
-    Plain,
-    Response = Response<Full<Bytes>>,
-    Error = Infallible,
-    Future: Send,
-> + Clone
-+ Send
-+ 'static {
+fn never()
+-> impl tower::Service<Plain, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
     service_fn(|_: Plain| pending::<Result<Response<Full<Bytes>>, Infallible>>())
 }
 
@@ -301,7 +293,8 @@ async fn a_timeout_outside_is_aborted_before_the_head() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_408_from_inside_is_completed() {
     let log = log();
-    let timeout = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(1));
+    let timeout =
+        tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(1));
     let layers = ServiceBuilder::new().layer(log.auditor.layer()).layer(timeout);
     let answer = layers.service(never()).oneshot(request()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
@@ -313,7 +306,8 @@ async fn an_answer_of_408_from_inside_is_completed() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_of_408_from_outside_is_aborted() {
     let log = log();
-    let timeout = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(1));
+    let timeout =
+        tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(1));
     let audited = ServiceBuilder::new().layer(log.auditor.layer()).service(never());
     let audited = audited.map_response(|response| response.map(Body::new));
     let answer = ServiceBuilder::new().layer(timeout).service(audited).oneshot(request()).await.unwrap();
@@ -344,4 +338,3 @@ async fn a_duration_is_from_the_arrival_to_the_end_of_the_body() {
     let times = json!({ "timestamp": "2026-11-20T07:55:38.955540Z", "durationMs": 1234.567 });
     assert_eq!(log.only().await, in_memory(expected::with(times, json!({ "response": { "bytes": 2 } }))));
 }
-

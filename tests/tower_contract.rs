@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::bodies::{BoxError, FedBody, data, fed, of, trailers};
-use common::{expected, failed, log, log_of, record};
+use common::{expected, failed, log, record};
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -65,6 +65,14 @@ fn strict() -> Strict {
     Strict { ready: false, asked: Arc::default(), called: Arc::default() }
 }
 
+/// Which of the layer's implementations is meant, nobody could tell from `ready` alone.
+async fn ready<S>(service: &mut S) -> &mut S
+where
+    S: Service<Request<Empty<Bytes>>, Error: std::fmt::Debug>,
+{
+    service.ready().await.unwrap()
+}
+
 // ---- readiness
 
 #[tokio::test]
@@ -74,7 +82,7 @@ async fn readiness_is_asked_once_for_each_call_and_only_forwarded() {
     let (asked, called) = (inner.asked.clone(), inner.called.clone());
     let mut service = log.auditor.layer().layer(inner);
     for _ in 0..3 {
-        service.ready().await.unwrap().call(request()).await.unwrap();
+        ready(&mut service).await.call(request()).await.unwrap();
     }
     assert_eq!((asked.load(Ordering::SeqCst), called.load(Ordering::SeqCst)), (3, 3));
     log.records(3).await;
@@ -144,13 +152,13 @@ async fn a_request_that_waits_is_called_on_the_service_that_was_ready() {
     let inner = strict();
     let called = inner.called.clone();
     let mut service = log.auditor.layer().layer(inner);
-    let mut first = pin!(service.ready().await.unwrap().call(request()));
+    let mut first = pin!(ready(&mut service).await.call(request()));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(first.as_mut().poll(&mut cx).is_pending());
     assert_eq!(called.load(Ordering::SeqCst), 0);
     // The service that stays is a clone, and has to be asked anew: it is.
     let unaudited = Request::post("/").body(Empty::<Bytes>::new()).unwrap();
-    service.ready().await.unwrap().call(unaudited).await.unwrap().into_body().collect().await.unwrap();
+    ready(&mut service).await.call(unaudited).await.unwrap().into_body().collect().await.unwrap();
     open.store(true, Ordering::SeqCst);
     first.await.unwrap().into_body().collect().await.unwrap();
     assert_eq!(called.load(Ordering::SeqCst), 2);
@@ -161,8 +169,9 @@ async fn a_request_that_waits_is_called_on_the_service_that_was_ready() {
 #[tokio::test]
 async fn a_future_that_is_never_polled_is_aborted() {
     let log = log();
-    let mut service = log.auditor.layer().layer(service_fn(|_: Plain| pending::<Result<Response<Full<Bytes>>, Infallible>>()));
-    drop(service.ready().await.unwrap().call(request()));
+    let mut service =
+        log.auditor.layer().layer(service_fn(|_: Plain| pending::<Result<Response<Full<Bytes>>, Infallible>>()));
+    drop(ready(&mut service).await.call(request()));
     let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
     let change = json!({ "response": null, "meta": { "abortedAt": "head" } });
     assert_eq!(log.only().await, in_memory(expected::with(failure, change)));
@@ -227,7 +236,7 @@ async fn a_cancellation_while_it_waits_is_told_and_the_handler_never_runs() {
     let inner = strict();
     let called = inner.called.clone();
     let mut service = log.auditor.layer().layer(inner);
-    let mut waiting = Box::pin(service.ready().await.unwrap().call(request()));
+    let mut waiting = Box::pin(ready(&mut service).await.call(request()));
     assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     drop(waiting);
     open.store(true, Ordering::SeqCst);
@@ -411,7 +420,7 @@ async fn a_second_poll_of_the_refusal_body_ends() {
     let (log, open) = full();
     fill(&log, &open).await;
     let mut service = log.auditor.layer().layer(strict());
-    let mut waiting = tokio::spawn(service.ready().await.unwrap().call(request()));
+    let mut waiting = tokio::spawn(ready(&mut service).await.call(request()));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     tokio::task::yield_now().await;
     log.clock.advance(Duration::from_secs(5));
@@ -425,9 +434,7 @@ async fn a_second_poll_of_the_refusal_body_ends() {
 }
 
 #[tokio::test]
-async fn a_disabled_event_costs_nothing_but_a_match_and_passes_everything() {
-    let log = log_of([]);
-    drop(log);
+async fn a_route_that_is_left_out_passes_unchanged() {
     let catalog = tower_audit::Catalog::new().skip_all("/");
     let log = common::log_with(|builder| builder.catalog(catalog));
     let answer = log.auditor.layer().layer(strict()).oneshot(request()).await.unwrap();
