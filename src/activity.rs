@@ -10,12 +10,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::audit::Audit;
-use crate::capture::{Door, Draft, Stage};
+use crate::capture::{Door, Draft, Stage, name};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::queue::{Admission, Allowance};
-use crate::record::{Actor, Entity, Failure, Outcome, Scope};
+use crate::queue::{Admission, Allowance, Answer};
+use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 
 /// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
 ///
@@ -36,11 +36,10 @@ use crate::record::{Actor, Entity, Failure, Outcome, Scope};
 /// # let (lines, _records) = sink::memory();
 /// # let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
-///     .activity("ReportRun")
+///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
 ///     .meta("reportId", 17)
-///     .begin() // writes the initiation, if the event has one
-///     .await?;
+///     .await?; // writes the initiation, if the event has one
 /// activity.succeed(); // writes the completion
 /// # drop(guard);
 /// # Ok(())
@@ -62,58 +61,66 @@ impl ActivityBuilder {
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
     pub fn actor(mut self, actor: Actor) -> Self {
-        self.draft.late().actor = Some(actor);
+        self.draft.late().set_actor(actor);
         self
     }
 
     /// What is acted on.
     pub fn object(mut self, object: Entity) -> Self {
-        self.draft.late().object = Some(object);
+        self.draft.late().set_object(object);
         self
     }
 
     /// Inside what it is acted on.
     pub fn target(mut self, target: Entity) -> Self {
-        self.draft.late().target = Some(target);
+        self.draft.late().set_target(target);
         self
     }
 
     /// For whom it counts.
     pub fn scope(mut self, scope: Scope) -> Self {
-        self.draft.late().scope = Some(scope);
+        self.draft.late().set_scope(scope);
         self
     }
 
     /// How it comes about: `schedule`, `pipeline`, `retention_policy`, …
     pub fn context(mut self, context: impl Into<String>) -> Self {
-        self.draft.late().context = Some(context.into());
+        self.draft.late().context = Some(name(context.into()));
         self
     }
 
-    /// One fact, for `meta`.
+    /// One fact, for `meta`, with the bounds of [`Audit::meta`].
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> Self {
-        self.draft.late().meta.push((key.into(), value.into()));
+        self.draft.late().add_meta(key.into(), value.into());
+        self
+    }
+
+    /// A value that must not stand on any record of it, wherever it would; see [`Audit::secret`].
+    pub fn secret(mut self, value: impl Into<String>) -> Self {
+        self.draft.late().add_secret(value.into());
         self
     }
 
     /// The stage of a single record that [`ActivityBuilder::emit`] writes, as free text.
     pub fn stage(mut self, stage: impl Into<Cow<'static, str>>) -> Self {
-        self.draft.stage = Stage::Named(stage.into());
+        self.draft.stage = Stage::Named(name(stage.into().into_owned()).into());
         self
     }
 
-    /// Begins without waiting, for code that cannot: it is refused if there is no room now.
+    /// Begins without waiting, for code that cannot: it is refused if there is no room now, and always if the event is
+    /// `fail_closed`, because its initiation record must be durable first.
     ///
     /// # Errors
     ///
     /// As when it is awaited.
     pub fn try_now(self) -> Result<Activity, Error> {
-        let (exchange, admission) = self.open()?;
-        let granted = match admission {
-            Admission::Granted(allowance) => Some(allowance),
-            Admission::Wait(_) | Admission::Refused => None,
-        };
-        admit(exchange, granted)
+        let opened = self.open()?;
+        let granted = opened.0.as_ref().and_then(|exchange| exchange.with(|draft| exchange.engine().admit_now(draft)));
+        match granted {
+            Some(None) => Err(opened.refused()),
+            Some(Some(allowance)) if opened.admit(allowance).is_some() => Err(opened.refused()),
+            Some(Some(_)) | None => Ok(opened.begun()),
+        }
     }
 
     /// Writes one record for something that has no duration, such as a step that is skipped.
@@ -135,25 +142,34 @@ impl ActivityBuilder {
     }
 
     async fn begin(self) -> Result<Activity, Error> {
-        let (exchange, admission) = self.open()?;
+        let opened = self.open()?;
+        let now = opened.0.as_ref().map(|exchange| exchange.engine().monotonic()).unwrap_or_default();
+        let admit = |exchange: &Arc<Exchange>| exchange.with(|draft| exchange.engine().admit(draft, None, now));
+        let admission = opened.0.as_ref().and_then(admit);
         let granted = match admission {
-            Admission::Granted(allowance) => Some(allowance),
-            Admission::Wait(waiting) => waiting.await,
-            Admission::Refused => None,
+            None => return Ok(opened.begun()),
+            Some(Admission::Granted(allowance)) => Some(allowance),
+            Some(Admission::Wait(waiting)) => waiting.await,
+            Some(Admission::Refused) => None,
         };
-        admit(exchange, granted)
+        let Some(allowance) = granted else { return Err(opened.refused()) };
+        if let Some(durable) = opened.admit(allowance)
+            && !durable.await
+        {
+            return Err(opened.refused());
+        }
+        Ok(opened.begun())
     }
 
-    fn open(mut self) -> Result<(Opened, Admission), Error> {
+    fn open(mut self) -> Result<Opened, Error> {
         if !self.engine.enabled {
             self.engine.forget(self.draft);
-            return Ok((Opened(None), Admission::Granted(Allowance::default())));
+            return Ok(Opened(None));
         }
         self.draft.event = self.engine.named(&self.event)?;
         self.draft.door = Door::Activity;
         self.draft.class = self.engine.class(&self.draft.event);
-        let admission = self.engine.admit(&self.draft.event, false);
-        Ok((Opened(Some(Exchange::open(self.engine, self.draft))), admission))
+        Ok(Opened(Some(Exchange::open(self.engine, self.draft))))
     }
 }
 
@@ -172,32 +188,48 @@ impl fmt::Debug for ActivityBuilder {
     }
 }
 
-/// An exchange that waits to be let in: given up, it ends as aborted.
+/// An exchange that has not begun: given up, it ends as abandoned. None where nothing is recorded.
 struct Opened(Option<Arc<Exchange>>);
 
-impl Drop for Opened {
-    fn drop(&mut self) {
+impl Opened {
+    /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
+    fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
+        let exchange = self.0.as_ref()?;
+        let class = exchange.with(|draft| {
+            draft.admitted = true;
+            draft.request_body.reserved += allowance.request;
+            draft.response_body.reserved += allowance.response;
+            if draft.class < Delivery::FailClosed {
+                exchange.initiate(draft);
+            }
+            draft.class
+        })?;
+        (class == Delivery::FailClosed).then(|| exchange.initiate_durably())
+    }
+
+    /// Ends it as rejected.
+    fn refused(mut self) -> Error {
         if let Some(exchange) = self.0.take() {
             exchange.close(Outcome::Rejected);
         }
+        Error::refused("the audit log has no room: what was to be recorded should not be done")
+    }
+
+    fn begun(mut self) -> Activity {
+        Activity { audit: self.0.take().map_or_else(Audit::inert, Audit::of) }
     }
 }
 
-fn admit(mut opened: Opened, granted: Option<Allowance>) -> Result<Activity, Error> {
-    let Some(allowance) = granted else {
-        return Err(Error::refused("the audit log has no room: what was to be recorded should not be done"));
-    };
-    let exchange = opened.0.take();
-    if let Some(exchange) = &exchange {
-        exchange.with(|draft| {
-            draft.admitted = true;
-            draft.reserved += allowance.0;
-            if draft.stage == Stage::Completion {
-                exchange.initiate(draft);
-            }
-        });
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.take().iter().for_each(|exchange| abandon(exchange));
     }
-    Ok(Activity { audit: exchange.map_or_else(Audit::inert, Audit::of) })
+}
+
+/// Ends work that was dropped before its end.
+fn abandon(exchange: &Exchange) {
+    let closing = exchange.engine().is_closing();
+    exchange.close(if closing { Outcome::Shutdown } else { Outcome::Aborted });
 }
 
 /// Work that has begun. Dropped without [`Activity::succeed`] or [`Activity::fail`] it has failed, as abandoned.
@@ -242,10 +274,7 @@ impl Activity {
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        if let Some(exchange) = self.audit.exchange() {
-            let closing = exchange.engine().is_closing();
-            exchange.close(if closing { Outcome::Shutdown } else { Outcome::Aborted });
-        }
+        self.audit.exchange().into_iter().for_each(|exchange| abandon(exchange));
     }
 }
 

@@ -17,15 +17,15 @@ use crate::capture::{ClientIp, HeadPolicy, PeerFn, TrustedPeer};
 use crate::catalog::{Catalog, Event, compile_event};
 use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
 use crate::config::{self, Settings};
-use crate::engine::{Engine, Parts, Settlement, StatusClassifier, TimeoutClassifier};
+use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
 use crate::layer::{AuditLayer, is_elapsed};
 use crate::plan::{Defaults, Plan};
-use crate::queue::{Answer, Control, Limits, Queue, ShutdownReport, Worker};
+use crate::queue::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
 use crate::record::wire::Process;
 use crate::record::{Delivery, Stages, Status, UserAgentKey};
 use crate::redact::RedactorBuilder;
-use crate::sink::{self, Outlet, Sink};
+use crate::sink::{self, Need, Outlet, Output, Retry, SinkState};
 
 /// The engine behind every layer and every activity: a handle that is cheap to clone.
 ///
@@ -48,7 +48,6 @@ use crate::sink::{self, Outlet, Sink};
 #[derive(Clone)]
 pub struct Auditor {
     engine: Arc<Engine>,
-    control: Arc<Control>,
 }
 
 impl Auditor {
@@ -87,7 +86,7 @@ impl Auditor {
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
-        let answer = self.control.flush(self.engine.queue.pushed(), limit);
+        let answer = self.engine.control.flush(self.engine.queue.pushed(), Reach::All, limit);
         self.engine.queue.call();
         answer
     }
@@ -126,9 +125,14 @@ impl ShutdownGuard {
         self.stop(limit)
     }
 
+    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
+    pub fn begin(&self) {
+        self.auditor.engine.begin_closing();
+    }
+
     fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
         self.auditor.engine.begin_closing();
-        let answer = self.auditor.control.stop(limit);
+        let answer = self.auditor.engine.control.stop(limit);
         self.auditor.engine.queue.call();
         answer
     }
@@ -152,7 +156,9 @@ impl fmt::Debug for ShutdownGuard {
 #[must_use]
 pub struct AuditorBuilder {
     catalog: Catalog,
-    sink: Option<Box<dyn Sink>>,
+    outputs: Vec<Output>,
+    sink_hook: Option<SinkHook>,
+    retry_limit: Duration,
     redactor: RedactorBuilder,
     service: Option<String>,
     stages: Option<Stages>,
@@ -183,7 +189,9 @@ impl Default for AuditorBuilder {
     fn default() -> Self {
         Self {
             catalog: Catalog::new(),
-            sink: None,
+            outputs: Vec::new(),
+            sink_hook: None,
+            retry_limit: Duration::from_secs(60),
             redactor: RedactorBuilder::default(),
             service: None,
             stages: None,
@@ -221,9 +229,26 @@ impl AuditorBuilder {
         self
     }
 
-    /// Where the lines go. Standard output by default, because that is what a cluster's log forwarder reads.
-    pub fn sink(mut self, sink: impl Sink) -> Self {
-        self.sink = Some(Box::new(sink));
+    /// Where the lines go; call it again for several sinks. Standard output if none is given, because that is what a
+    /// cluster's log forwarder reads.
+    ///
+    /// The first is required, the others are best effort, unless an [`Output`] says otherwise. Each has a thread and a buffer
+    /// of its own, and none delays another.
+    pub fn sink(mut self, sink: impl Into<Output>) -> Self {
+        self.outputs.push(sink.into());
+        self
+    }
+
+    /// For how long a sink may fail without interruption before it is given up. 60 seconds by default; a broken pipe is
+    /// given up at once. The pauses between attempts grow from 20 milliseconds to 5 seconds.
+    pub fn sink_retry_limit(mut self, limit: Duration) -> Self {
+        self.retry_limit = limit;
+        self
+    }
+
+    /// Called with a sink's name when it begins to fail, works again, or is given up. On the sink's own thread.
+    pub fn on_sink_state(mut self, hook: impl Fn(&str, SinkState) + Send + Sync + 'static) -> Self {
+        self.sink_hook = Some(Box::new(hook));
         self
     }
 
@@ -426,12 +451,7 @@ impl AuditorBuilder {
             service: outside.service.clone().or(self.service).map(Into::into),
             user_agent_key: outside.user_agent_key.unwrap_or(self.user_agent_key),
         };
-        let sink = match self.sink {
-            Some(sink) => sink,
-            None => Box::new(
-                sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?,
-            ),
-        };
+        let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(Parts {
             enabled: outside.enabled.unwrap_or(true),
             clock: self.clock,
@@ -444,10 +464,10 @@ impl AuditorBuilder {
             is_timeout: self.is_timeout,
             max_body_bytes,
             audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
-            queue: Arc::new(Queue::new(limits)),
+            queue: queue.clone(),
+            wait: limits.wait,
         })?);
-        let outlet = Outlet::start(sink, Arc::new(Settlement(engine.clone())))?;
-        let control = Arc::<Control>::default();
+        let channels = start_sinks(self.outputs, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
         let settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
@@ -459,10 +479,8 @@ impl AuditorBuilder {
             "events": engine.plans.len(),
             "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
-        let worker =
-            Worker { engine: engine.clone(), control: control.clone(), outlet, process, line_budget, settings };
-        worker.start()?;
-        let auditor = Auditor { engine, control };
+        Worker { engine: engine.clone(), channels, process, line_budget, settings }.start()?;
+        let auditor = Auditor { engine };
         Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
     }
 }
@@ -471,6 +489,24 @@ impl fmt::Debug for AuditorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditorBuilder").field("catalog", &self.catalog).finish_non_exhaustive()
     }
+}
+
+/// Starts a thread for each sink.
+fn start_sinks(mut outputs: Vec<Output>, retry_limit: Duration, watch: SinkWatch) -> Result<Vec<Channel>, Error> {
+    if outputs.is_empty() {
+        let stdout = sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?;
+        outputs.push(Output::new(stdout).name("stdout"));
+    }
+    let watch = Arc::new(watch);
+    let mut channels = Vec::with_capacity(outputs.len());
+    for (at, output) in outputs.into_iter().enumerate() {
+        let name = output.name.unwrap_or_else(|| format!("sink-{}", at + 1));
+        let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
+        let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
+        let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
+        channels.push(Channel::new(outlet, need, output.filter));
+    }
+    Ok(channels)
 }
 
 fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
@@ -492,9 +528,15 @@ fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Res
             "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
         )));
     }
+    const MOST_BODY: usize = 16 * 1024 * 1024;
+    if max_body_bytes > MOST_BODY {
+        return Err(Error::setting(format!(
+            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
+        )));
+    }
     if limits.bytes < max_body_bytes.saturating_mul(2) {
         return Err(Error::setting(format!(
-            "queue_bytes: {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
             limits.bytes
         )));
     }

@@ -81,7 +81,7 @@ impl IdSource for UuidV7 {
 }
 
 /// Sebastiano Vigna's splitmix64 finaliser: <https://prng.di.unimi.it/splitmix64.c>.
-fn splitmix64(seed: u64) -> u64 {
+pub(crate) fn splitmix64(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -3,23 +3,26 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::capture::{Draft, EventRef, Progress, Stage};
+use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
-use crate::record::{Outcome, Stages};
+use crate::queue::Answer;
+use crate::record::{Delivery, Outcome, Stages};
 
 /// One exchange that has been let in and has not ended.
 pub(crate) struct Exchange {
     engine: Arc<Engine>,
     open: Mutex<Option<Box<Draft>>>,
+    skipped: AtomicBool,
 }
 
 impl Exchange {
     /// Opens it. From now on exactly one completion record will be written.
     pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
         engine.count_open();
-        Arc::new(Self { engine, open: Mutex::new(Some(draft)) })
+        Arc::new(Self { engine, open: Mutex::new(Some(draft)), skipped: AtomicBool::new(false) })
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -50,11 +53,8 @@ impl Exchange {
     /// Notes data of the request's body.
     pub(crate) fn request_data(&self, data: &[u8]) {
         self.with(|draft| {
-            if self.may_keep(draft, Side::Request) {
-                draft.request_body.push(data);
-            } else {
-                draft.request_body.total += data.len() as u64;
-            }
+            self.make_room(draft.class, &mut draft.request_body);
+            draft.request_body.push(data);
         });
     }
 
@@ -62,6 +62,7 @@ impl Exchange {
     pub(crate) fn request_ended(&self, progress: Progress) {
         self.with(|draft| {
             draft.request_body.progress = progress;
+            self.engine.give_back_unused_of(&mut draft.request_body);
             self.initiate_if_known(draft);
         });
     }
@@ -69,11 +70,8 @@ impl Exchange {
     /// Notes data of the response's body.
     pub(crate) fn response_data(&self, data: &[u8]) {
         self.with(|draft| {
-            if self.may_keep(draft, Side::Response) {
-                draft.response_body.push(data);
-            } else {
-                draft.response_body.total += data.len() as u64;
-            }
+            self.make_room(draft.class, &mut draft.response_body);
+            draft.response_body.push(data);
         });
     }
 
@@ -104,34 +102,51 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
-        if draft.initiated.is_some() || emitted || self.engine.stages(&draft.event) == Stages::Completion {
-            return;
+        // What was refused never began: its completion says so, and is the one record that is counted.
+        if draft.initiated.is_none()
+            && draft.admitted
+            && !emitted
+            && self.engine.stages(&draft.event) != Stages::Completion
+        {
+            self.write_initiation(draft);
         }
+    }
+
+    /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable.
+    pub(crate) fn initiate_durably(&self) -> Answer<bool> {
+        let position = self.with(|draft| self.write_initiation(draft)).flatten();
+        self.engine.durable(position)
+    }
+
+    fn write_initiation(&self, draft: &mut Draft) -> Option<u64> {
         draft.initiated = Some(draft.event.clone());
         let mut first = self.engine.take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
-        first.reserved = first.captured_bytes();
-        self.engine.queue.reserve_anyway(first.reserved);
-        self.engine.hand_over(first);
+        first.request_body.reserved = first.request_body.bytes.len();
+        self.engine.queue.reserve_anyway(first.reserved());
+        self.engine.hand_over(first)
     }
 
-    /// Closes the exchange. Only the first call writes the completion record.
-    pub(crate) fn close(&self, outcome: Outcome) {
-        let Some(mut draft) = self.lock().take() else { return };
+    /// Closes the exchange. Only the first call writes the completion record. An answer tells whether the record is durable,
+    /// where the response's end has to wait for that.
+    pub(crate) fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        let mut draft = self.lock().take()?;
+        let class = draft.class;
         draft.outcome = Some(outcome);
-        draft.elapsed = self.engine.clock.monotonic().saturating_sub(draft.began);
-        if draft.admitted {
-            // What was not let in has not begun.
-            self.initiate(&mut draft);
-        }
+        draft.elapsed = self.engine.monotonic().saturating_sub(draft.began);
+        self.initiate(&mut draft);
         self.engine.give_back_unused(&mut draft);
-        if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
+        let only_begins = draft.door == Door::Activity && self.engine.stages(&draft.event) == Stages::Initiation;
+        let position = if draft.initiated.is_some() && only_begins {
             self.engine.forget(draft);
+            None
         } else {
-            self.engine.hand_over(draft);
-        }
+            self.engine.hand_over(draft)
+        };
         self.engine.count_closed();
+        let must_wait = class >= Delivery::Durable && !matches!(outcome, Outcome::Rejected);
+        must_wait.then(|| self.engine.durable(position))
     }
 
     /// Closes the exchange without a record; false if its initiation has been written and so must be completed.
@@ -141,6 +156,7 @@ impl Exchange {
             return false;
         }
         let Some(draft) = open.take() else { return false };
+        self.skipped.store(true, Ordering::Relaxed);
         drop(open);
         self.engine.forget(draft);
         self.engine.count_closed();
@@ -167,28 +183,27 @@ impl Exchange {
         self.with(ended).unwrap_or(false)
     }
 
+    /// The application left the request out of the log.
+    pub(crate) fn was_skipped(&self) -> bool {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// Whether bytes of a body may be kept. A lossy exchange takes its memory only when the first byte comes.
-    fn may_keep(&self, draft: &mut Draft, side: Side) -> bool {
-        let reserved = draft.reserved;
-        let body = match side {
-            Side::Request => &mut draft.request_body,
-            Side::Response => &mut draft.response_body,
-        };
-        if !body.keeps() || body.reserved {
-            return body.keeps();
+    /// Takes the memory for a body that has none yet: a lossy exchange does so only when the first byte comes.
+    fn make_room(&self, class: Delivery, body: &mut BodyCopy) {
+        if body.limit() == 0 || body.reserved > 0 {
+            return;
         }
-        let wanted = body.limit();
-        if self.engine.queue.reserve(wanted) {
-            body.reserved = true;
-            draft.reserved = reserved + wanted;
-            true
+        let queue = &self.engine.queue;
+        let taken =
+            if class == Delivery::Lossy { queue.reserve_lossy(body.limit()) } else { queue.reserve(body.limit()) };
+        if taken {
+            body.reserved = body.limit();
         } else {
             body.give_up();
-            false
         }
     }
 
@@ -196,12 +211,6 @@ impl Exchange {
         // A panic of somebody else's code must not cost the record.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Request,
-    Response,
 }
 
 impl fmt::Debug for Exchange {

@@ -2,7 +2,6 @@
 
 use std::future::IntoFuture;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
+use tower_audit::MakeAudited;
 
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -34,14 +34,13 @@ pub(crate) fn app(hub: &Arc<Hub>) -> Router {
         .with_state(Arc::clone(hub))
 }
 
-pub(crate) async fn serve(hub: &Arc<Hub>, app: Router) -> io::Result<()> {
+pub(crate) async fn serve(hub: &Arc<Hub>, app: MakeAudited) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(hub.settings.address).await?;
     let address = listener.local_addr()?;
 
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(hub.background.stopped());
+    let server = axum::serve(listener, app).with_graceful_shutdown(hub.background.stopped());
     let mut server = tokio::spawn(server.into_future());
     writeln!(io::stderr(), "listening on http://{address}")?;
 

@@ -81,7 +81,7 @@ settings! {
     /// Stages of events that do not say.
     stages: Stages = |given| units::one_of(given, &[Stages::Completion, Stages::Both], |stages| stages.as_str());
     /// The delivery class of events that do not say.
-    delivery: Delivery = |given| units::one_of(given, &[Delivery::Lossy, Delivery::Backpressure], |class| class.as_str());
+    delivery: Delivery = |given| units::one_of(given, &[Delivery::Lossy, Delivery::Backpressure, Delivery::Durable, Delivery::FailClosed], |class| class.as_str());
     /// How long a request waits for room: up to ten minutes, beyond which no client waits either.
     wait: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
     /// Finished records that are not yet written.

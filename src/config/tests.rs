@@ -70,7 +70,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
     let text = complaint(&[
         ("TOWER_AUDIT_WAIT", "5"),
         ("TOWER_AUDIT_STAGES", "initiation"),
-        ("TOWER_AUDIT_DELIVERY", "durable"),
+        ("TOWER_AUDIT_DELIVERY", "strong"),
         ("TOWER_AUDIT_USER_AGENT_KEY", "useragent"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "0"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1GB"),
@@ -87,7 +87,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
         [
             "TOWER_AUDIT_CLIENT_IP_HEADER: given \"X Real IP\", \
              allowed: the name of a header, such as X-Forwarded-For, Forwarded or X-Real-IP",
-            "TOWER_AUDIT_DELIVERY: given \"durable\", allowed: lossy, backpressure",
+            "TOWER_AUDIT_DELIVERY: given \"strong\", allowed: lossy, backpressure, durable, fail_closed",
             "TOWER_AUDIT_ENABLED: given nothing, allowed: true, false (or yes, no, on, off, 1, 0)",
             "TOWER_AUDIT_MAX_LINE_BYTES: given \"2KiB\", \
              allowed: 4KiB to 16MiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",

@@ -1,5 +1,7 @@
 //! Bodies with a bounded copy kept beside the stream; the response's one finishes the record at the end of the stream.
 
+use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,7 +14,10 @@ use pin_project_lite::pin_project;
 use super::guard::Guard;
 use crate::capture::{Progress, grpc_status};
 use crate::exchange::Exchange;
+use crate::queue::Answer;
 use crate::record::Outcome;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
     /// The body of a request on its way to the handler. Frames pass unchanged and undelayed.
@@ -22,6 +27,13 @@ pin_project! {
         inner: B,
         // Until the stream has ended.
         exchange: Option<Arc<Exchange>>,
+    }
+}
+
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
     }
 }
 
@@ -81,7 +93,15 @@ pin_project! {
         #[pin]
         kind: Kind<B>,
         watch: Option<Watch>,
+        held: Option<Held>,
     }
+}
+
+/// The last frame of a response whose record must be durable first.
+#[derive(Debug)]
+struct Held {
+    frame: Option<Frame<Bytes>>,
+    durable: Answer<bool>,
 }
 
 pin_project! {
@@ -102,18 +122,29 @@ struct Watch {
     left: Option<u64>,
 }
 
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
+}
+
 impl<B> ResponseBody<B> {
     pub(crate) fn plain(body: B) -> Self {
-        Self { kind: Kind::Inner { body }, watch: None }
+        Self { kind: Kind::Inner { body }, watch: None, held: None }
     }
 
     pub(crate) fn own(bytes: Bytes) -> Self {
-        Self { kind: Kind::Own { bytes: Some(bytes) }, watch: None }
+        Self { kind: Kind::Own { bytes: Some(bytes) }, watch: None, held: None }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { kind: Kind::Own { bytes: None }, watch: None, held: None }
     }
 
     /// A body whose end finishes the exchange.
     pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>) -> Self {
-        Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }) }
+        Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }), held: None }
     }
 
     /// Asks the inner body something that it may answer with a panic.
@@ -162,51 +193,105 @@ pub(crate) fn end_of<B: Body>(method: &Method, status: StatusCode, headers: &Hea
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let mut body = match this.kind.project() {
-            KindProj::Inner { body } => body,
-            KindProj::Own { bytes } => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-        };
-        let Some(watch) = this.watch.as_mut() else { return body.poll_frame(cx) };
-        let frame = ready!(watch.guard.watch(|| body.as_mut().poll_frame(cx)));
-        let outcome = match &frame {
-            Some(Ok(frame)) => watch.passed(frame, || body.is_end_stream()),
-            Some(Err(_)) => Some(Outcome::BodyError),
-            None => Some(Outcome::Completed),
-        };
-        if let Some(outcome) = outcome
-            && let Some(watch) = this.watch.take()
-        {
-            match outcome {
-                Outcome::Completed => watch.guard.exchange().response_ended(),
-                _ => watch.guard.exchange().response_failed(),
-            }
-            watch.guard.finish(outcome);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        if this.held.is_none() {
+            let frame = ready!(poll_inner(this.kind.as_mut(), this.watch, cx));
+            let Passed { frame, durable: Some(durable) } = frame else { return Poll::Ready(frame.frame) };
+            *this.held = Some(Held { frame: frame.and_then(Result::ok), durable });
         }
-        Poll::Ready(frame)
+        let held = this.held.as_mut().expect("it was put there above if it was not there before");
+        let durable = ready!(Pin::new(&mut held.durable).poll(cx));
+        let frame = this.held.take().and_then(|held| held.frame);
+        Poll::Ready(if durable { frame.map(Ok) } else { Some(Err(NotRecorded.into())) })
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Inner { body } => self.ask(|| body.is_end_stream()),
-            Kind::Own { bytes } => bytes.is_none(),
-        }
+        self.held.is_none()
+            && match &self.kind {
+                Kind::Inner { body } => self.ask(|| body.is_end_stream()),
+                Kind::Own { bytes } => bytes.is_none(),
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
+        let inner = match &self.kind {
             Kind::Inner { body } => self.ask(|| body.size_hint()),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        };
+        let held =
+            self.held.as_ref().and_then(|held| held.frame.as_ref()?.data_ref()).map_or(0, |data| data.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(held));
         }
+        hint.set_lower(inner.lower().saturating_add(held));
+        hint
     }
 }
 
+/// A frame that may be delivered, or must wait for an answer.
+struct Passed {
+    frame: Option<Result<Frame<Bytes>, BoxError>>,
+    durable: Option<Answer<bool>>,
+}
+
+/// Polls the handler's body, and ends the exchange with its last frame.
+fn poll_inner<B>(kind: Pin<&mut Kind<B>>, watch: &mut Option<Watch>, cx: &mut Context<'_>) -> Poll<Passed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let mut body = match kind.project() {
+        KindProj::Inner { body } => body,
+        KindProj::Own { bytes } => {
+            return Poll::Ready(Passed { frame: bytes.take().map(|bytes| Ok(Frame::data(bytes))), durable: None });
+        }
+    };
+    let (frame, outcome) = match watch {
+        None => (ready!(body.poll_frame(cx)), None),
+        Some(watch) => {
+            let frame = ready!(watch.guard.watch(|| body.as_mut().poll_frame(cx)));
+            let outcome = match &frame {
+                Some(Ok(frame)) => watch.passed(frame, || body.is_end_stream()),
+                Some(Err(_)) => Some(Outcome::BodyError),
+                None => Some(Outcome::Completed),
+            };
+            (frame, outcome)
+        }
+    };
+    let durable = outcome.and_then(|outcome| watch.take()?.finish(outcome));
+    // A stream that failed has no end that could be held back.
+    let durable = durable.filter(|_| outcome == Some(Outcome::Completed));
+    Poll::Ready(Passed { frame: frame.map(|frame| frame.map_err(Into::into)), durable })
+}
+
+/// The end of a response was held back for its audit record, which did not become durable in time.
+#[derive(Debug)]
+pub(crate) struct NotRecorded;
+
+impl fmt::Display for NotRecorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the response is broken off: its audit record did not become durable in time")
+    }
+}
+
+impl std::error::Error for NotRecorded {}
+
 impl Watch {
+    fn finish(self, outcome: Outcome) -> Option<Answer<bool>> {
+        match outcome {
+            Outcome::Completed => self.guard.exchange().response_ended(),
+            _ => self.guard.exchange().response_failed(),
+        }
+        self.guard.finish(outcome)
+    }
+
     /// Notes a frame that is about to be delivered; tells the outcome if it was the last.
     fn passed(&mut self, frame: &Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Outcome> {
         let exchange = self.guard.exchange();

@@ -1,5 +1,6 @@
 //! The response's future: running, waiting to be let in, or refused.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::body::{End, RequestBody, ResponseBody, end_of};
+use super::body::{BoxError, End, RequestBody, ResponseBody, end_of};
 use super::enter::admitted;
 use super::failure::{is_timeout, note_service_error};
 use super::guard::Guard;
 use super::refusal;
 use crate::capture;
 use crate::exchange::Exchange;
-use crate::queue::Waiting;
+use crate::queue::{Answer, Waiting};
 use crate::record::Outcome;
 
 pin_project! {
@@ -28,28 +29,62 @@ pin_project! {
         S: Service<Request<RequestBody<B>>>,
     {
         #[pin]
-        state: State<S, S::Future, B>,
+        state: State<S, S::Future, B, S::Response, S::Error>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<S, F, B> {
+    enum State<S, F, B, T, E> {
         // The inner future is dropped before the guard: what its destructors say still stands on the record.
         Running { #[pin] future: F, guard: Option<Guard>, method: Method },
-        Waiting { held: Option<Box<Held<S, B>>> },
+        // For room in the queue.
+        Waiting { held: Option<Box<Held<S, B>>>, waiting: Waiting },
+        // For the initiation record to be durable.
+        Recording { held: Option<Box<Held<S, B>>>, durable: Answer<bool> },
+        // For the completion record to be durable: an answer without a body, or none.
+        Holding { result: Option<Result<T, E>>, durable: Answer<bool> },
         Refused { exchange: Option<Arc<Exchange>>, guard: Option<Guard> },
     }
 }
 
-/// A request that waits for room, with the very service that was ready for it.
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+/// A request that may not go on yet, with the very service that was ready for it.
 pub(crate) struct Held<S, B> {
     pub(crate) service: S,
     pub(crate) request: Request<RequestBody<B>>,
     pub(crate) guard: Option<Guard>,
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) waiting: Waiting,
 }
+
+impl<S, B> Held<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn run(mut self) -> StateOf<S, B> {
+        run(&mut self.service, self.request, self.guard.take())
+    }
+
+    fn refuse(mut self) -> StateOf<S, B> {
+        State::Refused { exchange: Some(self.exchange), guard: self.guard.take() }
+    }
+}
+
+type StateOf<S, B> = State<
+    S,
+    <S as Service<Request<RequestBody<B>>>>::Future,
+    B,
+    <S as Service<Request<RequestBody<B>>>>::Response,
+    <S as Service<Request<RequestBody<B>>>>::Error,
+>;
 
 impl<S, B> ResponseFuture<S, B>
 where
@@ -59,8 +94,12 @@ where
         Self { state: run(service, request, guard) }
     }
 
-    pub(crate) fn waiting(held: Held<S, B>) -> Self {
-        Self { state: State::Waiting { held: Some(Box::new(held)) } }
+    pub(crate) fn waiting(held: Held<S, B>, waiting: Waiting) -> Self {
+        Self { state: State::Waiting { held: Some(Box::new(held)), waiting } }
+    }
+
+    pub(crate) fn recording(held: Held<S, B>, durable: Answer<bool>) -> Self {
+        Self { state: State::Recording { held: Some(Box::new(held)), durable } }
     }
 
     pub(crate) fn refused(exchange: Arc<Exchange>, guard: Option<Guard>) -> Self {
@@ -68,7 +107,7 @@ where
     }
 }
 
-fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> State<S, S::Future, B>
+fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> StateOf<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
@@ -88,35 +127,53 @@ where
     S: Service<Request<RequestBody<B>>, Response = Response<R>>,
     S::Error: 'static,
     R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<R>>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
                 StateProj::Running { future, guard, method } => {
                     let result = ready!(match guard {
                         Some(guard) => guard.watch(|| future.poll(cx)),
                         None => future.poll(cx),
                     });
-                    return Poll::Ready(match result {
-                        Ok(response) => Ok(answered(guard.take(), method, response)),
-                        Err(error) => Err(failed(guard.take(), error)),
-                    });
-                }
-                StateProj::Waiting { held } => {
-                    let waiting = &mut held.as_mut().expect("a future is not polled after it is ready").waiting;
-                    let granted = ready!(Pin::new(waiting).poll(cx));
-                    let mut held = held.take().expect("it was there one line above");
-                    let next = match granted {
-                        Some(allowance) => {
-                            admitted(&held.exchange, allowance);
-                            run(&mut held.service, held.request, held.guard.take())
-                        }
-                        None => State::Refused { exchange: Some(held.exchange), guard: held.guard.take() },
+                    let (result, durable) = match result {
+                        Ok(response) => match answered(guard.take(), method, response) {
+                            Answered::Deliver(response) => return Poll::Ready(Ok(response)),
+                            Answered::Hold(response, durable) => (Ok(response), durable),
+                        },
+                        Err(error) => match failed(guard.take(), &error) {
+                            None => return Poll::Ready(Err(error)),
+                            Some(durable) => (Err(error), durable),
+                        },
                     };
-                    this.state.set(next);
+                    State::Holding { result: Some(result), durable }
+                }
+                StateProj::Waiting { held, waiting } => {
+                    let granted = ready!(Pin::new(waiting).poll(cx));
+                    let held = *held.take().expect("a future is not polled after it is ready");
+                    match granted.map(|allowance| admitted(&held.exchange, allowance)) {
+                        None => held.refuse(),
+                        Some(None) => held.run(),
+                        Some(Some(durable)) => State::Recording { held: Some(Box::new(held)), durable },
+                    }
+                }
+                StateProj::Recording { held, durable } => {
+                    let durable = ready!(Pin::new(durable).poll(cx));
+                    let held = *held.take().expect("a future is not polled after it is ready");
+                    if durable { held.run() } else { held.refuse() }
+                }
+                StateProj::Holding { result, durable } => {
+                    let durable = ready!(Pin::new(durable).poll(cx));
+                    let result = result.take().expect("a future is not polled after it is ready");
+                    return Poll::Ready(match result {
+                        Ok(response) if durable => Ok(response.map(ResponseBody::plain)),
+                        Ok(_) => Ok(refusal::unconfirmed()),
+                        Err(error) => Err(error),
+                    });
                 }
                 StateProj::Refused { exchange, guard } => {
                     let exchange = exchange.take().expect("a future is not polled after it is ready");
@@ -125,17 +182,25 @@ where
                     drop(guard.take());
                     return Poll::Ready(Ok(response));
                 }
-            }
+            };
+            this.state.set(next);
         }
     }
 }
 
+/// What becomes of a response when its head is there.
+enum Answered<R> {
+    Deliver(Response<ResponseBody<R>>),
+    /// It ends with its head, and its record must be durable first.
+    Hold(Response<R>, Answer<bool>),
+}
+
 /// The head is there: notes it, and finds out where the end will be.
-fn answered<R>(guard: Option<Guard>, method: &Method, response: Response<R>) -> Response<ResponseBody<R>>
+fn answered<R>(guard: Option<Guard>, method: &Method, response: Response<R>) -> Answered<R>
 where
     R: Body<Data = Bytes>,
 {
-    let Some(guard) = guard else { return response.map(ResponseBody::plain) };
+    let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
     let (mut head, body) = response.into_parts();
     let exchange = guard.exchange();
     let engine = exchange.engine();
@@ -153,7 +218,9 @@ where
     }
     let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
         End::AtHead(outcome) => {
-            guard.finish(outcome);
+            if let Some(durable) = guard.finish(outcome) {
+                return Answered::Hold(Response::from_parts(head, body), durable);
+            }
             ResponseBody::plain(body)
         }
         End::After(length) => {
@@ -165,15 +232,13 @@ where
             ResponseBody::watched(body, guard, None)
         }
     };
-    Response::from_parts(head, body)
+    Answered::Deliver(Response::from_parts(head, body))
 }
 
 /// The inner service returned an error instead of a response.
-fn failed<E: 'static>(guard: Option<Guard>, error: E) -> E {
-    if let Some(guard) = guard {
-        let timed_out = is_timeout(guard.exchange().engine(), &error);
-        note_service_error(guard.exchange(), &error);
-        guard.finish(if timed_out { Outcome::TimedOut } else { Outcome::HandlerError });
-    }
-    error
+fn failed<E: 'static>(guard: Option<Guard>, error: &E) -> Option<Answer<bool>> {
+    let guard = guard?;
+    let timed_out = is_timeout(guard.exchange().engine(), error);
+    note_service_error(guard.exchange(), error);
+    guard.finish(if timed_out { Outcome::TimedOut } else { Outcome::HandlerError })
 }

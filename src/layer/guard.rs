@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exchange::Exchange;
+use crate::queue::Answer;
 use crate::record::Outcome;
 
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
@@ -33,15 +34,13 @@ impl Guard {
         result
     }
 
-    /// Ends the exchange.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        self.end(outcome);
+    /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
+    pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.end(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.finished, true) {
-            self.exchange.close(outcome);
-        }
+    fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange.close(outcome) }
     }
 }
 
@@ -49,10 +48,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let outcome = if *self.inside.get_mut() {
             Outcome::Panicked
-        } else if self.exchange.engine().is_closing() {
-            Outcome::Shutdown
         } else if self.exchange.is_ended_by_its_client() {
             Outcome::Completed
+        } else if self.exchange.engine().is_closing() {
+            Outcome::Shutdown
         } else {
             Outcome::Aborted
         };

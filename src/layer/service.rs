@@ -9,10 +9,12 @@ use http_body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::body::{RequestBody, ResponseBody};
+use super::body::{BoxError, RequestBody, ResponseBody};
 use super::enter::{admitted, enter};
 use super::future::{Held, ResponseFuture};
+use super::guard::Guard;
 use crate::engine::Engine;
+use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::Admission;
 
@@ -45,12 +47,27 @@ pub struct AuditService<S> {
     layer: AuditLayer,
 }
 
+impl<S: Clone> AuditService<S> {
+    /// Keeps a request for later, with the service that is ready for it: its clone has to be asked anew.
+    fn hold<B>(
+        &mut self,
+        request: Request<RequestBody<B>>,
+        guard: Option<Guard>,
+        exchange: Arc<Exchange>,
+    ) -> Held<S, B> {
+        let next = self.inner.clone();
+        let service = std::mem::replace(&mut self.inner, next);
+        Held { service, request, guard, exchange }
+    }
+}
+
 impl<S, ReqB, ResB> Service<Request<ReqB>> for AuditService<S>
 where
     S: Service<Request<RequestBody<ReqB>>, Response = Response<ResB>> + Clone,
     S::Error: 'static,
     ReqB: Body<Data = Bytes>,
     ResB: Body<Data = Bytes>,
+    ResB::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<ResB>>;
     type Error = S::Error;
@@ -64,15 +81,12 @@ where
         let entry = enter(&self.layer.engine, self.layer.own.as_ref(), request);
         match entry.admission {
             None => ResponseFuture::running(&mut self.inner, entry.request, entry.guard),
-            Some((exchange, Admission::Granted(allowance))) => {
-                admitted(&exchange, allowance);
-                ResponseFuture::running(&mut self.inner, entry.request, entry.guard)
-            }
+            Some((exchange, Admission::Granted(allowance))) => match admitted(&exchange, allowance) {
+                None => ResponseFuture::running(&mut self.inner, entry.request, entry.guard),
+                Some(durable) => ResponseFuture::recording(self.hold(entry.request, entry.guard, exchange), durable),
+            },
             Some((exchange, Admission::Wait(waiting))) => {
-                // The service that is ready is the one that must be called; its clone has to be asked anew.
-                let next = self.inner.clone();
-                let service = std::mem::replace(&mut self.inner, next);
-                ResponseFuture::waiting(Held { service, request: entry.request, guard: entry.guard, exchange, waiting })
+                ResponseFuture::waiting(self.hold(entry.request, entry.guard, exchange), waiting)
             }
             Some((exchange, Admission::Refused)) => ResponseFuture::refused(exchange, entry.guard),
         }

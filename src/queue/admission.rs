@@ -21,7 +21,16 @@ pub(crate) enum Admission {
 
 /// Bytes set aside in the queue's budget for the bodies of one exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Allowance(pub(crate) usize);
+pub(crate) struct Allowance {
+    pub(crate) request: usize,
+    pub(crate) response: usize,
+}
+
+impl Allowance {
+    pub(crate) fn sum(self) -> usize {
+        self.request.saturating_add(self.response)
+    }
+}
 
 /// One place in the line.
 #[derive(Debug)]
@@ -102,10 +111,8 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
-        match before {
-            PlaceState::Granted => self.queue.release(self.place.allowance.0),
-            PlaceState::Waiting(_) => self.queue.note_left(),
-            PlaceState::Refused | PlaceState::Left => {}
+        if matches!(before, PlaceState::Granted) {
+            self.queue.release(self.place.allowance.sum());
         }
     }
 }

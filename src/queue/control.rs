@@ -9,7 +9,7 @@ use super::promise::{Answer, Promise, promise};
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
-    /// Lines that the sink has taken, those of this library's own records included.
+    /// Records that the first sink has taken, this library's own included.
     pub written: u64,
     /// Finished records that were lost since the start; told by `AuditRecordsLost` records as far as that was possible.
     pub lost: u64,
@@ -17,7 +17,7 @@ pub struct ShutdownReport {
     pub refused: u64,
     /// Exchanges that were still open at the deadline. Their records are lost.
     pub open: u64,
-    /// Whether the sink took everything and confirmed its end before the deadline.
+    /// Whether every required sink took everything and confirmed its end before the deadline.
     pub flushed: bool,
 }
 
@@ -42,11 +42,20 @@ struct State {
     ended: bool,
 }
 
-/// Somebody waits for what was pushed so far to be written.
+/// Which sinks a flush waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Those that requests may not go on without.
+    Required,
+    /// All that work.
+    All,
+}
+
+/// Somebody waits for what was handed over so far to be durable.
 #[derive(Debug)]
 pub(super) struct Flush {
-    pub(super) pushed: u64,
-    pub(super) mark: Option<u64>,
+    pub(super) upto: u64,
+    pub(super) reach: Reach,
     pub(super) deadline: Instant,
     pub(super) promise: Promise<bool>,
 }
@@ -60,28 +69,22 @@ pub(super) struct Stop {
 }
 
 impl Control {
-    /// Asks for a flush of the first `pushed` records.
-    pub(crate) fn flush(&self, pushed: u64, limit: Duration) -> Answer<bool> {
-        let (promise, answer) = promise();
+    /// Asks for the first `upto` records to be durable.
+    pub(crate) fn flush(&self, upto: u64, reach: Reach, limit: Duration) -> Answer<bool> {
+        let (promise, answer) = promise(false);
         let mut state = self.lock();
-        if state.ended {
-            drop(state);
-            promise.give(false);
-        } else {
+        if !state.ended {
             let deadline = after(Instant::now(), limit);
-            state.flushes.push(Flush { pushed, mark: None, deadline, promise });
+            state.flushes.push(Flush { upto, reach, deadline, promise });
         }
         answer
     }
 
     /// Asks for the end.
     pub(crate) fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        let (promise, answer) = promise();
+        let (promise, answer) = promise(ShutdownReport::default());
         let mut state = self.lock();
-        if state.ended || state.stop.is_some() {
-            drop(state);
-            promise.give(ShutdownReport::default());
-        } else {
+        if !state.ended && state.stop.is_none() {
             state.stop = Some(Stop { began: Instant::now(), limit, promise });
         }
         answer

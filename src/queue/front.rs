@@ -10,6 +10,7 @@ use super::admission::{Admission, Allowance, Place, Waiting};
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
+use crate::diagnostics::contained;
 use crate::record::{Delivery, Outcome};
 
 /// The bounds of the queue.
@@ -35,8 +36,9 @@ pub(crate) struct Queue {
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them.
     waiting: AtomicUsize,
-    /// Somebody in the line has gone.
-    left: AtomicBool,
+    /// The worker has stopped: what comes now is lost.
+    closed: AtomicBool,
+    told_closed: AtomicBool,
     lost: AtomicU64,
     refused: AtomicU64,
 }
@@ -53,6 +55,8 @@ struct State {
     closed: bool,
     /// Somebody asked the worker to look around.
     called: bool,
+    /// The worker waits for a sink on somebody's behalf.
+    attentive: bool,
 }
 
 impl Queue {
@@ -64,7 +68,8 @@ impl Queue {
             unwritten: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            left: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            told_closed: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -75,12 +80,14 @@ impl Queue {
         if class == Delivery::Lossy {
             return Admission::Granted(Allowance::default());
         }
-        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.0) {
+        if self.closed.load(Ordering::Relaxed) {
+            return self.refuse_for_good();
+        }
+        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.sum()) {
             return Admission::Granted(allowance);
         }
         let mut state = self.lock();
-        if state.line.len() >= self.limits.records && self.left.swap(false, Ordering::Relaxed) {
-            // Places of those who have gone behind one who still waits must not keep others out.
+        if state.line.len() >= self.limits.records {
             state.line.retain(|place| !place.is_left());
         }
         if state.closed || state.line.len() >= self.limits.records {
@@ -93,8 +100,29 @@ impl Queue {
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
 
-    /// Hands over a finished draft; whoever was let in always can. What cannot enter is counted and given back.
-    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<(), Box<Draft>> {
+    /// As [`Queue::admit`], for those who cannot wait.
+    pub(crate) fn admit_now(&self, class: Delivery, allowance: Allowance) -> Option<Allowance> {
+        if class == Delivery::Lossy {
+            return Some(Allowance::default());
+        }
+        let open = !self.closed.load(Ordering::Relaxed) && self.waiting.load(Ordering::Relaxed) == 0;
+        (open && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
+    }
+
+    /// Without the worker nothing can be recorded any more, and what may not lose must not be handled.
+    fn refuse_for_good(&self) -> Admission {
+        if !self.told_closed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                target: "tower_audit",
+                "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+            );
+        }
+        Admission::Refused
+    }
+
+    /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
+    /// cannot enter is counted and given back.
+    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
         let refusal = if state.closed {
             Some(LossReason::Shutdown)
@@ -107,36 +135,39 @@ impl Queue {
             self.count_lost(&mut state, reason, [&*draft]);
             return Err(draft);
         }
-        self.unwritten.fetch_add(1, Ordering::Relaxed);
-        state.pushed += 1;
-        state.finished.push_back(draft);
+        let position = self.enter(&mut state, draft);
         if state.asleep {
             self.call_worker(&mut state);
         }
-        Ok(())
+        Ok(position)
     }
 
-    /// Hands over the record of an exchange that was not let in, refused or given up; or counts it to be told.
-    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<(), Box<Draft>> {
+    /// Hands over the record of somebody who was not let in: refused, or gone while waiting. What cannot enter is counted,
+    /// to be told.
+    pub(crate) fn push_outsider(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
-        let has_record = !state.closed && self.has_room();
-        if draft.outcome == Some(Outcome::Rejected) || !has_record {
+        let was_refused = draft.outcome == Some(Outcome::Rejected);
+        if was_refused {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
-        if !has_record {
-            state.untold.refused.add(draft.started, Some(draft.audit_id));
+        if state.closed || !self.has_room() {
+            if was_refused {
+                state.untold.refused.add(draft.started, Some(draft.audit_id));
+            } else {
+                self.count_lost(&mut state, LossReason::QueueFull, [&*draft]);
+            }
             return Err(draft);
         }
+        let position = self.enter(&mut state, draft);
+        self.call_worker(&mut state);
+        Ok(position)
+    }
+
+    fn enter(&self, state: &mut State, draft: Box<Draft>) -> u64 {
         self.unwritten.fetch_add(1, Ordering::Relaxed);
         state.pushed += 1;
         state.finished.push_back(draft);
-        self.call_worker(&mut state);
-        Ok(())
-    }
-
-    /// Notes that one who waited has gone.
-    pub(super) fn note_left(&self) {
-        self.left.store(true, Ordering::Relaxed);
+        state.pushed
     }
 
     /// Takes bytes from the budget of captured bytes, if they are there.
@@ -146,6 +177,12 @@ impl Queue {
         }
         let room = |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= self.limits.bytes);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    /// Takes bytes for somebody who may lose: at most half of the budget is theirs.
+    pub(crate) fn reserve_lossy(&self, bytes: usize) -> bool {
+        let free = self.taken.load(Ordering::Relaxed).saturating_add(bytes) <= self.limits.bytes / 2;
+        free && self.reserve(bytes)
     }
 
     /// Takes bytes for what has been let in already.
@@ -176,16 +213,34 @@ impl Queue {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// A sink's thread got on: whoever waits for that must not wait for the worker's next look.
+    pub(crate) fn moved(&self) {
+        let mut state = self.lock();
+        if state.asleep || state.attentive {
+            self.call_worker(&mut state);
+        }
+    }
+
+    pub(crate) fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn taken_bytes(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn has_room(&self) -> bool {
         self.unwritten.load(Ordering::Relaxed) < self.limits.records
     }
 
     fn call_worker(&self, state: &mut State) {
         state.called = true;
-        if state.asleep {
-            state.asleep = false;
-            self.work.notify_one();
-        }
+        state.asleep = false;
+        self.work.notify_one();
     }
 
     fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
@@ -204,10 +259,11 @@ impl Queue {
 /// The queue, as the worker and the sinks' threads see it.
 impl Queue {
     /// Moves what is finished into `batch`, waiting for it at most `pause`; without a pause until somebody calls.
-    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>) {
+    /// `attentive`: somebody waits for what the sinks do.
+    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>, attentive: bool) {
         let mut state = self.lock();
-        let idle = batch.is_empty();
-        if !state.called && (!idle || state.finished.is_empty()) {
+        state.attentive = attentive;
+        if !state.called && state.finished.is_empty() {
             state = match pause {
                 // A short pause is slept out: no request pays for waking the worker while there is traffic.
                 Some(pause) => self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
@@ -219,9 +275,7 @@ impl Queue {
             };
         }
         state.called = false;
-        if idle {
-            std::mem::swap(&mut state.finished, batch);
-        }
+        std::mem::swap(&mut state.finished, batch);
     }
 
     /// Lets in whom there is room for, in order, and refuses whom the wait was too long for.
@@ -230,7 +284,7 @@ impl Queue {
             return;
         }
         for waker in self.answer_line(now) {
-            waker.wake();
+            contained("a waker", || waker.wake());
         }
     }
 
@@ -244,7 +298,7 @@ impl Queue {
                 continue;
             }
             let expired = state.closed || now >= place.deadline;
-            let granted = !expired && room > 0 && self.reserve(place.allowance.0);
+            let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
             if !expired && !granted {
                 break;
             }
@@ -253,7 +307,7 @@ impl Queue {
                     room -= usize::from(granted);
                     wakers.extend(waker);
                 }
-                None if granted => self.release(place.allowance.0),
+                None if granted => self.release(place.allowance.sum()),
                 None => {}
             }
             state.line.pop_front();
@@ -287,6 +341,8 @@ impl Queue {
 
     /// From now on everything that comes is lost, and counted.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        self.closed.store(true, Ordering::Relaxed);
     }
 }

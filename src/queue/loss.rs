@@ -11,20 +11,24 @@ pub(crate) enum LossReason {
     QueueFull,
     /// It came after shutdown.
     Shutdown,
-    /// The sink failed to write it.
+    /// A sink was given up before it was written there.
     SinkFailed,
+    /// A sink that nobody waits for could not take it in time.
+    SinkFull,
     /// Our own code panicked while making it.
     Panicked,
 }
 
 impl LossReason {
-    pub(crate) const ALL: [Self; 4] = [Self::QueueFull, Self::Shutdown, Self::SinkFailed, Self::Panicked];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::QueueFull, Self::Shutdown, Self::SinkFailed, Self::SinkFull, Self::Panicked];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::Shutdown => "shutdown",
             Self::SinkFailed => "sink_failed",
+            Self::SinkFull => "sink_full",
             Self::Panicked => "panicked",
         }
     }

@@ -1,6 +1,7 @@
 //! From a finished draft to its line in a sink's buffer: hand-over, admission, and the worker behind them.
 
 mod admission;
+mod channel;
 mod control;
 mod front;
 mod loss;
@@ -9,9 +10,9 @@ mod promise;
 mod worker;
 
 pub(crate) use admission::{Admission, Allowance, Waiting};
-pub(crate) use control::Control;
+pub(crate) use channel::Channel;
 pub use control::ShutdownReport;
+pub(crate) use control::{Control, Reach};
 pub(crate) use front::{Limits, Queue};
-pub(crate) use loss::LossReason;
 pub(crate) use promise::Answer;
 pub(crate) use worker::Worker;

@@ -8,9 +8,8 @@ use uuid::Uuid;
 use super::control::ShutdownReport;
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
-use crate::record::finished::Record;
 use crate::record::wire::push_time;
-use crate::record::{Actor, Failure, Level, Status};
+use crate::record::{Actor, Failure, Level, Record, Status};
 
 /// Identity and time of one of our own records.
 #[derive(Clone, Copy, Debug)]
@@ -37,9 +36,14 @@ pub(super) fn stopped(stamp: Stamp, report: &ShutdownReport) -> Record {
     succeeded("AuditStopped", stamp, "the audit log has stopped", meta)
 }
 
-pub(super) fn records_lost(stamp: Stamp, reason: LossReason, tally: &Tally) -> Record {
+/// `sink`: the one that lost them for itself.
+pub(super) fn records_lost(stamp: Stamp, reason: LossReason, tally: &Tally, sink: Option<&str>) -> Record {
     let message = format!("{} audit record(s) were lost: {}", tally.count, reason.as_str());
-    failed("AuditRecordsLost", stamp, "RecordsLost", message, tally, Some(reason))
+    let mut record = failed("AuditRecordsLost", stamp, "RecordsLost", message, tally, Some(reason));
+    if let Some(sink) = sink {
+        record.meta.push((Cow::Borrowed("sink"), json!(sink).to_string()));
+    }
+    record
 }
 
 pub(super) fn requests_refused(stamp: Stamp, tally: &Tally) -> Record {

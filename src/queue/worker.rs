@@ -1,56 +1,59 @@
 //! The worker: redacts, renders and keeps time, and never does I/O.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::control::{Control, Flush, ShutdownReport, Stop, after};
+use super::channel::Channel;
+use super::control::{Flush, Reach, ShutdownReport, Stop, after};
 use super::loss::{LossReason, Untold};
 use super::own::{self, Stamp};
 use crate::capture::Draft;
-use crate::clock::Micros;
+use crate::clock::{IdSource as _, Micros, UuidV7};
+use crate::diagnostics::{self, contained};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::format;
-use crate::record::finished::Record;
+use crate::record::Record;
 use crate::record::wire::Process;
 use crate::redact;
-use crate::sink::Outlet;
 
 /// How long the worker pauses while there is traffic. A record is out after that long at the latest.
 const PAUSE: Duration = Duration::from_millis(1);
 /// After so many pauses without work it goes to sleep, and the next record has to wake it.
 const QUIET: u32 = 64;
-/// Records that are rendered before their lines are handed to the sink.
+/// Records of our own that may wait for a sink.
+const MOST_OWN: u64 = 16;
+/// Records that are rendered before their lines are handed to the sinks.
 const ROUND: usize = 256;
 
-/// Everything that the worker's thread owns.
+/// Everything that the worker's thread begins with.
 pub(crate) struct Worker {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) outlet: Outlet,
+    pub(crate) channels: Vec<Channel>,
     pub(crate) process: Process,
     pub(crate) line_budget: usize,
     pub(crate) settings: Value,
 }
 
 impl Worker {
-    /// Starts the thread. It ends with the shutdown that the control asks for.
+    /// Starts the thread. It ends with the shutdown that the engine's control asks for.
     pub(crate) fn start(self) -> Result<(), Error> {
         let state = Running {
             batch: VecDeque::new(),
-            lines: String::new(),
             rendered: 0,
+            ledger: VecDeque::new(),
             quiet: 0,
             flushes: Vec::new(),
             stop: None,
+            ids: UuidV7::new(),
             worker: self,
         };
-        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run());
+        // Stamped here: its time is before that of whatever is recorded next.
+        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
+        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
         start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
     }
 }
@@ -58,22 +61,31 @@ impl Worker {
 struct Running {
     worker: Worker,
     batch: VecDeque<Box<Draft>>,
-    lines: String,
-    /// Drafts of the queue that have left it, for flushes.
+    /// Drafts that have left the queue. The n-th to leave is the n-th that was handed over.
     rendered: u64,
+    /// What the queue gets back once every required sink is done with it.
+    ledger: VecDeque<Entry>,
     quiet: u32,
     flushes: Vec<Flush>,
     stop: Option<Stop>,
+    ids: UuidV7,
+}
+
+/// A round of records that are not yet written everywhere.
+struct Entry {
+    upto: u64,
+    records: usize,
+    reserved: usize,
 }
 
 impl Running {
-    fn run(mut self) {
-        let started = own::started(self.stamp(), self.worker.engine.enabled, &self.worker.settings);
+    fn run(mut self, started: Record) {
+        diagnostics::enter_own_thread();
         self.write_own(started);
         let stop = loop {
-            let pause = self.pause();
-            self.worker.engine.queue.take(&mut self.batch, pause);
-            self.work();
+            let (pause, attentive) = (self.pause(), self.somebody_waits());
+            self.worker.engine.queue.take(&mut self.batch, pause, attentive);
+            contained("the worker", || self.work());
             if let Some(stop) = self.stop.take_if(|stop| is_due(stop, &self.worker.engine)) {
                 break stop;
             }
@@ -81,74 +93,75 @@ impl Running {
         self.finish(stop);
     }
 
+    fn somebody_waits(&self) -> bool {
+        !self.flushes.is_empty() || self.stop.is_some() || self.worker.engine.queue.has_line()
+    }
+
     /// Asleep only when nobody waits for anything.
     fn pause(&self) -> Option<Duration> {
-        let queue = &self.worker.engine.queue;
-        let somebody_waits =
-            !self.batch.is_empty() || !self.flushes.is_empty() || self.stop.is_some() || queue.has_line();
-        (somebody_waits || self.quiet < QUIET).then_some(PAUSE)
+        (self.somebody_waits() || self.quiet < QUIET).then_some(PAUSE)
     }
 
     fn work(&mut self) {
-        let idle = self.batch.is_empty();
-        self.quiet = if idle { self.quiet.saturating_add(1) } else { 0 };
-        self.render();
-        self.worker.engine.queue.serve_line(self.worker.engine.clock.monotonic());
-        self.flushes.extend(self.worker.control.take_flushes());
-        if self.stop.is_none() {
-            self.stop = self.worker.control.take_stop();
+        self.quiet = if self.batch.is_empty() { self.quiet.saturating_add(1) } else { 0 };
+        self.watch_sinks();
+        if self.can_tell()
+            && let Some(untold) = self.worker.engine.queue.take_untold()
+        {
+            self.tell(&untold);
         }
-        self.serve_flushes();
-    }
-
-    /// Renders as much of the batch as the sink has room for. The rest waits here, and counts as unwritten.
-    fn render(&mut self) {
-        while self.worker.outlet.has_room() {
-            if let Some(untold) = self.worker.engine.queue.take_untold() {
-                self.tell(&untold);
-            }
-            if self.batch.is_empty() {
-                return;
-            }
+        // Those who wait are looked after between rounds, however much there is to render.
+        loop {
             self.render_round();
+            self.settle();
+            self.worker.engine.queue.serve_line(self.worker.engine.monotonic());
+            self.flushes.extend(self.worker.engine.control.take_flushes());
+            self.serve_flushes();
+            if self.batch.is_empty() {
+                break;
+            }
+        }
+        if self.stop.is_none() {
+            self.stop = self.worker.engine.control.take_stop();
         }
     }
 
     fn render_round(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
         let engine = self.worker.engine.clone();
-        let (mut records, mut reserved) = (0, 0);
+        let mut entry = Entry { upto: 0, records: 0, reserved: 0 };
+        self.worker.channels.iter_mut().for_each(Channel::begin_round);
         for _ in 0..ROUND {
             let Some(draft) = self.batch.pop_front() else { break };
-            self.rendered += 1;
-            match contained(|| redact::record(&engine, &draft))
-                .or_else(|| contained(|| redact::bare_record(&engine, &draft)))
-            {
-                Some(record) => {
-                    self.push_line(record);
-                    records += 1;
-                    reserved += draft.reserved;
-                }
-                None => {
-                    engine.queue.settle(1, draft.reserved);
-                    engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
-                }
+            entry.records += 1;
+            entry.reserved += draft.reserved();
+            let given = contained("redaction", || redact::record(&engine, &draft))
+                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft)))
+                .and_then(|mut record| contained("a format", || self.give(&mut record)));
+            if given.is_none() {
+                engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
             engine.recycle(draft);
         }
-        self.worker.outlet.append(self.lines.as_bytes(), records, reserved);
-        self.lines.clear();
+        self.rendered += entry.records as u64;
+        entry.upto = self.rendered;
+        self.worker.channels.iter_mut().for_each(|channel| channel.end_round(entry.upto));
+        self.ledger.push_back(entry);
     }
 
-    fn push_line(&mut self, mut record: Record) {
-        let worker = &mut self.worker;
-        let seq = worker.outlet.next_seq();
-        format::line(&mut record, &worker.process, seq, worker.line_budget, &mut self.lines);
+    fn give(&mut self, record: &mut Record) {
+        let Worker { channels, process, line_budget, .. } = &mut self.worker;
+        for channel in channels {
+            channel.give(record, process, *line_budget);
+        }
     }
 
     /// What was lost stands before what comes next.
     fn tell(&mut self, untold: &Untold) {
         for (reason, tally) in untold.losses() {
-            let record = own::records_lost(self.stamp(), reason, tally);
+            let record = own::records_lost(self.stamp(), reason, tally, None);
             self.write_own(record);
         }
         if untold.refused.count > 0 {
@@ -157,27 +170,62 @@ impl Running {
         }
     }
 
-    fn write_own(&mut self, record: Record) {
-        self.push_line(record);
-        self.worker.outlet.append(self.lines.as_bytes(), 0, 0);
-        self.lines.clear();
+    /// A required sink can take it, or, where all of those are dead, any other.
+    fn can_tell(&self) -> bool {
+        let channels = &self.worker.channels;
+        let required_alive = channels.iter().any(|channel| channel.is_required() && channel.is_alive());
+        channels.iter().any(|channel| channel.can_tell() && (channel.is_required() || !required_alive))
     }
 
-    fn stamp(&self) -> Stamp {
-        let now = self.worker.engine.clock.now();
-        Stamp { at: Micros::from_system(now), id: self.worker.engine.ids.audit_id(now) }
+    /// Gives a record of ours to every sink that is not stuck on one of them already.
+    fn write_own(&mut self, mut record: Record) {
+        let Worker { channels, process, line_budget, .. } = &mut self.worker;
+        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
+            channel.give_own(&mut record, process, *line_budget);
+        }
+    }
+
+    /// Notes what sinks lost since the last look, and lets those tell it that lose for themselves.
+    fn watch_sinks(&mut self) {
+        let lost: u64 = self.worker.channels.iter_mut().map(Channel::newly_lost).sum();
+        if lost > 0 {
+            self.worker.engine.queue.note_lost(LossReason::SinkFailed, self.stamp().at, lost);
+        }
+        if self.worker.channels.iter().any(Channel::has_missed) {
+            let stamp = self.stamp();
+            let Worker { channels, process, line_budget, .. } = &mut self.worker;
+            channels.iter_mut().for_each(|channel| channel.tell_missed(stamp, process, *line_budget));
+        }
+    }
+
+    /// Gives the queue back what every required sink is done with.
+    fn settle(&mut self) {
+        let settled = self.least(Reach::Required, |progress| progress.settled);
+        while let Some(entry) = self.ledger.front().filter(|entry| entry.upto <= settled) {
+            self.worker.engine.queue.settle(entry.records, entry.reserved);
+            self.ledger.pop_front();
+        }
+    }
+
+    /// How far the slowest sink is.
+    fn least(&self, reach: Reach, how_far: impl Fn(&crate::sink::Progress) -> u64) -> u64 {
+        let within = self.worker.channels.iter().filter(|channel| channel.is_within(reach));
+        within.map(|channel| how_far(&channel.progress())).min().unwrap_or(self.rendered)
     }
 
     fn serve_flushes(&mut self) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        let wanted = self.flushes.iter().map(|flush| flush.upto.min(self.rendered)).max().unwrap_or_default();
+        self.worker.channels.iter().for_each(|channel| channel.want(wanted));
+        let durable = self.least(Reach::Required, |progress| progress.durable);
+        let durable_everywhere = self.least(Reach::All, |progress| progress.durable);
         let now = Instant::now();
-        let outlet = &self.worker.outlet;
-        let rendered = self.rendered;
         let mut waiting = Vec::new();
-        for mut flush in self.flushes.drain(..) {
-            if flush.mark.is_none() && rendered >= flush.pushed {
-                flush.mark = Some(outlet.mark());
-            }
-            if flush.mark.is_some_and(|mark| outlet.is_past(mark)) {
+        for flush in self.flushes.drain(..) {
+            let reached = if flush.reach == Reach::Required { durable } else { durable_everywhere };
+            if reached >= flush.upto {
                 flush.promise.give(true);
             } else if now >= flush.deadline {
                 flush.promise.give(false);
@@ -188,45 +236,56 @@ impl Running {
         self.flushes = waiting;
     }
 
-    /// Writes what is there, then the last record, and ends the sink; all of it before the deadline.
+    fn stamp(&self) -> Stamp {
+        let now = self.worker.engine.now();
+        // Ids of our own: the application's source belongs to its exchanges.
+        Stamp { at: Micros::from_system(now), id: self.ids.audit_id(now) }
+    }
+
+    /// Writes what is there, then the last record, and ends the sinks; all of it before the deadline.
     fn finish(mut self, stop: Stop) {
         let engine = self.worker.engine.clone();
         let deadline = after(stop.began, stop.limit.max(LEAST));
         engine.queue.close();
         loop {
-            engine.queue.take(&mut self.batch, Some(PAUSE));
-            self.work();
-            if self.batch.is_empty() && !engine.queue.has_line() || Instant::now() >= deadline {
+            engine.queue.take(&mut self.batch, Some(PAUSE), true);
+            contained("the worker", || self.work());
+            let settled = self.ledger.is_empty() && !engine.queue.has_line();
+            if settled || Instant::now() >= deadline {
                 break;
             }
         }
-        let mark = self.worker.outlet.mark();
-        while !self.worker.outlet.is_past(mark) && Instant::now() < deadline {
-            thread::park_timeout(PAUSE);
-        }
-        self.render();
+        let first = |running: &Self| running.worker.channels.first().map(Channel::progress).unwrap_or_default();
         let mut report = ShutdownReport {
             // The record of the end is counted before it is written.
-            written: self.worker.outlet.written() + 1,
-            lost: engine.queue.lost() + self.batch.len() as u64,
+            written: first(&self).written + 1,
+            lost: engine.queue.lost(),
             refused: engine.queue.refused(),
             open: engine.open() as u64,
             flushed: false,
         };
         let last = own::stopped(self.stamp(), &report);
         self.write_own(last);
-        self.worker.outlet.end();
-        while !self.worker.outlet.has_ended() && Instant::now() < deadline {
-            thread::park_timeout(PAUSE);
+        self.worker.channels.iter().for_each(Channel::end);
+        while !self.has_ended(Reach::All) && Instant::now() < deadline {
+            engine.queue.take(&mut self.batch, Some(PAUSE), true);
         }
-        report.flushed = self.worker.outlet.has_ended() && self.batch.is_empty();
-        report.written = self.worker.outlet.written();
-        report.lost = engine.queue.lost() + self.batch.len() as u64;
-        self.worker.control.end();
-        for flush in self.flushes.drain(..).chain(self.worker.control.take_flushes()) {
-            flush.promise.give(report.flushed);
-        }
+        self.settle();
+        self.watch_sinks();
+        let unwritten: usize = self.ledger.iter().map(|entry| entry.records).sum();
+        let required = |channel: &&Channel| channel.is_within(Reach::Required);
+        report.flushed = self.worker.channels.iter().filter(required).all(Channel::has_ended_well) && unwritten == 0;
+        report.written = first(&self).written;
+        report.lost = engine.queue.lost() + unwritten as u64;
+        engine.control.end();
+        // Their promises are broken, which answers them.
+        self.flushes.clear();
+        drop(engine.control.take_flushes());
         stop.promise.give(report);
+    }
+
+    fn has_ended(&self, reach: Reach) -> bool {
+        self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)
     }
 }
 
@@ -239,9 +298,4 @@ fn is_due(stop: &Stop, engine: &Engine) -> bool {
     engine.begin_closing();
     let for_open = stop.limit - (stop.limit / 4).min(WRITING);
     engine.open() == 0 || Instant::now() >= after(stop.began, for_open)
-}
-
-/// A panic in our own code or a user's rule costs what it worked on, and the worker goes on.
-fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
 }

@@ -16,9 +16,9 @@ use crate::clock::Micros;
 /// A JSON value as compact text.
 pub(crate) type Fragment = String;
 
-/// One record.
+/// One record, redacted: what filters decide on and formats write.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+pub struct Record {
     pub(crate) timestamp: Micros,
     pub(crate) level: Level,
     pub(crate) event_name: Cow<'static, str>,
@@ -51,6 +51,63 @@ pub(crate) struct Record {
     pub(crate) errors: Vec<Failure>,
     pub(crate) response: Option<Response>,
     pub(crate) request: Option<Request>,
+}
+
+impl Record {
+    /// The event's name, such as `ScaffolderTaskCreation`.
+    pub fn event_name(&self) -> &str {
+        &self.event_name
+    }
+
+    /// The event's group, such as `scaffolder`.
+    pub fn event_kind(&self) -> Option<&str> {
+        self.event_kind.as_deref()
+    }
+
+    /// `initiation`, `completion`, or what the application said.
+    pub fn stage(&self) -> &str {
+        &self.stage
+    }
+
+    /// Whether it succeeded.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The severity.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How the exchange ended; completions only.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// The id that all records of an exchange share.
+    pub fn audit_id(&self) -> Uuid {
+        self.audit_id
+    }
+
+    /// Who acted.
+    pub fn actor_id(&self) -> Option<&str> {
+        self.actor.id()
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> Option<&str> {
+        self.request.as_ref().map(|request| request.method.as_str())
+    }
+
+    /// The template of the route that matched.
+    pub fn route(&self) -> Option<&str> {
+        self.request.as_ref()?.route.as_deref()
+    }
+
+    /// The response's status.
+    pub fn response_status(&self) -> Option<StatusCode> {
+        self.response.as_ref()?.status
+    }
 }
 
 /// Where the actor was, as far as the exchange itself tells.

@@ -13,6 +13,7 @@ pub(crate) mod wire;
 pub use actor::{Actor, Credential, Location};
 pub use entity::{Entity, Eula, Scope};
 pub use failure::Failure;
+pub use finished::Record;
 pub(crate) use omitted::Reason;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
 pub use wire::UserAgentKey;

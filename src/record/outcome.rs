@@ -109,6 +109,16 @@ pub enum Delivery {
     Lossy,
     /// Waits for room before the handler runs, asynchronously and bounded; then 503. Nothing is handled unrecorded.
     Backpressure,
+    /// Besides: the client cannot receive the end of a response before its record is written and synced by every required
+    /// sink. If that takes too long the response is broken off, never sent as complete, and the record stays queued.
+    Durable,
+    /// Besides: the initiation record is durable before the handler runs; else 503.
+    FailClosed,
 }
 
-wire_names!(Delivery { Lossy => "lossy", Backpressure => "backpressure" });
+wire_names!(Delivery {
+    Lossy => "lossy",
+    Backpressure => "backpressure",
+    Durable => "durable",
+    FailClosed => "fail_closed",
+});

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 
 use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
@@ -96,7 +96,7 @@ impl Echo {
         if self.is_empty() {
             return false;
         }
-        let found = self.find(View::of(text));
+        let found = self.find(&View::of(text));
         if found.is_empty() {
             return false;
         }
@@ -106,7 +106,7 @@ impl Echo {
 
     /// Masks every remembered value in the strings and numbers of a fragment; whether there was one.
     pub(super) fn scrub_json(&self, fragment: &mut String, mask: &str) -> bool {
-        if self.is_empty() || self.find(View::of_json_string(fragment)).is_empty() {
+        if self.is_empty() || self.find(&View::of_json_string(fragment)).is_empty() {
             return false;
         }
         let mut names = None;
@@ -127,7 +127,7 @@ impl Echo {
             let is_string = bytes[at] == b'"';
             let after = if is_string { (token.end + 1).min(bytes.len()) } else { token.end };
             let raw = &fragment[token.clone()];
-            let found = self.find(if is_string { View::of_json_string(raw) } else { View::of(raw) });
+            let found = self.find(&if is_string { View::of_json_string(raw) } else { View::of(raw) });
             if !found.is_empty() {
                 changed = true;
                 out.push_str(&fragment[copied..token.start]);
@@ -154,7 +154,7 @@ impl Echo {
     }
 
     /// The places of all values in a text, in order, none overlapping another.
-    fn find(&self, base: View<'_>) -> Vec<Range<usize>> {
+    fn find(&self, base: &View<'_>) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         if base.bytes.len() < MIN_BYTES {
             return found;
@@ -181,7 +181,7 @@ impl Echo {
             }
             self.find_in(&decoded, &mut found);
         }
-        self.find_in(&base, &mut found);
+        self.find_in(base, &mut found);
         merged(found)
     }
 
@@ -223,6 +223,10 @@ impl Echo {
             // It fails only on more states than 256 KiB of values can make.
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
+                // It searches one record: what is cheap to make wins over what is fast to run.
+                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+                .dense_depth(1)
+                .prefilter(false)
                 .build(values)
                 .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
         }

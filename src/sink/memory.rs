@@ -44,9 +44,9 @@ struct Memory {
 }
 
 impl Sink for Memory {
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        self.records.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(batch);
-        Ok(())
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.records.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(lines);
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,31 +2,38 @@
 
 mod memory;
 mod outlet;
+mod output;
+mod retry;
 mod stdout;
 
 use std::fmt;
 use std::io;
 
 pub use memory::{MemoryRecords, memory};
-pub(crate) use outlet::{Outlet, Settle};
+pub(crate) use outlet::{Outlet, Progress, Watcher};
+pub(crate) use output::{Filter, Need};
+pub use output::{Output, SinkState};
+pub(crate) use retry::Retry;
 pub use stdout::stdout;
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
 ///
 /// All methods are required: a wrapper that forgets to forward `shutdown` loses records.
 pub trait Sink: Send + 'static {
-    /// Writes a batch of whole lines, each ending in one newline. The batch counts as written when this returns `Ok`.
+    /// Takes bytes from the front of `lines` and says how many, at least one. What it did not take is handed in again,
+    /// from exactly there: only then may the bytes begin in the middle of a line. Every line ends in one newline.
     ///
     /// # Errors
     ///
-    /// What could not be written. The batch is then counted as lost, told, and never handed in again.
-    fn write(&mut self, batch: &[u8]) -> io::Result<()>;
+    /// If nothing could be taken. It is tried again after a pause, which grows; `BrokenPipe` says that the sink is gone for
+    /// good.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize>;
 
-    /// Hands on whatever the sink itself still holds. Called when somebody flushes the auditor.
+    /// Makes everything that was taken so far as durable as the sink can: a file is synced.
     ///
     /// # Errors
     ///
-    /// What could not be handed on.
+    /// If it is not known to be durable.
     fn flush(&mut self) -> io::Result<()>;
 
     /// Called once, after the last batch.
@@ -37,14 +44,14 @@ pub trait Sink: Send + 'static {
     fn shutdown(&mut self) -> io::Result<()>;
 }
 
-/// A sink made of a closure that writes a batch; it has nothing to flush.
+/// A sink made of a closure that takes whole batches; it has nothing to flush.
 ///
 /// ```
 /// use tower_audit::sink::{Sink as _, sink_fn};
 ///
 /// let (lines, written) = std::sync::mpsc::channel();
 /// let mut sink = sink_fn(move |batch: &[u8]| lines.send(batch.to_vec()).map_err(std::io::Error::other));
-/// sink.write(b"{}\n")?;
+/// assert_eq!(sink.write(b"{}\n")?, 3);
 /// assert_eq!(written.recv().unwrap(), b"{}\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -70,8 +77,8 @@ impl<F> Sink for SinkFn<F>
 where
     F: FnMut(&[u8]) -> io::Result<()> + Send + 'static,
 {
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
-        (self.write)(batch)
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        (self.write)(lines).map(|()| lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,104 +1,168 @@
 //! One sink with a thread and a bounded buffer of its own, so that a write that hangs stops nobody else.
+//!
+//! The worker counts the records that it rendered; those counts are the positions here. A position is *settled* once its
+//! line is written or given up, and *durable* once a flush after its write has succeeded.
 
+use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::Sink;
+use super::retry::Retry;
+use super::{Sink, SinkState};
 use crate::error::Error;
 
-/// How many bytes may wait for a sink. Larger batches gain nothing, and what does not fit waits in the queue,
-/// where it is counted.
-const BUFFER: usize = 1024 * 1024;
+/// Bytes that are written at once. Larger batches gain nothing.
+const CHUNK: usize = 64 * 1024;
+/// Bytes that may wait for a sink that loses for itself. What waits for a required one is bounded by the queue, which lets
+/// nobody in while too many records are unwritten.
+const BEST_EFFORT: usize = 4 * 1024 * 1024;
+/// Bytes of ordinary log lines that may wait beside them.
+const ORDINARY: usize = 1024 * 1024;
 
-/// Told by a sink's thread what became of a batch.
-pub(crate) trait Settle: Send + Sync + 'static {
-    /// `records` lines that held `bytes` of the budget left: written, or else lost.
-    fn settle(&self, records: usize, bytes: usize, written: bool);
+/// What a sink's thread tells: that something moved, and that its sink changed its state.
+pub(crate) trait Watcher: Send + Sync + 'static {
+    /// Records were written, made durable, or given up.
+    fn moved(&self);
+    /// The sink fails, works again, or is given up.
+    fn changed(&self, name: &str, state: SinkState, error: &io::Error);
 }
 
 /// The worker's end of a sink.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
-    next_seq: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    name: String,
     state: Mutex<State>,
     ready: Condvar,
 }
 
+/// What became of the lines of one sink so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Up to which record everything is written or given up.
+    pub(crate) settled: u64,
+    /// Up to which record everything is durable.
+    pub(crate) durable: u64,
+    /// Records that the sink has taken, our own included.
+    pub(crate) written: u64,
+    /// Records of exchanges that it never will.
+    pub(crate) lost: u64,
+    pub(crate) retries: u64,
+    pub(crate) buffered: usize,
+    /// Records of our own that wait in the buffer.
+    pub(crate) own_waiting: u64,
+    pub(crate) state: SinkState,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    buffer: Vec<u8>,
-    records: usize,
-    reserved: usize,
-    /// Bytes handed in, and bytes that the sink is done with.
-    taken_in: u64,
-    done_with: u64,
-    /// Up to where somebody waits for a flush.
-    flush_to: u64,
-    flushed: u64,
-    written: u64,
+    chunks: VecDeque<Batch>,
+    buffered: usize,
+    /// An empty chunk with its memory, for the next lines.
+    spare: Vec<u8>,
+    /// Up to which record the buffer reaches.
+    filled: u64,
+    ordinary: usize,
+    /// Up to where somebody waits for durability.
+    wanted: u64,
+    progress: Progress,
     ending: bool,
     ended: bool,
+    /// The sink confirmed its end.
+    ended_well: bool,
+}
+
+/// Lines that are written at once.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// How many of the lines are records of exchanges.
+    records: u64,
+    /// How many of the lines are records of our own.
+    own: u64,
+    /// Up to which record it reaches.
+    upto: u64,
+    flush: bool,
 }
 
 impl Outlet {
     /// Starts the sink's thread.
-    pub(crate) fn start(sink: Box<dyn Sink>, settle: Arc<dyn Settle>) -> Result<Self, Error> {
-        let shared = Arc::<Shared>::default();
-        let theirs = shared.clone();
+    pub(crate) fn start(
+        name: String,
+        sink: Box<dyn Sink>,
+        retry: Retry,
+        watcher: Arc<dyn Watcher>,
+    ) -> Result<Self, Error> {
+        let shared = Arc::new(Shared { name, state: Mutex::default(), ready: Condvar::new() });
+        let thread = Thread { shared: shared.clone(), sink, retry, watcher };
         thread::Builder::new()
             .name("audit-sink".into())
-            .spawn(move || run(&theirs, sink, &*settle))
+            .spawn(move || thread.run())
             .map_err(|error| Error::start("cannot start the sink's thread").with_source(error))?;
-        Ok(Self { shared, next_seq: 1 })
+        Ok(Self { shared })
     }
 
-    /// How many more bytes it takes now. A line that begins below the bound is taken whole.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether a sink that loses for itself takes more now. A line that begins below the bound is taken whole.
     pub(crate) fn has_room(&self) -> bool {
-        self.shared.lock().buffer.len() < BUFFER
+        self.shared.lock().buffered < BEST_EFFORT
     }
 
-    /// The number of the next line.
-    pub(crate) fn next_seq(&mut self) -> u64 {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        seq
-    }
-
-    /// Takes whole lines; `reserved` is what their records hold of the budget of captured bytes.
-    pub(crate) fn append(&self, lines: &[u8], records: usize, reserved: usize) {
+    /// Takes whole lines, of `records` records, after which everything up to record `upto` is here or never will be.
+    pub(crate) fn append(&self, lines: &[u8], records: u64, upto: u64) {
         let mut state = self.shared.lock();
-        state.buffer.extend_from_slice(lines);
-        state.records += records;
-        state.reserved += reserved;
-        state.taken_in += lines.len() as u64;
+        state.push(lines, upto).records += records;
         drop(state);
         self.shared.ready.notify_one();
     }
 
-    /// A mark that [`Outlet::is_past`] recognises once everything taken so far is written and flushed.
-    pub(crate) fn mark(&self) -> u64 {
+    /// Takes the line of a record of our own.
+    pub(crate) fn append_own(&self, line: &[u8]) {
         let mut state = self.shared.lock();
-        state.flush_to = state.taken_in;
-        let mark = state.taken_in;
+        let upto = state.filled;
+        state.push(line, upto).own += 1;
         drop(state);
         self.shared.ready.notify_one();
-        mark
     }
 
-    pub(crate) fn is_past(&self, mark: u64) -> bool {
-        self.shared.lock().flushed >= mark
+    /// Takes an ordinary log line, if there is room for it: it never waits.
+    pub(crate) fn append_ordinary(&self, line: &[u8]) -> bool {
+        let mut state = self.shared.lock();
+        if state.ending || state.ordinary + line.len() > ORDINARY {
+            return false;
+        }
+        let upto = state.filled;
+        state.push(line, upto);
+        state.ordinary += line.len();
+        drop(state);
+        self.shared.ready.notify_one();
+        true
     }
 
-    /// Lines that the sink has taken for good.
-    pub(crate) fn written(&self) -> u64 {
-        self.shared.lock().written
+    /// Asks for durability of everything up to record `upto`.
+    pub(crate) fn want(&self, upto: u64) {
+        let mut state = self.shared.lock();
+        if state.wanted < upto {
+            state.wanted = upto;
+            drop(state);
+            self.shared.ready.notify_one();
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let state = self.shared.lock();
+        let own_waiting = state.chunks.iter().map(|chunk| chunk.own).sum();
+        Progress { buffered: state.buffered, own_waiting, ..state.progress }
     }
 
     /// Asks the thread to write what is left and to end.
@@ -110,11 +174,25 @@ impl Outlet {
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().ended
     }
+
+    /// Whether the sink took everything and confirmed its end.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.shared.lock().ended_well
+    }
 }
 
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        self.end();
+impl State {
+    fn push(&mut self, lines: &[u8], upto: u64) -> &mut Batch {
+        self.buffered += lines.len();
+        self.filled = upto;
+        if self.chunks.back().is_none_or(|last| last.bytes.len() >= CHUNK) {
+            let bytes = std::mem::take(&mut self.spare);
+            self.chunks.push_back(Batch { bytes, ..Batch::default() });
+        }
+        let last = self.chunks.back_mut().expect("a chunk was pushed if there was none");
+        last.bytes.extend_from_slice(lines);
+        last.upto = upto;
+        last
     }
 }
 
@@ -124,59 +202,164 @@ impl Shared {
     }
 }
 
-fn run(shared: &Shared, mut sink: Box<dyn Sink>, settle: &dyn Settle) {
-    let mut batch = Vec::new();
-    loop {
-        let mut state = shared.lock();
-        while state.buffer.is_empty() && state.flush_to <= state.flushed && !state.ending {
-            state = shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        std::mem::swap(&mut state.buffer, &mut batch);
-        let (records, reserved) = (std::mem::take(&mut state.records), std::mem::take(&mut state.reserved));
-        let wants_flush = state.flush_to > state.flushed;
-        let ending = state.ending && batch.is_empty();
-        drop(state);
+struct Thread {
+    shared: Arc<Shared>,
+    sink: Box<dyn Sink>,
+    retry: Retry,
+    watcher: Arc<dyn Watcher>,
+}
 
-        if ending {
-            contained("shutdown", || sink.shutdown());
-            let mut state = shared.lock();
-            state.flushed = state.taken_in;
-            state.ended = true;
-            return;
+impl Thread {
+    fn run(mut self) {
+        crate::diagnostics::enter_own_thread();
+        while let Some(mut batch) = self.next() {
+            if self.write(&batch) && batch.flush {
+                self.flush(batch.upto);
+            }
+            batch.bytes.clear();
+            batch.bytes.shrink_to(2 * CHUNK);
+            self.shared.lock().spare = batch.bytes;
         }
-        let written = batch.is_empty() || contained("write", || sink.write(&batch));
-        if records > 0 || !written {
-            settle.settle(records, reserved, written);
+        let ended = contained(|| self.sink.shutdown());
+        let mut state = self.shared.lock();
+        if ended.is_ok() && state.progress.state == SinkState::Healthy {
+            state.progress.durable = state.filled;
+            state.ended_well = true;
         }
-        if wants_flush {
-            contained("flush", || sink.flush());
-        }
-
-        let mut state = shared.lock();
-        state.done_with += batch.len() as u64;
-        if written {
-            state.written += batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        }
-        if wants_flush {
-            state.flushed = state.done_with;
-        }
+        state.ended = true;
         drop(state);
-        batch.clear();
-        batch.shrink_to(BUFFER);
+        self.watcher.moved();
+    }
+
+    /// Waits for lines, for somebody who wants durability, or for the end.
+    fn next(&self) -> Option<Batch> {
+        let mut state = self.shared.lock();
+        loop {
+            let wants_flush = state.wanted > state.progress.durable && state.progress.state != SinkState::Dead;
+            if let Some(mut batch) = state.chunks.pop_front() {
+                state.buffered -= batch.bytes.len();
+                if state.chunks.is_empty() {
+                    state.ordinary = 0;
+                }
+                // One sync for all who wait: when the last of them, or everything that is here, is written.
+                batch.flush = wants_flush && (batch.upto >= state.wanted || state.chunks.is_empty());
+                return Some(batch);
+            }
+            if wants_flush && state.filled >= state.wanted {
+                return Some(Batch { upto: state.filled, flush: true, ..Batch::default() });
+            }
+            if state.ending {
+                return None;
+            }
+            state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Writes the batch, trying again as long as the retry policy says; false if it was given up.
+    fn write(&mut self, batch: &Batch) -> bool {
+        let mut rest = batch.bytes.as_slice();
+        let sink = &mut self.sink;
+        let written = Attempts { shared: &self.shared, retry: self.retry, watcher: &*self.watcher }.until_done(|| {
+            while !rest.is_empty() {
+                match sink.write(rest)? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    taken => rest = rest.get(taken..).unwrap_or_default(),
+                }
+            }
+            Ok(())
+        });
+        let mut state = self.shared.lock();
+        // Among the lines of a batch that was given up half-way nobody tells records from ordinary ones any more: rather
+        // too many are counted as lost than too few.
+        let lost = if written { 0 } else { batch.records.min(count_lines(rest)) };
+        state.progress.written += if written { batch.records + batch.own } else { batch.records - lost };
+        state.progress.lost += lost;
+        state.progress.settled = batch.upto;
+        drop(state);
+        self.watcher.moved();
+        written
+    }
+
+    fn flush(&mut self, upto: u64) {
+        let sink = &mut self.sink;
+        let attempts = Attempts { shared: &self.shared, retry: self.retry, watcher: &*self.watcher };
+        if attempts.until_done(|| sink.flush()) {
+            self.shared.lock().progress.durable = upto;
+            self.watcher.moved();
+        }
     }
 }
 
-/// Runs the sink's code; its errors and panics are told through `tracing` and cost no more than the batch.
-fn contained(doing: &'static str, work: impl FnOnce() -> io::Result<()>) -> bool {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => {
-            tracing::error!(target: "tower_audit", doing, %error, "the audit sink failed");
-            false
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Tries with growing pauses, and keeps the sink's state.
+struct Attempts<'a> {
+    shared: &'a Shared,
+    retry: Retry,
+    watcher: &'a dyn Watcher,
+}
+
+impl Attempts<'_> {
+    /// False if the sink is given up: for good, by its own word or by the limit.
+    fn until_done(&self, mut work: impl FnMut() -> io::Result<()>) -> bool {
+        if self.shared.lock().progress.state == SinkState::Dead {
+            return false;
         }
-        Err(_) => {
-            tracing::error!(target: "tower_audit", doing, "the audit sink panicked");
-            false
+        let mut failing_since = None;
+        let mut attempt = 0;
+        loop {
+            let error = match contained(&mut work) {
+                Ok(()) => {
+                    if failing_since.is_some() {
+                        self.change(SinkState::Healthy, &io::Error::other("it works again"));
+                    }
+                    return true;
+                }
+                Err(error) => error,
+            };
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            if self.retry.is_over(since.elapsed(), &error) || self.is_ending_for_too_long(since) {
+                self.change(SinkState::Dead, &error);
+                return false;
+            }
+            if attempt == 0 {
+                self.change(SinkState::Failing, &error);
+            }
+            self.pause(self.retry.pause(attempt));
+            attempt += 1;
         }
     }
+
+    /// Waits, but not past the end: what is asked to end tries on without long pauses.
+    fn pause(&self, pause: Duration) {
+        const AT_THE_END: Duration = Duration::from_millis(20);
+        let mut state = self.shared.lock();
+        state.progress.retries += 1;
+        let pause = if state.ending { pause.min(AT_THE_END) } else { pause };
+        let waits = |state: &mut State| !state.ending;
+        if state.ending {
+            drop(state);
+            thread::park_timeout(pause);
+        } else {
+            drop(self.shared.ready.wait_timeout_while(state, pause, waits));
+        }
+    }
+
+    /// Nobody waits longer for a sink that fails at the end than a shutdown takes by default.
+    fn is_ending_for_too_long(&self, since: Instant) -> bool {
+        const LONGEST: Duration = Duration::from_secs(60);
+        self.shared.lock().ending && since.elapsed() > LONGEST
+    }
+
+    fn change(&self, to: SinkState, error: &io::Error) {
+        self.shared.lock().progress.state = to;
+        self.watcher.changed(&self.shared.name, to, error);
+    }
+}
+
+/// Runs the sink's code; a panic of it is an error like any other.
+fn contained<R>(work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(io::Error::other("the sink panicked")))
 }

@@ -35,9 +35,9 @@ fn duplicate() -> io::Result<File> {
 }
 
 impl Sink for Stdout {
-    fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let _whole_lines = io::stdout().lock();
-        write_all(&mut self.file, batch)
+        write_all(&mut self.file, lines)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -49,18 +49,21 @@ impl Sink for Stdout {
     }
 }
 
-/// `write_all` that waits for a reader who is slow behind a non-blocking pipe: whoever started the process may have
-/// made the pipe so, and half a line must not stay half.
-fn write_all(file: &mut File, mut rest: &[u8]) -> io::Result<()> {
+/// Writes until all is written or something fails, and waits for a reader who is slow behind a non-blocking pipe: whoever
+/// started the process may have made the pipe so, and a line must not be cut by somebody else's.
+fn write_all(file: &mut File, lines: &[u8]) -> io::Result<usize> {
     const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
-    while !rest.is_empty() {
-        match file.write(rest) {
+    let mut written = 0;
+    while written < lines.len() {
+        match file.write(&lines[written..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => rest = &rest[written..],
+            Ok(taken) => written += taken,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::park_timeout(PAUSE),
-            Err(error) => return Err(error),
+            Err(error) if written == 0 => return Err(error),
+            // What was written counts; the error comes again with the rest.
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(written)
 }

@@ -1,0 +1,147 @@
+//! One sink as the worker serves it: its filter, its numbers, and what it missed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::control::Reach;
+use super::loss::{LossReason, Tally};
+use super::own::{self, Stamp};
+use crate::format;
+use crate::record::Record;
+use crate::record::wire::Process;
+use crate::sink::{Filter, Need, Outlet, Progress, SinkState};
+
+/// The worker's side of one sink.
+pub(crate) struct Channel {
+    outlet: Outlet,
+    need: Need,
+    filter: Option<Filter>,
+    next_seq: u64,
+    /// The lines of this round.
+    lines: String,
+    records: u64,
+    /// It has no room and loses this round's records for itself.
+    skipping: bool,
+    missed: Tally,
+    reported_lost: u64,
+    filter_panicked: bool,
+}
+
+impl Channel {
+    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>) -> Self {
+        Self {
+            outlet,
+            need,
+            filter,
+            next_seq: 1,
+            lines: String::new(),
+            records: 0,
+            skipping: false,
+            missed: Tally::default(),
+            reported_lost: 0,
+            filter_panicked: false,
+        }
+    }
+
+    pub(super) fn begin_round(&mut self) {
+        // What waits for a required sink is bounded on the way in, so it always takes more.
+        self.skipping = self.need == Need::BestEffort && !self.outlet.has_room();
+    }
+
+    pub(super) fn give(&mut self, record: &mut Record, process: &Process, budget: usize) {
+        if !self.wants(record) {
+            return;
+        }
+        if self.skipping {
+            self.missed.add(record.timestamp, Some(record.audit_id));
+            return;
+        }
+        self.push_line(record, process, budget);
+        self.records += 1;
+    }
+
+    pub(super) fn end_round(&mut self, upto: u64) {
+        self.outlet.append(self.lines.as_bytes(), std::mem::take(&mut self.records), upto);
+        self.lines.clear();
+    }
+
+    /// Whether a record of our own would be the next thing written, or nearly so. While none can be written none more are
+    /// made: what they tell is counted on.
+    pub(super) fn can_tell(&self) -> bool {
+        let progress = self.progress();
+        progress.state != SinkState::Dead && progress.own_waiting == 0
+    }
+
+    /// No filter removes our own records.
+    pub(super) fn give_own(&mut self, record: &mut Record, process: &Process, budget: usize) {
+        self.push_line(record, process, budget);
+        self.outlet.append_own(self.lines.as_bytes());
+        self.lines.clear();
+    }
+
+    pub(super) fn has_missed(&self) -> bool {
+        self.missed.count > 0 && self.outlet.has_room() && self.can_tell()
+    }
+
+    /// Tells what the sink lost for itself, once it has room again.
+    pub(super) fn tell_missed(&mut self, stamp: Stamp, process: &Process, budget: usize) {
+        if self.has_missed() {
+            let missed = std::mem::take(&mut self.missed);
+            let mut record = own::records_lost(stamp, LossReason::SinkFull, &missed, Some(self.outlet.name()));
+            self.give_own(&mut record, process, budget);
+        }
+    }
+
+    /// Records that the sink gave up since this was asked last.
+    pub(super) fn newly_lost(&mut self) -> u64 {
+        let lost = self.outlet.progress().lost;
+        lost - std::mem::replace(&mut self.reported_lost, lost)
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.outlet.progress()
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.progress().state != SinkState::Dead
+    }
+
+    pub(super) fn is_required(&self) -> bool {
+        self.need == Need::Required
+    }
+
+    pub(super) fn is_within(&self, reach: Reach) -> bool {
+        self.need == Need::Required || (reach == Reach::All && self.is_alive())
+    }
+
+    pub(super) fn want(&self, upto: u64) {
+        self.outlet.want(upto);
+    }
+
+    pub(super) fn end(&self) {
+        self.outlet.end();
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.outlet.has_ended()
+    }
+
+    pub(super) fn has_ended_well(&self) -> bool {
+        self.outlet.has_ended_well()
+    }
+
+    fn wants(&mut self, record: &Record) -> bool {
+        let Some(filter) = &mut self.filter else { return true };
+        catch_unwind(AssertUnwindSafe(|| filter(record))).unwrap_or_else(|_| {
+            if !std::mem::replace(&mut self.filter_panicked, true) {
+                tracing::error!(target: "tower_audit", sink = self.outlet.name(), "a filter panicks; what it cannot judge is kept");
+            }
+            true
+        })
+    }
+
+    fn push_line(&mut self, record: &mut Record, process: &Process, budget: usize) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        format::line(record, process, seq, budget, &mut self.lines);
+    }
+}

@@ -1,0 +1,112 @@
+//! A sink with what belongs to it: its name, its filter, and whether a request may go on without it.
+
+use std::fmt;
+
+use super::Sink;
+use crate::record::Record;
+
+/// Decides which records a sink gets.
+pub(crate) type Filter = Box<dyn FnMut(&Record) -> bool + Send>;
+
+/// A [`Sink`] and how it is used.
+///
+/// ```
+/// use tower_audit::{Auditor, Level, sink};
+///
+/// # fn main() -> Result<(), tower_audit::Error> {
+/// let (all, records) = sink::memory();
+/// let (bad, failures) = sink::memory();
+/// let (auditor, guard) = Auditor::builder()
+///     .sink(all)
+///     .sink(sink::Output::new(bad).name("failures").best_effort().filter(|record| record.level() >= Level::Warn))
+///     .build()?;
+/// # drop(auditor);
+/// drop(guard);
+/// assert_eq!(records.lines().len(), 2); // `AuditStarted` and `AuditStopped`,
+/// assert_eq!(failures.lines().len(), 2); // which no filter removes
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct Output {
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) name: Option<String>,
+    pub(crate) need: Option<Need>,
+    pub(crate) filter: Option<Filter>,
+}
+
+/// Whether a request may go on without a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    Required,
+    BestEffort,
+}
+
+impl Output {
+    /// A sink, used as the first one is: required, with every record.
+    pub fn new(sink: impl Sink) -> Self {
+        Self { sink: Box::new(sink), name: None, need: None, filter: None }
+    }
+
+    /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, …
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What is not written here counts as unwritten: classes that may not lose wait for it. The default of the first sink.
+    pub fn required(mut self) -> Self {
+        self.need = Some(Need::Required);
+        self
+    }
+
+    /// Nobody waits for it: what it cannot take in time it loses for itself, and is told so. The default of all sinks but the
+    /// first.
+    pub fn best_effort(mut self) -> Self {
+        self.need = Some(Need::BestEffort);
+        self
+    }
+
+    /// Which records it gets. No filter removes this library's own, whose names begin with `Audit`. Called on our own thread;
+    /// if it panics, the record is kept.
+    pub fn filter(mut self, keep: impl FnMut(&Record) -> bool + Send + 'static) -> Self {
+        self.filter = Some(Box::new(keep));
+        self
+    }
+}
+
+impl<S: Sink> From<S> for Output {
+    fn from(sink: S) -> Self {
+        Self::new(sink)
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("name", &self.name).field("need", &self.need).finish_non_exhaustive()
+    }
+}
+
+/// How a sink does.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkState {
+    /// What it was given last it took.
+    #[default]
+    Healthy,
+    /// It failed, and is tried again.
+    Failing,
+    /// It was given up. Whatever it would get is lost, and counted.
+    Dead,
+}
+
+impl SinkState {
+    /// The name in counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Dead => "dead",
+        }
+    }
+}
