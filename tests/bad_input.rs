@@ -49,9 +49,9 @@ async fn both(request: impl AsRef<[u8]>) -> (String, Value) {
     let address = serve(log.auditor.around(app())).await;
     let without = undated(&ask(bare().await, &request).await);
     let with = undated(&ask(address, &request).await);
-    assert!(with.starts_with("HTTP/1.1 "), "{with}");
+    assert!(with.starts_with("HTTP/1."), "{with}");
     assert_eq!(with, without);
-    assert!(!with.starts_with("HTTP/1.1 5"), "{with}");
+    assert!(!with[8..].starts_with(" 5"), "{with}");
     // Every line has been checked when it is here.
     (with, log.only().await)
 }
@@ -84,7 +84,6 @@ async fn malformed_json_is_left_out() {
         b"\"\xff\xfe\"",
         b"{\"a\":\"\n\"}",
         b"nul",
-        b"\xef\xbb\xbf{}",
         b"\0",
     ] {
         let (_, record) = both(json(body)).await;
