@@ -116,6 +116,14 @@ impl Values {
         self.makes.is_match(text)
     }
 
+    /// Whether a text with these traits can hold any secret that gives itself away.
+    pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
+        makes && text.len() >= MIN_TOKEN
+            || traits.has(Traits::DIGIT) && text.len() >= MIN_CARD
+            || traits.has(Traits::AT) && traits.has(Traits::COLON)
+            || !self.patterns.is_empty()
+    }
+
     /// Appends the places of all secrets in a text, in no order. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
         if makes && text.len() >= MIN_TOKEN {
