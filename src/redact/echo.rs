@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
+use zeroize::Zeroize;
 
 use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
 
@@ -18,6 +19,8 @@ const MIN_BYTES: usize = 6;
 /// Bounds of what is remembered of one exchange. Two bodies of the default size cannot reach them.
 const MAX_VALUES: usize = 8_192;
 const MAX_BYTES: usize = 256 * 1024;
+/// Memory for values that the next exchange finds ready.
+const KEPT_BYTES: usize = 4_096;
 /// Up to here each value has a search of its own, which costs less to prepare than one for all.
 const FEW: usize = 4;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
@@ -47,8 +50,10 @@ enum Finder {
 }
 
 impl Echo {
+    /// Forgets all values, and wipes them: this memory serves the next exchange.
     pub(super) fn clear(&mut self) {
-        self.text.clear();
+        self.text.zeroize();
+        self.text.shrink_to(KEPT_BYTES);
         self.values.clear();
         self.finder = OnceCell::new();
     }

@@ -48,8 +48,7 @@ pub(super) enum Fate {
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
     let stack = pass.take_stack();
     let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
-    // One search for the whole document; only what is escaped has to be searched by itself.
-    let makes = pass.may_hold_make(text);
+    let next_make = pass.next_make(text, 0);
     let out = String::with_capacity(text.len() + 8);
     let mut walk = Walk {
         pass,
@@ -60,7 +59,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         out,
         stack,
         pointers: Following::from(root),
-        makes,
+        next_make,
         why: HitRule::Key,
         keys: 0,
         kept: None,
@@ -115,8 +114,8 @@ struct Walk<'w, 'a> {
     out: String,
     stack: Vec<Frame>,
     pointers: Following,
-    /// Something in the document begins like a secret of a known make.
-    makes: bool,
+    /// The next place in the text where something begins like a secret of a known make.
+    next_make: usize,
     /// Why the value that is read next would be masked.
     why: HitRule,
     keys: usize,
@@ -232,7 +231,8 @@ impl Walk<'_, '_> {
     }
 
     fn write_key(&mut self, object: u64, raw: &str, token: StringToken, key: &str) {
-        match self.pass.inspect_key(key, self.makes || token.has_escapes()) {
+        let makes = self.may_be_make(raw.len(), token);
+        match self.pass.inspect_key(key, makes) {
             None => {
                 self.note_step(key);
                 self.write_string(raw, token);
@@ -325,7 +325,8 @@ impl Walk<'_, '_> {
         match fate {
             Fate::Show => {
                 let said = said(raw, token)?;
-                match self.pass.inspect_value(&said, self.level, self.makes || token.has_escapes()) {
+                let makes = self.may_be_make(raw.len(), token);
+                match self.pass.inspect_value(&said, self.level, makes) {
                     None => self.write_string(raw, token),
                     Some(redacted) => {
                         self.changed = true;
@@ -339,6 +340,16 @@ impl Walk<'_, '_> {
         }
         self.complete();
         Ok(())
+    }
+
+    /// Whether the string token that was just read may hold a secret of a known make. One search runs
+    /// ahead of the walk, from hit to hit; only what is escaped has to be searched by itself.
+    fn may_be_make(&mut self, len: usize, token: StringToken) -> bool {
+        let start = token.end - len;
+        if self.next_make < start {
+            self.next_make = self.pass.next_make(self.text, start);
+        }
+        self.next_make < token.end || token.has_escapes()
     }
 
     /// A secret that the cut went through: as much as can be read of it.

@@ -263,12 +263,15 @@ impl Pass<'_> {
         strings::inspect(self, key, 0, true)
     }
 
-    /// Whether anything in a text, or in an unescaped piece of it, begins like a secret of a known make.
-    pub(super) fn may_hold_make(&self, text: &str) -> bool {
-        self.rules.values.may_hold_make(text)
+    /// The first place from `at` on where something begins like a secret of a known make.
+    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
+        self.rules.values.next_make(text, at)
     }
 
     pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
+        if !self.rules.values.may_find(text, traits, makes) {
+            return;
+        }
         let mut places = Vec::new();
         self.rules.values.find(text, traits, makes, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));

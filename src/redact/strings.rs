@@ -41,7 +41,7 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
     if traits.has(Traits::COLON) && traits.has(Traits::QUOTE) {
         find_quoted_names(pass, text, &mut edits);
     }
-    let edited = apply(pass, text, edits);
+    let edited = if edits.is_empty() { None } else { apply(pass, text, edits) };
     if traits.has(Traits::PERCENT)
         && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
     {
@@ -57,7 +57,7 @@ pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str, makes: bool) -> Option
     }
     let mut edits = Vec::new();
     pass.find_values(key, Traits::of(key), makes, &mut edits);
-    apply(pass, key, edits)
+    if edits.is_empty() { None } else { apply(pass, key, edits) }
 }
 
 /// A place in a text, and what goes there if it is not a mask.

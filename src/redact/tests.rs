@@ -585,6 +585,35 @@ proptest! {
     }
 
     #[test]
+    fn a_masked_value_survives_nowhere_in_its_exchange(
+        secret in "[a-zA-Z0-9 +%/\"\\\\é&=]{8,14}",
+        key in secret_key(),
+        around in ("[a-z :,]{0,6}", "[a-z :,]{0,6}"),
+        escapes in any::<u32>(),
+    ) {
+        let secret = secret.trim();
+        prop_assume!(secret.len() >= 6);
+        let encoded: String = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let said = format!("{}{secret}{}", around.0, around.1);
+        let text = format!(r#"{{"a":{},{}:{},"b":{}}}"#, spelled(&said, escapes), spelled(&key, 0), spelled(secret, 0), spelled(&encoded, 0));
+        let redactor = Redactor::default();
+        let mut pass = Pass::new(&redactor, None);
+        let mut json = fragment_of(pass.json(text.as_bytes(), false)).unwrap();
+        let mut url = pass.url(&format!("/x/{encoded}"), Some(&format!("q={encoded}")), &[]);
+        let mut query = pass.query(&format!("q={encoded}")).unwrap();
+        let mut error = pass.string(&format!("{:?} and {said}", secret));
+        pass.scrub_json(&mut json);
+        pass.scrub_json(&mut query);
+        pass.scrub_text(&mut url);
+        pass.scrub_text(&mut error);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let query: Value = serde_json::from_str(&query).unwrap();
+        for shown in [json["a"].as_str().unwrap(), json["b"].as_str().unwrap(), query["q"].as_str().unwrap(), &url, &error] {
+            prop_assert!(!shown.contains(secret) && !shown.contains(&encoded), "{:?} in {}", secret, shown);
+        }
+    }
+
+    #[test]
     fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..64), text in ".{0,40}", cut in any::<bool>(), place in 0_usize..50) {
         let redactor = Redactor::default();
         let mut pass = Pass::new(&redactor, None);

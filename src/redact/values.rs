@@ -111,9 +111,18 @@ impl Values {
         Ok(Self { makes, patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
     }
 
-    /// Whether anything in a text begins like a secret of a known make.
-    pub(super) fn may_hold_make(&self, text: &str) -> bool {
-        self.makes.is_match(text)
+    /// The first place from `at` on where something begins like a secret of a known make; else the last of all.
+    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
+        let rest = text.as_bytes().get(at..).unwrap_or_default();
+        self.makes.find(rest).map_or(usize::MAX, |hit| at + hit.start())
+    }
+
+    /// Whether a text with these traits can hold any secret that gives itself away.
+    pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
+        makes && text.len() >= MIN_TOKEN
+            || traits.has(Traits::DIGIT) && text.len() >= MIN_CARD
+            || traits.has(Traits::AT) && traits.has(Traits::COLON)
+            || !self.patterns.is_empty()
     }
 
     /// Appends the places of all secrets in a text, in no order. `makes`: whether to look for known makes.
