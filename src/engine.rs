@@ -10,6 +10,7 @@ use crate::capture::{Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
 use crate::clock::{Clock, IdSource, Micros};
 use crate::error::Error;
+use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
@@ -41,6 +42,7 @@ pub(crate) struct Engine {
     pub(crate) wait: Duration,
     #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
     pool: Mutex<Vec<Box<Draft>>>,
+    exchanges: Mutex<Vec<Arc<Exchange>>>,
     open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
@@ -63,7 +65,7 @@ pub(crate) struct Parts {
     pub(crate) wait: Duration,
 }
 
-/// Drafts kept for the next requests. More are freed: a burst must not hold its memory for ever.
+/// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
 const POOLED: usize = 1024;
 
 impl Engine {
@@ -89,6 +91,7 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
+            exchanges: Mutex::default(),
             open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -134,15 +137,33 @@ impl Engine {
     /// Takes a draft back that no record will be made from.
     pub(crate) fn forget(&self, mut draft: Box<Draft>) {
         self.queue.release(std::mem::take(&mut draft.reserved));
-        self.recycle(draft);
+        self.recycle(&mut vec![draft]);
     }
 
-    pub(crate) fn recycle(&self, mut draft: Box<Draft>) {
-        draft.reset();
-        draft.shrink();
+    /// Takes drafts back that are done with.
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    pub(crate) fn recycle(&self, done: &mut Vec<Box<Draft>>) {
+        for draft in done.iter_mut() {
+            draft.reset();
+            draft.shrink();
+        }
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = POOLED.saturating_sub(pool.len()).min(done.len());
+        pool.extend(done.drain(..room));
+        drop(pool);
+        // What found no room is freed without the lock.
+        done.clear();
+    }
+
+    pub(crate) fn take_exchange(&self) -> Arc<Exchange> {
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes back an exchange that nobody else holds.
+    pub(crate) fn keep_exchange(&self, exchange: Arc<Exchange>) {
+        let mut pool = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
-            pool.push(draft);
+            pool.push(exchange);
         }
     }
 
@@ -173,7 +194,7 @@ impl Engine {
     pub(crate) fn admit(&self, event: &EventRef, has_request_body: bool) -> Admission {
         let Some(plan) = self.plan(event) else { return Admission::Granted(Allowance::default()) };
         let bodies = usize::from(plan.captures_request && has_request_body) + usize::from(plan.captures_response);
-        self.queue.admit(plan.delivery, Allowance(bodies * self.max_body_bytes), self.clock.monotonic())
+        self.queue.admit(plan.delivery, Allowance(bodies * self.max_body_bytes), || self.clock.monotonic())
     }
 
     /// Keeps of the draft's allowance only what its bodies really took.

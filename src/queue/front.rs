@@ -70,7 +70,12 @@ impl Queue {
     }
 
     /// Asks to be let in. An open exchange holds no place: the bound counts finished records only.
-    pub(crate) fn admit(self: &Arc<Self>, class: Delivery, allowance: Allowance, now: Duration) -> Admission {
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        class: Delivery,
+        allowance: Allowance,
+        now: impl FnOnce() -> Duration,
+    ) -> Admission {
         if class == Delivery::Lossy {
             return Admission::Granted(Allowance::default());
         }
@@ -81,7 +86,7 @@ impl Queue {
         if state.closed || state.line.len() >= self.limits.records {
             return Admission::Refused;
         }
-        let place = Arc::new(Place::new(now.saturating_add(self.limits.wait), allowance));
+        let place = Arc::new(Place::new(now().saturating_add(self.limits.wait), allowance));
         state.line.push_back(place.clone());
         self.waiting.store(state.line.len(), Ordering::Relaxed);
         self.call_worker(&mut state);
