@@ -1,7 +1,7 @@
 //! What a request pays: `cargo bench --bench requests`; `-- --quick` in seconds, `-- --instructions` under callgrind too.
 //!
 //! All variants serve the same requests in turn in one run, so that their ratios hold on a machine whose speed does not.
-//! Every variant's response is read to its end. Records go into a pipe that a thread drains as fast as it can; its own
+//! Times are CPU times of the request's thread. Every variant's response is read to its end. Records go into a pipe that a thread drains as fast as it can; its own
 //! CPU time is counted for nobody. Timing never fails the run, a record that is missing does.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::variants::{AROUND, BARE, HAND, NAMES, Records, TRACE, Variant, variant};
 use support::workload::{Handlers, Kind, LEAST_ROUTES, catalog, requests, router, serve};
-use support::{Asked, Piped, asked, block_on, machine, median, per, process_cpu};
+use support::{Asked, Piped, asked, block_on, machine, median, per, process_cpu, thread_cpu};
 use tower::Layer as _;
 use tower_audit::Auditor;
 
@@ -76,6 +76,7 @@ struct Results {
     instructions: HashMap<(&'static str, Kind), (f64, f64)>,
 }
 
+/// CPU time, because others use the machine too: a thread that has to wait for its turn does not cost more.
 fn times(variants: &mut [Variant], run: &Run) -> HashMap<(&'static str, Kind), (f64, f64)> {
     let mut rounds: HashMap<(&str, Kind), Vec<(f64, f64)>> = HashMap::new();
     for _ in 0..run.rounds {
@@ -84,9 +85,9 @@ fn times(variants: &mut [Variant], run: &Run) -> HashMap<(&'static str, Kind), (
             for variant in variants.iter_mut() {
                 variant.serve(requests(kind, WARM));
                 let batch = requests(kind, BATCH);
-                let began = Instant::now();
+                let began = thread_cpu();
                 variant.serve(batch);
-                let time = per(began.elapsed(), BATCH);
+                let time = per(thread_cpu() - began, BATCH);
                 variant.settle();
                 bare = if variant.name == BARE { time } else { bare };
                 rounds.entry((variant.name, kind)).or_default().push((time, time / bare));
@@ -178,13 +179,13 @@ fn routes(run: &Run) -> f64 {
     for _ in 0..run.rounds {
         let [few, many] = services.each_ref().map(|(piped, service)| {
             let batch = requests(Kind::Get, BATCH);
-            let began = Instant::now();
+            let began = thread_cpu();
             block_on(async {
                 for request in batch {
                     serve(service, request).await;
                 }
             });
-            let time = per(began.elapsed(), BATCH);
+            let time = per(thread_cpu() - began, BATCH);
             piped.flush();
             time
         });

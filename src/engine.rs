@@ -12,6 +12,7 @@ use crate::catalog::{self, Event};
 use crate::clock::{Clock, IdSource, Micros};
 use crate::diagnostics::contained;
 use crate::error::Error;
+use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
@@ -43,6 +44,7 @@ pub(crate) struct Engine {
     pub(crate) wait: Duration,
     #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
     pool: Mutex<Vec<Box<Draft>>>,
+    exchanges: Mutex<Vec<Arc<Exchange>>>,
     open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
@@ -65,7 +67,7 @@ pub(crate) struct Parts {
     pub(crate) wait: Duration,
 }
 
-/// Drafts kept for the next requests. More are freed: a burst must not hold its memory for ever.
+/// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
 const POOLED: usize = 256;
 
 impl Engine {
@@ -94,6 +96,7 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
+            exchanges: Mutex::default(),
             open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -153,15 +156,33 @@ impl Engine {
     /// Takes a draft back that no record will be made from.
     pub(crate) fn forget(&self, draft: Box<Draft>) {
         self.queue.release(draft.reserved());
-        self.recycle(draft);
+        self.recycle(&mut vec![draft]);
     }
 
-    pub(crate) fn recycle(&self, mut draft: Box<Draft>) {
-        draft.reset();
-        draft.shrink();
+    /// Takes drafts back that are done with.
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    pub(crate) fn recycle(&self, done: &mut Vec<Box<Draft>>) {
+        for draft in done.iter_mut() {
+            draft.reset();
+            draft.shrink();
+        }
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = POOLED.saturating_sub(pool.len()).min(done.len());
+        pool.extend(done.drain(..room));
+        drop(pool);
+        // What found no room is freed without the lock.
+        done.clear();
+    }
+
+    pub(crate) fn take_exchange(&self) -> Arc<Exchange> {
+        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes back an exchange that nobody else holds.
+    pub(crate) fn keep_exchange(&self, exchange: Arc<Exchange>) {
+        let mut pool = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
-            pool.push(draft);
+            pool.push(exchange);
         }
     }
 

@@ -43,16 +43,16 @@ impl<'a> Met<'a> {
 ///
 /// Whatever is longer or holds anything else is not cut or cleaned, because it would then equal another id.
 pub(crate) fn request_id(value: Option<&HeaderValue>) -> Option<&str> {
-    let id = value?.to_str().ok()?;
-    let visible = id.bytes().all(|byte| byte.is_ascii_graphic());
-    ((1..=MAX_REQUEST_ID).contains(&id.len()) && visible).then_some(id)
+    let id = text(value?)?;
+    let fits = (1..=MAX_REQUEST_ID).contains(&id.len());
+    (fits && all(id, |byte| byte.is_ascii_graphic())).then_some(id)
 }
 
 /// Trace id and parent span id of [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
 pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
-    let text = value?.to_str().ok()?;
+    let text = text(value?)?;
     let byte = |at| text.as_bytes().get(at).copied();
-    let hex = |range| text.get(range).filter(|part: &&str| part.bytes().all(is_lower_hex));
+    let hex = |range| text.get(range).filter(|part: &&str| all(part, is_lower_hex));
     let (version, trace, span, _flags) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
     let longer = byte(55).is_some();
     let dashes = [2, 35, 52].into_iter().all(|at| byte(at) == Some(b'-'));
@@ -73,8 +73,18 @@ pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
 pub(crate) fn host<'a>(uri: &'a Uri, value: Option<&'a HeaderValue>) -> Option<&'a str> {
     match uri.host() {
         Some(host) => Some(host).filter(|host| is_host(host)),
-        None => without_port(value?.to_str().ok()?.trim_ascii()).filter(|host| is_host(host)),
+        None => without_port(text(value?)?.trim_ascii()).filter(|host| is_host(host)),
     }
+}
+
+/// A value as text; each reader then says which characters may stand there.
+fn text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
+}
+
+/// Without a way out before the end, so that the compiler looks at many bytes at once: these texts are short, and right.
+fn all(text: &str, is: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is(byte))
 }
 
 fn without_port(authority: &str) -> Option<&str> {
@@ -96,12 +106,16 @@ fn is_host(host: &str) -> bool {
     }
     match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(is_name_character),
+        None => !host.is_empty() && all(host, is_name_character),
     }
 }
 
 fn is_name_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
 }
 
 fn is_lower_hex(byte: u8) -> bool {
@@ -109,7 +123,7 @@ fn is_lower_hex(byte: u8) -> bool {
 }
 
 fn is_zero(id: &str) -> bool {
-    id.bytes().all(|byte| byte == b'0')
+    all(id, |byte| byte == b'0')
 }
 
 #[cfg(test)]

@@ -59,18 +59,15 @@ where
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         if let Some(exchange) = this.exchange.as_ref() {
             let progress = match &frame {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        exchange.request_data(data);
-                    }
-                    // Whoever reads a body of known length need not poll it once more.
-                    if this.inner.is_end_stream() { Progress::Ended } else { Progress::Open }
-                }
+                // Whoever reads a body of known length need not poll it once more.
+                Some(Ok(_)) if this.inner.is_end_stream() => Progress::Ended,
+                Some(Ok(_)) => Progress::Open,
                 Some(Err(_)) => Progress::Failed,
                 None => Progress::Ended,
             };
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            exchange.request_passed(data.map(|data| &**data), progress);
             if progress != Progress::Open {
-                exchange.request_ended(progress);
                 *this.exchange = None;
             }
         }

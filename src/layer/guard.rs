@@ -10,7 +10,8 @@ use crate::record::Outcome;
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    exchange: Arc<Exchange>,
+    /// Until it is dropped.
+    exchange: Option<Arc<Exchange>>,
     /// We are inside a call or poll of the inner service: a drop now is an unwinding panic. `thread::panicking()` would
     /// be wrong both ways, with a `CatchPanic` outside, and for a bystander of somebody else's panic.
     inside: AtomicBool,
@@ -19,11 +20,11 @@ pub(crate) struct Guard {
 
 impl Guard {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange, inside: AtomicBool::new(false), finished: false }
+        Self { exchange: Some(exchange), inside: AtomicBool::new(false), finished: false }
     }
 
     pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
+        self.exchange.as_ref().expect("a guard has its exchange until it is dropped")
     }
 
     /// Runs the inner service's code.
@@ -40,21 +41,24 @@ impl Guard {
     }
 
     fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange.close(outcome) }
+        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange().close(outcome) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = if *self.inside.get_mut() {
-            Outcome::Panicked
-        } else if self.exchange.is_ended_by_its_client() {
-            Outcome::Completed
-        } else if self.exchange.engine().is_closing() {
-            Outcome::Shutdown
-        } else {
-            Outcome::Aborted
-        };
-        self.end(outcome);
+        if !self.finished {
+            let outcome = if *self.inside.get_mut() {
+                Outcome::Panicked
+            } else if self.exchange().is_ended_by_its_client() {
+                Outcome::Completed
+            } else if self.exchange().engine().is_closing() {
+                Outcome::Shutdown
+            } else {
+                Outcome::Aborted
+            };
+            self.end(outcome);
+        }
+        self.exchange.take().map(Exchange::retire);
     }
 }

@@ -43,6 +43,7 @@ impl Worker {
     pub(crate) fn start(self) -> Result<(), Error> {
         let state = Running {
             batch: VecDeque::new(),
+            done: Vec::new(),
             rendered: 0,
             ledger: VecDeque::new(),
             quiet: 0,
@@ -61,6 +62,9 @@ impl Worker {
 struct Running {
     worker: Worker,
     batch: VecDeque<Box<Draft>>,
+    /// Drafts of the round that records were made from.
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    done: Vec<Box<Draft>>,
     /// Drafts that have left the queue. The n-th to leave is the n-th that was handed over.
     rendered: u64,
     /// What the queue gets back once every required sink is done with it.
@@ -143,8 +147,9 @@ impl Running {
             if given.is_none() {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
-            engine.recycle(draft);
+            self.done.push(draft);
         }
+        engine.recycle(&mut self.done);
         self.rendered += entry.records as u64;
         entry.upto = self.rendered;
         self.worker.channels.iter_mut().for_each(|channel| channel.end_round(entry.upto));
