@@ -227,10 +227,10 @@ mod tests {
     #[test]
     fn pointers_are_split_and_unescaped() {
         let pointer = Pointer::parse("/a~1b//c~0d~01/0").unwrap();
-        assert_eq!(pointer.tokens().iter().map(|token| &**token).collect::<Vec<_>>(), ["a/b", "", "c~d~1", "0"]);
+        assert_eq!(pointer.tokens.iter().map(|token| &**token).collect::<Vec<_>>(), ["a/b", "", "c~d~1", "0"]);
         assert_eq!(pointer.as_str(), "/a~1b//c~0d~01/0");
-        assert!(Pointer::parse("").unwrap().tokens().is_empty());
-        assert_eq!(Pointer::parse("/").unwrap().tokens().len(), 1);
+        assert!(Pointer::parse("").unwrap().tokens.is_empty());
+        assert_eq!(Pointer::parse("/").unwrap().tokens.len(), 1);
     }
 
     #[test]
