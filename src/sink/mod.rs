@@ -1,5 +1,6 @@
 //! Bytes → somewhere. A sink knows nothing of HTTP, and nothing of records but that a batch is whole lines.
 
+mod file;
 mod memory;
 mod outlet;
 mod stdout;
@@ -7,9 +8,13 @@ mod stdout;
 use std::fmt;
 use std::io;
 
+#[cfg(feature = "gzip")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
+pub use file::Compress;
+pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
 pub(crate) use outlet::{Outlet, Settle};
-pub use stdout::stdout;
+pub use stdout::{stderr, stdout};
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
 ///
