@@ -217,6 +217,10 @@ impl Engine {
         self.late.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::Release);
     }

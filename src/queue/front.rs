@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them.
     waiting: AtomicUsize,
-    lost: AtomicU64,
+    lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ impl Queue {
             unwritten: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
+            lost: Default::default(),
             refused: AtomicU64::new(0),
         }
     }
@@ -160,7 +160,11 @@ impl Queue {
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        LossReason::ALL.into_iter().map(|reason| self.lost_by(reason)).sum()
+    }
+
+    pub(crate) fn lost_by(&self, reason: LossReason) -> u64 {
+        self.lost[reason as usize].load(Ordering::Relaxed)
     }
 
     pub(crate) fn refused(&self) -> u64 {
@@ -199,7 +203,7 @@ impl Queue {
 
     fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
         for draft in drafts {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost[reason as usize].fetch_add(1, Ordering::Relaxed);
             state.untold.lost(reason).add(draft.started.plus(draft.elapsed), Some(draft.audit_id));
         }
     }
@@ -281,7 +285,7 @@ impl Queue {
     }
 
     pub(crate) fn note_lost(&self, reason: LossReason, at: Micros, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost[reason as usize].fetch_add(count, Ordering::Relaxed);
         let mut state = self.lock();
         let tally = state.untold.lost(reason);
         tally.add(at, None);
