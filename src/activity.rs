@@ -159,6 +159,7 @@ impl ActivityBuilder {
         }
         self.draft.event = self.engine.named(&self.event)?;
         self.draft.door = Door::Activity;
+        self.engine.head.current_trace(&mut self.draft);
         self.draft.class = self.engine.class(&self.draft.event);
         let admission = self.engine.admit(&self.draft.event, false);
         Ok((Opened(Some(Exchange::open(self.engine, self.draft))), admission))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::activity::ActivityBuilder;
 use crate::capture::resolver::ActorResolver;
-use crate::capture::{ClientIp, HeadPolicy, PeerFn, TrustedPeer};
+use crate::capture::{ClientIp, HeadPolicy, PeerFn, TraceFn, TrustedPeer};
 use crate::catalog::{Catalog, Event, compile_event};
 use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
 use crate::config::{self, Settings};
@@ -181,6 +181,7 @@ pub struct AuditorBuilder {
     shown_headers: Vec<HeaderName>,
     peer: Option<PeerFn>,
     resolvers: Vec<Box<dyn ActorResolver>>,
+    trace: Option<TraceFn>,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
     wait: Duration,
@@ -214,6 +215,7 @@ impl Default for AuditorBuilder {
             shown_headers: Vec::new(),
             peer: None,
             resolvers: Vec::new(),
+            trace: None,
             is_success: Box::new(
                 |status: StatusCode| if status.as_u16() < 400 { Status::Succeeded } else { Status::Failed },
             ),
@@ -326,6 +328,46 @@ impl AuditorBuilder {
     /// it. See [`resolver`](crate::resolver).
     pub fn actor_resolver(mut self, resolver: impl ActorResolver) -> Self {
         self.resolvers.push(Box::new(resolver));
+        self
+    }
+
+    /// Tells trace id and span id of what the current task works in, for `traceId` and `spanId` of requests that bring no
+    /// valid `traceparent`, and of activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called on
+    /// the request's task, where the layer is entered or the activity begins. By default nothing is asked.
+    ///
+    /// A `tracing` span has no such ids of its own: whoever exports spans gives them to it. With `tracing-opentelemetry`
+    /// they are those of the current span's context:
+    ///
+    /// ```text
+    /// use opentelemetry::trace::TraceContextExt as _;
+    /// use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+    ///
+    /// builder.trace_context(|| {
+    ///     let context = tracing::Span::current().context();
+    ///     let span = context.span().span_context().clone();
+    ///     span.is_valid().then(|| (span.trace_id().to_string(), span.span_id().to_string()))
+    /// })
+    /// ```
+    ///
+    /// The layer that opens the span (`TraceLayer`, say) must then stand outside of the audit layer. Where it stands inside, or
+    /// where its span should be named rather than the caller's that `traceparent` names, a middleware inside of both calls
+    /// [`Audit::trace`](crate::Audit::trace).
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, sink};
+    ///
+    /// # fn main() -> Result<(), tower_audit::Error> {
+    /// let (lines, records) = sink::memory();
+    /// let current = || Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "00f067aa0ba902b7".to_owned()));
+    /// let (auditor, guard) = Auditor::builder().sink(lines).trace_context(current).build()?;
+    /// auditor.begin("CacheRefresh").try_emit()?;
+    /// drop(guard);
+    /// assert!(records.text().contains(r#""traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7""#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trace_context(mut self, current: impl Fn() -> Option<(String, String)> + Send + Sync + 'static) -> Self {
+        self.trace = Some(Box::new(current));
         self
     }
 
@@ -456,6 +498,7 @@ impl AuditorBuilder {
             shown: self.shown_headers,
             peer: self.peer,
             resolvers: self.resolvers,
+            trace: self.trace,
         };
         let process = Process {
             instance: self.instance.unwrap_or_else(|| Uuid::new_v4().to_string()),

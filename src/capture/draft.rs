@@ -148,6 +148,8 @@ pub(crate) struct Late {
     pub(crate) edge: Option<String>,
     pub(crate) eula: Option<Eula>,
     pub(crate) message: Option<String>,
+    /// Trace and span, checked.
+    pub(crate) trace: Option<(String, String)>,
     pub(crate) meta: Vec<(Cow<'static, str>, serde_json::Value)>,
     pub(crate) errors: Vec<Failure>,
     /// The application said that it failed, whatever the response's status.
