@@ -249,6 +249,10 @@ impl Watcher for SinkWatch {
         self.queue.moved();
     }
 
+    fn has_room(&self) {
+        self.queue.call();
+    }
+
     fn changed(&self, name: &str, state: SinkState, error: &std::io::Error) {
         match state {
             SinkState::Healthy => tracing::info!(target: "tower_audit", sink = name, "the audit sink works again"),

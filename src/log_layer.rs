@@ -223,6 +223,14 @@ impl Value {
             Self::Literal(text) | Self::Text(Text { text, .. }) => text.len(),
         }
     }
+
+    /// The room that it needs at least.
+    fn least(&self) -> usize {
+        match self {
+            Self::Literal(literal) => literal.len(),
+            Self::Text(_) => LEAST,
+        }
+    }
 }
 
 impl Fields {
@@ -413,9 +421,14 @@ const LEAST: usize = 16;
 /// Appends an object of the fields, its end included within `limit` bytes of the whole.
 fn push_fields(out: &mut String, fields: &Fields, limit: usize, prefix: &str, cuts: &mut Vec<String>) {
     const KEY: usize = 256;
+    /// What a long value leaves at least to each short one that comes after it.
+    const SHORT: usize = 48;
+    let least = |name: &str, value: &Value| name.len() + value.len().clamp(LEAST, SHORT) + "\"\":\"\",".len();
+    let mut rest: usize = fields.values.iter().map(|(name, value)| least(name, value)).sum();
     out.push('{');
     let begin = out.len();
     for (name, value) in &fields.values {
+        rest -= least(name, value);
         let before = out.len();
         if before > begin {
             out.push(',');
@@ -423,7 +436,8 @@ fn push_fields(out: &mut String, fields: &Fields, limit: usize, prefix: &str, cu
         let key_cut = push_within(out, name, false, KEY);
         out.push(':');
         let room = limit.saturating_sub(out.len() + 1);
-        if room < LEAST.max(if let Value::Literal(literal) = value { literal.len() } else { 0 }) {
+        let room = room.saturating_sub(rest).max(room / 2);
+        if room < value.least() {
             out.truncate(before);
             cuts.push(format!("{prefix}.{name}"));
         } else if push_value(out, value, room) || key_cut {

@@ -265,6 +265,7 @@ impl Running {
             open: engine.open() as u64,
             flushed: false,
         };
+        self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
         let last = own::stopped(self.stamp(), &report);
         self.write_own(last);
         self.worker.channels.iter().for_each(Channel::end);

@@ -47,13 +47,22 @@ impl Ordinary {
         self.untold.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells what was dropped, if it can: for when no other line follows.
+    /// Tells what was dropped, once there is room for more than that: for when no other line follows.
     pub(crate) fn tell(&self, at: impl FnOnce() -> Micros) {
+        self.tell_through(at, |line| self.outlet.append_notice(line));
+    }
+
+    /// Tells what was dropped before the end, whether there is room for it or not.
+    pub(crate) fn tell_at_the_end(&self, at: impl FnOnce() -> Micros) {
+        self.tell_through(at, |line| self.outlet.append_last_notice(line));
+    }
+
+    fn tell_through(&self, at: impl FnOnce() -> Micros, append: impl FnOnce(&[u8]) -> bool) {
         if self.untold.load(Ordering::Relaxed) == 0 {
             return;
         }
         let untold = self.untold.swap(0, Ordering::Relaxed);
-        if untold > 0 && !self.outlet.append_ordinary(self.notice(untold, at()).as_bytes(), 1) {
+        if untold > 0 && !append(self.notice(untold, at()).as_bytes()) {
             self.untold.fetch_add(untold, Ordering::Relaxed);
         }
     }

@@ -26,6 +26,8 @@ const ORDINARY: usize = 1024 * 1024;
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// Records were written, made durable, or given up.
     fn moved(&self);
+    /// Ordinary log lines were refused, and there is room again to tell it.
+    fn has_room(&self);
     /// The sink fails, works again, or is given up.
     fn changed(&self, name: &str, state: SinkState, error: &io::Error);
 }
@@ -75,7 +77,7 @@ struct State {
     filled: u64,
     /// Bytes of ordinary log lines among them.
     ordinary: usize,
-    /// An ordinary log line found no room since the thread moved last.
+    /// An ordinary log line found no room, and there has not been much since.
     ordinary_refused: bool,
     /// Up to where somebody waits for durability.
     wanted: u64,
@@ -146,9 +148,24 @@ impl Outlet {
     /// Takes ordinary log lines, `count` of them, if there is room for all: it never waits. A sink that has been given up or
     /// is at its end takes none.
     pub(crate) fn append_ordinary(&self, lines: &[u8], count: u64) -> bool {
+        self.append_within(ORDINARY, lines, count)
+    }
+
+    /// Takes a line that tells what was refused, once half of the room for ordinary lines is free again: while it is not, more
+    /// will be refused. The watcher is told when that is.
+    pub(crate) fn append_notice(&self, line: &[u8]) -> bool {
+        self.append_within(ORDINARY / 2, line, 1)
+    }
+
+    /// Takes the last such line whether there is room for it or not.
+    pub(crate) fn append_last_notice(&self, line: &[u8]) -> bool {
+        self.append_within(usize::MAX, line, 1)
+    }
+
+    fn append_within(&self, most: usize, lines: &[u8], count: u64) -> bool {
         let mut state = self.shared.lock();
         let over = state.ending || state.progress.state == SinkState::Dead;
-        if over || state.ordinary + lines.len() > ORDINARY {
+        if over || state.ordinary + lines.len() > most {
             state.ordinary_refused = true;
             return false;
         }
@@ -287,11 +304,15 @@ impl Thread {
         state.progress.ordinary_lost += if written { 0 } else { batch.ordinary_lines.min(count_lines(rest)) };
         let moved = batch.records + batch.own > 0 || state.progress.settled != batch.upto;
         state.progress.settled = batch.upto;
-        // Ordinary lines alone wake nobody, but for those that were dropped and can be told now.
-        let moved = std::mem::take(&mut state.ordinary_refused) || moved;
+        let has_room = state.ordinary_refused && state.ordinary <= ORDINARY / 4;
+        state.ordinary_refused &= !has_room;
         drop(state);
+        // Ordinary lines alone wake nobody.
         if moved {
             self.watcher.moved();
+        }
+        if has_room {
+            self.watcher.has_room();
         }
         written
     }
