@@ -169,6 +169,7 @@ impl ActivityBuilder {
         self.draft.event = self.engine.named(&self.event)?;
         self.engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
+        self.engine.head.current_trace(&mut self.draft);
         self.draft.class = self.engine.class(&self.draft.event);
         Ok(Opened(Some(Exchange::open(self.engine, self.draft))))
     }

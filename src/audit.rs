@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::capture::{Draft, name};
+use crate::capture::{Draft, are_trace_ids, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Scope};
@@ -128,6 +128,19 @@ impl Audit {
     /// chance, and are not looked for.
     pub fn secret(&self, value: impl Into<String>) -> &Self {
         self.bind(|draft| draft.late().add_secret(value.into()))
+    }
+
+    /// In which trace and span it is done, for `traceId` and `spanId`: instead of what `traceparent` said, which names the
+    /// caller's span. 32 and 16 hexadecimal digits, as OpenTelemetry writes them.
+    ///
+    /// Anything else is ignored, all zeros too, which mean that nothing is traced: a wrong id would join this record with
+    /// the logs of others. To set it for all requests, see
+    /// [`AuditorBuilder::trace_context`](crate::AuditorBuilder::trace_context).
+    pub fn trace(&self, trace_id: &str, span_id: &str) -> &Self {
+        if !are_trace_ids(trace_id, span_id) {
+            return self;
+        }
+        self.bind(|draft| draft.late().trace = Some((trace_id.to_ascii_lowercase(), span_id.to_ascii_lowercase())))
     }
 
     /// Says that it failed, whatever the response's status will be, and why: the error's text and its sources.

@@ -279,6 +279,10 @@ impl Engine {
         self.late.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::Release);
     }
@@ -305,6 +309,10 @@ pub(crate) struct SinkWatch {
 impl Watcher for SinkWatch {
     fn moved(&self) {
         self.queue.moved();
+    }
+
+    fn has_room(&self) {
+        self.queue.call();
     }
 
     fn changed(&self, name: &str, state: SinkState, error: &std::io::Error) {

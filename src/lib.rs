@@ -81,6 +81,7 @@ mod capture;
 mod catalog;
 mod clock;
 mod config;
+mod counters;
 mod diagnostics;
 mod engine;
 mod error;
@@ -88,8 +89,12 @@ mod exchange;
 mod format;
 pub mod guide;
 mod layer;
+#[cfg(feature = "tracing-subscriber")]
+mod log_layer;
 mod plan;
 pub mod presets;
+#[cfg(feature = "metrics")]
+mod publish;
 mod queue;
 mod record;
 mod redact;
@@ -103,11 +108,15 @@ pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
 pub use clock::{Clock, IdSource};
+pub use counters::{Counters, Losses, SinkCounters};
 pub use error::Error;
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
+#[cfg(feature = "tracing-subscriber")]
+pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
     Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages, Status,
     UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
+pub use sink::SinkState;

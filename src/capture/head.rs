@@ -22,6 +22,9 @@ const MOST_HEADERS: usize = 64;
 /// Finds the peer's address in what a server left in the request's extensions.
 pub(crate) type PeerFn = Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
+/// Tells the trace and the span in which the current task works.
+pub(crate) type TraceFn = Box<dyn Fn() -> Option<(String, String)> + Send + Sync>;
+
 /// What is taken from heads, decided once.
 pub(crate) struct HeadPolicy {
     pub(crate) client_ip: ClientIp,
@@ -29,6 +32,7 @@ pub(crate) struct HeadPolicy {
     pub(crate) shown: Vec<HeaderName>,
     pub(crate) peer: Option<PeerFn>,
     pub(crate) resolvers: Vec<Box<dyn ActorResolver>>,
+    pub(crate) trace: Option<TraceFn>,
 }
 
 impl fmt::Debug for HeadPolicy {
@@ -98,9 +102,21 @@ impl HeadPolicy {
         }
         if let Some((trace, span)) = request_id::traceparent(trace.only()) {
             draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
+        } else {
+            self.current_trace(draft);
         }
         if let Some(host) = request_id::host(uri, host.only()) {
             draft.host = draft.keep(host.as_bytes(), HEADER);
+        }
+    }
+
+    /// Notes the trace in which this task works, where nobody sent one.
+    pub(crate) fn current_trace(&self, draft: &mut Draft) {
+        let Some(current) = &self.trace else { return };
+        let ids = contained("the function for the trace context", || current()).flatten();
+        if let Some((trace, span)) = ids.filter(|(trace, span)| request_id::are_trace_ids(trace, span)) {
+            let mut keep = |id: String, digits| draft.keep(id.to_ascii_lowercase().as_bytes(), digits);
+            draft.trace = Some((keep(trace, 32), keep(span, 16)));
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Late {
     pub(crate) namespace: Option<String>,
     pub(crate) edge: Option<String>,
     pub(crate) eula: Option<Eula>,
+    /// Trace and span, checked.
+    pub(crate) trace: Option<(String, String)>,
     pub(crate) meta: Vec<(Cow<'static, str>, Value)>,
     pub(crate) errors: Vec<Failure>,
     /// Values that the application calls secret.

@@ -39,7 +39,7 @@ pub(crate) struct Queue {
     /// The worker has stopped: what comes now is lost.
     closed: AtomicBool,
     told_closed: AtomicBool,
-    lost: AtomicU64,
+    lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
 }
 
@@ -70,7 +70,7 @@ impl Queue {
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             told_closed: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
+            lost: Default::default(),
             refused: AtomicU64::new(0),
         }
     }
@@ -206,7 +206,11 @@ impl Queue {
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        LossReason::ALL.into_iter().map(|reason| self.lost_by(reason)).sum()
+    }
+
+    pub(crate) fn lost_by(&self, reason: LossReason) -> u64 {
+        self.lost[reason as usize].load(Ordering::Relaxed)
     }
 
     pub(crate) fn refused(&self) -> u64 {
@@ -245,7 +249,7 @@ impl Queue {
 
     fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
         for draft in drafts {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost[reason as usize].fetch_add(1, Ordering::Relaxed);
             state.untold.lost(reason).add(draft.started.plus(draft.elapsed), Some(draft.audit_id));
         }
     }
@@ -327,7 +331,7 @@ impl Queue {
     }
 
     pub(crate) fn note_lost(&self, reason: LossReason, at: Micros, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost[reason as usize].fetch_add(count, Ordering::Relaxed);
         let mut state = self.lock();
         let tally = state.untold.lost(reason);
         tally.add(at, None);

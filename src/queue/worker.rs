@@ -13,6 +13,7 @@ use super::loss::{LossReason, Untold};
 use super::own::{self, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
+use crate::counters::Counted;
 use crate::diagnostics::{self, contained};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -33,6 +34,7 @@ const ROUND: usize = 256;
 pub(crate) struct Worker {
     pub(crate) engine: Arc<Engine>,
     pub(crate) channels: Vec<Channel>,
+    pub(crate) counted: Arc<Counted>,
     pub(crate) process: Process,
     pub(crate) line_budget: usize,
     pub(crate) settings: Value,
@@ -50,6 +52,8 @@ impl Worker {
             flushes: Vec::new(),
             stop: None,
             ids: UuidV7::new(),
+            #[cfg(feature = "metrics")]
+            publisher: crate::publish::Publisher::default(),
             worker: self,
         };
         // Stamped here: its time is before that of whatever is recorded next.
@@ -73,6 +77,8 @@ struct Running {
     flushes: Vec<Flush>,
     stop: Option<Stop>,
     ids: UuidV7,
+    #[cfg(feature = "metrics")]
+    publisher: crate::publish::Publisher,
 }
 
 /// A round of records that are not yet written everywhere.
@@ -88,6 +94,7 @@ impl Running {
         self.write_own(started);
         let stop = loop {
             let (pause, attentive) = (self.pause(), self.somebody_waits());
+            self.publish(pause.is_none());
             self.worker.engine.queue.take(&mut self.batch, pause, attentive);
             contained("the worker", || self.work());
             if let Some(stop) = self.stop.take_if(|stop| is_due(stop, &self.worker.engine)) {
@@ -114,6 +121,7 @@ impl Running {
         {
             self.tell(&untold);
         }
+        self.worker.counted.ordinary.tell(|| Micros::from_system(self.worker.engine.now()));
         // Those who wait are looked after between rounds, however much there is to render.
         loop {
             self.render_round();
@@ -269,6 +277,7 @@ impl Running {
             open: engine.open() as u64,
             flushed: false,
         };
+        self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
         let last = own::stopped(self.stamp(), &report);
         self.write_own(last);
         self.worker.channels.iter().for_each(Channel::end);
@@ -282,12 +291,28 @@ impl Running {
         report.flushed = self.worker.channels.iter().filter(required).all(Channel::has_ended_well) && unwritten == 0;
         report.written = first(&self).written;
         report.lost = engine.queue.lost() + unwritten as u64;
+        self.publish(true);
         engine.control.end();
         // Their promises are broken, which answers them.
         self.flushes.clear();
         drop(engine.control.take_flushes());
         stop.promise.give(report);
     }
+
+    /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.
+    #[cfg(feature = "metrics")]
+    fn publish(&mut self, last: bool) {
+        let Worker { engine, counted, .. } = &self.worker;
+        if last {
+            self.publisher.publish(&counted.snapshot(engine));
+        } else {
+            self.publisher.now_and_then(|| counted.snapshot(engine));
+        }
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "with the feature it does something")]
+    fn publish(&mut self, _last: bool) {}
 
     fn has_ended(&self, reach: Reach) -> bool {
         self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)

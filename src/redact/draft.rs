@@ -320,6 +320,10 @@ fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
     if let Some(scope) = &mut record.scope {
         scope.path = pass.string(&scope.path);
     }
+    if let Some((trace, span)) = &late.trace {
+        record.trace_id = Some(pass.string(trace));
+        record.span_id = Some(pass.string(span));
+    }
     let mut some = |text: &Option<String>| text.as_deref().map(|text| pass.string(text));
     record.context = some(&late.context);
     record.project = some(&late.project);

@@ -2,10 +2,12 @@
 
 mod file;
 mod memory;
+mod ordinary;
 mod outlet;
 mod output;
 mod retry;
 mod stdout;
+mod tracing;
 
 use std::fmt;
 use std::io;
@@ -15,11 +17,14 @@ use std::io;
 pub use file::Compress;
 pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
+pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Watcher};
 pub(crate) use output::{Filter, Need};
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
 pub use stdout::{stderr, stdout};
+
+pub use self::tracing::tracing;
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
 ///
