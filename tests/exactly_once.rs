@@ -1,4 +1,5 @@
 //! Whatever clients and handlers do, in whatever order: each exchange has exactly one completion, after its initiation.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
