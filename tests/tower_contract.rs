@@ -297,7 +297,7 @@ impl Body for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.hint.clone()
+        self.hint
     }
 }
 
@@ -321,7 +321,7 @@ async fn a_response_body_says_of_itself_what_the_inner_one_says_and_is_polled_as
         let polls = Arc::<AtomicUsize>::default();
         let body = Watched {
             frames: ["one", "two"].map(|part| Frame::data(Bytes::from(part))).into(),
-            hint: expected.clone(),
+            hint: expected,
             polls: polls.clone(),
             ended: false,
         };
