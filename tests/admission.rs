@@ -1,4 +1,5 @@
 //! A queue that is full: `lossy` serves on and tells what it lost, `backpressure` waits, and then refuses.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request as AxumRequest;
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::any;
 use common::{Log, Written, eventually, expected, failed, log_to, record};
@@ -18,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 use tower_audit::sink::sink_fn;
-use tower_audit::{Audited, Auditor, Bodies, Catalog, Event, Stages};
+use tower_audit::{Audit, Audited, Auditor, Bodies, Catalog, Delivery, Event, Stages};
 
 /// A sink that can be stopped.
 #[derive(Clone, Default)]
@@ -217,7 +220,7 @@ async fn who_is_refused_for_want_of_memory_has_a_record_of_it() {
         wait.clone().wait_for(|go| *go).await.unwrap();
     }));
     let service = log.auditor.around(app).into_service();
-    let request = || Request::post("/").body(Body::from("x")).unwrap();
+    let request = || Request::post("/").header("content-type", "application/json").body(Body::from("17")).unwrap();
     let first = tokio::spawn(service.clone().oneshot(request()));
     begun.recv().await.unwrap();
     let second = tokio::spawn(service.clone().oneshot(request()));
@@ -227,13 +230,14 @@ async fn who_is_refused_for_want_of_memory_has_a_record_of_it() {
     log.clock.advance(WAIT);
     assert_eq!(second.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     let failure = failed("error", "rejected", "Rejected", "the request could not be recorded and was not handled");
+    let unread = json!({ "reason": "unread", "contentType": "application/json", "bytes": 0 });
     let change = json!({
         "timestamp": "2026-11-20T07:55:42.720973Z",
         "durationMs": 5000.0,
         "eventName": "Upload",
         "actor": { "ip": null, "port": null, "hostname": null },
         "response": { "status": 503, "bytes": 95 },
-        "request": { "method": "POST", "route": "/", "bodyOmitted": { "reason": "unread", "bytes": 0 } },
+        "request": { "method": "POST", "route": "/", "bodyOmitted": unread },
     });
     assert_eq!(log.only().await, record(expected::with(failure, change)));
     go.send(true).unwrap();
@@ -297,11 +301,12 @@ async fn a_waiting_client_that_goes_away_leaves_no_trace_in_the_line() {
         assert_eq!(stage.ask(&format!("/strict/{id}")).await, StatusCode::OK);
     }
     let (report, lines) = stage.log.stop().await;
-    assert_eq!((report.open, report.lost), (0, 0));
-    // One was refused, and one went before it was let in: both are told.
-    let told: u64 =
-        of(&lines, "AuditRequestsRefused").iter().map(|record| record["meta"]["count"].as_u64().unwrap()).sum();
-    assert_eq!(told, 2);
+    // One was refused, and one went before it was let in, with no room for its record: both are told.
+    assert_eq!((report.open, report.refused, report.lost), (0, 1, 1));
+    for name in ["AuditRequestsRefused", "AuditRecordsLost"] {
+        let told: u64 = of(&lines, name).iter().map(|record| record["meta"]["count"].as_u64().unwrap()).sum();
+        assert_eq!(told, 1, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -320,6 +325,33 @@ async fn the_line_is_bounded_and_who_finds_it_full_is_refused_at_once() {
     }
     let (report, _) = stage.log.stop().await;
     assert_eq!((report.refused, report.lost, report.open), (7, 0, 0));
+}
+
+#[tokio::test]
+async fn a_skip_while_an_inner_layer_waits_for_room_leaves_the_request_out_and_holds_nothing() {
+    let stage = stage(1).await;
+    let auditor = &stage.log.auditor;
+    let strict =
+        auditor.route_layer(Event::new("Inner").delivery(Delivery::Backpressure).bodies(Bodies::Both)).unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tells = from_fn(move |audit: Audit, request: AxumRequest, next: Next| {
+        tell.send(audit).unwrap();
+        next.run(request)
+    });
+    let app = Router::new().route("/joined", any(async || "here").layer(strict)).layer(tells);
+    let service = auditor.around(app).into_service();
+    stage.fill(1).await;
+    let waiting = tokio::spawn(service.oneshot(Request::get("/joined").body(Body::empty()).unwrap()));
+    let audit: Audit = told.recv().await.unwrap();
+    stage.settle().await;
+    assert!(!waiting.is_finished());
+    audit.skip().unwrap();
+    stage.gate.set(false);
+    let answer = waiting.await.unwrap().unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "here");
+    let (report, lines) = stage.log.stop().await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(expected::normal(lines).len(), 1, "only what filled the queue");
 }
 
 #[tokio::test]
@@ -343,31 +375,24 @@ async fn who_waits_is_let_in_in_order() {
 }
 
 #[tokio::test]
-async fn a_sink_that_fails_loses_its_batch_and_that_is_told() {
+async fn a_sink_that_fails_once_is_tried_again_and_nothing_is_lost() {
     let written = Written::default();
-    let (lines, failing) = (written.clone(), Arc::new(Mutex::new(false)));
+    let (lines, failing) = (written.clone(), Arc::new(AtomicUsize::new(0)));
     let fails = failing.clone();
-    let sink = sink_fn(move |batch: &[u8]| match std::mem::take(&mut *fails.lock().unwrap()) {
-        true => Err(io::ErrorKind::BrokenPipe.into()),
-        false => {
+    let sink = sink_fn(move |batch: &[u8]| match fails.swap(0, Ordering::SeqCst) {
+        0 => {
             lines.push(batch);
             Ok(())
         }
+        _ => Err(io::ErrorKind::StorageFull.into()),
     });
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
-    let service = auditor.around(Router::new()).into_service();
-    let ask = || service.clone().oneshot(Request::get("/").body(Body::empty()).unwrap());
-    assert!(auditor.flush(common::DEADLINE).await);
-    *failing.lock().unwrap() = true;
-    ask().await.unwrap();
-    assert!(auditor.flush(common::DEADLINE).await);
-    let report = guard.shutdown(common::DEADLINE).await;
-    assert_eq!(report.lost, 1);
-    let text = written.text();
-    let lost: Value = text
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .find(|line| line["eventName"] == "AuditRecordsLost")
-        .unwrap_or_else(|| panic!("{text}"));
-    assert_eq!((&lost["meta"]["reason"], &lost["meta"]["count"]), (&json!("sink_failed"), &json!(1)));
+    let log = log_to(written, |builder| builder.sink(sink));
+    log.all().await;
+    failing.store(1, Ordering::SeqCst);
+    let request = Request::get("/").body(Body::empty()).unwrap();
+    log.auditor.around(Router::new()).into_service().oneshot(request).await.unwrap();
+    assert_eq!(log.only().await["response"]["status"], 404);
+    assert_eq!(failing.load(Ordering::SeqCst), 0);
+    let (report, _) = log.stop().await;
+    assert!(report.is_complete(), "{report:?}");
 }

@@ -1,4 +1,5 @@
 //! Where the layer can stand, and what it sees there.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

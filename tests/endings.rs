@@ -1,4 +1,5 @@
 //! Where the end of a response lies: at its head, after so many bytes, with its trailers, when its client goes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

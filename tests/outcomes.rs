@@ -1,4 +1,5 @@
 //! How an exchange ends when its handler answers, fails, panics or takes too long: one record, with that outcome.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 

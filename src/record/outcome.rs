@@ -21,6 +21,10 @@ macro_rules! wire_names {
 }
 
 /// How an exchange ended: the closed set of the record's `outcome`.
+///
+/// Each request that the layer lets in has exactly one of them. What no library can record: a process that is killed
+/// (SIGKILL) or calls `process::exit`, a panic under `panic = "abort"`, and a future or body that is given to
+/// `mem::forget`.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -28,11 +32,16 @@ pub enum Outcome {
     Completed,
     /// The inner service returned an error instead of a response, or an activity failed.
     HandlerError,
-    /// A panic unwound out of the handler or the response body.
+    /// A panic unwound out of the handler or the response body. Its payload is not recorded.
+    ///
+    /// That is so with a layer *outside* that catches panics, such as tower-http's `CatchPanicLayer`. One *inside* has made
+    /// an answer with 500 of it before we see it: [`Outcome::Completed`], and failed.
     Panicked,
-    /// The inner service's error was a timeout, as the classifier says.
+    /// The inner service's error was a timeout, as the classifier says. An answer with 408 from inside is
+    /// [`Outcome::Completed`], and failed; a timeout outside drops us: [`Outcome::Aborted`].
     TimedOut,
     /// The future or body was dropped before its end: the client went away, or a layer outside gave up.
+    /// From inside the two cannot be told apart. `meta.abortedAt` tells whether that was before the `head` or in the `body`.
     Aborted,
     /// The response's stream failed.
     BodyError,

@@ -256,11 +256,17 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
         return Body::default();
     }
     let media = Media::of(content_type.as_bytes());
+    let looks_into = match media {
+        Media::Json | Media::Form | Media::Multipart => true,
+        Media::Text => shows_text,
+        Media::Binary | Media::Unknown => false,
+    };
     // A stream that did not end shows its beginning, and why there is no more.
     let unfinished = match copy.progress {
         Progress::Failed => Some(Reason::Failed),
         Progress::Open => Some(if side == Side::Request { Reason::Unread } else { Reason::Truncated }),
-        Progress::Ended | Progress::Absent => copy.cut.then_some(Reason::Truncated),
+        // Of a type that is not looked into nothing was kept: its type is the reason.
+        Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
     };
     let (shown, omitted) = if encoded {
         (None, Some(Reason::Encoded))
