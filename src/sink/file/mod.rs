@@ -269,12 +269,13 @@ fn cannot_open(path: &Path, error: io::Error) -> Error {
     Error::start(message).with_source(error)
 }
 
-/// The sink, and the threads that help it.
+/// The sink, and the threads that help it. The compressor goes first, since the lock, which the writer has, says that it is
+/// alone; the timer goes last, since its thread may be the one that closes the writer.
 struct Open {
-    writer: Arc<Mutex<Writer<Os>>>,
-    timer: Option<Timer>,
     #[cfg(feature = "gzip")]
     compressor: Option<gzip::Compressor>,
+    writer: Arc<Mutex<Writer<Os>>>,
+    timer: Option<Timer>,
 }
 
 impl Open {
@@ -320,13 +321,12 @@ impl Sink for Open {
 
     fn shutdown(&mut self) -> io::Result<()> {
         let result = self.writer().flush();
-        if let Some(timer) = self.timer.take() {
-            timer.end();
-        }
+        drop(self.timer.take());
         #[cfg(feature = "gzip")]
-        if let Some(compressor) = self.compressor.take() {
-            compressor.end();
-        }
+        drop(self.compressor.take());
         result
     }
 }
+
+#[cfg(test)]
+mod tests;
