@@ -17,7 +17,7 @@ mod units;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
@@ -45,6 +45,17 @@ impl Unknown {
             Self::Warn => "warn",
         }
     }
+}
+
+/// Where the records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SinkChoice {
+    /// `stdout`
+    Stdout,
+    /// `stderr`
+    Stderr,
+    /// `file:///folder/audit.log`
+    File(PathBuf),
 }
 
 const KIB: u64 = 1 << 10;
@@ -78,6 +89,14 @@ settings! {
     enabled: bool = units::switch;
     /// The `service` of every record.
     service: String = |given| units::text(given, 128);
+    /// Where the records go.
+    sink: SinkChoice = units::sink;
+    /// A segment of the file is at most so long; the least has room for several of the longest lines of the default.
+    rotate_bytes: u64 = |given| units::size(given, 64 * KIB..=1_024 * GIB).map(|bytes| bytes as u64);
+    /// A segment of the file covers at most so long: from a minute to a leap year.
+    rotate_every: Duration = |given| units::duration(given, Duration::from_secs(60)..=Duration::from_secs(366 * 86_400));
+    /// How many sealed segments of the file are kept.
+    keep_files: usize = |given| units::count(given, 1..=1_000_000);
     /// Stages of events that do not say.
     stages: Stages = |given| units::one_of(given, &[Stages::Completion, Stages::Both], |stages| stages.as_str());
     /// The delivery class of events that do not say.

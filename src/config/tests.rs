@@ -24,6 +24,10 @@ fn every_setting_is_read_from_the_environment() {
     let settings = settings(&[
         ("TOWER_AUDIT_ENABLED", "false"),
         ("TOWER_AUDIT_SERVICE", "backstage"),
+        ("TOWER_AUDIT_SINK", "file:///var/log/audit%20trail.log"),
+        ("TOWER_AUDIT_ROTATE_BYTES", "100MiB"),
+        ("TOWER_AUDIT_ROTATE_EVERY", "24h"),
+        ("TOWER_AUDIT_KEEP_FILES", "90"),
         ("TOWER_AUDIT_STAGES", "both"),
         ("TOWER_AUDIT_DELIVERY", "lossy"),
         ("TOWER_AUDIT_WAIT", "250ms"),
@@ -42,6 +46,10 @@ fn every_setting_is_read_from_the_environment() {
     let expected = Settings {
         enabled: Some(false),
         service: Some("backstage".into()),
+        sink: Some(SinkChoice::File("/var/log/audit trail.log".into())),
+        rotate_bytes: Some(100 << 20),
+        rotate_every: Some(Duration::from_secs(86_400)),
+        keep_files: Some(90),
         stages: Some(Stages::Both),
         delivery: Some(Delivery::Lossy),
         wait: Some(Duration::from_millis(250)),
@@ -80,6 +88,10 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
         ("TOWER_AUDIT_SERVICE", "a\nb"),
         ("TOWER_AUDIT_ENABLED", ""),
         ("TOWER_AUDIT_REDACT_KEYS", "ok,\u{1}"),
+        ("TOWER_AUDIT_SINK", "/var/log/audit.log"),
+        ("TOWER_AUDIT_ROTATE_BYTES", "1KiB"),
+        ("TOWER_AUDIT_ROTATE_EVERY", "daily"),
+        ("TOWER_AUDIT_KEEP_FILES", "0"),
     ]);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
@@ -89,6 +101,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
              allowed: the name of a header, such as X-Forwarded-For, Forwarded or X-Real-IP",
             "TOWER_AUDIT_DELIVERY: given \"strong\", allowed: lossy, backpressure, durable, fail_closed",
             "TOWER_AUDIT_ENABLED: given nothing, allowed: true, false (or yes, no, on, off, 1, 0)",
+            "TOWER_AUDIT_KEEP_FILES: given \"0\", allowed: a whole number from 1 to 1000000",
             "TOWER_AUDIT_MAX_LINE_BYTES: given \"2KiB\", \
              allowed: 4KiB to 16MiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
             "TOWER_AUDIT_QUEUE_BYTES: given \"1GB\", \
@@ -96,7 +109,13 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_QUEUE_RECORDS: given \"0\", allowed: a whole number from 1 to 16777216",
             "TOWER_AUDIT_REDACT_KEYS: given \"\\u{1}\", \
              allowed: names of 1 to 128 bytes without control characters, separated by commas",
+            "TOWER_AUDIT_ROTATE_BYTES: given \"1KiB\", \
+             allowed: 64KiB to 1024GiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
+            "TOWER_AUDIT_ROTATE_EVERY: given \"daily\", \
+             allowed: 60s to 31622400s, with a unit such as 5s (ms, s, m, h)",
             "TOWER_AUDIT_SERVICE: given \"a\\nb\", allowed: 1 to 128 bytes of text without control characters",
+            "TOWER_AUDIT_SINK: given \"/var/log/audit.log\", \
+             allowed: stdout, stderr, or the URL of a file such as file:///var/log/app/audit.log",
             "TOWER_AUDIT_STAGES: given \"initiation\", allowed: completion, both",
             "TOWER_AUDIT_TRUSTED_PROXIES: given \"10.0.0.0/33\", allowed: networks such as 10.0.0.0/8 or fd00::/8, \
              single addresses such as ::1, or the word unix for Unix sockets",
@@ -131,13 +150,17 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
 
 #[test]
 fn unknown_settings_can_be_warnings_and_bad_ones_cannot() {
-    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_SINK", "stdout")]);
-    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_SINK"]);
-    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_SINK", "x"), ("TOWER_AUDIT_WAIT", "x")]);
+    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "@daily")]);
+    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_CRON"]);
+    let text =
+        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "x"), ("TOWER_AUDIT_WAIT", "x")]);
     assert_eq!(text.lines().count(), 1, "{text}");
     // A bad value of the switch itself leaves the default.
-    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_SINK", "x")]);
-    assert!(text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_SINK"), "{text}");
+    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_CRON", "x")]);
+    assert!(
+        text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_EXPORT_CRON"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -262,7 +285,7 @@ mod file {
     #[test]
     fn complaints_about_the_file_name_it_and_join_the_others() {
         let file = TempFile::new(
-            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nsink = 'hunter2'\nconfig = 'x'\n",
+            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_cron = 'hunter2'\nconfig = 'x'\n",
         );
         let text = file.complaint(&[("TOWER_AUDIT_ENABLED", "maybe")]);
         let mut lines: Vec<&str> = text.lines().collect();
@@ -279,14 +302,14 @@ mod file {
                 "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
                 "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
                 "unknown setting \"config\" in FILE",
-                "unknown setting \"sink\" in FILE",
+                "unknown setting \"export_cron\" in FILE",
             ]
         );
     }
 
     #[test]
     fn the_file_can_say_what_happens_to_unknown_settings() {
-        let file = TempFile::new(b"unknown = 'warn'\nsink = 'stdout'\n");
+        let file = TempFile::new(b"unknown = 'warn'\nexport_cron = '@daily'\n");
         assert_eq!(file.read(&[("TOWER_AUDIT_FORMAT", "csv")]).unwrap().warnings().len(), 2);
         assert!(file.read(&[("TOWER_AUDIT_UNKNOWN", "error")]).is_err());
     }

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
+
+use super::SinkChoice;
 
 /// A value as it was given: one text, or the items of an array in the file.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +163,40 @@ pub(super) fn header_name(given: &Given<'_>) -> Result<HeaderName, Refusal> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| Refusal::of(text, ALLOWED))
 }
 
+/// `stdout`, `stderr`, or the URL of a file (RFC 8089) that is on this host: percent-encoded, and absolute, since a
+/// relative one would mean another file after each change of folder.
+pub(super) fn sink(given: &Given<'_>) -> Result<SinkChoice, Refusal> {
+    const ALLOWED: &str = "stdout, stderr, or the URL of a file such as file:///var/log/app/audit.log";
+    let text = given.text(|| ALLOWED.into())?;
+    match text {
+        "stdout" => Ok(SinkChoice::Stdout),
+        "stderr" => Ok(SinkChoice::Stderr),
+        url => url
+            .strip_prefix("file://")
+            .and_then(file_path)
+            .map(SinkChoice::File)
+            .ok_or_else(|| Refusal::of(text, ALLOWED)),
+    }
+}
+
+/// The path of a URL, if it names a file. `?` and `#` would begin a query and a fragment; in a name they are encoded.
+fn file_path(path: &str) -> Option<PathBuf> {
+    if !path.starts_with('/') || path.contains(['?', '#']) || !is_percent_encoded(path) {
+        return None;
+    }
+    let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+    // A URL says `/C:/logs/audit.log`.
+    let path = if cfg!(windows) { &path[1..] } else { &path };
+    let names_a_file =
+        !path.ends_with('/') && !path.contains(char::is_control) && Path::new(path).file_name().is_some();
+    (names_a_file && Path::new(path).is_absolute()).then(|| path.into())
+}
+
+/// Whether each `%` has its two digits; a decoder would let others pass as they are.
+fn is_percent_encoded(text: &str) -> bool {
+    text.split('%').skip(1).all(|rest| rest.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2)
+}
+
 fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -254,6 +291,43 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_sink_is_a_stream_or_an_absolute_file_url() {
+        let sink = |text| sink(&Given::Text(text)).ok();
+        let file = |path: &str| Some(SinkChoice::File(path.into()));
+        for (text, expected) in [
+            ("stdout", Some(SinkChoice::Stdout)),
+            (" stderr\n", Some(SinkChoice::Stderr)),
+            ("file:///var/log/app/audit.log", file("/var/log/app/audit.log")),
+            ("file:///audit", file("/audit")),
+            ("file:///a%20b/%C3%BC%3F%25.log", file("/a b/ü?%.log")),
+            ("file:///a b.log", file("/a b.log")),
+            ("", None),
+            ("STDOUT", None),
+            ("/var/log/audit.log", None),
+            ("audit.log", None),
+            ("file:/audit.log", None),
+            ("file://audit.log", None),
+            ("file://host/audit.log", None),
+            ("file://./audit.log", None),
+            ("file:///", None),
+            ("file:///folder/", None),
+            ("file:///folder/..", None),
+            ("file:///folder%2F", None),
+            ("file:///a.log?mode=600", None),
+            ("file:///a.log#1", None),
+            ("file:///a%2.log", None),
+            ("file:///a%zz.log", None),
+            ("file:///a%", None),
+            ("file:///a%00.log", None),
+            ("file:///a%ff.log", None),
+            ("http:///audit.log", None),
+        ] {
+            assert_eq!(sink(text), expected, "{text}");
+        }
+    }
+
     #[test]
     fn lists_forgive_commas_at_the_end_and_name_the_wrong_item() {
         let numbers = |given: Given<'_>| list(&given, 3, "numbers", |item| item.parse::<u8>().ok());
@@ -278,6 +352,7 @@ mod tests {
             let _ = (switch(&given), self::text(&given, 8), count(&given, 0..=9), header_name(&given));
             let _ = (size(&given, 0..=9), duration(&given, Duration::ZERO..=Duration::MAX));
             let _ = list(&given, 9, NAME_ALLOWED, name);
+            let _ = (sink(&given), sink(&Given::Text(&format!("file:///{text}"))));
         }
     }
 }

@@ -97,9 +97,20 @@ fn identity(_: &fs::Metadata) -> (Option<(u64, u64)>, u64) {
 #[derive(Debug)]
 pub(super) struct Os;
 
+/// Unlocks when it is dropped. Closing the file would not do: a child that another thread is just starting shares it
+/// until it runs its own program.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 impl Disk for Os {
     type File = File;
-    type Lock = File;
+    type Lock = Lock;
 
     fn open(&self, path: &Path, mode: u32) -> io::Result<(File, bool)> {
         // An exclusive creation follows no link. For a file that exists, it is compared what the name says without
@@ -159,19 +170,20 @@ impl Disk for Os {
         Ok(())
     }
 
-    fn lock(&self, path: &Path, mode: u32) -> io::Result<File> {
+    fn lock(&self, path: &Path, mode: u32) -> io::Result<Lock> {
         let (file, _) = self.open(path, mode)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => return Err(error),
         }
+        let lock = Lock(file);
         // Whoever removed the file between our opening and locking may let another process lock a new one.
-        if self.holds(&file, path) { Ok(file) } else { Err(io::Error::other("was replaced while it was locked")) }
+        if self.holds(&lock, path) { Ok(lock) } else { Err(io::Error::other("was replaced while it was locked")) }
     }
 
-    fn holds(&self, lock: &File, path: &Path) -> bool {
-        let held = DiskFile::status(lock);
+    fn holds(&self, lock: &Lock, path: &Path) -> bool {
+        let held = DiskFile::status(&lock.0);
         matches!((held, self.status(path)), (Ok(held), Ok(Some(named))) if held.is_same_file(&named))
     }
 }

@@ -15,7 +15,8 @@ use flate2::write::GzEncoder;
 use super::disk::{Disk, Os, create_new, is_absent, retry};
 use super::name::{Form, Names, Sealed};
 
-/// Ends its thread when it is dropped.
+/// Ends its thread when it is dropped, which leaves what it has not finished to the next process, and waits for it: the
+/// next one must not meet it at work.
 #[derive(Debug)]
 pub(super) struct Compressor {
     shared: Arc<Shared>,
@@ -48,19 +49,14 @@ impl Compressor {
     pub(super) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }
-
-    /// Ends the thread, which leaves what it has not finished to the next process, and waits for it.
-    pub(super) fn end(mut self) {
-        self.shared.end();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Drop for Compressor {
     fn drop(&mut self) {
         self.shared.end();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 

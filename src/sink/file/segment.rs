@@ -77,8 +77,9 @@ impl<F: DiskFile> Segment<F> {
         Ok(())
     }
 
-    /// Whether the file still has a name.
-    pub(super) fn is_named(&self) -> io::Result<bool> {
-        Ok(self.file.status()?.names > 0)
+    /// Whether the file still has a name, and everything that was written to it.
+    pub(super) fn is_intact(&self) -> io::Result<bool> {
+        let is = self.file.status()?;
+        Ok(is.names > 0 && is.len >= self.len)
     }
 }

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::disk::Disk;
 use super::writer::Writer;
 
-/// Ends its thread when it is dropped.
+/// Ends its thread when it is dropped, and waits for it, so that the file is closed and its lock free.
 #[derive(Debug)]
 pub(super) struct Timer {
     shared: Arc<Shared>,
@@ -28,20 +28,15 @@ impl Timer {
         let thread = thread::Builder::new().name("audit-file".into()).spawn(move || run(&theirs, &writer))?;
         Ok(Self { shared, thread: Some(thread) })
     }
-
-    /// Ends the thread and waits for it.
-    pub(super) fn end(mut self) {
-        self.shared.end();
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to tell, not even that it panicked: the sink met the same state.
-            let _ = thread.join();
-        }
-    }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
         self.shared.end();
+        if let Some(thread) = self.thread.take() {
+            // It has nothing to tell, not even that it panicked: the sink met the same state.
+            let _ = thread.join();
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use memchr::{memchr, memrchr};
 
-use super::disk::{Disk, Status, is_absent};
+use super::disk::{Disk, is_absent};
 use super::name::Names;
 use super::rotate::{Period, Stamps};
 use super::segment::Segment;
@@ -174,8 +174,8 @@ impl<D: Disk> Writer<D> {
                     }
                     continue;
                 }
-                // Only now, so that a file that was deleted before its sync returned is noticed.
-                if !segment.is_named()? {
+                // Only now, so that a file that was deleted or cut before its sync returned is noticed.
+                if !segment.is_intact()? {
                     continue;
                 }
             }
@@ -317,10 +317,8 @@ impl<D: Disk> Writer<D> {
             None => "was moved or deleted",
         };
         tracing::warn!(target: "tower_audit", path = %self.names.active().display(), "audit file: it {what}; going on in another");
-        let was_cut = named.is_some_and(|named: Status| named.is_same_file(segment.opened()));
         // What was moved away keeps its lines, if they can be made durable there. Else they are written again.
-        let kept_there = !was_cut
-            && segment.is_named().unwrap_or(false)
+        let kept_there = segment.is_intact().unwrap_or(false)
             && (segment.unsynced == 0 || segment.sync().is_ok())
             && (!segment.name_unsynced || self.disk.sync_folder(self.names.folder()).is_ok());
         if kept_there {
