@@ -1,4 +1,5 @@
 //! The counters of an auditor: one snapshot that shows what is open, waiting, written and lost, and where.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::convert::Infallible;
 use std::io;
