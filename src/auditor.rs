@@ -142,6 +142,11 @@ impl ShutdownGuard {
         self.stop(limit)
     }
 
+    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
+    pub fn begin(&self) {
+        self.auditor.engine.begin_closing();
+    }
+
     fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
         self.auditor.engine.begin_closing();
         let answer = self.auditor.engine.control.stop(limit);
@@ -594,9 +599,15 @@ fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Res
             "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
         )));
     }
+    const MOST_BODY: usize = 16 * 1024 * 1024;
+    if max_body_bytes > MOST_BODY {
+        return Err(Error::setting(format!(
+            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
+        )));
+    }
     if limits.bytes < max_body_bytes.saturating_mul(2) {
         return Err(Error::setting(format!(
-            "queue_bytes: {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
             limits.bytes
         )));
     }

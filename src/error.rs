@@ -85,8 +85,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// The text of the error and its source, so that a `main` that returns it tells the operator what is wrong; `{:#?}` shows
+/// its fields.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return match &self.source {
+                Some(source) => write!(f, "{self}: {source}"),
+                None => write!(f, "{self}"),
+            };
+        }
         f.debug_struct("Error")
             .field("kind", &self.kind)
             .field("message", &self.message)
@@ -98,5 +106,17 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_returns_it_prints_its_text() {
+        let error = Error::setting("A: given \"x\"\nB: given \"y\"").with_source(std::io::Error::other("disk on fire"));
+        assert_eq!(format!("{error:?}"), "A: given \"x\"\nB: given \"y\": disk on fire");
+        assert!(format!("{error:#?}").contains("kind: Setting"));
     }
 }

@@ -3,28 +3,48 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::capture::{Draft, EventRef, Progress, Stage};
+use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
 use crate::queue::Answer;
 use crate::record::{Delivery, Outcome, Stages};
 
 /// One exchange that has been let in and has not ended.
+#[derive(Default)]
 pub(crate) struct Exchange {
-    engine: Arc<Engine>,
+    /// None only while it waits in the engine's pool, which must not keep its own engine alive.
+    engine: Option<Arc<Engine>>,
     open: Mutex<Option<Box<Draft>>>,
+    skipped: AtomicBool,
 }
 
 impl Exchange {
     /// Opens it. From now on exactly one completion record will be written.
     pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
         engine.count_open();
-        Arc::new(Self { engine, open: Mutex::new(Some(draft)) })
+        let mut exchange = engine.take_exchange();
+        let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
+        alone.open = Mutex::new(Some(draft));
+        alone.skipped = AtomicBool::new(false);
+        alone.engine = Some(engine);
+        exchange
+    }
+
+    /// Gives its memory back, unless somebody still holds it: a handle that was kept must never reach the record of a
+    /// later request.
+    pub(crate) fn retire(mut exchange: Arc<Self>) {
+        if let Some(alone) = Arc::get_mut(&mut exchange)
+            && let Ok(None) = alone.open.get_mut()
+            && let Some(engine) = alone.engine.take()
+        {
+            engine.keep_exchange(exchange);
+        }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        self.engine.as_ref().expect("only an exchange in the pool has no engine, and nobody holds that")
     }
 
     /// Works on the draft; `None` once the exchange has ended.
@@ -42,39 +62,32 @@ impl Exchange {
                 true
             }
             None => {
-                self.engine.count_late();
+                self.engine().count_late();
                 false
             }
         }
     }
 
-    /// Notes data of the request's body.
-    pub(crate) fn request_data(&self, data: &[u8]) {
+    /// Notes data of the request's body, if there is any, and how far the body has come with it.
+    pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) {
         self.with(|draft| {
-            if self.may_keep(draft, Side::Request) {
+            if let Some(data) = data {
+                self.make_room(draft.class, &mut draft.request_body);
                 draft.request_body.push(data);
-            } else {
-                draft.request_body.total += data.len() as u64;
             }
-        });
-    }
-
-    /// Notes that the request's body has ended, one way or another.
-    pub(crate) fn request_ended(&self, progress: Progress) {
-        self.with(|draft| {
-            draft.request_body.progress = progress;
-            self.initiate_if_known(draft);
+            if progress != Progress::Open {
+                draft.request_body.progress = progress;
+                self.engine().give_back_unused_of(&mut draft.request_body);
+                self.initiate_if_known(draft);
+            }
         });
     }
 
     /// Notes data of the response's body.
     pub(crate) fn response_data(&self, data: &[u8]) {
         self.with(|draft| {
-            if self.may_keep(draft, Side::Response) {
-                draft.response_body.push(data);
-            } else {
-                draft.response_body.total += data.len() as u64;
-            }
+            self.make_room(draft.class, &mut draft.response_body);
+            draft.response_body.push(data);
         });
     }
 
@@ -105,7 +118,12 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
-        if draft.initiated.is_none() && !emitted && self.engine.stages(&draft.event) != Stages::Completion {
+        // What was refused never began: its completion says so, and is the one record that is counted.
+        if draft.initiated.is_none()
+            && draft.admitted
+            && !emitted
+            && self.engine().stages(&draft.event) != Stages::Completion
+        {
             self.write_initiation(draft);
         }
     }
@@ -113,17 +131,17 @@ impl Exchange {
     /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable.
     pub(crate) fn initiate_durably(&self) -> Answer<bool> {
         let position = self.with(|draft| self.write_initiation(draft)).flatten();
-        self.engine.durable(position)
+        self.engine().durable(position)
     }
 
     fn write_initiation(&self, draft: &mut Draft) -> Option<u64> {
         draft.initiated = Some(draft.event.clone());
-        let mut first = self.engine.take_draft();
+        let mut first = self.engine().take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
-        first.reserved = first.captured_bytes();
-        self.engine.queue.reserve_anyway(first.reserved);
-        self.engine.hand_over(first)
+        first.request_body.reserved = first.request_body.bytes.len();
+        self.engine().queue.reserve_anyway(first.reserved());
+        self.engine().hand_over(first)
     }
 
     /// Closes the exchange. Only the first call writes the completion record. An answer tells whether the record is durable,
@@ -132,18 +150,19 @@ impl Exchange {
         let mut draft = self.lock().take()?;
         let class = draft.class;
         draft.outcome = Some(outcome);
-        draft.elapsed = self.engine.clock.monotonic().saturating_sub(draft.began);
+        draft.elapsed = self.engine().monotonic().saturating_sub(draft.began);
         self.initiate(&mut draft);
-        self.engine.give_back_unused(&mut draft);
-        let position = if draft.initiated.is_some() && self.engine.stages(&draft.event) == Stages::Initiation {
-            self.engine.forget(draft);
+        self.engine().give_back_unused(&mut draft);
+        let only_begins = draft.door == Door::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
+        let position = if draft.initiated.is_some() && only_begins {
+            self.engine().forget(draft);
             None
         } else {
-            self.engine.hand_over(draft)
+            self.engine().hand_over(draft)
         };
-        self.engine.count_closed();
+        self.engine().count_closed();
         let must_wait = class >= Delivery::Durable && !matches!(outcome, Outcome::Rejected);
-        must_wait.then(|| self.engine.durable(position))
+        must_wait.then(|| self.engine().durable(position))
     }
 
     /// Closes the exchange without a record; false if its initiation has been written and so must be completed.
@@ -153,9 +172,10 @@ impl Exchange {
             return false;
         }
         let Some(draft) = open.take() else { return false };
+        self.skipped.store(true, Ordering::Relaxed);
         drop(open);
-        self.engine.forget(draft);
-        self.engine.count_closed();
+        self.engine().forget(draft);
+        self.engine().count_closed();
         true
     }
 
@@ -163,7 +183,7 @@ impl Exchange {
     pub(crate) fn claim(&self, event: EventRef) {
         self.with(|draft| {
             draft.event = event;
-            self.engine.decide_request_capture(draft);
+            self.engine().decide_request_capture(draft);
         });
     }
 
@@ -174,33 +194,32 @@ impl Exchange {
     /// A stream that its client ends, and that has begun: being dropped is its end.
     pub(crate) fn is_ended_by_its_client(&self) -> bool {
         let ended = |draft: &mut Draft| {
-            draft.status.is_some() && self.engine.plan(&draft.event).is_some_and(|plan| plan.client_ends_stream)
+            draft.status.is_some() && self.engine().plan(&draft.event).is_some_and(|plan| plan.client_ends_stream)
         };
         self.with(ended).unwrap_or(false)
+    }
+
+    /// The application left the request out of the log.
+    pub(crate) fn was_skipped(&self) -> bool {
+        self.skipped.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_open(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// Whether bytes of a body may be kept. A lossy exchange takes its memory only when the first byte comes.
-    fn may_keep(&self, draft: &mut Draft, side: Side) -> bool {
-        let reserved = draft.reserved;
-        let body = match side {
-            Side::Request => &mut draft.request_body,
-            Side::Response => &mut draft.response_body,
-        };
-        if !body.keeps() || body.reserved {
-            return body.keeps();
+    /// Takes the memory for a body that has none yet: a lossy exchange does so only when the first byte comes.
+    fn make_room(&self, class: Delivery, body: &mut BodyCopy) {
+        if body.limit() == 0 || body.reserved > 0 {
+            return;
         }
-        let wanted = body.limit();
-        if self.engine.queue.reserve(wanted) {
-            body.reserved = true;
-            draft.reserved = reserved + wanted;
-            true
+        let queue = &self.engine().queue;
+        let taken =
+            if class == Delivery::Lossy { queue.reserve_lossy(body.limit()) } else { queue.reserve(body.limit()) };
+        if taken {
+            body.reserved = body.limit();
         } else {
             body.give_up();
-            false
         }
     }
 
@@ -208,12 +227,6 @@ impl Exchange {
         // A panic of somebody else's code must not cost the record.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Request,
-    Response,
 }
 
 impl fmt::Debug for Exchange {

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tower_audit::{Actor, Audit};
 
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -26,15 +27,25 @@ impl Principal {
             Self::Anonymous => None,
         }
     }
+
+    fn actor(&self) -> Actor {
+        match *self {
+            Self::User(reference) => Actor::user(reference),
+            Self::Service(reference) => Actor::service(reference),
+            Self::Anonymous => Actor::anonymous(),
+        }
+    }
 }
 
 /// Middleware: names the caller or refuses it.
 pub(crate) async fn authenticate(
     State(hub): State<Arc<Hub>>,
+    audit: Audit,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let principal = identify(request.headers())?;
+    audit.actor(principal.actor());
     if principal == Principal::Anonymous && hub.settings.require_auth {
         return Err(ApiError::Authentication("Missing credentials".to_owned()));
     }

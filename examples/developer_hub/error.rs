@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tower_audit::{Audit, Failure};
 
 #[derive(Clone, Debug)]
 pub(crate) enum ApiError {
@@ -21,6 +22,7 @@ pub(crate) enum ApiError {
     MethodNotAllowed(String),
     Conflict(String),
     PayloadTooLarge(String),
+    Unavailable(String),
 }
 
 impl ApiError {
@@ -32,6 +34,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => "MethodNotAllowedError",
             Self::Conflict(_) => "ConflictError",
             Self::PayloadTooLarge(_) => "PayloadTooLargeError",
+            Self::Unavailable(_) => "ServiceUnavailableError",
         }
     }
 
@@ -43,6 +46,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -66,7 +70,8 @@ impl fmt::Display for ApiError {
             | Self::NotFound(message)
             | Self::MethodNotAllowed(message)
             | Self::Conflict(message)
-            | Self::PayloadTooLarge(message) => f.write_str(message),
+            | Self::PayloadTooLarge(message)
+            | Self::Unavailable(message) => f.write_str(message),
             Self::Invalid(errors) => {
                 let messages = errors.iter().filter_map(|error| error["message"].as_str());
                 f.write_str(&messages.collect::<Vec<_>>().join("; "))
@@ -90,13 +95,14 @@ impl IntoResponse for ApiError {
 }
 
 /// Middleware: turns the error that a handler, an extractor or a fallback left on the response into its body.
-pub(crate) async fn describe(request: Request, next: Next) -> Response {
+pub(crate) async fn describe(audit: Audit, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let uri = request.uri().clone();
     let mut response = next.run(request).await;
     let Some(error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
+    audit.failure(Failure::new(error.name(), error.to_string()));
 
     let (mut empty, _) = response.into_parts();
     empty.headers.remove(header::CONTENT_LENGTH);

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tower_audit::Auditor;
+
 use crate::background::Background;
 use crate::catalog::store::Catalog;
 use crate::scaffolder::store::TaskStore;
@@ -10,14 +12,21 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) settings: Settings,
+    pub(crate) auditor: Auditor,
     pub(crate) catalog: Catalog,
     pub(crate) tasks: TaskStore,
     pub(crate) background: Background,
 }
 
 impl Hub {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, catalog: Catalog::seeded(), tasks: TaskStore::default(), background: Background::new() }
+    pub(crate) fn new(settings: Settings, auditor: Auditor) -> Self {
+        Self {
+            settings,
+            auditor,
+            catalog: Catalog::seeded(),
+            tasks: TaskStore::default(),
+            background: Background::new(),
+        }
     }
 }
 

@@ -1,7 +1,10 @@
-//! Run with `cargo run --example developer_hub`: a miniature of Red Hat Developer Hub's two back ends.
+//! Run with `cargo run --example developer_hub`: a miniature of Red Hat Developer Hub's two back ends, with its audit log.
 //!
 //! The scaffolder answers below `/api/scaffolder`, the catalogue below `/api/catalog`; everything is kept in memory.
 //! `walkthrough.sh` beside this file drives every route once.
+//!
+//! What auditing takes is here (the auditor around the router), in `auth.rs` (who acts), in `error.rs` (what failed), and in
+//! `tasks.rs` and `janitor.rs` (background work); the rest is the application.
 //!
 //! ```text
 //! PORT=7007 cargo run --example developer_hub
@@ -10,7 +13,8 @@
 //!   http://127.0.0.1:7007/api/scaffolder/v2/tasks
 //! ```
 //!
-//! Settings: `PORT` (7007; 0 is any free one), `REQUIRE_AUTH` (0), `STALE_TASK_AFTER_MS` (a day), `RUST_LOG` (info).
+//! Settings: `PORT` (7007; 0 is any free one), `REQUIRE_AUTH` (0), `STALE_TASK_AFTER_MS` (a day), `RUST_LOG` (info), and
+//! those of the audit log, `TOWER_AUDIT_…`.
 
 mod auth;
 mod background;
@@ -19,6 +23,7 @@ mod error;
 mod extract;
 mod hub;
 mod janitor;
+mod log;
 mod scaffolder;
 mod server;
 mod settings;
@@ -26,27 +31,35 @@ mod tasks;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use axum::http::Method;
+use tower_audit::{Auditor, presets};
 
 use crate::hub::Hub;
 use crate::settings::Settings;
 
+/// How long records may take to be written at the end.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let settings = Settings::from_env()?;
-    log_as_json()?;
+    log::to_stdout()?;
 
-    let hub = Arc::new(Hub::new(settings));
+    let events = presets::developer_hub::mounted().skip(Method::GET, "/healthz");
+    let (auditor, guard) = Auditor::builder().catalog(events).from_env()?.build()?;
+
+    let hub = Arc::new(Hub::new(settings, auditor));
     hub.background.spawn(janitor::sweep_stale_tasks(Arc::clone(&hub)));
     hub.background.spawn(catalog::process_forever(Arc::clone(&hub)));
 
-    server::serve(&hub, server::app(&hub)).await?;
-    Ok(())
-}
+    let app = hub.auditor.around(server::app(&hub));
+    let served = server::serve(&hub, app).await;
 
-/// Ordinary logs share stdout with whatever else writes lines of JSON there.
-fn log_as_json() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stdout).try_init()
+    let report = guard.shutdown(AUDIT_DEADLINE).await;
+    if !report.is_complete() {
+        tracing::error!(?report, "not every audit record was written");
+    }
+    Ok(served?)
 }

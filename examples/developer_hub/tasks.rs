@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tower_audit::presets::developer_hub::events;
+use tower_audit::{ActivityBuilder, Actor, Failure};
 
 use crate::hub::{Hub, lock};
 use crate::scaffolder::actions::{Action, ActionError, Mode};
@@ -20,7 +22,12 @@ const MAX_DELAY: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) enum StepsError {
     Stopped(StopReason),
-    Step { id: String, source: ActionError },
+    Step {
+        id: String,
+        source: ActionError,
+    },
+    /// The audit log has no room for what would have been done next.
+    Unrecorded(tower_audit::Error),
 }
 
 impl StepsError {
@@ -28,6 +35,7 @@ impl StepsError {
         match self {
             Self::Stopped(_) => "CancelledError",
             Self::Step { source, .. } => source.name,
+            Self::Unrecorded(_) => "ServiceUnavailableError",
         }
     }
 }
@@ -37,6 +45,7 @@ impl fmt::Display for StepsError {
         match self {
             Self::Stopped(reason) => f.write_str(reason.message()),
             Self::Step { id, source } => write!(f, "Step {id} failed: {source}"),
+            Self::Unrecorded(error) => error.fmt(f),
         }
     }
 }
@@ -46,7 +55,14 @@ impl Error for StepsError {
         match self {
             Self::Stopped(_) => None,
             Self::Step { source, .. } => Some(source),
+            Self::Unrecorded(error) => Some(error),
         }
+    }
+}
+
+impl From<tower_audit::Error> for StepsError {
+    fn from(error: tower_audit::Error) -> Self {
+        Self::Unrecorded(error)
     }
 }
 
@@ -54,13 +70,14 @@ impl Error for StepsError {
 pub(crate) async fn run_task(hub: Arc<Hub>, task: Arc<Task>) {
     task.begin(&format!("Starting up task with {} steps", task.template.steps.len()));
     let mut run = Run::of_task(&hub, &task);
-    let result = run_steps(&mut run, &task.template).await;
+    let execution = run.event(events::SCAFFOLDER_TASK_EXECUTION);
+    let result = audited(execution, run_steps(&mut run, &task.template)).await;
 
     match &result {
         Ok(output) => task.complete(Status::Completed, json!({ "output": output })),
         Err(error) => {
             let status = if matches!(error, StepsError::Stopped(_)) { Status::Cancelled } else { Status::Failed };
-            let message = run.hide_secrets(&error.to_string());
+            let message = error.to_string();
             tracing::warn!(task = task.id, error = message, "the task did not complete");
             task.complete(status, json!({"error": {"name": error.name(), "message": message}}));
         }
@@ -74,7 +91,7 @@ pub(crate) async fn dry_run(
     values: &Value,
     secrets: &Map<String, Value>,
 ) -> (Result<Value, StepsError>, Vec<Value>) {
-    let mut run = Run::dry(hub, values, secrets);
+    let mut run = Run::dry(hub, template, values, secrets);
     let result = run_steps(&mut run, template).await;
     (result, run.into_log())
 }
@@ -85,20 +102,50 @@ async fn run_steps(run: &mut Run<'_>, template: &Template) -> Result<Value, Step
             let output = run_step(run, step).await?;
             run.context["steps"][&step.id] = json!({ "output": output });
         } else {
-            skip_step(run, step);
+            skip_step(run, step).await?;
         }
     }
     run.close()?;
     Ok(expression::render(&template.output, &run.context).unwrap_or_default())
 }
 
-/// Runs one step, with all its iterations.
+/// An event of a task, which its secrets cannot get into.
+pub(crate) fn event_of(hub: &Hub, name: &'static str, task: &Task) -> ActivityBuilder {
+    event(hub, name, &task.template, &task.secrets).meta("taskId", task.id.as_str())
+}
+
+fn event(hub: &Hub, name: &'static str, template: &Template, secrets: &Map<String, Value>) -> ActivityBuilder {
+    let event = hub.auditor.begin(name).actor(Actor::service("service:scaffolder-backend"));
+    let event = event.meta("templateRef", template.reference.to_string());
+    secrets.values().filter_map(Value::as_str).fold(event, ActivityBuilder::secret)
+}
+
+/// Work as an event of the audit log. What cannot be recorded is not done.
+async fn audited<T>(
+    event: ActivityBuilder,
+    work: impl Future<Output = Result<T, StepsError>>,
+) -> Result<T, StepsError> {
+    let activity = event.await?;
+    let result = work.await;
+    match &result {
+        Ok(_) => activity.succeed(),
+        Err(error) => activity.fail_with(Failure::new(error.name(), error.to_string())),
+    }
+    result
+}
+
 async fn run_step(run: &mut Run<'_>, step: &Step) -> Result<Value, StepsError> {
+    audited(run.step_event(events::SCAFFOLDER_TASK_STEP_EXECUTION, step), run_all_of_step(run, step)).await
+}
+
+/// Runs one step, with all its iterations.
+async fn run_all_of_step(run: &mut Run<'_>, step: &Step) -> Result<Value, StepsError> {
     run.log(step, "processing", &format!("Beginning step {}", step.name));
     let result = match &step.each {
         None => perform(run, step).await,
         Some(each) => iterate(run, step, each).await,
     };
+    let result = result.map_err(|error| run.without_secrets(error));
     match &result {
         Ok(_) => run.log(step, "completed", &format!("Finished step {}", step.name)),
         Err(StepsError::Stopped(reason)) => run.log(step, "cancelled", reason.message()),
@@ -108,8 +155,10 @@ async fn run_step(run: &mut Run<'_>, step: &Step) -> Result<Value, StepsError> {
 }
 
 /// Leaves out a step whose `if` does not hold.
-fn skip_step(run: &Run<'_>, step: &Step) {
+async fn skip_step(run: &Run<'_>, step: &Step) -> Result<(), StepsError> {
+    run.step_event(events::SCAFFOLDER_TASK_STEP_SKIP, step).emit().await?;
     run.log(step, "skipped", &format!("Skipping step {} because its if condition was false", step.id));
+    Ok(())
 }
 
 async fn iterate(run: &mut Run<'_>, step: &Step, each: &Value) -> Result<Value, StepsError> {
@@ -131,6 +180,8 @@ async fn iterate(run: &mut Run<'_>, step: &Step, each: &Value) -> Result<Value, 
 /// Runs one iteration of a step that has an `each`.
 async fn run_iteration(run: &mut Run<'_>, step: &Step, key: Value, value: Value) -> Result<Value, StepsError> {
     let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let iteration = run.step_event(events::SCAFFOLDER_TASK_STEP_ITERATION, step);
+    iteration.meta("each", json!({"index": key, "value": run.hide_secrets(&shown)})).emit().await?;
     run.log(step, "processing", &format!("Running step each: {{key: {key}, value: {shown}}}"));
     run.context["each"] = json!({"key": key, "value": value});
     let result = perform(run, step).await;
@@ -162,6 +213,8 @@ async fn perform(run: &Run<'_>, step: &Step) -> Result<Value, StepsError> {
 pub(crate) struct Run<'a> {
     hub: &'a Hub,
     mode: Mode,
+    template: &'a Template,
+    secrets: &'a Map<String, Value>,
     log: Log<'a>,
     delay: Duration,
     /// What expressions can name.
@@ -177,12 +230,36 @@ impl<'a> Run<'a> {
     fn of_task(hub: &'a Hub, task: &'a Task) -> Self {
         let delay = Duration::from_millis(task.values["delayMs"].as_u64().unwrap_or_default()).min(MAX_DELAY);
         let context = context(&task.values, &task.secrets);
-        Self { hub, mode: Mode::Real, log: Log::Task(task), delay, context }
+        Self {
+            hub,
+            mode: Mode::Real,
+            template: &task.template,
+            secrets: &task.secrets,
+            log: Log::Task(task),
+            delay,
+            context,
+        }
     }
 
-    fn dry(hub: &'a Hub, values: &Value, secrets: &Map<String, Value>) -> Self {
+    fn dry(hub: &'a Hub, template: &'a Template, values: &Value, secrets: &'a Map<String, Value>) -> Self {
         let context = context(values, secrets);
-        Self { hub, mode: Mode::Dry, log: Log::Lines(Mutex::default()), delay: Duration::ZERO, context }
+        let log = Log::Lines(Mutex::default());
+        Self { hub, mode: Mode::Dry, template, secrets, log, delay: Duration::ZERO, context }
+    }
+
+    /// An event of this run, of the task that it is or flagged as a dry one.
+    fn event(&self, name: &'static str) -> ActivityBuilder {
+        match self.log {
+            Log::Task(task) => event_of(self.hub, name, task),
+            Log::Lines(_) => {
+                event(self.hub, name, self.template, self.secrets).meta("isDryLog", true).meta("isDryRun", true)
+            }
+        }
+    }
+
+    fn step_event(&self, name: &'static str, step: &Step) -> ActivityBuilder {
+        let event = self.event(name).meta("stepId", step.id.as_str());
+        event.meta("stepName", step.name.as_str()).meta("stepAction", step.action.as_str())
     }
 
     /// A dry run has no task.
@@ -217,9 +294,17 @@ impl<'a> Run<'a> {
 
     /// A step may well print what it was given. A secret of asterisks alone would only make the text grow.
     fn hide_secrets(&self, message: &str) -> String {
-        let secrets = self.context["secrets"].as_object().into_iter().flatten();
-        let secrets = secrets.filter_map(|(_, secret)| secret.as_str()).filter(|secret| secret.contains(|c| c != '*'));
+        let secrets = self.secrets.values().filter_map(Value::as_str).filter(|secret| secret.contains(|c| c != '*'));
         secrets.fold(message.to_owned(), |message, secret| message.replace(secret, "***"))
+    }
+
+    fn without_secrets(&self, error: StepsError) -> StepsError {
+        match error {
+            StepsError::Step { id, source: ActionError { name, message } } => {
+                StepsError::Step { id, source: ActionError { name, message: self.hide_secrets(&message) } }
+            }
+            other => other,
+        }
     }
 
     fn into_log(self) -> Vec<Value> {

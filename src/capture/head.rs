@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 
 use super::client_ip::ClientIp;
 use super::draft::{Draft, Span};
-use super::request_id;
+use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
+use crate::diagnostics::contained;
 
 /// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
 const PATH: usize = 4 * 1024;
@@ -55,10 +55,7 @@ impl HeadPolicy {
         draft.ip = address.ip;
         draft.port = address.port;
         draft.peer_ip = address.peer_ip;
-        self.headers(&head.headers, draft);
-        if let Some(host) = request_id::host(uri, &head.headers) {
-            draft.host = draft.keep(host.as_bytes(), HEADER);
-        }
+        self.headers(uri, &head.headers, draft);
         self.resolve(head, address.peer(), draft);
     }
 
@@ -78,13 +75,19 @@ impl HeadPolicy {
         }
     }
 
-    fn headers(&self, headers: &HeaderMap, draft: &mut Draft) {
+    fn headers(&self, uri: &http::Uri, headers: &HeaderMap, draft: &mut Draft) {
+        let (mut id, mut host, mut trace) = (Met::default(), Met::default(), Met::default());
         for (name, value) in headers {
+            if *name == self.request_id {
+                id.meet(value);
+            }
             match *name {
+                header::HOST => host.meet(value),
                 header::USER_AGENT => draft.user_agent = draft.keep(value.as_bytes(), HEADER),
                 header::REFERER => draft.referer = draft.keep(value.as_bytes(), HEADER),
                 header::CONTENT_TYPE => draft.request_type = draft.keep(value.as_bytes(), 256),
                 header::CONTENT_ENCODING => draft.request_encoded |= is_encoded(value.as_bytes()),
+                _ if *name == request_id::TRACEPARENT => trace.meet(value),
                 _ => {}
             }
             if self.shown.contains(name) && draft.headers.len() < MOST_HEADERS {
@@ -94,20 +97,23 @@ impl HeadPolicy {
                 draft.headers.push(ShownHeader { name, value: shown, sensitive: value.is_sensitive() });
             }
         }
-        if let Some(id) = request_id::request_id(headers, &self.request_id) {
+        if let Some(id) = request_id::request_id(id.only()) {
             draft.request_id = draft.keep(id.as_bytes(), 128);
         }
-        if let Some((trace, span)) = request_id::traceparent(headers) {
+        if let Some((trace, span)) = request_id::traceparent(trace.only()) {
             draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
         } else {
             self.current_trace(draft);
+        }
+        if let Some(host) = request_id::host(uri, host.only()) {
+            draft.host = draft.keep(host.as_bytes(), HEADER);
         }
     }
 
     /// Notes the trace in which this task works, where nobody sent one.
     pub(crate) fn current_trace(&self, draft: &mut Draft) {
         let Some(current) = &self.trace else { return };
-        let ids = contained("the function for the trace context", current);
+        let ids = contained("the function for the trace context", current).flatten();
         if let Some((trace, span)) = ids.filter(|(trace, span)| request_id::are_trace_ids(trace, span)) {
             let mut keep = |id: String, digits| draft.keep(id.to_ascii_lowercase().as_bytes(), digits);
             draft.trace = Some((keep(trace, 32), keep(span, 16)));
@@ -123,14 +129,14 @@ impl HeadPolicy {
             return Some(*peer);
         }
         let peer = self.peer.as_ref()?;
-        contained("the peer function", || peer(extensions))
+        contained("the peer function", || peer(extensions)).flatten()
     }
 
     fn resolve(&self, head: &Parts, peer: Peer, draft: &mut Draft) {
         draft.resolved = self
             .resolvers
             .iter()
-            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)))
+            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)).flatten())
             .map(Box::new);
     }
 }
@@ -146,29 +152,36 @@ pub(crate) struct ShownHeader {
 /// Copies the response's head.
 pub(crate) fn response(head: &http::response::Parts, draft: &mut Draft) {
     draft.status = Some(head.status);
-    if let Some(value) = head.headers.get(header::CONTENT_TYPE) {
+    let (mut content_type, mut encoding, mut grpc) = (None, None, None);
+    for (name, value) in &head.headers {
+        let first = match *name {
+            header::CONTENT_TYPE => &mut content_type,
+            header::CONTENT_ENCODING => &mut encoding,
+            _ if *name == GRPC_STATUS => &mut grpc,
+            _ => continue,
+        };
+        first.get_or_insert(value);
+    }
+    if let Some(value) = content_type {
         draft.response_type = draft.keep(value.as_bytes(), 256);
     }
-    draft.response_encoded =
-        head.headers.get(header::CONTENT_ENCODING).is_some_and(|value| is_encoded(value.as_bytes()));
-    draft.grpc_status = grpc_status(&head.headers);
+    draft.response_encoded = encoding.is_some_and(|value| is_encoded(value.as_bytes()));
+    draft.grpc_status = grpc.and_then(grpc_code);
 }
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// gRPC's own status, which stands in the head or in the trailers.
 pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
-    headers.get("grpc-status").and_then(|value| value.to_str().ok()?.trim().parse().ok())
+    headers.get(&GRPC_STATUS).and_then(grpc_code)
+}
+
+fn grpc_code(value: &HeaderValue) -> Option<u32> {
+    value.to_str().ok()?.trim().parse().ok()
 }
 
 fn is_encoded(value: &[u8]) -> bool {
     !value.trim_ascii().eq_ignore_ascii_case(b"identity") && !value.trim_ascii().is_empty()
-}
-
-/// Runs the application's code on the request's task; its panic costs what it would have told, never the request.
-fn contained<T>(what: &'static str, work: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        tracing::error!(target: "tower_audit", what, "panicked; the request goes on without its answer");
-        None
-    })
 }
 
 /// The address of the peer, for servers that are not axum's: put it into the request's extensions.

@@ -6,31 +6,60 @@
 use std::net::Ipv6Addr;
 
 use http::Uri;
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
+
+/// The header of the W3C's trace context.
+pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 const MAX_REQUEST_ID: usize = 128;
 
 /// DNS allows 253 characters; two more for the brackets of an address.
 const MAX_HOST: usize = 255;
 
+/// A header as it is met on the way through all of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Met<'a> {
+    #[default]
+    Never,
+    Once(&'a HeaderValue),
+    Again,
+}
+
+impl<'a> Met<'a> {
+    pub(crate) fn meet(&mut self, value: &'a HeaderValue) {
+        *self = if matches!(self, Self::Never) { Self::Once(value) } else { Self::Again };
+    }
+
+    /// Its value, if it stands there exactly once.
+    pub(crate) fn only(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Never | Self::Again => None,
+        }
+    }
+}
+
 /// The id that a client or a proxy gave to the request: at most 128 visible ASCII characters.
 ///
 /// Whatever is longer or holds anything else is not cut or cleaned, because it would then equal another id.
-pub(crate) fn request_id<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let id = only_value(headers, name)?.to_str().ok()?;
-    let visible = id.bytes().all(|byte| byte.is_ascii_graphic());
-    ((1..=MAX_REQUEST_ID).contains(&id.len()) && visible).then_some(id)
+pub(crate) fn request_id(value: Option<&HeaderValue>) -> Option<&str> {
+    let id = text(value?)?;
+    let fits = (1..=MAX_REQUEST_ID).contains(&id.len());
+    (fits && all(id, |byte| byte.is_ascii_graphic())).then_some(id)
 }
 
 /// Trace id and parent span id of [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<(&str, &str)> {
-    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-    let value = only_value(headers, &TRACEPARENT)?.to_str().ok()?;
-    let mut parts = value.splitn(5, '-');
-    let mut hex = |digits| parts.next().filter(|part| part.len() == digits && part.bytes().all(is_lower_hex));
-    let (version, trace, span, _flags) = (hex(2)?, hex(32)?, hex(16)?, hex(2)?);
+pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
+    let text = text(value?)?;
+    let byte = |at| text.as_bytes().get(at).copied();
+    let hex = |range| text.get(range).filter(|part: &&str| all(part, is_lower_hex));
+    let (version, trace, span, _flags) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
+    let longer = byte(55).is_some();
+    let dashes = [2, 35, 52].into_iter().all(|at| byte(at) == Some(b'-'));
+    if !dashes || (longer && byte(55) != Some(b'-')) {
+        return None;
+    }
     // Version ff is forbidden; a later version may go on after another dash, version 00 may not.
-    let longer = parts.next().is_some();
     if version == "ff" || (version == "00" && longer) || is_zero(trace) || is_zero(span) {
         return None;
     }
@@ -49,17 +78,21 @@ pub(crate) fn are_trace_ids(trace: &str, span: &str) -> bool {
 ///
 /// The authority of the target (HTTP/2's `:authority`, HTTP/1's absolute form) comes before `Host`, as
 /// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2) says. What is no host name is left out.
-pub(crate) fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+pub(crate) fn host<'a>(uri: &'a Uri, value: Option<&'a HeaderValue>) -> Option<&'a str> {
     match uri.host() {
         Some(host) => Some(host).filter(|host| is_host(host)),
-        None => without_port(only_value(headers, &HOST)?.to_str().ok()?.trim_ascii()).filter(|host| is_host(host)),
+        None => without_port(text(value?)?.trim_ascii()).filter(|host| is_host(host)),
     }
 }
 
-fn only_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then_some(value)
+/// A value as text; each reader then says which characters may stand there.
+fn text(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
+}
+
+/// Without a way out before the end, so that the compiler looks at many bytes at once: these texts are short, and right.
+fn all(text: &str, is: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & is(byte))
 }
 
 fn without_port(authority: &str) -> Option<&str> {
@@ -81,12 +114,16 @@ fn is_host(host: &str) -> bool {
     }
     match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && host.bytes().all(is_name_character),
+        None => !host.is_empty() && all(host, is_name_character),
     }
 }
 
 fn is_name_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        )
 }
 
 fn is_lower_hex(byte: u8) -> bool {
@@ -94,11 +131,12 @@ fn is_lower_hex(byte: u8) -> bool {
 }
 
 fn is_zero(id: &str) -> bool {
-    id.bytes().all(|byte| byte == b'0')
+    all(id, |byte| byte == b'0')
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::{HOST, HeaderMap};
     use proptest::prelude::*;
 
     use super::*;
@@ -112,17 +150,23 @@ mod tests {
         values.iter().map(|value| (name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
     }
 
+    fn only<'a>(headers: &'a HeaderMap, wanted: &HeaderName) -> Option<&'a HeaderValue> {
+        let mut met = Met::default();
+        headers.iter().filter(|(name, _)| *name == wanted).for_each(|(_, value)| met.meet(value));
+        met.only()
+    }
+
     #[test]
     fn a_request_id_is_128_visible_characters_at_most() {
         let longest = "x".repeat(128);
         for id in ["a", "7f3c-{\"\\}~!", longest.as_str()] {
-            assert_eq!(request_id(&headers("x-request-id", &[id]), &ID), Some(id));
+            assert_eq!(request_id(only(&headers("x-request-id", &[id]), &ID)), Some(id));
         }
         for id in ["", "a b", "a\tb", "\u{fc}", "x".repeat(129).as_str()] {
-            assert_eq!(request_id(&headers("x-request-id", &[id]), &ID), None, "{id}");
+            assert_eq!(request_id(only(&headers("x-request-id", &[id]), &ID)), None, "{id}");
         }
-        assert_eq!(request_id(&headers("x-request-id", &["a", "a"]), &ID), None);
-        assert_eq!(request_id(&headers("x-request-id", &["a"]), &HeaderName::from_static("x-other")), None);
+        assert_eq!(request_id(only(&headers("x-request-id", &["a", "a"]), &ID)), None);
+        assert_eq!(request_id(only(&headers("x-request-id", &["a"]), &HeaderName::from_static("x-other"))), None);
     }
 
     #[test]
@@ -134,7 +178,11 @@ mod tests {
             format!("cc-{TRACE}-{SPAN}-01-what-the-future-brings"),
             format!("fe-{TRACE}-{SPAN}-01-"),
         ] {
-            assert_eq!(traceparent(&headers("traceparent", &[&value])), Some((TRACE, SPAN)), "{value}");
+            assert_eq!(
+                traceparent(only(&headers("traceparent", &[&value]), &TRACEPARENT)),
+                Some((TRACE, SPAN)),
+                "{value}"
+            );
         }
     }
 
@@ -162,11 +210,11 @@ mod tests {
             format!("00-{}\u{e9}-{SPAN}-01", &TRACE[2..]),
             format!("00_{TRACE}_{SPAN}_01"),
         ] {
-            assert_eq!(traceparent(&headers("traceparent", &[&value])), None, "{value}");
+            assert_eq!(traceparent(only(&headers("traceparent", &[&value]), &TRACEPARENT)), None, "{value}");
         }
         let value = format!("00-{TRACE}-{SPAN}-01");
-        assert_eq!(traceparent(&headers("traceparent", &[&value, &value])), None);
-        assert_eq!(traceparent(&HeaderMap::new()), None);
+        assert_eq!(traceparent(only(&headers("traceparent", &[&value, &value]), &TRACEPARENT)), None);
+        assert_eq!(traceparent(None), None);
     }
 
     #[test]
@@ -221,12 +269,12 @@ mod tests {
             ("/", "[example]", None),
         ] {
             let uri: Uri = uri.parse().unwrap();
-            assert_eq!(host(&uri, &headers("host", &[value])), expected, "{uri} {value}");
+            assert_eq!(host(&uri, only(&headers("host", &[value]), &HOST)), expected, "{uri} {value}");
         }
         let uri = Uri::from_static("/");
-        assert_eq!(host(&uri, &headers("host", &["a.example", "b.example"])), None);
-        assert_eq!(host(&uri, &headers("host", &["a".repeat(256).as_str()])), None);
-        assert_eq!(host(&uri, &HeaderMap::new()), None);
+        assert_eq!(host(&uri, only(&headers("host", &["a.example", "b.example"]), &HOST)), None);
+        assert_eq!(host(&uri, only(&headers("host", &["a".repeat(256).as_str()]), &HOST)), None);
+        assert_eq!(host(&uri, None), None);
     }
 
     proptest! {
@@ -237,9 +285,9 @@ mod tests {
                     [(HOST, value.clone()), (ID, value.clone()), (HeaderName::from_static("traceparent"), value)]
                         .into_iter()
                         .collect();
-                request_id(&headers, &ID);
-                traceparent(&headers);
-                host(&Uri::from_static("/"), &headers);
+                request_id(only(&headers, &ID));
+                traceparent(only(&headers, &TRACEPARENT));
+                host(&Uri::from_static("/"), only(&headers, &HOST));
             }
         }
     }

@@ -30,6 +30,13 @@ pin_project! {
     }
 }
 
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
+}
+
 impl<B> RequestBody<B> {
     pub(crate) fn plain(inner: B) -> Self {
         Self { inner, exchange: None }
@@ -52,18 +59,15 @@ where
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
         if let Some(exchange) = this.exchange.as_ref() {
             let progress = match &frame {
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        exchange.request_data(data);
-                    }
-                    // Whoever reads a body of known length need not poll it once more.
-                    if this.inner.is_end_stream() { Progress::Ended } else { Progress::Open }
-                }
+                // Whoever reads a body of known length need not poll it once more.
+                Some(Ok(_)) if this.inner.is_end_stream() => Progress::Ended,
+                Some(Ok(_)) => Progress::Open,
                 Some(Err(_)) => Progress::Failed,
                 None => Progress::Ended,
             };
+            let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            exchange.request_passed(data.map(|data| &**data), progress);
             if progress != Progress::Open {
-                exchange.request_ended(progress);
                 *this.exchange = None;
             }
         }
@@ -115,6 +119,13 @@ struct Watch {
     left: Option<u64>,
 }
 
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
+}
+
 impl<B> ResponseBody<B> {
     pub(crate) fn plain(body: B) -> Self {
         Self { kind: Kind::Inner { body }, watch: None, held: None }
@@ -131,6 +142,14 @@ impl<B> ResponseBody<B> {
     /// A body whose end finishes the exchange.
     pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>) -> Self {
         Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }), held: None }
+    }
+
+    /// Asks the inner body something that it may answer with a panic.
+    fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
+        match &self.watch {
+            Some(watch) => watch.guard.watch(question),
+            None => question(),
+        }
     }
 }
 
@@ -192,14 +211,14 @@ where
     fn is_end_stream(&self) -> bool {
         self.held.is_none()
             && match &self.kind {
-                Kind::Inner { body } => body.is_end_stream(),
+                Kind::Inner { body } => self.ask(|| body.is_end_stream()),
                 Kind::Own { bytes } => bytes.is_none(),
             }
     }
 
     fn size_hint(&self) -> SizeHint {
         let inner = match &self.kind {
-            Kind::Inner { body } => body.size_hint(),
+            Kind::Inner { body } => self.ask(|| body.size_hint()),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         };
         let held =

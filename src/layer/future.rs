@@ -1,5 +1,6 @@
 //! The response's future: running, waiting to be let in, or refused.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +45,15 @@ pin_project! {
         // For the completion record to be durable: an answer without a body, or none.
         Holding { result: Option<Result<T, E>>, durable: Answer<bool> },
         Refused { exchange: Option<Arc<Exchange>>, guard: Option<Guard> },
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 
@@ -97,7 +107,7 @@ where
     }
 }
 
-fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, mut guard: Option<Guard>) -> StateOf<S, B>
+fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> StateOf<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
@@ -105,7 +115,7 @@ where
         Some(_) => request.method().clone(),
         None => Method::GET,
     };
-    let future = match &mut guard {
+    let future = match &guard {
         Some(guard) => guard.watch(|| service.call(request)),
         None => service.call(request),
     };
@@ -206,7 +216,7 @@ where
     {
         head.headers.insert("audit-id", value);
     }
-    let body = match end_of(method, head.status, &head.headers, &body) {
+    let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
         End::AtHead(outcome) => {
             if let Some(durable) = guard.finish(outcome) {
                 return Answered::Hold(Response::from_parts(head, body), durable);

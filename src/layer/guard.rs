@@ -1,6 +1,7 @@
 //! Exactly once: the guard that moves from `call` through the future into the response's body.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exchange::Exchange;
 use crate::queue::Answer;
@@ -9,27 +10,28 @@ use crate::record::Outcome;
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    exchange: Arc<Exchange>,
+    /// Until it is dropped.
+    exchange: Option<Arc<Exchange>>,
     /// We are inside a call or poll of the inner service: a drop now is an unwinding panic. `thread::panicking()` would
     /// be wrong both ways, with a `CatchPanic` outside, and for a bystander of somebody else's panic.
-    inside: bool,
+    inside: AtomicBool,
     finished: bool,
 }
 
 impl Guard {
     pub(crate) fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange, inside: false, finished: false }
+        Self { exchange: Some(exchange), inside: AtomicBool::new(false), finished: false }
     }
 
     pub(crate) fn exchange(&self) -> &Arc<Exchange> {
-        &self.exchange
+        self.exchange.as_ref().expect("a guard has its exchange until it is dropped")
     }
 
     /// Runs the inner service's code.
-    pub(crate) fn watch<R>(&mut self, inner: impl FnOnce() -> R) -> R {
-        self.inside = true;
+    pub(crate) fn watch<R>(&self, inner: impl FnOnce() -> R) -> R {
+        self.inside.store(true, Ordering::Relaxed);
         let result = inner();
-        self.inside = false;
+        self.inside.store(false, Ordering::Relaxed);
         result
     }
 
@@ -39,21 +41,24 @@ impl Guard {
     }
 
     fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange.close(outcome) }
+        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange().close(outcome) }
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let outcome = if self.inside {
-            Outcome::Panicked
-        } else if self.exchange.engine().is_closing() {
-            Outcome::Shutdown
-        } else if self.exchange.is_ended_by_its_client() {
-            Outcome::Completed
-        } else {
-            Outcome::Aborted
-        };
-        self.end(outcome);
+        if !self.finished {
+            let outcome = if *self.inside.get_mut() {
+                Outcome::Panicked
+            } else if self.exchange().is_ended_by_its_client() {
+                Outcome::Completed
+            } else if self.exchange().engine().is_closing() {
+                Outcome::Shutdown
+            } else {
+                Outcome::Aborted
+            };
+            self.end(outcome);
+        }
+        self.exchange.take().map(Exchange::retire);
     }
 }

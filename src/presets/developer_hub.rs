@@ -6,6 +6,10 @@
 //! too, where the product leaks them, and a dry run is flagged as `meta.isDryLog`, the documented name, beside the
 //! product's `meta.isDryRun`.
 //!
+//! The events of background work have no route: the application begins them with
+//! [`Auditor::begin`](crate::Auditor::begin), with `taskId`, `templateRef` and for steps `stepId` as `meta`, which their
+//! messages quote, and on steps of a dry run with both of its flags instead of a `taskId`.
+//!
 //! # Example: one call
 //!
 //! ```
@@ -247,19 +251,19 @@ fn task_execution() -> Event {
 
 fn task_step_execution() -> Event {
     scaffolder_event(events::SCAFFOLDER_TASK_STEP_EXECUTION)
-        .message("Execution of a step of scaffolder task {meta.taskId} by {actor} {result}")
+        .message("Execution of step {meta.stepId} of {meta.templateRef} by {actor} {result}")
 }
 
 fn task_step_skip() -> Event {
     scaffolder_event(events::SCAFFOLDER_TASK_STEP_SKIP)
         .stages(Stages::Completion)
-        .message("Skip of a step of scaffolder task {meta.taskId} by {actor} {result}")
+        .message("Skip of step {meta.stepId} of {meta.templateRef} by {actor} {result}")
 }
 
 fn task_step_iteration() -> Event {
     scaffolder_event(events::SCAFFOLDER_TASK_STEP_ITERATION)
         .stages(Stages::Initiation)
-        .message("Iteration of a step of scaffolder task {meta.taskId} by {actor} {result}")
+        .message("Iteration of step {meta.stepId} of {meta.templateRef} by {actor} {result}")
 }
 
 fn entity_ancestry_fetch() -> Event {

@@ -131,6 +131,10 @@ impl Channel {
         self.outlet.has_ended()
     }
 
+    pub(super) fn has_ended_well(&self) -> bool {
+        self.outlet.has_ended_well()
+    }
+
     fn wants(&mut self, record: &Record) -> bool {
         let Some(filter) = &mut self.filter else { return true };
         catch_unwind(AssertUnwindSafe(|| filter(record))).unwrap_or_else(|_| {

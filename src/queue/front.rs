@@ -1,7 +1,7 @@
 //! The hand-over between the requests' tasks and the worker: one push under a short lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::admission::{Admission, Allowance, Place, Waiting};
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
-use crate::record::Delivery;
+use crate::diagnostics::contained;
+use crate::record::{Delivery, Outcome};
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,9 @@ pub(crate) struct Queue {
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them.
     waiting: AtomicUsize,
+    /// The worker has stopped: what comes now is lost.
+    closed: AtomicBool,
+    told_closed: AtomicBool,
     lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
 }
@@ -64,6 +68,8 @@ impl Queue {
             unwritten: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            told_closed: AtomicBool::new(false),
             lost: Default::default(),
             refused: AtomicU64::new(0),
         }
@@ -74,10 +80,16 @@ impl Queue {
         if class == Delivery::Lossy {
             return Admission::Granted(Allowance::default());
         }
-        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.0) {
+        if self.closed.load(Ordering::Relaxed) {
+            return self.refuse_for_good();
+        }
+        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.sum()) {
             return Admission::Granted(allowance);
         }
         let mut state = self.lock();
+        if state.line.len() >= self.limits.records {
+            state.line.retain(|place| !place.is_left());
+        }
         if state.closed || state.line.len() >= self.limits.records {
             return Admission::Refused;
         }
@@ -86,6 +98,26 @@ impl Queue {
         self.waiting.store(state.line.len(), Ordering::Relaxed);
         self.call_worker(&mut state);
         Admission::Wait(Waiting { place, queue: self.clone() })
+    }
+
+    /// As [`Queue::admit`], for those who cannot wait.
+    pub(crate) fn admit_now(&self, class: Delivery, allowance: Allowance) -> Option<Allowance> {
+        if class == Delivery::Lossy {
+            return Some(Allowance::default());
+        }
+        let open = !self.closed.load(Ordering::Relaxed) && self.waiting.load(Ordering::Relaxed) == 0;
+        (open && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
+    }
+
+    /// Without the worker nothing can be recorded any more, and what may not lose must not be handled.
+    fn refuse_for_good(&self) -> Admission {
+        if !self.told_closed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                target: "tower_audit",
+                "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+            );
+        }
+        Admission::Refused
     }
 
     /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
@@ -110,12 +142,20 @@ impl Queue {
         Ok(position)
     }
 
-    /// Hands over the record of a refusal, or counts it to be told.
-    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
+    /// Hands over the record of somebody who was not let in: refused, or gone while waiting. What cannot enter is counted,
+    /// to be told.
+    pub(crate) fn push_outsider(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        let was_refused = draft.outcome == Some(Outcome::Rejected);
+        if was_refused {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         if state.closed || !self.has_room() {
-            state.untold.refused.add(draft.started, Some(draft.audit_id));
+            if was_refused {
+                state.untold.refused.add(draft.started, Some(draft.audit_id));
+            } else {
+                self.count_lost(&mut state, LossReason::QueueFull, [&*draft]);
+            }
             return Err(draft);
         }
         let position = self.enter(&mut state, draft);
@@ -137,6 +177,12 @@ impl Queue {
         }
         let room = |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= self.limits.bytes);
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
+    }
+
+    /// Takes bytes for somebody who may lose: at most half of the budget is theirs.
+    pub(crate) fn reserve_lossy(&self, bytes: usize) -> bool {
+        let free = self.taken.load(Ordering::Relaxed).saturating_add(bytes) <= self.limits.bytes / 2;
+        free && self.reserve(bytes)
     }
 
     /// Takes bytes for what has been let in already.
@@ -242,7 +288,7 @@ impl Queue {
             return;
         }
         for waker in self.answer_line(now) {
-            waker.wake();
+            contained("a waker", || waker.wake());
         }
     }
 
@@ -256,7 +302,7 @@ impl Queue {
                 continue;
             }
             let expired = state.closed || now >= place.deadline;
-            let granted = !expired && room > 0 && self.reserve(place.allowance.0);
+            let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
             if !expired && !granted {
                 break;
             }
@@ -265,7 +311,7 @@ impl Queue {
                     room -= usize::from(granted);
                     wakers.extend(waker);
                 }
-                None if granted => self.release(place.allowance.0),
+                None if granted => self.release(place.allowance.sum()),
                 None => {}
             }
             state.line.pop_front();
@@ -299,6 +345,8 @@ impl Queue {
 
     /// From now on everything that comes is lost, and counted.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        self.closed.store(true, Ordering::Relaxed);
     }
 }

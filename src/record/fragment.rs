@@ -14,49 +14,44 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 
 /// The same without the quotes around it, to build one string from several pieces.
 pub(crate) fn push_json_text(out: &mut String, text: &str) {
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        let (step, escape) = match bytes[at] {
-            b'"' | b'\\' | 0x00..=0x1f | 0x7f => (1, true),
-            lead @ 0x80.. => (utf8_len(lead), is_odd_at(bytes, at)),
-            _ => (1, false),
-        };
-        if escape {
-            out.push_str(&text[copied..at]);
-            for char in text[at..at + step].chars() {
-                push_escape(out, char);
-            }
-            copied = at + step;
-        }
-        at += step;
-    }
-    out.push_str(&text[copied..]);
+    push_escaped(out, text, |byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1f | 0x7f..));
 }
 
 /// Appends the inside of a JSON string token as it was written, escapes included, and escapes the
 /// characters that may stand in JSON but not in a record.
 pub(crate) fn push_json_raw(out: &mut String, raw: &str) {
-    let bytes = raw.as_bytes();
-    let mut copied = 0;
-    let mut at = 0;
-    while at < bytes.len() {
-        let (step, escape) = match bytes[at] {
-            0x7f => (1, true),
-            lead @ 0x80.. => (utf8_len(lead), is_odd_at(bytes, at)),
-            _ => (1, false),
-        };
-        if escape {
-            out.push_str(&raw[copied..at]);
-            for char in raw[at..at + step].chars() {
-                push_escape(out, char);
-            }
-            copied = at + step;
+    push_escaped(out, raw, |byte| byte >= 0x7f);
+}
+
+/// Escapes the ASCII characters that are special, and the odd ones beyond ASCII, whose bytes are all special.
+fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
+    let mut rest = text;
+    loop {
+        let plain = plain_len(rest.as_bytes(), &is_special);
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(char) = rest.chars().next() else { return };
+        if char.is_ascii() || is_odd_at(rest.as_bytes(), 0) {
+            push_escape(out, char);
+        } else {
+            out.push(char);
         }
-        at += step;
+        rest = &rest[char.len_utf8()..];
     }
-    out.push_str(&raw[copied..]);
+}
+
+/// How many bytes come before the first special one.
+fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    let mut plain = 0;
+    for chunk in bytes.chunks_exact(16) {
+        // No way out before the end of the chunk: the compiler looks at all its bytes at once.
+        if chunk.iter().fold(false, |special, byte| special | is_special(*byte)) {
+            break;
+        }
+        plain += chunk.len();
+    }
+    let rest = &bytes[plain..];
+    plain + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
 /// Whether the character that begins at this byte, which is not ASCII, has to be escaped.
@@ -257,6 +252,34 @@ pub(crate) fn scalar_end(bytes: &[u8], at: usize) -> usize {
     at + 1 + len.unwrap_or(rest.len())
 }
 
+/// An object with each value that is no array in an array of its own, for indexes that want one shape.
+pub(crate) fn members_as_arrays(object: &str) -> Option<String> {
+    let bytes = object.as_bytes();
+    if bytes.first() != Some(&b'{') {
+        return None;
+    }
+    let mut out = String::with_capacity(object.len() + 16);
+    let mut copied = 0;
+    let mut at = 1;
+    while *bytes.get(at)? != b'}' {
+        if bytes[at] == b',' {
+            at += 1;
+        }
+        let start = string_end(bytes, at)? + 1;
+        let end = value_end(bytes, start)?;
+        if bytes.get(start) != Some(&b'[') {
+            out.push_str(object.get(copied..start)?);
+            out.push('[');
+            out.push_str(object.get(start..end)?);
+            out.push(']');
+            copied = end;
+        }
+        at = end;
+    }
+    out.push_str(object.get(copied..)?);
+    Some(out)
+}
+
 /// A valid beginning of a fragment in at most `max_bytes`: whatever is open at its end is dropped, and
 /// what holds it is closed. `None` if nothing would be left to read. A string is cut inside.
 pub(crate) fn beginning(fragment: &str, max_bytes: usize) -> Option<String> {
@@ -382,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn values_become_arrays() {
+        assert_eq!(
+            members_as_arrays(r#"{"a":"b","c":["d","e"],"f":""}"#).as_deref(),
+            Some(r#"{"a":["b"],"c":["d","e"],"f":[""]}"#)
+        );
+        assert_eq!(members_as_arrays("{}").as_deref(), Some("{}"));
+        assert_eq!(members_as_arrays("[]"), None);
+        assert_eq!(members_as_arrays("{\"a"), None);
+    }
+
+    #[test]
     fn a_beginning_drops_what_is_open() {
         let fragment = r#"{"a":1,"b":[{"c":"dd"},2],"e":3}"#;
         assert_eq!(beginning(fragment, 100).as_deref(), Some(fragment));
@@ -419,6 +453,7 @@ mod tests {
         fn nothing_panics(text in any::<String>(), path in any::<String>(), max in 0_usize..50) {
             let _ = pointer(&text, &path);
             let _ = beginning(&text, max);
+            let _ = members_as_arrays(&text);
             let _ = unescape(&text);
         }
     }

@@ -1,6 +1,7 @@
 //! Draft → record: the one way, so that what has not been through redaction cannot reach a format or a sink.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use http::{Method, StatusCode};
@@ -21,17 +22,19 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
     let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
     let mut pass = Pass::new(&engine.redactor, Some(&plan.rules));
     let mut record = frame(engine, draft, plan);
+    draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
     // Bodies first: what is masked in them is masked wherever it stands again.
     let facts = Facts::of(engine, draft, plan, &mut pass);
     texts(draft, &mut pass, &mut record);
-    if draft.door == Door::Request {
-        record.request = Some(request(draft, &facts, &mut pass));
-        record.response = response(draft, &facts);
-    }
     meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
-    record.message = Some(message(draft, plan, &facts, &record, &mut pass));
-    scrub(&pass, &mut record);
+    record.message = Some(message(draft, plan, &facts, &record));
+    if draft.door == Door::Request {
+        (record.request, record.response) = facts.shown(draft, &mut pass);
+    }
+    if pass.has_masked() {
+        scrub(&pass, &mut record);
+    }
     record
 }
 
@@ -68,8 +71,8 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
     Record {
         timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
         level: verdict.level,
-        event_name: Cow::Owned(plan.policy.name().to_owned()),
-        event_kind: plan.policy.kind().map(Into::into),
+        event_name: plan.policy.shared_name(),
+        event_kind: plan.labels.kind.clone(),
         stage: match &draft.stage {
             Stage::Initiation => Cow::Borrowed("initiation"),
             Stage::Completion => Cow::Borrowed("completion"),
@@ -80,21 +83,24 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
         audit_id: draft.audit_id,
         started_at: completion.then_some(draft.started),
         duration: completion.then_some(draft.elapsed),
-        service: plan.policy.service().map(Into::into),
-        plugin: plan.policy.plugin().map(Into::into),
-        component: plan.policy.component().map(Into::into),
+        service: plan.labels.service.clone(),
+        plugin: plan.labels.plugin.clone(),
+        component: plan.labels.component.clone(),
         errors: verdict.errors,
         ..Record::default()
     }
 }
 
 /// What of a request is used more than once, redacted.
+#[derive(Default)]
 pub(super) struct Facts {
+    pub(super) method: String,
     pub(super) url: String,
     pub(super) route: Option<String>,
-    pub(super) params: Option<Fragment>,
     /// Under the catalogue's names, which the sources of `meta` use.
-    pub(super) listed_params: Option<Fragment>,
+    listed_params: Option<Fragment>,
+    /// Under the router's names, where they differ.
+    reported_params: Option<Option<Fragment>>,
     pub(super) query: Option<Fragment>,
     pub(super) request_body: Body,
     pub(super) response_body: Body,
@@ -102,7 +108,7 @@ pub(super) struct Facts {
 }
 
 /// Which bodies the record shows; what is only pointed into stays out of sight.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Shown {
     request: bool,
     response: bool,
@@ -113,9 +119,14 @@ impl Facts {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
         let request_body = match plan.captures_request {
-            true => {
-                body(Side::Request, &draft.request_body, &draft.text(draft.request_type), draft.request_encoded, pass)
-            }
+            true => body(
+                Side::Request,
+                &draft.request_body,
+                &draft.text(draft.request_type),
+                draft.request_encoded,
+                plan.shows_text,
+                pass,
+            ),
             false => Body::default(),
         };
         let response_body = match plan.captures_response && draft.stage != Stage::Initiation {
@@ -124,22 +135,13 @@ impl Facts {
                 &draft.response_body,
                 &draft.text(draft.response_type),
                 draft.response_encoded,
+                plan.shows_text,
                 pass,
             ),
             false => Body::default(),
         };
         if draft.door == Door::Activity {
-            let (url, nothing) = (String::new(), None);
-            return Self {
-                url,
-                route: None,
-                params: None,
-                listed_params: None,
-                query: nothing,
-                request_body,
-                response_body,
-                shows,
-            };
+            return Self { request_body, response_body, shows, ..Self::default() };
         }
 
         let path = draft.text(draft.path);
@@ -151,32 +153,65 @@ impl Facts {
         let reported = (!reported.is_empty()).then(|| (&*reported, bound(&reported, &path)));
         let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
         let same = matches!((&listed, &reported), (Some((listed, _)), Some((reported, _))) if listed == reported);
-        let shown_params = match &reported {
-            Some((_, bindings)) if !same => params(&path, bindings, pass),
-            _ => listed_params.clone(),
-        };
-        let mut bindings = listed.as_ref().map(|(_, bindings)| bindings.clone()).unwrap_or_default();
-        if let Some((_, more)) = reported.as_ref().filter(|_| !same) {
+        let other = reported.as_ref().filter(|_| !same);
+        let reported_params = other.map(|(_, bindings)| params(&path, bindings, pass));
+        let listed_route = listed.as_ref().map(|(route, _)| *route);
+        let mut bindings = listed.map(|(_, bindings)| bindings).unwrap_or_default();
+        if let Some((_, more)) = other {
             bindings.extend(more.iter().cloned());
         }
         bindings.retain(|(_, range)| range.end <= path.len());
         let query = draft.text(draft.query);
         let sent_query = draft.has_query.then_some(&*query);
-        let url = match listed.is_some() || reported.is_some() {
+        let url = match listed_route.is_some() || reported.is_some() {
             true => pass.url(&path, sent_query, &bindings),
             false => pass.url_of_no_route(&path, sent_query),
         };
         Self {
+            method: draft.text(draft.method).into_owned(),
             url,
-            route: reported.map(|(route, _)| route).or(listed.map(|(route, _)| route)).map(str::to_owned),
-            params: shown_params,
+            route: reported.map(|(route, _)| route).or(listed_route).map(str::to_owned),
             listed_params,
+            reported_params,
             query: pass.query(&query),
             request_body,
             response_body,
             shows,
         }
     }
+
+    /// The parameters as the event's sources know them: by the catalogue's names, and by the router's where the event was
+    /// named beside its route.
+    pub(super) fn params(&self) -> Option<&str> {
+        self.listed_params.as_deref().or_else(|| self.reported_params.as_ref()?.as_deref())
+    }
+
+    /// What of it the record shows.
+    fn shown(self, draft: &Draft, pass: &mut Pass<'_>) -> (Option<Request>, Option<Response>) {
+        let referer = draft.text(draft.referer);
+        let request = Request {
+            method: self.method,
+            url: self.url,
+            route: self.route,
+            protocol: draft.version,
+            referer: (!referer.is_empty()).then(|| pass.string(&referer)),
+            params: self.reported_params.unwrap_or(self.listed_params),
+            query: self.query,
+            headers: headers(draft, pass),
+            body: if self.shows.request { self.request_body } else { Body::default() },
+        };
+        let response = answered(draft).map(|status| Response {
+            status: Some(status),
+            bytes: Some(draft.response_body.total),
+            body: if self.shows.response { self.response_body } else { Body::default() },
+        });
+        (Some(request), response)
+    }
+}
+
+/// The response's status, on records that come after its head.
+pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
+    draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
 }
 
 /// Requests of nobody known that were refused: strangers must not be able to fill the log.
@@ -216,7 +251,7 @@ enum Side {
 }
 
 /// A body as the record may show it, or why not.
-fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, pass: &mut Pass<'_>) -> Body {
+fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_text: bool, pass: &mut Pass<'_>) -> Body {
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
         return Body::default();
     }
@@ -237,9 +272,11 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, pass: &m
         let redacted = match media {
             Media::Json => pass.json(&copy.bytes, unfinished.is_some()),
             Media::Form => pass.form(&copy.bytes, unfinished.is_some()),
+            Media::Multipart => pass.multipart(content_type, &copy.bytes, unfinished.is_some()),
+            Media::Text if shows_text => pass.text(&copy.bytes, unfinished.is_some()),
             Media::Text => super::Body::Omitted(Reason::Text),
             Media::Binary => super::Body::Omitted(Reason::Binary),
-            Media::Multipart | Media::Unknown => super::Body::Omitted(Reason::Unsupported),
+            Media::Unknown => super::Body::Omitted(Reason::Unsupported),
         };
         match redacted {
             super::Body::Whole(shown) | super::Body::Text(shown) => (Some(shown), None),
@@ -342,58 +379,47 @@ fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
     }
 }
 
-fn request(draft: &Draft, facts: &Facts, pass: &mut Pass<'_>) -> Request {
-    let referer = draft.text(draft.referer);
-    Request {
-        method: draft.text(draft.method).into_owned(),
-        url: facts.url.clone(),
-        route: facts.route.clone(),
-        protocol: draft.version,
-        referer: (!referer.is_empty()).then(|| pass.string(&referer)),
-        params: facts.params.clone(),
-        query: facts.query.clone(),
-        headers: headers(draft, pass),
-        body: if facts.shows.request { facts.request_body.clone() } else { Body::default() },
-    }
-}
-
-fn response(draft: &Draft, facts: &Facts) -> Option<Response> {
-    let status = draft.status.filter(|_| draft.stage != Stage::Initiation)?;
-    Some(Response {
-        status: Some(status),
-        bytes: Some(draft.response_body.total),
-        body: if facts.shows.response { facts.response_body.clone() } else { Body::default() },
-    })
-}
-
+/// A header that stands several times has a list.
 fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
-    let mut fragment = String::new();
+    let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {
         let name = draft.text(header.name);
+        let Some(text) = pass.header(&name, draft.bytes(header.value), header.sensitive) else { continue };
+        let mut value = Fragment::new();
+        push_json_string(&mut value, &text);
+        match shown.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => shown.push((name, vec![value])),
+        }
+    }
+    let mut fragment = String::new();
+    for (name, values) in shown {
         fragment.push(if fragment.is_empty() { '{' } else { ',' });
         push_json_string(&mut fragment, &name);
         fragment.push(':');
-        match header.sensitive {
-            true => fragment.push_str(&pass.masked()),
-            false => fragment.push_str(&pass.member(&name, &draft.text(header.value).into())),
+        match values.as_slice() {
+            [one] => fragment.push_str(one),
+            several => {
+                fragment.push('[');
+                fragment.push_str(&several.join(","));
+                fragment.push(']');
+            }
         }
     }
     (!fragment.is_empty()).then(|| fragment + "}")
 }
 
-fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mut Pass<'_>) -> String {
-    if let Some(said) = draft.late.as_ref().and_then(|late| late.message.as_deref()) {
-        return pass.string(said);
-    }
+fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {
     let mut message = String::new();
-    meta::render_message(plan.policy.message(), facts, record, &mut message);
+    meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
     message
 }
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
 fn scrub(pass: &Pass<'_>, record: &mut Record) {
-    let mut texts: Vec<&mut String> = Vec::new();
-    let mut fragments: Vec<&mut Fragment> = Vec::new();
+    scrub_keys(pass, &mut record.meta);
+    let mut texts: Vec<&mut String> = Vec::with_capacity(32);
+    let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
     texts.extend(record.message.as_mut());
     texts.extend([&mut record.request_id, &mut record.trace_id, &mut record.span_id].into_iter().flatten());
     texts.extend([&mut record.context, &mut record.project, &mut record.repository].into_iter().flatten());
@@ -424,6 +450,21 @@ fn scrub(pass: &Pass<'_>, record: &mut Record) {
     }
     texts.into_iter().for_each(|text| pass.scrub_text(text));
     fragments.into_iter().for_each(|fragment| pass.scrub_json(fragment));
+}
+
+/// Keys of `meta` that were made while the program ran; those that stand in its source hold nobody's secret.
+fn scrub_keys(pass: &Pass<'_>, meta: &mut Vec<(Cow<'static, str>, Fragment)>) {
+    if meta.iter().all(|(key, _)| matches!(key, Cow::Borrowed(_))) {
+        return;
+    }
+    for (key, _) in meta.iter_mut() {
+        if let Cow::Owned(key) = key {
+            pass.scrub_text(key);
+        }
+    }
+    // Masked, two keys may have become one, and stores reject an object that repeats a key.
+    let mut seen = HashSet::new();
+    meta.retain(|(key, _)| seen.insert(key.clone()));
 }
 
 fn actor_texts<'a>(actor: &'a mut Actor, texts: &mut Vec<&'a mut String>) {

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::Pass;
-use super::draft::Facts;
-use crate::capture::{Draft, Stage};
+use super::draft::{Facts, answered};
+use crate::capture::{Door, Draft, Stage};
 use crate::catalog::{Message, MetaSource, Placeholder, TextPart};
 use crate::engine::Engine;
 use crate::plan::Plan;
@@ -42,7 +42,7 @@ pub(super) fn collect(
     {
         meta.push((Cow::Borrowed("initiatedAs"), string(first.policy.name())));
     }
-    if draft.outcome == Some(Outcome::Aborted) && draft.stage == Stage::Completion && record.request.is_some() {
+    if draft.outcome == Some(Outcome::Aborted) && draft.stage == Stage::Completion && draft.door == Door::Request {
         let at = if draft.status.is_some() { "body" } else { "head" };
         meta.push((Cow::Borrowed("abortedAt"), string(at)));
     }
@@ -52,7 +52,7 @@ pub(super) fn collect(
 /// What a source yields, as a redacted JSON value.
 fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragment> {
     match source {
-        MetaSource::Param(name) => member(facts.listed_params.as_deref()?, name).map(str::to_owned),
+        MetaSource::Param(name) => member(facts.params()?, name).map(str::to_owned),
         MetaSource::Query(name) => member(facts.query.as_deref()?, name).map(str::to_owned),
         MetaSource::RequestBody(at) => scalar(facts.request_body.shown.as_deref()?, at.as_str()),
         MetaSource::ResponseBody(at) => scalar(facts.response_body.shown.as_deref()?, at.as_str()),
@@ -61,7 +61,7 @@ fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragm
             for part in template.parts() {
                 match part {
                     TextPart::Text(fixed) => text.push_str(fixed),
-                    TextPart::Param(name) => text.push_str(&plain(member(facts.listed_params.as_deref()?, name)?)),
+                    TextPart::Param(name) => text.push_str(&plain(member(facts.params()?, name)?)),
                     TextPart::RequestBody(at) => {
                         text.push_str(&plain(&scalar(facts.request_body.shown.as_deref()?, at.as_str())?));
                     }
@@ -113,16 +113,16 @@ fn plain(fragment: &str) -> Cow<'_, str> {
 }
 
 /// Renders the event's message from what has been redacted.
-pub(super) fn render_message(message: &Message, facts: &Facts, record: &Record, out: &mut String) {
+pub(super) fn render_message(message: &Message, draft: &Draft, facts: &Facts, record: &Record, out: &mut String) {
     message.render(out, &mut |placeholder, out| match placeholder {
         Placeholder::Actor => out.push_str(record.actor.id.as_deref().unwrap_or_default()),
         Placeholder::Event => out.push_str(&record.event_name),
-        Placeholder::Method => out.push_str(record.request.as_ref().map_or("", |request| &request.method)),
+        Placeholder::Method => out.push_str(&facts.method),
         Placeholder::Url => out.push_str(&facts.url),
         Placeholder::Path => out.push_str(facts.url.split('?').next().unwrap_or_default()),
         Placeholder::Route => out.push_str(facts.route.as_deref().unwrap_or_default()),
         Placeholder::Param(name) => {
-            let value = facts.listed_params.as_deref().and_then(|params| member(params, name));
+            let value = facts.params().and_then(|params| member(params, name));
             out.push_str(&value.map_or(Cow::Borrowed(""), plain));
         }
         Placeholder::Meta(key) => {
@@ -137,7 +137,7 @@ pub(super) fn render_message(message: &Message, facts: &Facts, record: &Record, 
             (_, status) => status.as_str(),
         }),
         Placeholder::ResponseStatus => {
-            if let Some(status) = record.response.as_ref().and_then(|response| response.status) {
+            if let Some(status) = answered(draft) {
                 out.push_str(status.as_str());
             }
         }

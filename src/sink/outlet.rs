@@ -84,6 +84,8 @@ struct State {
     progress: Progress,
     ending: bool,
     ended: bool,
+    /// The sink confirmed its end.
+    ended_well: bool,
 }
 
 /// Lines that are written at once.
@@ -210,6 +212,11 @@ impl Outlet {
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().ended
     }
+
+    /// Whether the sink took everything and confirmed its end.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.shared.lock().ended_well
+    }
 }
 
 impl State {
@@ -255,6 +262,7 @@ impl Thread {
         let mut state = self.shared.lock();
         if ended.is_ok() && state.progress.state == SinkState::Healthy {
             state.progress.durable = state.filled;
+            state.ended_well = true;
         }
         state.ended = true;
         drop(state);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::catalog::entity::EntityRef;
 use crate::error::ApiError;
 
 const API_VERSION: &str = "scaffolder.backstage.io/v1beta3";
@@ -10,6 +11,7 @@ const MAX_STEPS: usize = 100;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
+    pub(crate) reference: EntityRef,
     pub(crate) api_version: &'static str,
     pub(crate) metadata: Value,
     pub(crate) parameters: Vec<Value>,
@@ -58,6 +60,7 @@ impl Template {
             }
         }
         Ok(Self {
+            reference: EntityRef::of(entity),
             api_version: API_VERSION,
             metadata: entity["metadata"].clone(),
             parameters: match &spec["parameters"] {

@@ -1,0 +1,227 @@
+//! The workload: 19 routes, a typed JSON handler, a POST with 330 bytes of JSON and `secrets`, and a GET with a parameter.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::pin;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Path};
+use axum::routing::MethodFilter;
+use axum::routing::{get, on, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt as _;
+use serde::{Deserialize, Serialize};
+use tower::{Service, ServiceExt as _};
+use tower_audit::{Actor, Audit, Catalog, Event, Source};
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Post,
+    Get,
+}
+
+impl Kind {
+    pub(crate) const BOTH: [Self; 2] = [Self::Post, Self::Get];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Get => "GET",
+        }
+    }
+}
+
+pub(crate) const BODY: &str = concat!(
+    r#"{"templateRef":"template:default/example-template","values":{"name":"payment-gateway","owner":"group:default/"#,
+    r#"payments","repoUrl":"github.com?owner=acme&repo=payment-gateway","port":443,"replicas":3,"public":false},"#,
+    r#""secrets":{"USER_OAUTH_TOKEN":"gho_16C7e42F292c6912E7710c838347Ae178B4a","password":"correct horse battery"#,
+    r#" staple"}}"#,
+);
+
+/// Event, method and route. The first two have handlers of their own.
+const ROUTES: [(&str, Method, &str); 19] = [
+    ("TaskCreation", Method::POST, "/v2/tasks"),
+    ("TaskFetch", Method::GET, "/v2/tasks/{taskId}"),
+    ("TaskListFetch", Method::GET, "/v2/tasks"),
+    ("TaskCancellation", Method::POST, "/v2/tasks/{taskId}/cancel"),
+    ("TaskStream", Method::GET, "/v2/tasks/{taskId}/eventstream"),
+    ("TaskEventFetch", Method::GET, "/v2/tasks/{taskId}/events"),
+    ("DryRun", Method::POST, "/v2/dry-run"),
+    ("ActionsFetch", Method::GET, "/v2/actions"),
+    ("SchemaFetch", Method::GET, "/v2/templates/{namespace}/{kind}/{name}/parameter-schema"),
+    ("EntityFetch", Method::GET, "/entities"),
+    ("EntityFetchByUid", Method::GET, "/entities/by-uid/{uid}"),
+    ("EntityDeletion", Method::DELETE, "/entities/by-uid/{uid}"),
+    ("EntityFetchByName", Method::GET, "/entities/by-name/{kind}/{namespace}/{name}"),
+    ("EntityAncestryFetch", Method::GET, "/entities/by-name/{kind}/{namespace}/{name}/ancestry"),
+    ("EntityBatchFetch", Method::POST, "/entities/by-refs"),
+    ("LocationFetch", Method::GET, "/locations"),
+    ("LocationCreation", Method::POST, "/locations"),
+    ("LocationFetchById", Method::GET, "/locations/{id}"),
+    ("LocationDeletion", Method::DELETE, "/locations/{id}"),
+];
+
+/// The catalogue of the routes, with `more` events that nobody asks for.
+pub(crate) fn catalog(more: usize) -> Catalog {
+    let mut catalog = Catalog::new().service("backstage").plugin("scaffolder");
+    for (name, method, route) in ROUTES {
+        let event = Event::new(name).on(method, route).kind("scaffolder");
+        catalog =
+            catalog.event(if name == "TaskFetch" { event.meta("taskId", Source::param("taskId")) } else { event });
+    }
+    (0..more).fold(catalog, |catalog, at| {
+        let route = format!("/v2/{}/{at}/{{id}}/part{}", ["tasks", "things", "tests"][at % 3], at % 7);
+        catalog.event(Event::new(format!("Other{at}")).on(Method::GET, route))
+    })
+}
+
+/// How many routes the catalogue has without more.
+pub(crate) const LEAST_ROUTES: usize = ROUTES.len();
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NewTask {
+    template_ref: String,
+    values: Values,
+    secrets: HashMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Values {
+    name: String,
+    owner: String,
+    repo_url: String,
+    port: u16,
+    replicas: u32,
+    public: bool,
+}
+
+#[derive(Serialize)]
+struct Created {
+    id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Task {
+    id: String,
+    status: &'static str,
+    created_at: &'static str,
+    last_heartbeat_at: Option<&'static str>,
+    created_by: &'static str,
+}
+
+fn created(task: &NewTask) -> (StatusCode, Json<Created>) {
+    let values = &task.values;
+    let sizes = [&task.template_ref, &values.name, &values.owner, &values.repo_url].map(String::len);
+    let sum = sizes.iter().sum::<usize>() + task.secrets.len() + usize::from(values.public);
+    let id = format!("{sum}-{}-{}", values.port, values.replicas);
+    (StatusCode::CREATED, Json(Created { id }))
+}
+
+async fn create(Json(task): Json<NewTask>) -> (StatusCode, Json<Created>) {
+    created(&task)
+}
+
+async fn create_and_say(audit: Audit, Json(task): Json<NewTask>) -> (StatusCode, Json<Created>) {
+    audit.actor(Actor::user("user:default/jane")).meta("templateRef", task.template_ref.as_str());
+    created(&task)
+}
+
+fn task(id: String) -> Json<Task> {
+    Json(Task {
+        id,
+        status: "processing",
+        created_at: "2026-11-20T07:55:37.720Z",
+        last_heartbeat_at: None,
+        created_by: "user:default/jane",
+    })
+}
+
+async fn fetch(Path(id): Path<String>) -> Json<Task> {
+    task(id)
+}
+
+async fn fetch_and_say(audit: Audit, Path(id): Path<String>) -> Json<Task> {
+    audit.actor(Actor::user("user:default/jane"));
+    task(id)
+}
+
+/// Whether handlers use the `Audit` handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handlers {
+    Silent,
+    Speaking,
+}
+
+pub(crate) fn router(handlers: Handlers) -> Router {
+    let (create, fetch) = match handlers {
+        Handlers::Silent => (post(create), get(fetch)),
+        Handlers::Speaking => (post(create_and_say), get(fetch_and_say)),
+    };
+    let router = Router::new().route("/v2/tasks", create).route("/v2/tasks/{taskId}", fetch);
+    ROUTES.into_iter().skip(2).fold(router, |router, (_, method, route)| {
+        let filter = MethodFilter::try_from(method).expect("axum knows the methods of the workload");
+        router.route(route, on(filter, async || StatusCode::NO_CONTENT))
+    })
+}
+
+/// A request as it comes from hyper: 10 headers, and the peer's address.
+pub(crate) fn request(kind: Kind) -> Request<Body> {
+    let (method, uri) = match kind {
+        Kind::Post => (Method::POST, "/v2/tasks"),
+        Kind::Get => (Method::GET, "/v2/tasks/4d3c1f0a-6f0e-4f7c-9a55-0d7f6b6f4a11"),
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::HOST, "backstage.example.com")
+        .header(header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+        .header(header::ACCEPT, "application/json, text/plain, */*")
+        .header(header::ACCEPT_LANGUAGE, "en-US,en;q=0.5")
+        .header(header::ACCEPT_ENCODING, "gzip, deflate, br, zstd")
+        .header(header::AUTHORIZATION, "Bearer eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl")
+        .header("x-request-id", "0b5f4b0e-9d67-4a1c-a4a3-51b40a6d6c4f")
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    request = match kind {
+        Kind::Post => {
+            request.header(header::CONTENT_TYPE, "application/json").header(header::CONTENT_LENGTH, BODY.len())
+        }
+        Kind::Get => request
+            .header(header::REFERER, "https://backstage.example.com/create/tasks")
+            .header(header::COOKIE, "session=4d3c1f0a6f0e4f7c9a550d7f6b6f4a11"),
+    };
+    let peer = ConnectInfo(SocketAddr::from(([10, 128, 3, 17], 51_234)));
+    let body = match kind {
+        Kind::Post => Body::from(Bytes::from_static(BODY.as_bytes())),
+        Kind::Get => Body::empty(),
+    };
+    request.extension(peer).body(body).expect("the workload's request is valid")
+}
+
+pub(crate) fn requests(kind: Kind, count: usize) -> Vec<Request<Body>> {
+    (0..count).map(|_| request(kind)).collect()
+}
+
+/// Serves one request as `axum::serve` does, and reads the body as hyper does; its length.
+pub(crate) async fn serve<S, B>(service: &S, request: Request<Body>) -> usize
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone,
+    B: HttpBody<Data = Bytes>,
+{
+    let Ok(response) = service.clone().oneshot(request).await else { panic!("the service failed") };
+    assert!(response.status().is_success());
+    let mut body = pin!(response.into_body());
+    let mut length = 0;
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        let Ok(frame) = frame else { panic!("the body failed") };
+        length += frame.data_ref().map_or(0, Bytes::len);
+    }
+    length
+}

@@ -1,0 +1,19 @@
+//! How-to pages and the architecture, as modules, so that their links and code are checked.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("delivery.md")]
+pub mod delivery {}
+
+#[doc = include_str!("layer_order.md")]
+pub mod layer_order {}
+
+#[doc = include_str!("record.md")]
+pub mod record {}
+
+#[doc = include_str!("redaction.md")]
+pub mod redaction {}
+
+#[doc = include_str!("settings.md")]
+pub mod settings {}
