@@ -13,6 +13,7 @@ pub(crate) fn enter_own_thread() {
 }
 
 /// Whether this is a thread of ours.
+#[cfg(feature = "tracing-subscriber")]
 pub(crate) fn is_own_thread() -> bool {
     OWN_THREAD.try_with(Cell::get).unwrap_or(false)
 }

@@ -1,4 +1,5 @@
 //! The counters of an auditor: one snapshot that shows what is open, waiting, written and lost, and where.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::convert::Infallible;
 use std::io;
@@ -109,14 +110,14 @@ async fn a_refusal_is_counted() {
 #[test]
 fn losses_go_on_being_counted_after_the_shutdown() {
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    let (auditor, guard) = Auditor::builder().catalog(lossy()).sink(lines).build().unwrap();
     let open = auditor.begin("Open").try_now().unwrap();
     emit(&auditor, "InTime", "x");
     drop(guard);
     let before = auditor.counters();
     assert_eq!((before.open, before.handed_over, before.lost.shutdown), (1, 1, 0));
     open.succeed();
-    emit(&auditor, "TooLate", "x");
+    emit(&auditor, "Lossy", "too late");
     let after = auditor.counters();
     assert_eq!((after.open, after.lost.shutdown, after.lost.total(), after.handed_over), (0, 2, 2, 1));
     assert!(after.lost.by_reason().any(|loss| loss == ("shutdown", 2)));

@@ -1,6 +1,8 @@
 //! Ordinary logs beside the records in one sink: they never wait, cannot pass for records, and change none.
 #![cfg(feature = "tracing-subscriber")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -321,8 +323,10 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
         .await
         .expect("nobody waits for the sink");
     });
-    let dropped = auditor.counters().dropped_log_lines;
+    let counters = auditor.counters();
+    let dropped = counters.dropped_log_lines;
     assert!(dropped > 0 && dropped < TASKS * LINES, "{dropped}");
+    assert!(counters.sinks[0].buffered_bytes <= 1024 * 1024, "{counters:?}");
     drop(open);
     // Told without that anything else is logged, or with the next line.
     dispatcher::with_default(&subscriber, || tracing::info!("after it"));
@@ -336,11 +340,10 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     assert_eq!(told.iter().map(|line| line["fields"]["dropped"].as_u64().unwrap()).sum::<u64>(), dropped);
     assert_eq!(lines.len() as u64 + dropped, TASKS * LINES + 1);
     // The lines of each task are in their order.
-    let mut last = vec![None; TASKS as usize];
+    let mut last = HashMap::new();
     for line in lines.iter().filter_map(|line| line.get("fields")) {
         let (task, line) = (line["task"].as_u64().unwrap(), line["line"].as_u64());
-        assert!(last[task as usize] < line);
-        last[task as usize] = line;
+        assert!(last.insert(task, line) < Some(line));
     }
 }
 
@@ -475,4 +478,24 @@ fn two_auditors_can_share_a_subscriber() {
     for records in [first_records, second_records] {
         assert_eq!(parse(&ordinary(&records)[0])["spans"], json!([{"name": "span", "fields": {"a": 1}}]));
     }
+}
+
+#[test]
+fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
+    let (lines, records) = sink::memory();
+    let layer: Arc<OnceLock<Dispatch>> = Arc::default();
+    let subscribed = {
+        let layer = layer.clone();
+        let mut events = sink::tracing();
+        sink_fn(move |lines: &[u8]| {
+            let subscriber = layer.get().cloned().unwrap_or_default();
+            dispatcher::with_default(&subscriber, || sink::Sink::write(&mut events, lines)).map(drop)
+        })
+    };
+    let (auditor, guard) = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
+    layer.set(subscriber(&auditor)).unwrap();
+    auditor.begin("Work").try_emit().unwrap();
+    drop(guard);
+    assert_eq!(records.lines().len(), 3);
+    assert_eq!(ordinary(&records), [""; 0]);
 }

@@ -1,5 +1,6 @@
 //! A log layer in the subscriber of the whole process, where nothing but the layer keeps a value that logs from going round.
 #![cfg(feature = "tracing-subscriber")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fmt;
 

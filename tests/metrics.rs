@@ -1,5 +1,6 @@
 //! The counters through the `metrics` facade: published without being asked, and at the end as they are.
 #![cfg(feature = "metrics")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
 //! Records as events for any subscriber, and the trace that a record belongs to.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,8 +17,11 @@ use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
 type Body = Full<bytes::Bytes>;
 
-/// What the subscriber got: by the record's `instance`, level and line of each event.
-static EVENTS: Mutex<Option<HashMap<String, Vec<(tracing::Level, String)>>>> = Mutex::new(None);
+/// Level and record of an event.
+type Seen = (tracing::Level, String);
+
+/// What the subscriber got, by the record's `instance`.
+static EVENTS: Mutex<Option<HashMap<String, Vec<Seen>>>> = Mutex::new(None);
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -59,7 +63,7 @@ impl Visit for RecordField {
     }
 }
 
-fn events(instance: &str) -> Vec<(tracing::Level, String)> {
+fn events(instance: &str) -> Vec<Seen> {
     lock(&EVENTS).as_ref().and_then(|events| events.get(instance)).cloned().unwrap_or_default()
 }
 

@@ -113,7 +113,7 @@ impl HeadPolicy {
     /// Notes the trace in which this task works, where nobody sent one.
     pub(crate) fn current_trace(&self, draft: &mut Draft) {
         let Some(current) = &self.trace else { return };
-        let ids = contained("the function for the trace context", || current()).flatten();
+        let ids = contained("the function for the trace context", current).flatten();
         if let Some((trace, span)) = ids.filter(|(trace, span)| request_id::are_trace_ids(trace, span)) {
             let mut keep = |id: String, digits| draft.keep(id.to_ascii_lowercase().as_bytes(), digits);
             draft.trace = Some((keep(trace, 32), keep(span, 16)));

@@ -311,7 +311,6 @@ impl Running {
     }
 
     #[cfg(not(feature = "metrics"))]
-    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "with the feature it does something")]
     fn publish(&mut self, _last: bool) {}
 
     fn has_ended(&self, reach: Reach) -> bool {

@@ -149,6 +149,7 @@ impl Outlet {
 
     /// Takes ordinary log lines, `count` of them, if there is room for all: it never waits. A sink that has been given up or
     /// is at its end takes none.
+    #[cfg(feature = "tracing-subscriber")]
     pub(crate) fn append_ordinary(&self, lines: &[u8], count: u64) -> bool {
         self.append_within(ORDINARY, lines, count)
     }
