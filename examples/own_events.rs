@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let roles = Roles::default();
     // Work without a request is an event too.
-    let seeding = auditor.begin("RoleSeeding").actor(Actor::system("service:permission-backend")).await?;
+    let seeding = auditor.begin("RoleSeeding").actor(Actor::service("service:permission-backend")).await?;
     roles
         .lock()
         .unwrap_or_else(PoisonError::into_inner)

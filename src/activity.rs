@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::audit::{Audit, add_meta, capped_actor};
-use crate::capture::{Door, Draft, Stage};
+use crate::audit::Audit;
+use crate::capture::{Door, Draft, Stage, name};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -55,55 +55,55 @@ pub struct ActivityBuilder {
 
 impl ActivityBuilder {
     pub(crate) fn new(engine: Arc<Engine>, event: String) -> Self {
-        let draft = engine.new_draft();
+        let draft = engine.take_draft();
         Self { engine, event, draft }
     }
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
     pub fn actor(mut self, actor: Actor) -> Self {
-        self.draft.late().actor = Some(capped_actor(actor));
+        self.draft.late().set_actor(actor);
         self
     }
 
     /// What is acted on.
     pub fn object(mut self, object: Entity) -> Self {
-        self.draft.late().object = Some(object);
+        self.draft.late().set_object(object);
         self
     }
 
     /// Inside what it is acted on.
     pub fn target(mut self, target: Entity) -> Self {
-        self.draft.late().target = Some(target);
+        self.draft.late().set_target(target);
         self
     }
 
     /// For whom it counts.
     pub fn scope(mut self, scope: Scope) -> Self {
-        self.draft.late().scope = Some(scope);
+        self.draft.late().set_scope(scope);
         self
     }
 
     /// How it comes about: `schedule`, `pipeline`, `retention_policy`, …
     pub fn context(mut self, context: impl Into<String>) -> Self {
-        self.draft.late().context = Some(context.into());
+        self.draft.late().context = Some(name(context.into()));
         self
     }
 
     /// One fact, for `meta`, with the bounds of [`Audit::meta`].
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> Self {
-        add_meta(self.draft.late(), key.into(), value.into());
+        self.draft.late().add_meta(key.into(), value.into());
         self
     }
 
     /// A value that must not stand on any record of it, wherever it would; see [`Audit::secret`].
     pub fn secret(mut self, value: impl Into<String>) -> Self {
-        self.draft.late().secrets.push(value.into());
+        self.draft.late().add_secret(value.into());
         self
     }
 
     /// The stage of a single record that [`ActivityBuilder::emit`] writes, as free text.
     pub fn stage(mut self, stage: impl Into<Cow<'static, str>>) -> Self {
-        self.draft.stage = Stage::Named(stage.into());
+        self.draft.stage = Stage::Named(name(stage.into().into_owned()).into());
         self
     }
 
@@ -114,13 +114,12 @@ impl ActivityBuilder {
     ///
     /// As when it is awaited.
     pub fn try_now(self) -> Result<Activity, Error> {
-        let (opened, admission) = self.open()?;
-        match admission {
-            Admission::Granted(allowance) => match opened.admit(allowance) {
-                None => Ok(opened.begun()),
-                Some(_) => Err(refused()),
-            },
-            Admission::Wait(_) | Admission::Refused => Err(refused()),
+        let opened = self.open()?;
+        let granted = opened.0.as_ref().and_then(|exchange| exchange.with(|draft| exchange.engine().admit_now(draft)));
+        match granted {
+            Some(None) => Err(opened.refused()),
+            Some(Some(allowance)) if opened.admit(allowance).is_some() => Err(opened.refused()),
+            Some(Some(_)) | None => Ok(opened.begun()),
         }
     }
 
@@ -143,30 +142,36 @@ impl ActivityBuilder {
     }
 
     async fn begin(self) -> Result<Activity, Error> {
-        let (opened, admission) = self.open()?;
+        let opened = self.open()?;
+        let now = opened.0.as_ref().map(|exchange| exchange.engine().monotonic()).unwrap_or_default();
+        let admit = |exchange: &Arc<Exchange>| exchange.with(|draft| exchange.engine().admit(draft, None, now));
+        let admission = opened.0.as_ref().and_then(admit);
         let granted = match admission {
-            Admission::Granted(allowance) => Some(allowance),
-            Admission::Wait(waiting) => waiting.await,
-            Admission::Refused => None,
+            None => return Ok(opened.begun()),
+            Some(Admission::Granted(allowance)) => Some(allowance),
+            Some(Admission::Wait(waiting)) => waiting.await,
+            Some(Admission::Refused) => None,
         };
-        if let Some(durable) = opened.admit(granted.ok_or_else(refused)?)
+        let Some(allowance) = granted else { return Err(opened.refused()) };
+        if let Some(durable) = opened.admit(allowance)
             && !durable.await
         {
-            return Err(refused());
+            return Err(opened.refused());
         }
         Ok(opened.begun())
     }
 
-    fn open(mut self) -> Result<(Opened, Admission), Error> {
+    fn open(mut self) -> Result<Opened, Error> {
         if !self.engine.enabled {
             self.engine.forget(self.draft);
-            return Ok((Opened(None), Admission::Granted(Allowance::default())));
+            return Ok(Opened(None));
         }
         self.draft.event = self.engine.named(&self.event)?;
+        self.engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
+        self.engine.head.current_trace(&mut self.draft);
         self.draft.class = self.engine.class(&self.draft.event);
-        let admission = self.engine.admit(&self.draft.event, false);
-        Ok((Opened(Some(Exchange::open(self.engine, self.draft))), admission))
+        Ok(Opened(Some(Exchange::open(self.engine, self.draft))))
     }
 }
 
@@ -185,7 +190,7 @@ impl fmt::Debug for ActivityBuilder {
     }
 }
 
-/// An exchange that has not begun: given up, it ends as rejected. None where nothing is recorded.
+/// An exchange that has not begun: given up, it ends as abandoned. None where nothing is recorded.
 struct Opened(Option<Arc<Exchange>>);
 
 impl Opened {
@@ -194,13 +199,22 @@ impl Opened {
         let exchange = self.0.as_ref()?;
         let class = exchange.with(|draft| {
             draft.admitted = true;
-            draft.reserved += allowance.0;
+            draft.request_body.reserved += allowance.request;
+            draft.response_body.reserved += allowance.response;
             if draft.class < Delivery::FailClosed {
                 exchange.initiate(draft);
             }
             draft.class
         })?;
         (class == Delivery::FailClosed).then(|| exchange.initiate_durably())
+    }
+
+    /// Ends it as rejected.
+    fn refused(mut self) -> Error {
+        if let Some(exchange) = self.0.take() {
+            exchange.close(Outcome::Rejected);
+        }
+        Error::refused("the audit log has no room: what was to be recorded should not be done")
     }
 
     fn begun(mut self) -> Activity {
@@ -210,14 +224,14 @@ impl Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
-        if let Some(exchange) = self.0.take() {
-            exchange.close(Outcome::Rejected);
-        }
+        self.0.take().iter().for_each(|exchange| abandon(exchange));
     }
 }
 
-fn refused() -> Error {
-    Error::refused("the audit log has no room: what was to be recorded should not be done")
+/// Ends work that was dropped before its end.
+fn abandon(exchange: &Exchange) {
+    let closing = exchange.engine().is_closing();
+    exchange.close(if closing { Outcome::Shutdown } else { Outcome::Aborted });
 }
 
 /// Work that has begun. Dropped without [`Activity::succeed`] or [`Activity::fail`] it has failed, as abandoned.
@@ -262,10 +276,7 @@ impl Activity {
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        if let Some(exchange) = self.audit.exchange() {
-            let closing = exchange.engine().is_closing();
-            exchange.close(if closing { Outcome::Shutdown } else { Outcome::Aborted });
-        }
+        self.audit.exchange().into_iter().for_each(|exchange| abandon(exchange));
     }
 }
 

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::capture::{Draft, Late};
+use crate::capture::{Draft, are_trace_ids, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::record::text::head;
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Scope};
 
 /// The open exchange of a request: what is said here stands on its records.
@@ -35,13 +34,6 @@ use crate::record::{Actor, Credential, Entity, Eula, Failure, Scope};
 pub struct Audit {
     exchange: Option<Arc<Exchange>>,
 }
-
-/// Longest texts that an application can bind; longer ones are cut with an ellipsis.
-const NAME: usize = 1024;
-const TEXT: usize = 8 * 1024;
-/// Most entries of `meta` and of `errors` that an application can bind.
-const MOST_META: usize = 64;
-const MOST_ERRORS: usize = 16;
 
 impl Audit {
     pub(crate) fn of(exchange: Arc<Exchange>) -> Self {
@@ -69,64 +61,64 @@ impl Audit {
 
     /// Who acts. It replaces what a resolver found and what was said before.
     pub fn actor(&self, actor: Actor) -> &Self {
-        self.bind(|draft| draft.late().actor = Some(capped_actor(actor)))
+        self.bind(|draft| draft.late().set_actor(actor))
     }
 
     /// With which key; for authentication that knows the key before it knows the actor.
     pub fn credential(&self, credential: Credential) -> &Self {
-        self.bind(|draft| draft.late().credential = Some(credential))
+        self.bind(|draft| draft.late().set_credential(credential))
     }
 
     /// What is acted on.
     pub fn object(&self, object: Entity) -> &Self {
-        self.bind(|draft| draft.late().object = Some(object))
+        self.bind(|draft| draft.late().set_object(object))
     }
 
     /// Inside what it is acted on.
     pub fn target(&self, target: Entity) -> &Self {
-        self.bind(|draft| draft.late().target = Some(target))
+        self.bind(|draft| draft.late().set_target(target))
     }
 
     /// For whom it counts.
     pub fn scope(&self, scope: Scope) -> &Self {
-        self.bind(|draft| draft.late().scope = Some(scope))
+        self.bind(|draft| draft.late().set_scope(scope))
     }
 
     /// How it was done: `web`, `api`, `pipeline`, `manual`, …
     pub fn context(&self, context: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().context = Some(capped(context.into(), NAME)))
+        self.bind(|draft| draft.late().context = Some(name(context.into())))
     }
 
     /// The project that it was done in.
     pub fn project(&self, project: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().project = Some(capped(project.into(), NAME)))
+        self.bind(|draft| draft.late().project = Some(name(project.into())))
     }
 
     /// The repository that it was done in.
     pub fn repository(&self, repository: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().repository = Some(capped(repository.into(), NAME)))
+        self.bind(|draft| draft.late().repository = Some(name(repository.into())))
     }
 
     /// The namespace that it was done in.
     pub fn namespace(&self, namespace: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().namespace = Some(capped(namespace.into(), NAME)))
+        self.bind(|draft| draft.late().namespace = Some(name(namespace.into())))
     }
 
     /// The edge location that served it.
     pub fn edge(&self, edge: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().edge = Some(capped(edge.into(), NAME)))
+        self.bind(|draft| draft.late().edge = Some(name(edge.into())))
     }
 
     /// The licence agreement that was accepted for it.
     pub fn eula(&self, eula: Eula) -> &Self {
-        self.bind(|draft| draft.late().eula = Some(eula))
+        self.bind(|draft| draft.late().set_eula(eula))
     }
 
     /// One fact of this event, for `meta`. The last value said for a key stands. At most 64 keys; a longer text than
-    /// 8 KiB is cut. Goes through redaction like everything else.
+    /// 8 KiB is cut, any other value of more than that is replaced. Goes through redaction like everything else.
     pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
         let (key, value) = (key.into(), value.into());
-        self.bind(|draft| add_meta(draft.late(), key, value))
+        self.bind(|draft| draft.late().add_meta(key, value))
     }
 
     /// A value that must not stand on any record of this exchange: wherever it does, raw, percent-encoded or escaped, it
@@ -135,7 +127,20 @@ impl Audit {
     /// It holds for the records that are written from now on. Values of fewer than 6 bytes stand in too many places by
     /// chance, and are not looked for.
     pub fn secret(&self, value: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().secrets.push(value.into()))
+        self.bind(|draft| draft.late().add_secret(value.into()))
+    }
+
+    /// In which trace and span it is done, for `traceId` and `spanId`: instead of what `traceparent` said, which names the
+    /// caller's span. 32 and 16 hexadecimal digits, as OpenTelemetry writes them.
+    ///
+    /// Anything else is ignored, all zeros too, which mean that nothing is traced: a wrong id would join this record with
+    /// the logs of others. To set it for all requests, see
+    /// [`AuditorBuilder::trace_context`](crate::AuditorBuilder::trace_context).
+    pub fn trace(&self, trace_id: &str, span_id: &str) -> &Self {
+        if !are_trace_ids(trace_id, span_id) {
+            return self;
+        }
+        self.bind(|draft| draft.late().trace = Some((trace_id.to_ascii_lowercase(), span_id.to_ascii_lowercase())))
     }
 
     /// Says that it failed, whatever the response's status will be, and why: the error's text and its sources.
@@ -145,17 +150,9 @@ impl Audit {
 
     /// Says that it failed, whatever the response's status will be, and why. At most 16 failures are kept.
     pub fn failure(&self, failure: Failure) -> &Self {
-        let failure = Failure {
-            name: capped(failure.name, NAME),
-            message: capped(failure.message, TEXT),
-            stack: failure.stack.map(|stack| capped(stack, TEXT)),
-        };
         self.bind(|draft| {
-            let late = draft.late();
-            late.failed = true;
-            if late.errors.len() < MOST_ERRORS {
-                late.errors.push(failure);
-            }
+            draft.late().failed = true;
+            draft.late().add_error(failure);
         })
     }
 
@@ -217,40 +214,3 @@ impl StdError for SkipRefused {}
 /// Marks a request that the layer left out, so that the extractor can tell that from a missing layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeftOut;
-
-fn capped(mut text: String, cap: usize) -> String {
-    if text.len() > cap {
-        text.truncate(head(&text, cap).len());
-        text.push('…');
-    }
-    text
-}
-
-fn capped_value(value: serde_json::Value) -> serde_json::Value {
-    match value {
-        serde_json::Value::String(text) => capped(text, TEXT).into(),
-        other => other,
-    }
-}
-
-/// Adds a fact, or replaces what was said for its key.
-pub(crate) fn add_meta(late: &mut Late, key: Cow<'static, str>, value: serde_json::Value) {
-    let value = capped_value(value);
-    if let Some((_, known)) = late.meta.iter_mut().find(|(known, _)| *known == key) {
-        *known = value;
-    } else if late.meta.len() < MOST_META {
-        late.meta.push((key, value));
-    }
-}
-
-pub(crate) fn capped_actor(actor: Actor) -> Actor {
-    let cap = |text: Option<String>| text.map(|text| capped(text, NAME));
-    Actor {
-        id: cap(actor.id),
-        name: cap(actor.name),
-        url: cap(actor.url),
-        slug: cap(actor.slug),
-        claimed: cap(actor.claimed),
-        ..actor
-    }
-}

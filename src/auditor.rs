@@ -13,19 +13,22 @@ use uuid::Uuid;
 
 use crate::activity::ActivityBuilder;
 use crate::capture::resolver::ActorResolver;
-use crate::capture::{ClientIp, HeadPolicy, PeerFn, TrustedPeer};
+use crate::capture::{ClientIp, HeadPolicy, PeerFn, TraceFn, TrustedPeer};
 use crate::catalog::{Catalog, Event, compile_event};
 use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
 use crate::config::{self, Settings};
+use crate::counters::{Counted, Counters};
 use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
 use crate::layer::{AuditLayer, is_elapsed};
+#[cfg(feature = "tracing-subscriber")]
+use crate::log_layer::LogLayer;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
 use crate::record::wire::Process;
 use crate::record::{Delivery, Stages, Status, UserAgentKey};
 use crate::redact::RedactorBuilder;
-use crate::sink::{self, Need, Outlet, Output, Retry, SinkState};
+use crate::sink::{self, Need, Ordinary, Outlet, Output, Retry, SinkState};
 
 /// The engine behind every layer and every activity: a handle that is cheap to clone.
 ///
@@ -48,6 +51,7 @@ use crate::sink::{self, Need, Outlet, Output, Retry, SinkState};
 #[derive(Clone)]
 pub struct Auditor {
     engine: Arc<Engine>,
+    counted: Arc<Counted>,
 }
 
 impl Auditor {
@@ -91,6 +95,19 @@ impl Auditor {
         answer
     }
 
+    /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
+    /// for each sink, so not for every request.
+    pub fn counters(&self) -> Counters {
+        self.counted.snapshot(&self.engine)
+    }
+
+    /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].
+    #[cfg(feature = "tracing-subscriber")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
+    pub fn log_layer(&self) -> LogLayer {
+        LogLayer::new(self.engine.clone(), self.counted.clone())
+    }
+
     /// Whether anything is recorded.
     pub fn is_enabled(&self) -> bool {
         self.engine.enabled
@@ -123,6 +140,11 @@ impl ShutdownGuard {
     pub fn shutdown(mut self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
         self.stopped = true;
         self.stop(limit)
+    }
+
+    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
+    pub fn begin(&self) {
+        self.auditor.engine.begin_closing();
     }
 
     fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
@@ -164,6 +186,7 @@ pub struct AuditorBuilder {
     shown_headers: Vec<HeaderName>,
     peer: Option<PeerFn>,
     resolvers: Vec<Box<dyn ActorResolver>>,
+    trace: Option<TraceFn>,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
     wait: Duration,
@@ -197,6 +220,7 @@ impl Default for AuditorBuilder {
             shown_headers: Vec::new(),
             peer: None,
             resolvers: Vec::new(),
+            trace: None,
             is_success: Box::new(
                 |status: StatusCode| if status.as_u16() < 400 { Status::Succeeded } else { Status::Failed },
             ),
@@ -309,6 +333,46 @@ impl AuditorBuilder {
     /// it. See [`resolver`](crate::resolver).
     pub fn actor_resolver(mut self, resolver: impl ActorResolver) -> Self {
         self.resolvers.push(Box::new(resolver));
+        self
+    }
+
+    /// Tells trace id and span id of what the current task works in, for `traceId` and `spanId` of requests that bring no
+    /// valid `traceparent`, and of activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called on
+    /// the request's task, where the layer is entered or the activity begins. By default nothing is asked.
+    ///
+    /// A `tracing` span has no such ids of its own: whoever exports spans gives them to it. With `tracing-opentelemetry`
+    /// they are those of the current span's context:
+    ///
+    /// ```text
+    /// use opentelemetry::trace::TraceContextExt as _;
+    /// use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+    ///
+    /// builder.trace_context(|| {
+    ///     let context = tracing::Span::current().context();
+    ///     let span = context.span().span_context().clone();
+    ///     span.is_valid().then(|| (span.trace_id().to_string(), span.span_id().to_string()))
+    /// })
+    /// ```
+    ///
+    /// The layer that opens the span (`TraceLayer`, say) must then stand outside of the audit layer. Where it stands inside, or
+    /// where its span should be named rather than the caller's that `traceparent` names, a middleware inside of both calls
+    /// [`Audit::trace`](crate::Audit::trace).
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, sink};
+    ///
+    /// # fn main() -> Result<(), tower_audit::Error> {
+    /// let (lines, records) = sink::memory();
+    /// let current = || Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "00f067aa0ba902b7".to_owned()));
+    /// let (auditor, guard) = Auditor::builder().sink(lines).trace_context(current).build()?;
+    /// auditor.begin("CacheRefresh").try_emit()?;
+    /// drop(guard);
+    /// assert!(records.text().contains(r#""traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7""#));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trace_context(mut self, current: impl Fn() -> Option<(String, String)> + Send + Sync + 'static) -> Self {
+        self.trace = Some(Box::new(current));
         self
     }
 
@@ -439,6 +503,7 @@ impl AuditorBuilder {
             shown: self.shown_headers,
             peer: self.peer,
             resolvers: self.resolvers,
+            trace: self.trace,
         };
         let process = Process {
             instance: self.instance.unwrap_or_else(|| Uuid::new_v4().to_string()),
@@ -462,7 +527,11 @@ impl AuditorBuilder {
             queue: queue.clone(),
             wait: limits.wait,
         })?);
-        let channels = start_sinks(self.outputs, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
+        let (channels, outlets) =
+            start_sinks(self.outputs, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
+        // The first sink is there: without one given it is standard output.
+        let ordinary = Ordinary::new(outlets[0].clone(), line_budget);
+        let counted = Arc::new(Counted { outlets, ordinary });
         let settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
@@ -474,8 +543,9 @@ impl AuditorBuilder {
             "events": engine.plans.len(),
             "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
-        Worker { engine: engine.clone(), channels, process, line_budget, settings }.start()?;
-        let auditor = Auditor { engine };
+        Worker { engine: engine.clone(), channels, counted: counted.clone(), process, line_budget, settings }
+            .start()?;
+        let auditor = Auditor { engine, counted };
         Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
     }
 }
@@ -487,21 +557,27 @@ impl fmt::Debug for AuditorBuilder {
 }
 
 /// Starts a thread for each sink.
-fn start_sinks(mut outputs: Vec<Output>, retry_limit: Duration, watch: SinkWatch) -> Result<Vec<Channel>, Error> {
+fn start_sinks(
+    mut outputs: Vec<Output>,
+    retry_limit: Duration,
+    watch: SinkWatch,
+) -> Result<(Vec<Channel>, Vec<Outlet>), Error> {
     if outputs.is_empty() {
         let stdout = sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?;
         outputs.push(Output::new(stdout).name("stdout"));
     }
     let watch = Arc::new(watch);
     let mut channels = Vec::with_capacity(outputs.len());
+    let mut outlets = Vec::with_capacity(outputs.len());
     for (at, output) in outputs.into_iter().enumerate() {
         let name = output.name.unwrap_or_else(|| format!("sink-{}", at + 1));
         let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
         let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
         let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
+        outlets.push(outlet.clone());
         channels.push(Channel::new(outlet, need, output.filter));
     }
-    Ok(channels)
+    Ok((channels, outlets))
 }
 
 fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
@@ -523,9 +599,15 @@ fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Res
             "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
         )));
     }
+    const MOST_BODY: usize = 16 * 1024 * 1024;
+    if max_body_bytes > MOST_BODY {
+        return Err(Error::setting(format!(
+            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
+        )));
+    }
     if limits.bytes < max_body_bytes.saturating_mul(2) {
         return Err(Error::setting(format!(
-            "queue_bytes: {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
             limits.bytes
         )));
     }

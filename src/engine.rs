@@ -1,14 +1,16 @@
 //! What all requests of one auditor share: the catalogue, the rules, the queue, and the pool of drafts.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use crate::capture::{Draft, EventRef, HeadPolicy, Media};
+use uuid::Uuid;
+
+use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
 use crate::clock::{Clock, IdSource, Micros};
+use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
@@ -28,7 +30,7 @@ pub(crate) struct Engine {
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) ids: Box<dyn IdSource>,
     pub(crate) routes: catalog::Compiled,
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unclaimed: Option<Plan>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
@@ -66,12 +68,15 @@ pub(crate) struct Parts {
 }
 
 /// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
-const POOLED: usize = 1024;
+const POOLED: usize = 256;
 
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let plans =
-            parts.routes.events().map(|policy| Plan::new(policy.clone(), parts.defaults)).collect::<Result<_, _>>()?;
+        let plans = parts
+            .routes
+            .events()
+            .map(|policy| Plan::new(policy.clone(), parts.defaults).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         let unclaimed = parts.routes.unclaimed().map(|policy| Plan::new(policy.clone(), parts.defaults)).transpose()?;
         Ok(Self {
             enabled: parts.enabled,
@@ -102,7 +107,7 @@ impl Engine {
     pub(crate) fn plan<'a>(&'a self, event: &'a EventRef) -> Option<&'a Plan> {
         match event {
             EventRef::Unclaimed => self.unclaimed.as_ref(),
-            EventRef::Listed(at) => self.plans.get(*at as usize),
+            EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
     }
@@ -123,11 +128,25 @@ impl Engine {
     /// An empty draft, stamped with time and identity.
     pub(crate) fn new_draft(&self) -> Box<Draft> {
         let mut draft = self.take_draft();
-        let now = self.clock.now();
-        draft.started = Micros::from_system(now);
-        draft.began = self.clock.monotonic();
-        draft.audit_id = self.ids.audit_id(now);
+        self.stamp(&mut draft);
         draft
+    }
+
+    /// Gives a draft its identity, and the time from which on it counts.
+    pub(crate) fn stamp(&self, draft: &mut Draft) {
+        let now = self.now();
+        draft.started = Micros::from_system(now);
+        draft.began = self.monotonic();
+        draft.audit_id = contained("the id source", || self.ids.audit_id(now)).unwrap_or_else(Uuid::new_v4);
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        contained("the clock", || self.clock.now()).unwrap_or_else(SystemTime::now)
+    }
+
+    /// Also asked when an exchange is dropped, where a panic would end the process.
+    pub(crate) fn monotonic(&self) -> Duration {
+        contained("the clock", || self.clock.monotonic()).unwrap_or_default()
     }
 
     pub(crate) fn take_draft(&self) -> Box<Draft> {
@@ -135,8 +154,8 @@ impl Engine {
     }
 
     /// Takes a draft back that no record will be made from.
-    pub(crate) fn forget(&self, mut draft: Box<Draft>) {
-        self.queue.release(std::mem::take(&mut draft.reserved));
+    pub(crate) fn forget(&self, draft: Box<Draft>) {
+        self.queue.release(draft.reserved());
         self.recycle(&mut vec![draft]);
     }
 
@@ -172,9 +191,9 @@ impl Engine {
         if draft.request_body.total > 0 {
             return;
         }
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_request);
         let media = Media::of(draft.bytes(draft.request_type));
-        if captures && !draft.request_encoded && media.is_kept() {
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_request && plan.keeps(media));
+        if captures && !draft.request_encoded {
             draft.request_body.keep(self.max_body_bytes, media == Media::Json);
         } else {
             draft.request_body.keep(0, false);
@@ -183,31 +202,53 @@ impl Engine {
 
     /// Decides what of the response's body is kept, when its head is known.
     pub(crate) fn decide_response_capture(&self, draft: &mut Draft) {
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response);
         let media = Media::of(draft.bytes(draft.response_type));
-        if captures && !draft.response_encoded && media.is_kept() {
+        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response && plan.keeps(media));
+        if captures && !draft.response_encoded {
             draft.response_body.keep(self.max_body_bytes, media == Media::Json);
+        } else {
+            // A stream that nothing is kept of must not hold memory for as long as it lives.
+            self.give_back_unused_of(&mut draft.response_body);
         }
     }
 
-    /// Asks to let an exchange in, with the memory that its bodies may need.
-    pub(crate) fn admit(&self, event: &EventRef, has_request_body: bool) -> Admission {
-        let Some(plan) = self.plan(event) else { return Admission::Granted(Allowance::default()) };
-        let bodies = usize::from(plan.captures_request && has_request_body) + usize::from(plan.captures_response);
-        self.queue.admit(plan.delivery, Allowance(bodies * self.max_body_bytes), || self.clock.monotonic())
+    /// The memory that the bodies of an exchange may need, as far as its request's head tells.
+    fn allowance(&self, draft: &Draft, request_length: Option<u64>) -> Allowance {
+        let length = request_length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        let response =
+            self.plan(&draft.event).is_some_and(|plan| plan.captures_response && draft.door == Door::Request);
+        Allowance {
+            request: draft.request_body.limit().min(length),
+            response: if response { self.max_body_bytes } else { 0 },
+        }
+    }
+
+    /// Asks to let an exchange in. `request_length`: the most that its body can have, if that is known.
+    pub(crate) fn admit(&self, draft: &Draft, request_length: Option<u64>, now: Duration) -> Admission {
+        self.queue.admit(self.class(&draft.event), self.allowance(draft, request_length), now)
+    }
+
+    /// Asks to let an exchange in that cannot wait.
+    pub(crate) fn admit_now(&self, draft: &Draft) -> Option<Allowance> {
+        self.queue.admit_now(self.class(&draft.event), self.allowance(draft, None))
     }
 
     /// Keeps of the draft's allowance only what its bodies really took.
     pub(crate) fn give_back_unused(&self, draft: &mut Draft) {
-        let used = draft.captured_bytes();
-        self.queue.release(draft.reserved.saturating_sub(used));
-        draft.reserved = draft.reserved.min(used);
+        self.give_back_unused_of(&mut draft.request_body);
+        self.give_back_unused_of(&mut draft.response_body);
+    }
+
+    pub(crate) fn give_back_unused_of(&self, body: &mut BodyCopy) {
+        let used = body.bytes.len().min(body.reserved);
+        self.queue.release(body.reserved - used);
+        body.reserved = used;
     }
 
     /// Hands a finished draft to the worker; tells its position, if it could enter.
     pub(crate) fn hand_over(&self, draft: Box<Draft>) -> Option<u64> {
         let class = draft.class;
-        let entered = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_refusal(draft) };
+        let entered = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_outsider(draft) };
         entered.map_err(|draft| self.forget(draft)).ok()
     }
 
@@ -238,6 +279,10 @@ impl Engine {
         self.late.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin_closing(&self) {
         self.closing.store(true, Ordering::Release);
     }
@@ -266,17 +311,20 @@ impl Watcher for SinkWatch {
         self.queue.moved();
     }
 
+    fn has_room(&self) {
+        self.queue.call();
+    }
+
     fn changed(&self, name: &str, state: SinkState, error: &std::io::Error) {
         match state {
             SinkState::Healthy => tracing::info!(target: "tower_audit", sink = name, "the audit sink works again"),
             SinkState::Failing => tracing::warn!(target: "tower_audit", sink = name, %error, "the audit sink fails"),
             SinkState::Dead => {
-                tracing::error!(target: "tower_audit", sink = name, %error, "the audit sink is given up")
+                tracing::error!(target: "tower_audit", sink = name, %error, "the audit sink is given up");
             }
         }
         if let Some(hook) = &self.hook {
-            // The application's code must not end the sink's thread.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(name, state)));
+            contained("the sink hook", || hook(name, state));
         }
     }
 }

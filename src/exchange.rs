@@ -3,9 +3,10 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::capture::{Draft, EventRef, Progress, Stage};
+use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
 use crate::queue::Answer;
 use crate::record::{Delivery, Outcome, Stages};
@@ -16,6 +17,7 @@ pub(crate) struct Exchange {
     /// None only while it waits in the engine's pool, which must not keep its own engine alive.
     engine: Option<Arc<Engine>>,
     open: Mutex<Option<Box<Draft>>>,
+    skipped: AtomicBool,
 }
 
 impl Exchange {
@@ -25,6 +27,7 @@ impl Exchange {
         let mut exchange = engine.take_exchange();
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
+        alone.skipped = AtomicBool::new(false);
         alone.engine = Some(engine);
         exchange
     }
@@ -69,14 +72,12 @@ impl Exchange {
     pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) {
         self.with(|draft| {
             if let Some(data) = data {
-                if self.may_keep(draft, Side::Request) {
-                    draft.request_body.push(data);
-                } else {
-                    draft.request_body.total += data.len() as u64;
-                }
+                self.make_room(draft.class, &mut draft.request_body);
+                draft.request_body.push(data);
             }
             if progress != Progress::Open {
                 draft.request_body.progress = progress;
+                self.engine().give_back_unused_of(&mut draft.request_body);
                 self.initiate_if_known(draft);
             }
         });
@@ -85,11 +86,8 @@ impl Exchange {
     /// Notes data of the response's body.
     pub(crate) fn response_data(&self, data: &[u8]) {
         self.with(|draft| {
-            if self.may_keep(draft, Side::Response) {
-                draft.response_body.push(data);
-            } else {
-                draft.response_body.total += data.len() as u64;
-            }
+            self.make_room(draft.class, &mut draft.response_body);
+            draft.response_body.push(data);
         });
     }
 
@@ -120,7 +118,12 @@ impl Exchange {
     /// Writes the initiation record now, if the event has one and it has not been written.
     pub(crate) fn initiate(&self, draft: &mut Draft) {
         let emitted = matches!(draft.stage, Stage::Named(_));
-        if draft.initiated.is_none() && !emitted && self.engine().stages(&draft.event) != Stages::Completion {
+        // What was refused never began: its completion says so, and is the one record that is counted.
+        if draft.initiated.is_none()
+            && draft.admitted
+            && !emitted
+            && self.engine().stages(&draft.event) != Stages::Completion
+        {
             self.write_initiation(draft);
         }
     }
@@ -136,8 +139,8 @@ impl Exchange {
         let mut first = self.engine().take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
-        first.reserved = first.captured_bytes();
-        self.engine().queue.reserve_anyway(first.reserved);
+        first.request_body.reserved = first.request_body.bytes.len();
+        self.engine().queue.reserve_anyway(first.reserved());
         self.engine().hand_over(first)
     }
 
@@ -147,10 +150,11 @@ impl Exchange {
         let mut draft = self.lock().take()?;
         let class = draft.class;
         draft.outcome = Some(outcome);
-        draft.elapsed = self.engine().clock.monotonic().saturating_sub(draft.began);
+        draft.elapsed = self.engine().monotonic().saturating_sub(draft.began);
         self.initiate(&mut draft);
         self.engine().give_back_unused(&mut draft);
-        let position = if draft.initiated.is_some() && self.engine().stages(&draft.event) == Stages::Initiation {
+        let only_begins = draft.door == Door::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
+        let position = if draft.initiated.is_some() && only_begins {
             self.engine().forget(draft);
             None
         } else {
@@ -168,6 +172,7 @@ impl Exchange {
             return false;
         }
         let Some(draft) = open.take() else { return false };
+        self.skipped.store(true, Ordering::Relaxed);
         drop(open);
         self.engine().forget(draft);
         self.engine().count_closed();
@@ -194,28 +199,27 @@ impl Exchange {
         self.with(ended).unwrap_or(false)
     }
 
+    /// The application left the request out of the log.
+    pub(crate) fn was_skipped(&self) -> bool {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// Whether bytes of a body may be kept. A lossy exchange takes its memory only when the first byte comes.
-    fn may_keep(&self, draft: &mut Draft, side: Side) -> bool {
-        let reserved = draft.reserved;
-        let body = match side {
-            Side::Request => &mut draft.request_body,
-            Side::Response => &mut draft.response_body,
-        };
-        if !body.keeps() || body.reserved {
-            return body.keeps();
+    /// Takes the memory for a body that has none yet: a lossy exchange does so only when the first byte comes.
+    fn make_room(&self, class: Delivery, body: &mut BodyCopy) {
+        if body.limit() == 0 || body.reserved > 0 {
+            return;
         }
-        let wanted = body.limit();
-        if self.engine().queue.reserve(wanted) {
-            body.reserved = true;
-            draft.reserved = reserved + wanted;
-            true
+        let queue = &self.engine().queue;
+        let taken =
+            if class == Delivery::Lossy { queue.reserve_lossy(body.limit()) } else { queue.reserve(body.limit()) };
+        if taken {
+            body.reserved = body.limit();
         } else {
             body.give_up();
-            false
         }
     }
 
@@ -223,12 +227,6 @@ impl Exchange {
         // A panic of somebody else's code must not cost the record.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Request,
-    Response,
 }
 
 impl fmt::Debug for Exchange {

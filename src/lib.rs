@@ -1,4 +1,75 @@
-//! Audit log for tower services.
+//! Audit log for tower services: one redacted JSON line for every request.
+//!
+//! A tower [`Layer`](tower_layer::Layer) around an axum, hyper or tonic server captures for every request the method, URL,
+//! route parameters, query, redacted body, status, actor and address, maps the route to an event name such as
+//! `ScaffolderTaskCreation`, and writes one JSON line flagged `"isAuditLog":true` to standard output, where a cluster's log
+//! forwarder selects on the flag.
+//!
+//! - **Exactly one completion record** for each request, whatever happens to it: success, error, panic, timeout, a client
+//!   that goes away, a stream that breaks, an upgrade, a shutdown.
+//! - **No secret is written.** Every string goes through redaction before anything leaves the process; what cannot be parsed
+//!   is left out, never passed through.
+//! - **Nothing is lost in silence, nobody is blocked.** Requests wait for room asynchronously, or lose and say so; each sink
+//!   has a thread of its own.
+//!
+//! # Quick start
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, routing::post};
+//! use http::{Method, Request};
+//! use tower::ServiceExt as _;
+//! use tower_audit::{Actor, Audit, Auditor, Catalog, Event, sink};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
+//! let (lines, records) = sink::memory(); // leave `.sink(lines)` out for standard output
+//! let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+//!
+//! let app = Router::new().route("/tasks", post(|audit: Audit, body: String| async move {
+//!     audit.actor(Actor::user("user:default/jane"));
+//!     format!("created from {} bytes", body.len())
+//! }));
+//! // For a server: `axum::serve(listener, auditor.around(app)).await?`
+//! let request = Request::post("/tasks?token=s3cr3t")
+//!     .header("content-type", "application/json")
+//!     .body(axum::body::Body::from(r#"{"name":"demo","password":"hunter22"}"#))?;
+//! let response = auditor.around(app).into_service().oneshot(request).await?;
+//! axum::body::to_bytes(response.into_body(), usize::MAX).await?;
+//! guard.shutdown(Duration::from_secs(5)).await;
+//!
+//! let record = &records.lines()[1]; // between `AuditStarted` and `AuditStopped`
+//! assert!(record.contains(r#""isAuditLog":true,"schema":"1.0","eventName":"TaskCreation""#));
+//! assert!(record.contains(r#""actor":{"actorId":"user:default/jane","kind":"user"}"#));
+//! assert!(record.contains(r#""url":"/tasks?token=***","route":"/tasks""#));
+//! assert!(record.contains(r#""body":{"name":"demo","password":"***"}"#));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where the layer goes
+//!
+//! Around the finished router ([`Auditor::around`]): there it sees every request, also what no route matches, and costs
+//! least. Anything outside it (load shedding, TLS, an outer timeout) can end a request without the layer's knowing why: the
+//! record says `aborted`. Anything inside it is part of the exchange: authentication, which runs inside, tells the actor
+//! through [`Audit`]; a `CatchPanicLayer` inside turns a panic into an ordinary 500 before the layer can see it. See
+//! [`guide::layer_order`].
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::around`] |
+//! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
+//!
+//! Features only add; turning one on changes nothing that another writes.
+//!
+//! # Pages
+//!
+//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::redaction`] ·
+//! [`guide::settings`] · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;
@@ -10,14 +81,20 @@ mod capture;
 mod catalog;
 mod clock;
 mod config;
+mod counters;
 mod diagnostics;
 mod engine;
 mod error;
 mod exchange;
 mod format;
+pub mod guide;
 mod layer;
+#[cfg(feature = "tracing-subscriber")]
+mod log_layer;
 mod plan;
 pub mod presets;
+#[cfg(feature = "metrics")]
+mod publish;
 mod queue;
 mod record;
 mod redact;
@@ -31,11 +108,15 @@ pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
 pub use clock::{Clock, IdSource};
+pub use counters::{Counters, Losses, SinkCounters};
 pub use error::Error;
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
+#[cfg(feature = "tracing-subscriber")]
+pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
     Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages, Status,
     UserAgentKey,
 };
-pub use redact::{Redactor, RedactorBuilder};
+pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
+pub use sink::SinkState;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{EventPolicy, StreamEnd};
+use std::borrow::Cow;
+
+use crate::capture::Media;
+use crate::catalog::{EventPolicy, StreamEnd, Texts};
 use crate::error::Error;
 use crate::record::{Delivery, Stages};
 use crate::redact::EventRules;
@@ -25,6 +28,7 @@ pub(crate) struct Plan {
     pub(crate) captures_request: bool,
     pub(crate) captures_response: bool,
     pub(crate) client_ends_stream: bool,
+    pub(crate) shows_text: bool,
     pub(crate) shows_request: bool,
     pub(crate) shows_response: bool,
 }
@@ -39,6 +43,15 @@ pub(crate) struct Labels {
 }
 
 impl Plan {
+    /// Whether a copy of such a body is of any use to the redactor.
+    pub(crate) fn keeps(&self, media: Media) -> bool {
+        match media {
+            Media::Json | Media::Form | Media::Multipart => true,
+            Media::Text => self.shows_text,
+            Media::Binary | Media::Unknown => false,
+        }
+    }
+
     pub(crate) fn new(policy: EventPolicy, defaults: Defaults) -> Result<Self, Error> {
         if policy.stream_end() == StreamEnd::Client && policy.delivery().is_some_and(|class| class >= Delivery::Durable)
         {
@@ -66,6 +79,7 @@ impl Plan {
             captures_request: policy.captures().show_request(),
             captures_response: policy.captures().show_response(),
             client_ends_stream: policy.stream_end() == StreamEnd::Client,
+            shows_text: policy.texts() == Texts::Shown,
             shows_request: policy.bodies().show_request(),
             shows_response: policy.bodies().show_response(),
             policy,
@@ -74,6 +88,7 @@ impl Plan {
 }
 
 fn rules(policy: &EventPolicy) -> Result<EventRules, Error> {
-    let bags: Vec<String> = policy.secret_bags().iter().map(|bag| bag.clone().into_owned()).collect();
-    EventRules::new(&bags, &[], &[])
+    let owned = |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
+    EventRules::new(&owned(policy.secret_bags()), &owned(policy.secret_pointers()), &owned(policy.not_secret()))
+        .map_err(|error| Error::redaction(format!("event `{}`: {error}", policy.name())))
 }

@@ -55,3 +55,33 @@ fn drop_flag(value: &mut Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disarmed(line: &str) -> String {
+        String::from_utf8_lossy(&without_flag(line.as_bytes())).into_owned()
+    }
+
+    #[test]
+    fn a_field_of_the_flags_name_is_dropped_wherever_it_stands() {
+        let line =
+            r#"{"fields":{"isAuditLog":true,"a":1},"span":{"isAuditLog":"x"},"spans":[{"isAuditLog":1,"b":[]}]}"#;
+        assert_eq!(disarmed(line), "{\"fields\":{\"a\":1},\"span\":{},\"spans\":[{\"b\":[]}]}\n");
+    }
+
+    #[test]
+    fn the_word_is_escaped_in_texts_and_decodes_to_itself() {
+        let line = r#"{"message":"\"isAuditLog\":true","notisAuditLogged":"isAuditLog"}"#;
+        let disarmed = disarmed(line);
+        assert!(!disarmed.contains(FLAG), "{disarmed}");
+        let before: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&disarmed).unwrap(), before);
+    }
+
+    #[test]
+    fn other_lines_pass_as_they_are() {
+        assert!(matches!(without_flag(b"{\"b\":1,\"a\":2}\n"), Cow::Borrowed(b"{\"b\":1,\"a\":2}\n")));
+    }
+}

@@ -5,13 +5,16 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tower_audit::MakeAudited;
 
 use crate::error::ApiError;
@@ -20,6 +23,8 @@ use crate::{auth, catalog, error, scaffolder};
 
 /// Open requests and running tasks together have this long to end.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
+/// Requests have this long of it, such as one whose client never sends the rest of its body.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 
 pub(crate) fn app(hub: &Arc<Hub>) -> Router {
     Router::new()
@@ -30,6 +35,7 @@ pub(crate) fn app(hub: &Arc<Hub>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(hub), auth::authenticate))
         // Below the layer above, so that a probe needs no token.
         .route("/healthz", get(healthz))
+        .layer(middleware::from_fn_with_state(Arc::clone(hub), give_up_at_the_end))
         .layer(middleware::from_fn(error::describe))
         .with_state(Arc::clone(hub))
 }
@@ -64,6 +70,17 @@ pub(crate) async fn serve(hub: &Arc<Hub>, app: MakeAudited) -> io::Result<()> {
     tracing::warn!("connections were still open at the deadline");
     server.abort();
     Ok(())
+}
+
+/// Middleware: answers what would still be open when the server has to end.
+async fn give_up_at_the_end(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let stopped = hub.background.stopped();
+    tokio::select! {
+        response = next.run(request) => Ok(response),
+        () = async { stopped.await; sleep(REQUEST_DEADLINE).await } => {
+            Err(ApiError::Unavailable("the server shuts down".to_owned()))
+        }
+    }
 }
 
 async fn healthz() -> Json<Value> {

@@ -24,8 +24,8 @@ pub(crate) struct BodyCopy {
     pub(crate) cut: bool,
     /// No room was left for it in the budget of captured bytes.
     pub(crate) over_budget: bool,
-    /// Its memory has been taken from the budget.
-    pub(crate) reserved: bool,
+    /// Bytes of the budget that it holds.
+    pub(crate) reserved: usize,
     pub(super) limit: usize,
     pub(super) squeezer: Option<Squeezer>,
 }
@@ -41,7 +41,7 @@ impl BodyCopy {
         self.progress = Progress::Absent;
         self.cut = false;
         self.over_budget = false;
-        self.reserved = false;
+        self.reserved = 0;
         self.limit = 0;
         self.squeezer = None;
     }
@@ -54,15 +54,11 @@ impl BodyCopy {
 
     /// Everything but the kept bytes.
     pub(crate) fn without_bytes(&self) -> Self {
-        Self { bytes: Vec::new(), squeezer: None, ..*self }
+        Self { bytes: Vec::new(), squeezer: None, reserved: 0, ..*self }
     }
 
     pub(crate) fn limit(&self) -> usize {
         self.limit
-    }
-
-    pub(crate) fn keeps(&self) -> bool {
-        self.limit > 0
     }
 
     /// Forgets what was kept and keeps nothing more, because no memory may be spent on it.
@@ -75,7 +71,10 @@ impl BodyCopy {
     /// Notes one frame's data.
     pub(crate) fn push(&mut self, data: &[u8]) {
         self.total = self.total.saturating_add(data.len() as u64);
-        if self.limit == 0 || self.cut {
+        if self.limit == 0 {
+            self.cut |= !data.is_empty();
+        }
+        if self.cut {
             return;
         }
         let room = self.limit - self.bytes.len();
@@ -91,7 +90,7 @@ impl BodyCopy {
             Some(squeezer) => {
                 squeezer.compact(&mut self.bytes);
                 self.cut = !squeezer.append(data, &mut self.bytes, self.limit)
-                    || self.total > MOST_SQUEEZED * self.limit as u64;
+                    || self.total > MOST_SQUEEZED.saturating_mul(self.limit as u64);
             }
         }
     }

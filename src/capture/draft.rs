@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::body::BodyCopy;
 use super::head::ShownHeader;
+use super::late::Late;
 use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::record::{Actor, Credential, Delivery, Entity, Eula, Failure, Outcome, Scope};
+use crate::record::{Actor, Delivery, Outcome};
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,31 +130,6 @@ pub(crate) struct Draft {
     pub(crate) late: Option<Box<Late>>,
     /// Under which name the initiation record was written, if it was.
     pub(crate) initiated: Option<EventRef>,
-    /// Captured bytes that this draft holds in the queue's budget.
-    pub(crate) reserved: usize,
-}
-
-/// What the application said of an exchange.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Late {
-    pub(crate) actor: Option<Actor>,
-    pub(crate) credential: Option<Credential>,
-    pub(crate) object: Option<Entity>,
-    pub(crate) target: Option<Entity>,
-    pub(crate) scope: Option<Scope>,
-    pub(crate) context: Option<String>,
-    pub(crate) project: Option<String>,
-    pub(crate) repository: Option<String>,
-    pub(crate) namespace: Option<String>,
-    pub(crate) edge: Option<String>,
-    pub(crate) eula: Option<Eula>,
-    pub(crate) message: Option<String>,
-    pub(crate) meta: Vec<(Cow<'static, str>, serde_json::Value)>,
-    pub(crate) errors: Vec<Failure>,
-    /// Values that the application calls secret.
-    pub(crate) secrets: Vec<String>,
-    /// The application said that it failed, whatever the response's status.
-    pub(crate) failed: bool,
 }
 
 impl Draft {
@@ -223,14 +199,14 @@ impl Draft {
         self.late.as_ref().and_then(|late| late.actor.as_ref()).or(self.resolved.as_deref())
     }
 
-    /// Memory that counts against the budget of captured bytes.
-    pub(crate) fn captured_bytes(&self) -> usize {
-        self.request_body.bytes.len() + self.response_body.bytes.len()
+    /// Captured bytes that this draft holds in the queue's budget.
+    pub(crate) fn reserved(&self) -> usize {
+        self.request_body.reserved + self.response_body.reserved
     }
 
     /// Gives back buffers that grew far beyond what most exchanges need.
     pub(crate) fn shrink(&mut self) {
-        const KEEP: usize = 16 * 1024;
+        const KEEP: usize = 4 * 1024;
         for buffer in [&mut self.text, &mut self.request_body.bytes, &mut self.response_body.bytes] {
             if buffer.capacity() > KEEP {
                 *buffer = Vec::new();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
@@ -11,6 +10,7 @@ use super::client_ip::ClientIp;
 use super::draft::{Draft, Span};
 use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
+use crate::diagnostics::contained;
 
 /// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
 const PATH: usize = 4 * 1024;
@@ -22,6 +22,9 @@ const MOST_HEADERS: usize = 64;
 /// Finds the peer's address in what a server left in the request's extensions.
 pub(crate) type PeerFn = Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
+/// Tells the trace and the span in which the current task works.
+pub(crate) type TraceFn = Box<dyn Fn() -> Option<(String, String)> + Send + Sync>;
+
 /// What is taken from heads, decided once.
 pub(crate) struct HeadPolicy {
     pub(crate) client_ip: ClientIp,
@@ -29,6 +32,7 @@ pub(crate) struct HeadPolicy {
     pub(crate) shown: Vec<HeaderName>,
     pub(crate) peer: Option<PeerFn>,
     pub(crate) resolvers: Vec<Box<dyn ActorResolver>>,
+    pub(crate) trace: Option<TraceFn>,
 }
 
 impl fmt::Debug for HeadPolicy {
@@ -98,9 +102,21 @@ impl HeadPolicy {
         }
         if let Some((trace, span)) = request_id::traceparent(trace.only()) {
             draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
+        } else {
+            self.current_trace(draft);
         }
         if let Some(host) = request_id::host(uri, host.only()) {
             draft.host = draft.keep(host.as_bytes(), HEADER);
+        }
+    }
+
+    /// Notes the trace in which this task works, where nobody sent one.
+    pub(crate) fn current_trace(&self, draft: &mut Draft) {
+        let Some(current) = &self.trace else { return };
+        let ids = contained("the function for the trace context", || current()).flatten();
+        if let Some((trace, span)) = ids.filter(|(trace, span)| request_id::are_trace_ids(trace, span)) {
+            let mut keep = |id: String, digits| draft.keep(id.to_ascii_lowercase().as_bytes(), digits);
+            draft.trace = Some((keep(trace, 32), keep(span, 16)));
         }
     }
 
@@ -113,14 +129,14 @@ impl HeadPolicy {
             return Some(*peer);
         }
         let peer = self.peer.as_ref()?;
-        contained("the peer function", || peer(extensions))
+        contained("the peer function", || peer(extensions)).flatten()
     }
 
     fn resolve(&self, head: &Parts, peer: Peer, draft: &mut Draft) {
         draft.resolved = self
             .resolvers
             .iter()
-            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)))
+            .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)).flatten())
             .map(Box::new);
     }
 }
@@ -166,14 +182,6 @@ fn grpc_code(value: &HeaderValue) -> Option<u32> {
 
 fn is_encoded(value: &[u8]) -> bool {
     !value.trim_ascii().eq_ignore_ascii_case(b"identity") && !value.trim_ascii().is_empty()
-}
-
-/// Runs the application's code on the request's task; its panic costs what it would have told, never the request.
-fn contained<T>(what: &'static str, work: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        tracing::error!(target: "tower_audit", what, "panicked; the request goes on without its answer");
-        None
-    })
 }
 
 /// The address of the peer, for servers that are not axum's: put it into the request's extensions.

@@ -51,11 +51,6 @@ impl Media {
             Self::Unknown
         }
     }
-
-    /// Whether a copy of such a body is of any use to the redactor.
-    pub(crate) fn is_kept(self) -> bool {
-        matches!(self, Self::Json | Self::Form)
-    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,14 @@ pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
     Some((trace, span))
 }
 
+/// Whether these are ids as `traceparent` has them, but for the case of their letters: 32 and 16 hexadecimal digits, and
+/// neither all zero.
+pub(crate) fn are_trace_ids(trace: &str, span: &str) -> bool {
+    let is_id =
+        |id: &str, digits| id.len() == digits && !is_zero(id) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_id(trace, 32) && is_id(span, 16)
+}
+
 /// The host that the actor addressed, without user and port; an IPv6 address keeps its brackets, as in a URL.
 ///
 /// The authority of the target (HTTP/2's `:authority`, HTTP/1's absolute form) comes before `Host`, as
@@ -207,6 +215,25 @@ mod tests {
         let value = format!("00-{TRACE}-{SPAN}-01");
         assert_eq!(traceparent(only(&headers("traceparent", &[&value, &value]), &TRACEPARENT)), None);
         assert_eq!(traceparent(None), None);
+    }
+
+    #[test]
+    fn ids_that_an_application_names_keep_the_same_rules() {
+        assert!(are_trace_ids(TRACE, SPAN));
+        assert!(are_trace_ids(&TRACE.to_uppercase(), &SPAN.to_uppercase()));
+        let zero = "0".repeat(32);
+        for (trace, span) in [
+            ("", ""),
+            (TRACE, ""),
+            (&TRACE[1..], SPAN),
+            (TRACE, TRACE),
+            (&zero, SPAN),
+            (TRACE, &zero[..16]),
+            (&TRACE.replace('4', "x"), SPAN),
+            (&TRACE.replacen("4b", "\u{e9}", 1), SPAN),
+        ] {
+            assert!(!are_trace_ids(trace, span), "{trace} {span}");
+        }
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct Event {
     pub(super) meta: Vec<(Cow<'static, str>, Source)>,
     pub(super) message: Option<Cow<'static, str>>,
     pub(super) secret_bags: Vec<Cow<'static, str>>,
+    pub(super) secret_pointers: Vec<Cow<'static, str>>,
+    pub(super) not_secret: Vec<Cow<'static, str>>,
+    pub(super) texts: Texts,
     pub(super) group: Group,
 }
 
@@ -83,6 +86,14 @@ pub(crate) enum Strangers {
     Shown,
 }
 
+/// Whether bodies of text are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Texts {
+    #[default]
+    LeftOut,
+    Shown,
+}
+
 /// Where an event happens: set on the event, or for a whole group of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Group {
@@ -120,6 +131,9 @@ impl Event {
             meta: Vec::new(),
             message: None,
             secret_bags: Vec::new(),
+            secret_pointers: Vec::new(),
+            not_secret: Vec::new(),
+            texts: Texts::default(),
             group: Group::default(),
         }
     }
@@ -218,6 +232,26 @@ impl Event {
     /// `secrets`, where the names of what was handed over matter. Repeatable. Default: none.
     pub fn secret_bag(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.secret_bags.push(name.into());
+        self
+    }
+
+    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element) in bodies of this event.
+    pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
+        self.secret_pointers.push(pointer.into());
+        self
+    }
+
+    /// Shows what stands under exactly this key, or at this JSON Pointer if it begins with `/`, though the rules call it
+    /// secret. Values that give themselves away stay masked.
+    pub fn not_secret(mut self, key: impl Into<Cow<'static, str>>) -> Self {
+        self.not_secret.push(key.into());
+        self
+    }
+
+    /// Shows bodies of text and XML, with what looks like a secret in them masked. By default they are left out: of text
+    /// nobody can be sure what in it is a secret.
+    pub fn text_bodies(mut self) -> Self {
+        self.texts = Texts::Shown;
         self
     }
 

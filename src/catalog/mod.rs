@@ -15,7 +15,7 @@ use http::Method;
 use crate::error::Error;
 
 pub use event::{Bodies, Event};
-pub(crate) use event::{Strangers, StreamEnd};
+pub(crate) use event::{Strangers, StreamEnd, Texts};
 pub(crate) use matching::{Compiled, Found};
 pub(crate) use message::{Message, Placeholder};
 pub(crate) use policy::{EventPolicy, compile_event};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::event::{Bodies, Event, Group, Strangers, StreamEnd};
+use super::event::{Bodies, Event, Group, Strangers, StreamEnd, Texts};
 use super::message::Message;
 use super::route::Template;
 use super::source::{MetaSource, Source};
@@ -23,6 +23,9 @@ pub(crate) struct EventPolicy {
     meta: Vec<MetaField>,
     message: Message,
     secret_bags: Vec<Cow<'static, str>>,
+    secret_pointers: Vec<Cow<'static, str>>,
+    not_secret: Vec<Cow<'static, str>>,
+    texts: Texts,
     group: Group,
     captures: Bodies,
 }
@@ -126,6 +129,9 @@ impl EventPolicy {
             meta,
             message,
             secret_bags: event.secret_bags,
+            secret_pointers: event.secret_pointers,
+            not_secret: event.not_secret,
+            texts: event.texts,
             group: event.group.or(outer),
         }
     }
@@ -178,6 +184,18 @@ impl EventPolicy {
 
     pub(crate) fn message(&self) -> &Message {
         &self.message
+    }
+
+    pub(crate) fn secret_pointers(&self) -> &[Cow<'static, str>] {
+        &self.secret_pointers
+    }
+
+    pub(crate) fn not_secret(&self) -> &[Cow<'static, str>] {
+        &self.not_secret
+    }
+
+    pub(crate) fn texts(&self) -> Texts {
+        self.texts
     }
 
     pub(crate) fn secret_bags(&self) -> &[Cow<'static, str>] {

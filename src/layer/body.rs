@@ -30,6 +30,13 @@ pin_project! {
     }
 }
 
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for RequestBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
+}
+
 impl<B> RequestBody<B> {
     pub(crate) fn plain(inner: B) -> Self {
         Self { inner, exchange: None }
@@ -110,6 +117,13 @@ struct Watch {
     guard: Guard,
     /// Bytes until the end by `Content-Length`, or else by the exact size hint.
     left: Option<u64>,
+}
+
+/// Middleware around the layer makes bodies of its own, for answers of its own.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::plain(B::default())
+    }
 }
 
 impl<B> ResponseBody<B> {

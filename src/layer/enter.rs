@@ -51,8 +51,14 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         return Entry::passing(head, body);
     }
     if let Some(exchange) = head.extensions.get::<Audit>().and_then(Audit::exchange).cloned() {
-        let admission = join(engine, own, &exchange, &head, !body.is_end_stream());
-        return Entry { admission, ..Entry::passing(head, body) };
+        if exchange.is_open() {
+            let admission = join(engine, own, &exchange, &head, &body);
+            return Entry { admission, ..Entry::passing(head, body) };
+        }
+        if exchange.was_skipped() {
+            return Entry::passing(head, body);
+        }
+        // A handle that outlived its exchange, on a request that was made from that one: it is a request of its own.
     }
     let Some(found) = find(engine, own, &head) else {
         head.extensions.insert(LeftOut);
@@ -89,7 +95,7 @@ fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, mut head: Par
         draft.request_body.progress = Progress::Open;
         engine.decide_request_capture(&mut draft);
     }
-    let admission = engine.admit(&draft.event, has_body);
+    let admission = engine.admit(&draft, body.size_hint().upper(), draft.began);
     let exchange = Exchange::open(engine.clone(), draft);
     let guard = Guard::new(exchange.clone());
     head.extensions.insert(Audit::of(exchange.clone()));
@@ -98,12 +104,12 @@ fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, mut head: Par
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.
-fn join(
+fn join<B: Body<Data = Bytes>>(
     engine: &Arc<Engine>,
     own: Option<&Arc<Plan>>,
     exchange: &Arc<Exchange>,
     head: &Parts,
-    has_body: bool,
+    body: &B,
 ) -> Option<(Arc<Exchange>, Admission)> {
     let same_auditor = Arc::ptr_eq(engine, exchange.engine());
     let event = match own {
@@ -123,7 +129,9 @@ fn join(
     if class <= class_before {
         return None;
     }
-    Some((exchange.clone(), exchange.engine().admit(&event, has_body)))
+    let now = exchange.engine().monotonic();
+    let admission = exchange.with(|draft| exchange.engine().admit(draft, body.size_hint().upper(), now))?;
+    Some((exchange.clone(), admission))
 }
 
 /// Notes the template that a router inside the layer matched.
@@ -138,10 +146,7 @@ pub(crate) fn note_route(exchange: &Exchange, template: &str) {
 /// An event of another auditor's catalogue, with what it means there.
 fn foreign_event(engine: &Engine, head: &Parts) -> Option<EventRef> {
     match engine.routes.find(&head.method, original_uri(head).path()) {
-        Found::Event(found) => {
-            let policy = engine.routes.event(found.event).clone();
-            Plan::new(policy, engine.defaults).ok().map(|plan| EventRef::Own(Arc::new(plan)))
-        }
+        Found::Event(found) => engine.plans.get(found.event as usize).cloned().map(EventRef::Own),
         Found::Unclaimed | Found::Skipped => None,
     }
 }
@@ -174,11 +179,8 @@ fn matched_path(head: &Parts) -> Option<&str> {
 pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answer<bool>> {
     let class = exchange.with(|draft| {
         draft.admitted = true;
-        draft.reserved += allowance.0;
-        if allowance.0 > 0 {
-            draft.request_body.reserved = true;
-            draft.response_body.reserved = true;
-        }
+        draft.request_body.reserved += allowance.request;
+        draft.response_body.reserved += allowance.response;
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
         exchange.initiate_if_known(draft);
         draft.class
@@ -187,7 +189,7 @@ pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answ
         Some(Delivery::FailClosed) => Some(exchange.initiate_durably()),
         Some(_) => None,
         None => {
-            exchange.engine().queue.release(allowance.0);
+            exchange.engine().queue.release(allowance.sum());
             None
         }
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error;
 
+use crate::diagnostics::contained;
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::record::Failure;
@@ -24,7 +25,8 @@ fn known<E: 'static>(error: &E) -> Option<&(dyn Error + 'static)> {
 
 /// Asks the classifier about the error and its sources.
 pub(super) fn is_timeout<E: 'static>(engine: &Engine, error: &E) -> bool {
-    chain(known(error)).any(|error| (engine.is_timeout)(error))
+    contained("the classifier of timeouts", || chain(known(error)).any(|error| (engine.is_timeout)(error)))
+        .unwrap_or(false)
 }
 
 /// Errors that are their own source are followed so far.
@@ -47,7 +49,7 @@ pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
 /// Puts the error's own words into the record.
 pub(super) fn note_service_error<E: 'static>(exchange: &Exchange, error: &E) {
     if let Some(error) = known(error) {
-        let failure = Failure::of(error);
-        exchange.with(|draft| draft.late().errors.push(failure));
+        let failure = contained("an error's text", || Failure::of(error));
+        exchange.with(|draft| failure.map(|failure| draft.late().add_error(failure)));
     }
 }

@@ -1,5 +1,6 @@
 //! The response's future: running, waiting to be let in, or refused.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -44,6 +45,15 @@ pin_project! {
         // For the completion record to be durable: an answer without a body, or none.
         Holding { result: Option<Result<T, E>>, durable: Answer<bool> },
         Refused { exchange: Option<Arc<Exchange>>, guard: Option<Guard> },
+    }
+}
+
+impl<S, B> fmt::Debug for ResponseFuture<S, B>
+where
+    S: Service<Request<RequestBody<B>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
 

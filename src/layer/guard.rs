@@ -50,10 +50,10 @@ impl Drop for Guard {
         if !self.finished {
             let outcome = if *self.inside.get_mut() {
                 Outcome::Panicked
-            } else if self.exchange().engine().is_closing() {
-                Outcome::Shutdown
             } else if self.exchange().is_ended_by_its_client() {
                 Outcome::Completed
+            } else if self.exchange().engine().is_closing() {
+                Outcome::Shutdown
             } else {
                 Outcome::Aborted
             };

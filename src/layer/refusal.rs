@@ -19,6 +19,8 @@ const GRPC_UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
 
 /// Builds the answer to a request that was not handled, and notes its status.
 pub(super) fn answer<B>(exchange: &Arc<Exchange>) -> Response<ResponseBody<B>> {
+    // Whatever outer layer let it in: it was not handled, so its record is that of somebody outside.
+    exchange.with(|draft| draft.admitted = false);
     let is_grpc =
         exchange.with(|draft| draft.bytes(draft.request_type).starts_with(b"application/grpc")).unwrap_or(false);
     if is_grpc {
@@ -28,7 +30,10 @@ pub(super) fn answer<B>(exchange: &Arc<Exchange>) -> Response<ResponseBody<B>> {
         });
         return grpc_unavailable();
     }
-    exchange.with(|draft| draft.status = Some(StatusCode::SERVICE_UNAVAILABLE));
+    exchange.with(|draft| {
+        draft.status = Some(StatusCode::SERVICE_UNAVAILABLE);
+        draft.response_body.total = NOT_HANDLED.len() as u64;
+    });
     unavailable(NOT_HANDLED)
 }
 

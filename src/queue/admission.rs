@@ -21,7 +21,16 @@ pub(crate) enum Admission {
 
 /// Bytes set aside in the queue's budget for the bodies of one exchange.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Allowance(pub(crate) usize);
+pub(crate) struct Allowance {
+    pub(crate) request: usize,
+    pub(crate) response: usize,
+}
+
+impl Allowance {
+    pub(crate) fn sum(self) -> usize {
+        self.request.saturating_add(self.response)
+    }
+}
 
 /// One place in the line.
 #[derive(Debug)]
@@ -103,7 +112,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
         if matches!(before, PlaceState::Granted) {
-            self.queue.release(self.place.allowance.0);
+            self.queue.release(self.place.allowance.sum());
         }
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Channel {
     records: u64,
     /// It has no room and loses this round's records for itself.
     skipping: bool,
+    skipped: u64,
     missed: Tally,
     reported_lost: u64,
     filter_panicked: bool,
@@ -36,6 +37,7 @@ impl Channel {
             lines: String::new(),
             records: 0,
             skipping: false,
+            skipped: 0,
             missed: Tally::default(),
             reported_lost: 0,
             filter_panicked: false,
@@ -53,6 +55,7 @@ impl Channel {
         }
         if self.skipping {
             self.missed.add(record.timestamp, Some(record.audit_id));
+            self.skipped += 1;
             return;
         }
         self.push_line(record, process, budget);
@@ -62,6 +65,9 @@ impl Channel {
     pub(super) fn end_round(&mut self, upto: u64) {
         self.outlet.append(self.lines.as_bytes(), std::mem::take(&mut self.records), upto);
         self.lines.clear();
+        if self.skipped > 0 {
+            self.outlet.note_missed(std::mem::take(&mut self.skipped));
+        }
     }
 
     /// Whether a record of our own would be the next thing written, or nearly so. While none can be written none more are
@@ -123,6 +129,10 @@ impl Channel {
 
     pub(super) fn has_ended(&self) -> bool {
         self.outlet.has_ended()
+    }
+
+    pub(super) fn has_ended_well(&self) -> bool {
+        self.outlet.has_ended_well()
     }
 
     fn wants(&mut self, record: &Record) -> bool {

@@ -71,12 +71,9 @@ pub(super) struct Stop {
 impl Control {
     /// Asks for the first `upto` records to be durable.
     pub(crate) fn flush(&self, upto: u64, reach: Reach, limit: Duration) -> Answer<bool> {
-        let (promise, answer) = promise();
+        let (promise, answer) = promise(false);
         let mut state = self.lock();
-        if state.ended {
-            drop(state);
-            promise.give(false);
-        } else {
+        if !state.ended {
             let deadline = after(Instant::now(), limit);
             state.flushes.push(Flush { upto, reach, deadline, promise });
         }
@@ -85,12 +82,9 @@ impl Control {
 
     /// Asks for the end.
     pub(crate) fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        let (promise, answer) = promise();
+        let (promise, answer) = promise(ShutdownReport::default());
         let mut state = self.lock();
-        if state.ended || state.stop.is_some() {
-            drop(state);
-            promise.give(ShutdownReport::default());
-        } else {
+        if !state.ended && state.stop.is_none() {
             state.stop = Some(Stop { began: Instant::now(), limit, promise });
         }
         answer

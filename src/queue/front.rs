@@ -1,7 +1,7 @@
 //! The hand-over between the requests' tasks and the worker: one push under a short lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::admission::{Admission, Allowance, Place, Waiting};
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
-use crate::record::Delivery;
+use crate::diagnostics::contained;
+use crate::record::{Delivery, Outcome};
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +36,10 @@ pub(crate) struct Queue {
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them.
     waiting: AtomicUsize,
-    lost: AtomicU64,
+    /// The worker has stopped: what comes now is lost.
+    closed: AtomicBool,
+    told_closed: AtomicBool,
+    lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
 }
 
@@ -64,33 +68,56 @@ impl Queue {
             unwritten: AtomicUsize::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            lost: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            told_closed: AtomicBool::new(false),
+            lost: Default::default(),
             refused: AtomicU64::new(0),
         }
     }
 
     /// Asks to be let in. An open exchange holds no place: the bound counts finished records only.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        class: Delivery,
-        allowance: Allowance,
-        now: impl FnOnce() -> Duration,
-    ) -> Admission {
+    pub(crate) fn admit(self: &Arc<Self>, class: Delivery, allowance: Allowance, now: Duration) -> Admission {
         if class == Delivery::Lossy {
             return Admission::Granted(Allowance::default());
         }
-        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.0) {
+        if self.closed.load(Ordering::Relaxed) {
+            return self.refuse_for_good();
+        }
+        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.sum()) {
             return Admission::Granted(allowance);
         }
         let mut state = self.lock();
+        if state.line.len() >= self.limits.records {
+            state.line.retain(|place| !place.is_left());
+        }
         if state.closed || state.line.len() >= self.limits.records {
             return Admission::Refused;
         }
-        let place = Arc::new(Place::new(now().saturating_add(self.limits.wait), allowance));
+        let place = Arc::new(Place::new(now.saturating_add(self.limits.wait), allowance));
         state.line.push_back(place.clone());
         self.waiting.store(state.line.len(), Ordering::Relaxed);
         self.call_worker(&mut state);
         Admission::Wait(Waiting { place, queue: self.clone() })
+    }
+
+    /// As [`Queue::admit`], for those who cannot wait.
+    pub(crate) fn admit_now(&self, class: Delivery, allowance: Allowance) -> Option<Allowance> {
+        if class == Delivery::Lossy {
+            return Some(Allowance::default());
+        }
+        let open = !self.closed.load(Ordering::Relaxed) && self.waiting.load(Ordering::Relaxed) == 0;
+        (open && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
+    }
+
+    /// Without the worker nothing can be recorded any more, and what may not lose must not be handled.
+    fn refuse_for_good(&self) -> Admission {
+        if !self.told_closed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                target: "tower_audit",
+                "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+            );
+        }
+        Admission::Refused
     }
 
     /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
@@ -115,12 +142,20 @@ impl Queue {
         Ok(position)
     }
 
-    /// Hands over the record of a refusal, or counts it to be told.
-    pub(crate) fn push_refusal(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
+    /// Hands over the record of somebody who was not let in: refused, or gone while waiting. What cannot enter is counted,
+    /// to be told.
+    pub(crate) fn push_outsider(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        let was_refused = draft.outcome == Some(Outcome::Rejected);
+        if was_refused {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
         if state.closed || !self.has_room() {
-            state.untold.refused.add(draft.started, Some(draft.audit_id));
+            if was_refused {
+                state.untold.refused.add(draft.started, Some(draft.audit_id));
+            } else {
+                self.count_lost(&mut state, LossReason::QueueFull, [&*draft]);
+            }
             return Err(draft);
         }
         let position = self.enter(&mut state, draft);
@@ -144,6 +179,12 @@ impl Queue {
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
     }
 
+    /// Takes bytes for somebody who may lose: at most half of the budget is theirs.
+    pub(crate) fn reserve_lossy(&self, bytes: usize) -> bool {
+        let free = self.taken.load(Ordering::Relaxed).saturating_add(bytes) <= self.limits.bytes / 2;
+        free && self.reserve(bytes)
+    }
+
     /// Takes bytes for what has been let in already.
     pub(crate) fn reserve_anyway(&self, bytes: usize) {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
@@ -165,7 +206,11 @@ impl Queue {
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        LossReason::ALL.into_iter().map(|reason| self.lost_by(reason)).sum()
+    }
+
+    pub(crate) fn lost_by(&self, reason: LossReason) -> u64 {
+        self.lost[reason as usize].load(Ordering::Relaxed)
     }
 
     pub(crate) fn refused(&self) -> u64 {
@@ -204,7 +249,7 @@ impl Queue {
 
     fn count_lost<'d>(&self, state: &mut State, reason: LossReason, drafts: impl IntoIterator<Item = &'d Draft>) {
         for draft in drafts {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost[reason as usize].fetch_add(1, Ordering::Relaxed);
             state.untold.lost(reason).add(draft.started.plus(draft.elapsed), Some(draft.audit_id));
         }
     }
@@ -243,7 +288,7 @@ impl Queue {
             return;
         }
         for waker in self.answer_line(now) {
-            waker.wake();
+            contained("a waker", || waker.wake());
         }
     }
 
@@ -257,7 +302,7 @@ impl Queue {
                 continue;
             }
             let expired = state.closed || now >= place.deadline;
-            let granted = !expired && room > 0 && self.reserve(place.allowance.0);
+            let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
             if !expired && !granted {
                 break;
             }
@@ -266,7 +311,7 @@ impl Queue {
                     room -= usize::from(granted);
                     wakers.extend(waker);
                 }
-                None if granted => self.release(place.allowance.0),
+                None if granted => self.release(place.allowance.sum()),
                 None => {}
             }
             state.line.pop_front();
@@ -286,7 +331,7 @@ impl Queue {
     }
 
     pub(crate) fn note_lost(&self, reason: LossReason, at: Micros, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost[reason as usize].fetch_add(count, Ordering::Relaxed);
         let mut state = self.lock();
         let tally = state.untold.lost(reason);
         tally.add(at, None);
@@ -300,6 +345,8 @@ impl Queue {
 
     /// From now on everything that comes is lost, and counted.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        self.closed.store(true, Ordering::Relaxed);
     }
 }

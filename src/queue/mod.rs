@@ -14,5 +14,6 @@ pub(crate) use channel::Channel;
 pub use control::ShutdownReport;
 pub(crate) use control::{Control, Reach};
 pub(crate) use front::{Limits, Queue};
+pub(crate) use loss::LossReason;
 pub(crate) use promise::Answer;
 pub(crate) use worker::Worker;

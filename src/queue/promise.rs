@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use crate::diagnostics::contained;
+
 #[derive(Debug)]
 struct Slot<T> {
     state: Mutex<State<T>>,
@@ -24,28 +26,46 @@ impl<T> Slot<T> {
     }
 }
 
-/// The worker's side.
+/// The worker's side. Dropped, it gives the answer that was agreed on for that.
 #[derive(Debug)]
-pub(crate) struct Promise<T>(Arc<Slot<T>>);
+pub(crate) struct Promise<T> {
+    slot: Arc<Slot<T>>,
+    otherwise: Option<T>,
+}
 
 /// The side of whoever asked.
 #[derive(Debug)]
 pub(crate) struct Answer<T>(Arc<Slot<T>>);
 
-pub(crate) fn promise<T>() -> (Promise<T>, Answer<T>) {
+pub(crate) fn promise<T>(otherwise: T) -> (Promise<T>, Answer<T>) {
     let slot = Arc::new(Slot { state: Mutex::new(State { answer: None, waker: None }), given: Condvar::new() });
-    (Promise(slot.clone()), Answer(slot))
+    (Promise { slot: slot.clone(), otherwise: Some(otherwise) }, Answer(slot))
 }
 
 impl<T> Promise<T> {
-    pub(crate) fn give(self, answer: T) {
-        let mut state = self.0.lock();
+    pub(crate) fn give(mut self, answer: T) {
+        self.otherwise = None;
+        self.slot.give(answer);
+    }
+}
+
+impl<T> Drop for Promise<T> {
+    fn drop(&mut self) {
+        if let Some(answer) = self.otherwise.take() {
+            self.slot.give(answer);
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    fn give(&self, answer: T) {
+        let mut state = self.lock();
         state.answer = Some(answer);
         let waker = state.waker.take();
         drop(state);
-        self.0.given.notify_all();
+        self.given.notify_all();
         if let Some(waker) = waker {
-            waker.wake();
+            contained("a waker", || waker.wake());
         }
     }
 }

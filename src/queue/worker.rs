@@ -1,7 +1,6 @@
 //! The worker: redacts, renders and keeps time, and never does I/O.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +13,8 @@ use super::loss::{LossReason, Untold};
 use super::own::{self, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
-use crate::diagnostics;
+use crate::counters::Counted;
+use crate::diagnostics::{self, contained};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::Record;
@@ -34,6 +34,7 @@ const ROUND: usize = 256;
 pub(crate) struct Worker {
     pub(crate) engine: Arc<Engine>,
     pub(crate) channels: Vec<Channel>,
+    pub(crate) counted: Arc<Counted>,
     pub(crate) process: Process,
     pub(crate) line_budget: usize,
     pub(crate) settings: Value,
@@ -51,9 +52,13 @@ impl Worker {
             flushes: Vec::new(),
             stop: None,
             ids: UuidV7::new(),
+            #[cfg(feature = "metrics")]
+            publisher: crate::publish::Publisher::default(),
             worker: self,
         };
-        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run());
+        // Stamped here: its time is before that of whatever is recorded next.
+        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
+        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
         start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
     }
 }
@@ -72,6 +77,8 @@ struct Running {
     flushes: Vec<Flush>,
     stop: Option<Stop>,
     ids: UuidV7,
+    #[cfg(feature = "metrics")]
+    publisher: crate::publish::Publisher,
 }
 
 /// A round of records that are not yet written everywhere.
@@ -82,14 +89,14 @@ struct Entry {
 }
 
 impl Running {
-    fn run(mut self) {
+    fn run(mut self, started: Record) {
         diagnostics::enter_own_thread();
-        let started = own::started(self.stamp(), self.worker.engine.enabled, &self.worker.settings);
         self.write_own(started);
         let stop = loop {
             let (pause, attentive) = (self.pause(), self.somebody_waits());
+            self.publish(pause.is_none());
             self.worker.engine.queue.take(&mut self.batch, pause, attentive);
-            self.work();
+            contained("the worker", || self.work());
             if let Some(stop) = self.stop.take_if(|stop| is_due(stop, &self.worker.engine)) {
                 break stop;
             }
@@ -114,31 +121,39 @@ impl Running {
         {
             self.tell(&untold);
         }
-        while !self.batch.is_empty() {
+        self.worker.counted.ordinary.tell(|| Micros::from_system(self.worker.engine.now()));
+        // Those who wait are looked after between rounds, however much there is to render.
+        loop {
             self.render_round();
+            self.settle();
+            self.worker.engine.queue.serve_line(self.worker.engine.monotonic());
+            self.flushes.extend(self.worker.engine.control.take_flushes());
+            self.serve_flushes();
+            if self.batch.is_empty() {
+                break;
+            }
         }
-        self.settle();
-        self.worker.engine.queue.serve_line(self.worker.engine.clock.monotonic());
-        self.flushes.extend(self.worker.engine.control.take_flushes());
         if self.stop.is_none() {
             self.stop = self.worker.engine.control.take_stop();
         }
-        self.serve_flushes();
     }
 
     fn render_round(&mut self) {
+        if self.batch.is_empty() {
+            return;
+        }
         let engine = self.worker.engine.clone();
         let mut entry = Entry { upto: 0, records: 0, reserved: 0 };
         self.worker.channels.iter_mut().for_each(Channel::begin_round);
         for _ in 0..ROUND {
             let Some(draft) = self.batch.pop_front() else { break };
             entry.records += 1;
-            entry.reserved += draft.reserved;
-            match contained(|| redact::record(&engine, &draft))
-                .or_else(|| contained(|| redact::bare_record(&engine, &draft)))
-            {
-                Some(mut record) => self.give(&mut record),
-                None => engine.queue.note_lost(LossReason::Panicked, draft.started, 1),
+            entry.reserved += draft.reserved();
+            let given = contained("redaction", || redact::record(&engine, &draft))
+                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft)))
+                .and_then(|mut record| contained("a format", || self.give(&mut record)));
+            if given.is_none() {
+                engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
             self.done.push(draft);
         }
@@ -235,7 +250,7 @@ impl Running {
     }
 
     fn stamp(&self) -> Stamp {
-        let now = self.worker.engine.clock.now();
+        let now = self.worker.engine.now();
         // Ids of our own: the application's source belongs to its exchanges.
         Stamp { at: Micros::from_system(now), id: self.ids.audit_id(now) }
     }
@@ -247,7 +262,7 @@ impl Running {
         engine.queue.close();
         loop {
             engine.queue.take(&mut self.batch, Some(PAUSE), true);
-            self.work();
+            contained("the worker", || self.work());
             let settled = self.ledger.is_empty() && !engine.queue.has_line();
             if settled || Instant::now() >= deadline {
                 break;
@@ -262,6 +277,7 @@ impl Running {
             open: engine.open() as u64,
             flushed: false,
         };
+        self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
         let last = own::stopped(self.stamp(), &report);
         self.write_own(last);
         self.worker.channels.iter().for_each(Channel::end);
@@ -271,15 +287,32 @@ impl Running {
         self.settle();
         self.watch_sinks();
         let unwritten: usize = self.ledger.iter().map(|entry| entry.records).sum();
-        report.flushed = self.has_ended(Reach::Required) && unwritten == 0;
+        let required = |channel: &&Channel| channel.is_within(Reach::Required);
+        report.flushed = self.worker.channels.iter().filter(required).all(Channel::has_ended_well) && unwritten == 0;
         report.written = first(&self).written;
         report.lost = engine.queue.lost() + unwritten as u64;
+        self.publish(true);
         engine.control.end();
-        for flush in self.flushes.drain(..).chain(engine.control.take_flushes()) {
-            flush.promise.give(false);
-        }
+        // Their promises are broken, which answers them.
+        self.flushes.clear();
+        drop(engine.control.take_flushes());
         stop.promise.give(report);
     }
+
+    /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.
+    #[cfg(feature = "metrics")]
+    fn publish(&mut self, last: bool) {
+        let Worker { engine, counted, .. } = &self.worker;
+        if last {
+            self.publisher.publish(&counted.snapshot(engine));
+        } else {
+            self.publisher.now_and_then(|| counted.snapshot(engine));
+        }
+    }
+
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "with the feature it does something")]
+    fn publish(&mut self, _last: bool) {}
 
     fn has_ended(&self, reach: Reach) -> bool {
         self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)
@@ -295,9 +328,4 @@ fn is_due(stop: &Stop, engine: &Engine) -> bool {
     engine.begin_closing();
     let for_open = stop.limit - (stop.limit / 4).min(WRITING);
     engine.open() == 0 || Instant::now() >= after(stop.began, for_open)
-}
-
-/// A panic in our own code or a user's rule costs what it worked on, and the worker goes on.
-fn contained<R>(work: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
 }

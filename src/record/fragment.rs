@@ -252,6 +252,34 @@ pub(crate) fn scalar_end(bytes: &[u8], at: usize) -> usize {
     at + 1 + len.unwrap_or(rest.len())
 }
 
+/// An object with each value that is no array in an array of its own, for indexes that want one shape.
+pub(crate) fn members_as_arrays(object: &str) -> Option<String> {
+    let bytes = object.as_bytes();
+    if bytes.first() != Some(&b'{') {
+        return None;
+    }
+    let mut out = String::with_capacity(object.len() + 16);
+    let mut copied = 0;
+    let mut at = 1;
+    while *bytes.get(at)? != b'}' {
+        if bytes[at] == b',' {
+            at += 1;
+        }
+        let start = string_end(bytes, at)? + 1;
+        let end = value_end(bytes, start)?;
+        if bytes.get(start) != Some(&b'[') {
+            out.push_str(object.get(copied..start)?);
+            out.push('[');
+            out.push_str(object.get(start..end)?);
+            out.push(']');
+            copied = end;
+        }
+        at = end;
+    }
+    out.push_str(object.get(copied..)?);
+    Some(out)
+}
+
 /// A valid beginning of a fragment in at most `max_bytes`: whatever is open at its end is dropped, and
 /// what holds it is closed. `None` if nothing would be left to read. A string is cut inside.
 pub(crate) fn beginning(fragment: &str, max_bytes: usize) -> Option<String> {
@@ -377,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn values_become_arrays() {
+        assert_eq!(
+            members_as_arrays(r#"{"a":"b","c":["d","e"],"f":""}"#).as_deref(),
+            Some(r#"{"a":["b"],"c":["d","e"],"f":[""]}"#)
+        );
+        assert_eq!(members_as_arrays("{}").as_deref(), Some("{}"));
+        assert_eq!(members_as_arrays("[]"), None);
+        assert_eq!(members_as_arrays("{\"a"), None);
+    }
+
+    #[test]
     fn a_beginning_drops_what_is_open() {
         let fragment = r#"{"a":1,"b":[{"c":"dd"},2],"e":3}"#;
         assert_eq!(beginning(fragment, 100).as_deref(), Some(fragment));
@@ -414,6 +453,7 @@ mod tests {
         fn nothing_panics(text in any::<String>(), path in any::<String>(), max in 0_usize..50) {
             let _ = pointer(&text, &path);
             let _ = beginning(&text, max);
+            let _ = members_as_arrays(&text);
             let _ = unescape(&text);
         }
     }

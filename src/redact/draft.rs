@@ -1,6 +1,7 @@
 //! Draft → record: the one way, so that what has not been through redaction cannot reach a format or a sink.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use http::{Method, StatusCode};
@@ -27,7 +28,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
     let facts = Facts::of(engine, draft, plan, &mut pass);
     texts(draft, &mut pass, &mut record);
     meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
-    record.message = Some(message(draft, plan, &facts, &record, &mut pass));
+    record.message = Some(message(draft, plan, &facts, &record));
     if draft.door == Door::Request {
         (record.request, record.response) = facts.shown(draft, &mut pass);
     }
@@ -97,7 +98,7 @@ pub(super) struct Facts {
     pub(super) url: String,
     pub(super) route: Option<String>,
     /// Under the catalogue's names, which the sources of `meta` use.
-    pub(super) listed_params: Option<Fragment>,
+    listed_params: Option<Fragment>,
     /// Under the router's names, where they differ.
     reported_params: Option<Option<Fragment>>,
     pub(super) query: Option<Fragment>,
@@ -118,9 +119,14 @@ impl Facts {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
         let request_body = match plan.captures_request {
-            true => {
-                body(Side::Request, &draft.request_body, &draft.text(draft.request_type), draft.request_encoded, pass)
-            }
+            true => body(
+                Side::Request,
+                &draft.request_body,
+                &draft.text(draft.request_type),
+                draft.request_encoded,
+                plan.shows_text,
+                pass,
+            ),
             false => Body::default(),
         };
         let response_body = match plan.captures_response && draft.stage != Stage::Initiation {
@@ -129,6 +135,7 @@ impl Facts {
                 &draft.response_body,
                 &draft.text(draft.response_type),
                 draft.response_encoded,
+                plan.shows_text,
                 pass,
             ),
             false => Body::default(),
@@ -171,6 +178,12 @@ impl Facts {
             response_body,
             shows,
         }
+    }
+
+    /// The parameters as the event's sources know them: by the catalogue's names, and by the router's where the event was
+    /// named beside its route.
+    pub(super) fn params(&self) -> Option<&str> {
+        self.listed_params.as_deref().or_else(|| self.reported_params.as_ref()?.as_deref())
     }
 
     /// What of it the record shows.
@@ -238,7 +251,7 @@ enum Side {
 }
 
 /// A body as the record may show it, or why not.
-fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, pass: &mut Pass<'_>) -> Body {
+fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_text: bool, pass: &mut Pass<'_>) -> Body {
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
         return Body::default();
     }
@@ -259,9 +272,11 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, pass: &m
         let redacted = match media {
             Media::Json => pass.json(&copy.bytes, unfinished.is_some()),
             Media::Form => pass.form(&copy.bytes, unfinished.is_some()),
+            Media::Multipart => pass.multipart(content_type, &copy.bytes, unfinished.is_some()),
+            Media::Text if shows_text => pass.text(&copy.bytes, unfinished.is_some()),
             Media::Text => super::Body::Omitted(Reason::Text),
             Media::Binary => super::Body::Omitted(Reason::Binary),
-            Media::Multipart | Media::Unknown => super::Body::Omitted(Reason::Unsupported),
+            Media::Unknown => super::Body::Omitted(Reason::Unsupported),
         };
         match redacted {
             super::Body::Whole(shown) | super::Body::Text(shown) => (Some(shown), None),
@@ -304,6 +319,10 @@ fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
     record.scope.clone_from(&late.scope);
     if let Some(scope) = &mut record.scope {
         scope.path = pass.string(&scope.path);
+    }
+    if let Some((trace, span)) = &late.trace {
+        record.trace_id = Some(pass.string(trace));
+        record.span_id = Some(pass.string(span));
     }
     let mut some = |text: &Option<String>| text.as_deref().map(|text| pass.string(text));
     record.context = some(&late.context);
@@ -360,25 +379,37 @@ fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
     }
 }
 
+/// A header that stands several times has a list.
 fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
-    let mut fragment = String::new();
+    let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {
         let name = draft.text(header.name);
+        let Some(text) = pass.header(&name, draft.bytes(header.value), header.sensitive) else { continue };
+        let mut value = Fragment::new();
+        push_json_string(&mut value, &text);
+        match shown.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(value),
+            None => shown.push((name, vec![value])),
+        }
+    }
+    let mut fragment = String::new();
+    for (name, values) in shown {
         fragment.push(if fragment.is_empty() { '{' } else { ',' });
         push_json_string(&mut fragment, &name);
         fragment.push(':');
-        match header.sensitive {
-            true => fragment.push_str(&pass.masked()),
-            false => fragment.push_str(&pass.member(&name, &draft.text(header.value).into())),
+        match values.as_slice() {
+            [one] => fragment.push_str(one),
+            several => {
+                fragment.push('[');
+                fragment.push_str(&several.join(","));
+                fragment.push(']');
+            }
         }
     }
     (!fragment.is_empty()).then(|| fragment + "}")
 }
 
-fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mut Pass<'_>) -> String {
-    if let Some(said) = draft.late.as_ref().and_then(|late| late.message.as_deref()) {
-        return pass.string(said);
-    }
+fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {
     let mut message = String::new();
     meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
     message
@@ -386,6 +417,7 @@ fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record, pass: &mu
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
 fn scrub(pass: &Pass<'_>, record: &mut Record) {
+    scrub_keys(pass, &mut record.meta);
     let mut texts: Vec<&mut String> = Vec::with_capacity(32);
     let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
     texts.extend(record.message.as_mut());
@@ -418,6 +450,21 @@ fn scrub(pass: &Pass<'_>, record: &mut Record) {
     }
     texts.into_iter().for_each(|text| pass.scrub_text(text));
     fragments.into_iter().for_each(|fragment| pass.scrub_json(fragment));
+}
+
+/// Keys of `meta` that were made while the program ran; those that stand in its source hold nobody's secret.
+fn scrub_keys(pass: &Pass<'_>, meta: &mut Vec<(Cow<'static, str>, Fragment)>) {
+    if meta.iter().all(|(key, _)| matches!(key, Cow::Borrowed(_))) {
+        return;
+    }
+    for (key, _) in meta.iter_mut() {
+        if let Cow::Owned(key) = key {
+            pass.scrub_text(key);
+        }
+    }
+    // Masked, two keys may have become one, and stores reject an object that repeats a key.
+    let mut seen = HashSet::new();
+    meta.retain(|(key, _)| seen.insert(key.clone()));
 }
 
 fn actor_texts<'a>(actor: &'a mut Actor, texts: &mut Vec<&'a mut String>) {

@@ -8,8 +8,9 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
+use zeroize::Zeroize;
 
 use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
 
@@ -18,6 +19,8 @@ const MIN_BYTES: usize = 6;
 /// Bounds of what is remembered of one exchange. Two bodies of the default size cannot reach them.
 const MAX_VALUES: usize = 8_192;
 const MAX_BYTES: usize = 256 * 1024;
+/// Memory for values that the next exchange finds ready.
+const KEPT_BYTES: usize = 4_096;
 /// Up to here each value has a search of its own, which costs less to prepare than one for all.
 const FEW: usize = 4;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
@@ -47,8 +50,10 @@ enum Finder {
 }
 
 impl Echo {
+    /// Forgets all values, and wipes them: this memory serves the next exchange.
     pub(super) fn clear(&mut self) {
-        self.text.clear();
+        self.text.zeroize();
+        self.text.shrink_to(KEPT_BYTES);
         self.values.clear();
         self.finder = OnceCell::new();
     }
@@ -96,7 +101,7 @@ impl Echo {
         if self.is_empty() {
             return false;
         }
-        let found = self.find(View::of(text));
+        let found = self.find(&View::of(text));
         if found.is_empty() {
             return false;
         }
@@ -106,7 +111,7 @@ impl Echo {
 
     /// Masks every remembered value in the strings and numbers of a fragment; whether there was one.
     pub(super) fn scrub_json(&self, fragment: &mut String, mask: &str) -> bool {
-        if self.is_empty() || self.find(View::of_json_string(fragment)).is_empty() {
+        if self.is_empty() || self.find(&View::of_json_string(fragment)).is_empty() {
             return false;
         }
         let mut names = None;
@@ -127,7 +132,7 @@ impl Echo {
             let is_string = bytes[at] == b'"';
             let after = if is_string { (token.end + 1).min(bytes.len()) } else { token.end };
             let raw = &fragment[token.clone()];
-            let found = self.find(if is_string { View::of_json_string(raw) } else { View::of(raw) });
+            let found = self.find(&if is_string { View::of_json_string(raw) } else { View::of(raw) });
             if !found.is_empty() {
                 changed = true;
                 out.push_str(&fragment[copied..token.start]);
@@ -154,7 +159,7 @@ impl Echo {
     }
 
     /// The places of all values in a text, in order, none overlapping another.
-    fn find(&self, base: View<'_>) -> Vec<Range<usize>> {
+    fn find(&self, base: &View<'_>) -> Vec<Range<usize>> {
         let mut found = Vec::new();
         if base.bytes.len() < MIN_BYTES {
             return found;
@@ -181,7 +186,7 @@ impl Echo {
             }
             self.find_in(&decoded, &mut found);
         }
-        self.find_in(&base, &mut found);
+        self.find_in(base, &mut found);
         merged(found)
     }
 
@@ -223,6 +228,10 @@ impl Echo {
             // It fails only on more states than 256 KiB of values can make.
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
+                // It searches one record: what is cheap to make wins over what is fast to run.
+                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
+                .dense_depth(1)
+                .prefilter(false)
                 .build(values)
                 .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
         }

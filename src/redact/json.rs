@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::explain::HitRule;
+use super::keys::KeyHash;
 use super::pass::Pass;
 use super::pointer::{Active, Effect};
 use super::rules::Verdict;
@@ -45,7 +47,8 @@ pub(super) enum Fate {
 /// Redacts a document of valid UTF-8. With `cut`, it may end anywhere.
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
     let stack = pass.take_stack();
-    let active = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
+    let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
+    let next_make = pass.next_make(text, 0);
     let out = String::with_capacity(text.len() + 8);
     let mut walk = Walk {
         pass,
@@ -55,7 +58,9 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         level,
         out,
         stack,
-        active,
+        pointers: Following::from(root),
+        next_make,
+        why: HitRule::Key,
         keys: 0,
         kept: None,
         changed: false,
@@ -91,7 +96,6 @@ pub(super) struct Frame {
     before_member: usize,
     /// Tells objects apart; for arrays, the next index.
     count: u64,
-    active: Active,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,13 +113,32 @@ struct Walk<'w, 'a> {
     level: u8,
     out: String,
     stack: Vec<Frame>,
-    /// The pointers that lead to the value that is read next.
-    active: Active,
+    pointers: Following,
+    /// The next place in the text where something begins like a secret of a known make.
+    next_make: usize,
+    /// Why the value that is read next would be masked.
+    why: HitRule,
     keys: usize,
     /// The end of the output, and how much was open, after the last value that was complete.
     kept: Option<(usize, usize)>,
     changed: bool,
     repeated: bool,
+}
+
+/// The pointers on the way down; nothing is kept if there are none.
+#[derive(Debug)]
+struct Following {
+    any: bool,
+    /// Those that lead to the value that is read next.
+    next: Active,
+    /// Those that lead to each open container.
+    open: Vec<Active>,
+}
+
+impl Following {
+    fn from(root: Active) -> Self {
+        Self { any: !root.is_none(), next: root, open: Vec::new() }
+    }
 }
 
 impl Walk<'_, '_> {
@@ -149,33 +172,27 @@ impl Walk<'_, '_> {
 
     /// Reads what stands before a member's value; what becomes of that.
     fn member(&mut self) -> Result<Fate, Stop> {
-        let written = self.out.len();
         // The loop that calls this found a frame.
         let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
         frame.fresh = false;
-        frame.before_member = written;
+        frame.before_member = self.out.len();
         if frame.written && frame.below != Fate::Hide {
             self.out.push(',');
         }
-        let frame = *frame;
-        match frame.shape {
-            Shape::Object => self.key(frame),
-            Shape::Array => Ok(self.element(frame)),
+        let (below, count) = (frame.below, frame.count);
+        if frame.shape == Shape::Object {
+            return self.key(below, count);
         }
-    }
-
-    fn element(&mut self, frame: Frame) -> Fate {
-        if frame.active.is_none() {
-            self.active = Active::NONE;
-            return frame.below;
-        }
-        if let Some(frame) = self.stack.last_mut() {
+        if self.pointers.any || self.pass.is_explaining() {
             frame.count += 1;
+            let index = count.to_string();
+            self.note_step(&index);
+            return Ok(self.step(&index, below));
         }
-        self.step(frame, &frame.count.to_string(), frame.below)
+        Ok(below)
     }
 
-    fn key(&mut self, frame: Frame) -> Result<Fate, Stop> {
+    fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
         if self.peek()? != b'"' {
             return Err(INVALID);
         }
@@ -190,15 +207,19 @@ impl Walk<'_, '_> {
         let raw = &text[start..token.end];
         let key = said(raw, token)?;
         let mut fate = Fate::Hide;
-        if frame.below != Fate::Hide {
-            self.repeated |= !self.pass.is_new_key(frame.count, &key);
-            self.write_key(frame, raw, token, &key);
-            fate = match (self.pass.verdict(&key), frame.below) {
+        if below != Fate::Hide {
+            let hash = KeyHash::of(key.as_bytes());
+            self.repeated |= !self.pass.is_new_key(object, hash);
+            self.write_key(object, raw, token, &key);
+            fate = match (self.pass.verdict_of(hash, &key), below) {
                 (Verdict::Plain, below) => below,
                 (Verdict::Secret, _) => Fate::Mask,
                 (Verdict::Bag, _) => Fate::Leaf,
             };
-            fate = self.step(frame, &key, fate);
+            self.why = HitRule::Key;
+            if self.pointers.any {
+                fate = self.step(&key, fate);
+            }
         }
         self.white();
         if self.peek()? != b':' {
@@ -209,12 +230,17 @@ impl Walk<'_, '_> {
         Ok(fate)
     }
 
-    fn write_key(&mut self, frame: Frame, raw: &str, token: StringToken, key: &str) {
-        match self.pass.inspect_key(key) {
-            None => self.write_string(raw, token),
+    fn write_key(&mut self, object: u64, raw: &str, token: StringToken, key: &str) {
+        let makes = self.may_be_make(raw.len(), token);
+        match self.pass.inspect_key(key, makes) {
+            None => {
+                self.note_step(key);
+                self.write_string(raw, token);
+            }
             Some(masked) => {
+                self.note_step(&masked);
                 self.changed = true;
-                self.repeated |= !self.pass.is_new_key(frame.count, &masked);
+                self.repeated |= !self.pass.is_new_key(object, KeyHash::of(masked.as_bytes()));
                 push_json_string(&mut self.out, &masked);
             }
         }
@@ -222,18 +248,37 @@ impl Walk<'_, '_> {
     }
 
     /// Follows the pointers to a member or element; what becomes of its value.
-    fn step(&mut self, frame: Frame, key: &str, fate: Fate) -> Fate {
-        if frame.active.is_none() {
-            self.active = Active::NONE;
-            return fate;
-        }
-        let (active, reached) = self.pass.step(frame.active, self.stack.len() - 1, key);
-        self.active = active;
+    fn step(&mut self, key: &str, fate: Fate) -> Fate {
+        let active = self.pointers.open.last().copied().unwrap_or(Active::NONE);
+        let (next, reached) = self.pass.step(active, self.stack.len() - 1, key);
+        self.pointers.next = next;
         match reached {
             None => fate,
             Some(_) if fate == Fate::Hide => fate,
-            Some(Effect::Mask) => Fate::Mask,
+            Some(Effect::Mask) => {
+                self.why = HitRule::Pointer;
+                Fate::Mask
+            }
             Some(Effect::Except) => Fate::Show,
+        }
+    }
+
+    /// To explain: where the walk stands. What is inside of a string has the string's place.
+    fn note_step(&mut self, key: &str) {
+        let depth = self.stack.len().saturating_sub(1);
+        if self.level == 0
+            && let Some(trail) = self.pass.trail()
+        {
+            trail.go_to(depth, key);
+        }
+    }
+
+    fn note_hit(&mut self, rule: HitRule) {
+        let depth = self.stack.len();
+        if self.level == 0
+            && let Some(trail) = self.pass.trail()
+        {
+            trail.hit(depth, rule);
         }
     }
 
@@ -251,7 +296,7 @@ impl Walk<'_, '_> {
         let token = &text[start..self.at];
         match fate {
             Fate::Show if !is_card_number(token) => self.out.push_str(token),
-            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token),
+            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token, fate),
             Fate::Hide => self.pass.remember(token),
         }
         self.complete();
@@ -280,19 +325,31 @@ impl Walk<'_, '_> {
         match fate {
             Fate::Show => {
                 let said = said(raw, token)?;
-                match self.pass.inspect(&said, self.level) {
+                let makes = self.may_be_make(raw.len(), token);
+                match self.pass.inspect_value(&said, self.level, makes) {
                     None => self.write_string(raw, token),
                     Some(redacted) => {
                         self.changed = true;
+                        self.note_hit(HitRule::Value);
                         push_json_string(&mut self.out, &redacted);
                     }
                 }
             }
-            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?),
+            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?, fate),
             Fate::Hide => self.pass.remember(&said(raw, token)?),
         }
         self.complete();
         Ok(())
+    }
+
+    /// Whether the string token that was just read may hold a secret of a known make. One search runs
+    /// ahead of the walk, from hit to hit; only what is escaped has to be searched by itself.
+    fn may_be_make(&mut self, len: usize, token: StringToken) -> bool {
+        let start = token.end - len;
+        if self.next_make < start {
+            self.next_make = self.pass.next_make(self.text, start);
+        }
+        self.next_make < token.end || token.has_escapes()
     }
 
     /// A secret that the cut went through: as much as can be read of it.
@@ -308,6 +365,9 @@ impl Walk<'_, '_> {
         if self.stack.len() == MAX_DEPTH {
             return Err(Stop::Because(Reason::TooDeep));
         }
+        if fate == Fate::Mask {
+            self.note_hit(self.why);
+        }
         let below = if fate == Fate::Mask { Fate::Hide } else { fate };
         if below != Fate::Hide {
             self.out.push(if shape == Shape::Object { '{' } else { '[' });
@@ -321,8 +381,10 @@ impl Walk<'_, '_> {
             written: false,
             before_member: 0,
             count,
-            active: self.active,
         });
+        if self.pointers.any {
+            self.pointers.open.push(self.pointers.next);
+        }
         self.at += 1;
         Ok(())
     }
@@ -330,6 +392,7 @@ impl Walk<'_, '_> {
     fn close(&mut self) {
         self.at += 1;
         let Some(frame) = self.stack.pop() else { return };
+        self.pointers.open.pop();
         if let Some(from) = frame.masks_from {
             let text = self.text;
             self.mask(&text[from..self.at]);
@@ -350,8 +413,13 @@ impl Walk<'_, '_> {
         self.kept = Some((self.out.len(), self.stack.len()));
     }
 
-    fn mask_scalar(&mut self, value: &str) {
+    fn mask_scalar(&mut self, value: &str, fate: Fate) {
         self.pass.remember(value);
+        self.note_hit(match fate {
+            Fate::Show => HitRule::Value,
+            Fate::Leaf => HitRule::Bag,
+            Fate::Mask | Fate::Hide => self.why,
+        });
         self.mask(value);
     }
 
@@ -366,7 +434,7 @@ impl Walk<'_, '_> {
 
     fn write_string(&mut self, raw: &str, token: StringToken) {
         self.out.push('"');
-        if token.has_odd {
+        if token.has_odd() {
             push_json_raw(&mut self.out, raw);
         } else {
             self.out.push_str(raw);
@@ -402,5 +470,5 @@ impl Walk<'_, '_> {
 
 /// What a string token says.
 fn said(raw: &str, token: StringToken) -> Result<Cow<'_, str>, Stop> {
-    if token.has_escapes { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
+    if token.has_escapes() { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
 }

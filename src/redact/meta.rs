@@ -52,7 +52,7 @@ pub(super) fn collect(
 /// What a source yields, as a redacted JSON value.
 fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragment> {
     match source {
-        MetaSource::Param(name) => member(facts.listed_params.as_deref()?, name).map(str::to_owned),
+        MetaSource::Param(name) => member(facts.params()?, name).map(str::to_owned),
         MetaSource::Query(name) => member(facts.query.as_deref()?, name).map(str::to_owned),
         MetaSource::RequestBody(at) => scalar(facts.request_body.shown.as_deref()?, at.as_str()),
         MetaSource::ResponseBody(at) => scalar(facts.response_body.shown.as_deref()?, at.as_str()),
@@ -61,7 +61,7 @@ fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragm
             for part in template.parts() {
                 match part {
                     TextPart::Text(fixed) => text.push_str(fixed),
-                    TextPart::Param(name) => text.push_str(&plain(member(facts.listed_params.as_deref()?, name)?)),
+                    TextPart::Param(name) => text.push_str(&plain(member(facts.params()?, name)?)),
                     TextPart::RequestBody(at) => {
                         text.push_str(&plain(&scalar(facts.request_body.shown.as_deref()?, at.as_str())?));
                     }
@@ -122,7 +122,7 @@ pub(super) fn render_message(message: &Message, draft: &Draft, facts: &Facts, re
         Placeholder::Path => out.push_str(facts.url.split('?').next().unwrap_or_default()),
         Placeholder::Route => out.push_str(facts.route.as_deref().unwrap_or_default()),
         Placeholder::Param(name) => {
-            let value = facts.listed_params.as_deref().and_then(|params| member(params, name));
+            let value = facts.params().and_then(|params| member(params, name));
             out.push_str(&value.map_or(Cow::Borrowed(""), plain));
         }
         Placeholder::Meta(key) => {

@@ -6,22 +6,29 @@
 
 mod draft;
 mod echo;
+mod explain;
 mod json;
 mod keys;
 mod meta;
+mod multipart;
 mod pass;
 mod pointer;
 mod query;
 mod redactor;
 mod rules;
 mod strings;
+#[cfg(test)]
+mod tests;
+mod text;
 mod token;
 mod url;
 mod values;
 mod verdict;
 mod way;
+mod xml;
 
 pub(crate) use draft::{bare_record, record};
+pub use explain::{Explanation, Hit, HitRule};
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};

@@ -8,13 +8,16 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::echo::Echo;
+use super::explain::{Hit, Trail};
 use super::json::{self, Fate, Frame};
-use super::keys::KeySet;
+use super::keys::{KeyHash, KeySet, Verdicts};
+use super::multipart;
 use super::pointer::{Active, Effect, Pointers};
 use super::query;
 use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::strings::{self, Edit};
+use super::text;
 use super::url::{self, Params};
 use super::values::Traits;
 use crate::record::Reason;
@@ -30,7 +33,7 @@ pub(crate) enum Body {
     Whole(String),
     /// As much as could be redacted with certainty, as a JSON fragment, and why not all.
     Beginning(String, Reason),
-    /// All of it as a JSON string: as an object it would repeat a key.
+    /// All of it as a JSON string: it is text, or would repeat a key as an object.
     Text(String),
     /// Nothing of it.
     Omitted(Reason),
@@ -41,22 +44,32 @@ pub(crate) enum Body {
 pub(crate) struct Pass<'a> {
     rules: &'a Rules,
     event: Option<&'a EventRules>,
+    objects: u64,
+    scratch: Scratch,
+    /// Only to explain: costs nothing otherwise.
+    trail: Option<Box<Trail>>,
+}
+
+/// The memory that a pass works with, and leaves to the next one.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
     echo: Echo,
     keys: KeySet,
+    verdicts: Verdicts,
     stack: Vec<Frame>,
-    objects: u64,
 }
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
-        Self {
-            rules: redactor.rules(),
-            event,
-            echo: Echo::default(),
-            keys: KeySet::default(),
-            stack: Vec::new(),
-            objects: 0,
-        }
+        let rules = redactor.rules();
+        Self { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None }
+    }
+
+    /// A pass that notes what hits where.
+    pub(super) fn explaining(redactor: &'a Redactor) -> Self {
+        let mut pass = Self::new(redactor, None);
+        pass.trail = Some(Box::default());
+        pass
     }
 
     /// A JSON body. With `cut`, only a prefix of it was captured.
@@ -66,7 +79,7 @@ impl<'a> Pass<'a> {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
         };
-        self.keys.clear();
+        self.scratch.keys.clear();
         match json::walk(self, text, cut, Fate::Show, 0) {
             Err(reason) => Body::Omitted(reason),
             // The document was one secret, and secrets are removed.
@@ -90,6 +103,27 @@ impl<'a> Pass<'a> {
             (Ok(Some(object)), true) => Body::Beginning(object, Reason::Truncated),
             (Ok(None), false) => Body::Whole("{}".to_owned()),
             (Ok(None), true) => Body::Omitted(Reason::Truncated),
+        }
+    }
+
+    /// A multipart body as the list of its parts, with the values of small fields that are no files.
+    pub(crate) fn multipart(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
+        match multipart::parts(self, content_type, bytes, cut) {
+            Err(reason) => Body::Omitted(reason),
+            Ok(list) if cut && list == "[]" => Body::Omitted(Reason::Truncated),
+            Ok(list) if cut => Body::Beginning(list, Reason::Truncated),
+            Ok(list) => Body::Whole(list),
+        }
+    }
+
+    /// A text body, where the event asks for it, as a JSON string.
+    pub(crate) fn text(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        match valid_text(bytes, cut).and_then(|text| text::text(self, text, cut)) {
+            Err(reason) => Body::Omitted(reason),
+            Ok(redacted) if cut && redacted.is_empty() => Body::Omitted(Reason::Truncated),
+            Ok(redacted) if cut => Body::Beginning(quoted(&redacted), Reason::Truncated),
+            Ok(redacted) => Body::Text(quoted(&redacted)),
         }
     }
 
@@ -125,6 +159,18 @@ impl<'a> Pass<'a> {
         self.inspect(text, 0).unwrap_or_else(|| text.to_owned())
     }
 
+    /// The value of a header; one that is marked as sensitive, or has a secret name, is masked whole.
+    /// `None` if it is removed.
+    pub(crate) fn header(&mut self, name: &str, value: &[u8], is_sensitive: bool) -> Option<String> {
+        let text = String::from_utf8_lossy(value);
+        if is_sensitive || self.verdict(name) != Verdict::Plain {
+            self.remember_encoded(&text);
+            let mut mask = String::new();
+            return self.push_mask_text(&mut mask, &text).then_some(mask);
+        }
+        Some(self.string(&text))
+    }
+
     /// A value of `meta` under its key, as a JSON fragment.
     pub(crate) fn member(&mut self, key: &str, value: &Value) -> String {
         let fate = match self.verdict(key) {
@@ -132,7 +178,7 @@ impl<'a> Pass<'a> {
             Verdict::Secret => Fate::Mask,
             Verdict::Bag => Fate::Leaf,
         };
-        self.keys.clear();
+        self.scratch.keys.clear();
         let walked = is_shallow(value).then(|| json::walk(self, &value.to_string(), false, fate, 0));
         match walked {
             Some(Ok(walked)) if walked.repeated => quoted(&walked.json),
@@ -160,64 +206,100 @@ impl<'a> Pass<'a> {
 
     /// Whether anything was masked that may stand elsewhere in the exchange too.
     pub(crate) fn has_masked(&self) -> bool {
-        !self.echo.is_empty()
+        !self.scratch.echo.is_empty()
     }
 
     /// Masks whatever was masked anywhere in the exchange. Only after all of it went through the pass.
     pub(crate) fn scrub_text(&self, text: &mut String) {
-        self.echo.scrub_text(text, self.mask_text());
+        self.scratch.echo.scrub_text(text, self.mask_text());
     }
 
     /// The same in the strings and numbers of a fragment, which stays valid.
     pub(crate) fn scrub_json(&self, fragment: &mut String) {
-        self.echo.scrub_json(fragment, self.mask_text());
+        self.scratch.echo.scrub_json(fragment, self.mask_text());
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.scratch.echo.clear();
+        self.scratch.keys.clear();
+        self.rules.scratch.put(std::mem::take(&mut self.scratch));
     }
 }
 
 /// What the walkers of single formats need.
 impl Pass<'_> {
     pub(super) fn verdict(&mut self, key: &str) -> Verdict {
-        self.rules.keys.verdict(key, self.event.map(|event| &event.names))
+        self.verdict_of(KeyHash::of(key.as_bytes()), key)
+    }
+
+    /// The same for a key whose hash is known.
+    pub(super) fn verdict_of(&mut self, hash: KeyHash, key: &str) -> Verdict {
+        let rules = self.rules;
+        let own = self.scratch.verdicts.get(hash, key, |key| rules.keys.verdict(key));
+        match self.event {
+            None => own,
+            Some(event) => rules.keys.verdict_for(key, own, &event.names),
+        }
     }
 
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
-        strings::inspect(self, text, level)
+        strings::inspect(self, text, level, true)
+    }
+
+    /// A string of a document; `makes`: whether it may hold a secret of a known make.
+    pub(super) fn inspect_value(&mut self, text: &str, level: u8, makes: bool) -> Option<String> {
+        strings::inspect(self, text, level, makes)
     }
 
     /// Keys of JSON: only what gives itself away.
-    pub(super) fn inspect_key(&mut self, key: &str) -> Option<String> {
-        strings::inspect_key(self, key)
+    pub(super) fn inspect_key(&mut self, key: &str, makes: bool) -> Option<String> {
+        strings::inspect_key(self, key, makes)
     }
 
     /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
     pub(super) fn inspect_text_key(&mut self, key: &str) -> Option<String> {
-        strings::inspect(self, key, 0)
+        strings::inspect(self, key, 0, true)
     }
 
-    pub(super) fn find_values(&mut self, text: &str, traits: Traits, edits: &mut Vec<Edit>) {
+    /// The first place from `at` on where something begins like a secret of a known make.
+    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
+        self.rules.values.next_make(text, at)
+    }
+
+    pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
+        if !self.rules.values.may_find(text, traits, makes) {
+            return;
+        }
         let mut places = Vec::new();
-        self.rules.values.find(text, traits, &mut places);
+        self.rules.values.find(text, traits, makes, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));
     }
 
     pub(super) fn remember(&mut self, value: &str) {
-        self.echo.remember(value);
+        self.scratch.echo.remember(value);
     }
 
     pub(super) fn remember_beginning(&mut self, value: &str) {
-        self.echo.remember_beginning(value);
+        self.scratch.echo.remember_beginning(value);
     }
 
     /// Remembers a value that may be percent-encoded where it stands.
     pub(super) fn remember_encoded(&mut self, value: &str) {
-        self.echo.remember(value);
+        self.scratch.echo.remember(value);
         if let Cow::Owned(decoded) = percent_decode_str(value).decode_utf8_lossy() {
-            self.echo.remember(&decoded);
+            self.scratch.echo.remember(&decoded);
         }
     }
 
     pub(super) fn mask_text(&self) -> &str {
         self.rules.way.mask_text()
+    }
+
+    /// Whether a secret has been masked here before.
+    pub(super) fn is_mask(&self, text: &str) -> bool {
+        self.rules.way.is_own(text)
     }
 
     /// Writes what stands for a whole value; false if its member goes.
@@ -249,8 +331,8 @@ impl Pass<'_> {
         self.event.map(|event| &event.pointers)
     }
 
-    pub(super) fn is_new_key(&mut self, object: u64, key: &str) -> bool {
-        self.keys.insert(object, key.as_bytes())
+    pub(super) fn is_new_key(&mut self, object: u64, key: KeyHash) -> bool {
+        self.scratch.keys.insert(object, key)
     }
 
     pub(super) fn next_object(&mut self) -> u64 {
@@ -258,14 +340,26 @@ impl Pass<'_> {
         self.objects
     }
 
+    pub(super) fn is_explaining(&self) -> bool {
+        self.trail.is_some()
+    }
+
+    pub(super) fn trail(&mut self) -> Option<&mut Trail> {
+        self.trail.as_deref_mut()
+    }
+
+    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
+        self.trail.take().map(|trail| trail.hits).unwrap_or_default()
+    }
+
     /// The stack of open containers, whose memory walks share.
     pub(super) fn take_stack(&mut self) -> Vec<Frame> {
-        std::mem::take(&mut self.stack)
+        std::mem::take(&mut self.scratch.stack)
     }
 
     pub(super) fn put_stack(&mut self, mut stack: Vec<Frame>) {
         stack.clear();
-        self.stack = stack;
+        self.scratch.stack = stack;
     }
 }
 

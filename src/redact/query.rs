@@ -120,7 +120,7 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
         return Err(Reason::Invalid);
     }
     // The beginning of a value whose end is not known may stand whole in an error message.
-    for (key, value) in form_urlencoded::parse(open) {
+    for (key, value) in form_urlencoded::parse(without_open_escape(open)) {
         if pass.verdict(&key) != Verdict::Plain {
             pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
         }
@@ -136,9 +136,15 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
     Ok(pairs.finish())
 }
 
+/// Without the beginning of a percent-encoding at its end.
+fn without_open_escape(bytes: &[u8]) -> &[u8] {
+    let last = memchr::memrchr(b'%', bytes).filter(|at| at + 3 > bytes.len());
+    &bytes[..last.unwrap_or(bytes.len())]
+}
+
 /// Whether a piece of a form can be one: its name has only what an encoded name can have. JSON, XML
 /// and multipart that are sent as a form fail here, for their secrets would stand in the name.
-fn is_well_formed(pair: &[u8]) -> bool {
+pub(super) fn is_well_formed(pair: &[u8]) -> bool {
     let Some(equals) = memchr::memchr(b'=', pair) else { return pair.is_empty() };
     pair[..equals].iter().all(|byte| {
         byte.is_ascii_alphanumeric()

@@ -1,10 +1,11 @@
 //! The rules of redaction, checked and compiled once, shared by all.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
+use super::pass::Scratch;
 use super::pointer::{Effect, Pointers};
 use super::rules::{KeyRules, Names};
 use super::values::Values;
@@ -41,6 +42,27 @@ pub(super) struct Rules {
     pub(super) pointers: Pointers,
     pub(super) values: Values,
     pub(super) way: Way,
+    pub(super) scratch: Pool,
+}
+
+/// Memory that passes work with, for the next ones.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<Scratch>>);
+
+impl Pool {
+    /// More than run at a time are let go.
+    const MAX_KEPT: usize = 4;
+
+    pub(super) fn take(&self) -> Scratch {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(super) fn put(&self, scratch: Scratch) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < Self::MAX_KEPT {
+            kept.push(scratch);
+        }
+    }
 }
 
 impl Redactor {
@@ -188,8 +210,13 @@ impl RedactorBuilder {
             Shown::Nothing => mask.remove(),
             Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key)?,
         };
-        let rules =
-            Rules { keys: KeyRules::new(&self.keys, names)?, pointers, values: Values::new(&self.patterns)?, way };
+        let rules = Rules {
+            keys: KeyRules::new(&self.keys, names)?,
+            pointers,
+            values: Values::new(&self.patterns)?,
+            way,
+            scratch: Pool::default(),
+        };
         Ok(Redactor { rules: Arc::new(rules) })
     }
 }

@@ -149,6 +149,10 @@ impl Names {
         Ok(names)
     }
 
+    fn excepts(&self, key: &str) -> bool {
+        !self.except.is_empty() && self.except.contains(key)
+    }
+
     fn is_bag(&self, key: &[u8]) -> bool {
         self.bags.iter().any(|bag| letters_and_digits(key).eq(bag.iter().copied()))
     }
@@ -171,8 +175,25 @@ impl KeyRules {
         Ok(Self { long, start, added, own })
     }
 
-    /// What a key says, read as it is and percent-decoded, for a redactor and perhaps an event.
-    pub(super) fn verdict(&self, key: &str, event: Option<&Names>) -> Verdict {
+    /// What a key says, read as it is and percent-decoded, to this redactor.
+    pub(super) fn verdict(&self, key: &str) -> Verdict {
+        self.verdict_of_all_readings(key, None)
+    }
+
+    /// The same with what an event adds, once it is known without.
+    pub(super) fn verdict_for(&self, key: &str, own: Verdict, event: &Names) -> Verdict {
+        if key.as_bytes().contains(&b'%') {
+            return self.verdict_of_all_readings(key, Some(event));
+        }
+        match own {
+            Verdict::Bag => Verdict::Bag,
+            _ if event.is_bag(key.as_bytes()) => Verdict::Bag,
+            Verdict::Secret if event.excepts(key) => Verdict::Plain,
+            own => own,
+        }
+    }
+
+    fn verdict_of_all_readings(&self, key: &str, event: Option<&Names>) -> Verdict {
         if !key.as_bytes().contains(&b'%') {
             return self.verdict_as_written(key, event);
         }
@@ -206,8 +227,7 @@ impl KeyRules {
     }
 
     fn is_excepted(&self, key: &str, event: Option<&Names>) -> bool {
-        (!self.own.except.is_empty() && self.own.except.contains(key))
-            || event.is_some_and(|event| !event.except.is_empty() && event.except.contains(key))
+        self.own.excepts(key) || event.is_some_and(|event| event.excepts(key))
     }
 
     fn is_secret(&self, key: &[u8]) -> bool {
@@ -426,6 +446,10 @@ mod tests {
     fn rules(added: &[&str], bags: &[&str], except: &[&str]) -> KeyRules {
         let added: Vec<String> = added.iter().map(|word| (*word).to_owned()).collect();
         KeyRules::new(&added, Names::new(bags.iter().copied(), except.iter().copied()).unwrap()).unwrap()
+    }
+
+    fn for_event(rules: &KeyRules, key: &str, event: &Names) -> Verdict {
+        rules.verdict_for(key, rules.verdict(key), event)
     }
 
     /// The published table.
@@ -657,27 +681,27 @@ mod tests {
     fn the_published_table_holds() {
         let rules = rules(&[], &[], &[]);
         for key in SECRET {
-            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Secret, "{key}");
         }
         for key in PLAIN.iter().filter(|key| **key != "secret_names_x") {
-            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Plain, "{key}");
         }
         for long in LONG {
             let key = format!("my{long}ing");
-            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(&key), Verdict::Secret, "{key}");
         }
         for short in SHORT {
             let key = format!("my_{short}");
-            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(&key), Verdict::Secret, "{key}");
             for harmless in HARMLESS {
                 let key = format!("{short}_{harmless}");
-                assert_eq!(rules.verdict(&key, None), Verdict::Plain, "{key}");
+                assert_eq!(rules.verdict(&key), Verdict::Plain, "{key}");
             }
         }
         for innocent in INNOCENT {
-            assert_eq!(rules.verdict(innocent, None), Verdict::Plain, "{innocent}");
+            assert_eq!(rules.verdict(innocent), Verdict::Plain, "{innocent}");
             let key = format!("{innocent}_password");
-            assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(&key), Verdict::Secret, "{key}");
         }
     }
 
@@ -685,12 +709,12 @@ mod tests {
     fn an_encoded_key_is_decoded() {
         let rules = rules(&[], &["bag"], &["p%61ss"]);
         for key in ["p%61ssword", "p%2561ssword", "%70%61%73%73%77%6f%72%64", "user%5Bpassword%5D", "%25252525252525"] {
-            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Secret, "{key}");
         }
         for key in ["100%", "p%61ss", "%61uthor", "a%zz"] {
-            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Plain, "{key}");
         }
-        assert_eq!(rules.verdict("b%61g", None), Verdict::Bag);
+        assert_eq!(rules.verdict("b%61g"), Verdict::Bag);
     }
 
     #[test]
@@ -707,10 +731,10 @@ mod tests {
             "BADGE",
             "badge_value",
         ] {
-            assert_eq!(rules.verdict(key, None), Verdict::Secret, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Secret, "{key}");
         }
         for key in ["badger", "reference", "internal", "ref", "internal_reference", "badge_id", "internal_ref_count"] {
-            assert_eq!(rules.verdict(key, None), Verdict::Plain, "{key}");
+            assert_eq!(rules.verdict(key), Verdict::Plain, "{key}");
         }
     }
 
@@ -718,21 +742,21 @@ mod tests {
     fn names_can_be_excepted() {
         let rules = rules(&[], &[], &["sort_key"]);
         let event = Names::new([], ["key"]).unwrap();
-        assert_eq!(rules.verdict("sort_key", None), Verdict::Plain);
-        assert_eq!(rules.verdict("sortKey", None), Verdict::Secret);
-        assert_eq!(rules.verdict("key", None), Verdict::Secret);
-        assert_eq!(rules.verdict("key", Some(&event)), Verdict::Plain);
+        assert_eq!(rules.verdict("sort_key"), Verdict::Plain);
+        assert_eq!(rules.verdict("sortKey"), Verdict::Secret);
+        assert_eq!(rules.verdict("key"), Verdict::Secret);
+        assert_eq!(for_event(&rules, "key", &event), Verdict::Plain);
     }
 
     #[test]
     fn bags_are_found_in_any_spelling() {
         let rules = rules(&[], &["secrets"], &[]);
         let event = Names::new(["template_values"], []).unwrap();
-        assert_eq!(rules.verdict("secrets", None), Verdict::Bag);
-        assert_eq!(rules.verdict("Secrets", None), Verdict::Bag);
-        assert_eq!(rules.verdict("my_secrets", None), Verdict::Secret);
-        assert_eq!(rules.verdict("templateValues", None), Verdict::Plain);
-        assert_eq!(rules.verdict("templateValues", Some(&event)), Verdict::Bag);
+        assert_eq!(rules.verdict("secrets"), Verdict::Bag);
+        assert_eq!(rules.verdict("Secrets"), Verdict::Bag);
+        assert_eq!(rules.verdict("my_secrets"), Verdict::Secret);
+        assert_eq!(rules.verdict("templateValues"), Verdict::Plain);
+        assert_eq!(for_event(&rules, "templateValues", &event), Verdict::Bag);
     }
 
     #[test]
@@ -753,13 +777,13 @@ mod tests {
             let (first, last) = spelled.split_at(place % spelled.len());
             let key = format!("{before}_{first}{gap}{last}");
             let rules = rules(&[], &[], &[]);
-            prop_assert_eq!(rules.verdict(&key, None), Verdict::Secret, "{}", key);
+            prop_assert_eq!(rules.verdict(&key), Verdict::Secret, "{}", key);
         }
 
         #[test]
         fn no_key_panics(key in any::<String>()) {
             let rules = rules(&["añadido"], &["bag"], &["x"]);
-            rules.verdict(&key, None);
+            rules.verdict(&key);
         }
     }
 }

@@ -14,11 +14,14 @@ use super::values::Traits;
 const MAX_LEVEL: u8 = 4;
 /// Too short for anything: the shortest secret in a text is `pw=x`.
 const MIN_BYTES: usize = 4;
+/// A key shorter than any token or card number can only be one by a pattern of the application's.
+const MIN_SECRET_KEY: usize = 4;
 /// What is encoded when a decoded text goes back to where it was encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
 
-/// The redacted text of a string, if it has to differ.
-pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+/// The redacted text of a string, if it has to differ. `makes`: whether it may hold a secret of a known
+/// make, as it may whenever nothing larger has been searched for them.
+pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -> Option<String> {
     if text.len() < MIN_BYTES {
         return None;
     }
@@ -31,11 +34,14 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
     }
     let traits = Traits::of(text);
     let mut edits = Vec::new();
-    pass.find_values(text, traits, &mut edits);
+    pass.find_values(text, traits, makes, &mut edits);
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
-    let edited = apply(pass, text, edits);
+    if traits.has(Traits::COLON) && traits.has(Traits::QUOTE) {
+        find_quoted_names(pass, text, &mut edits);
+    }
+    let edited = if edits.is_empty() { None } else { apply(pass, text, edits) };
     if traits.has(Traits::PERCENT)
         && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
     {
@@ -45,10 +51,13 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
 }
 
 /// The redacted text of a key, if it gives itself away as a secret.
-pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
+pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str, makes: bool) -> Option<String> {
+    if key.len() < MIN_SECRET_KEY {
+        return None;
+    }
     let mut edits = Vec::new();
-    pass.find_values(key, Traits::of(key), &mut edits);
-    apply(pass, key, edits)
+    pass.find_values(key, Traits::of(key), makes, &mut edits);
+    if edits.is_empty() { None } else { apply(pass, key, edits) }
 }
 
 /// A place in a text, and what goes there if it is not a mask.
@@ -131,26 +140,27 @@ fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String>
         pass.remember(text);
         return Some(pass.mask_text().to_owned());
     }
-    let redacted = inspect(pass, &decoded, level + 1)?;
+    let redacted = inspect(pass, &decoded, level + 1, true)?;
     Some(utf8_percent_encode(&redacted, ENCODED).to_string())
 }
 
 /// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
-fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
+pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut behind = Behind::default();
     while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
         let name = name_before(bytes, at, equals);
         behind.advance(bytes, name.start);
-        let value = value_after(bytes, equals + 1, behind.in_url());
         let Some(name) = text.get(name).filter(|name| !name.is_empty()) else {
             at = equals + 1;
             continue;
         };
         if pass.verdict(name) != Verdict::Plain {
+            // Only now: each look at a value reads on to its end.
+            let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
-            if !value.is_empty() {
+            if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
                 edits.push(Edit::mask(value));
             }
             continue;
@@ -166,6 +176,49 @@ fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>)
     }
 }
 
+/// Finds `"name":"value"` with a secret name, as in pieces of JSON that messages quote, escaped or not.
+pub(super) fn find_quoted_names(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
+        let name = name_before(bytes, at, colon);
+        at = colon + 1;
+        let is_quoted = bytes[name.end..colon].iter().any(|byte| matches!(byte, b'"' | b'\''));
+        let Some(name) = text.get(name).filter(|name| is_quoted && !name.is_empty()) else { continue };
+        if pass.verdict(name) == Verdict::Plain {
+            continue;
+        }
+        let value = quoted_value_after(bytes, colon + 1);
+        at = value.end.max(at);
+        if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
+            edits.push(Edit::mask(value));
+        }
+    }
+}
+
+/// A string with as many backslashes before its quotes as the first has; else the rest of the line.
+fn quoted_value_after(bytes: &[u8], mut start: usize) -> Range<usize> {
+    while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
+        start += 1;
+    }
+    let slashes = bytes[start..].iter().take_while(|byte| **byte == b'\\').count();
+    let quote = bytes.get(start + slashes).copied().filter(|byte| matches!(byte, b'"' | b'\''));
+    let Some(quote) = quote else {
+        let end = memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |len| start + len);
+        return start..end;
+    };
+    let start = start + slashes + 1;
+    let mut run = 0;
+    for (at, byte) in bytes.iter().enumerate().skip(start) {
+        match *byte {
+            b'\\' => run += 1,
+            byte if byte == quote && run == slashes => return start..at - run,
+            _ => run = 0,
+        }
+    }
+    start..bytes.len()
+}
+
 /// What has been passed on the way to a name.
 #[derive(Default)]
 struct Behind {
@@ -176,8 +229,8 @@ struct Behind {
 
 impl Behind {
     fn advance(&mut self, bytes: &[u8], until: usize) {
-        for at in self.until..until {
-            match bytes[at] {
+        for (at, byte) in bytes.iter().enumerate().take(until).skip(self.until) {
+            match *byte {
                 b'?' | b'#' => self.question = Some(at),
                 byte if byte.is_ascii_whitespace() => self.space = Some(at),
                 _ => {}
@@ -193,13 +246,16 @@ impl Behind {
 }
 
 /// The name that stands before an equals sign, not beginning before `from`.
-fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usize> {
+pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usize> {
     let mut end = equals;
     while end > from && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
     if end > from && matches!(bytes[end - 1], b'"' | b'\'' | b'`') {
         end -= 1;
+        while end > from && bytes[end - 1] == b'\\' {
+            end -= 1;
+        }
     }
     let mut start = end;
     while start > from && is_name(bytes[start - 1]) {

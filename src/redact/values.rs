@@ -11,11 +11,12 @@ use regex::Regex;
 
 use crate::Error;
 
-/// No value of a known make is shorter; the longest card number without separators is.
-const MIN_TOKEN: usize = 12;
+/// No value of a known make is shorter.
+const MIN_TOKEN: usize = 14;
 const MIN_CARD: usize = 13;
 const MAX_CARD: usize = 19;
 const MAX_PATTERNS: usize = 64;
+const MAX_HITS: usize = 100;
 
 /// What a secret of a known make begins with, and at least how many characters of a token follow.
 const MAKES: &[(&str, Make)] = &[
@@ -110,9 +111,23 @@ impl Values {
         Ok(Self { makes, patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
     }
 
-    /// Appends the places of all secrets in a text, in no order.
-    pub(super) fn find(&self, text: &str, traits: Traits, found: &mut Vec<Range<usize>>) {
-        if text.len() >= MIN_TOKEN {
+    /// The first place from `at` on where something begins like a secret of a known make; else the last of all.
+    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
+        let rest = text.as_bytes().get(at..).unwrap_or_default();
+        self.makes.find(rest).map_or(usize::MAX, |hit| at + hit.start())
+    }
+
+    /// Whether a text with these traits can hold any secret that gives itself away.
+    pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
+        makes && text.len() >= MIN_TOKEN
+            || traits.has(Traits::DIGIT) && text.len() >= MIN_CARD
+            || traits.has(Traits::AT) && traits.has(Traits::COLON)
+            || !self.patterns.is_empty()
+    }
+
+    /// Appends the places of all secrets in a text, in no order. `makes`: whether to look for known makes.
+    pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
+        if makes && text.len() >= MIN_TOKEN {
             self.find_makes(text, found);
         }
         if traits.has(Traits::DIGIT) && text.len() >= MIN_CARD {
@@ -122,7 +137,14 @@ impl Values {
             find_userinfo(text, found);
         }
         for pattern in &self.patterns {
-            found.extend(pattern.find_iter(text).map(|hit| hit.range()));
+            // Each hit may have read on to the end: beyond so many, the rest is taken as one.
+            for (count, hit) in pattern.find_iter(text).enumerate() {
+                if count == MAX_HITS {
+                    found.push(hit.start()..text.len());
+                    break;
+                }
+                found.push(hit.range());
+            }
         }
     }
 
@@ -359,7 +381,7 @@ fn luhn(digits: &[u8]) -> bool {
             (_, digit) => digit * 2,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// Which telling characters a text has: found in one pass, asked before each test.
@@ -372,7 +394,7 @@ impl Traits {
     pub(super) const COLON: u8 = 4;
     pub(super) const EQUALS: u8 = 8;
     pub(super) const PERCENT: u8 = 16;
-    pub(super) const ANGLE: u8 = 32;
+    pub(super) const QUOTE: u8 = 32;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
@@ -386,7 +408,8 @@ impl Traits {
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
             table[b'%' as usize] = Traits::PERCENT;
-            table[b'<' as usize] = Traits::ANGLE;
+            table[b'"' as usize] = Traits::QUOTE;
+            table[b'\'' as usize] = Traits::QUOTE;
             table
         };
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
@@ -403,7 +426,7 @@ mod tests {
 
     fn found(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        Values::new(&[]).unwrap().find(text, Traits::of(text), &mut found);
+        Values::new(&[]).unwrap().find(text, Traits::of(text), true, &mut found);
         found.into_iter().map(|place| &text[place]).collect()
     }
 
@@ -491,8 +514,9 @@ mod tests {
     fn own_patterns_are_found_and_checked() {
         let values = Values::new(&[r"ID-\d{6}".to_owned()]).unwrap();
         let mut places = Vec::new();
-        values.find("an ID-123456!", Traits::of(""), &mut places);
-        assert_eq!(places, [3..12]);
+        values.find("an ID-123456!", Traits::of(""), true, &mut places);
+        assert_eq!(places.first(), Some(&(3..12)));
+        assert_eq!(places.len(), 1);
         assert!(Values::new(&["(".to_owned()]).is_err());
         assert!(Values::new(&["a*".to_owned()]).is_err());
     }

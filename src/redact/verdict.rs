@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::capture::{Door, Draft, Stage};
+use crate::diagnostics::contained;
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::{Failure, Level, Outcome, Status};
@@ -22,7 +23,7 @@ pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan) -> Verdict {
     }
     let outcome = draft.outcome.unwrap_or(Outcome::Completed);
     let ended_well = matches!(outcome, Outcome::Completed | Outcome::Upgraded);
-    let refused = draft.status.is_some_and(|status| (engine.is_success)(status) == Status::Failed);
+    let refused = draft.status.is_some_and(|status| is_failure(engine, status));
     let grpc_failed = draft.grpc_status.is_some_and(|status| status != 0);
     let said = draft.late.as_ref().is_some_and(|late| late.failed);
     if ended_well && !refused && !grpc_failed && !said {
@@ -35,6 +36,12 @@ pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan) -> Verdict {
     let client_error = ended_well && draft.status.is_some_and(|status| status.is_client_error());
     let level = if client_error || outcome == Outcome::Aborted { Level::Warn } else { Level::Error };
     Verdict { status: Status::Failed, level, errors }
+}
+
+/// As the classifier says; where it panics, as the default does.
+fn is_failure(engine: &Engine, status: StatusCode) -> bool {
+    let said = contained("the classifier of status", || (engine.is_success)(status));
+    said.map_or(status.as_u16() >= 400, |status| status == Status::Failed)
 }
 
 /// The error of a failure for which nobody gave one.

@@ -87,6 +87,13 @@ impl Way {
         true
     }
 
+    /// Whether this is what stands for a secret already.
+    pub(super) fn is_own(&self, text: &str) -> bool {
+        let Kind::Fingerprint { prefix, .. } = &self.kind else { return text == self.text };
+        let hex = |rest: &str| rest.len() == 64 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text == self.text || text.strip_prefix(prefix.as_str()).is_some_and(hex)
+    }
+
     /// `hmac:<key id>:<64 hex digits>`, if secrets are shown so.
     pub(super) fn fingerprint_of(&self, value: &str) -> Option<String> {
         let Kind::Fingerprint { prefix, key } = &self.kind else { return None };

@@ -1,20 +1,30 @@
 //! Bytes → somewhere. A sink knows nothing of HTTP, and nothing of records but that a batch is whole lines.
 
+mod file;
 mod memory;
+mod ordinary;
 mod outlet;
 mod output;
 mod retry;
 mod stdout;
+mod tracing;
 
 use std::fmt;
 use std::io;
 
+#[cfg(feature = "gzip")]
+#[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
+pub use file::Compress;
+pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
+pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Watcher};
 pub(crate) use output::{Filter, Need};
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
-pub use stdout::stdout;
+pub use stdout::{stderr, stdout};
+
+pub use self::tracing::tracing;
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
 ///

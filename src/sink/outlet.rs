@@ -26,6 +26,8 @@ const ORDINARY: usize = 1024 * 1024;
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// Records were written, made durable, or given up.
     fn moved(&self);
+    /// Ordinary log lines were refused, and there is room again to tell it.
+    fn has_room(&self);
     /// The sink fails, works again, or is given up.
     fn changed(&self, name: &str, state: SinkState, error: &io::Error);
 }
@@ -58,6 +60,10 @@ pub(crate) struct Progress {
     pub(crate) buffered: usize,
     /// Records of our own that wait in the buffer.
     pub(crate) own_waiting: u64,
+    /// Records of exchanges that never entered, because a sink that loses for itself had no room.
+    pub(crate) missed: u64,
+    /// Ordinary log lines that were taken and then given up.
+    pub(crate) ordinary_lost: u64,
     pub(crate) state: SinkState,
 }
 
@@ -69,12 +75,17 @@ struct State {
     spare: Vec<u8>,
     /// Up to which record the buffer reaches.
     filled: u64,
+    /// Bytes of ordinary log lines among them.
     ordinary: usize,
+    /// An ordinary log line found no room, and there has not been much since.
+    ordinary_refused: bool,
     /// Up to where somebody waits for durability.
     wanted: u64,
     progress: Progress,
     ending: bool,
     ended: bool,
+    /// The sink confirmed its end.
+    ended_well: bool,
 }
 
 /// Lines that are written at once.
@@ -85,6 +96,9 @@ struct Batch {
     records: u64,
     /// How many of the lines are records of our own.
     own: u64,
+    /// How many of the lines are ordinary log lines, and their bytes.
+    ordinary_lines: u64,
+    ordinary: usize,
     /// Up to which record it reaches.
     upto: u64,
     flush: bool,
@@ -133,18 +147,43 @@ impl Outlet {
         self.shared.ready.notify_one();
     }
 
-    /// Takes an ordinary log line, if there is room for it: it never waits.
-    pub(crate) fn append_ordinary(&self, line: &[u8]) -> bool {
+    /// Takes ordinary log lines, `count` of them, if there is room for all: it never waits. A sink that has been given up or
+    /// is at its end takes none.
+    pub(crate) fn append_ordinary(&self, lines: &[u8], count: u64) -> bool {
+        self.append_within(ORDINARY, lines, count)
+    }
+
+    /// Takes a line that tells what was refused, once half of the room for ordinary lines is free again: while it is not, more
+    /// will be refused. The watcher is told when that is.
+    pub(crate) fn append_notice(&self, line: &[u8]) -> bool {
+        self.append_within(ORDINARY / 2, line, 1)
+    }
+
+    /// Takes the last such line whether there is room for it or not.
+    pub(crate) fn append_last_notice(&self, line: &[u8]) -> bool {
+        self.append_within(usize::MAX, line, 1)
+    }
+
+    fn append_within(&self, most: usize, lines: &[u8], count: u64) -> bool {
         let mut state = self.shared.lock();
-        if state.ending || state.ordinary + line.len() > ORDINARY {
+        let over = state.ending || state.progress.state == SinkState::Dead;
+        if over || state.ordinary + lines.len() > most {
+            state.ordinary_refused = true;
             return false;
         }
         let upto = state.filled;
-        state.push(line, upto);
-        state.ordinary += line.len();
+        let batch = state.push(lines, upto);
+        batch.ordinary_lines += count;
+        batch.ordinary += lines.len();
+        state.ordinary += lines.len();
         drop(state);
         self.shared.ready.notify_one();
         true
+    }
+
+    /// Counts records that a sink which loses for itself was not given.
+    pub(crate) fn note_missed(&self, records: u64) {
+        self.shared.lock().progress.missed += records;
     }
 
     /// Asks for durability of everything up to record `upto`.
@@ -171,6 +210,11 @@ impl Outlet {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().ended
+    }
+
+    /// Whether the sink took everything and confirmed its end.
+    pub(crate) fn has_ended_well(&self) -> bool {
+        self.shared.lock().ended_well
     }
 }
 
@@ -217,6 +261,7 @@ impl Thread {
         let mut state = self.shared.lock();
         if ended.is_ok() && state.progress.state == SinkState::Healthy {
             state.progress.durable = state.filled;
+            state.ended_well = true;
         }
         state.ended = true;
         drop(state);
@@ -230,9 +275,7 @@ impl Thread {
             let wants_flush = state.wanted > state.progress.durable && state.progress.state != SinkState::Dead;
             if let Some(mut batch) = state.chunks.pop_front() {
                 state.buffered -= batch.bytes.len();
-                if state.chunks.is_empty() {
-                    state.ordinary = 0;
-                }
+                state.ordinary -= batch.ordinary;
                 // One sync for all who wait: when the last of them, or everything that is here, is written.
                 batch.flush = wants_flush && (batch.upto >= state.wanted || state.chunks.is_empty());
                 return Some(batch);
@@ -266,9 +309,19 @@ impl Thread {
         let lost = if written { 0 } else { batch.records.min(count_lines(rest)) };
         state.progress.written += if written { batch.records + batch.own } else { batch.records - lost };
         state.progress.lost += lost;
+        state.progress.ordinary_lost += if written { 0 } else { batch.ordinary_lines.min(count_lines(rest)) };
+        let moved = batch.records + batch.own > 0 || state.progress.settled != batch.upto;
         state.progress.settled = batch.upto;
+        let has_room = state.ordinary_refused && state.ordinary <= ORDINARY / 4;
+        state.ordinary_refused &= !has_room;
         drop(state);
-        self.watcher.moved();
+        // Ordinary lines alone wake nobody.
+        if moved {
+            self.watcher.moved();
+        }
+        if has_room {
+            self.watcher.has_room();
+        }
         written
     }
 

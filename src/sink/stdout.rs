@@ -1,4 +1,4 @@
-//! The default sink: whole lines to standard output, in single writes that nothing can cut into.
+//! The default sink: whole lines to standard output or standard error, in single writes that nothing can cut into.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,30 +14,55 @@ use super::Sink;
 ///
 /// If the process was started without a standard output.
 pub fn stdout() -> io::Result<impl Sink> {
-    Ok(Stdout { file: duplicate()? })
+    Ok(Standard { file: duplicate(io::stdout())?, stream: Stream::Output })
+}
+
+/// Standard error, for programs whose standard output is what they are run for.
+///
+/// Batches are written as by [`stdout`], under std's stderr lock, so that `eprintln!` and the message of a panic cannot cut
+/// into a line.
+///
+/// # Errors
+///
+/// If the process was started without a standard error.
+pub fn stderr() -> io::Result<impl Sink> {
+    Ok(Standard { file: duplicate(io::stderr())?, stream: Stream::Error })
 }
 
 #[derive(Debug)]
-struct Stdout {
+struct Standard {
     file: File,
+    stream: Stream,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Output,
+    Error,
 }
 
 #[cfg(unix)]
-fn duplicate() -> io::Result<File> {
-    use std::os::fd::AsFd as _;
-    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+fn duplicate(stream: impl std::os::fd::AsFd) -> io::Result<File> {
+    Ok(stream.as_fd().try_clone_to_owned()?.into())
 }
 
 #[cfg(windows)]
-fn duplicate() -> io::Result<File> {
-    use std::os::windows::io::AsHandle as _;
-    Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
+fn duplicate(stream: impl std::os::windows::io::AsHandle) -> io::Result<File> {
+    Ok(stream.as_handle().try_clone_to_owned()?.into())
 }
 
-impl Sink for Stdout {
+impl Sink for Standard {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let _whole_lines = io::stdout().lock();
-        write_all(&mut self.file, lines)
+        match self.stream {
+            Stream::Output => {
+                let _whole_lines = io::stdout().lock();
+                write_all(&mut self.file, lines)
+            }
+            Stream::Error => {
+                let _whole_lines = io::stderr().lock();
+                write_all(&mut self.file, lines)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -82,3 +82,15 @@ impl Body for Panics {
         SizeHint::default()
     }
 }
+
+/// A body that never ends and has nothing to say.
+pub(crate) struct Endless;
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
+    }
+}

@@ -17,6 +17,7 @@ use tower_audit::sink::sink_fn;
 use tower_audit::{Auditor, AuditorBuilder, Catalog, Clock, Event, IdSource, ShutdownGuard, ShutdownReport};
 use uuid::Uuid;
 
+#[allow(unused_imports, reason = "each test uses a part of it")]
 pub(crate) use expected::{failed, record};
 
 /// For conditions that come true soon, on any machine.

@@ -44,10 +44,8 @@ pub(crate) async fn dry_run(
     let values = Value::Object(request.values);
     schema::check(&values, &template.parameters)?;
     let secrets = schema::secrets(request.secrets)?;
-    // What comes back may quote them, and the files of the request may be longer than what is kept of its body.
-    for secret in secrets.values().filter_map(Value::as_str) {
-        audit.secret(secret);
-    }
+    // The files of the request may be longer than what is kept of its body, which is then not known to have them.
+    super::keep_secret(&audit, &secrets);
 
     let (result, log) = tasks::dry_run(&hub, &template, &values, &secrets).await;
     let output = result.map_err(|error| match error {

@@ -15,11 +15,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use serde_json::{Map, Value};
+use tower_audit::Audit;
 
 use crate::hub::Hub;
 
 /// Dry runs carry the files of a template; the running product accepts as much.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
+
+/// Keeps secrets out of the records of a request whose answer may quote them.
+fn keep_secret(audit: &Audit, secrets: &Map<String, Value>) {
+    for secret in secrets.values().filter_map(Value::as_str) {
+        audit.secret(secret);
+    }
+}
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
     Router::new()

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tower_audit::Audit;
 
 use super::store::{StopReason, Task, TaskView};
 use super::template::Template;
@@ -92,8 +93,15 @@ pub(crate) async fn list_tasks(
     Json(json!({"totalTasks": tasks.len(), "tasks": tasks}))
 }
 
-pub(crate) async fn task(State(hub): State<Arc<Hub>>, Path(id): Path<String>) -> Result<Json<TaskView>, ApiError> {
-    Ok(Json(find_task(&hub, &id)?.view()))
+pub(crate) async fn task(
+    State(hub): State<Arc<Hub>>,
+    audit: Audit,
+    Path(id): Path<String>,
+) -> Result<Json<TaskView>, ApiError> {
+    let task = find_task(&hub, &id)?;
+    // Its values may repeat them.
+    super::keep_secret(&audit, &task.secrets);
+    Ok(Json(task.view()))
 }
 
 /// A task that has ended stays what it is, and the answer says what that was.

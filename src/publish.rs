@@ -1,0 +1,91 @@
+//! The counters through the `metrics` facade, from the worker's thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use crate::counters::Counters;
+use crate::sink::SinkState;
+
+/// How often at most, while there is work.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Publishes now and then.
+#[derive(Debug, Default)]
+pub(crate) struct Publisher {
+    last: Option<Instant>,
+}
+
+impl Publisher {
+    /// Publishes if the last time is long enough ago.
+    pub(crate) fn now_and_then(&mut self, counters: impl FnOnce() -> Counters) {
+        if self.last.is_none_or(|last| last.elapsed() >= EVERY) {
+            self.publish(&counters());
+        }
+    }
+
+    /// Publishes whenever the last time was. A recorder that panics costs what it was told.
+    pub(crate) fn publish(&mut self, counters: &Counters) {
+        if self.last.is_none() {
+            let _ = catch_unwind(describe);
+        }
+        self.last = Some(Instant::now());
+        let _ = catch_unwind(AssertUnwindSafe(|| tell(counters)));
+    }
+}
+
+fn tell(counters: &Counters) {
+    for sink in &counters.sinks {
+        let name = || sink.name.clone();
+        counter!("tower_audit_records_written_total", "sink" => name()).absolute(sink.written);
+        counter!("tower_audit_sink_records_lost_total", "sink" => name()).absolute(sink.lost);
+        counter!("tower_audit_sink_retries_total", "sink" => name()).absolute(sink.retries);
+        gauge!("tower_audit_sink_buffered_bytes", "sink" => name()).set(float(sink.buffered_bytes));
+        gauge!("tower_audit_sink_state", "sink" => name()).set(match sink.state {
+            SinkState::Healthy => 0.0,
+            SinkState::Failing => 1.0,
+            SinkState::Dead => 2.0,
+        });
+    }
+    for (reason, count) in counters.lost.by_reason() {
+        counter!("tower_audit_records_lost_total", "reason" => reason).absolute(count);
+    }
+    counter!("tower_audit_records_handed_over_total").absolute(counters.handed_over);
+    counter!("tower_audit_requests_refused_total").absolute(counters.refused);
+    counter!("tower_audit_late_total").absolute(counters.late);
+    counter!("tower_audit_log_lines_dropped_total").absolute(counters.dropped_log_lines);
+    gauge!("tower_audit_records_unwritten").set(float(counters.unwritten));
+    gauge!("tower_audit_captured_bytes").set(float(counters.captured_bytes));
+    gauge!("tower_audit_requests_waiting").set(float(counters.waiting));
+    gauge!("tower_audit_exchanges_open").set(float(counters.open));
+}
+
+fn describe() {
+    describe_counter!("tower_audit_records_written_total", "Audit records that a sink has taken.");
+    describe_counter!(
+        "tower_audit_sink_records_lost_total",
+        "Audit records that a sink should have got and never will."
+    );
+    describe_counter!("tower_audit_sink_retries_total", "Attempts of a sink after one that failed.");
+    describe_gauge!("tower_audit_sink_buffered_bytes", "Bytes that wait for a sink.");
+    describe_gauge!("tower_audit_sink_state", "0 healthy, 1 failing, 2 dead.");
+    describe_counter!("tower_audit_records_lost_total", "Audit records that were lost, by reason.");
+    describe_counter!("tower_audit_records_handed_over_total", "Audit records that were handed over to be written.");
+    describe_counter!(
+        "tower_audit_requests_refused_total",
+        "Requests refused because they could not have been recorded."
+    );
+    describe_counter!("tower_audit_late_total", "Things said of an exchange that had ended.");
+    describe_counter!("tower_audit_log_lines_dropped_total", "Ordinary log lines that were dropped.");
+    describe_gauge!("tower_audit_records_unwritten", "Audit records that are finished and not written.");
+    describe_gauge!("tower_audit_captured_bytes", "Bytes of captured bodies that are held or set aside.");
+    describe_gauge!("tower_audit_requests_waiting", "Requests that wait to be let in.");
+    describe_gauge!("tower_audit_exchanges_open", "Exchanges that have begun and not ended.");
+}
+
+/// Gauges are floats; a number beyond 2^53 loses what nobody reads.
+#[expect(clippy::cast_precision_loss, reason = "as said")]
+fn float(number: u64) -> f64 {
+    number as f64
+}

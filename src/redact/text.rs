@@ -1,0 +1,154 @@
+//! Text bodies: `name=value`, `name: value`, `"name":"value"` and `<name>value` with secret names are
+//! masked; what begins like JSON, XML or a form is left out unless it is one.
+
+use super::json::{self, Fate};
+use super::pass::Pass;
+use super::query::is_well_formed;
+use super::rules::Verdict;
+use super::strings::{self, Edit, apply, name_before};
+use super::values::Traits;
+use super::xml;
+use crate::record::Reason;
+
+/// Redacts a text. With `cut`, the end that the cut may have gone through is dropped.
+pub(super) fn text(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<String, Reason> {
+    let trimmed = text.trim_ascii();
+    match trimmed.as_bytes().first() {
+        Some(b'{' | b'[' | b'"') => json::walk(pass, text, cut, Fate::Show, 1).map(|walked| walked.json),
+        Some(b'<') => xml::redact(pass, text, cut),
+        _ if looks_like_a_form(trimmed) && !trimmed.split('&').all(|pair| is_well_formed(pair.as_bytes())) => {
+            Err(Reason::Invalid)
+        }
+        _ => Ok(plain(pass, if cut { without_open_end(text) } else { text })),
+    }
+}
+
+/// One long word with the signs of a form in it.
+fn looks_like_a_form(text: &str) -> bool {
+    text.contains('=') && text.contains('&') && !text.bytes().any(|byte| byte.is_ascii_whitespace())
+}
+
+fn plain(pass: &mut Pass<'_>, text: &str) -> String {
+    let mut edits = Vec::new();
+    find_lines(pass, text, &mut edits);
+    pass.find_values(text, Traits::of(text), true, &mut edits);
+    strings::find_pairs(pass, text, 0, &mut edits);
+    strings::find_quoted_names(pass, text, &mut edits);
+    let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
+    // What is percent-encoded in it.
+    pass.inspect(&redacted, 0).unwrap_or(redacted)
+}
+
+/// Finds `name: value` with a secret name: the rest of the line, and the lines below it that are
+/// indented deeper, as in YAML and in folded headers.
+fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut outer = indent(bytes, 0);
+    while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
+        let name = name_before(bytes, at, colon);
+        if let Some(newline) = memchr::memrchr(b'\n', &bytes[at..colon]) {
+            outer = indent(bytes, at + newline + 1);
+        }
+        at = colon + 1;
+        let ends_there = bytes.get(at).is_none_or(u8::is_ascii_whitespace) || bytes.get(at) == Some(&b'"');
+        let Some(name) = text.get(name).filter(|name| !name.is_empty() && ends_there) else { continue };
+        if pass.verdict(name) == Verdict::Plain {
+            continue;
+        }
+        let end = end_of_block(bytes, at, outer);
+        let value = &text[at..end];
+        let lead = value.len() - value.trim_ascii_start().len();
+        let value = at + lead..at + lead + value.trim_ascii().len();
+        // The newline is read again, for it begins the next line.
+        at = value.end.max(at);
+        if !value.is_empty() {
+            // Its first line alone may stand elsewhere.
+            let first = text[value.clone()].lines().next().unwrap_or_default();
+            pass.remember(first.trim_matches(['"', '\'', ',']));
+            edits.push(Edit::mask(value));
+        }
+    }
+}
+
+fn indent(bytes: &[u8], at: usize) -> usize {
+    bytes[at..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+}
+
+/// The end of a line and of the lines below it that are indented deeper.
+fn end_of_block(bytes: &[u8], at: usize, outer: usize) -> usize {
+    let mut end = at;
+    loop {
+        let Some(newline) = memchr::memchr(b'\n', &bytes[end..]).map(|len| end + len) else { return bytes.len() };
+        let deeper = indent(bytes, newline + 1);
+        let next = bytes.get(newline + 1 + deeper);
+        if deeper <= outer || next.is_none() {
+            return newline;
+        }
+        end = newline + 1;
+    }
+}
+
+/// Without the last line, or in a single line without the last word and the digits before it: the cut
+/// may have gone through a secret there.
+fn without_open_end(text: &str) -> &str {
+    if let Some(newline) = text.rfind('\n') {
+        return &text[..newline];
+    }
+    let words = text.rfind(|char: char| char.is_ascii_whitespace()).map_or("", |space| &text[..space]);
+    words.trim_end_matches(|char: char| char.is_ascii_digit() || matches!(char, ' ' | '-' | '\t'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Body, Redactor};
+    use super::*;
+
+    fn redacted(text: &str, cut: bool) -> Body {
+        Pass::new(&Redactor::default(), None).text(text.as_bytes(), cut)
+    }
+
+    fn shown(text: &str) -> String {
+        match redacted(text, false) {
+            Body::Text(json) => serde_json::from_str(&json).unwrap(),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn secret_names_are_masked_in_text() {
+        for (given, expected) in [
+            ("hello: world", "hello: world"),
+            ("user: bob\npassword: hunter2 x\nport: 1\n", "user: bob\npassword: ***\nport: 1\n"),
+            ("db:\n  password: |\n    hunter\n    two\n  port: 1", "db:\n  password: ***\n  port: 1"),
+            ("password:\n  - a\n  - b\nc: d", "password:\n  ***\nc: d"),
+            ("A=1\nDB_PASSWORD=hunter two\nB=2", "A=1\nDB_PASSWORD=***\nB=2"),
+            ("sent {\"password\":\"x\", \"a\":1}", "sent {\"password\":***"),
+            ("Authorization: Bearer abc\r\nHost: x", "Authorization: ***\r\nHost: x"),
+            ("a=1&token=abc", "a=1&token=***"),
+            ("{\"pin\": 1}", "{\"pin\":\"***\"}"),
+            ("key AKIAIOSFODNN7EXAMPLE", "key ***"),
+            ("https://h/a", "https://h/a"),
+        ] {
+            assert_eq!(shown(given), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_only_begins_like_something_is_left_out() {
+        for text in ["{password: x}", "[INFO] x", "\"abc", "<a><b></a>", "a=1&hunter2"] {
+            assert_eq!(redacted(text, false), Body::Omitted(Reason::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_at_a_cut_is_dropped() {
+        let beginning = |text: &str| Body::Beginning(format!("\"{text}\""), Reason::Truncated);
+        assert_eq!(redacted("one two eyJhbGciOiJI", true), beginning("one two"));
+        assert_eq!(redacted("one 4111 1111 11", true), beginning("one"));
+        assert_eq!(redacted("one\ntwo three", true), beginning("one"));
+        assert_eq!(redacted("one", true), Body::Omitted(Reason::Truncated));
+        assert_eq!(redacted("a\n-----BEGIN X-----\nabc\ndef", true), beginning("a\\n***"));
+        assert_eq!(redacted("{\"a\":1,\"b", true), Body::Beginning("\"{\\\"a\\\":1}\"".to_owned(), Reason::Truncated));
+    }
+}

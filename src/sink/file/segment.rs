@@ -1,0 +1,84 @@
+//! The file that is written to: how long it is, whether its last line is closed, what a sync still has to reach.
+
+use std::io;
+use std::time::Duration;
+
+use super::disk::{DiskFile, Status};
+
+/// An open segment.
+#[derive(Debug)]
+pub(super) struct Segment<F> {
+    pub(super) file: F,
+    /// What it was when it was opened; only its length and times change.
+    opened: Status,
+    /// Its length, as far as we know.
+    pub(super) len: u64,
+    /// Which period of [`super::FileSink::rotate_every`] its records are of.
+    pub(super) period: Option<i128>,
+    /// Its last line has no newline and is none of ours: a process ended in the middle of it.
+    torn: bool,
+    /// Bytes that no sync has reached.
+    pub(super) unsynced: usize,
+    /// When the first of them was written.
+    pub(super) unsynced_since: Option<Duration>,
+    /// Its name may not be durable yet.
+    pub(super) name_unsynced: bool,
+}
+
+impl<F: DiskFile> Segment<F> {
+    pub(super) fn new(mut file: F) -> io::Result<Self> {
+        let opened = file.status()?;
+        let torn = file.last_byte()?.is_some_and(|byte| byte != b'\n');
+        Ok(Self {
+            file,
+            opened,
+            len: opened.len,
+            period: None,
+            torn,
+            unsynced: 0,
+            unsynced_since: None,
+            name_unsynced: true,
+        })
+    }
+
+    pub(super) fn opened(&self) -> &Status {
+        &self.opened
+    }
+
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// Appends bytes from the front, and says how many, at least one. A torn line is closed first.
+    pub(super) fn append(&mut self, bytes: &[u8], now: Duration) -> io::Result<usize> {
+        if self.torn {
+            self.append_some(b"\n", now)?;
+            self.torn = false;
+        }
+        self.append_some(bytes, now)
+    }
+
+    fn append_some(&mut self, bytes: &[u8], now: Duration) -> io::Result<usize> {
+        let written = self.file.write(bytes)?.min(bytes.len());
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.len += written as u64;
+        self.unsynced += written;
+        self.unsynced_since.get_or_insert(now);
+        Ok(written)
+    }
+
+    /// Makes the content durable; must not be called again once it failed.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()?;
+        self.unsynced = 0;
+        self.unsynced_since = None;
+        Ok(())
+    }
+
+    /// Whether the file still has a name.
+    pub(super) fn is_named(&self) -> io::Result<bool> {
+        Ok(self.file.status()?.names > 0)
+    }
+}

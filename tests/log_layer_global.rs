@@ -1,0 +1,33 @@
+//! A log layer in the subscriber of the whole process, where nothing but the layer keeps a value that logs from going round.
+#![cfg(feature = "tracing-subscriber")]
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use tower_audit::{Auditor, sink};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+struct Logs;
+
+impl fmt::Debug for Logs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        tracing::info!(again = ?Logs, "while it is formatted");
+        f.write_str("formatted")
+    }
+}
+
+#[test]
+fn a_value_that_logs_does_not_go_round() {
+    let (lines, records) = sink::memory();
+    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(auditor.log_layer())).unwrap();
+    tracing::info!(value = ?Logs, "outside");
+    tracing::info!("after");
+    drop(guard);
+    assert_eq!(auditor.counters().dropped_log_lines, 1);
+    let lines: Vec<Value> = records.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<_> = lines.iter().filter(|line| line.get("isAuditLog").is_none()).collect();
+    let messages: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, ["1 log lines were dropped", "outside", "after"]);
+    assert_eq!(lines[1]["fields"], json!({"value": "formatted"}));
+}
