@@ -143,9 +143,12 @@ struct Shape {
     body: Bytes,
 }
 
+/// Makes a body of about so many bytes.
+type Make = fn(usize) -> String;
+
 /// Every shape at three sizes: what a byte costs must not grow with them.
 fn shapes() -> Vec<Shape> {
-    let makers: [(&'static str, fn(usize) -> String); 8] = [
+    let makers: [(&'static str, Make); 8] = [
         ("like the 330 B", |size| filled("[", BODY, ",", "]", size)),
         ("deep nesting", |size| filled("[", &("[".repeat(60) + &"]".repeat(60)), ",", "]", size)),
         ("many keys", |size| numbered("{", "\"key", "\":0", size)),
@@ -156,8 +159,7 @@ fn shapes() -> Vec<Shape> {
         ("almost pairs", |size| filled("\"", "tokens_id = a=%25&", "", "\"", size)),
     ];
     let sizes = [1024, 4 * 1024, 16 * 1024 - 64];
-    let shape =
-        |(name, make): (&'static str, fn(usize) -> String)| sizes.map(|size| Shape { name, body: make(size).into() });
+    let shape = |(name, make): (&'static str, Make)| sizes.map(|size| Shape { name, body: make(size).into() });
     makers.into_iter().flat_map(shape).collect()
 }
 

@@ -55,7 +55,7 @@ impl Run {
         if asked.quick {
             Self { rounds: 15, spaced: 3, instructions }
         } else {
-            Self { rounds: 300, spaced: 20, instructions }
+            Self { rounds: 100, spaced: 10, instructions }
         }
     }
 }

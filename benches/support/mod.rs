@@ -1,4 +1,5 @@
 //! What the benchmarks share: clocks of CPU time, pipes that are drained, and the line that says where they ran.
+#![allow(dead_code, reason = "no benchmark uses all of it")]
 
 use std::io::{self, LineWriter, PipeWriter, Read as _, Write};
 use std::process::Command;
@@ -10,7 +11,6 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tower_audit::{Auditor, AuditorBuilder, ShutdownGuard, sink};
 
-#[allow(dead_code, reason = "not every benchmark compares all variants")]
 pub(crate) mod variants;
 pub(crate) mod workload;
 

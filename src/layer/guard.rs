@@ -59,6 +59,8 @@ impl Drop for Guard {
             };
             self.end(outcome);
         }
-        self.exchange.take().map(Exchange::retire);
+        if let Some(exchange) = self.exchange.take() {
+            Exchange::retire(exchange);
+        }
     }
 }
