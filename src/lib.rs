@@ -115,8 +115,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages, Status,
-    UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages,
+    Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

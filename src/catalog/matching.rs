@@ -91,6 +91,7 @@ impl Compiled {
         }
     }
 
+    #[cfg(test)]
     /// What a route template, such as axum's `MatchedPath`, stands for. Spelling and names of parameters do not matter;
     /// `HEAD` is `GET` here too.
     pub(crate) fn by_template(&self, method: &Method, template: &str) -> Option<Target> {
@@ -98,6 +99,7 @@ impl Compiled {
         self.tables.of(method).by_text(template)
     }
 
+    #[cfg(test)]
     /// An event's policy, by the index that a match or [`Self::by_name`] gave.
     pub(crate) fn event(&self, event: u32) -> &EventPolicy {
         &self.policies[event as usize]
@@ -112,6 +114,7 @@ impl Compiled {
         self.names.get(name).copied()
     }
 
+    #[cfg(test)]
     /// How many events there are; their indices are below that.
     pub(crate) fn len(&self) -> usize {
         self.policies.len()

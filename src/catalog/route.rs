@@ -241,12 +241,9 @@ struct Span {
 }
 
 impl Params {
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// The bytes of the path that belong to the parameter with this index among the template's names.

@@ -26,7 +26,7 @@ use self::env::Environment;
 use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
-use crate::record::{Delivery, Stages, UserAgentKey};
+use crate::record::{BodyAs, Delivery, Stages, UserAgentKey};
 
 /// What happens to settings that this version does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,6 +122,8 @@ settings! {
     /// Where the user agent stands.
     user_agent_key: UserAgentKey = |given| units::one_of(
         given, &[UserAgentKey::Client, UserAgentKey::UserAgent, UserAgentKey::Both], |key| key.as_str());
+    /// How bodies stand in a record.
+    body_as: BodyAs = |given| units::one_of(given, &[BodyAs::Json, BodyAs::String], |body_as| body_as.as_str());
     /// Whether responses carry the header `Audit-ID`.
     audit_id_header: bool = units::switch;
     /// What happens to settings that this version does not know.
@@ -194,6 +196,7 @@ impl Settings {
         told.into_iter().map(describe).collect()
     }
 
+    #[cfg(test)]
     /// Unknown settings that `TOWER_AUDIT_UNKNOWN=warn` let pass.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings

@@ -16,4 +16,4 @@ pub use failure::Failure;
 pub use finished::Record;
 pub(crate) use omitted::Reason;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
-pub use wire::UserAgentKey;
+pub use wire::{BodyAs, UserAgentKey};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Version;
 
 use super::finished::{Body, Record, Request, Response};
-use super::fragment::push_json_string;
+use super::fragment::{members_as_arrays, push_json_string};
 use super::{Actor, Entity, Failure};
 use crate::clock::Micros;
 
@@ -18,6 +18,29 @@ pub(crate) struct Process {
     pub(crate) host: Option<String>,
     pub(crate) service: Option<Arc<str>>,
     pub(crate) user_agent_key: UserAgentKey,
+    pub(crate) body_as: BodyAs,
+}
+
+/// How bodies stand in a record.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BodyAs {
+    /// As JSON, in the shape in which they came.
+    #[default]
+    Json,
+    /// As their redacted text, and every value of `query` and `params` as a list of strings: for indexes that choke on
+    /// keys whose type changes.
+    String,
+}
+
+impl BodyAs {
+    /// The name that settings use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::String => "string",
+        }
+    }
 }
 
 /// Where the user agent stands in a record.
@@ -107,10 +130,10 @@ pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Stri
         line.list("errors", &record.errors, write_error);
     }
     if let Some(response) = &record.response {
-        line.object("response", |object| write_response(object, response));
+        line.object("response", |object| write_response(object, response, process.body_as));
     }
     if let Some(request) = &record.request {
-        line.object("request", |object| write_request(object, request));
+        line.object("request", |object| write_request(object, request, process.body_as));
     }
     line.close();
 }
@@ -185,29 +208,37 @@ fn write_error(object: &mut Object<'_>, error: &Failure) {
     object.some_text("stack", error.stack.as_deref());
 }
 
-fn write_response(object: &mut Object<'_>, response: &Response) {
+fn write_response(object: &mut Object<'_>, response: &Response, body_as: BodyAs) {
     if let Some(status) = response.status {
         object.number("status", u64::from(status.as_u16()));
     }
     if let Some(bytes) = response.bytes {
         object.number("bytes", bytes);
     }
-    write_body(object, &response.body);
+    write_body(object, &response.body, body_as);
 }
 
-fn write_request(object: &mut Object<'_>, request: &Request) {
+fn write_request(object: &mut Object<'_>, request: &Request, body_as: BodyAs) {
     object.text("method", &request.method);
     object.text("url", &request.url);
     object.some_text("route", request.route.as_deref());
     object.some_text("protocol", protocol(request.protocol));
     object.some_text("referer", request.referer.as_deref());
-    object.some_raw("params", request.params.as_deref());
-    object.some_raw("query", request.query.as_deref());
+    write_values(object, "params", request.params.as_deref(), body_as);
+    write_values(object, "query", request.query.as_deref(), body_as);
     object.some_raw("headers", request.headers.as_deref());
-    write_body(object, &request.body);
+    write_body(object, &request.body, body_as);
 }
 
-fn write_body(object: &mut Object<'_>, body: &Body) {
+/// Decoded names and values.
+fn write_values(object: &mut Object<'_>, key: &'static str, values: Option<&str>, body_as: BodyAs) {
+    match (values, body_as) {
+        (Some(values), BodyAs::String) => object.some_raw(key, members_as_arrays(values).as_deref()),
+        (values, _) => object.some_raw(key, values),
+    }
+}
+
+fn write_body(object: &mut Object<'_>, body: &Body, body_as: BodyAs) {
     if let Some(reason) = body.omitted {
         object.object("bodyOmitted", |object| {
             object.plain("reason", reason.as_str());
@@ -215,7 +246,11 @@ fn write_body(object: &mut Object<'_>, body: &Body) {
             object.number("bytes", body.bytes);
         });
     }
-    object.some_raw("body", body.shown.as_deref());
+    match body.shown.as_deref() {
+        // What is a string already, such as a text, stays one.
+        Some(shown) if body_as == BodyAs::String && !shown.starts_with('"') => object.text("body", shown),
+        shown => object.some_raw("body", shown),
+    }
 }
 
 fn protocol(version: Version) -> Option<&'static str> {

@@ -601,7 +601,7 @@ proptest! {
         let mut json = fragment_of(pass.json(text.as_bytes(), false)).unwrap();
         let mut url = pass.url(&format!("/x/{encoded}"), Some(&format!("q={encoded}")), &[]);
         let mut query = pass.query(&format!("q={encoded}")).unwrap();
-        let mut error = pass.string(&format!("{:?} and {said}", secret));
+        let mut error = pass.string(&format!("{secret:?} and {said}"));
         pass.scrub_json(&mut json);
         pass.scrub_json(&mut query);
         pass.scrub_text(&mut url);

@@ -1,8 +1,7 @@
-//! The auditor: what an application builds once, and the wiring behind it.
+//! What an application decides about its audit log, checked once and wired together.
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,163 +10,23 @@ use http::{Extensions, HeaderName, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::activity::ActivityBuilder;
+use super::start::{check_sizes, client_ip, delivery, limits, outputs, start_sinks};
+use super::{Auditor, ShutdownGuard};
 use crate::capture::resolver::ActorResolver;
-use crate::capture::{ClientIp, HeadPolicy, PeerFn, TraceFn, TrustedPeer};
-use crate::catalog::{Catalog, Event, compile_event};
+use crate::capture::{HeadPolicy, PeerFn, TraceFn};
+use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
 use crate::config::{self, Settings};
-use crate::counters::{Counted, Counters};
+use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
-use crate::layer::{AuditLayer, is_elapsed};
-#[cfg(feature = "tracing-subscriber")]
-use crate::log_layer::LogLayer;
-use crate::plan::{Defaults, Plan};
-use crate::queue::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
+use crate::layer::is_elapsed;
+use crate::plan::Defaults;
+use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
-use crate::record::{Delivery, Stages, Status, UserAgentKey};
+use crate::record::{BodyAs, Delivery, Stages, Status, UserAgentKey};
 use crate::redact::RedactorBuilder;
-use crate::sink::{self, Need, Ordinary, Outlet, Output, Retry, SinkState};
-
-/// The engine behind every layer and every activity: a handle that is cheap to clone.
-///
-/// ```
-/// use http::Method;
-/// use tower_audit::{Auditor, Catalog, Event, sink};
-///
-/// # fn main() -> Result<(), tower_audit::Error> {
-/// let (lines, records) = sink::memory();
-/// let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
-/// let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
-///
-/// let layer = auditor.layer(); // for `Router::layer`, `ServiceBuilder::layer`, …
-/// # let _ = layer;
-/// drop(guard); // better: `guard.shutdown(Duration::from_secs(5)).await`
-/// assert!(records.text().contains(r#""eventName":"AuditStarted""#));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Auditor {
-    engine: Arc<Engine>,
-    counted: Arc<Counted>,
-}
-
-impl Auditor {
-    /// Begins to build one.
-    pub fn builder() -> AuditorBuilder {
-        AuditorBuilder::default()
-    }
-
-    /// The layer that records every request.
-    ///
-    /// Put it around the finished router (see [`Auditor::around`] for axum): there it also sees what no route matches, and
-    /// costs least. On a request that another layer records already it joins that record and writes none of its own.
-    pub fn layer(&self) -> AuditLayer {
-        AuditLayer::new(self.engine.clone(), None)
-    }
-
-    /// A layer that names the event of every request that goes through it, for use where a single route is declared.
-    ///
-    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalogue found. Alone it records by itself.
-    /// The event has no route of its own.
-    ///
-    /// # Errors
-    ///
-    /// If the event's name, message or sources are wrong, or it has a route.
-    pub fn route_layer(&self, event: Event) -> Result<AuditLayer, Error> {
-        let plan = Plan::new(compile_event(event)?, self.engine.defaults)?;
-        Ok(AuditLayer::new(self.engine.clone(), Some(Arc::new(plan))))
-    }
-
-    /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
-    pub fn begin(&self, event: impl Into<String>) -> ActivityBuilder {
-        ActivityBuilder::new(self.engine.clone(), event.into())
-    }
-
-    /// Waits until everything that was recorded before is written; false if that took longer than `limit`.
-    ///
-    /// For tests, and before something that may end the process.
-    pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
-        let answer = self.engine.control.flush(self.engine.queue.pushed(), Reach::All, limit);
-        self.engine.queue.call();
-        answer
-    }
-
-    /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
-    /// for each sink, so not for every request.
-    pub fn counters(&self) -> Counters {
-        self.counted.snapshot(&self.engine)
-    }
-
-    /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].
-    #[cfg(feature = "tracing-subscriber")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
-    pub fn log_layer(&self) -> LogLayer {
-        LogLayer::new(self.engine.clone(), self.counted.clone())
-    }
-
-    /// Whether anything is recorded.
-    pub fn is_enabled(&self) -> bool {
-        self.engine.enabled
-    }
-}
-
-impl fmt::Debug for Auditor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auditor").field("engine", &self.engine).finish()
-    }
-}
-
-/// Keeps the audit log running. Shut it down when the server has stopped.
-///
-/// Dropped without [`ShutdownGuard::shutdown`] it blocks for at most two seconds to write what is finished.
-#[must_use = "dropping the guard stops the audit log"]
-pub struct ShutdownGuard {
-    auditor: Auditor,
-    stopped: bool,
-}
-
-/// How long a dropped guard may hold up its thread.
-const DROP_LIMIT: Duration = Duration::from_secs(2);
-
-impl ShutdownGuard {
-    /// Waits for open exchanges, writes everything, and reports what was written and what was not.
-    ///
-    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
-    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
-    pub fn shutdown(mut self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
-        self.stopped = true;
-        self.stop(limit)
-    }
-
-    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
-    pub fn begin(&self) {
-        self.auditor.engine.begin_closing();
-    }
-
-    fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        self.auditor.engine.begin_closing();
-        let answer = self.auditor.engine.control.stop(limit);
-        self.auditor.engine.queue.call();
-        answer
-    }
-}
-
-impl Drop for ShutdownGuard {
-    fn drop(&mut self) {
-        if !self.stopped {
-            self.stop(DROP_LIMIT).wait(DROP_LIMIT + Duration::from_millis(100));
-        }
-    }
-}
-
-impl fmt::Debug for ShutdownGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShutdownGuard").finish_non_exhaustive()
-    }
-}
+use crate::sink::{Ordinary, Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
 #[must_use]
@@ -195,6 +54,7 @@ pub struct AuditorBuilder {
     max_line_bytes: usize,
     max_body_bytes: usize,
     user_agent_key: UserAgentKey,
+    body_as: BodyAs,
     audit_id_header: bool,
     host: Option<String>,
     clock: Box<dyn Clock>,
@@ -231,6 +91,7 @@ impl Default for AuditorBuilder {
             max_line_bytes: 15 * 1024,
             max_body_bytes: 16 * 1024,
             user_agent_key: UserAgentKey::Client,
+            body_as: BodyAs::Json,
             audit_id_header: false,
             host: None,
             clock: Box::new(SystemClock::new()),
@@ -431,6 +292,12 @@ impl AuditorBuilder {
         self
     }
 
+    /// How bodies stand in a record. As JSON by default, so that stores can search in them.
+    pub fn body_as(mut self, body_as: BodyAs) -> Self {
+        self.body_as = body_as;
+        self
+    }
+
     /// Whether responses carry the record's `auditId` as `Audit-ID`. Off by default.
     pub fn audit_id_header(mut self, on: bool) -> Self {
         self.audit_id_header = on;
@@ -510,6 +377,7 @@ impl AuditorBuilder {
             host: self.host.or_else(|| gethostname::gethostname().into_string().ok()),
             service: outside.service.clone().or(self.service).map(Into::into),
             user_agent_key: outside.user_agent_key.unwrap_or(self.user_agent_key),
+            body_as: outside.body_as.unwrap_or(self.body_as),
         };
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(Parts {
@@ -528,7 +396,7 @@ impl AuditorBuilder {
             wait: limits.wait,
         })?);
         let (channels, outlets) =
-            start_sinks(self.outputs, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
+            start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
         // The first sink is there: without one given it is standard output.
         let ordinary = Ordinary::new(outlets[0].clone(), line_budget);
         let counted = Arc::new(Counted { outlets, ordinary });
@@ -554,78 +422,4 @@ impl fmt::Debug for AuditorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditorBuilder").field("catalog", &self.catalog).finish_non_exhaustive()
     }
-}
-
-/// Starts a thread for each sink.
-fn start_sinks(
-    mut outputs: Vec<Output>,
-    retry_limit: Duration,
-    watch: SinkWatch,
-) -> Result<(Vec<Channel>, Vec<Outlet>), Error> {
-    if outputs.is_empty() {
-        let stdout = sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?;
-        outputs.push(Output::new(stdout).name("stdout"));
-    }
-    let watch = Arc::new(watch);
-    let mut channels = Vec::with_capacity(outputs.len());
-    let mut outlets = Vec::with_capacity(outputs.len());
-    for (at, output) in outputs.into_iter().enumerate() {
-        let name = output.name.unwrap_or_else(|| format!("sink-{}", at + 1));
-        let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
-        let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
-        let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
-        outlets.push(outlet.clone());
-        channels.push(Channel::new(outlet, need, output.filter));
-    }
-    Ok((channels, outlets))
-}
-
-fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
-    let limits = Limits {
-        records: outside.queue_records.unwrap_or(records),
-        bytes: outside.queue_bytes.unwrap_or(bytes),
-        wait: outside.wait.unwrap_or(wait),
-    };
-    if limits.records == 0 {
-        return Err(Error::setting("queue_records: 0 records would refuse every request; at least 1 is needed"));
-    }
-    Ok(limits)
-}
-
-fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Result<(), Error> {
-    const LEAST_LINE: usize = 4 * 1024;
-    if line_budget < LEAST_LINE {
-        return Err(Error::setting(format!(
-            "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
-        )));
-    }
-    const MOST_BODY: usize = 16 * 1024 * 1024;
-    if max_body_bytes > MOST_BODY {
-        return Err(Error::setting(format!(
-            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
-        )));
-    }
-    if limits.bytes < max_body_bytes.saturating_mul(2) {
-        return Err(Error::setting(format!(
-            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
-            limits.bytes
-        )));
-    }
-    Ok(())
-}
-
-/// What code demands, a setting can only make stronger.
-fn delivery(outside: Option<Delivery>, code: Option<Delivery>) -> Delivery {
-    match (outside, code) {
-        (Some(outside), Some(code)) => outside.max(code),
-        (one, other) => one.or(other).unwrap_or(Delivery::Backpressure),
-    }
-}
-
-fn client_ip(outside: &Settings, code: &[String], header: Option<HeaderName>) -> Result<ClientIp, Error> {
-    let trusted = match &outside.trusted_proxies {
-        Some(trusted) => trusted.clone(),
-        None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
-    };
-    Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
 }

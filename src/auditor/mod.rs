@@ -1,0 +1,160 @@
+//! The auditor: the handle that an application keeps, and the guard of its end.
+
+mod builder;
+mod start;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::builder::AuditorBuilder;
+use crate::activity::ActivityBuilder;
+use crate::catalog::{Event, compile_event};
+use crate::counters::{Counted, Counters};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::layer::AuditLayer;
+#[cfg(feature = "tracing-subscriber")]
+use crate::log_layer::LogLayer;
+use crate::plan::Plan;
+use crate::queue::{Answer, Reach, ShutdownReport};
+
+/// The engine behind every layer and every activity: a handle that is cheap to clone.
+///
+/// ```
+/// use http::Method;
+/// use tower_audit::{Auditor, Catalog, Event, sink};
+///
+/// # fn main() -> Result<(), tower_audit::Error> {
+/// let (lines, records) = sink::memory();
+/// let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
+/// let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+///
+/// let layer = auditor.layer(); // for `Router::layer`, `ServiceBuilder::layer`, …
+/// # let _ = layer;
+/// drop(guard); // better: `guard.shutdown(Duration::from_secs(5)).await`
+/// assert!(records.text().contains(r#""eventName":"AuditStarted""#));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Auditor {
+    engine: Arc<Engine>,
+    counted: Arc<Counted>,
+}
+
+impl Auditor {
+    /// Begins to build one.
+    pub fn builder() -> AuditorBuilder {
+        AuditorBuilder::default()
+    }
+
+    /// The layer that records every request.
+    ///
+    /// Put it around the finished router (see [`Auditor::around`] for axum): there it also sees what no route matches, and
+    /// costs least. On a request that another layer records already it joins that record and writes none of its own.
+    pub fn layer(&self) -> AuditLayer {
+        AuditLayer::new(self.engine.clone(), None)
+    }
+
+    /// A layer that names the event of every request that goes through it, for use where a single route is declared.
+    ///
+    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalogue found. Alone it records by itself.
+    /// The event has no route of its own.
+    ///
+    /// # Errors
+    ///
+    /// If the event's name, message or sources are wrong, or it has a route.
+    pub fn route_layer(&self, event: Event) -> Result<AuditLayer, Error> {
+        let plan = Plan::new(compile_event(event)?, self.engine.defaults)?;
+        Ok(AuditLayer::new(self.engine.clone(), Some(Arc::new(plan))))
+    }
+
+    /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
+    pub fn begin(&self, event: impl Into<String>) -> ActivityBuilder {
+        ActivityBuilder::new(self.engine.clone(), event.into())
+    }
+
+    /// Waits until everything that was recorded before is written; false if that took longer than `limit`.
+    ///
+    /// For tests, and before something that may end the process.
+    pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
+        let answer = self.engine.control.flush(self.engine.queue.pushed(), Reach::All, limit);
+        self.engine.queue.call();
+        answer
+    }
+
+    /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
+    /// for each sink, so not for every request.
+    pub fn counters(&self) -> Counters {
+        self.counted.snapshot(&self.engine)
+    }
+
+    /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].
+    #[cfg(feature = "tracing-subscriber")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
+    pub fn log_layer(&self) -> LogLayer {
+        LogLayer::new(self.engine.clone(), self.counted.clone())
+    }
+
+    /// Whether anything is recorded.
+    pub fn is_enabled(&self) -> bool {
+        self.engine.enabled
+    }
+}
+
+impl fmt::Debug for Auditor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auditor").field("engine", &self.engine).finish()
+    }
+}
+
+/// Keeps the audit log running. Shut it down when the server has stopped.
+///
+/// Dropped without [`ShutdownGuard::shutdown`] it blocks for at most two seconds to write what is finished.
+#[must_use = "dropping the guard stops the audit log"]
+pub struct ShutdownGuard {
+    auditor: Auditor,
+    stopped: bool,
+}
+
+/// How long a dropped guard may hold up its thread.
+const DROP_LIMIT: Duration = Duration::from_secs(2);
+
+impl ShutdownGuard {
+    /// Waits for open exchanges, writes everything, and reports what was written and what was not.
+    ///
+    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
+    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
+    pub fn shutdown(mut self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
+        self.stopped = true;
+        self.stop(limit)
+    }
+
+    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
+    pub fn begin(&self) {
+        self.auditor.engine.begin_closing();
+    }
+
+    fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
+        self.auditor.engine.begin_closing();
+        let answer = self.auditor.engine.control.stop(limit);
+        self.auditor.engine.queue.call();
+        answer
+    }
+}
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        if !self.stopped {
+            self.stop(DROP_LIMIT).wait(DROP_LIMIT + Duration::from_millis(100));
+        }
+    }
+}
+
+impl fmt::Debug for ShutdownGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShutdownGuard").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,125 @@
+//! From settings and the builder's values to checked bounds, addresses, and running sinks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use uuid::Uuid;
+
+use crate::capture::{ClientIp, TrustedPeer};
+use crate::config::{Settings, SinkChoice};
+use crate::engine::SinkWatch;
+use crate::error::Error;
+use crate::queue::{Channel, Limits};
+use crate::record::Delivery;
+use crate::sink::{self, Need, Outlet, Output, Retry};
+
+/// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
+pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
+    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
+    if rotation && !matches!(outside.sink, Some(SinkChoice::File(_))) {
+        return Err(Error::setting(
+            "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY and _KEEP_FILES: given without a file to rotate; \
+             allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
+        ));
+    }
+    let chosen = match &outside.sink {
+        None if outputs.is_empty() => Some(standard_output()?),
+        None => None,
+        Some(SinkChoice::Stdout) => Some(standard_output()?),
+        Some(SinkChoice::Stderr) => {
+            let stderr =
+                sink::stderr().map_err(|error| Error::start("there is no standard error").with_source(error))?;
+            Some(Output::new(stderr).name("stderr"))
+        }
+        Some(SinkChoice::File(path)) => {
+            let mut file = sink::file(path);
+            file = outside.rotate_bytes.into_iter().fold(file, sink::FileSink::rotate_bytes);
+            file = outside.rotate_every.into_iter().fold(file, sink::FileSink::rotate_every);
+            file = outside.keep_files.into_iter().fold(file, sink::FileSink::keep_files);
+            Some(Output::new(file.open()?).name("file"))
+        }
+    };
+    if let Some(chosen) = chosen {
+        match outputs.first_mut() {
+            Some(first) => (first.sink, first.name) = (chosen.sink, chosen.name),
+            None => outputs.push(chosen),
+        }
+    }
+    Ok(outputs)
+}
+
+fn standard_output() -> Result<Output, Error> {
+    let stdout = sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?;
+    Ok(Output::new(stdout).name("stdout"))
+}
+
+/// Starts a thread for each sink.
+pub(super) fn start_sinks(
+    outputs: Vec<Output>,
+    retry_limit: Duration,
+    watch: SinkWatch,
+) -> Result<(Vec<Channel>, Vec<Outlet>), Error> {
+    let watch = Arc::new(watch);
+    let mut channels = Vec::with_capacity(outputs.len());
+    let mut outlets = Vec::with_capacity(outputs.len());
+    for (at, output) in outputs.into_iter().enumerate() {
+        let name = output.name.unwrap_or_else(|| format!("sink-{}", at + 1));
+        let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
+        let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
+        let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
+        outlets.push(outlet.clone());
+        channels.push(Channel::new(outlet, need, output.filter));
+    }
+    Ok((channels, outlets))
+}
+
+pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+    let limits = Limits {
+        records: outside.queue_records.unwrap_or(records),
+        bytes: outside.queue_bytes.unwrap_or(bytes),
+        wait: outside.wait.unwrap_or(wait),
+    };
+    if limits.records == 0 {
+        return Err(Error::setting("queue_records: 0 records would refuse every request; at least 1 is needed"));
+    }
+    Ok(limits)
+}
+
+pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Result<(), Error> {
+    const LEAST_LINE: usize = 4 * 1024;
+    if line_budget < LEAST_LINE {
+        return Err(Error::setting(format!(
+            "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
+        )));
+    }
+    const MOST_BODY: usize = 16 * 1024 * 1024;
+    if max_body_bytes > MOST_BODY {
+        return Err(Error::setting(format!(
+            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
+        )));
+    }
+    if limits.bytes < max_body_bytes.saturating_mul(2) {
+        return Err(Error::setting(format!(
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            limits.bytes
+        )));
+    }
+    Ok(())
+}
+
+/// What code demands, a setting can only make stronger.
+pub(super) fn delivery(outside: Option<Delivery>, code: Option<Delivery>) -> Delivery {
+    match (outside, code) {
+        (Some(outside), Some(code)) => outside.max(code),
+        (one, other) => one.or(other).unwrap_or(Delivery::Backpressure),
+    }
+}
+
+pub(super) fn client_ip(outside: &Settings, code: &[String], header: Option<HeaderName>) -> Result<ClientIp, Error> {
+    let trusted = match &outside.trusted_proxies {
+        Some(trusted) => trusted.clone(),
+        None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
+    };
+    Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
+}
