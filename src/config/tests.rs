@@ -40,6 +40,7 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_REDACT_KEYS", "nickname, shoe size"),
         ("TOWER_AUDIT_REDACT_EXCEPT", "tokens_used"),
         ("TOWER_AUDIT_USER_AGENT_KEY", "userAgent"),
+        ("TOWER_AUDIT_BODY_AS", "string"),
         ("TOWER_AUDIT_AUDIT_ID_HEADER", "yes"),
         ("TOWER_AUDIT_UNKNOWN", "warn"),
     ]);
@@ -62,6 +63,7 @@ fn every_setting_is_read_from_the_environment() {
         redact_keys: Some(vec!["nickname".into(), "shoe size".into()]),
         redact_except: Some(vec!["tokens_used".into()]),
         user_agent_key: Some(UserAgentKey::UserAgent),
+        body_as: Some(BodyAs::String),
         audit_id_header: Some(true),
         unknown: Some(Unknown::Warn),
         told: settings.told.clone(),
