@@ -1411,7 +1411,7 @@ fn refused(settings: &[(&str, &str)]) -> (ExitStatus, String, String) {
 fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
     for (name, value, allowed) in [
         ("TOWER_AUDIT_ENABLED", "maybe", "true"),
-        ("TOWER_AUDIT_DELIVERY", "durable", "lossy, backpressure"),
+        ("TOWER_AUDIT_DELIVERY", "strong", "lossy, backpressure, durable, fail_closed"),
         ("TOWER_AUDIT_WAIT", "5", "with a unit such as 5s"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "0", "1 to 16777216"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1KB", "64KiB to 16GiB"),
