@@ -63,6 +63,9 @@
 //! |---|---|---|
 //! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::around`] |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
+//! | `gzip` | no | compression of rotated files |
+//! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs beside the records, through the same sink |
+//! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //!
 //! Features only add; turning one on changes nothing that another writes.
 //!
@@ -120,3 +123,8 @@ pub use record::{
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
