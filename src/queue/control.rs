@@ -1,9 +1,9 @@
 //! What handles ask of the worker: to flush, and to stop.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::promise::{Answer, Promise, promise};
+use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// What became of everything, when an auditor has stopped.
 #[non_exhaustive]

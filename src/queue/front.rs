@@ -1,8 +1,6 @@
 //! The hand-over between the requests' tasks and the worker: one push under a short lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use crate::capture::Draft;
 use crate::clock::Micros;
 use crate::diagnostics::contained;
 use crate::record::{Delivery, Outcome};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
