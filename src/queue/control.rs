@@ -98,8 +98,14 @@ impl Control {
         self.lock().stop.take()
     }
 
+    /// Nothing will be done any more: whoever still waits is answered by the promises' being dropped.
     pub(super) fn end(&self) {
-        self.lock().ended = true;
+        let mut state = self.lock();
+        state.ended = true;
+        let left = (std::mem::take(&mut state.flushes), state.stop.take());
+        // Without the lock, because it wakes them.
+        drop(state);
+        drop(left);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

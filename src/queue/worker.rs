@@ -295,7 +295,6 @@ impl Running {
         engine.control.end();
         // Their promises are broken, which answers them.
         self.flushes.clear();
-        drop(engine.control.take_flushes());
         stop.promise.give(report);
     }
 
