@@ -72,21 +72,23 @@ fn whoever_asks_for_the_end_is_answered() {
 /// A deadline that strikes while the sink is at work: each record is written or lost, and not both.
 #[test]
 fn a_report_at_the_deadline_adds_up() {
-    check(|| {
+    check_some(|| {
         let (sink, book) = Scripted::new(&[Turn::Take, Turn::Take, Turn::Fail, Turn::Half], &[]);
         let rig = Arc::new(Rig::start(&Setting::default(), vec![(sink, Need::Required)]));
+        book.shut(true);
         let same = rig.clone();
         let pusher = thread::spawn(move || (0..3).for_each(|n| assert!(same.push(id(1, n)).is_some())));
         (0..3).for_each(|n| assert!(rig.push(id(2, n)).is_some()));
         pusher.join().unwrap();
-        book.shut(true);
+        let began = Instant::now();
+        let (at, pages) = (shuttle::rand::thread_rng().gen_range(45..55), book.clone());
         let opener = thread::spawn(move || {
-            // The deadline is some 50 looks of the worker away.
-            (0..shuttle::rand::thread_rng().gen_range(0..120)).for_each(|_| thread::yield_now());
-            book.shut(false);
+            until(|| began.elapsed() >= Duration::from_millis(at) || !pages.read(|pages| pages.shut));
+            pages.shut(false);
         });
-        // The shortest deadline there is.
+        // The shortest deadline there is, which is 50 milliseconds.
         let report = block_on(rig.begin_stop(Duration::ZERO));
+        book.shut(false);
         opener.join().unwrap();
         let sum = report.written + report.lost;
         // Our own two are among those written, as far as the sink came.
