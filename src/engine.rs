@@ -1,8 +1,6 @@
 //! What all requests of one auditor share: the catalogue, the rules, the queue, and the pool of drafts.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
@@ -18,6 +16,8 @@ use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
 use crate::redact::Redactor;
 use crate::sink::{SinkState, Watcher};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 
 /// Decides what a response's status means.
 pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;

@@ -3,13 +3,13 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
 use crate::queue::Answer;
 use crate::record::{Delivery, Outcome, Stages};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One exchange that has been let in and has not ended.
 #[derive(Default)]

@@ -102,6 +102,7 @@ mod queue;
 mod record;
 mod redact;
 pub mod sink;
+mod sync;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};

@@ -1,11 +1,11 @@
 //! Exactly once: the guard that moves from `call` through the future into the response's body.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::exchange::Exchange;
 use crate::queue::Answer;
 use crate::record::Outcome;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Closes its exchange, by [`Guard::finish`] or by being dropped, in the same function and once.
 #[derive(Debug)]

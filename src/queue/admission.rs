@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::front::Queue;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the queue answers to somebody who wants in.
 #[derive(Debug)]
@@ -69,6 +69,11 @@ impl Place {
 
     pub(super) fn is_left(&self) -> bool {
         matches!(*self.lock(), PlaceState::Left)
+    }
+
+    #[cfg(all(test, shuttle))]
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(*self.lock(), PlaceState::Waiting(_))
     }
 
     fn lock(&self) -> MutexGuard<'_, PlaceState> {

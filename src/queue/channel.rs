@@ -97,10 +97,9 @@ impl Channel {
         }
     }
 
-    /// Records that the sink gave up since this was asked last.
-    pub(super) fn newly_lost(&mut self) -> u64 {
-        let lost = self.outlet.progress().lost;
-        lost - std::mem::replace(&mut self.reported_lost, lost)
+    /// Records that the sink gave up since this was asked last, as far as this look at it tells.
+    pub(super) fn newly_lost(&mut self, look: Progress) -> u64 {
+        look.lost - std::mem::replace(&mut self.reported_lost, look.lost)
     }
 
     pub(super) fn progress(&self) -> Progress {

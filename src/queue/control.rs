@@ -1,9 +1,9 @@
 //! What handles ask of the worker: to flush, and to stop.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::promise::{Answer, Promise, promise};
+use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// What became of everything, when an auditor has stopped.
 #[non_exhaustive]
@@ -98,8 +98,14 @@ impl Control {
         self.lock().stop.take()
     }
 
+    /// Nothing will be done any more: whoever still waits is answered by the promises' being dropped.
     pub(super) fn end(&self) {
-        self.lock().ended = true;
+        let mut state = self.lock();
+        state.ended = true;
+        let left = (std::mem::take(&mut state.flushes), state.stop.take());
+        // Without the lock, because it wakes them.
+        drop(state);
+        drop(left);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

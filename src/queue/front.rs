@@ -1,8 +1,6 @@
 //! The hand-over between the requests' tasks and the worker: one push under a short lock.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -12,6 +10,8 @@ use crate::capture::Draft;
 use crate::clock::Micros;
 use crate::diagnostics::contained;
 use crate::record::{Delivery, Outcome};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,8 @@ struct State {
     called: bool,
     /// The worker waits for a sink on somebody's behalf.
     attentive: bool,
+    /// A sink got on since the worker took its last batch.
+    moved: bool,
 }
 
 impl Queue {
@@ -220,6 +222,7 @@ impl Queue {
     /// A sink's thread got on: whoever waits for that must not wait for the worker's next look.
     pub(crate) fn moved(&self) {
         let mut state = self.lock();
+        state.moved = true;
         if state.asleep || state.attentive {
             self.call_worker(&mut state);
         }
@@ -271,6 +274,8 @@ impl Queue {
             state = match pause {
                 // A short pause is slept out: no request pays for waking the worker while there is traffic.
                 Some(pause) => self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
+                // What a sink has done since makes room; nobody else would tell it to a worker that sleeps.
+                None if state.moved => state,
                 None => {
                     state.asleep = true;
                     let sleeps = |state: &mut State| state.asleep;
@@ -279,6 +284,7 @@ impl Queue {
             };
         }
         state.called = false;
+        state.moved = false;
         std::mem::swap(&mut state.finished, batch);
     }
 

@@ -5,6 +5,8 @@ mod channel;
 mod control;
 mod front;
 mod loss;
+#[cfg(all(test, shuttle))]
+mod model;
 mod own;
 mod promise;
 mod worker;

@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,11 +19,13 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::record::wire::Process;
 use crate::redact;
+use crate::sink::Progress;
+use crate::sync::{Instant, thread};
 
 /// How long the worker pauses while there is traffic. A record is out after that long at the latest.
 const PAUSE: Duration = Duration::from_millis(1);
 /// After so many pauses without work it goes to sleep, and the next record has to wake it.
-const QUIET: u32 = 64;
+const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 64 };
 /// Records of our own that may wait for a sink.
 const MOST_OWN: u64 = 16;
 /// Records that are rendered before their lines are handed to the sinks.
@@ -125,7 +126,7 @@ impl Running {
         // Those who wait are looked after between rounds, however much there is to render.
         loop {
             self.render_round();
-            self.settle();
+            self.settle(self.least(Reach::Required, |progress| progress.settled));
             self.worker.engine.queue.serve_line(self.worker.engine.monotonic());
             self.flushes.extend(self.worker.engine.control.take_flushes());
             self.serve_flushes();
@@ -200,10 +201,8 @@ impl Running {
 
     /// Notes what sinks lost since the last look, and lets those tell it that lose for themselves.
     fn watch_sinks(&mut self) {
-        let lost: u64 = self.worker.channels.iter_mut().map(Channel::newly_lost).sum();
-        if lost > 0 {
-            self.worker.engine.queue.note_lost(LossReason::SinkFailed, self.stamp().at, lost);
-        }
+        let lost = self.worker.channels.iter_mut().map(|channel| channel.newly_lost(channel.progress())).sum();
+        self.note_lost(lost);
         if self.worker.channels.iter().any(Channel::has_missed) {
             let stamp = self.stamp();
             let Worker { channels, process, line_budget, .. } = &mut self.worker;
@@ -211,9 +210,14 @@ impl Running {
         }
     }
 
+    fn note_lost(&self, lost: u64) {
+        if lost > 0 {
+            self.worker.engine.queue.note_lost(LossReason::SinkFailed, self.stamp().at, lost);
+        }
+    }
+
     /// Gives the queue back what every required sink is done with.
-    fn settle(&mut self) {
-        let settled = self.least(Reach::Required, |progress| progress.settled);
+    fn settle(&mut self, settled: u64) {
         while let Some(entry) = self.ledger.front().filter(|entry| entry.upto <= settled) {
             self.worker.engine.queue.settle(entry.records, entry.reserved);
             self.ledger.pop_front();
@@ -221,7 +225,7 @@ impl Running {
     }
 
     /// How far the slowest sink is.
-    fn least(&self, reach: Reach, how_far: impl Fn(&crate::sink::Progress) -> u64) -> u64 {
+    fn least(&self, reach: Reach, how_far: impl Fn(&Progress) -> u64) -> u64 {
         let within = self.worker.channels.iter().filter(|channel| channel.is_within(reach));
         within.map(|channel| how_far(&channel.progress())).min().unwrap_or(self.rendered)
     }
@@ -284,18 +288,23 @@ impl Running {
         while !self.has_ended(Reach::All) && Instant::now() < deadline {
             engine.queue.take(&mut self.batch, Some(PAUSE), true);
         }
-        self.settle();
-        self.watch_sinks();
+        let channels = &mut self.worker.channels;
+        let ended_well = channels.iter().filter(|channel| channel.is_required()).all(Channel::has_ended_well);
+        // All numbers come from one look at each sink: one that is late goes on writing while they are added up.
+        let looks: Vec<Progress> = channels.iter().map(Channel::progress).collect();
+        let lost = channels.iter_mut().zip(&looks).map(|(channel, look)| channel.newly_lost(*look)).sum();
+        let required = channels.iter().zip(&looks).filter(|(channel, _)| channel.is_required());
+        let settled = required.map(|(_, look)| look.settled).min().unwrap_or(self.rendered);
+        self.note_lost(lost);
+        self.settle(settled);
         let unwritten: usize = self.ledger.iter().map(|entry| entry.records).sum();
-        let required = |channel: &&Channel| channel.is_within(Reach::Required);
-        report.flushed = self.worker.channels.iter().filter(required).all(Channel::has_ended_well) && unwritten == 0;
-        report.written = first(&self).written;
+        report.flushed = ended_well && unwritten == 0;
+        report.written = looks.first().map_or(0, |look| look.written);
         report.lost = engine.queue.lost() + unwritten as u64;
         self.publish(true);
         engine.control.end();
         // Their promises are broken, which answers them.
         self.flushes.clear();
-        drop(engine.control.take_flushes());
         stop.promise.give(report);
     }
 

@@ -1,11 +1,11 @@
 //! Ordinary log lines beside the records: taken if there is room for them, else dropped, counted and told.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::outlet::Outlet;
 use crate::clock::Micros;
 use crate::record::wire::push_time;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The way of ordinary lines into one sink. It never waits.
 #[derive(Debug)]

@@ -6,13 +6,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::retry::Retry;
 use super::{Sink, SinkState};
 use crate::error::Error;
+use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError, thread};
 
 /// Bytes that are written at once. Larger batches gain nothing.
 const CHUNK: usize = 64 * 1024;

@@ -1,0 +1,247 @@
+//! Waiting for room.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+
+use super::super::admission::{Admission, Waiting};
+use super::*;
+
+const ONE: Allowance = Allowance { request: 1, response: 1 };
+
+impl Rig {
+    fn admit(&self) -> Admission {
+        self.queue().admit(Delivery::Backpressure, ONE, self.engine.monotonic())
+    }
+
+    /// Finishes as somebody who was let in.
+    fn finish(&self, id: u128, allowed: Allowance) {
+        assert!(self.engine.hand_over(self.draft(id, Delivery::Backpressure, allowed)).is_some());
+    }
+
+    /// Stands in line behind what a sink that takes nothing holds up.
+    fn stand_in_line(&self, people: usize) -> Vec<Waiting> {
+        let admissions = (0..people).map(|_| match self.admit() {
+            Admission::Wait(waiting) => waiting,
+            other => panic!("there is no room, but: {other:?}"),
+        });
+        admissions.collect()
+    }
+}
+
+/// Where one stands: still waiting, or answered with what.
+fn ask(waiting: &mut Waiting) -> Poll<Option<Allowance>> {
+    block_on(poll_fn(|cx| Poll::Ready(Pin::new(&mut *waiting).poll(cx))))
+}
+
+/// Room for one record, and a sink that holds it up.
+fn full(setting: &Setting) -> (Arc<Rig>, Book) {
+    let (rig, book) = Rig::healthy(setting);
+    book.shut(true);
+    (0..setting.records as u128).for_each(|n| assert!(rig.push(id(9, n)).is_some()));
+    (rig, book)
+}
+
+#[test]
+fn those_who_wait_are_let_in_in_order_and_nobody_overtakes() {
+    check(|| {
+        // The line is as long as the queue; the bytes are enough for one at a time.
+        let (rig, book) = full(&Setting { records: 4, bytes: ONE.sum(), ..Setting::default() });
+        let mut line = rig.stand_in_line(3);
+        let places: Vec<_> = line.iter().map(|waiting| waiting.place.clone()).collect();
+        let same = rig.clone();
+        let newcomer = thread::spawn(move || {
+            let allowed = match same.admit() {
+                Admission::Granted(allowed) => {
+                    assert!(places.iter().all(|place| !place.is_waiting()), "a newcomer overtook those who wait");
+                    Some(allowed)
+                }
+                Admission::Wait(waiting) => {
+                    let allowed = block_on(waiting);
+                    assert!(places.iter().all(|place| !place.is_waiting()), "the last in line overtook others");
+                    allowed
+                }
+                Admission::Refused => panic!("the line is not full"),
+            };
+            same.finish(id(1, 9), allowed.expect("room comes before the wait is over"));
+        });
+        book.shut(false);
+        let mut let_in = 0;
+        while let_in < line.len() {
+            thread::yield_now();
+            let answers: Vec<_> = line[let_in..].iter_mut().rev().map(ask).collect();
+            // Asked from behind: whoever stands before somebody who was let in has been let in too.
+            let answered: Vec<_> = answers.iter().rev().map(Poll::is_ready).collect();
+            assert!(answered.is_sorted_by(|before, behind| before >= behind), "{answered:?}");
+            for answer in answers {
+                if let Poll::Ready(allowed) = answer {
+                    rig.finish(id(1, let_in as u128), allowed.expect("room comes before the wait is over"));
+                    let_in += 1;
+                }
+            }
+        }
+        newcomer.join().unwrap();
+        drop(line);
+        rig.stop();
+        assert_eq!(book.lines().len(), 4 + 4);
+    });
+}
+
+#[test]
+fn a_wait_that_is_given_up_at_any_point_leaks_nothing_and_stops_nobody() {
+    check(|| {
+        // Bytes for one exchange at a time: what leaks is missed.
+        let (rig, book) = full(&Setting { records: 1, bytes: ONE.sum(), ..Setting::default() });
+        // One who stands in line already frees no place in it for others: the line is as long as the queue.
+        let mut line = rig.stand_in_line(1);
+        let quitter = line.pop().unwrap();
+        let quit = thread::spawn(move || {
+            let mut quitter = quitter;
+            for _ in 0..3 {
+                if ask(&mut quitter).is_ready() {
+                    // Has the bytes now, and would have to give them back.
+                    return true;
+                }
+                thread::yield_now();
+            }
+            false
+        });
+        let same = rig.clone();
+        let stayer = thread::spawn(move || {
+            let waiting = loop {
+                match same.admit() {
+                    Admission::Wait(waiting) => break waiting,
+                    Admission::Granted(allowed) => return same.finish(id(1, 1), allowed),
+                    Admission::Refused => thread::yield_now(),
+                }
+            };
+            same.finish(id(1, 1), block_on(waiting).expect("whoever stays is let in"));
+        });
+        book.shut(false);
+        if quit.join().unwrap() {
+            rig.finish(id(1, 0), ONE);
+        }
+        stayer.join().unwrap();
+        rig.stop();
+    });
+}
+
+#[test]
+fn several_give_up_while_room_comes() {
+    check(|| {
+        let (rig, book) = full(&Setting { records: 3, bytes: 2 * ONE.sum(), ..Setting::default() });
+        let mut line = rig.stand_in_line(3);
+        let last = line.pop().unwrap();
+        let quitters: Vec<_> = line
+            .into_iter()
+            .map(|mut waiting| {
+                thread::spawn(move || match ask(&mut waiting) {
+                    Poll::Ready(allowed) => allowed,
+                    Poll::Pending => {
+                        thread::yield_now();
+                        drop(waiting);
+                        None
+                    }
+                })
+            })
+            .collect();
+        book.shut(false);
+        for quitter in quitters {
+            if let Some(allowed) = quitter.join().unwrap() {
+                // Finishes without a record.
+                rig.queue().release(allowed.sum());
+            }
+        }
+        let allowed = block_on(last).expect("whoever stays is let in");
+        rig.finish(id(1, 0), allowed);
+        rig.stop();
+    });
+}
+
+/// Bytes that another exchange gives back call nobody; the worker looks on its own while somebody stands in line.
+#[test]
+fn bytes_that_come_free_are_room() {
+    check(|| {
+        let (rig, _book) = Rig::healthy(&Setting { bytes: ONE.sum(), ..Setting::default() });
+        let Admission::Granted(allowed) = rig.admit() else { panic!("there is room") };
+        let mut line = rig.stand_in_line(2);
+        let (second, first) = (line.pop().unwrap(), line.pop().unwrap());
+        let same = rig.clone();
+        let other = thread::spawn(move || {
+            let allowed = block_on(second).expect("there is room");
+            same.finish(id(1, 0), allowed);
+        });
+        rig.queue().release(allowed.sum());
+        let allowed = block_on(first).expect("there is room");
+        rig.queue().release(allowed.sum());
+        other.join().unwrap();
+        rig.stop();
+    });
+}
+
+#[test]
+fn a_wait_that_is_too_long_is_refused_and_the_next_one_is_not() {
+    check(|| {
+        let (rig, book) = full(&Setting { records: 2, wait: Duration::from_millis(3), ..Setting::default() });
+        let mut line = rig.stand_in_line(2);
+        let (second, first) = (line.pop().unwrap(), line.pop().unwrap());
+        let other = thread::spawn(move || block_on(second));
+        assert_eq!(block_on(first), None, "no room came");
+        assert_eq!(other.join().unwrap(), None, "no room came");
+        book.shut(false);
+        until(|| rig.queue().unwritten() == 0);
+        let Admission::Granted(allowed) = rig.admit() else { panic!("there is room") };
+        rig.finish(id(1, 0), allowed);
+        rig.stop();
+    });
+}
+
+/// Room and the end of the wait come at the same time: either answer, and nothing leaks.
+#[test]
+fn expiry_races_with_room() {
+    check(|| {
+        let (rig, book) = full(&Setting { records: 2, wait: Duration::from_millis(6), ..Setting::default() });
+        let people: Vec<_> = rig
+            .stand_in_line(2)
+            .into_iter()
+            .map(|waiting| {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    if let Some(allowed) = block_on(waiting) {
+                        rig.finish(id(1, 0), allowed);
+                    }
+                })
+            })
+            .collect();
+        book.shut(false);
+        people.into_iter().for_each(|one| one.join().unwrap());
+        rig.stop();
+    });
+}
+
+/// Those who cannot wait overtake nobody either, and hand over or count what was refused.
+#[test]
+fn outsiders_are_written_or_told() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting { records: 1, ..Setting::default() });
+        let refused = || {
+            let mut draft = rig.draft(id(1, 0), Delivery::Backpressure, Allowance::default());
+            draft.outcome = Some(Outcome::Rejected);
+            draft.admitted = false;
+            draft
+        };
+        let drafts: Vec<_> = (0..2).map(|_| refused()).collect();
+        let tasks: Vec<_> = drafts
+            .into_iter()
+            .map(|draft| {
+                let rig = rig.clone();
+                thread::spawn(move || rig.engine.hand_over(draft).is_some())
+            })
+            .collect();
+        let entered = tasks.into_iter().map(|task| u64::from(task.join().unwrap())).sum::<u64>();
+        let report = rig.stop();
+        assert_eq!((report.refused, report.lost), (2, 0));
+        assert_eq!(book.lines().len() as u64, entered);
+        assert_eq!(book.told_refused(), 2 - entered);
+    });
+}

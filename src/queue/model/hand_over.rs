@@ -1,0 +1,94 @@
+//! From a push to the sink.
+
+use super::*;
+
+#[test]
+fn every_record_is_written_once_and_in_order() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting::default());
+        let pushers: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let rig = rig.clone();
+                thread::spawn(move || (0..3).for_each(|n| assert!(rig.push(id(pusher, n)).is_some())))
+            })
+            .collect();
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        assert!(block_on(rig.flush()));
+        let lines = book.durable_lines();
+        assert_eq!(lines.len(), 6, "what was flushed is there");
+        for pusher in 1..=2 {
+            assert_eq!(of(pusher, &lines), [id(pusher, 0), id(pusher, 1), id(pusher, 2)]);
+        }
+        let report = rig.stop();
+        assert_eq!((report.written, report.lost, report.flushed), (6 + 2, 0, true));
+        assert_eq!(book.all(), 6 + 2);
+    });
+}
+
+/// Nobody flushes, stops or pushes again: the push itself must wake the worker, whenever it goes to sleep.
+#[test]
+fn a_record_wakes_a_worker_that_goes_to_sleep() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting::default());
+        for n in 0..3 {
+            let same = rig.clone();
+            thread::spawn(move || same.push(id(1, n))).join().unwrap();
+            until(|| book.lines().len() as u128 == n + 1);
+        }
+        rig.stop();
+    });
+}
+
+/// Nor may a sink's word get lost that it has written: the room that it made would never be seen.
+#[test]
+fn what_was_written_leaves_the_queue() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting { records: 2, ..Setting::default() });
+        for round in 0..2 {
+            rig.push_lossy(id(1, round * 2)).expect("there is room");
+            rig.push_lossy(id(1, round * 2 + 1)).expect("there is room");
+            until(|| rig.queue().unwritten() == 0);
+        }
+        assert_eq!(book.lines().len(), 4);
+        rig.stop();
+    });
+}
+
+#[test]
+fn what_may_be_lost_is_written_or_counted_and_told() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting { records: 1, ..Setting::default() });
+        let pushers: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let rig = rig.clone();
+                thread::spawn(move || (0..3).filter(|n| rig.push_lossy(id(pusher, *n)).is_some()).count() as u64)
+            })
+            .collect();
+        let entered: u64 = pushers.into_iter().map(|pusher| pusher.join().unwrap()).sum();
+        assert_eq!(entered + rig.queue().lost(), 6);
+        let report = rig.stop();
+        assert_eq!((book.lines().len() as u64, report.lost), (entered, 6 - entered));
+        assert_eq!(book.told_lost(), report.lost, "no loss is silent");
+        assert_eq!(report.written, book.all());
+    });
+}
+
+/// The slower one may lose for itself; the required one has everything.
+#[test]
+fn a_sink_that_dies_leaves_the_other_complete() {
+    check(|| {
+        let (required, kept) = Scripted::new(&[Turn::Take, Turn::Half, Turn::Panic, Turn::Fail], &[]);
+        let (other, _) = Scripted::new(&[Turn::Take, Turn::Die], &[]);
+        let sinks = vec![(required, Need::Required), (other, Need::BestEffort)];
+        let rig = Arc::new(Rig::start(&Setting::default(), sinks));
+        let same = rig.clone();
+        let pusher = thread::spawn(move || (0..3).for_each(|n| assert!(same.push(id(1, n)).is_some())));
+        (0..2).for_each(|n| assert!(rig.push(id(2, n)).is_some()));
+        pusher.join().unwrap();
+        let report = rig.stop();
+        let lines = kept.lines();
+        assert_eq!((of(1, &lines).len(), of(2, &lines).len(), lines.len()), (3, 2, 5));
+        assert!(of(1, &lines).is_sorted() && of(2, &lines).is_sorted());
+        assert!(report.flushed);
+    });
+}

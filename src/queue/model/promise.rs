@@ -1,0 +1,66 @@
+//! Answers: to flushes, to those who wait for durability, and in general.
+
+use super::super::promise::promise;
+use super::*;
+
+#[test]
+fn an_answer_comes_whether_it_is_given_or_its_promise_dropped() {
+    check(|| {
+        let (given, first) = promise(0);
+        let (dropped, second) = promise(0);
+        let (late, third) = promise(0);
+        let giver = thread::spawn(move || {
+            given.give(1);
+            drop(dropped);
+            late.give(1);
+        });
+        let waiter = thread::spawn(move || block_on(second));
+        // In the time that it waits the answer came or not, and later it is there.
+        let early = third.wait(Duration::from_millis(1));
+        assert_eq!(block_on(first), 1);
+        assert_eq!(waiter.join().unwrap(), 0);
+        giver.join().unwrap();
+        assert_eq!(early.or_else(|| third.wait(Duration::ZERO)), Some(1));
+    });
+}
+
+#[test]
+fn what_is_said_to_be_durable_is() {
+    check(|| {
+        let (sink, book) = Scripted::new(&[Turn::Take, Turn::Half, Turn::Fail], &[Turn::Fail, Turn::Panic]);
+        let rig = Arc::new(Rig::start(&Setting::default(), vec![(sink, Need::Required)]));
+        let tasks: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let (rig, book) = (rig.clone(), book.clone());
+                thread::spawn(move || {
+                    for n in 0..2 {
+                        let position = rig.push(id(pusher, n));
+                        assert!(block_on(rig.engine.durable(position)), "the sink works in the end");
+                        let durable = of(pusher, &book.durable_lines());
+                        assert!(durable.contains(&id(pusher, n)), "told to be durable and is not");
+                    }
+                })
+            })
+            .collect();
+        assert!(block_on(rig.flush()));
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+        rig.stop();
+    });
+}
+
+#[test]
+fn a_sink_that_dies_does_not_keep_anybody_waiting() {
+    check(|| {
+        let (sink, book) = Scripted::new(&[Turn::Take], &[Turn::Fail, Turn::Die]);
+        let setting = Setting { wait: Duration::from_millis(20), ..Setting::default() };
+        let rig = Arc::new(Rig::start(&setting, vec![(sink, Need::Required)]));
+        let same = rig.clone();
+        let other = thread::spawn(move || block_on(same.engine.durable(same.push(id(1, 0)))));
+        let answer = block_on(rig.engine.durable(rig.push(id(2, 0))));
+        let durable = book.durable_lines();
+        assert_eq!(answer, !of(2, &durable).is_empty());
+        let _ = other.join().unwrap();
+        let report = rig.stop();
+        assert!(!report.flushed, "it never confirmed its end");
+    });
+}

@@ -1,0 +1,120 @@
+//! The end, while everything else goes on.
+
+use shuttle::rand::Rng as _;
+
+use super::super::admission::Admission;
+use super::super::loss::LossReason;
+use super::*;
+
+#[test]
+fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting { records: 2, ..Setting::default() });
+        let pusher = {
+            let rig = rig.clone();
+            thread::spawn(move || (0..3).filter(|n| rig.push(id(1, *n)).is_some()).count() as u64)
+        };
+        let lossy = {
+            let rig = rig.clone();
+            thread::spawn(move || (0..2).filter(|n| rig.push_lossy(id(2, *n)).is_some()).count() as u64)
+        };
+        let waiter = {
+            let rig = rig.clone();
+            thread::spawn(move || {
+                let allowance = Allowance { request: 1, response: 0 };
+                let allowed = match rig.queue().admit(Delivery::Backpressure, allowance, rig.engine.monotonic()) {
+                    Admission::Granted(allowed) => Some(allowed),
+                    Admission::Wait(waiting) => block_on(waiting),
+                    Admission::Refused => None,
+                };
+                let Some(allowed) = allowed else { return (0, 0) };
+                let entered = rig.engine.hand_over(rig.draft(id(3, 0), Delivery::Backpressure, allowed));
+                (1, u64::from(entered.is_some()))
+            })
+        };
+        let flusher = {
+            let rig = rig.clone();
+            thread::spawn(move || block_on(rig.flush()))
+        };
+        let report = block_on(rig.begin_stop(LONG));
+        let entered = pusher.join().unwrap() + lossy.join().unwrap();
+        let (tried, let_in) = waiter.join().unwrap();
+        let _ = flusher.join().unwrap();
+        let queue = rig.queue();
+        assert_eq!(queue.pushed(), entered + let_in);
+        assert_eq!(book.lines().len() as u64, entered + let_in, "what could enter is written");
+        assert_eq!(entered + let_in + queue.lost(), 5 + tried, "what could not is counted");
+        assert_eq!(report.written, book.all());
+        assert!(report.lost <= queue.lost() && report.flushed);
+        assert_eq!((queue.taken_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
+        assert!(!block_on(rig.flush()) || queue.pushed() == 0, "nobody would answer now but at once");
+    });
+}
+
+/// The guard is one, but it can be asked to stop and then dropped.
+#[test]
+fn whoever_asks_for_the_end_is_answered() {
+    check(|| {
+        let (rig, _book) = Rig::healthy(&Setting::default());
+        let askers: Vec<_> = (0..2)
+            .map(|_| {
+                let rig = rig.clone();
+                thread::spawn(move || block_on(rig.begin_stop(LONG)))
+            })
+            .collect();
+        let reports: Vec<_> = askers.into_iter().map(|asker| asker.join().unwrap()).collect();
+        assert!(reports.iter().any(|report| report.written == 2 && report.flushed), "{reports:?}");
+        assert!(!block_on(rig.flush()));
+        block_on(rig.begin_stop(LONG));
+    });
+}
+
+/// A deadline that strikes while the sink is at work: each record is written or lost, and not both.
+#[test]
+fn a_report_at_the_deadline_adds_up() {
+    check_some(|| {
+        let (sink, book) = Scripted::new(&[Turn::Take, Turn::Take, Turn::Fail, Turn::Half], &[]);
+        let rig = Arc::new(Rig::start(&Setting::default(), vec![(sink, Need::Required)]));
+        book.shut(true);
+        let same = rig.clone();
+        let pusher = thread::spawn(move || (0..3).for_each(|n| assert!(same.push(id(1, n)).is_some())));
+        (0..3).for_each(|n| assert!(rig.push(id(2, n)).is_some()));
+        pusher.join().unwrap();
+        let began = Instant::now();
+        let (at, pages) = (shuttle::rand::thread_rng().gen_range(45..55), book.clone());
+        let opener = thread::spawn(move || {
+            until(|| began.elapsed() >= Duration::from_millis(at) || !pages.read(|pages| pages.shut));
+            pages.shut(false);
+        });
+        // The shortest deadline there is, which is 50 milliseconds.
+        let report = block_on(rig.begin_stop(Duration::ZERO));
+        book.shut(false);
+        opener.join().unwrap();
+        let sum = report.written + report.lost;
+        // Our own two are among those written, as far as the sink came.
+        assert!((6..=6 + 2).contains(&sum), "{report:?}");
+        assert!(!report.flushed || sum == 6 + 2, "{report:?}");
+    });
+}
+
+#[test]
+fn a_sink_that_dies_does_not_hold_up_the_end() {
+    check(|| {
+        let (sink, book) = Scripted::new(&[Turn::Take, Turn::Half, Turn::Die], &[]);
+        let rig = Arc::new(Rig::start(&Setting { records: 2, ..Setting::default() }, vec![(sink, Need::Required)]));
+        let same = rig.clone();
+        let pusher = thread::spawn(move || (0..4).filter(|n| same.push(id(1, *n)).is_some()).count() as u64);
+        let report = block_on(rig.begin_stop(LONG));
+        let entered = pusher.join().unwrap();
+        let queue = rig.queue();
+        let whole = book.read(|pages| {
+            let end = pages.bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            lines(&pages.bytes[..end]).len() as u64
+        });
+        let lost = queue.lost_by(LossReason::SinkFailed);
+        assert_eq!(entered + queue.lost_by(LossReason::Shutdown), 4);
+        // Of a batch that was given up half-way rather too many are counted as lost, where lines of our own are among the rest.
+        assert!(whole + lost >= entered && lost <= entered, "{report:?}");
+        assert_eq!((queue.taken_bytes(), queue.unwritten()), (0, 0));
+    });
+}
