@@ -36,10 +36,13 @@ pub(super) fn answer<B>(exchange: &Arc<Exchange>) -> Response<ResponseBody<B>> {
         draft.response_body.total = if is_head { 0 } else { NOT_HANDLED.len() as u64 };
         is_head
     });
-    unavailable(NOT_HANDLED, is_head.unwrap_or(false))
+    let mut response = unavailable(NOT_HANDLED, is_head.unwrap_or(false));
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
 }
 
-/// In place of a response without a body that was handled, but whose record is not durable in time.
+/// In place of a response without a body that was handled, but whose record is not durable in time. It asks nobody to try
+/// again: what was done would be done twice.
 pub(super) fn unconfirmed<B>(is_head: bool) -> Response<ResponseBody<B>> {
     unavailable(UNCONFIRMED, is_head)
 }
@@ -49,7 +52,6 @@ fn unavailable<B>(body: &'static str, is_head: bool) -> Response<ResponseBody<B>
     let body = if is_head { ResponseBody::empty() } else { ResponseBody::own(Bytes::from_static(body.as_bytes())) };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
