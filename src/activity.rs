@@ -115,21 +115,33 @@ impl ActivityBuilder {
     /// As when it is awaited.
     pub fn try_now(self) -> Result<Activity, Error> {
         let opened = self.open()?;
-        let granted = opened.0.as_ref().and_then(|exchange| exchange.with(|draft| exchange.engine().admit_now(draft)));
-        match granted {
+        let must_wait = |draft: &Draft| draft.class == Delivery::FailClosed;
+        let admit = |exchange: &Arc<Exchange>| {
+            exchange.with(|draft| if must_wait(draft) { None } else { exchange.engine().admit_now(draft) })
+        };
+        match opened.0.as_ref().and_then(admit) {
             Some(None) => Err(opened.refused()),
-            Some(Some(allowance)) if opened.admit(allowance).is_some() => Err(opened.refused()),
-            Some(Some(_)) | None => Ok(opened.begun()),
+            Some(Some(allowance)) => {
+                drop(opened.admit(allowance));
+                Ok(opened.begun())
+            }
+            None => Ok(opened.begun()),
         }
     }
 
-    /// Writes one record for something that has no duration, such as a step that is skipped.
+    /// Writes one record for something that has no duration, such as a step that is skipped. If the event is `durable` or
+    /// `fail_closed`, this is done when the record is durable.
     ///
     /// # Errors
     ///
-    /// As when it is awaited.
+    /// As when it is awaited. Also if the record did not become durable in time: it stays queued.
     pub async fn emit(self) -> Result<(), Error> {
-        self.begin().await.map(Activity::succeed)
+        let durable = match self.begin().await?.close(Outcome::Completed) {
+            Some(durable) => durable.await,
+            None => true,
+        };
+        let late = "the record did not become durable in time: what it tells should not count as recorded";
+        durable.then_some(()).ok_or_else(|| Error::refused(late))
     }
 
     /// As [`ActivityBuilder::emit`], for code that cannot wait.
@@ -197,16 +209,17 @@ impl Opened {
     /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
     fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
         let exchange = self.0.as_ref()?;
-        let class = exchange.with(|draft| {
+        let waits = exchange.with(|draft| {
             draft.admitted = true;
             draft.request_body.reserved += allowance.request;
             draft.response_body.reserved += allowance.response;
             if draft.class < Delivery::FailClosed {
                 exchange.initiate(draft);
             }
-            draft.class
+            // What is one record has nothing that could be written before it.
+            draft.class == Delivery::FailClosed && !matches!(draft.stage, Stage::Named(_))
         })?;
-        (class == Delivery::FailClosed).then(|| exchange.initiate_durably())
+        waits.then(|| exchange.initiate_durably())
     }
 
     /// Ends it as rejected.
@@ -267,10 +280,8 @@ impl Activity {
         self.close(Outcome::HandlerError);
     }
 
-    fn close(&self, outcome: Outcome) {
-        if let Some(exchange) = self.audit.exchange() {
-            exchange.close(outcome);
-        }
+    fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.audit.exchange()?.close(outcome)
     }
 }
 

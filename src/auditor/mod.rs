@@ -76,7 +76,8 @@ impl Auditor {
         ActivityBuilder::new(self.engine.clone(), event.into())
     }
 
-    /// Waits until everything that was recorded before is written; false if that took longer than `limit`.
+    /// Waits until everything that was recorded before is written and synced; false if that took longer than `limit`, and at
+    /// once if a required sink has been given up before.
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {

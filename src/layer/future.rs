@@ -43,7 +43,7 @@ pin_project! {
         // For the initiation record to be durable.
         Recording { held: Option<Box<Held<S, B>>>, durable: Answer<bool> },
         // For the completion record to be durable: an answer without a body, or none.
-        Holding { result: Option<Result<T, E>>, durable: Answer<bool> },
+        Holding { result: Option<Result<T, E>>, durable: Answer<bool>, is_head: bool },
         Refused { exchange: Option<Arc<Exchange>>, guard: Option<Guard> },
     }
 }
@@ -150,7 +150,7 @@ where
                             Some(durable) => (Err(error), durable),
                         },
                     };
-                    State::Holding { result: Some(result), durable }
+                    State::Holding { result: Some(result), durable, is_head: *method == Method::HEAD }
                 }
                 StateProj::Waiting { held, waiting } => {
                     let granted = ready!(Pin::new(waiting).poll(cx));
@@ -166,12 +166,12 @@ where
                     let held = *held.take().expect("a future is not polled after it is ready");
                     if durable { held.run() } else { held.refuse() }
                 }
-                StateProj::Holding { result, durable } => {
+                StateProj::Holding { result, durable, is_head } => {
                     let durable = ready!(Pin::new(durable).poll(cx));
                     let result = result.take().expect("a future is not polled after it is ready");
                     return Poll::Ready(match result {
                         Ok(response) if durable => Ok(response.map(ResponseBody::plain)),
-                        Ok(_) => Ok(refusal::unconfirmed()),
+                        Ok(_) => Ok(refusal::unconfirmed(*is_head)),
                         Err(error) => Err(error),
                     });
                 }

@@ -30,22 +30,28 @@ pub(super) fn answer<B>(exchange: &Arc<Exchange>) -> Response<ResponseBody<B>> {
         });
         return grpc_unavailable();
     }
-    exchange.with(|draft| {
+    let is_head = exchange.with(|draft| {
+        let is_head = draft.bytes(draft.method) == b"HEAD";
         draft.status = Some(StatusCode::SERVICE_UNAVAILABLE);
-        draft.response_body.total = NOT_HANDLED.len() as u64;
+        draft.response_body.total = if is_head { 0 } else { NOT_HANDLED.len() as u64 };
+        is_head
     });
-    unavailable(NOT_HANDLED)
-}
-
-/// In place of a response without a body that was handled, but whose record is not durable in time.
-pub(super) fn unconfirmed<B>() -> Response<ResponseBody<B>> {
-    unavailable(UNCONFIRMED)
-}
-
-fn unavailable<B>(body: &'static str) -> Response<ResponseBody<B>> {
-    let mut response = Response::new(ResponseBody::own(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let mut response = unavailable(NOT_HANDLED, is_head.unwrap_or(false));
     response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response
+}
+
+/// In place of a response without a body that was handled, but whose record is not durable in time. It asks nobody to try
+/// again: what was done would be done twice.
+pub(super) fn unconfirmed<B>(is_head: bool) -> Response<ResponseBody<B>> {
+    unavailable(UNCONFIRMED, is_head)
+}
+
+/// The answer to `HEAD` has no body: over HTTP/2 nobody else takes it away, and the client would see a broken stream.
+fn unavailable<B>(body: &'static str, is_head: bool) -> Response<ResponseBody<B>> {
+    let body = if is_head { ResponseBody::empty() } else { ResponseBody::own(Bytes::from_static(body.as_bytes())) };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

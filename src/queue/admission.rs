@@ -116,8 +116,10 @@ impl Future for Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
-        if matches!(before, PlaceState::Granted) {
-            self.queue.release(self.place.allowance.sum());
+        match before {
+            PlaceState::Waiting(_) => self.queue.leave_line(),
+            PlaceState::Granted => self.queue.release(self.place.allowance.sum()),
+            PlaceState::Refused | PlaceState::Left => {}
         }
     }
 }

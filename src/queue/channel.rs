@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::control::Reach;
 use super::loss::{LossReason, Tally};
 use super::own::{self, Stamp};
+use crate::diagnostics::contained;
 use crate::format;
 use crate::record::Record;
 use crate::record::wire::Process;
@@ -49,17 +50,19 @@ impl Channel {
         self.skipping = self.need == Need::BestEffort && !self.outlet.has_room();
     }
 
-    pub(super) fn give(&mut self, record: &mut Record, process: &Process, budget: usize) {
+    /// False if its line could not be made.
+    pub(super) fn give(&mut self, record: &mut Record, process: &Process, budget: usize) -> bool {
         if !self.wants(record) {
-            return;
+            return true;
         }
         if self.skipping {
             self.missed.add(record.timestamp, Some(record.audit_id));
             self.skipped += 1;
-            return;
+            return true;
         }
-        self.push_line(record, process, budget);
-        self.records += 1;
+        let made = self.push_line(record, process, budget);
+        self.records += u64::from(made);
+        made
     }
 
     pub(super) fn end_round(&mut self, upto: u64) {
@@ -79,8 +82,9 @@ impl Channel {
 
     /// No filter removes our own records.
     pub(super) fn give_own(&mut self, record: &mut Record, process: &Process, budget: usize) {
-        self.push_line(record, process, budget);
-        self.outlet.append_own(self.lines.as_bytes());
+        if self.push_line(record, process, budget) {
+            self.outlet.append_own(self.lines.as_bytes());
+        }
         self.lines.clear();
     }
 
@@ -144,9 +148,16 @@ impl Channel {
         })
     }
 
-    fn push_line(&mut self, record: &mut Record, process: &Process, budget: usize) {
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        format::line(record, process, seq, budget, &mut self.lines);
+    fn push_line(&mut self, record: &mut Record, process: &Process, budget: usize) -> bool {
+        let begin = self.lines.len();
+        let (seq, lines) = (self.next_seq, &mut self.lines);
+        let written = contained("a format", || format::line(record, process, seq, budget, lines)).is_some();
+        if written {
+            self.next_seq += 1;
+        } else {
+            // What it had written must not be glued to the next line.
+            self.lines.truncate(begin);
+        }
+        written
     }
 }

@@ -34,7 +34,8 @@ pub(crate) struct Queue {
     unwritten: AtomicUsize,
     /// Bytes of the budget that are taken.
     taken: AtomicUsize,
-    /// How many wait in line, so that nobody overtakes them.
+    /// How many wait in line, so that nobody overtakes them. Those who left it are not counted, though their places may
+    /// still stand there.
     waiting: AtomicUsize,
     /// The worker has stopped: what comes now is lost.
     closed: AtomicBool,
@@ -89,15 +90,16 @@ impl Queue {
             return Admission::Granted(allowance);
         }
         let mut state = self.lock();
-        if state.line.len() >= self.limits.records {
-            state.line.retain(|place| !place.is_left());
-        }
-        if state.closed || state.line.len() >= self.limits.records {
+        if state.closed || self.waiting.load(Ordering::Relaxed) >= self.limits.records {
             return Admission::Refused;
+        }
+        // At least half of the places are empty then, so that the walk costs each of those who left one step.
+        if state.line.len() >= self.limits.records.saturating_mul(2) {
+            state.line.retain(|place| !place.is_left());
         }
         let place = Arc::new(Place::new(now.saturating_add(self.limits.wait), allowance));
         state.line.push_back(place.clone());
-        self.waiting.store(state.line.len(), Ordering::Relaxed);
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         self.call_worker(&mut state);
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
@@ -236,6 +238,11 @@ impl Queue {
         self.taken.load(Ordering::Relaxed)
     }
 
+    /// Somebody left the line without an answer. The place stays until it is passed or swept.
+    pub(super) fn leave_line(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -314,6 +321,7 @@ impl Queue {
             }
             match place.answer(granted) {
                 Some(waker) => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
                     room -= usize::from(granted);
                     wakers.extend(waker);
                 }
@@ -322,7 +330,6 @@ impl Queue {
             }
             state.line.pop_front();
         }
-        self.waiting.store(state.line.len(), Ordering::Relaxed);
         wakers
     }
 

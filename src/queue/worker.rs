@@ -152,8 +152,8 @@ impl Running {
             entry.reserved += draft.reserved();
             let given = contained("redaction", || redact::record(&engine, &draft))
                 .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft)))
-                .and_then(|mut record| contained("a format", || self.give(&mut record)));
-            if given.is_none() {
+                .is_some_and(|mut record| self.give(&mut record));
+            if !given {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
             self.done.push(draft);
@@ -165,11 +165,10 @@ impl Running {
         self.ledger.push_back(entry);
     }
 
-    fn give(&mut self, record: &mut Record) {
+    /// Gives a record to every sink; false if not each of them could be given its line.
+    fn give(&mut self, record: &mut Record) -> bool {
         let Worker { channels, process, line_budget, .. } = &mut self.worker;
-        for channel in channels {
-            channel.give(record, process, *line_budget);
-        }
+        channels.iter_mut().fold(true, |given, channel| channel.give(record, process, *line_budget) && given)
     }
 
     /// What was lost stands before what comes next.
@@ -238,13 +237,15 @@ impl Running {
         self.worker.channels.iter().for_each(|channel| channel.want(wanted));
         let durable = self.least(Reach::Required, |progress| progress.durable);
         let durable_everywhere = self.least(Reach::All, |progress| progress.durable);
+        // What such a sink has not made durable it never will: nobody waits for that.
+        let given_up = self.worker.channels.iter().any(|channel| channel.is_required() && !channel.is_alive());
         let now = Instant::now();
         let mut waiting = Vec::new();
         for flush in self.flushes.drain(..) {
             let reached = if flush.reach == Reach::Required { durable } else { durable_everywhere };
             if reached >= flush.upto {
                 flush.promise.give(true);
-            } else if now >= flush.deadline {
+            } else if given_up || now >= flush.deadline {
                 flush.promise.give(false);
             } else {
                 waiting.push(flush);

@@ -14,7 +14,7 @@ use super::Sink;
 ///
 /// If the process was started without a standard output.
 pub fn stdout() -> io::Result<impl Sink> {
-    Ok(Standard { file: duplicate(io::stdout())?, stream: Stream::Output })
+    Ok(Standard { file: present(duplicate(io::stdout())?)?, stream: Stream::Output })
 }
 
 /// Standard error, for programs whose standard output is what they are run for.
@@ -26,7 +26,7 @@ pub fn stdout() -> io::Result<impl Sink> {
 ///
 /// If the process was started without a standard error.
 pub fn stderr() -> io::Result<impl Sink> {
-    Ok(Standard { file: duplicate(io::stderr())?, stream: Stream::Error })
+    Ok(Standard { file: present(duplicate(io::stderr())?)?, stream: Stream::Error })
 }
 
 #[derive(Debug)]
@@ -39,6 +39,26 @@ struct Standard {
 enum Stream {
     Output,
     Error,
+}
+
+/// On Unix, std opens the null device in place of a stream that the process was started without, and everything would be
+/// lost in silence. It does so for reading too; who throws the output away on purpose (`> /dev/null`) opens it for writing.
+#[cfg(unix)]
+fn present(mut file: File) -> io::Result<File> {
+    use std::io::Read as _;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+
+    let (is, null) = (file.metadata()?, std::fs::metadata("/dev/null"));
+    let is_null = is.file_type().is_char_device() && null.is_ok_and(|null| null.rdev() == is.rdev());
+    if is_null && file.read(&mut [0]).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the process was started without it"));
+    }
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn present(file: File) -> io::Result<File> {
+    Ok(file)
 }
 
 #[cfg(unix)]

@@ -6,6 +6,7 @@ pub(crate) mod bodies;
 pub(crate) mod check;
 pub(crate) mod expected;
 pub(crate) mod net;
+pub(crate) mod sinks;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
