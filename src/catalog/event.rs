@@ -114,6 +114,16 @@ impl Group {
 }
 
 impl Event {
+    /// What it adds to redaction.
+    pub(crate) fn rules(&self) -> Result<EventRules, Error> {
+        let owned = |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
+        EventRules::new(&owned(&self.secret_bags), &owned(&self.secret_pointers), &owned(&self.not_secret))
+    }
+
+    pub(crate) fn shows_text(&self) -> bool {
+        self.texts == Texts::Shown
+    }
+
     /// An event with the name that records carry as `eventName`: 1 to 128 of `A-Z a-z 0-9 _ . -`.
     ///
     /// Names that begin with `Audit` are those of the audit trail's own records, and an error here.

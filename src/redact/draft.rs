@@ -9,13 +9,13 @@ use http::{Method, StatusCode};
 use super::Pass;
 use super::meta;
 use super::verdict;
-use crate::capture::{BodyCopy, Door, Draft, Late, Media, Progress, Stage};
+use crate::capture::{BodyCopy, Door, Draft, EventRef, Late, Media, Progress, Stage};
 use crate::catalog::{Strangers, bind, param_names};
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::finished::{Address, Body, Fragment, Record, Request, Response};
 use crate::record::fragment::push_json_string;
-use crate::record::{Actor, Credential, Entity, Failure, Reason};
+use crate::record::{Actor, Credential, Entity, Failure, Location, Reason, Scope};
 
 /// Everything that stands on the record of a draft.
 pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
@@ -33,7 +33,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
         (record.request, record.response) = facts.shown(draft, &mut pass);
     }
     if pass.has_masked() {
-        scrub(&pass, &mut record);
+        scrub(&pass, draft, &mut record);
     }
     record
 }
@@ -168,7 +168,7 @@ impl Facts {
             false => pass.url_of_no_route(&path, sent_query),
         };
         Self {
-            method: draft.text(draft.method).into_owned(),
+            method: method(draft, pass),
             url,
             route: reported.map(|(route, _)| route).or(listed_route).map(str::to_owned),
             listed_params,
@@ -324,6 +324,7 @@ fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
     record.target = late.target.clone().map(|entity| redacted_entity(entity, pass));
     record.scope.clone_from(&late.scope);
     if let Some(scope) = &mut record.scope {
+        scope.kind = redacted_kind(std::mem::take(&mut scope.kind), pass);
         scope.path = pass.string(&scope.path);
     }
     if let Some((trace, span)) = &late.trace {
@@ -353,30 +354,44 @@ fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
 
 fn redacted_actor(actor: Actor, pass: &mut Pass<'_>) -> Actor {
     let on_behalf_of = actor.on_behalf_of.map(|other| Box::new(redacted_actor(*other, pass)));
+    let kind = actor.kind.map(|kind| redacted_kind(kind, pass));
+    let credential = actor.credential.map(|credential| {
+        let kind = redacted_kind(credential.kind, pass);
+        let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
+        Credential { kind, id: some(credential.id), name: some(credential.name), owner: some(credential.owner) }
+    });
     let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
     Actor {
         id: some(actor.id),
-        kind: some(actor.kind.map(Cow::into_owned)).map(Cow::Owned),
+        kind,
         name: some(actor.name),
         url: some(actor.url),
         slug: some(actor.slug),
         unverified: actor.unverified,
         claimed: some(actor.claimed),
-        credential: actor.credential.map(|credential| Credential {
-            kind: credential.kind,
-            id: some(credential.id),
-            name: some(credential.name),
-            owner: some(credential.owner),
-        }),
+        credential,
         on_behalf_of,
-        location: actor.location,
+        location: actor.location.map(|Location { city, country, continent }| Location {
+            city: some(city),
+            country: some(country),
+            continent: some(continent),
+        }),
+    }
+}
+
+/// A kind that stands in the program's source holds nobody's secret.
+fn redacted_kind(kind: Cow<'static, str>, pass: &mut Pass<'_>) -> Cow<'static, str> {
+    match kind {
+        Cow::Borrowed(kind) => Cow::Borrowed(kind),
+        Cow::Owned(kind) => Cow::Owned(pass.string(&kind)),
     }
 }
 
 fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
+    let kind = redacted_kind(entity.kind, pass);
     let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
     Entity {
-        kind: entity.kind,
+        kind,
         id: some(entity.id),
         name: some(entity.name),
         version: some(entity.version),
@@ -422,10 +437,12 @@ fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String
 }
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
-fn scrub(pass: &Pass<'_>, record: &mut Record) {
+fn scrub(pass: &Pass<'_>, draft: &Draft, record: &mut Record) {
     scrub_keys(pass, &mut record.meta);
+    scrub_event_name(pass, draft, &mut record.event_name);
     let mut texts: Vec<&mut String> = Vec::with_capacity(32);
     let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
+    texts.extend(owned(&mut record.stage));
     texts.extend(record.message.as_mut());
     texts.extend([&mut record.request_id, &mut record.trace_id, &mut record.span_id].into_iter().flatten());
     texts.extend([&mut record.context, &mut record.project, &mut record.repository].into_iter().flatten());
@@ -433,10 +450,14 @@ fn scrub(pass: &Pass<'_>, record: &mut Record) {
     texts.extend([&mut record.address.hostname, &mut record.address.client].into_iter().flatten());
     actor_texts(&mut record.actor, &mut texts);
     for entity in [&mut record.object, &mut record.target].into_iter().flatten() {
-        let Entity { kind: _, id, name, version, slug, format } = entity;
+        let Entity { kind, id, name, version, slug, format } = entity;
+        texts.extend(owned(kind));
         texts.extend([id, name, version, slug, format].into_iter().flatten());
     }
-    texts.extend(record.scope.as_mut().map(|scope| &mut scope.path));
+    if let Some(Scope { kind, path }) = &mut record.scope {
+        texts.extend(owned(kind));
+        texts.push(path);
+    }
     texts.extend(record.eula.as_mut().into_iter().flat_map(|eula| [&mut eula.id, &mut eula.number]));
     for Failure { name, message, stack } in &mut record.errors {
         texts.extend([name, message]);
@@ -445,6 +466,9 @@ fn scrub(pass: &Pass<'_>, record: &mut Record) {
     fragments.extend(record.meta.iter_mut().map(|(_, value)| value));
     if let Some(request) = &mut record.request {
         texts.push(&mut request.url);
+        if known_method(draft) == OTHER_METHOD {
+            texts.push(&mut request.method);
+        }
         texts.extend(request.referer.as_mut());
         fragments.extend([&mut request.params, &mut request.query, &mut request.headers].into_iter().flatten());
         fragments.extend(request.body.shown.as_mut());
@@ -473,15 +497,49 @@ fn scrub_keys(pass: &Pass<'_>, meta: &mut Vec<(Cow<'static, str>, Fragment)>) {
     meta.retain(|(key, _)| seen.insert(key.clone()));
 }
 
+/// A text that was made while the program ran.
+fn owned<'t>(text: &'t mut Cow<'static, str>) -> Option<&'t mut String> {
+    match text {
+        Cow::Owned(text) => Some(text),
+        Cow::Borrowed(_) => None,
+    }
+}
+
+/// A name that was made while the program ran, and is none of the catalogue: those stay, so that nobody can rename an
+/// event by sending its name as a secret. A mask is no name.
+fn scrub_event_name(pass: &Pass<'_>, draft: &Draft, name: &mut Cow<'static, str>) {
+    let Some(text) = owned(name).filter(|_| matches!(draft.event, EventRef::Own(_))) else { return };
+    let mut scrubbed = text.clone();
+    pass.scrub_text(&mut scrubbed);
+    if scrubbed != *text {
+        *name = Cow::Borrowed("Masked");
+    }
+}
+
 fn actor_texts<'a>(actor: &'a mut Actor, texts: &mut Vec<&'a mut String>) {
     texts.extend(
         [&mut actor.id, &mut actor.name, &mut actor.url, &mut actor.slug, &mut actor.claimed].into_iter().flatten(),
     );
-    if let Some(Credential { kind: _, id, name, owner }) = &mut actor.credential {
+    texts.extend(actor.kind.as_mut().and_then(owned));
+    if let Some(Location { city, country, continent }) = &mut actor.location {
+        texts.extend([city, country, continent].into_iter().flatten());
+    }
+    if let Some(Credential { kind, id, name, owner }) = &mut actor.credential {
+        texts.extend(owned(kind));
         texts.extend([id, name, owner].into_iter().flatten());
     }
     if let Some(other) = &mut actor.on_behalf_of {
         actor_texts(other, texts);
+    }
+}
+
+const OTHER_METHOD: &str = "OTHER";
+
+/// The method as it was sent.
+fn method(draft: &Draft, pass: &mut Pass<'_>) -> String {
+    match known_method(draft) {
+        OTHER_METHOD => pass.string(&draft.text(draft.method)),
+        known => known.to_owned(),
     }
 }
 
@@ -500,5 +558,5 @@ fn known_method(draft: &Draft) -> &'static str {
     ];
     let names = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
     let sent = draft.bytes(draft.method);
-    known.iter().zip(names).find(|(method, _)| method.as_str().as_bytes() == sent).map_or("OTHER", |(_, name)| name)
+    known.iter().zip(names).find(|(method, _)| method.as_str().as_bytes() == sent).map_or(OTHER_METHOD, |(_, name)| name)
 }

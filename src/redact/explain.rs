@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::pass::{Body, Pass};
 use super::redactor::Redactor;
+use crate::capture::Media;
+use crate::catalog::Event;
+use crate::error::Error;
+use crate::record::Reason;
 
 /// What a [`Redactor`] makes of a document, and why: see [`Redactor::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +69,68 @@ impl Redactor {
     /// assert_eq!(explanation.hits[0].pointer, "/user/api_key");
     /// ```
     pub fn explain(&self, document: &[u8]) -> Explanation {
-        let mut pass = Pass::explaining(self);
-        let (redacted, omitted) = match pass.json(document, false) {
+        let mut pass = Pass::explaining(self, None, Trail::default());
+        let body = pass.json(document, false);
+        Explanation::of(body, pass.take_hits())
+    }
+
+    /// Tells what these rules and those of an event do to a body of a content type: JSON, a form (or a query), multipart,
+    /// or text where the event [shows it](Event::text_bodies).
+    ///
+    /// In a form a hit's pointer is `/` and the field's name; in multipart it leads into the list of parts; in a text it is
+    /// `/` and the name before the value, or empty where the value gave itself away.
+    ///
+    /// # Errors
+    ///
+    /// If the event's pointers or names are wrong.
+    ///
+    /// # Example: a form, and a key that one event adds
+    ///
+    /// ```
+    /// use tower_audit::{Event, HitRule, Redactor};
+    ///
+    /// let event = Event::new("BadgeIssue").secret_pointer("/badge").not_secret("pin");
+    /// let form = "application/x-www-form-urlencoded";
+    /// let explanation = Redactor::default().explain_for(&event, form, b"badge=7&pin=2&token=3")?;
+    /// assert_eq!(explanation.redacted.as_deref(), Some(r#"{"badge":"***","pin":"2","token":"***"}"#));
+    /// let hits: Vec<_> = explanation.hits.iter().map(|hit| (hit.pointer.as_str(), hit.rule)).collect();
+    /// assert_eq!(hits, [("/badge", HitRule::Pointer), ("/token", HitRule::Key)]);
+    /// # Ok::<(), tower_audit::Error>(())
+    /// ```
+    pub fn explain_for(&self, event: &Event, content_type: &str, body: &[u8]) -> Result<Explanation, Error> {
+        let rules = event.rules()?;
+        let media = Media::of(content_type.as_bytes());
+        let trail = Trail { level: u8::from(media == Media::Text), ..Trail::default() };
+        let mut pass = Pass::explaining(self, Some(&rules), trail);
+        let body = match media {
+            Media::Json => pass.json(body, false),
+            Media::Form => pass.form(body, false),
+            Media::Multipart => pass.multipart(content_type, body, false),
+            Media::Text if event.shows_text() => pass.text(body, false),
+            Media::Text => Body::Omitted(Reason::Text),
+            Media::Binary => Body::Omitted(Reason::Binary),
+            Media::Unknown => Body::Omitted(Reason::Unsupported),
+        };
+        Ok(Explanation::of(body, pass.take_hits()))
+    }
+}
+
+impl Explanation {
+    fn of(body: Body, hits: Vec<Hit>) -> Self {
+        let (redacted, omitted) = match body {
             Body::Whole(json) | Body::Text(json) => (Some(json), None),
             Body::Beginning(json, reason) => (Some(json), Some(reason.as_str())),
             Body::Omitted(reason) => (None, Some(reason.as_str())),
         };
-        Explanation { redacted, omitted, hits: pass.take_hits() }
+        Self { redacted, omitted, hits }
     }
 }
 
 /// The hits of a walk, and where it stands.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
+    /// How many strings the explained document is inside of: a text is one.
+    pub(super) level: u8,
     path: Vec<String>,
     pub(super) hits: Vec<Hit>,
 }
@@ -125,5 +178,35 @@ mod tests {
         );
         assert_eq!(redactor.explain(b"\"AKIAIOSFODNN7EXAMPLE\"").hits[0].pointer, "");
         assert_eq!(redactor.explain(b"{").omitted, Some("invalid"));
+        let pair = redactor.explain(br#"[{"value":{"x":1},"name":"pin"},{"name":"pin","value":1}]"#);
+        assert_eq!(pair.hits.iter().map(|hit| hit.pointer.as_str()).collect::<Vec<_>>(), ["/0/value", "/1/value"]);
+    }
+
+    #[test]
+    fn no_kind_of_body_has_its_values_told() {
+        let event = Event::new("X").secret_bag("bag").secret_pointer("/point").not_secret("pin").text_bodies();
+        let part = |name: &str, value: &str| {
+            format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let multipart = format!("{}{}{}--x--", part("a", "1"), part("token", "cAnArY"), part("b", "pw=cAnArY"));
+        for (content_type, body, hits) in [
+            ("application/json", r#"{"bag":{"a":"cAnArY"},"point":"cAnArY","pin":1}"#, "/bag/a bag, /point pointer"),
+            (
+                "application/x-www-form-urlencoded",
+                "bag=cAnArY&point=cAnArY&pin=1&token=cAnArY&a=pw%3DcAnArY",
+                "/bag bag, /point pointer, /token key, /a value",
+            ),
+            ("multipart/form-data; boundary=x", &multipart, "/1/value key, /2/value value"),
+            ("text/plain", "token: cAnArY\npw=cAnArY\nAKIAIOSFODNN7EXAMPLE", "/token key,  value, /pw key"),
+            ("text/xml", "<a token='cAnArY'><pwd>cAnArY</pwd></a>", "/token key, /pwd key"),
+            ("text/plain", r#"{"a":{"token":"cAnArY"}}"#, "/a/token key"),
+            ("image/png", "cAnArY", ""),
+        ] {
+            let explanation = Redactor::default().explain_for(&event, content_type, body.as_bytes()).unwrap();
+            let told: Vec<String> = explanation.hits.iter().map(|hit| format!("{} {}", hit.pointer, hit.rule)).collect();
+            assert_eq!(told.join(", "), hits, "{content_type}");
+            assert!(!format!("{explanation:?}").contains("cAnArY"), "{explanation:?}");
+        }
+        assert!(Redactor::default().explain_for(&Event::new("X").secret_pointer("a"), "text/json", b"1").is_err());
     }
 }

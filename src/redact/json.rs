@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use super::explain::HitRule;
 use super::keys::KeyHash;
+use super::pair::{self, Part};
 use super::pass::Pass;
 use super::pointer::{Active, Effect};
 use super::rules::Verdict;
@@ -61,6 +62,8 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         pointers: Following::from(root),
         next_make,
         why: HitRule::Key,
+        is_excepted: false,
+        pairs: Vec::new(),
         keys: 0,
         kept: None,
         changed: false,
@@ -104,6 +107,26 @@ enum Shape {
     Array,
 }
 
+/// The halves of `{"name":"DB_PASSWORD","value":"x"}`, in either order: the one names the other.
+#[derive(Debug, Default)]
+struct Pair {
+    /// How many containers are open in the object.
+    depth: usize,
+    /// The half that is being read, and where it begins in text and output.
+    reading: Option<(Part, usize, usize)>,
+    /// The token that names.
+    name: Option<(usize, usize)>,
+    value: Option<Half>,
+    /// Only to explain.
+    value_key: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Half {
+    text: (usize, usize),
+    out: (usize, usize),
+}
+
 struct Walk<'w, 'a> {
     pass: &'w mut Pass<'a>,
     text: &'w str,
@@ -118,6 +141,10 @@ struct Walk<'w, 'a> {
     next_make: usize,
     /// Why the value that is read next would be masked.
     why: HitRule,
+    /// A pointer says that the value that is read next shows.
+    is_excepted: bool,
+    /// Open objects that have named a value, or the other way round; see [`Pair`].
+    pairs: Vec<Pair>,
     keys: usize,
     /// The end of the output, and how much was open, after the last value that was complete.
     kept: Option<(usize, usize)>,
@@ -217,6 +244,7 @@ impl Walk<'_, '_> {
                 (Verdict::Bag, _) => Fate::Leaf,
             };
             self.why = HitRule::Key;
+            self.is_excepted = false;
             if self.pointers.any {
                 fate = self.step(&key, fate);
             }
@@ -227,6 +255,11 @@ impl Walk<'_, '_> {
         }
         self.at += 1;
         self.white();
+        if below == Fate::Show
+            && let Some(part) = pair::part(&key)
+        {
+            fate = self.begin_part(part, fate, &key);
+        }
         Ok(fate)
     }
 
@@ -259,25 +292,24 @@ impl Walk<'_, '_> {
                 self.why = HitRule::Pointer;
                 Fate::Mask
             }
-            Some(Effect::Except) => Fate::Show,
+            Some(Effect::Except) => {
+                self.is_excepted = true;
+                Fate::Show
+            }
         }
     }
 
     /// To explain: where the walk stands. What is inside of a string has the string's place.
     fn note_step(&mut self, key: &str) {
         let depth = self.stack.len().saturating_sub(1);
-        if self.level == 0
-            && let Some(trail) = self.pass.trail()
-        {
+        if let Some(trail) = self.pass.trail_of(self.level) {
             trail.go_to(depth, key);
         }
     }
 
     fn note_hit(&mut self, rule: HitRule) {
         let depth = self.stack.len();
-        if self.level == 0
-            && let Some(trail) = self.pass.trail()
-        {
+        if let Some(trail) = self.pass.trail_of(self.level) {
             trail.hit(depth, rule);
         }
     }
@@ -393,6 +425,7 @@ impl Walk<'_, '_> {
         self.at += 1;
         let Some(frame) = self.stack.pop() else { return };
         self.pointers.open.pop();
+        self.pairs.pop_if(|pair| pair.depth > self.stack.len());
         if let Some(from) = frame.masks_from {
             let text = self.text;
             self.mask(&text[from..self.at]);
@@ -409,6 +442,9 @@ impl Walk<'_, '_> {
             // A removed member left the output as it was.
             Some(frame) => frame.written |= self.out.len() > frame.before_member,
             None => {}
+        }
+        if !self.pairs.is_empty() {
+            self.complete_part();
         }
         self.kept = Some((self.out.len(), self.stack.len()));
     }
@@ -432,6 +468,100 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// What becomes of a value that is one half of a pair: masked if the other half has named a secret.
+    fn begin_part(&mut self, part: Part, fate: Fate, key: &str) -> Fate {
+        let depth = self.stack.len();
+        if self.pairs.last().is_none_or(|pair| pair.depth != depth) {
+            self.pairs.push(Pair { depth, ..Pair::default() });
+        }
+        // What a pointer or an exception shows stays out of this.
+        let is_open = fate == Fate::Show && !self.is_excepted;
+        let (at, written) = (self.at, self.out.len());
+        if part == Part::Value && !is_open {
+            return fate;
+        }
+        let named = self.pairs.last().and_then(|pair| pair.name);
+        if part == Part::Value && named.is_some_and(|name| self.names_a_secret(name)) {
+            return Fate::Mask;
+        }
+        if let Some(pair) = self.pairs.last_mut() {
+            pair.reading = Some((part, at, written));
+            if part == Part::Value && self.pass.is_explaining() {
+                pair.value_key = key.to_owned();
+            }
+        }
+        fate
+    }
+
+    fn complete_part(&mut self) {
+        let Some(pair) = self.pairs.last_mut().filter(|pair| pair.depth == self.stack.len()) else { return };
+        let Some((part, from, written)) = pair.reading.take() else { return };
+        let earlier = pair.name;
+        match part {
+            Part::Value => pair.value = Some(Half { text: (from, self.at), out: (written, self.out.len()) }),
+            // The first that names a secret stays.
+            Part::Name if earlier.is_some_and(|name| self.names_a_secret(name)) => {}
+            Part::Name => {
+                let name = (from, self.at);
+                let is_secret = self.names_a_secret(name);
+                let Some(pair) = self.pairs.last_mut() else { return };
+                pair.name = Some(name);
+                if let (true, Some(value)) = (is_secret, pair.value.take()) {
+                    self.mask_behind(value);
+                }
+            }
+        }
+    }
+
+    /// Whether a token is a string that reads as a secret key.
+    fn names_a_secret(&mut self, (from, to): (usize, usize)) -> bool {
+        let raw = self.text[from..to].strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let Some(raw) = raw else { return false };
+        let name = if raw.contains('\\') { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) };
+        name.is_some_and(|name| self.pass.verdict(&name) != Verdict::Plain)
+    }
+
+    /// Masks a value of the innermost object that has been written already; a secret is never removed so late.
+    fn mask_behind(&mut self, value: Half) {
+        let text = &self.text[value.text.0..value.text.1];
+        let mask = match walk(self.pass, text, false, Fate::Mask, self.level.max(1)) {
+            Ok(walked) if !walked.json.is_empty() => walked.json,
+            _ => self.pass.masked(),
+        };
+        if self.pass.is_explaining()
+            && let Some(pair) = self.pairs.last()
+        {
+            let key = pair.value_key.clone();
+            self.note_step(&key);
+            self.why = HitRule::Key;
+            self.note_hit(HitRule::Key);
+        }
+        let (from, to) = value.out;
+        self.out.replace_range(from..to, &mask);
+        self.changed = true;
+        if let Some(frame) = self.stack.last_mut().filter(|frame| frame.before_member >= to) {
+            frame.before_member = frame.before_member - (to - from) + mask.len();
+        }
+    }
+
+    /// At a cut: a value whose name has not come yet may be a secret. What of the output is kept then.
+    fn mask_what_may_be_named(&mut self) -> Option<(usize, usize)> {
+        let mut kept = self.kept?;
+        let is_unnamed = |pair: &Pair| pair.name.is_none();
+        let reads_value = |pair: &Pair| matches!(pair.reading, Some((Part::Value, ..)));
+        let open = self.pairs.iter().find(|pair| is_unnamed(pair) && reads_value(pair)).map(|pair| pair.depth);
+        if let Some(depth) = open.filter(|depth| *depth <= kept.1) {
+            kept = (self.stack[depth - 1].before_member.min(kept.0), depth);
+        }
+        while let Some(pair) = self.pairs.pop() {
+            let Some(value) = pair.value.filter(|value| is_unnamed(&pair) && value.out.1 <= kept.0) else { continue };
+            let before = self.out.len();
+            self.mask_behind(value);
+            kept.0 = kept.0 + self.out.len() - before;
+        }
+        Some(kept)
+    }
+
     fn write_string(&mut self, raw: &str, token: StringToken) {
         self.out.push('"');
         if token.has_odd() {
@@ -444,7 +574,7 @@ impl Walk<'_, '_> {
 
     /// Drops what was open at the cut, and closes what held it; false if nothing is left.
     fn close_what_is_kept(&mut self) -> bool {
-        let Some((len, open)) = self.kept else { return false };
+        let Some((len, open)) = self.mask_what_may_be_named() else { return false };
         self.out.truncate(len);
         for frame in self.stack[..open].iter().rev() {
             self.out.push(if frame.shape == Shape::Object { '}' } else { ']' });

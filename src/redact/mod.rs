@@ -11,6 +11,7 @@ mod json;
 mod keys;
 mod meta;
 mod multipart;
+mod pair;
 mod pass;
 mod pointer;
 mod query;

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+use super::explain::HitRule;
 use super::pass::Pass;
-use super::rules::Verdict;
 use crate::record::Reason;
 use crate::record::fragment::push_json_string;
 
@@ -43,6 +43,7 @@ pub(super) fn parts(pass: &mut Pass<'_>, content_type: &str, bytes: &[u8], cut: 
         if out.len() > 1 {
             out.push(',');
         }
+        pass.note_place(&[&(count - 1).to_string(), "value"]);
         head.push(pass, &mut out, &bytes[content], is_whole);
         delimiter = next;
     }
@@ -178,7 +179,8 @@ impl Head {
     fn push_value(&self, pass: &mut Pass<'_>, out: &mut String, start: usize, content: &[u8], is_whole: bool) {
         let Some(name) = self.name.as_deref().filter(|_| self.file_name.is_none()) else { return };
         let text = std::str::from_utf8(content);
-        if pass.verdict(name) != Verdict::Plain {
+        if let Some(rule) = pass.verdict(name).rule() {
+            pass.note_hit(rule);
             let value = String::from_utf8_lossy(content);
             if !is_whole {
                 pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
@@ -197,7 +199,10 @@ impl Head {
             push_key(out, start, "value");
             match pass.inspect(text, 0) {
                 None => push_json_string(out, text),
-                Some(redacted) => push_json_string(out, &redacted),
+                Some(redacted) => {
+                    pass.note_hit(HitRule::Value);
+                    push_json_string(out, &redacted);
+                }
             }
         }
     }

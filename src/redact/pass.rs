@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::echo::Echo;
-use super::explain::{Hit, Trail};
+use super::explain::{Hit, HitRule, Trail};
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyHash, KeySet, Verdicts};
 use super::multipart;
@@ -66,9 +66,9 @@ impl<'a> Pass<'a> {
     }
 
     /// A pass that notes what hits where.
-    pub(super) fn explaining(redactor: &'a Redactor) -> Self {
-        let mut pass = Self::new(redactor, None);
-        pass.trail = Some(Box::default());
+    pub(super) fn explaining(redactor: &'a Redactor, event: Option<&'a EventRules>, trail: Trail) -> Self {
+        let mut pass = Self::new(redactor, event);
+        pass.trail = Some(Box::new(trail));
         pass
     }
 
@@ -344,8 +344,38 @@ impl Pass<'_> {
         self.trail.is_some()
     }
 
-    pub(super) fn trail(&mut self) -> Option<&mut Trail> {
-        self.trail.as_deref_mut()
+    /// Where hits are noted, of documents that stand inside so many strings.
+    pub(super) fn trail_of(&mut self, level: u8) -> Option<&mut Trail> {
+        self.trail.as_deref_mut().filter(|trail| trail.level == level)
+    }
+
+    /// To explain: where the value stands that is read next.
+    pub(super) fn note_place(&mut self, path: &[&str]) {
+        if let Some(trail) = &mut self.trail {
+            path.iter().enumerate().for_each(|(depth, step)| trail.go_to(depth, step));
+        }
+    }
+
+    /// To explain: what hit the value there.
+    pub(super) fn note_hit(&mut self, rule: HitRule) {
+        if let Some(trail) = &mut self.trail {
+            trail.hit(usize::MAX, rule);
+        }
+    }
+
+    /// To explain a text: a name whose value is masked.
+    pub(super) fn note_name(&mut self, name: &str) {
+        if let Some(trail) = self.trail.as_deref_mut().filter(|trail| trail.level > 0) {
+            trail.go_to(0, name);
+            trail.hit(1, HitRule::Key);
+        }
+    }
+
+    /// To explain a text: so many values in it give themselves away.
+    pub(super) fn note_values(&mut self, count: usize) {
+        if let Some(trail) = &mut self.trail {
+            (0..count).for_each(|_| trail.hit(0, HitRule::Value));
+        }
     }
 
     pub(super) fn take_hits(&mut self) -> Vec<Hit> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::explain::HitRule;
 use super::pass::Pass;
 use super::pointer::Effect;
 use super::rules::Verdict;
@@ -34,6 +35,10 @@ impl Pairs {
         self.count += 1;
         if self.count > MAX_PAIRS {
             return false;
+        }
+        if pass.is_explaining() {
+            let shown = pass.inspect_text_key(key);
+            pass.note_place(&[shown.as_deref().unwrap_or(key)]);
         }
         let mut json = String::new();
         if !push_value(pass, &mut json, key, value, pointed) {
@@ -85,17 +90,21 @@ impl Pairs {
 /// Writes a pair's value as JSON; false if the pair goes.
 fn push_value(pass: &mut Pass<'_>, out: &mut String, key: &str, value: &str, pointed: Option<Effect>) -> bool {
     let secret = match pointed {
-        Some(Effect::Mask) => true,
-        Some(Effect::Except) => false,
-        None => pass.verdict(key) != Verdict::Plain,
+        Some(Effect::Mask) => Some(HitRule::Pointer),
+        Some(Effect::Except) => None,
+        None => pass.verdict(key).rule(),
     };
-    if secret {
+    if let Some(rule) = secret {
+        pass.note_hit(rule);
         pass.remember_encoded(value);
         return pass.mask_json(out, value);
     }
     match pass.inspect(value, 0) {
         None => push_json_string(out, value),
-        Some(redacted) => push_json_string(out, &redacted),
+        Some(redacted) => {
+            pass.note_hit(HitRule::Value);
+            push_json_string(out, &redacted);
+        }
     }
     true
 }

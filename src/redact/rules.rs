@@ -12,6 +12,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, dfa::DFA};
 use percent_encoding::percent_decode_str;
 
+use super::explain::HitRule;
 use crate::Error;
 
 /// A key is secret if its words, joined, contain one of these.
@@ -116,6 +117,17 @@ pub(super) enum Verdict {
     Secret,
     /// It is a bag of secrets: keys stay, leaves do not.
     Bag,
+}
+
+impl Verdict {
+    /// What hits a value under such a key.
+    pub(super) fn rule(self) -> Option<HitRule> {
+        match self {
+            Self::Plain => None,
+            Self::Secret => Some(HitRule::Key),
+            Self::Bag => Some(HitRule::Bag),
+        }
+    }
 }
 
 /// Names by which values are secret, or excepted, compiled.

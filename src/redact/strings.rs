@@ -78,7 +78,8 @@ pub(super) fn apply(pass: &mut Pass<'_>, text: &str, mut edits: Vec<Edit>) -> Op
     if edits.is_empty() {
         return None;
     }
-    edits.sort_unstable_by_key(|edit| (edit.place.start, usize::MAX - edit.place.end));
+    // Of two edits of one place the mask comes first.
+    edits.sort_unstable_by_key(|edit| (edit.place.start, usize::MAX - edit.place.end, edit.redacted.is_some()));
     let mut out = String::with_capacity(text.len());
     let mut copied = 0;
     for edit in edits {
@@ -161,6 +162,7 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
             let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
             if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
+                pass.note_name(name);
                 edits.push(Edit::mask(value));
             }
             continue;
@@ -191,6 +193,7 @@ pub(super) fn find_quoted_names(pass: &mut Pass<'_>, text: &str, edits: &mut Vec
         let value = quoted_value_after(bytes, colon + 1);
         at = value.end.max(at);
         if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
+            pass.note_name(name);
             edits.push(Edit::mask(value));
         }
     }

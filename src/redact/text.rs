@@ -2,6 +2,7 @@
 //! masked; what begins like JSON, XML or a form is left out unless it is one.
 
 use super::json::{self, Fate};
+use super::pair::{self, Part};
 use super::pass::Pass;
 use super::query::is_well_formed;
 use super::rules::Verdict;
@@ -31,7 +32,9 @@ fn looks_like_a_form(text: &str) -> bool {
 fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     let mut edits = Vec::new();
     find_lines(pass, text, &mut edits);
+    let named = edits.len();
     pass.find_values(text, Traits::of(text), true, &mut edits);
+    pass.note_values(edits.len() - named);
     strings::find_pairs(pass, text, 0, &mut edits);
     strings::find_quoted_names(pass, text, &mut edits);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
@@ -45,6 +48,7 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut outer = indent(bytes, 0);
+    let mut named = false;
     while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
         let name = name_before(bytes, at, colon);
         if let Some(newline) = memchr::memrchr(b'\n', &bytes[at..colon]) {
@@ -53,7 +57,11 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
         at = colon + 1;
         let ends_there = bytes.get(at).is_none_or(u8::is_ascii_whitespace) || bytes.get(at) == Some(&b'"');
         let Some(name) = text.get(name).filter(|name| !name.is_empty() && ends_there) else { continue };
-        if pass.verdict(name) == Verdict::Plain {
+        let part = pair::part(name);
+        if part == Some(Part::Name) {
+            named = names_a_secret(pass, &bytes[at..], text, at);
+        }
+        if pass.verdict(name) == Verdict::Plain && !(named && part == Some(Part::Value)) {
             continue;
         }
         let end = end_of_block(bytes, at, outer);
@@ -66,9 +74,17 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
             // Its first line alone may stand elsewhere.
             let first = text[value.clone()].lines().next().unwrap_or_default();
             pass.remember(first.trim_matches(['"', '\'', ',']));
+            pass.note_name(name);
             edits.push(Edit::mask(value));
         }
     }
+}
+
+/// Whether the rest of a line, as in `name: DB_PASSWORD`, names the value on the next ones.
+fn names_a_secret(pass: &mut Pass<'_>, rest: &[u8], text: &str, at: usize) -> bool {
+    let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+    let name = text[at..at + end].trim_ascii().trim_matches(['"', '\'']);
+    pass.verdict(name) != Verdict::Plain
 }
 
 fn indent(bytes: &[u8], at: usize) -> usize {
@@ -121,6 +137,7 @@ mod tests {
             ("hello: world", "hello: world"),
             ("user: bob\npassword: hunter2 x\nport: 1\n", "user: bob\npassword: ***\nport: 1\n"),
             ("db:\n  password: |\n    hunter\n    two\n  port: 1", "db:\n  password: ***\n  port: 1"),
+            ("- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: x\n", "- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: ***\n"),
             ("password:\n  - a\n  - b\nc: d", "password:\n  ***\nc: d"),
             ("A=1\nDB_PASSWORD=hunter two\nB=2", "A=1\nDB_PASSWORD=***\nB=2"),
             ("sent {\"password\":\"x\", \"a\":1}", "sent {\"password\":***"),

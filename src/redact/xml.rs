@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::pair::{self, Part};
 use super::pass::Pass;
 use super::rules::Verdict;
 use super::strings::{Edit, apply};
@@ -19,14 +20,16 @@ pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<Strin
     let kept = match reader.read() {
         Ok(()) => text.len(),
         // Up to the last tag that is complete, but not into a secret element.
-        Err(Stop::End) if cut => reader.hidden.as_ref().map_or(reader.at, |hidden| hidden.content),
+        Err(Stop::End) if cut => reader.certain_end(),
         Err(Stop::TooDeep) => return Err(Reason::TooDeep),
         Err(Stop::End | Stop::Wrong) => return Err(Reason::Invalid),
     };
     let mut edits = reader.edits;
     edits.retain(|edit| edit.place.end <= kept);
     let text = &text[..kept];
+    let named = edits.len();
     pass.find_values(text, Traits::of(text), true, &mut edits);
+    pass.note_values(edits.len() - named);
     Ok(apply(pass, text, edits).unwrap_or_else(|| text.to_owned()))
 }
 
@@ -44,11 +47,22 @@ struct Hidden {
     content: usize,
 }
 
+/// An open element.
+struct Element<'r> {
+    name: &'r str,
+    content: usize,
+    /// Whether the last element in it that names its neighbours, as in `<key>DB_PASSWORD</key><value>x</value>`, named a
+    /// secret.
+    named: Option<bool>,
+    /// Neighbours that no element before them has named.
+    unnamed: Vec<Range<usize>>,
+}
+
 struct Reader<'r, 'a> {
     pass: &'r mut Pass<'a>,
     text: &'r str,
     at: usize,
-    open: Vec<&'r str>,
+    open: Vec<Element<'r>>,
     hidden: Option<Hidden>,
     edits: Vec<Edit>,
     elements: usize,
@@ -118,8 +132,12 @@ impl<'r> Reader<'r, '_> {
 
     fn closing_tag(&mut self, rest: &str) -> Result<(), Stop> {
         let end = memchr::memchr(b'>', rest.as_bytes()).ok_or(Stop::End)?;
-        if self.open.pop() != Some(rest[2..end].trim_ascii_end()) {
+        let Some(element) = self.open.pop().filter(|element| element.name == rest[2..end].trim_ascii_end()) else {
             return Err(Stop::Wrong);
+        };
+        // A secret element may name others itself, as `key` does.
+        if self.hidden.as_ref().is_none_or(|hidden| hidden.depth == self.open.len()) {
+            self.pair(&element);
         }
         if let Some(hidden) = self.hidden.take_if(|hidden| hidden.depth == self.open.len())
             && hidden.content < self.at
@@ -150,10 +168,54 @@ impl<'r> Reader<'r, '_> {
             return Err(Stop::TooDeep);
         }
         if self.hidden.is_none() && (names_a_secret || self.is_secret(name)) {
+            self.pass.note_name(name);
             self.hidden = Some(Hidden { depth: self.open.len(), content: self.at });
         }
-        self.open.push(name);
+        self.open.push(Element { name, content: self.at, named: None, unnamed: Vec::new() });
         Ok(())
+    }
+
+    /// Masks what an element names, or what names it.
+    fn pair(&mut self, element: &Element<'r>) {
+        let content = element.content..self.at;
+        match part(element.name) {
+            None => {}
+            Some(Part::Name) => {
+                let said = &self.text[content];
+                // An escaped name is read as the worst that it could say.
+                let is_secret = said.contains(['&', '<']) || self.is_secret(said.trim_ascii());
+                let Some(parent) = self.open.last_mut() else { return };
+                parent.named = Some(is_secret);
+                let unnamed = std::mem::take(&mut parent.unnamed);
+                if is_secret {
+                    unnamed.iter().for_each(|_| self.pass.note_name("value"));
+                    self.edits.extend(unnamed.into_iter().map(Edit::mask));
+                }
+            }
+            Some(Part::Value) if content.is_empty() => {}
+            Some(Part::Value) => match self.open.last_mut() {
+                Some(Element { named: Some(true), .. }) => {
+                    self.pass.note_name(element.name);
+                    self.edits.push(Edit::mask(content));
+                }
+                Some(parent) if parent.named.is_none() => parent.unnamed.push(content),
+                _ => {}
+            },
+        }
+    }
+
+    /// Up to where a cut document is certain: not into a secret element, nor into one whose name may come behind the cut.
+    fn certain_end(&mut self) -> usize {
+        let mut end = self.hidden.as_ref().map_or(self.at, |hidden| hidden.content);
+        for at in 0..self.open.len() {
+            let unnamed = std::mem::take(&mut self.open[at].unnamed);
+            self.edits.extend(unnamed.into_iter().map(Edit::mask));
+            let is_value = part(self.open[at].name) == Some(Part::Value);
+            if is_value && at > 0 && self.open[at - 1].named != Some(false) {
+                end = end.min(self.open[at].content);
+            }
+        }
+        end
     }
 
     /// Reads attributes up to `>` or `/>`; whether one of them names a secret, as `name="password"` does.
@@ -183,12 +245,13 @@ impl<'r> Reader<'r, '_> {
             names_a_secret |=
                 matches!(name, "name" | "key" | "id" | "n") && (said.contains('&') || self.is_secret(said));
             let is_label = matches!(name, "name" | "key" | "id" | "type" | "n");
-            values.push((value, is_label, !is_label && self.is_secret(name)));
+            values.push((name, value, is_label, !is_label && self.is_secret(name)));
         }
         if self.hidden.is_none() {
-            for (value, is_label, is_secret) in values {
+            for (name, value, is_label, is_secret) in values {
                 let place = self.at + value.start..self.at + value.end;
                 if is_secret || names_a_secret && !is_label {
+                    self.pass.note_name(name);
                     self.edits.push(Edit::mask(place));
                 } else {
                     self.text_between(place);
@@ -202,6 +265,15 @@ impl<'r> Reader<'r, '_> {
     fn is_secret(&mut self, name: &str) -> bool {
         let local = name.rsplit(':').next().unwrap_or(name);
         self.pass.verdict(local) != Verdict::Plain
+    }
+}
+
+/// Which half of a pair stands in an element; property lists name a value's type.
+fn part(name: &str) -> Option<Part> {
+    let local = name.rsplit(':').next().unwrap_or(name);
+    match local {
+        "string" | "integer" | "real" | "data" => Some(Part::Value),
+        other => pair::part(other),
     }
 }
 
@@ -244,6 +316,27 @@ mod tests {
 
     fn redacted(text: &str, cut: bool) -> Result<String, Reason> {
         redact(&mut Pass::new(&Redactor::default(), None), text, cut)
+    }
+
+    #[test]
+    fn a_value_beside_a_secret_name_is_masked() {
+        for (given, shown) in [
+            ("<e><key>DB_PASSWORD</key><value>x</value></e>", "<e><key>***</key><value>***</value></e>"),
+            ("<e><name>DB_PASSWORD</name><value>x<b/>y</value></e>", "<e><name>DB_PASSWORD</name><value>***</value></e>"),
+            ("<e><value>x</value><c/><name> pin </name></e>", "<e><value>***</value><c/><name> pin </name></e>"),
+            ("<e><name>p&#97;ss</name><value>x</value></e>", "<e><name>p&#97;ss</name><value>***</value></e>"),
+            ("<e><name>a</name><value>x</value></e>", "<e><name>a</name><value>x</value></e>"),
+            ("<e><f><name>pin</name></f><value>x</value></e>", "<e><f><name>pin</name></f><value>x</value></e>"),
+            (
+                "<d><name>a</name><string>x</string><name>pin</name><string>y</string></d>",
+                "<d><name>a</name><string>x</string><name>pin</name><string>***</string></d>",
+            ),
+            ("<e><value>pw=1</value><name>pin</name></e>", "<e><value>***</value><name>pin</name></e>"),
+        ] {
+            assert_eq!(redacted(given, false).as_deref(), Ok(shown), "{given}");
+        }
+        assert_eq!(redacted("<e><value>x</value><na", true).as_deref(), Ok("<e><value>***</value>"));
+        assert_eq!(redacted("<e><value><a>x</a>", true).as_deref(), Ok("<e><value>"));
     }
 
     #[test]
