@@ -25,6 +25,7 @@ pub(crate) fn push_json_raw(out: &mut String, raw: &str) {
 
 /// Escapes the ASCII characters that are special, and the odd ones beyond ASCII, whose bytes are all special.
 fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
+    out.reserve(text.len());
     let mut rest = text;
     loop {
         let plain = plain_len(rest.as_bytes(), &is_special);
@@ -42,13 +43,23 @@ fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
 
 /// How many bytes come before the first special one.
 fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
+    // No way out before the end of the chunk: the compiler looks at all its bytes at once.
+    let has_special = |chunk: &[u8]| chunk.iter().fold(false, |special, byte| special | is_special(*byte));
     let mut plain = 0;
     for chunk in bytes.chunks_exact(16) {
-        // No way out before the end of the chunk: the compiler looks at all its bytes at once.
-        if chunk.iter().fold(false, |special, byte| special | is_special(*byte)) {
+        if has_special(chunk) {
             break;
         }
         plain += chunk.len();
+    }
+    // The end, together with what stands before it, at once too.
+    let ends_plain = match (bytes.last_chunk::<16>(), bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(last), ..) => bytes.len() - plain < 16 && !has_special(last),
+        (None, Some(first), Some(last)) => !has_special(first) && !has_special(last),
+        _ => false,
+    };
+    if ends_plain {
+        return bytes.len();
     }
     let rest = &bytes[plain..];
     plain + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
@@ -159,6 +170,11 @@ fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
         value = value << 4 | char::from(*digit).to_digit(16)?;
     }
     Some(value)
+}
+
+/// The value of a key of an object, whatever characters the key has.
+pub(crate) fn member<'f>(object: &'f str, key: &str) -> Option<&'f str> {
+    child(object, key).filter(|_| object.starts_with('{'))
 }
 
 /// The value that a JSON Pointer (RFC 6901) names in a fragment, as it is written there.

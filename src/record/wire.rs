@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Version;
@@ -70,168 +71,180 @@ impl UserAgentKey {
     }
 }
 
+/// A key of ours, which needs no escaping, as it stands behind another member.
+#[derive(Clone, Copy)]
+struct Key(&'static str);
+
+macro_rules! key {
+    ($name:literal) => {
+        Key(concat!(",\"", $name, "\":"))
+    };
+}
+
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut String) {
     let mut line = Object::open(out);
-    line.time("timestamp", record.timestamp);
-    line.plain("level", record.level.as_str());
-    line.raw("isAuditLog", "true");
-    line.plain("schema", "1.0");
-    line.plain("eventName", &record.event_name);
-    line.some_text("eventKind", record.event_kind.as_deref());
-    line.text("stage", &record.stage);
-    line.plain("status", record.status.as_str());
-    line.some_text("outcome", record.outcome.map(super::Outcome::as_str));
-    line.some_text("message", record.message.as_deref());
-    line.plain("auditId", record.audit_id.hyphenated().encode_lower(&mut [0; 36]));
-    line.plain("instance", &process.instance);
-    line.number("seq", seq);
+    line.time(key!("timestamp"), record.timestamp);
+    line.plain(key!("level"), record.level.as_str());
+    line.raw(key!("isAuditLog"), "true");
+    line.plain(key!("schema"), "1.0");
+    line.plain(key!("eventName"), &record.event_name);
+    line.some_text(key!("eventKind"), record.event_kind.as_deref());
+    line.text(key!("stage"), &record.stage);
+    line.plain(key!("status"), record.status.as_str());
+    if let Some(outcome) = record.outcome {
+        line.plain(key!("outcome"), outcome.as_str());
+    }
+    line.some_text(key!("message"), record.message.as_deref());
+    line.plain(key!("auditId"), record.audit_id.hyphenated().encode_lower(&mut [0; 36]));
+    line.plain(key!("instance"), &process.instance);
+    line.number(key!("seq"), seq);
     if let Some(started) = record.started_at {
-        line.time("startedAt", started);
+        line.time(key!("startedAt"), started);
     }
     if let Some(duration) = record.duration {
-        line.milliseconds("durationMs", duration);
+        line.milliseconds(key!("durationMs"), duration);
     }
-    line.some_text("requestId", record.request_id.as_deref());
-    line.some_text("traceId", record.trace_id.as_deref());
-    line.some_text("spanId", record.span_id.as_deref());
-    line.some_text("service", record.service.as_deref().or(process.service.as_deref()));
-    line.some_text("plugin", record.plugin.as_deref());
-    line.some_text("component", record.component.as_deref());
-    line.some_text("host", process.host.as_deref());
-    line.object("actor", |actor| write_actor(actor, record, process.user_agent_key));
+    line.some_text(key!("requestId"), record.request_id.as_deref());
+    line.some_text(key!("traceId"), record.trace_id.as_deref());
+    line.some_text(key!("spanId"), record.span_id.as_deref());
+    line.some_text(key!("service"), record.service.as_deref().or(process.service.as_deref()));
+    line.some_text(key!("plugin"), record.plugin.as_deref());
+    line.some_text(key!("component"), record.component.as_deref());
+    line.some_text(key!("host"), process.host.as_deref());
+    line.object(key!("actor"), |actor| write_actor(actor, record, process.user_agent_key));
     if let Some(entity) = &record.object {
-        line.object("object", |object| write_entity(object, entity));
+        line.object(key!("object"), |object| write_entity(object, entity));
     }
     if let Some(entity) = &record.target {
-        line.object("target", |object| write_entity(object, entity));
+        line.object(key!("target"), |object| write_entity(object, entity));
     }
     if let Some(scope) = &record.scope {
-        line.object("scope", |object| {
-            object.text("kind", &scope.kind);
-            object.text("path", &scope.path);
+        line.object(key!("scope"), |object| {
+            object.text(key!("kind"), &scope.kind);
+            object.text(key!("path"), &scope.path);
         });
     }
-    line.some_text("project", record.project.as_deref());
-    line.some_text("repository", record.repository.as_deref());
-    line.some_text("namespace", record.namespace.as_deref());
-    line.some_text("edge", record.edge.as_deref());
+    line.some_text(key!("project"), record.project.as_deref());
+    line.some_text(key!("repository"), record.repository.as_deref());
+    line.some_text(key!("namespace"), record.namespace.as_deref());
+    line.some_text(key!("edge"), record.edge.as_deref());
     if let Some(eula) = &record.eula {
-        line.object("eula", |object| {
-            object.text("id", &eula.id);
-            object.text("number", &eula.number);
+        line.object(key!("eula"), |object| {
+            object.text(key!("id"), &eula.id);
+            object.text(key!("number"), &eula.number);
         });
     }
-    line.some_text("context", record.context.as_deref());
+    line.some_text(key!("context"), record.context.as_deref());
     if !record.meta.is_empty() {
-        line.object("meta", |meta| record.meta.iter().for_each(|(key, value)| meta.named(key, value)));
+        line.object(key!("meta"), |meta| record.meta.iter().for_each(|(key, value)| meta.named(key, value)));
     }
     if !record.errors.is_empty() {
-        line.list("errors", &record.errors, write_error);
+        line.list(key!("errors"), &record.errors, write_error);
     }
     if let Some(response) = &record.response {
-        line.object("response", |object| write_response(object, response, process.body_as));
+        line.object(key!("response"), |object| write_response(object, response, process.body_as));
     }
     if let Some(request) = &record.request {
-        line.object("request", |object| write_request(object, request, process.body_as));
+        line.object(key!("request"), |object| write_request(object, request, process.body_as));
     }
     line.close();
 }
 
 fn write_actor(object: &mut Object<'_>, record: &Record, user_agent_key: UserAgentKey) {
     let address = &record.address;
-    object.nullable_text("actorId", record.actor.id.as_deref());
+    object.nullable_text(key!("actorId"), record.actor.id.as_deref());
     if let Some(ip) = address.ip {
-        object.display("ip", ip);
+        object.ip(key!("ip"), ip);
     }
     if let Some(port) = address.port {
-        object.number("port", u64::from(port));
+        object.number(key!("port"), u64::from(port));
     }
-    object.some_text("hostname", address.hostname.as_deref());
+    object.some_text(key!("hostname"), address.hostname.as_deref());
     if user_agent_key != UserAgentKey::UserAgent {
-        object.some_text("client", address.client.as_deref());
+        object.some_text(key!("client"), address.client.as_deref());
     }
     if user_agent_key != UserAgentKey::Client {
-        object.some_text("userAgent", address.client.as_deref());
+        object.some_text(key!("userAgent"), address.client.as_deref());
     }
     write_identity(object, &record.actor);
     if let Some(ip) = address.peer_ip {
-        object.display("peerIp", ip);
+        object.ip(key!("peerIp"), ip);
     }
 }
 
 /// What an actor is apart from its id and address; an actor on whose behalf another acts has nothing else.
 fn write_identity(object: &mut Object<'_>, actor: &Actor) {
-    object.some_text("kind", actor.kind.as_deref());
-    object.some_text("name", actor.name.as_deref());
-    object.some_text("url", actor.url.as_deref());
-    object.some_text("slug", actor.slug.as_deref());
+    object.some_text(key!("kind"), actor.kind.as_deref());
+    object.some_text(key!("name"), actor.name.as_deref());
+    object.some_text(key!("url"), actor.url.as_deref());
+    object.some_text(key!("slug"), actor.slug.as_deref());
     if actor.unverified {
-        object.raw("verified", "false");
+        object.raw(key!("verified"), "false");
     }
-    object.some_text("claimed", actor.claimed.as_deref());
+    object.some_text(key!("claimed"), actor.claimed.as_deref());
     if let Some(credential) = &actor.credential {
-        object.object("credential", |object| {
-            object.text("kind", &credential.kind);
-            object.some_text("id", credential.id.as_deref());
-            object.some_text("name", credential.name.as_deref());
-            object.some_text("owner", credential.owner.as_deref());
+        object.object(key!("credential"), |object| {
+            object.text(key!("kind"), &credential.kind);
+            object.some_text(key!("id"), credential.id.as_deref());
+            object.some_text(key!("name"), credential.name.as_deref());
+            object.some_text(key!("owner"), credential.owner.as_deref());
         });
     }
     if let Some(other) = &actor.on_behalf_of {
-        object.object("onBehalfOf", |object| {
-            object.nullable_text("actorId", other.id.as_deref());
+        object.object(key!("onBehalfOf"), |object| {
+            object.nullable_text(key!("actorId"), other.id.as_deref());
             write_identity(object, other);
         });
     }
     if let Some(location) = &actor.location {
-        object.object("location", |object| {
-            object.some_text("city", location.city.as_deref());
-            object.some_text("country", location.country.as_deref());
-            object.some_text("continent", location.continent.as_deref());
+        object.object(key!("location"), |object| {
+            object.some_text(key!("city"), location.city.as_deref());
+            object.some_text(key!("country"), location.country.as_deref());
+            object.some_text(key!("continent"), location.continent.as_deref());
         });
     }
 }
 
 fn write_entity(object: &mut Object<'_>, entity: &Entity) {
-    object.text("kind", &entity.kind);
-    object.some_text("id", entity.id.as_deref());
-    object.some_text("name", entity.name.as_deref());
-    object.some_text("version", entity.version.as_deref());
-    object.some_text("slug", entity.slug.as_deref());
-    object.some_text("format", entity.format.as_deref());
+    object.text(key!("kind"), &entity.kind);
+    object.some_text(key!("id"), entity.id.as_deref());
+    object.some_text(key!("name"), entity.name.as_deref());
+    object.some_text(key!("version"), entity.version.as_deref());
+    object.some_text(key!("slug"), entity.slug.as_deref());
+    object.some_text(key!("format"), entity.format.as_deref());
 }
 
 fn write_error(object: &mut Object<'_>, error: &Failure) {
-    object.text("name", &error.name);
-    object.text("message", &error.message);
-    object.some_text("stack", error.stack.as_deref());
+    object.text(key!("name"), &error.name);
+    object.text(key!("message"), &error.message);
+    object.some_text(key!("stack"), error.stack.as_deref());
 }
 
 fn write_response(object: &mut Object<'_>, response: &Response, body_as: BodyAs) {
     if let Some(status) = response.status {
-        object.number("status", u64::from(status.as_u16()));
+        object.number(key!("status"), u64::from(status.as_u16()));
     }
     if let Some(bytes) = response.bytes {
-        object.number("bytes", bytes);
+        object.number(key!("bytes"), bytes);
     }
     write_body(object, &response.body, body_as);
 }
 
 fn write_request(object: &mut Object<'_>, request: &Request, body_as: BodyAs) {
-    object.text("method", &request.method);
-    object.text("url", &request.url);
-    object.some_text("route", request.route.as_deref());
-    object.some_text("protocol", protocol(request.protocol));
-    object.some_text("referer", request.referer.as_deref());
-    write_values(object, "params", request.params.as_deref(), body_as);
-    write_values(object, "query", request.query.as_deref(), body_as);
-    object.some_raw("headers", request.headers.as_deref());
+    object.text(key!("method"), &request.method);
+    object.text(key!("url"), &request.url);
+    object.some_text(key!("route"), request.route.as_deref());
+    object.some_text(key!("protocol"), protocol(request.protocol));
+    object.some_text(key!("referer"), request.referer.as_deref());
+    write_values(object, key!("params"), request.params.as_deref(), body_as);
+    write_values(object, key!("query"), request.query.as_deref(), body_as);
+    object.some_raw(key!("headers"), request.headers.as_deref());
     write_body(object, &request.body, body_as);
 }
 
 /// Decoded names and values.
-fn write_values(object: &mut Object<'_>, key: &'static str, values: Option<&str>, body_as: BodyAs) {
+fn write_values(object: &mut Object<'_>, key: Key, values: Option<&str>, body_as: BodyAs) {
     match (values, body_as) {
         (Some(values), BodyAs::String) => object.some_raw(key, members_as_arrays(values).as_deref()),
         (values, _) => object.some_raw(key, values),
@@ -240,16 +253,16 @@ fn write_values(object: &mut Object<'_>, key: &'static str, values: Option<&str>
 
 fn write_body(object: &mut Object<'_>, body: &Body, body_as: BodyAs) {
     if let Some(reason) = body.omitted {
-        object.object("bodyOmitted", |object| {
-            object.plain("reason", reason.as_str());
-            object.some_text("contentType", body.content_type.as_deref());
-            object.number("bytes", body.bytes);
+        object.object(key!("bodyOmitted"), |object| {
+            object.plain(key!("reason"), reason.as_str());
+            object.some_text(key!("contentType"), body.content_type.as_deref());
+            object.number(key!("bytes"), body.bytes);
         });
     }
     match body.shown.as_deref() {
         // What is a string already, such as a text, stays one.
-        Some(shown) if body_as == BodyAs::String && !shown.starts_with('"') => object.text("body", shown),
-        shown => object.some_raw("body", shown),
+        Some(shown) if body_as == BodyAs::String && !shown.starts_with('"') => object.text(key!("body"), shown),
+        shown => object.some_raw(key!("body"), shown),
     }
 }
 
@@ -280,12 +293,9 @@ impl<'o> Object<'o> {
         self.out.push('}');
     }
 
-    /// `key` is one of ours and needs no escaping.
-    fn key(&mut self, key: &'static str) {
-        self.comma();
-        self.out.push('"');
-        self.out.push_str(key);
-        self.out.push_str("\":");
+    fn key(&mut self, key: Key) {
+        let first = std::mem::take(&mut self.empty);
+        self.out.push_str(if first { &key.0[1..] } else { key.0 });
     }
 
     fn comma(&mut self) {
@@ -295,37 +305,37 @@ impl<'o> Object<'o> {
     }
 
     /// A value that needs no escaping.
-    fn plain(&mut self, key: &'static str, value: &str) {
+    fn plain(&mut self, key: Key, value: &str) {
         self.key(key);
         self.out.push('"');
         self.out.push_str(value);
         self.out.push('"');
     }
 
-    fn text(&mut self, key: &'static str, value: &str) {
+    fn text(&mut self, key: Key, value: &str) {
         self.key(key);
         push_json_string(self.out, value);
     }
 
-    fn some_text(&mut self, key: &'static str, value: Option<&str>) {
+    fn some_text(&mut self, key: Key, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
         }
     }
 
-    fn nullable_text(&mut self, key: &'static str, value: Option<&str>) {
+    fn nullable_text(&mut self, key: Key, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value),
             None => self.raw(key, "null"),
         }
     }
 
-    fn raw(&mut self, key: &'static str, fragment: &str) {
+    fn raw(&mut self, key: Key, fragment: &str) {
         self.key(key);
         self.out.push_str(fragment);
     }
 
-    fn some_raw(&mut self, key: &'static str, fragment: Option<&str>) {
+    fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
         if let Some(fragment) = fragment {
             self.raw(key, fragment);
         }
@@ -339,18 +349,31 @@ impl<'o> Object<'o> {
         self.out.push_str(fragment);
     }
 
-    /// A value whose text is plain ASCII: numbers, addresses, ids.
-    fn display(&mut self, key: &'static str, value: impl std::fmt::Display) {
+    fn ip(&mut self, key: Key, ip: IpAddr) {
         self.key(key);
-        let _ = write!(self.out, "\"{value}\"");
+        self.out.push('"');
+        match ip {
+            IpAddr::V4(ip) => {
+                for (at, byte) in ip.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.out.push('.');
+                    }
+                    push_number(self.out, u64::from(byte), 1);
+                }
+            }
+            IpAddr::V6(ip) => {
+                let _ = write!(self.out, "{ip}");
+            }
+        }
+        self.out.push('"');
     }
 
-    fn number(&mut self, key: &'static str, value: u64) {
+    fn number(&mut self, key: Key, value: u64) {
         self.key(key);
         push_number(self.out, value, 1);
     }
 
-    fn milliseconds(&mut self, key: &'static str, value: std::time::Duration) {
+    fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
         self.key(key);
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         push_number(self.out, micros / 1000, 1);
@@ -358,21 +381,21 @@ impl<'o> Object<'o> {
         push_number(self.out, micros % 1000, 3);
     }
 
-    fn time(&mut self, key: &'static str, at: Micros) {
+    fn time(&mut self, key: Key, at: Micros) {
         self.key(key);
         self.out.push('"');
         push_time(self.out, at);
         self.out.push('"');
     }
 
-    fn object(&mut self, key: &'static str, members: impl FnOnce(&mut Object<'_>)) {
+    fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
         self.key(key);
         let mut object = Object::open(self.out);
         members(&mut object);
         object.close();
     }
 
-    fn list<T>(&mut self, key: &'static str, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
+    fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
         self.key(key);
         self.out.push('[');
         for (at, item) in items.iter().enumerate() {

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 
 use super::Pass;
 use super::meta;
+use super::url::percent_decoded;
 use super::verdict;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Late, Media, Progress, Stage};
 use crate::catalog::{Strangers, bind, param_names};
@@ -150,16 +151,13 @@ impl Facts {
             (engine.routes.template(*route), names.zip(params.iter()).collect::<Vec<_>>())
         });
         let reported = draft.text(draft.route.reported);
-        let reported = (!reported.is_empty()).then(|| (&*reported, bound(&reported, &path)));
+        let reported = Some(&*reported).filter(|reported| !reported.is_empty());
         let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
-        let same = matches!((&listed, &reported), (Some((listed, _)), Some((reported, _))) if listed == reported);
-        let other = reported.as_ref().filter(|_| !same);
-        let reported_params = other.map(|(_, bindings)| params(&path, bindings, pass));
         let listed_route = listed.as_ref().map(|(route, _)| *route);
+        let other = reported.filter(|reported| listed_route != Some(*reported)).map(|other| bound(other, &path));
+        let reported_params = other.as_ref().map(|bindings| params(&path, bindings, pass));
         let mut bindings = listed.map(|(_, bindings)| bindings).unwrap_or_default();
-        if let Some((_, more)) = other {
-            bindings.extend(more.iter().cloned());
-        }
+        bindings.extend(other.into_iter().flatten());
         bindings.retain(|(_, range)| range.end <= path.len());
         let query = draft.text(draft.query);
         let sent_query = draft.has_query.then_some(&*query);
@@ -170,7 +168,7 @@ impl Facts {
         Self {
             method: method(draft, pass),
             url,
-            route: reported.map(|(route, _)| route).or(listed_route).map(str::to_owned),
+            route: reported.or(listed_route).map(str::to_owned),
             listed_params,
             reported_params,
             query: pass.query(&query),
@@ -232,15 +230,11 @@ fn bound<'t>(template: &'t str, path: &str) -> Vec<(&'t str, Range<usize>)> {
 }
 
 fn params(path: &str, bindings: &[(&str, Range<usize>)], pass: &mut Pass<'_>) -> Option<Fragment> {
-    let decoded: Vec<(&str, Cow<'_, str>)> = bindings
-        .iter()
-        .map(|(name, range)| {
-            let raw = path.as_bytes().get(range.clone()).unwrap_or_default();
-            (*name, percent_encoding::percent_decode(raw).decode_utf8_lossy())
-        })
-        .collect();
-    let pairs: Vec<(&str, &str)> = decoded.iter().map(|(name, value)| (*name, &**value)).collect();
-    pass.params(&pairs)
+    pass.params(bindings.iter().map(|(name, range)| {
+        let raw = path.get(range.clone()).map(percent_decoded);
+        let bytes = || path.as_bytes().get(range.clone()).unwrap_or_default();
+        (*name, raw.unwrap_or_else(|| percent_encoding::percent_decode(bytes()).decode_utf8_lossy()))
+    }))
 }
 
 /// Whose body it is: one that nobody read to its end is unread where the handler had to read it, cut where the client had.
@@ -431,7 +425,7 @@ fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
 }
 
 fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {
-    let mut message = String::new();
+    let mut message = String::with_capacity(128);
     meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
     message
 }

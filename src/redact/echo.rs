@@ -22,9 +22,12 @@ const MAX_BYTES: usize = 256 * 1024;
 /// Memory for values that the next exchange finds ready.
 const KEPT_BYTES: usize = 4_096;
 /// Up to here each value has a search of its own, which costs less to prepare than one for all.
-const FEW: usize = 4;
+const FEW: usize = 32;
+/// Up to here it costs less to look for the beginnings of all values first than to prepare any search.
+const VERY_FEW: usize = 8;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
 const SCHEMES: &[&str] = &["bearer ", "basic ", "token ", "digest ", "negotiate ", "apikey "];
+const LONGEST_SCHEME: usize = "negotiate ".len();
 
 /// The masked values of one exchange.
 #[derive(Debug, Default)]
@@ -32,6 +35,8 @@ pub(super) struct Echo {
     /// All values, one after the other, with `+` as a space: a form writes spaces as `+`.
     text: Vec<u8>,
     values: Vec<Value>,
+    /// The length of the shortest.
+    shortest: usize,
     finder: OnceCell<Finder>,
 }
 
@@ -66,6 +71,9 @@ impl Echo {
     pub(super) fn remember(&mut self, value: &str) {
         self.add(value, false);
         let value = value.trim();
+        if !value.as_bytes().iter().take(LONGEST_SCHEME).any(|byte| *byte == b' ') {
+            return;
+        }
         for scheme in SCHEMES {
             if let (Some(head), Some(rest)) = (value.get(..scheme.len()), value.get(scheme.len()..))
                 && head.eq_ignore_ascii_case(scheme)
@@ -87,11 +95,12 @@ impl Echo {
         }
         let start = self.text.len();
         self.text.extend(value.bytes().map(plus_as_space));
-        let last = self.values.last();
-        if last.is_some_and(|last| self.text[last.range.clone()] == self.text[start..] && last.cut == cut) {
+        let mut latest = self.values.iter().rev().take(FEW);
+        if latest.any(|known| self.text[known.range.clone()] == self.text[start..] && known.cut == cut) {
             self.text.truncate(start);
             return;
         }
+        self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };
         self.values.push(Value { range: start..self.text.len(), cut });
         self.finder = OnceCell::new();
     }
@@ -161,11 +170,13 @@ impl Echo {
     /// The places of all values in a text, in order, none overlapping another.
     fn find(&self, base: &View<'_>) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        if base.bytes.len() < MIN_BYTES {
+        // Decoding never makes a text longer.
+        if base.bytes.len() < self.shortest {
             return found;
         }
-        let has_escapes = base.has(b'\\');
-        let has_percents = base.has(b'%');
+        let is_plain = memchr::memchr2(b'\\', b'%', &base.bytes).is_none();
+        let has_escapes = !is_plain && base.has(b'\\');
+        let has_percents = !is_plain && base.has(b'%');
         if has_escapes {
             let unescaped = base.unescaped();
             if unescaped.has(b'\\') {
@@ -198,6 +209,9 @@ impl Echo {
         } else {
             &*view.bytes
         };
+        if self.values.len() <= VERY_FEW && !self.has_beginning_in(bytes) {
+            return;
+        }
         let mut hit = |start: usize, end: usize, value: usize| {
             let end = if self.values[value].cut { word_end(bytes, end) } else { end };
             found.push(view.origin(start)..view.origin(end));
@@ -216,6 +230,12 @@ impl Echo {
                 }
             }
         }
+    }
+
+    /// Whether any value may begin in a text.
+    fn has_beginning_in(&self, text: &[u8]) -> bool {
+        let values = self.values.iter().map(|value| &self.text[value.range.clone()]);
+        values.filter_map(<[u8]>::first_chunk).any(|beginning| has_four(text, *beginning))
     }
 
     fn prepare(&self) -> Finder {
@@ -259,6 +279,16 @@ impl FreeNames {
         out.push('~');
         out.push_str(&self.last.to_string());
     }
+}
+
+/// Whether four bytes stand somewhere in a row; without a way out before the end, so that the compiler looks at many places
+/// at once.
+fn has_four(text: &[u8], [first, second, third, fourth]: [u8; 4]) -> bool {
+    let at = |place: usize| text.get(place..).unwrap_or_default().iter();
+    let places = at(0).zip(at(1)).zip(at(2).zip(at(3)));
+    places.fold(false, |found, ((a, b), (c, d))| {
+        found | ((*a == first) & (*b == second) & (*c == third) & (*d == fourth))
+    })
 }
 
 fn plus_as_space(byte: u8) -> u8 {

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::Outcome;
 use crate::record::finished::{Fragment, Record};
-use crate::record::fragment::{pointer, push_json_string, unescape};
+use crate::record::fragment::{member, pointer, push_json_string, unescape};
 
 /// Fills `meta`. What the application says stands before what a source finds under the same key.
 pub(super) fn collect(
@@ -87,14 +87,6 @@ fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragm
 /// A scalar of a body; an object or a list is no fact, and the key of a list would change its type.
 fn scalar(fragment: &str, at: &str) -> Option<Fragment> {
     pointer(fragment, at).filter(|value| !value.starts_with(['{', '[']) && *value != "null").map(str::to_owned)
-}
-
-/// The value of a key of an object, whatever characters the key has.
-fn member<'f>(object: &'f str, key: &str) -> Option<&'f str> {
-    let mut path = String::with_capacity(key.len() + 1);
-    path.push('/');
-    path.push_str(&key.replace('~', "~0").replace('/', "~1"));
-    pointer(object, &path)
 }
 
 fn string(text: &str) -> Fragment {

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::echo::Echo;
@@ -133,10 +132,10 @@ impl<'a> Pass<'a> {
     }
 
     /// A route's parameters, decoded, as a JSON object; `None` if there are none.
-    pub(crate) fn params(&mut self, pairs: &[(&str, &str)]) -> Option<String> {
+    pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<String> {
         let mut object = query::Pairs::default();
         for (name, value) in pairs {
-            if !object.add(self, name, value, None) {
+            if !object.add(self, Cow::Borrowed(name), &value, None) {
                 break;
             }
         }
@@ -288,7 +287,7 @@ impl Pass<'_> {
     /// Remembers a value that may be percent-encoded where it stands.
     pub(super) fn remember_encoded(&mut self, value: &str) {
         self.scratch.echo.remember(value);
-        if let Cow::Owned(decoded) = percent_decode_str(value).decode_utf8_lossy() {
+        if let Cow::Owned(decoded) = url::percent_decoded(value) {
             self.scratch.echo.remember(&decoded);
         }
     }

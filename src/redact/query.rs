@@ -14,24 +14,27 @@ const MAX_PAIRS: usize = 4_096;
 
 /// A redacted object under construction: keys in order of appearance, repeated ones as arrays.
 #[derive(Debug, Default)]
-pub(super) struct Pairs {
-    members: Vec<Member>,
+pub(super) struct Pairs<'k> {
+    members: Vec<Member<'k>>,
+    /// Where each key stands, once there are more than a few.
     places: HashMap<String, usize>,
     count: usize,
 }
 
+/// So many keys are compared one by one.
+const FEW: usize = 16;
+
 #[derive(Debug)]
-struct Member {
-    /// The key with its colon.
-    head: String,
+struct Member<'k> {
+    key: Cow<'k, str>,
     /// The values with commas between them.
     values: String,
     count: usize,
 }
 
-impl Pairs {
+impl<'k> Pairs<'k> {
     /// Adds a decoded pair; false if there are too many.
-    pub(super) fn add(&mut self, pass: &mut Pass<'_>, key: &str, value: &str, pointed: Option<Effect>) -> bool {
+    pub(super) fn add(&mut self, pass: &mut Pass<'_>, key: Cow<'k, str>, value: &str, pointed: Option<Effect>) -> bool {
         self.count += 1;
         if self.count > MAX_PAIRS {
             return false;
@@ -41,26 +44,36 @@ impl Pairs {
             pass.note_place(&[shown.as_deref().unwrap_or(key)]);
         }
         let mut json = String::new();
-        if !push_value(pass, &mut json, key, value, pointed) {
+        if !push_value(pass, &mut json, &key, value, pointed) {
             return true;
         }
-        let shown = pass.inspect_text_key(key).map_or(Cow::Borrowed(key), Cow::Owned);
-        match self.places.get(&*shown) {
+        let key = pass.inspect_text_key(&key).map_or(key, Cow::Owned);
+        match self.place(&key) {
             Some(place) => {
-                let member = &mut self.members[*place];
+                let member = &mut self.members[place];
                 member.values.push(',');
                 member.values.push_str(&json);
                 member.count += 1;
             }
             None => {
-                let mut head = String::new();
-                push_json_string(&mut head, &shown);
-                head.push(':');
-                self.places.insert(shown.into_owned(), self.members.len());
-                self.members.push(Member { head, values: json, count: 1 });
+                if !self.places.is_empty() {
+                    self.places.insert(key.clone().into_owned(), self.members.len());
+                }
+                self.members.push(Member { key, values: json, count: 1 });
             }
         }
         true
+    }
+
+    fn place(&mut self, key: &str) -> Option<usize> {
+        if self.members.len() <= FEW {
+            return self.members.iter().position(|member| member.key == key);
+        }
+        if self.places.is_empty() {
+            let keys = self.members.iter().map(|member| member.key.clone().into_owned());
+            self.places = keys.zip(0..).collect();
+        }
+        self.places.get(key).copied()
     }
 
     /// The object; `None` if no pair is left.
@@ -68,12 +81,15 @@ impl Pairs {
         if self.members.is_empty() {
             return None;
         }
-        let mut out = String::from("{");
+        let len: usize = self.members.iter().map(|member| member.key.len() + member.values.len() + 6).sum();
+        let mut out = String::with_capacity(len + 2);
+        out.push('{');
         for member in &self.members {
             if out.len() > 1 {
                 out.push(',');
             }
-            out.push_str(&member.head);
+            push_json_string(&mut out, &member.key);
+            out.push(':');
             if member.count > 1 {
                 out.push('[');
             }
@@ -111,9 +127,12 @@ fn push_value(pass: &mut Pass<'_>, out: &mut String, key: &str, value: &str, poi
 
 /// A raw query as an object.
 pub(super) fn query(pass: &mut Pass<'_>, raw: &str) -> Option<String> {
+    if raw.is_empty() {
+        return None;
+    }
     let mut pairs = Pairs::default();
     for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
-        if !pairs.add(pass, &key, &value, None) {
+        if !pairs.add(pass, key, &value, None) {
             break;
         }
     }
@@ -138,7 +157,7 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
     let mut pairs = Pairs::default();
     for (key, value) in form_urlencoded::parse(whole) {
         let pointed = if root.is_none() { None } else { pass.step(root, 0, &key).1 };
-        if !pairs.add(pass, &key, &value, pointed) {
+        if !pairs.add(pass, key, &value, pointed) {
             return Err(Reason::TooDeep);
         }
     }

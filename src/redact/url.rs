@@ -1,5 +1,6 @@
 //! A request's path and query as they were sent, redacted, in at most 4 KiB.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
@@ -37,7 +38,8 @@ pub(super) enum Params<'p> {
 
 /// Path and query, redacted.
 pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: &Params<'_>) -> String {
-    let mut out = Capped::default();
+    let room = path.len() + query.map_or(0, |query| query.len() + 1);
+    let mut out = Capped { text: String::with_capacity(room.min(MAX_BYTES)), full: false };
     let mut at = 0;
     let mut previous = "";
     while at < path.len() {
@@ -129,12 +131,21 @@ fn inspected(pass: &mut Pass<'_>, piece: &str, plus: bool) -> Option<String> {
     Some(utf8_percent_encode(&redacted, ENCODED).to_string())
 }
 
-fn decoded(piece: &str, plus: bool) -> std::borrow::Cow<'_, str> {
+fn decoded(piece: &str, plus: bool) -> Cow<'_, str> {
     if plus && piece.contains('+') {
         let spaced = piece.replace('+', " ");
-        return percent_decode_str(&spaced).decode_utf8_lossy().into_owned().into();
+        return percent_decoded(&spaced).into_owned().into();
     }
-    percent_decode_str(piece).decode_utf8_lossy()
+    percent_decoded(piece)
+}
+
+/// What a text says once it is percent-decoded; what is not UTF-8 then shows as U+FFFD.
+pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
+    // Most has nothing to decode, and to know that takes far less than to decode it.
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 /// What stands for a secret segment: it cannot go, or the path would be another.
@@ -145,7 +156,6 @@ fn masked(pass: &Pass<'_>, value: &str) -> String {
 }
 
 /// A text that takes whole pieces as long as they fit, and none after the first that does not.
-#[derive(Default)]
 struct Capped {
     text: String,
     full: bool,

@@ -119,8 +119,8 @@ impl Values {
 
     /// Whether a text with these traits can hold any secret that gives itself away.
     pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
-        makes && text.len() >= MIN_TOKEN
-            || traits.has(Traits::DIGIT) && text.len() >= MIN_CARD
+        makes && text.len() >= MIN_TOKEN && may_be_make(text)
+            || traits.has(Traits::DIGIT) && may_be_card(text)
             || traits.has(Traits::AT) && traits.has(Traits::COLON)
             || !self.patterns.is_empty()
     }
@@ -130,7 +130,7 @@ impl Values {
         if makes && text.len() >= MIN_TOKEN {
             self.find_makes(text, found);
         }
-        if traits.has(Traits::DIGIT) && text.len() >= MIN_CARD {
+        if traits.has(Traits::DIGIT) && may_be_card(text) {
             find_cards(text, found);
         }
         if traits.has(Traits::AT) && traits.has(Traits::COLON) {
@@ -164,6 +164,70 @@ impl Values {
             };
         }
     }
+}
+
+/// Whether the first three characters of a make stand anywhere in a text, or something alike: most texts are too short for
+/// a search to be worth its start.
+fn may_be_make(text: &str) -> bool {
+    const SHORT: usize = 64;
+    /// For each byte, in which groups of makes it is the first, the second and the third: 16 bits each.
+    const TABLE: [u64; 256] = {
+        let mut table = [0; 256];
+        let mut make = 0;
+        while make < MAKES.len() {
+            let mut place = 0;
+            while place < 3 {
+                table[MAKES[make].0.as_bytes()[place] as usize] |= 1 << (16 * place + group(make));
+                place += 1;
+            }
+            make += 1;
+        }
+        table
+    };
+    if text.len() > SHORT {
+        return true;
+    }
+    let mut all = 0;
+    let (mut first, mut second) = (0, 0);
+    for byte in text.bytes() {
+        let groups = TABLE[usize::from(byte)];
+        all |= groups & second;
+        second = (groups & first) << 16;
+        first = groups << 16;
+    }
+    all != 0
+}
+
+/// Makes whose first letter is the same, whatever its case, are one group; no more groups than a word has bits for.
+const fn group(make: usize) -> usize {
+    let mut groups = 0;
+    let mut before = 0;
+    while before < make {
+        let letter = MAKES[before].0.as_bytes()[0];
+        if letter.eq_ignore_ascii_case(&MAKES[make].0.as_bytes()[0]) {
+            return group(before);
+        }
+        let mut earlier = 0;
+        while earlier < before && !letter.eq_ignore_ascii_case(&MAKES[earlier].0.as_bytes()[0]) {
+            earlier += 1;
+        }
+        groups += (earlier == before) as usize;
+        before += 1;
+    }
+    assert!(groups < 16, "the groups of makes do not fit");
+    groups
+}
+
+/// Whether there are enough digits, spaces and hyphens in a row for a card number. Such a row stands at one of every
+/// [`MIN_CARD`] places.
+fn may_be_card(text: &str) -> bool {
+    let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-');
+    let bytes = text.as_bytes();
+    (MIN_CARD - 1..bytes.len()).step_by(MIN_CARD).any(|at| {
+        let before = || bytes[..at].iter().rev().take_while(|byte| is_part(byte)).count();
+        let after = || bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+        is_part(&bytes[at]) && before() + after() >= MIN_CARD
+    })
 }
 
 impl Make {
