@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use http::Method;
 
 use super::source::Source;
+use crate::error::Error;
 use crate::record::{Delivery, Level, Stages};
+use crate::redact::EventRules;
 
 /// What a request means, and what its records hold: an entry of a [`Catalog`](crate::Catalog).
 ///

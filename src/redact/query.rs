@@ -40,8 +40,8 @@ impl<'k> Pairs<'k> {
             return false;
         }
         if pass.is_explaining() {
-            let shown = pass.inspect_text_key(key);
-            pass.note_place(&[shown.as_deref().unwrap_or(key)]);
+            let shown = pass.inspect_text_key(&key);
+            pass.note_place(&[shown.as_deref().unwrap_or(&key)]);
         }
         let mut json = String::new();
         if !push_value(pass, &mut json, &key, value, pointed) {
