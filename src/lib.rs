@@ -63,6 +63,7 @@
 //! |---|---|---|
 //! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::around`] |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
+//! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
 //! Features only add; turning one on changes nothing that another writes.
 //!
@@ -87,6 +88,9 @@ mod engine;
 mod error;
 mod exchange;
 mod format;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guide;
 mod layer;
 #[cfg(feature = "tracing-subscriber")]
@@ -99,6 +103,9 @@ mod queue;
 mod record;
 mod redact;
 pub mod sink;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};
