@@ -66,6 +66,7 @@
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs beside the records, through the same sink |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
+//! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
 //! Features only add; turning one on changes nothing that another writes.
 //!
@@ -90,6 +91,9 @@ mod engine;
 mod error;
 mod exchange;
 mod format;
+#[cfg(feature = "__fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guide;
 mod layer;
 #[cfg(feature = "tracing-subscriber")]
@@ -103,6 +107,9 @@ mod record;
 mod redact;
 pub mod sink;
 mod sync;
+#[cfg(feature = "testing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};

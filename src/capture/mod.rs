@@ -18,3 +18,5 @@ pub(crate) use head::{HeadPolicy, PeerFn, TraceFn, grpc_status, response};
 pub(crate) use late::{Late, name};
 pub(crate) use media::Media;
 pub(crate) use request_id::are_trace_ids;
+#[cfg(feature = "__fuzzing")]
+pub(crate) use request_id::{host, request_id, traceparent};

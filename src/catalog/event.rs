@@ -118,7 +118,8 @@ impl Group {
 impl Event {
     /// What it adds to redaction.
     pub(crate) fn rules(&self) -> Result<EventRules, Error> {
-        let owned = |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
+        let owned =
+            |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
         EventRules::new(&owned(&self.secret_bags), &owned(&self.secret_pointers), &owned(&self.not_secret))
     }
 

@@ -91,7 +91,20 @@ impl Compiled {
         }
     }
 
-    #[cfg(test)]
+    /// Whether a route has an event or is left out; a route without a catch-all may also be a path of another route.
+    #[cfg(feature = "testing")]
+    pub(crate) fn covers(&self, method: &Method, route: &str) -> bool {
+        let is_path = !route.contains("{*") && !route.contains("/*");
+        let template = route.split('/').map(|part| match part.strip_prefix(':') {
+            Some(name) => format!("{{{name}}}"),
+            None => part.to_owned(),
+        });
+        let template = template.collect::<Vec<_>>().join("/");
+        self.by_template(method, &template).is_some()
+            || is_path && !matches!(self.find(method, route), Found::Unclaimed)
+    }
+
+    #[cfg(any(test, feature = "testing"))]
     /// What a route template, such as axum's `MatchedPath`, stands for. Spelling and names of parameters do not matter;
     /// `HEAD` is `GET` here too.
     pub(crate) fn by_template(&self, method: &Method, template: &str) -> Option<Target> {

@@ -243,7 +243,9 @@ impl Settings {
 
     fn judge(mut self, complaints: Complaints) -> Result<Self, Error> {
         let Complaints { mut lines, unknown, source } = complaints;
-        let unknown: Vec<String> = unknown.into_iter().map(|name| format!("unknown setting {name}")).collect();
+        // Escaped: a name may hold anything, and each complaint stays one line.
+        let unknown: Vec<String> =
+            unknown.into_iter().map(|name| format!("unknown setting {}", name.escape_debug())).collect();
         match self.unknown.unwrap_or_default() {
             Unknown::Warn => self.warnings = unknown,
             Unknown::Error if unknown.is_empty() => {}

@@ -552,5 +552,9 @@ fn known_method(draft: &Draft) -> &'static str {
     ];
     let names = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE"];
     let sent = draft.bytes(draft.method);
-    known.iter().zip(names).find(|(method, _)| method.as_str().as_bytes() == sent).map_or(OTHER_METHOD, |(_, name)| name)
+    known
+        .iter()
+        .zip(names)
+        .find(|(method, _)| method.as_str().as_bytes() == sent)
+        .map_or(OTHER_METHOD, |(_, name)| name)
 }

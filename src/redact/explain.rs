@@ -203,7 +203,8 @@ mod tests {
             ("image/png", "cAnArY", ""),
         ] {
             let explanation = Redactor::default().explain_for(&event, content_type, body.as_bytes()).unwrap();
-            let told: Vec<String> = explanation.hits.iter().map(|hit| format!("{} {}", hit.pointer, hit.rule)).collect();
+            let told: Vec<String> =
+                explanation.hits.iter().map(|hit| format!("{} {}", hit.pointer, hit.rule)).collect();
             assert_eq!(told.join(", "), hits, "{content_type}");
             assert!(!format!("{explanation:?}").contains("cAnArY"), "{explanation:?}");
         }

@@ -46,7 +46,10 @@ mod tests {
             (r#"{"key":"token","value":1}"#, r#"{"key":"***","value":"***"}"#),
             (r#"{"value":1,"key":"token"}"#, r#"{"value":"***","key":"***"}"#),
             (r#"{"name":"p\u0061ssword","val":[1]}"#, r#"{"name":"p\u0061ssword","val":"***"}"#),
-            (r#"{"name":"password","name":"a","value":1}"#, "\"{\\\"name\\\":\\\"password\\\",\\\"name\\\":\\\"a\\\",\\\"value\\\":\\\"***\\\"}\""),
+            (
+                r#"{"name":"password","name":"a","value":1}"#,
+                "\"{\\\"name\\\":\\\"password\\\",\\\"name\\\":\\\"a\\\",\\\"value\\\":\\\"***\\\"}\"",
+            ),
             (r#"{"name":"HOME","value":"/root"}"#, r#"{"name":"HOME","value":"/root"}"#),
             (r#"{"name":"token_id","value":7}"#, r#"{"name":"token_id","value":7}"#),
             (r#"{"value":"x","a":{"name":"password"}}"#, r#"{"value":"x","a":{"name":"password"}}"#),

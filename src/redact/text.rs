@@ -137,7 +137,10 @@ mod tests {
             ("hello: world", "hello: world"),
             ("user: bob\npassword: hunter2 x\nport: 1\n", "user: bob\npassword: ***\nport: 1\n"),
             ("db:\n  password: |\n    hunter\n    two\n  port: 1", "db:\n  password: ***\n  port: 1"),
-            ("- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: x\n", "- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: ***\n"),
+            (
+                "- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: x\n",
+                "- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: ***\n",
+            ),
             ("password:\n  - a\n  - b\nc: d", "password:\n  ***\nc: d"),
             ("A=1\nDB_PASSWORD=hunter two\nB=2", "A=1\nDB_PASSWORD=***\nB=2"),
             ("sent {\"password\":\"x\", \"a\":1}", "sent {\"password\":***"),

@@ -322,7 +322,10 @@ mod tests {
     fn a_value_beside_a_secret_name_is_masked() {
         for (given, shown) in [
             ("<e><key>DB_PASSWORD</key><value>x</value></e>", "<e><key>***</key><value>***</value></e>"),
-            ("<e><name>DB_PASSWORD</name><value>x<b/>y</value></e>", "<e><name>DB_PASSWORD</name><value>***</value></e>"),
+            (
+                "<e><name>DB_PASSWORD</name><value>x<b/>y</value></e>",
+                "<e><name>DB_PASSWORD</name><value>***</value></e>",
+            ),
             ("<e><value>x</value><c/><name> pin </name></e>", "<e><value>***</value><c/><name> pin </name></e>"),
             ("<e><name>p&#97;ss</name><value>x</value></e>", "<e><name>p&#97;ss</name><value>***</value></e>"),
             ("<e><name>a</name><value>x</value></e>", "<e><name>a</name><value>x</value></e>"),
