@@ -139,7 +139,7 @@ pub fn query(data: &[u8]) {
     let input = lossy(input);
     let input = input.as_str();
     let mut pass = pass(kind);
-    let shown = [pass.query(input), pass.params(&[(input, input), ("token", input)])];
+    let shown = [pass.query(input), pass.params([(input, input.into()), ("token", input.into())].into_iter())];
     shown.iter().flatten().for_each(|json| assert!(serde_json::from_str::<Value>(json).is_ok(), "{json:?}"));
     let (path, query) = input.split_once('?').map_or((input, None), |(path, query)| (path, Some(query)));
     let (start, end) = (usize::from(kind) % (path.len() + 1), path.len());
