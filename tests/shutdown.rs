@@ -1,0 +1,261 @@
+//! The end: what was finished is written, what was not is counted, and nobody waits longer than agreed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use common::bodies::{self, data};
+use common::sinks::{Disk, checked, named, told};
+use common::{DEADLINE, Written, eventually, expected};
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+use tower_audit::sink::{Output, sink_fn};
+use tower_audit::{Audited, Auditor, AuditorBuilder, Catalog, Event, ShutdownGuard};
+
+/// For what ends by its deadline.
+const SHORT: Duration = Duration::from_millis(200);
+/// For what must not take that long, on any machine.
+const LONG: Duration = Duration::from_secs(20);
+
+fn on(disk: &Disk, set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> (Auditor, ShutdownGuard) {
+    set(Auditor::builder().sink(disk.sink())).build().unwrap()
+}
+
+fn plain(disk: &Disk) -> (Auditor, ShutdownGuard) {
+    on(disk, |builder| builder)
+}
+
+fn service(auditor: &Auditor) -> Audited {
+    auditor.around(Router::new().fallback(any(async || ()))).into_service()
+}
+
+fn request(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+async fn ask(auditor: &Auditor, count: usize) {
+    for _ in 0..count {
+        service(auditor).oneshot(request("/")).await.unwrap();
+    }
+}
+
+/// The smallest executor: this thread, and nothing else.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_slow_sink_gets_everything_on_one_thread() {
+    let written = Written::default();
+    let lines = written.clone();
+    let slow = sink_fn(move |batch: &[u8]| {
+        // One line at a time, however many are given: this is what is slow about it.
+        thread::sleep(Duration::from_millis(5));
+        lines.push(batch);
+        Ok(())
+    });
+    let (auditor, guard) = Auditor::builder().sink(slow).build().unwrap();
+    ask(&auditor, 500).await;
+    let report = guard.shutdown(DEADLINE).await;
+    assert!(report.is_complete(), "{report:?}");
+    let records = checked(&written);
+    assert_eq!((report.written, records.len()), (502, 502));
+    let last = records.last().unwrap();
+    assert_eq!((&last["eventName"], &last["meta"]["written"]), (&"AuditStopped".into(), &502.into()));
+}
+
+#[test]
+fn it_works_without_any_runtime() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    block_on(async {
+        ask(&auditor, 10).await;
+        assert!(auditor.flush(DEADLINE).await);
+        auditor.begin("Work").await.unwrap().succeed();
+    });
+    let report = block_on(guard.shutdown(DEADLINE));
+    assert!(report.is_complete() && report.written == 13, "{report:?}");
+    assert_eq!(checked(&disk.synced).len(), 13);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_sink_that_hangs_does_not_hold_up_the_end_beyond_its_deadline_and_the_numbers_add_up() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    ask(&auditor, 3).await;
+    assert!(auditor.flush(DEADLINE).await);
+    disk.writing.set(true);
+    ask(&auditor, 7).await;
+    let began = Instant::now();
+    let report = guard.shutdown(SHORT).await;
+    let took = began.elapsed();
+    assert!(took >= SHORT && took < LONG, "{took:?}");
+    assert_eq!((report.written, report.lost, report.open, report.flushed), (4, 7, 0, false));
+    assert!(!report.is_complete());
+    disk.writing.set(false);
+}
+
+#[tokio::test]
+async fn a_best_effort_sink_that_hangs_costs_the_others_nothing() {
+    let (good, hangs) = (Disk::default(), Disk::default());
+    let (auditor, guard) = on(&good, |builder| builder.sink(Output::new(hangs.sink()).name("hangs")));
+    hangs.writing.set(true);
+    ask(&auditor, 5).await;
+    let report = guard.shutdown(SHORT).await;
+    assert_eq!((report.written, report.lost, report.flushed), (7, 0, true));
+    assert_eq!(checked(&good.synced).len(), 7);
+    hangs.writing.set(false);
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_at_the_end_is_reported() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    ask(&auditor, 5).await;
+    assert!(auditor.flush(DEADLINE).await);
+    disk.break_with(ErrorKind::StorageFull);
+    ask(&auditor, 5).await;
+    let report = guard.shutdown(SHORT).await;
+    assert_eq!((report.written, report.lost, report.flushed), (6, 5, false));
+}
+
+#[tokio::test]
+async fn exchanges_that_are_still_open_are_counted_and_what_they_record_later_too() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    ask(&auditor, 2).await;
+    let app = Router::new().fallback(any(async || Body::new(bodies::Endless)));
+    let open: Vec<_> = {
+        let service = auditor.around(app).into_service();
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            open.push(service.clone().oneshot(request("/open")).await.unwrap());
+        }
+        open
+    };
+    let report = guard.shutdown(SHORT).await;
+    assert_eq!((report.written, report.lost, report.open, report.flushed), (4, 0, 3, true));
+    assert_eq!(auditor.counters().lost.shutdown, 0);
+    drop(open);
+    assert_eq!((auditor.counters().lost.shutdown, auditor.counters().open), (3, 0));
+    assert_eq!(checked(&disk.synced).last().unwrap()["meta"]["open"], 3);
+}
+
+#[tokio::test]
+async fn exchanges_that_end_before_the_deadline_are_waited_for() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    let (feed, body) = bodies::fed();
+    let body = Arc::new(std::sync::Mutex::new(Some(body)));
+    let app = Router::new().fallback(any(async move || Body::new(body.lock().unwrap().take().unwrap())));
+    let response = auditor.around(app).into_service().oneshot(request("/")).await.unwrap();
+    let shutdown = tokio::spawn(guard.shutdown(DEADLINE));
+    feed.send(data("the rest")).ok().unwrap();
+    drop(feed);
+    response.into_body().collect().await.unwrap();
+    let report = shutdown.await.unwrap();
+    assert!(report.is_complete() && report.written == 3, "{report:?}");
+    assert_eq!(checked(&disk.synced)[1]["outcome"], "completed");
+}
+
+#[tokio::test]
+async fn after_it_lossy_requests_are_served_and_counted_and_what_must_be_recorded_is_refused() {
+    let disk = Disk::default();
+    let strict = Event::new("Strict").on(Method::GET, "/strict");
+    let (auditor, guard) = on(&disk, |builder| builder.catalog(Catalog::new().event(strict)));
+    let report = guard.shutdown(DEADLINE).await;
+    assert!(report.is_complete());
+    let ask = async |path| service(&auditor).oneshot(request(path)).await.unwrap().status();
+    assert_eq!(ask("/free").await, StatusCode::OK);
+    assert_eq!(ask("/strict").await, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(auditor.begin("Work").await.unwrap_err().is_refused());
+    assert!(!auditor.flush(DEADLINE).await);
+    let counters = auditor.counters();
+    assert_eq!((counters.lost.shutdown, counters.refused, counters.open), (1, 2, 0));
+    assert_eq!(checked(&disk.synced).len(), 2);
+}
+
+#[test]
+fn dropping_the_guard_writes_what_is_finished_and_holds_nobody_up_for_long() {
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    block_on(ask(&auditor, 5));
+    drop(guard);
+    assert_eq!(checked(&disk.synced).len(), 7);
+
+    let disk = Disk::default();
+    let (auditor, guard) = plain(&disk);
+    disk.writing.set(true);
+    block_on(ask(&auditor, 5));
+    let began = Instant::now();
+    drop(guard);
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    disk.writing.set(false);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_is_completed_if_its_client_ends_it_and_else_shutdown() {
+    let disk = Disk::default();
+    let events = Catalog::new()
+        .event(Event::new("Follow").on(Method::GET, "/follow").client_ends_stream())
+        .event(Event::new("Download").on(Method::GET, "/download"));
+    let (auditor, guard) = on(&disk, |builder| builder.catalog(events));
+    let app = Router::new().fallback(any(async || Body::new(bodies::Endless)));
+    let service = auditor.around(app).into_service();
+    let follow = service.clone().oneshot(request("/follow")).await.unwrap();
+    let download = service.oneshot(request("/download")).await.unwrap();
+    let shutdown = guard.shutdown(DEADLINE);
+    drop((follow, download));
+    assert!(shutdown.await.is_complete());
+    let records = checked(&disk.synced);
+    let facts = |name: &str| {
+        let record = named(&records, name)[0];
+        (record["outcome"].as_str().unwrap().to_owned(), record["status"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(facts("Follow"), ("completed".to_owned(), "succeeded".to_owned()));
+    assert_eq!(facts("Download"), ("shutdown".to_owned(), "failed".to_owned()));
+}
+
+#[tokio::test]
+async fn who_waits_for_room_when_the_end_comes_is_refused_and_that_is_told() {
+    let disk = Disk::default();
+    let events = Catalog::new().event(Event::new("Strict").on(Method::GET, "/strict"));
+    let (auditor, guard) = on(&disk, |builder| builder.catalog(events).queue_records(1).wait(Duration::from_secs(600)));
+    assert!(auditor.flush(DEADLINE).await);
+    disk.writing.set(true);
+    ask(&auditor, 1).await;
+    let waiting = tokio::spawn(service(&auditor).oneshot(request("/strict")));
+    eventually("it waits", || auditor.counters().waiting == 1).await;
+    let shutdown = tokio::spawn(guard.shutdown(Duration::from_secs(2)));
+    assert_eq!(waiting.await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    disk.writing.set(false);
+    let report = shutdown.await.unwrap();
+    assert_eq!((report.refused, report.lost, report.open), (1, 0, 0));
+    let records = checked(&disk.synced);
+    let rejected = records.iter().filter(|record| record["outcome"] == "rejected").count() as u64;
+    assert_eq!(rejected + told(&records, "AuditRequestsRefused"), 1);
+    assert_eq!(expected::normal(records).len() as u64, 1 + rejected);
+}
