@@ -433,6 +433,11 @@ fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String
 /// Masks what was masked anywhere in the exchange wherever it stands again.
 fn scrub(pass: &Pass<'_>, draft: &Draft, record: &mut Record) {
     scrub_keys(pass, &mut record.meta);
+    // Bounded before they came here; bodies are cut by those who read them.
+    record.meta.iter_mut().for_each(|(_, value)| pass.scrub_cut_json(value));
+    if let Some(headers) = record.request.as_mut().and_then(|request| request.headers.as_mut()) {
+        pass.scrub_cut_json(headers);
+    }
     scrub_event_name(pass, draft, &mut record.event_name);
     let mut texts: Vec<&mut String> = Vec::with_capacity(32);
     let mut fragments: Vec<&mut Fragment> = Vec::with_capacity(16);
@@ -472,7 +477,10 @@ fn scrub(pass: &Pass<'_>, draft: &Draft, record: &mut Record) {
         fragments.extend(response.body.shown.as_mut());
         texts.extend(response.body.content_type.as_mut());
     }
-    texts.into_iter().for_each(|text| pass.scrub_text(text));
+    for text in texts {
+        pass.scrub_text(text);
+        pass.scrub_cut(text);
+    }
     fragments.into_iter().for_each(|fragment| pass.scrub_json(fragment));
 }
 
@@ -484,6 +492,7 @@ fn scrub_keys(pass: &Pass<'_>, meta: &mut Vec<(Cow<'static, str>, Fragment)>) {
     for (key, _) in meta.iter_mut() {
         if let Cow::Owned(key) = key {
             pass.scrub_text(key);
+            pass.scrub_cut(key);
         }
     }
     // Masked, two keys may have become one, and stores reject an object that repeats a key.

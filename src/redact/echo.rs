@@ -12,10 +12,11 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 use zeroize::Zeroize;
 
-use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end};
+use super::cut::{Beginnings, may_be_cut};
+use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end, unescape};
 
 /// Shorter values stand in too many places by chance.
-const MIN_BYTES: usize = 6;
+pub(super) const MIN_BYTES: usize = 6;
 /// Bounds of what is remembered of one exchange. Two bodies of the default size cannot reach them.
 const MAX_VALUES: usize = 8_192;
 const MAX_BYTES: usize = 256 * 1024;
@@ -255,6 +256,50 @@ impl Echo {
                 .build(values)
                 .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
         }
+    }
+}
+
+/// What is left of a value that a cut went through.
+impl Echo {
+    /// Masks the beginning of a remembered value at the end of a text that may have been cut there.
+    pub(super) fn scrub_cut(&self, text: &mut String, mask: &str) {
+        if may_be_cut(text)
+            && let Some(at) = self.beginnings().at_end_of(text)
+        {
+            text.truncate(at);
+            text.push_str(mask);
+        }
+    }
+
+    /// The same in the strings of a fragment that are no keys.
+    pub(super) fn scrub_cut_json(&self, fragment: &mut String, mask: &str) {
+        let bytes = fragment.as_bytes();
+        let mut cuts = Vec::new();
+        let mut at = 0;
+        while let Some(start) = memchr::memchr(b'"', &bytes[at..]).map(|len| at + len) {
+            at = string_end(bytes, start).unwrap_or(bytes.len());
+            let raw = fragment.get(start + 1..at.saturating_sub(1)).unwrap_or_default();
+            if bytes.get(at) == Some(&b':') {
+                continue;
+            }
+            if let Some(said) = unescape(raw).filter(|said| may_be_cut(said)) {
+                let mut scrubbed = said.clone();
+                self.scrub_cut(&mut scrubbed, mask);
+                if scrubbed != said {
+                    cuts.push((start..at, scrubbed));
+                }
+            }
+        }
+        for (place, said) in cuts.into_iter().rev() {
+            let mut string = String::from("\"");
+            push_json_text(&mut string, &said);
+            string.push('"');
+            fragment.replace_range(place, &string);
+        }
+    }
+
+    fn beginnings(&self) -> Beginnings<'_> {
+        Beginnings::of(self.values.iter().map(|value| &self.text[value.range.clone()]))
     }
 }
 

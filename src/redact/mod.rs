@@ -4,6 +4,7 @@
 //! URL, texts, each once; then everything is searched for the values that were masked anywhere in it.
 //! It runs on our own thread, takes time linear in what it reads, and what it cannot parse it leaves out.
 
+mod cut;
 mod draft;
 mod echo;
 mod explain;

@@ -213,6 +213,16 @@ impl<'a> Pass<'a> {
         self.scratch.echo.scrub_text(text, self.mask_text());
     }
 
+    /// Masks what is left of such a value at the end of a text that may have been cut there.
+    pub(crate) fn scrub_cut(&self, text: &mut String) {
+        self.scratch.echo.scrub_cut(text, self.mask_text());
+    }
+
+    /// The same in the strings of a fragment.
+    pub(crate) fn scrub_cut_json(&self, fragment: &mut String) {
+        self.scratch.echo.scrub_cut_json(fragment, self.mask_text());
+    }
+
     /// The same in the strings and numbers of a fragment, which stays valid.
     pub(crate) fn scrub_json(&self, fragment: &mut String) {
         self.scratch.echo.scrub_json(fragment, self.mask_text());

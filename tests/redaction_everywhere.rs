@@ -1,0 +1,407 @@
+//! What is secret in an exchange stands nowhere in its records: not in any string that a client, a handler, a resolver, an
+//! activity, an error, a header or a proxy can influence, in no stage, no sink and no format, and not in our diagnostics.
+#![cfg(all(feature = "axum", feature = "testing"))]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use axum::extract::Path;
+use axum::routing::{any, post};
+use axum::{Json, Router};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tower_audit::testing::{Canaries, TestLog};
+use tower_audit::{
+    Actor, Audit, AuditorBuilder, Bodies, BodyAs, Catalog, Credential, Entity, Eula, Event, Failure, Location, Scope,
+    Source, Stages, UserAgentKey, resolver, sink,
+};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// The text of everything that our own diagnostics and the `tracing` sink say on any thread.
+#[derive(Clone, Default)]
+struct Diagnostics(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Diagnostics {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of all threads of this test program: sinks have their own.
+fn diagnostics() -> &'static Diagnostics {
+    static ALL: std::sync::OnceLock<Diagnostics> = std::sync::OnceLock::new();
+    ALL.get_or_init(|| {
+        let diagnostics = Diagnostics::default();
+        let writer = diagnostics.clone();
+        let format = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).json();
+        tracing_subscriber::registry().with(format).init();
+        diagnostics
+    })
+}
+
+/// An audit log with a second, a third and a fourth sink.
+struct Everything {
+    log: TestLog,
+    file: tempfile::TempDir,
+    closure: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Everything {
+    fn with(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Self {
+        diagnostics();
+        let file = tempfile::tempdir().unwrap();
+        let closure = Arc::new(Mutex::new(Vec::new()));
+        let written = closure.clone();
+        let log = TestLog::with(|builder| {
+            let builder = builder
+                .sink(sink::file(file.path().join("audit.log")).open().unwrap())
+                .sink(sink::tracing())
+                .sink(sink::sink_fn(move |lines: &[u8]| {
+                    written.lock().unwrap().extend_from_slice(lines);
+                    Ok(())
+                }))
+                .catalog(catalog())
+                .stages(Stages::Both)
+                .show_headers(["x-note", "x-api-key", "x-marked", "accept"].map(HeaderName::from_static));
+            set(builder)
+        });
+        Self { log: log.unwrap(), file, closure }
+    }
+
+    /// Asserts that no canary stands in any sink, and gives the records.
+    async fn searched(self, canaries: &Canaries, count: usize) -> Vec<Value> {
+        let records = self.log.wait_for(count).await;
+        assert_eq!(records.len(), count, "{records:#?}");
+        let (report, lines) = self.log.stop().await;
+        assert!(report.is_complete(), "{report:?}");
+        for record in &records {
+            let found = canaries.find(record.to_string());
+            assert!(found.is_empty(), "{found:?} in {record:#}");
+        }
+        canaries.assert_absent(&lines);
+        canaries.assert_absent_below(self.file.path()).unwrap();
+        let closure = self.closure.lock().unwrap();
+        assert_eq!(closure.split_inclusive(|byte| *byte == b'\n').count(), lines.len());
+        canaries.assert_absent([closure.as_slice()]);
+        let said = diagnostics().0.lock().unwrap().clone();
+        canaries.assert_absent(said.split(|byte| *byte == b'\n').filter(|line| canary_can_be_in(line)));
+        records
+    }
+}
+
+/// Other tests of this program write there too; all lines are searched, in a copy.
+fn canary_can_be_in(line: &[u8]) -> bool {
+    !line.is_empty()
+}
+
+fn catalog() -> Catalog {
+    Catalog::new()
+        .event(
+            Event::new("Everything")
+                .on(Method::POST, "/things/{thing}/{*rest}")
+                .bodies(Bodies::Both)
+                .strangers_bodies()
+                .text_bodies()
+                .meta("thing", Source::param("thing"))
+                .meta("ref", Source::template("x:{thing}"))
+                .meta("q", Source::query("q"))
+                .meta("said", Source::request_body("/said"))
+                .meta("answered", Source::response_body("/answered"))
+                .message("{actor} {method} {url} {path} {params.thing} {meta.q} {meta.late}"),
+        )
+        .event(Event::new("Other").on(Method::POST, "/other").strangers_bodies())
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// An error whose source quotes as well.
+#[derive(Debug)]
+struct Quotes(String, io::Error);
+
+impl std::fmt::Display for Quotes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot use {}", self.0)
+    }
+}
+
+impl std::error::Error for Quotes {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+/// Says a value with everything that an application can say.
+fn say_everywhere(audit: &Audit, value: &str) {
+    let said = || format!("so {value} said");
+    let behind = Actor::new(said())
+        .name(said())
+        .url(format!("https://host/{}", encoded(value)))
+        .slug(said())
+        .kind(said())
+        .location(Location::new().city(said()).country(said()).continent(said()));
+    let credential = Credential::new(said()).id(said()).name(said()).owner(said());
+    audit.actor(behind.clone().credential(credential.clone()).on_behalf_of(behind));
+    audit.credential(credential);
+    let entity = || Entity::new(said()).id(said()).name(said()).version(said()).slug(said()).format(said());
+    audit.object(entity()).target(entity());
+    audit.scope(Scope::new(said(), format!("group/{value}")));
+    audit.context(said()).project(said()).repository(said()).namespace(said()).edge(said());
+    audit.eula(Eula::new(said(), said()));
+    audit.meta("late", said()).meta("deep", json!([{ "a": [said()], said(): 1 }])).meta(said(), 1);
+    audit.meta("encoded", encoded(&encoded(value))).meta("json", json!({ "s": said() }).to_string());
+    audit.error(&Quotes(said(), io::Error::other(said())));
+    audit.failure(Failure::new(said(), said()).stack(format!("at {value}\n  at x({value:?})")));
+}
+
+#[tokio::test]
+async fn a_secret_of_the_body_stands_in_no_string_of_the_record() {
+    for kind in ["text", "odd", "number", "key", "jwt"] {
+        for body_as in [BodyAs::Json, BodyAs::String] {
+            let canaries = Canaries::new();
+            let value = canaries.iter().find(|(name, _)| *name == kind).unwrap().1.to_owned();
+            let from_proxy = value.clone();
+            let all = Everything::with(|builder| {
+                builder.body_as(body_as).user_agent_key(UserAgentKey::Both).actor_resolver(resolver::actor_fn(
+                    move |_, _| Some(Actor::new(format!("proxy {from_proxy}")).name(&*from_proxy).unverified()),
+                ))
+            });
+            let quoted = value.clone();
+            let handler = async move |audit: Audit, Path(_): Path<(String, String)>, body: String| {
+                say_everywhere(&audit, &quoted);
+                let answer = json!({ "answered": quoted, "said": body, "list": [quoted] });
+                (StatusCode::BAD_REQUEST, [("x-answer", "1")], Json(answer))
+            };
+            let app = Router::new().route("/things/{thing}/{*rest}", post(handler));
+            let url = format!(
+                "/things/{once}/a/{twice}/b?q={once}&{once}=1&u=https%3A%2F%2Fh%2F%3Fx%3D{twice}",
+                once = encoded(&value),
+                twice = encoded(&encoded(&value))
+            );
+            let body = match kind {
+                "number" => format!(r#"{{"pin":{value},"said":{value},"again":["a {value}"]}}"#),
+                _ => json!({ "said": value, "password": value, "again": [format!("a {value}")] }).to_string(),
+            };
+            let header = |text: &str| HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            let mut marked = header(&format!("m {value}"));
+            marked.set_sensitive(true);
+            let request = Request::post(url)
+                .header("content-type", "application/json")
+                .header("user-agent", header(&format!("agent/1 ({value})")))
+                .header("referer", header(&format!("https://host/{}?a=b", encoded(&value))))
+                .header("x-note", header(&value))
+                .header("x-note", header(&encoded(&value)))
+                .header("x-api-key", header(&value))
+                .header("x-marked", marked)
+                .header("accept", header(&format!("text/{value}")));
+            let visible = value.bytes().all(|byte| byte.is_ascii_graphic());
+            let request = if visible { request.header("x-request-id", &value) } else { request };
+            let request = if kind == "text" { request.header("host", format!("{value}:80")) } else { request };
+            let request = request.body(Body::from(body)).unwrap();
+            all.log
+                .auditor()
+                .around(app)
+                .into_service()
+                .oneshot(request)
+                .await
+                .unwrap()
+                .into_body()
+                .collect()
+                .await
+                .unwrap();
+            let records = all.searched(&canaries, 2).await;
+            assert_eq!((&records[0]["stage"], &records[1]["stage"]), (&json!("initiation"), &json!("completion")));
+            for pointer in ["/actor/name", "/object/kind", "/scope/path", "/errors/0/stack", "/eula/number", "/edge"] {
+                let text = records[1].pointer(pointer).and_then(Value::as_str);
+                assert!(text.is_some_and(|text| text.contains("***")), "{pointer} of {kind}: {:#}", records[1]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_the_query_stands_nowhere_either_where_no_route_matched() {
+    let canaries = Canaries::new();
+    let value = canaries.text();
+    let all = Everything::with(|builder| builder);
+    // A method, a path and a host of the client's own.
+    let method = Method::from_bytes(value.as_bytes()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("http://{value}/nothing/{value};v={value}/%63{}?api%5Fkey={value}&a={value}#", &value[1..]))
+        .header("referer", format!("/{value}"))
+        .header("traceparent", format!("00-{}-00f067aa0ba902b7-01", &value[6..]))
+        .header("x-note", format!("Basic {value}"))
+        .body(Body::empty())
+        .unwrap();
+    let app = Router::<()>::new().route("/things", any(|| async {}));
+    let answer = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    answer.into_body().collect().await.unwrap();
+    // The trace id is a part of the value only, so it is no echo of it: it is told apart here.
+    let records = all.log.wait_for(2).await;
+    assert_eq!(records[1]["request"]["method"], "***");
+    assert_eq!(records[1]["actor"]["hostname"], "***");
+    for record in &records {
+        let mut record = record.clone();
+        record.as_object_mut().unwrap().remove("traceId");
+        let found = canaries.find(record.to_string());
+        assert!(found.is_empty(), "{found:?} in {record:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_id_that_is_a_secret_is_masked() {
+    let canaries = Canaries::new();
+    let secret = canaries.text()[6..].to_owned();
+    let all = Everything::with(|builder| builder);
+    let request = Request::post(format!("/other?token={secret}"))
+        .header("traceparent", format!("00-{secret}-00f067aa0ba902b7-01"))
+        .body(Body::empty())
+        .unwrap();
+    let app = Router::new().route("/other", post(|| async {}));
+    all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    all.searched(&canaries, 2).await;
+}
+
+#[tokio::test]
+async fn axums_own_rejection_quotes_nothing() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Login {
+        #[serde(rename = "password")]
+        _password: u32,
+    }
+    let canaries = Canaries::new();
+    let all = Everything::with(|builder| builder);
+    let handler = async |audit: Audit, body: Result<Json<Login>, axum::extract::rejection::JsonRejection>| {
+        let rejection = body.unwrap_err();
+        let text = rejection.body_text();
+        audit.error(&rejection).meta("text", text.clone());
+        (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "error": text })))
+    };
+    let app = Router::new().route("/things/{thing}/{*rest}", post(handler));
+    let body = json!({ "password": canaries.odd() }).to_string();
+    let request =
+        Request::post("/things/1/2").header("content-type", "application/json").body(Body::from(body)).unwrap();
+    let answer = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(!canaries.find(&answer).is_empty(), "the client is told what it sent");
+    let records = all.searched(&canaries, 2).await;
+    assert!(records[1]["errors"][0]["message"].as_str().unwrap().contains("***"), "{:#}", records[1]);
+    assert!(records[1]["response"]["body"]["error"].as_str().unwrap().contains("***"), "{:#}", records[1]);
+}
+
+#[tokio::test]
+async fn names_that_a_handler_makes_of_a_secret_are_masked() {
+    let canaries = Canaries::new();
+    let value = canaries.text().to_owned();
+    let all = Everything::with(|builder| builder);
+    let app = Router::new().route(
+        "/other",
+        post(async move |audit: Audit| {
+            audit.event(&format!("Made.{value}")).unwrap();
+        }),
+    );
+    let request = Request::post(format!("/other?pwd={}", canaries.text())).body(Body::empty()).unwrap();
+    all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let records = all.searched(&canaries, 2).await;
+    assert_eq!(records[1]["eventName"], "Masked");
+    assert_eq!(records[1]["meta"]["initiatedAs"], "Other");
+}
+
+#[tokio::test]
+async fn nobody_can_rename_an_event_by_sending_its_name_as_a_secret() {
+    let canaries = Canaries::new();
+    let all = Everything::with(|builder| builder);
+    let app = Router::new().route("/other", post(|| async {}));
+    let request =
+        Request::post("/other?password=HttpRequest&token=completion&pin=succeeded").body(Body::empty()).unwrap();
+    all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let records = all.searched(&canaries, 2).await;
+    assert_eq!((&records[1]["eventName"], &records[1]["stage"]), (&json!("Other"), &json!("completion")));
+    assert_eq!(records[1]["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn background_work_tells_no_secret_either() {
+    let canaries = Canaries::new();
+    let all = Everything::with(|builder| builder);
+    for (_, value) in canaries.iter() {
+        let begin = || {
+            all.log.auditor().begin("Sync").secret(value).context(value).object(Entity::new(value.to_owned()).id(value))
+        };
+        begin().stage(format!("step {value}")).meta(value.to_owned(), value).emit().await.unwrap();
+        let activity = begin().meta("config", json!({ "password": value, "text": value })).await.unwrap();
+        say_everywhere(activity.audit(), value);
+        activity.fail(&io::Error::other(format!("refused: {value}")));
+        // Dropped unfinished.
+        drop(begin().actor(Actor::service(value)).await.unwrap());
+    }
+    all.searched(&canaries, 25).await;
+}
+
+#[tokio::test]
+async fn what_is_left_out_or_cut_leaves_nothing_of_a_secret_behind() {
+    let canaries = Canaries::new();
+    let value = canaries.text();
+    let all = Everything::with(|builder| builder.max_body_bytes(4_096));
+    let app = || Router::new().route("/other", post(async |body: String| body));
+    let bodies = [
+        ("application/json", format!(r#"{{"a":1,"password":"{value}"#)),
+        ("application/json", format!(r#"{{"a":1,"password":"{value}"}} and {value}"#)),
+        ("application/json; charset=utf-16", format!(r#"{{"password":"{value}"}}"#)),
+        ("application/x-www-form-urlencoded", format!(r#"{{"password":"{value}"}}"#)),
+        ("multipart/form-data", format!("--x\r\n\r\n{value}")),
+        ("text/plain", format!("the password is {value}")),
+        ("image/png", value.to_owned()),
+        ("", value.to_owned()),
+    ];
+    let mut count = 0;
+    for (content_type, body) in bodies {
+        let request = Request::post("/other").header("content-type", content_type).body(Body::from(body)).unwrap();
+        all.log
+            .auditor()
+            .around(app())
+            .into_service()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap();
+        count += 2;
+    }
+    // Cut at each byte of a secret; what quotes the whole of it is masked too.
+    for beginning in 0..value.len() + 2 {
+        let fill = "x".repeat(4_096 - r#"{"fill":"","token":""#.len() - beginning);
+        let body = format!(r#"{{"fill":"{fill}","token":"{value}","last":1}}"#);
+        let request =
+            Request::post("/other").header("content-type", "application/json").body(Body::from(body)).unwrap();
+        all.log
+            .auditor()
+            .around(app())
+            .into_service()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+            .collect()
+            .await
+            .unwrap();
+        count += 2;
+    }
+    all.searched(&canaries, count).await;
+}
