@@ -162,6 +162,11 @@ pub(crate) fn from_env() -> Result<Settings, Error> {
     Ok(settings)
 }
 
+/// A name from outside, which may hold anything; quotes around it stay as they are.
+fn on_one_line(name: &str) -> String {
+    name.chars().flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] }).collect()
+}
+
 impl Settings {
     /// The settings that these variables make, and the file that they name.
     pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
@@ -245,7 +250,7 @@ impl Settings {
         let Complaints { mut lines, unknown, source } = complaints;
         // Escaped: a name may hold anything, and each complaint stays one line.
         let unknown: Vec<String> =
-            unknown.into_iter().map(|name| format!("unknown setting {}", name.escape_debug())).collect();
+            unknown.into_iter().map(|name| format!("unknown setting {}", on_one_line(&name))).collect();
         match self.unknown.unwrap_or_default() {
             Unknown::Warn => self.warnings = unknown,
             Unknown::Error if unknown.is_empty() => {}
