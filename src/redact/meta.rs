@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Pass;
-use super::draft::{Facts, answered};
+use super::facts::{Facts, answered};
 use crate::capture::{Door, Draft, Stage};
 use crate::catalog::{Message, MetaSource, Placeholder, TextPart};
 use crate::engine::Engine;
