@@ -396,3 +396,53 @@ async fn a_sink_that_fails_once_is_tried_again_and_nothing_is_lost() {
     let (report, _) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
 }
+
+#[tokio::test]
+async fn a_thousand_idle_streams_and_a_thousand_slow_uploads_stop_nobody_else() {
+    const MANY: usize = 1000;
+    // All of them may not lose, and show their bodies; the bounds are the default ones.
+    let event = |name: &'static str, path: &'static str| {
+        Event::new(name).on(Method::GET, path).on(Method::POST, path).bodies(Bodies::Both).strangers_bodies()
+    };
+    let log = common::log_of([event("Follow", "/follow"), event("Upload", "/upload"), event("Order", "/orders")]);
+    let app = Router::new()
+        .route("/follow", any(async || ([("content-type", "text/event-stream")], Body::new(common::bodies::Endless))))
+        .route("/upload", any(async |_: axum::body::Bytes| ()))
+        .route("/orders", any(async |order: axum::Json<Value>| order));
+    let service = log.auditor.around(app).into_service();
+    let mut streams = Vec::new();
+    for _ in 0..MANY {
+        let follow = Request::get("/follow").body(Body::empty()).unwrap();
+        streams.push(service.clone().oneshot(follow).await.unwrap());
+    }
+    let (feeds, uploads): (Vec<_>, Vec<_>) = (0..MANY)
+        .map(|_| {
+            let (feed, body) = common::bodies::fed();
+            feed.send(common::bodies::data(r#"{"half":"#)).ok().unwrap();
+            let upload = Request::post("/upload").header("content-type", "application/json").body(Body::new(body));
+            (feed, tokio::spawn(service.clone().oneshot(upload.unwrap())))
+        })
+        .unzip();
+    eventually("all are open", || log.auditor.counters().open == 2 * MANY as u64).await;
+    for id in 0..100 {
+        let order = Body::from(json!({ "id": id, "text": "x".repeat(10_000) }).to_string());
+        let order = Request::post("/orders").header("content-type", "application/json").body(order).unwrap();
+        let answer = service.clone().oneshot(order).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body().collect().await.unwrap();
+    }
+    let counters = log.auditor.counters();
+    assert_eq!((counters.waiting, counters.refused, counters.open), (0, 0, 2 * MANY as u64));
+    // What a thousand uploads may still need is set aside; a stream whose kind is not kept holds nothing.
+    assert!(counters.captured_bytes <= 40 * 1024 * 1024, "{counters:?}");
+    for feed in feeds {
+        feed.send(common::bodies::data("17}")).ok().unwrap();
+    }
+    for upload in uploads {
+        assert_eq!(upload.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    drop(streams);
+    let (report, lines) = log.stop().await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(expected::normal(lines).len(), 2 * MANY + 100);
+}

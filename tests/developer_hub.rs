@@ -15,10 +15,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-#[expect(dead_code, reason = "only its own tests run here")]
-#[path = "../examples/developer_hub/log.rs"]
-mod log;
-
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -1086,7 +1082,7 @@ fn no_ordinary_line_can_pass_for_an_audit_record() {
     // `records` checks that the word stands on no other line.
     let (_, lines) = hub.stop("TERM");
     let ordinary: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let warning = ordinary.iter().find(|line| line["fields"]["message"] == "the task did not complete").unwrap();
+    let warning = ordinary.iter().find(|line| line["message"] == "the task did not complete").unwrap();
     assert!(warning["fields"]["error"].as_str().unwrap().contains(forged), "{warning}");
 }
 
@@ -1411,7 +1407,11 @@ fn refused(settings: &[(&str, &str)]) -> (ExitStatus, String, String) {
 fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
     for (name, value, allowed) in [
         ("TOWER_AUDIT_ENABLED", "maybe", "true"),
-        ("TOWER_AUDIT_DELIVERY", "strong", "lossy, backpressure, durable, fail_closed"),
+        ("TOWER_AUDIT_DELIVERY", "always", "lossy, backpressure, durable, fail_closed"),
+        ("TOWER_AUDIT_SINK", "syslog", "file:///var/log/app/audit.log"),
+        ("TOWER_AUDIT_ROTATE_BYTES", "1KiB", "64KiB to"),
+        ("TOWER_AUDIT_ROTATE_EVERY", "1s", "60s to"),
+        ("TOWER_AUDIT_KEEP_FILES", "0", "1 to 1000000"),
         ("TOWER_AUDIT_WAIT", "5", "with a unit such as 5s"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "0", "1 to 16777216"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1KB", "64KiB to 16GiB"),
@@ -1435,6 +1435,9 @@ fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
     for part in ["TOWER_AUDIT_DELIVRY", "TOWER_AUDIT_DELIVERY", "TOWER_AUDIT_WAIT: given \"5\""] {
         assert!(stderr.contains(part), "{stderr}");
     }
+    let (status, _, stderr) = refused(&[("TOWER_AUDIT_KEEP_FILES", "3")]);
+    assert_eq!(status.code(), Some(1));
+    assert!(stderr.contains("without a file to rotate") && stderr.contains("TOWER_AUDIT_SINK=file:///"), "{stderr}");
     let (status, _, stderr) = refused(&[("PORT", "x")]);
     assert!(status.code() == Some(1) && stderr.contains("PORT"), "{stderr}");
 }

@@ -3,8 +3,8 @@
 //! The scaffolder answers below `/api/scaffolder`, the catalogue below `/api/catalog`; everything is kept in memory.
 //! `walkthrough.sh` beside this file drives every route once.
 //!
-//! What auditing takes is here (the auditor around the router), in `auth.rs` (who acts), in `error.rs` (what failed), and in
-//! `tasks.rs` and `janitor.rs` (background work); the rest is the application.
+//! What auditing takes is here (the auditor around the router), in `log.rs` (ordinary logs beside the records), in `auth.rs`
+//! (who acts), in `error.rs` (what failed), and in `tasks.rs` and `janitor.rs` (background work); the rest is the application.
 //!
 //! ```text
 //! PORT=7007 cargo run --example developer_hub
@@ -30,6 +30,7 @@ mod settings;
 mod tasks;
 
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,10 +46,10 @@ const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let settings = Settings::from_env()?;
-    log::to_stdout()?;
 
     let events = presets::developer_hub::mounted().skip(Method::GET, "/healthz");
-    let (auditor, guard) = Auditor::builder().catalog(events).from_env()?.build()?;
+    let (auditor, guard) = log::at_start(|| Auditor::builder().catalog(events).from_env()?.build())?;
+    log::beside_records(&auditor)?;
 
     let hub = Arc::new(Hub::new(settings, auditor));
     hub.background.spawn(janitor::sweep_stale_tasks(Arc::clone(&hub)));
@@ -59,7 +60,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let report = guard.shutdown(AUDIT_DEADLINE).await;
     if !report.is_complete() {
-        tracing::error!(?report, "not every audit record was written");
+        // The sink has ended, and with it the ordinary log.
+        writeln!(io::stderr(), "not every audit record was written: {report:?}")?;
     }
     Ok(served?)
 }
