@@ -68,7 +68,9 @@ impl<'v> Beginnings<'v> {
         (0..(text.len() + 1).saturating_sub(MIN_BYTES)).find(|at| {
             let rest = &text[*at..];
             let alike = self.all.get(&rest[..MIN_BYTES]);
-            alike.is_some_and(|alike| alike.len() > Self::MOST_ALIKE || alike.iter().any(|value| value.starts_with(rest)))
+            alike.is_some_and(|alike| {
+                alike.len() > Self::MOST_ALIKE || alike.iter().any(|value| value.starts_with(rest))
+            })
         })
     }
 }
