@@ -78,9 +78,24 @@ fn check(pass: &Pass<'_>, output: &str, input: &str) {
     pass.scrub_json(&mut scrubbed);
     for output in [output, &scrubbed] {
         // Deeper than `serde_json` reads: a body of 64 levels, quoted, is one string.
-        assert!(serde_json::from_str::<Value>(output).is_ok(), "not JSON: {output:?} of {input:?}");
+        let Ok(value) = serde_json::from_str(output) else { panic!("not JSON: {output:?} of {input:?}") };
         assert!(!output.contains('\n'), "two lines: {output:?} of {input:?}");
-        absent(output, input);
+        absent_from_strings(&value, input);
+    }
+}
+
+/// As they read: the end of an escape may be the beginning of what only looks like a canary.
+fn absent_from_strings(value: &Value, input: &str) {
+    match value {
+        Value::String(text) => absent(text, input),
+        Value::Array(elements) => elements.iter().for_each(|element| absent_from_strings(element, input)),
+        Value::Object(members) => {
+            members.iter().for_each(|(key, member)| {
+                absent(key, input);
+                absent_from_strings(member, input);
+            });
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

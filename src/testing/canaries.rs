@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fs, io};
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode;
@@ -35,6 +37,52 @@ const PIECE: usize = 12;
 #[derive(Clone)]
 pub struct Canaries {
     all: [(&'static str, String); 5],
+    needles: Arc<Needles>,
+}
+
+/// All that is searched for, at once.
+struct Needles {
+    all: AhoCorasick,
+    /// For each, the canary and how it is spelled.
+    meant: Vec<(usize, Form)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    Base64,
+    Hex,
+    Piece,
+}
+
+impl Form {
+    /// Unless its place tells how it is spelled.
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Base64 => Some("base64"),
+            Self::Hex => Some("hex"),
+            Self::Whole | Self::Piece => None,
+        }
+    }
+}
+
+impl Needles {
+    fn of(all: &[(&str, String)]) -> Self {
+        let mut texts = Vec::new();
+        let mut meant = Vec::new();
+        for (at, (kind, value)) in all.iter().enumerate() {
+            let mut add = |text: Vec<u8>, form| {
+                texts.push(text);
+                meant.push((at, form));
+            };
+            add(value.clone().into_bytes(), Form::Whole);
+            base64s(value).into_iter().for_each(|text| add(text.into_bytes(), Form::Base64));
+            hexes(value).into_iter().for_each(|text| add(text.into_bytes(), Form::Hex));
+            pieces(kind, value).for_each(|piece| add(piece.to_vec(), Form::Piece));
+        }
+        let all = AhoCorasick::new(texts).expect("a few hundred short patterns are few enough");
+        Self { all, meant }
+    }
 }
 
 /// A canary that was found. It tells the kind, never the value.
@@ -59,15 +107,14 @@ impl Canaries {
         let jwt = format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode(random()));
         // Fifteen digits: exact in every number type, and not as long as a card number.
         let number = 100_000_000_000_000 + Uuid::new_v4().as_u128() % 900_000_000_000_000;
-        Self {
-            all: [
-                ("text", format!("canary{}", random())),
-                ("odd", odd(&random())),
-                ("number", number.to_string()),
-                ("key", format!("ghp_{base62}abcd")),
-                ("jwt", jwt),
-            ],
-        }
+        let all = [
+            ("text", format!("canary{}", random())),
+            ("odd", odd(&random())),
+            ("number", number.to_string()),
+            ("key", format!("ghp_{base62}abcd")),
+            ("jwt", jwt),
+        ];
+        Self { needles: Arc::new(Needles::of(&all)), all }
     }
 
     /// Letters and digits that nothing but their place can tell to be a secret, such as a password.
@@ -104,28 +151,19 @@ impl Canaries {
     /// Where canaries stand in a text, or bytes, in any spelling; each kind once.
     pub fn find(&self, text: impl AsRef<[u8]>) -> Vec<Finding> {
         let readings = readings(text.as_ref());
-        let mut found = Vec::new();
-        for (kind, value) in self.iter() {
-            let whole = readings.iter().find(|(text, _)| contains(text, value.as_bytes()));
-            let piece = || readings.iter().find(|(text, _)| pieces(kind, value).any(|piece| contains(text, piece)));
-            let encoded = || {
-                let spelled = |form: &[String]| {
-                    readings.iter().any(|(text, _)| form.iter().any(|form| contains(text, form.as_bytes())))
-                };
-                [("base64", base64s(value)), ("hex", hexes(value))].into_iter().find(|(_, form)| spelled(form))
-            };
-            let (spelling, is_piece) = if let Some((_, spelling)) = whole {
-                (spelling.clone(), false)
-            } else if let Some((spelling, _)) = encoded() {
-                (spelling.to_owned(), false)
-            } else if let Some((_, spelling)) = piece() {
-                (spelling.clone(), true)
-            } else {
-                continue;
-            };
-            found.push(Finding { kind, spelling, is_piece });
+        // The plainest of each kind: whole before encoded before a piece.
+        let mut plainest: [Option<(u8, Finding)>; 5] = Default::default();
+        for (text, spelling) in &readings {
+            for hit in self.needles.all.find_overlapping_iter(text) {
+                let (kind, form) = self.needles.meant[hit.pattern().as_usize()];
+                let spelling = form.name().map_or_else(|| spelling.clone(), str::to_owned);
+                let finding = Finding { kind: self.all[kind].0, spelling, is_piece: form == Form::Piece };
+                if plainest[kind].as_ref().is_none_or(|(known, _)| (form as u8) < *known) {
+                    plainest[kind] = Some((form as u8, finding));
+                }
+            }
         }
-        found
+        plainest.into_iter().flatten().map(|(_, finding)| finding).collect()
     }
 
     /// Asserts that no canary stands in any of these lines, or bytes, in any spelling.
@@ -202,10 +240,6 @@ fn odd(random: &str) -> String {
 fn letter(a: u8, b: u8) -> char {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     char::from(LETTERS[(usize::from(a) * 16 + usize::from(b)) % LETTERS.len()])
-}
-
-fn contains(text: &[u8], value: &[u8]) -> bool {
-    memchr::memmem::find(text, value).is_some()
 }
 
 /// The pieces of a canary that nothing else has; what all tokens of a kind begin with is none.
