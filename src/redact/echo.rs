@@ -57,7 +57,11 @@ enum Finder {
 impl Echo {
     /// Forgets all values, and wipes them: this memory serves the next exchange.
     pub(super) fn clear(&mut self) {
-        self.text.zeroize();
+        if self.is_empty() {
+            return;
+        }
+        self.text.as_mut_slice().zeroize();
+        self.text.clear();
         self.text.shrink_to(KEPT_BYTES);
         self.values.clear();
         self.finder = OnceCell::new();
@@ -93,13 +97,17 @@ impl Echo {
         if value.len() < MIN_BYTES || self.values.len() == MAX_VALUES || self.text.len() + value.len() > MAX_BYTES {
             return;
         }
-        let start = self.text.len();
-        self.text.extend(value.bytes().map(plus_as_space));
-        let mut latest = self.values.iter().rev().take(FEW);
-        if latest.any(|known| self.text[known.range.clone()] == self.text[start..] && known.cut == cut) {
-            self.text.truncate(start);
+        let is_same = |known: &Value| {
+            known.cut == cut
+                && known.range.len() == value.len()
+                && self.text[known.range.clone()].iter().copied().eq(value.bytes().map(plus_as_space))
+        };
+        if self.values.iter().rev().take(FEW).any(is_same) {
             return;
         }
+        let start = self.text.len();
+        self.text.extend_from_slice(value.as_bytes());
+        self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
         self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };
         self.values.push(Value { range: start..self.text.len(), cut });
         self.finder = OnceCell::new();

@@ -117,20 +117,12 @@ impl Values {
         self.makes.find(rest).map_or(usize::MAX, |hit| at + hit.start())
     }
 
-    /// Whether a text with these traits can hold any secret that gives itself away.
-    pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
-        makes && text.len() >= MIN_TOKEN && may_be_make(text)
-            || traits.has(Traits::DIGIT) && may_be_card(text)
-            || traits.has(Traits::AT) && traits.has(Traits::COLON)
-            || !self.patterns.is_empty()
-    }
-
     /// Appends the places of all secrets in a text, in no order. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
-        if makes && text.len() >= MIN_TOKEN {
+        if makes && text.len() >= MIN_TOKEN && may_be_make(text) {
             self.find_makes(text, found);
         }
-        if traits.has(Traits::DIGIT) && may_be_card(text) {
+        if may_be_card(text) {
             find_cards(text, found);
         }
         if traits.has(Traits::AT) && traits.has(Traits::COLON) {
@@ -453,21 +445,15 @@ fn luhn(digits: &[u8]) -> bool {
 pub(super) struct Traits(u8);
 
 impl Traits {
-    pub(super) const DIGIT: u8 = 1;
-    pub(super) const AT: u8 = 2;
-    pub(super) const COLON: u8 = 4;
-    pub(super) const EQUALS: u8 = 8;
-    pub(super) const PERCENT: u8 = 16;
-    pub(super) const QUOTE: u8 = 32;
+    pub(super) const AT: u8 = 1;
+    pub(super) const COLON: u8 = 2;
+    pub(super) const EQUALS: u8 = 4;
+    pub(super) const PERCENT: u8 = 8;
+    pub(super) const QUOTE: u8 = 16;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
             let mut table = [0; 256];
-            let mut digit = b'0';
-            while digit <= b'9' {
-                table[digit as usize] = Traits::DIGIT;
-                digit += 1;
-            }
             table[b'@' as usize] = Traits::AT;
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
