@@ -476,6 +476,18 @@ mod tests {
     }
 
     #[test]
+    fn each_value_is_found_however_many_there_are() {
+        for count in [1, VERY_FEW, VERY_FEW + 1, FEW, FEW + 1, 3 * FEW] {
+            let values: Vec<String> = (0..count).map(|number| format!("{number}-secret-{number}")).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            for value in &values {
+                assert_eq!(text(&values, &format!("is {value}?")), "is ***?");
+                assert_eq!(json(&values, &format!("[\"{value}\",1]")), "[\"***\",1]");
+            }
+        }
+    }
+
+    #[test]
     fn a_scheme_is_not_part_of_the_secret() {
         assert_eq!(text(&["Bearer abcdefgh"], "got abcdefgh"), "got ***");
     }

@@ -496,6 +496,34 @@ mod tests {
     }
 
     #[test]
+    fn every_make_is_seen_wherever_it_stands_in_a_short_text() {
+        assert!(!may_be_make("4d3c1f0a-6f0e-4f7c-9a55-0d7f6b6f4a11") && !may_be_make(""));
+        for (begins, _) in MAKES {
+            for before in 0..32 {
+                for after in 0..16 {
+                    let text = format!("{}{begins}{}", "gxs-B".repeat(8).split_at(before).0, "e".repeat(after));
+                    assert!(may_be_make(&text), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_card_is_passed_over() {
+        for card in ["4111111111111111", "4111-1111-1111-1111", "4222222222222", "3782 822463 10005"] {
+            for before in 0..40 {
+                for around in ["x", "_", "-", "1"] {
+                    let text = format!("{}.{card}.{}", around.repeat(before), around.repeat(before % 3));
+                    let mut all = Vec::new();
+                    find_cards(&text, &mut all);
+                    assert!(all.is_empty() || may_be_card(&text), "{text}");
+                    assert!(around == "1" || !all.is_empty(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn almost_matches_are_left() {
         for text in [
             "eyJhbGciOiJIUzI1NiJ9",
