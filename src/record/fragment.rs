@@ -14,7 +14,7 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 
 /// The same without the quotes around it, to build one string from several pieces.
 pub(crate) fn push_json_text(out: &mut String, text: &str) {
-    push_escaped(out, text, |byte| matches!(byte, b'"' | b'\\' | 0x00..=0x1f | 0x7f..));
+    push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20) | (byte >= 0x7f));
 }
 
 /// Appends the inside of a JSON string token as it was written, escapes included, and escapes the
@@ -41,9 +41,9 @@ fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
     }
 }
 
-/// How many bytes come before the first special one.
-fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
-    // No way out before the end of the chunk: the compiler looks at all its bytes at once.
+/// How many bytes come before the first special one. The compiler looks at many bytes at once if the test has no way out
+/// before its end.
+pub(crate) fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
     let has_special = |chunk: &[u8]| chunk.iter().fold(false, |special, byte| special | is_special(*byte));
     let mut plain = 0;
     for chunk in bytes.chunks_exact(16) {

@@ -412,14 +412,34 @@ impl<'o> Object<'o> {
 
 /// A number with at least so many digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
 fn push_number(out: &mut String, value: u64, digits: usize) {
-    let mut text = [b'0'; 20];
-    let (mut rest, mut at) = (value, text.len());
-    while rest > 0 || text.len() - at < digits {
-        at -= 1;
-        text[at] = b"0123456789"[usize::try_from(rest % 10).unwrap_or_default()];
-        rest /= 10;
-    }
-    out.push_str(std::str::from_utf8(&text[at..]).unwrap_or_default());
+    /// All numbers below a thousand with three digits each.
+    const THREE_DIGITS: &str = {
+        const TEXT: [u8; 3000] = {
+            let mut text = [b'0'; 3000];
+            let mut number = 0;
+            while number < 1000 {
+                text[3 * number] += (number / 100) as u8;
+                text[3 * number + 1] += (number / 10 % 10) as u8;
+                text[3 * number + 2] += (number % 10) as u8;
+                number += 1;
+            }
+            text
+        };
+        match std::str::from_utf8(&TEXT) {
+            Ok(text) => text,
+            Err(_) => panic!("digits are text"),
+        }
+    };
+    let (above, group) = (value / 1000, usize::try_from(value % 1000).unwrap_or_default());
+    let least = if above > 0 || digits > 3 {
+        push_number(out, above, digits.saturating_sub(3).max(1));
+        3
+    } else {
+        digits
+    };
+    let needed = 1 + usize::from(group > 9) + usize::from(group > 99);
+    let end = 3 * group + 3;
+    out.push_str(&THREE_DIGITS[end - needed.max(least)..end]);
 }
 
 /// RFC 3339 in UTC with microseconds.

@@ -58,7 +58,11 @@ enum Finder {
 impl Echo {
     /// Forgets all values, and wipes them: this memory serves the next exchange.
     pub(super) fn clear(&mut self) {
-        self.text.zeroize();
+        if self.is_empty() {
+            return;
+        }
+        self.text.as_mut_slice().zeroize();
+        self.text.clear();
         self.text.shrink_to(KEPT_BYTES);
         self.values.clear();
         self.finder = OnceCell::new();
@@ -94,13 +98,17 @@ impl Echo {
         if value.len() < MIN_BYTES || self.values.len() == MAX_VALUES || self.text.len() + value.len() > MAX_BYTES {
             return;
         }
-        let start = self.text.len();
-        self.text.extend(value.bytes().map(plus_as_space));
-        let mut latest = self.values.iter().rev().take(FEW);
-        if latest.any(|known| self.text[known.range.clone()] == self.text[start..] && known.cut == cut) {
-            self.text.truncate(start);
+        let is_same = |known: &Value| {
+            known.cut == cut
+                && known.range.len() == value.len()
+                && self.text[known.range.clone()].iter().copied().eq(value.bytes().map(plus_as_space))
+        };
+        if self.values.iter().rev().take(FEW).any(is_same) {
             return;
         }
+        let start = self.text.len();
+        self.text.extend_from_slice(value.as_bytes());
+        self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
         self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };
         self.values.push(Value { range: start..self.text.len(), cut });
         self.finder = OnceCell::new();
@@ -510,6 +518,18 @@ mod tests {
             json(&["hunter2"], r#"{"hunter2":1,"xhunter2":2,"hunter2x":3,"***~2":4}"#),
             r#"{"***~1":1,"x***~3":2,"***x~4":3,"***~2":4}"#
         );
+    }
+
+    #[test]
+    fn each_value_is_found_however_many_there_are() {
+        for count in [1, VERY_FEW, VERY_FEW + 1, FEW, FEW + 1, 3 * FEW] {
+            let values: Vec<String> = (0..count).map(|number| format!("{number}-secret-{number}")).collect();
+            let values: Vec<&str> = values.iter().map(String::as_str).collect();
+            for value in &values {
+                assert_eq!(text(&values, &format!("is {value}?")), "is ***?");
+                assert_eq!(json(&values, &format!("[\"{value}\",1]")), "[\"***\",1]");
+            }
+        }
     }
 
     #[test]

@@ -248,8 +248,8 @@ impl Pass<'_> {
         let rules = self.rules;
         let own = self.scratch.verdicts.get(hash, key, |key| rules.keys.verdict(key));
         match self.event {
-            None => own,
-            Some(event) => rules.keys.verdict_for(key, own, &event.names),
+            Some(event) if !event.names.is_empty() => rules.keys.verdict_for(key, own, &event.names),
+            _ => own,
         }
     }
 
@@ -278,9 +278,6 @@ impl Pass<'_> {
     }
 
     pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
-        if !self.rules.values.may_find(text, traits, makes) {
-            return;
-        }
         let mut places = Vec::new();
         self.rules.values.find(text, traits, makes, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));

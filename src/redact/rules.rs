@@ -161,6 +161,10 @@ impl Names {
         Ok(names)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.bags.is_empty() && self.except.is_empty()
+    }
+
     fn excepts(&self, key: &str) -> bool {
         !self.except.is_empty() && self.except.contains(key)
     }

@@ -264,6 +264,15 @@ fn secrets_can_be_fingerprints() {
 }
 
 #[test]
+fn many_keys_are_told_apart_as_few_are() {
+    let raw: Vec<String> = (0..100).map(|number| format!("k{}={number}", number % 50)).collect();
+    let members: Vec<String> =
+        (0..50).map(|number| format!("\"k{number}\":[\"{number}\",\"{}\"]", number + 50)).collect();
+    let query = Pass::new(&Redactor::default(), None).query(&raw.join("&"));
+    assert_eq!(query, Some(format!("{{{}}}", members.join(","))));
+}
+
+#[test]
 fn queries_and_forms_are_objects() {
     let redactor = Redactor::default();
     let mut pass = Pass::new(&redactor, None);

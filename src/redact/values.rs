@@ -117,20 +117,12 @@ impl Values {
         self.makes.find(rest).map_or(usize::MAX, |hit| at + hit.start())
     }
 
-    /// Whether a text with these traits can hold any secret that gives itself away.
-    pub(super) fn may_find(&self, text: &str, traits: Traits, makes: bool) -> bool {
-        makes && text.len() >= MIN_TOKEN && may_be_make(text)
-            || traits.has(Traits::DIGIT) && may_be_card(text)
-            || traits.has(Traits::AT) && traits.has(Traits::COLON)
-            || !self.patterns.is_empty()
-    }
-
     /// Appends the places of all secrets in a text, in no order. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
-        if makes && text.len() >= MIN_TOKEN {
+        if makes && text.len() >= MIN_TOKEN && may_be_make(text) {
             self.find_makes(text, found);
         }
-        if traits.has(Traits::DIGIT) && may_be_card(text) {
+        if may_be_card(text) {
             find_cards(text, found);
         }
         if traits.has(Traits::AT) && traits.has(Traits::COLON) {
@@ -453,21 +445,15 @@ fn luhn(digits: &[u8]) -> bool {
 pub(super) struct Traits(u8);
 
 impl Traits {
-    pub(super) const DIGIT: u8 = 1;
-    pub(super) const AT: u8 = 2;
-    pub(super) const COLON: u8 = 4;
-    pub(super) const EQUALS: u8 = 8;
-    pub(super) const PERCENT: u8 = 16;
-    pub(super) const QUOTE: u8 = 32;
+    pub(super) const AT: u8 = 1;
+    pub(super) const COLON: u8 = 2;
+    pub(super) const EQUALS: u8 = 4;
+    pub(super) const PERCENT: u8 = 8;
+    pub(super) const QUOTE: u8 = 16;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
             let mut table = [0; 256];
-            let mut digit = b'0';
-            while digit <= b'9' {
-                table[digit as usize] = Traits::DIGIT;
-                digit += 1;
-            }
             table[b'@' as usize] = Traits::AT;
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
@@ -507,6 +493,34 @@ mod tests {
         assert_eq!(found("a -----BEGIN X-----\nMIIE b"), ["-----BEGIN X-----\nMIIE b"]);
         assert_eq!(found("Authorization: Bearer abcDEF123"), ["abcDEF123"]);
         assert_eq!(found("basic dXNlcjpwYXNz"), ["dXNlcjpwYXNz"]);
+    }
+
+    #[test]
+    fn every_make_is_seen_wherever_it_stands_in_a_short_text() {
+        assert!(!may_be_make("4d3c1f0a-6f0e-4f7c-9a55-0d7f6b6f4a11") && !may_be_make(""));
+        for (begins, _) in MAKES {
+            for before in 0..32 {
+                for after in 0..16 {
+                    let text = format!("{}{begins}{}", "gxs-B".repeat(8).split_at(before).0, "e".repeat(after));
+                    assert!(may_be_make(&text), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_card_is_passed_over() {
+        for card in ["4111111111111111", "4111-1111-1111-1111", "4222222222222", "3782 822463 10005"] {
+            for before in 0..40 {
+                for around in ["x", "_", "-", "1"] {
+                    let text = format!("{}.{card}.{}", around.repeat(before), around.repeat(before % 3));
+                    let mut all = Vec::new();
+                    find_cards(&text, &mut all);
+                    assert!(all.is_empty() || may_be_card(&text), "{text}");
+                    assert!(around == "1" || !all.is_empty(), "{text}");
+                }
+            }
+        }
     }
 
     #[test]
