@@ -539,3 +539,50 @@ async fn on_a_full_disk_fail_closed_does_nothing_and_all_goes_on_when_there_is_r
     assert_eq!(ids(&records, "ArticleRead").len(), 1);
     assert_eq!(records.last().unwrap()["meta"]["lost"], 0);
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Settings
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Writes more than one segment can hold; gives the names of what is in the folder then.
+async fn rotated(server: Server, folder: &Path) -> Vec<String> {
+    assert_eq!(load(server.address, 4, 100, "PUT /articles").await, HashMap::from([(200, 400)]));
+    server.stop();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".log"))
+        .collect();
+    names.sort();
+    for name in &names {
+        assert!(fs::metadata(folder.join(name)).unwrap().len() <= 64 * 1024, "{name}");
+    }
+    names
+}
+
+#[tokio::test]
+async fn a_file_and_its_rotation_are_set_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [
+        ("TOWER_AUDIT_ROTATE_BYTES", "64KiB"),
+        ("TOWER_AUDIT_ROTATE_EVERY", "24h"),
+        ("TOWER_AUDIT_KEEP_FILES", "2"),
+        ("TOWER_AUDIT_DELIVERY", "durable"),
+    ];
+    let server = Server::on_file(&folder.path().join("audit.log"), &settings);
+    let names = rotated(server, folder.path()).await;
+    assert_eq!((names.len(), names.last().unwrap().as_str()), (3, "audit.log"), "{names:?}");
+}
+
+#[cfg(feature = "toml")]
+#[tokio::test]
+async fn a_file_and_its_rotation_are_set_from_toml_and_the_environment_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("settings.toml");
+    let sink = format!("file://{}", folder.path().join("audit.log").display());
+    let text = format!("sink = {sink:?}\nrotate_bytes = \"64KiB\"\nrotate_every = \"24h\"\nkeep_files = 7\n");
+    fs::write(&config, text).unwrap();
+    let settings = [("TOWER_AUDIT_CONFIG", config.to_str().unwrap()), ("TOWER_AUDIT_KEEP_FILES", "1")];
+    let names = rotated(Server::start(Stdio::null(), &settings), folder.path()).await;
+    assert_eq!((names.len(), names.last().unwrap().as_str()), (2, "audit.log"), "{names:?}");
+}

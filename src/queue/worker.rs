@@ -167,7 +167,11 @@ impl Running {
     /// Gives a record to every sink; false if not each of them could be given its line.
     fn give(&mut self, record: &mut Record) -> bool {
         let Worker { channels, process, line_budget, .. } = &mut self.worker;
-        channels.iter_mut().fold(true, |given, channel| channel.give(record, process, *line_budget) && given)
+        let mut given = true;
+        for channel in channels {
+            given &= channel.give(record, process, *line_budget);
+        }
+        given
     }
 
     /// What was lost stands before what comes next.
