@@ -42,7 +42,7 @@ fn binary() -> PathBuf {
 struct Server {
     child: Child,
     address: SocketAddr,
-    stderr: JoinHandle<String>,
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Server {
@@ -65,7 +65,7 @@ impl Server {
             stderr.read_to_string(&mut said).unwrap();
             said
         });
-        Self { child, address, stderr }
+        Self { child, address, stderr: Some(stderr) }
     }
 
     /// With a file as its sink.
@@ -93,7 +93,7 @@ impl Server {
     /// Waits for its end; gives what it said on stderr besides where it listens.
     fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
-        (status, self.stderr.join().unwrap())
+        (status, self.stderr.take().expect("it ends once").join().unwrap())
     }
 
     /// Stops it cleanly: nothing panicked, and nothing but its address was said.
@@ -131,6 +131,14 @@ impl Server {
             assert!(began.elapsed() < PATIENCE, "waited for {what}: {health}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only after a failed assertion is it still there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
