@@ -42,7 +42,7 @@ fn binary() -> PathBuf {
 struct Server {
     child: Child,
     address: SocketAddr,
-    stderr: JoinHandle<String>,
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Server {
@@ -65,7 +65,7 @@ impl Server {
             stderr.read_to_string(&mut said).unwrap();
             said
         });
-        Self { child, address, stderr }
+        Self { child, address, stderr: Some(stderr) }
     }
 
     /// With a file as its sink.
@@ -93,7 +93,7 @@ impl Server {
     /// Waits for its end; gives what it said on stderr besides where it listens.
     fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
-        (status, self.stderr.join().unwrap())
+        (status, self.stderr.take().expect("it ends once").join().unwrap())
     }
 
     /// Stops it cleanly: nothing panicked, and nothing but its address was said.
@@ -131,6 +131,14 @@ impl Server {
             assert!(began.elapsed() < PATIENCE, "waited for {what}: {health}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only after a failed assertion is it still there.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -538,4 +546,51 @@ async fn on_a_full_disk_fail_closed_does_nothing_and_all_goes_on_when_there_is_r
     assert_eq!(ids(&records, "AccountDeletion").len() as u64, done);
     assert_eq!(ids(&records, "ArticleRead").len(), 1);
     assert_eq!(records.last().unwrap()["meta"]["lost"], 0);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Settings
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// Writes more than one segment can hold; gives the names of what is in the folder then.
+async fn rotated(server: Server, folder: &Path) -> Vec<String> {
+    assert_eq!(load(server.address, 4, 100, "PUT /articles").await, HashMap::from([(200, 400)]));
+    server.stop();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".log"))
+        .collect();
+    names.sort();
+    for name in &names {
+        assert!(fs::metadata(folder.join(name)).unwrap().len() <= 64 * 1024, "{name}");
+    }
+    names
+}
+
+#[tokio::test]
+async fn a_file_and_its_rotation_are_set_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [
+        ("TOWER_AUDIT_ROTATE_BYTES", "64KiB"),
+        ("TOWER_AUDIT_ROTATE_EVERY", "24h"),
+        ("TOWER_AUDIT_KEEP_FILES", "2"),
+        ("TOWER_AUDIT_DELIVERY", "durable"),
+    ];
+    let server = Server::on_file(&folder.path().join("audit.log"), &settings);
+    let names = rotated(server, folder.path()).await;
+    assert_eq!((names.len(), names.last().unwrap().as_str()), (3, "audit.log"), "{names:?}");
+}
+
+#[cfg(feature = "toml")]
+#[tokio::test]
+async fn a_file_and_its_rotation_are_set_from_toml_and_the_environment_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("settings.toml");
+    let sink = format!("file://{}", folder.path().join("audit.log").display());
+    let text = format!("sink = {sink:?}\nrotate_bytes = \"64KiB\"\nrotate_every = \"24h\"\nkeep_files = 7\n");
+    fs::write(&config, text).unwrap();
+    let settings = [("TOWER_AUDIT_CONFIG", config.to_str().unwrap()), ("TOWER_AUDIT_KEEP_FILES", "1")];
+    let names = rotated(Server::start(Stdio::null(), &settings), folder.path()).await;
+    assert_eq!((names.len(), names.last().unwrap().as_str()), (2, "audit.log"), "{names:?}");
 }

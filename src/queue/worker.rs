@@ -168,10 +168,11 @@ impl Running {
     /// Gives a record to every sink; false if not each of them could be given its line.
     fn give(&mut self, record: &mut Record) -> bool {
         let Worker { channels, process, line_budget, .. } = &mut self.worker;
-        // Every channel gets it, whatever became of it in another.
-        let refused =
-            channels.iter_mut().filter_map(|channel| (!channel.give(record, process, *line_budget)).then_some(()));
-        refused.count() == 0
+        let mut given = true;
+        for channel in channels {
+            given &= channel.give(record, process, *line_budget);
+        }
+        given
     }
 
     /// What was lost stands before what comes next.
