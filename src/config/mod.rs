@@ -162,6 +162,15 @@ pub(crate) fn from_env() -> Result<Settings, Error> {
     Ok(settings)
 }
 
+/// A name as it is told: it may hold anything, and each complaint stays one line.
+fn on_one_line(name: &str) -> String {
+    let mut line = String::with_capacity(name.len());
+    for char in name.chars() {
+        if char.is_control() { line.extend(char.escape_unicode()) } else { line.push(char) }
+    }
+    line
+}
+
 impl Settings {
     /// The settings that these variables make, and the file that they name.
     pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
@@ -243,9 +252,8 @@ impl Settings {
 
     fn judge(mut self, complaints: Complaints) -> Result<Self, Error> {
         let Complaints { mut lines, unknown, source } = complaints;
-        // Escaped: a name may hold anything, and each complaint stays one line.
         let unknown: Vec<String> =
-            unknown.into_iter().map(|name| format!("unknown setting {}", name.escape_debug())).collect();
+            unknown.into_iter().map(|name| format!("unknown setting {}", on_one_line(&name))).collect();
         match self.unknown.unwrap_or_default() {
             Unknown::Warn => self.warnings = unknown,
             Unknown::Error if unknown.is_empty() => {}
