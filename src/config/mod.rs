@@ -162,9 +162,13 @@ pub(crate) fn from_env() -> Result<Settings, Error> {
     Ok(settings)
 }
 
-/// A name from outside, which may hold anything; quotes around it stay as they are.
+/// A name as it is told: it may hold anything, and each complaint stays one line.
 fn on_one_line(name: &str) -> String {
-    name.chars().flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] }).collect()
+    let mut line = String::with_capacity(name.len());
+    for char in name.chars() {
+        if char.is_control() { line.extend(char.escape_unicode()) } else { line.push(char) }
+    }
+    line
 }
 
 impl Settings {
@@ -248,7 +252,6 @@ impl Settings {
 
     fn judge(mut self, complaints: Complaints) -> Result<Self, Error> {
         let Complaints { mut lines, unknown, source } = complaints;
-        // Escaped: a name may hold anything, and each complaint stays one line.
         let unknown: Vec<String> =
             unknown.into_iter().map(|name| format!("unknown setting {}", on_one_line(&name))).collect();
         match self.unknown.unwrap_or_default() {
