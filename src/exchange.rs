@@ -128,10 +128,14 @@ impl Exchange {
         }
     }
 
-    /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable.
+    /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable. One that was
+    /// written before, when a layer outside let the exchange in, is waited for.
     pub(crate) fn initiate_durably(&self) -> Answer<bool> {
-        let position = self.with(|draft| self.write_initiation(draft)).flatten();
-        self.engine().durable(position)
+        let position = self.with(|draft| match draft.initiated {
+            None => self.write_initiation(draft),
+            Some(_) => Some(self.engine().queue.pushed()),
+        });
+        self.engine().durable(position.flatten())
     }
 
     fn write_initiation(&self, draft: &mut Draft) -> Option<u64> {

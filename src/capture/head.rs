@@ -83,17 +83,23 @@ impl HeadPolicy {
             }
             match *name {
                 header::HOST => host.meet(value),
-                header::USER_AGENT => draft.user_agent = draft.keep(value.as_bytes(), HEADER),
-                header::REFERER => draft.referer = draft.keep(value.as_bytes(), HEADER),
-                header::CONTENT_TYPE => draft.request_type = draft.keep(value.as_bytes(), 256),
+                header::USER_AGENT => draft.user_agent = draft.keep(whole_words(value.as_bytes(), HEADER), HEADER),
+                header::REFERER => draft.referer = draft.keep(whole_words(value.as_bytes(), HEADER), HEADER),
+                // The first counts, as it does for those who read it: a second one must not hide a body.
+                header::CONTENT_TYPE if draft.request_type.is_empty() => {
+                    draft.request_type = draft.keep(value.as_bytes(), 256);
+                }
                 header::CONTENT_ENCODING => draft.request_encoded |= is_encoded(value.as_bytes()),
                 _ if *name == request_id::TRACEPARENT => trace.meet(value),
                 _ => {}
             }
             if self.shown.contains(name) && draft.headers.len() < MOST_HEADERS {
                 let name = draft.keep(name.as_str().as_bytes(), 128);
-                let shown =
-                    if value.is_sensitive() { Span::default() } else { draft.keep(value.as_bytes(), SHOWN_HEADER) };
+                let shown = if value.is_sensitive() {
+                    Span::default()
+                } else {
+                    draft.keep(whole_words(value.as_bytes(), SHOWN_HEADER), SHOWN_HEADER)
+                };
                 draft.headers.push(ShownHeader { name, value: shown, sensitive: value.is_sensitive() });
             }
         }
@@ -178,6 +184,14 @@ pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
 
 fn grpc_code(value: &HeaderValue) -> Option<u32> {
     value.to_str().ok()?.trim().parse().ok()
+}
+
+/// The beginning of a text without half a word at its end: what is cut within a token or before the `@` of credentials
+/// cannot be recognised as a secret any more.
+fn whole_words(text: &[u8], most: usize) -> &[u8] {
+    let Some(kept) = text.get(..most).filter(|_| text.len() > most) else { return text };
+    let end = kept.iter().rposition(|byte| b" \t/?&;,".contains(byte)).unwrap_or(0);
+    &kept[..end]
 }
 
 fn is_encoded(value: &[u8]) -> bool {

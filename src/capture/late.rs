@@ -12,6 +12,9 @@ const NAME: usize = 512;
 /// Longest message, stack, or text of `meta`.
 const TEXT: usize = 8 * 1024;
 const KEY: usize = 128;
+/// Keys of `meta` that this library writes itself. An object with a repeated key is what stores reject, so the
+/// application's own gets an underscore.
+const RESERVED: [&str; 3] = ["initiatedAs", "abortedAt", "shortened"];
 /// Most entries of each kind.
 const MOST_META: usize = 64;
 const MOST_ERRORS: usize = 16;
@@ -70,6 +73,7 @@ impl Late {
 
     /// Adds a fact, or replaces what was said for its key.
     pub(crate) fn add_meta(&mut self, key: Cow<'static, str>, value: Value) {
+        let key = if RESERVED.contains(&&*key) { Cow::Owned(format!("{key}_")) } else { key };
         let key = if key.len() > KEY { Cow::Owned(bounded(key.into_owned(), KEY)) } else { key };
         let value = bounded_value(value);
         if let Some((_, known)) = self.meta.iter_mut().find(|(known, _)| *known == key) {

@@ -231,6 +231,9 @@ fn collect_meta(given: Vec<(Cow<'static, str>, Source)>, problem: &mut dyn FnMut
         if key.is_empty() || key.len() > 128 {
             problem(format!("the key `{key}` of `meta` has to have 1 to 128 bytes"));
         }
+        if ["initiatedAs", "abortedAt", "shortened"].contains(&&*key) {
+            problem(format!("the key `{key}` of `meta` is one that the library writes itself"));
+        }
         let source = match source.compile() {
             Ok(source) => source,
             Err(text) => {

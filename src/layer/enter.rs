@@ -182,7 +182,9 @@ pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answ
         draft.request_body.reserved += allowance.request;
         draft.response_body.reserved += allowance.response;
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
-        exchange.initiate_if_known(draft);
+        if draft.class < Delivery::FailClosed {
+            exchange.initiate_if_known(draft);
+        }
         draft.class
     });
     match class {

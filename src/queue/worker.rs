@@ -28,8 +28,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 64 };
 /// Records of our own that may wait for a sink.
 const MOST_OWN: u64 = 16;
-/// Records that are rendered before their lines are handed to the sinks.
-const ROUND: usize = 256;
+/// Records that are rendered before their lines are handed to the sinks, and before those who wait are looked after.
+const ROUND: usize = 32;
 
 /// Everything that the worker's thread begins with.
 pub(crate) struct Worker {

@@ -14,7 +14,7 @@ pub(crate) fn push_json_string(out: &mut String, text: &str) {
 
 /// The same without the quotes around it, to build one string from several pieces.
 pub(crate) fn push_json_text(out: &mut String, text: &str) {
-    push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20) | (byte >= 0x7f));
+    push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
 /// Appends the inside of a JSON string token as it was written, escapes included, and escapes the

@@ -416,11 +416,12 @@ fn push_number(out: &mut String, value: u64, digits: usize) {
     const THREE_DIGITS: &str = {
         const TEXT: [u8; 3000] = {
             let mut text = [b'0'; 3000];
+            let digits = b"0123456789";
             let mut number = 0;
             while number < 1000 {
-                text[3 * number] += (number / 100) as u8;
-                text[3 * number + 1] += (number / 10 % 10) as u8;
-                text[3 * number + 2] += (number % 10) as u8;
+                text[3 * number] = digits[number / 100];
+                text[3 * number + 1] = digits[number / 10 % 10];
+                text[3 * number + 2] = digits[number % 10];
                 number += 1;
             }
             text

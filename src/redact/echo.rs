@@ -24,6 +24,9 @@ const MAX_BYTES: usize = 256 * 1024;
 const KEPT_BYTES: usize = 4_096;
 /// Up to here each value has a search of its own, which costs less to prepare than one for all.
 const FEW: usize = 32;
+/// Of a long value among many only so many bytes are looked for, and what follows is compared: the search goes back at most
+/// so far after each hit, which keeps it linear whatever the values are.
+const LOOKED_FOR: usize = 64;
 /// Up to here it costs less to look for the beginnings of all values first than to prepare any search.
 const VERY_FEW: usize = 8;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
@@ -221,8 +224,16 @@ impl Echo {
         if self.values.len() <= VERY_FEW && !self.has_beginning_in(bytes) {
             return;
         }
+        // Hits in one word share its end, which is looked for once.
+        let mut word = 0..0;
         let mut hit = |start: usize, end: usize, value: usize| {
-            let end = if self.values[value].cut { word_end(bytes, end) } else { end };
+            let mut end = end;
+            if self.values[value].cut {
+                if !word.contains(&end) {
+                    word = end..word_end(bytes, end);
+                }
+                end = word.end;
+            }
             found.push(view.origin(start)..view.origin(end));
         };
         match self.finder.get_or_init(|| self.prepare()) {
@@ -235,10 +246,21 @@ impl Echo {
             }
             Finder::Many(all) => {
                 for one in all.find_iter(bytes) {
-                    hit(one.start(), one.end(), one.pattern().as_usize());
+                    let end = one.end() + self.more_of(&bytes[one.start()..one.end()], &bytes[one.end()..]);
+                    hit(one.start(), end, one.pattern().as_usize());
                 }
             }
         }
+    }
+
+    /// How far a text goes on as a long value does, of which only the beginning was looked for.
+    fn more_of(&self, found: &[u8], rest: &[u8]) -> usize {
+        if found.len() < LOOKED_FOR {
+            return 0;
+        }
+        let long = self.values.iter().filter(|value| value.range.len() > LOOKED_FOR);
+        let tails = long.filter_map(|value| self.text[value.range.clone()].strip_prefix(found));
+        tails.map(|tail| tail.iter().zip(rest).take_while(|(known, there)| known == there).count()).max().unwrap_or(0)
     }
 
     /// Whether any value may begin in a text.
@@ -261,7 +283,7 @@ impl Echo {
                 .kind(Some(AhoCorasickKind::NoncontiguousNFA))
                 .dense_depth(1)
                 .prefilter(false)
-                .build(values)
+                .build(values.map(|value| &value[..value.len().min(LOOKED_FOR)]))
                 .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
         }
     }

@@ -70,7 +70,7 @@ impl Facts {
         let path = draft.text(draft.path);
         let listed = draft.route.listed.as_ref().map(|(route, params)| {
             let names = engine.routes.param_names(*route).iter().map(|name| &**name);
-            (engine.routes.template(*route), names.zip(params.iter()).collect::<Vec<_>>())
+            (engine.routes.template(*route), within(&path, names.zip(params.iter()).collect()))
         });
         let reported = draft.text(draft.route.reported);
         let reported = Some(&*reported).filter(|reported| !reported.is_empty());
@@ -80,10 +80,11 @@ impl Facts {
         let reported_params = other.as_ref().map(|bindings| params(&path, bindings, pass));
         let mut bindings = listed.map(|(_, bindings)| bindings).unwrap_or_default();
         bindings.extend(other.into_iter().flatten());
-        bindings.retain(|(_, range)| range.end <= path.len());
         let query = draft.text(draft.query);
         let sent_query = draft.has_query.then_some(&*query);
-        let url = match listed_route.is_some() || reported.is_some() {
+        // A path that was cut may not bind any more: then nobody knows what in it is a secret.
+        let is_known = (listed_route.is_some() || reported.is_some()) && !(draft.url_cut && bindings.is_empty());
+        let url = match is_known {
             true => pass.url(&path, sent_query, &bindings),
             false => pass.url_of_no_route(&path, sent_query),
         };
@@ -149,6 +150,13 @@ pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
 fn bound<'t>(template: &'t str, path: &str) -> Vec<(&'t str, Range<usize>)> {
     let ranges = bind(template, path).unwrap_or_default();
     param_names(template).zip(ranges.iter()).collect()
+}
+
+/// A path that was cut still has the beginnings of its parameters: what is secret in them is masked.
+fn within<'n>(path: &str, mut bindings: Vec<(&'n str, Range<usize>)>) -> Vec<(&'n str, Range<usize>)> {
+    bindings.retain(|(_, range)| range.start < path.len());
+    bindings.iter_mut().for_each(|(_, range)| range.end = range.end.min(path.len()));
+    bindings
 }
 
 fn params(path: &str, bindings: &[(&str, Range<usize>)], pass: &mut Pass<'_>) -> Option<Fragment> {
