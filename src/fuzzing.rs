@@ -138,7 +138,7 @@ pub fn json(data: &[u8]) {
     }
     let mut quoted = String::new();
     push_json_string(&mut quoted, text);
-    let is_value = is_json(text);
+    let is_value = serde_json::from_str::<Value>(text).is_ok();
     let value = if is_value { text } else { &quoted };
     for document in [
         format!(r#"{{"a":{value},"password":"{CANARY}","b":{quoted}}}"#),
