@@ -78,10 +78,20 @@ fn check(pass: &Pass<'_>, output: &str, input: &str) {
     pass.scrub_json(&mut scrubbed);
     for output in [output, &scrubbed] {
         // Deeper than `serde_json` reads: a body of 64 levels, quoted, is one string.
-        let Ok(value) = serde_json::from_str(output) else { panic!("not JSON: {output:?} of {input:?}") };
         assert!(!output.contains('\n'), "two lines: {output:?} of {input:?}");
-        absent_from_strings(&value, input);
+        match serde_json::from_str(output) {
+            Ok(value) => absent_from_strings(&value, input),
+            Err(_) => {
+                assert!(is_json(output), "not JSON: {output:?} of {input:?}");
+                assert!(!output.contains(CANARY), "canary: {output:?} of {input:?}");
+            }
+        }
     }
+}
+
+/// Whether it is JSON; `serde_json` has no place for numbers beyond floats, which a record shows digit for digit.
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<Value>(text).map_or_else(|error| error.to_string().contains("out of range"), |_| true)
 }
 
 /// As they read: the end of an escape may be the beginning of what only looks like a canary.
@@ -116,7 +126,7 @@ pub fn json(data: &[u8]) {
         let mut scrubbed = json.clone();
         pass.scrub_json(&mut scrubbed);
         for json in [&json, &scrubbed] {
-            assert!(serde_json::from_str::<Value>(json).is_ok(), "not JSON: {json:?} of {:?}", lossy(input));
+            assert!(is_json(json), "not JSON: {json:?} of {:?}", lossy(input));
         }
     }
     drop(pass);
@@ -155,7 +165,7 @@ pub fn query(data: &[u8]) {
     let input = input.as_str();
     let mut pass = pass(kind);
     let shown = [pass.query(input), pass.params([(input, input.into()), ("token", input.into())].into_iter())];
-    shown.iter().flatten().for_each(|json| assert!(serde_json::from_str::<Value>(json).is_ok(), "{json:?}"));
+    shown.iter().flatten().for_each(|json| assert!(is_json(json), "{json:?}"));
     let (path, query) = input.split_once('?').map_or((input, None), |(path, query)| (path, Some(query)));
     let (start, end) = (usize::from(kind) % (path.len() + 1), path.len());
     let mut url = pass.url(path, query, &[("token", start..end), ("id", 0..start)]);
@@ -183,7 +193,7 @@ pub fn form(data: &[u8]) {
     let (kind, input) = split(data);
     let mut pass = pass(kind);
     if let Some(json) = fragment(pass.form(input, is_cut(kind))) {
-        assert!(serde_json::from_str::<Value>(&json).is_ok(), "{json:?}");
+        assert!(is_json(&json), "{json:?}");
     }
     drop(pass);
     let text = lossy(input);
@@ -208,7 +218,7 @@ pub fn multipart(data: &[u8]) {
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     for content_type in [content_type, &lossy(&input[..line])] {
         if let Some(json) = fragment(pass.multipart(content_type, input, is_cut(kind))) {
-            assert!(serde_json::from_str::<Value>(&json).is_ok(), "{json:?}");
+            assert!(is_json(&json), "{json:?}");
         }
     }
     drop(pass);
@@ -243,7 +253,7 @@ pub fn text(data: &[u8]) {
     }]);
     for mut json in shown {
         pass.scrub_json(&mut json);
-        assert!(serde_json::from_str::<Value>(&json).is_ok(), "{json:?}");
+        assert!(is_json(&json), "{json:?}");
     }
     let _ = pass.header(&lossy(input), input, false);
     let _ = pass.member(&lossy(input), &Value::from(lossy(input)));

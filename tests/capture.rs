@@ -330,15 +330,17 @@ async fn what_a_client_can_make_long_is_capped() {
     let log = log();
     let address = serve(log.auditor.around(Router::new().fallback(any(async || ())))).await;
     let long = "x".repeat(8 * 1024);
+    // Half a word could be half a secret: these are cut between words.
+    let (words, segments) = ("agent ".repeat(2000), "https://a.example/".to_owned() + &"segment/".repeat(1000));
     let request = format!(
-        "GET /{long} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\nuser-agent: {long}\r\nreferer: {long}\r\n\r\n"
+        "GET /{long} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\nuser-agent: {words}\r\nreferer: {segments}\r\n\r\n"
     );
     ask(address, request).await;
     let got = log.only().await;
     let length = |pointer: &str| got.pointer(pointer).and_then(Value::as_str).unwrap().len();
     assert!(length("/request/url") <= 4 * 1024 + 3, "{}", length("/request/url"));
-    assert!(length("/actor/client") <= 512, "{}", length("/actor/client"));
-    assert!(length("/request/referer") <= 512, "{}", length("/request/referer"));
+    assert!((500..=512).contains(&length("/actor/client")), "{}", length("/actor/client"));
+    assert!((500..=512).contains(&length("/request/referer")), "{}", length("/request/referer"));
     assert!(got["request"]["url"].as_str().unwrap().starts_with("/xxx"));
 }
 
