@@ -342,6 +342,7 @@ async fn what_a_client_can_make_long_is_capped() {
     assert!((500..=512).contains(&length("/actor/client")), "{}", length("/actor/client"));
     assert!((500..=512).contains(&length("/request/referer")), "{}", length("/request/referer"));
     assert!(got["request"]["url"].as_str().unwrap().starts_with("/xxx"));
+    assert_eq!(got["meta"]["shortened"], json!(["url"]));
 }
 
 #[tokio::test]

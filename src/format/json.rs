@@ -11,9 +11,14 @@ use crate::record::{Failure, Reason};
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
 pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usize, out: &mut String) {
     let start = out.len();
+    let mut shortened = Vec::new();
+    // Another sink's line may have named it already, with what it shortened besides.
+    if record.url_cut && !record.meta.iter().any(|(key, _)| key == "shortened") {
+        shortened.push(Cow::Borrowed("url"));
+        name_what_was_shortened(record, &shortened);
+    }
     wire::write(record, process, seq, out);
     let mut steps = Step::ALL.iter();
-    let mut shortened = Vec::new();
     while out.len() - start >= budget {
         let Some(step) = steps.next() else { break };
         let excess = out.len() + 1 - start - budget;

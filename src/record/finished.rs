@@ -47,6 +47,8 @@ pub struct Record {
     pub(crate) edge: Option<String>,
     pub(crate) eula: Option<Eula>,
     pub(crate) context: Option<String>,
+    /// The URL was longer than what is kept of one.
+    pub(crate) url_cut: bool,
     pub(crate) meta: Vec<(Cow<'static, str>, Fragment)>,
     pub(crate) errors: Vec<Failure>,
     pub(crate) response: Option<Response>,

@@ -84,6 +84,7 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
         plugin: plan.labels.plugin.clone(),
         component: plan.labels.component.clone(),
         errors: verdict.errors,
+        url_cut: draft.url_cut,
         ..Record::default()
     }
 }
