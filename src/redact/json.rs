@@ -4,6 +4,8 @@
 //! between tokens goes, and characters that a record escapes are escaped. Whatever is not exactly JSON,
 //! or is beyond the limits, is refused as a whole.
 
+mod pairs;
+
 use std::borrow::Cow;
 
 use super::explain::HitRule;
@@ -466,100 +468,6 @@ impl Walk<'_, '_> {
             let before = self.stack.last().map_or(0, |frame| frame.before_member);
             self.out.truncate(before);
         }
-    }
-
-    /// What becomes of a value that is one half of a pair: masked if the other half has named a secret.
-    fn begin_part(&mut self, part: Part, fate: Fate, key: &str) -> Fate {
-        let depth = self.stack.len();
-        if self.pairs.last().is_none_or(|pair| pair.depth != depth) {
-            self.pairs.push(Pair { depth, ..Pair::default() });
-        }
-        // What a pointer or an exception shows stays out of this.
-        let is_open = fate == Fate::Show && !self.is_excepted;
-        let (at, written) = (self.at, self.out.len());
-        if part == Part::Value && !is_open {
-            return fate;
-        }
-        let named = self.pairs.last().and_then(|pair| pair.name);
-        if part == Part::Value && named.is_some_and(|name| self.names_a_secret(name)) {
-            return Fate::Mask;
-        }
-        if let Some(pair) = self.pairs.last_mut() {
-            pair.reading = Some((part, at, written));
-            if part == Part::Value && self.pass.is_explaining() {
-                pair.value_key = key.to_owned();
-            }
-        }
-        fate
-    }
-
-    fn complete_part(&mut self) {
-        let Some(pair) = self.pairs.last_mut().filter(|pair| pair.depth == self.stack.len()) else { return };
-        let Some((part, from, written)) = pair.reading.take() else { return };
-        let earlier = pair.name;
-        match part {
-            Part::Value => pair.value = Some(Half { text: (from, self.at), out: (written, self.out.len()) }),
-            // The first that names a secret stays.
-            Part::Name if earlier.is_some_and(|name| self.names_a_secret(name)) => {}
-            Part::Name => {
-                let name = (from, self.at);
-                let is_secret = self.names_a_secret(name);
-                let Some(pair) = self.pairs.last_mut() else { return };
-                pair.name = Some(name);
-                if let (true, Some(value)) = (is_secret, pair.value.take()) {
-                    self.mask_behind(value);
-                }
-            }
-        }
-    }
-
-    /// Whether a token is a string that reads as a secret key.
-    fn names_a_secret(&mut self, (from, to): (usize, usize)) -> bool {
-        let raw = self.text[from..to].strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let Some(raw) = raw else { return false };
-        let name = if raw.contains('\\') { unescape(raw).map(Cow::Owned) } else { Some(Cow::Borrowed(raw)) };
-        name.is_some_and(|name| self.pass.verdict(&name) != Verdict::Plain)
-    }
-
-    /// Masks a value of the innermost object that has been written already; a secret is never removed so late.
-    fn mask_behind(&mut self, value: Half) {
-        let text = &self.text[value.text.0..value.text.1];
-        let mask = match walk(self.pass, text, false, Fate::Mask, self.level.max(1)) {
-            Ok(walked) if !walked.json.is_empty() => walked.json,
-            _ => self.pass.masked(),
-        };
-        if self.pass.is_explaining()
-            && let Some(pair) = self.pairs.last()
-        {
-            let key = pair.value_key.clone();
-            self.note_step(&key);
-            self.why = HitRule::Key;
-            self.note_hit(HitRule::Key);
-        }
-        let (from, to) = value.out;
-        self.out.replace_range(from..to, &mask);
-        self.changed = true;
-        if let Some(frame) = self.stack.last_mut().filter(|frame| frame.before_member >= to) {
-            frame.before_member = frame.before_member - (to - from) + mask.len();
-        }
-    }
-
-    /// At a cut: a value whose name has not come yet may be a secret. What of the output is kept then.
-    fn mask_what_may_be_named(&mut self) -> Option<(usize, usize)> {
-        let mut kept = self.kept?;
-        let is_unnamed = |pair: &Pair| pair.name.is_none();
-        let reads_value = |pair: &Pair| matches!(pair.reading, Some((Part::Value, ..)));
-        let open = self.pairs.iter().find(|pair| is_unnamed(pair) && reads_value(pair)).map(|pair| pair.depth);
-        if let Some(depth) = open.filter(|depth| *depth <= kept.1) {
-            kept = (self.stack[depth - 1].before_member.min(kept.0), depth);
-        }
-        while let Some(pair) = self.pairs.pop() {
-            let Some(value) = pair.value.filter(|value| is_unnamed(&pair) && value.out.1 <= kept.0) else { continue };
-            let before = self.out.len();
-            self.mask_behind(value);
-            kept.0 = kept.0 + self.out.len() - before;
-        }
-        Some(kept)
     }
 
     fn write_string(&mut self, raw: &str, token: StringToken) {
