@@ -129,7 +129,8 @@ impl ActivityBuilder {
         }
     }
 
-    /// Writes one record for something that has no duration, such as a step that is skipped. If the event is `durable` or
+    /// Records something that has no duration, such as a step that is skipped: begun and done at once. That is one record,
+    /// and two if the event has both stages and no [stage](ActivityBuilder::stage) is named. If the event is `durable` or
     /// `fail_closed`, this is done when the record is durable.
     ///
     /// # Errors
