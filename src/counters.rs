@@ -104,6 +104,8 @@ pub struct SinkCounters {
     pub lost: u64,
     /// Total of attempts after one that failed.
     pub retries: u64,
+    /// Total of panics of its filter or format; the record was then kept, or stands as JSON.
+    pub panics: u64,
     /// Bytes that wait for it, without those that it is writing.
     pub buffered_bytes: u64,
 }
@@ -128,6 +130,7 @@ impl Counted {
                 written: progress.written,
                 lost: progress.lost + progress.missed,
                 retries: progress.retries,
+                panics: progress.panics,
                 buffered_bytes: progress.buffered as u64,
             });
         }

@@ -269,6 +269,36 @@ async fn each_sink_has_its_filter_and_none_removes_records_of_ours() {
     assert_eq!(exchanges(checked(&wild)), exchanges(lines));
 }
 
+#[tokio::test]
+async fn each_sink_has_its_format_and_a_panicking_one_costs_no_record() {
+    let (plain, short, wild) = (Written::default(), Written::default(), Written::default());
+    let log = log_to(plain.clone(), |builder| {
+        builder
+            .sink(keeping(&plain))
+            .sink(keeping(&short).format(|record, json, out| {
+                assert!(json.starts_with('{') && json.ends_with('}'), "{json}");
+                out.push_str(record.event_name());
+                out.push_str("\nforged\r");
+            }))
+            .sink(keeping(&wild).format(|_, _, out| {
+                out.push_str("half");
+                panic!("as it always does")
+            }))
+    });
+    let service = service(&log.auditor);
+    ask(&service, "/1").await;
+    assert!(log.auditor.flush(Duration::from_secs(30)).await);
+    let counters = log.auditor.counters();
+    assert_eq!(counters.sinks.iter().map(|sink| sink.panics).collect::<Vec<_>>(), [0, 0, 2]);
+    let (report, lines) = log.stop().await;
+    assert!(report.is_complete());
+    // A format cannot make two lines of one record.
+    let names: Vec<_> =
+        lines.iter().map(|record| format!("{} forged ", record["eventName"].as_str().unwrap())).collect();
+    assert_eq!(short.text().lines().collect::<Vec<_>>(), names);
+    assert_eq!(exchanges(checked(&wild)), exchanges(lines));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_records_of_one_exchange_are_in_order_in_every_sink() {
     let sinks = [(); 3].map(|()| Written::default());

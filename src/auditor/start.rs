@@ -69,7 +69,7 @@ pub(super) fn start_sinks(
         let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
         let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
         outlets.push(outlet.clone());
-        channels.push(Channel::new(outlet, need, output.filter));
+        channels.push(Channel::new(outlet, need, output.filter, output.format));
     }
     Ok((channels, outlets))
 }

@@ -9,13 +9,14 @@ use crate::diagnostics::contained;
 use crate::format;
 use crate::record::Record;
 use crate::record::wire::Process;
-use crate::sink::{Filter, Need, Outlet, Progress, SinkState};
+use crate::sink::{Filter, Formatter, Need, Outlet, Progress, SinkState};
 
 /// The worker's side of one sink.
 pub(crate) struct Channel {
     outlet: Outlet,
     need: Need,
     filter: Option<Filter>,
+    format: Option<Formatter>,
     next_seq: u64,
     /// The lines of this round.
     lines: String,
@@ -25,15 +26,16 @@ pub(crate) struct Channel {
     skipped: u64,
     missed: Tally,
     reported_lost: u64,
-    filter_panicked: bool,
+    told_panic: bool,
 }
 
 impl Channel {
-    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>) -> Self {
+    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>, format: Option<Formatter>) -> Self {
         Self {
             outlet,
             need,
             filter,
+            format,
             next_seq: 1,
             lines: String::new(),
             records: 0,
@@ -41,7 +43,7 @@ impl Channel {
             skipped: 0,
             missed: Tally::default(),
             reported_lost: 0,
-            filter_panicked: false,
+            told_panic: false,
         }
     }
 
@@ -140,10 +142,9 @@ impl Channel {
 
     fn wants(&mut self, record: &Record) -> bool {
         let Some(filter) = &mut self.filter else { return true };
-        catch_unwind(AssertUnwindSafe(|| filter(record))).unwrap_or_else(|_| {
-            if !std::mem::replace(&mut self.filter_panicked, true) {
-                tracing::error!(target: "tower_audit", sink = self.outlet.name(), "a filter panicks; what it cannot judge is kept");
-            }
+        let judged = catch_unwind(AssertUnwindSafe(|| filter(record)));
+        judged.unwrap_or_else(|_| {
+            self.note_panic("a filter panics; what it cannot judge is kept");
             true
         })
     }
@@ -154,10 +155,34 @@ impl Channel {
         let written = contained("a format", || format::line(record, process, seq, budget, lines)).is_some();
         if written {
             self.next_seq += 1;
+            self.reformat(record, begin);
         } else {
             // What it had written must not be glued to the next line.
             self.lines.truncate(begin);
         }
         written
+    }
+
+    /// Puts the application's format in the place of the JSON line; where it panics, the line stays.
+    fn reformat(&mut self, record: &Record, begin: usize) {
+        let Some(format) = &mut self.format else { return };
+        let json = self.lines[begin..].trim_end();
+        let mut own = String::new();
+        if catch_unwind(AssertUnwindSafe(|| format(record, json, &mut own))).is_err() {
+            self.note_panic("a format panics; what it cannot write stands as JSON");
+            return;
+        }
+        self.lines.truncate(begin);
+        // A record is one line, whatever the format makes of it.
+        self.lines.extend(own.chars().map(|char| if matches!(char, '\n' | '\r') { ' ' } else { char }));
+        self.lines.push('\n');
+    }
+
+    /// Counts a panic of the application's code, and tells the first.
+    fn note_panic(&mut self, what: &'static str) {
+        self.outlet.note_panic();
+        if !std::mem::replace(&mut self.told_panic, true) {
+            tracing::error!(target: "tower_audit", sink = self.outlet.name(), what);
+        }
     }
 }

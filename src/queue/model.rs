@@ -268,7 +268,7 @@ impl Rig {
             let retry = Retry::new(Duration::from_secs(60), 1);
             let outlet = Outlet::start("sink".to_owned(), Box::new(sink), retry, watch.clone()).unwrap();
             outlets.push(outlet.clone());
-            channels.push(Channel::new(outlet, need, None));
+            channels.push(Channel::new(outlet, need, None, None));
         }
         let ordinary = Ordinary::new(outlets[0].clone(), 1024);
         let counted = Arc::new(Counted { outlets, ordinary });

@@ -19,7 +19,7 @@ pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
 pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Watcher};
-pub(crate) use output::{Filter, Need};
+pub(crate) use output::{Filter, Formatter, Need};
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
 pub use stdout::{stderr, stdout};

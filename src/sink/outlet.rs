@@ -56,6 +56,8 @@ pub(crate) struct Progress {
     /// Records of exchanges that it never will.
     pub(crate) lost: u64,
     pub(crate) retries: u64,
+    /// Panics of the application's filter or format.
+    pub(crate) panics: u64,
     pub(crate) buffered: usize,
     /// Records of our own that wait in the buffer.
     pub(crate) own_waiting: u64,
@@ -184,6 +186,11 @@ impl Outlet {
     /// Counts records that a sink which loses for itself was not given.
     pub(crate) fn note_missed(&self, records: u64) {
         self.shared.lock().progress.missed += records;
+    }
+
+    /// Counts a panic of the application's filter or format.
+    pub(crate) fn note_panic(&self) {
+        self.shared.lock().progress.panics += 1;
     }
 
     /// Asks for durability of everything up to record `upto`.

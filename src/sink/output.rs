@@ -8,6 +8,9 @@ use crate::record::Record;
 /// Decides which records a sink gets.
 pub(crate) type Filter = Box<dyn FnMut(&Record) -> bool + Send>;
 
+/// Writes a record's line in the application's own format.
+pub(crate) type Formatter = Box<dyn FnMut(&Record, &str, &mut String) + Send>;
+
 /// A [`Sink`] and how it is used.
 ///
 /// ```
@@ -33,6 +36,7 @@ pub struct Output {
     pub(crate) name: Option<String>,
     pub(crate) need: Option<Need>,
     pub(crate) filter: Option<Filter>,
+    pub(crate) format: Option<Formatter>,
 }
 
 /// Whether a request may go on without a sink.
@@ -45,7 +49,7 @@ pub(crate) enum Need {
 impl Output {
     /// A sink, used as the first one is: required, with every record.
     pub fn new(sink: impl Sink) -> Self {
-        Self { sink: Box::new(sink), name: None, need: None, filter: None }
+        Self { sink: Box::new(sink), name: None, need: None, filter: None, format: None }
     }
 
     /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, …
@@ -71,6 +75,17 @@ impl Output {
     /// if it panics, the record is kept.
     pub fn filter(mut self, keep: impl FnMut(&Record) -> bool + Send + 'static) -> Self {
         self.filter = Some(Box::new(keep));
+        self
+    }
+
+    /// A format of the application's own: given the record and its JSON line without the newline, it appends what stands
+    /// on the line instead. Line breaks in it become spaces. By default the JSON line itself.
+    ///
+    /// Called on our own thread; if it panics, the JSON line stands, and the panic is counted
+    /// ([`SinkCounters::panics`](crate::SinkCounters::panics)). What it writes is its own affair: the line budget holds for
+    /// the JSON line only.
+    pub fn format(mut self, write: impl FnMut(&Record, &str, &mut String) + Send + 'static) -> Self {
+        self.format = Some(Box::new(write));
         self
     }
 }
