@@ -1,5 +1,5 @@
-//! What the fuzz targets and their replay run: any bytes in, and what must hold whatever they are. Private: no promise
-//! that a version keeps it.
+//! What the fuzz targets, their replay and the benchmark of redaction run: any bytes in, and what must hold whatever they
+//! are. Private: no promise that a version keeps it.
 #![allow(missing_docs, reason = "each function is the fuzz target of its name")]
 
 use std::net::SocketAddr;
@@ -115,6 +115,11 @@ fn absent(output: &str, input: &str) {
 
 fn holds_canary(text: &str) -> bool {
     text.contains(BEGINNING)
+}
+
+/// What the benchmark of redaction alone measures: a JSON body in, the text of its record out.
+pub fn redacted_json(redactor: &Redactor, body: &[u8]) -> Option<String> {
+    fragment(Pass::new(redactor, None).json(body, false))
 }
 
 /// The JSON walker.

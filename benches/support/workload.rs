@@ -225,3 +225,49 @@ where
     }
     length
 }
+
+/// A body made to be slow.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) body: Bytes,
+}
+
+/// Makes a body of about so many bytes.
+type Make = fn(usize) -> String;
+
+/// Every shape at three sizes: what a byte costs must not grow with them.
+pub(crate) fn shapes() -> Vec<Shape> {
+    let makers: [(&'static str, Make); 8] = [
+        ("like the 330 B", |size| filled("[", BODY, ",", "]", size)),
+        ("deep nesting", |size| filled("[", &("[".repeat(60) + &"]".repeat(60)), ",", "]", size)),
+        ("many keys", |size| numbered("{", "\"key", "\":0", size)),
+        ("many secret keys, all remembered", |size| numbered("{", "\"token", "\":\"0123456789abcdef\"", size)),
+        ("backslashes", |size| filled("\"", "\\\\", "", "\"", size)),
+        ("almost tokens of known makes", |size| filled("\"", "eyJ.AKIA.ghp_.Bearer .xoxb-.", "", "\"", size)),
+        ("almost card numbers", |size| filled("\"", "4111 1111 1111 1112 ", "", "\"", size)),
+        ("almost pairs", |size| filled("\"", "tokens_id = a=%25&", "", "\"", size)),
+    ];
+    let sizes = [1024, 4 * 1024, 16 * 1024 - 64];
+    let shape = |(name, make): (&'static str, Make)| sizes.map(|size| Shape { name, body: make(size).into() });
+    makers.into_iter().flat_map(shape).collect()
+}
+
+fn filled(open: &str, part: &str, comma: &str, close: &str, size: usize) -> String {
+    let mut text = format!("{open}{part}");
+    while text.len() + part.len() + comma.len() < size {
+        text.push_str(comma);
+        text.push_str(part);
+    }
+    text + close
+}
+
+fn numbered(open: &str, key: &str, value: &str, size: usize) -> String {
+    let mut text = format!("{open}{key}0{value}");
+    for number in 1.. {
+        if text.len() + key.len() + value.len() + 6 > size {
+            break;
+        }
+        text.push_str(&format!(",{key}{number}{value}"));
+    }
+    text + "}"
+}

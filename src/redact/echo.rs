@@ -77,8 +77,8 @@ impl Echo {
 
     /// Remembers a value that was masked whole.
     pub(super) fn remember(&mut self, value: &str) {
+        let value = trimmed(value);
         self.add(value, false);
-        let value = value.trim();
         if !value.as_bytes().iter().take(LONGEST_SCHEME).any(|byte| *byte == b' ') {
             return;
         }
@@ -86,18 +86,17 @@ impl Echo {
             if let (Some(head), Some(rest)) = (value.get(..scheme.len()), value.get(scheme.len()..))
                 && head.eq_ignore_ascii_case(scheme)
             {
-                self.add(rest, false);
+                self.add(trimmed(rest), false);
             }
         }
     }
 
     /// Remembers the beginning of a value whose end was not captured.
     pub(super) fn remember_beginning(&mut self, value: &str) {
-        self.add(value, true);
+        self.add(trimmed(value), true);
     }
 
     fn add(&mut self, value: &str, cut: bool) {
-        let value = value.trim();
         if value.len() < MIN_BYTES || self.values.len() == MAX_VALUES || self.text.len() + value.len() > MAX_BYTES {
             return;
         }
@@ -111,7 +110,9 @@ impl Echo {
         }
         let start = self.text.len();
         self.text.extend_from_slice(value.as_bytes());
-        self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
+        if memchr::memchr(b'+', value.as_bytes()).is_some() {
+            self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
+        }
         self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };
         self.values.push(Value { range: start..self.text.len(), cut });
         self.finder = OnceCell::new();
@@ -443,6 +444,13 @@ impl<'t> View<'t> {
         origin.push(self.origin(self.bytes.len()));
         View { bytes: bytes.into(), origin: Some(origin) }
     }
+}
+
+/// Without the white space around it, which most values do not have.
+fn trimmed(value: &str) -> &str {
+    let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = value.as_bytes();
+    if is_word(bytes.first()) && is_word(bytes.last()) { value } else { value.trim() }
 }
 
 /// Ranges in order, those that touch or overlap as one.

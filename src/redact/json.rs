@@ -4,13 +4,16 @@
 //! between tokens goes, and characters that a record escapes are escaped. Whatever is not exactly JSON,
 //! or is beyond the limits, is refused as a whole.
 
+mod output;
 mod pairs;
 
 use std::borrow::Cow;
 
+use output::Output;
+
 use super::explain::HitRule;
-use super::keys::KeyHash;
-use super::pair::{self, Part};
+use super::keys::KeyMark;
+use super::pair::Part;
 use super::pass::Pass;
 use super::pointer::{Active, Effect};
 use super::rules::Verdict;
@@ -51,18 +54,18 @@ pub(super) enum Fate {
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
     let stack = pass.take_stack();
     let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
-    let next_make = pass.next_make(text, 0);
-    let out = String::with_capacity(text.len() + 8);
+    let is_explaining = pass.is_explaining();
     let mut walk = Walk {
         pass,
         text,
         at: 0,
         cut,
         level,
-        out,
+        out: Output::of(text),
         stack,
+        is_guided: !root.is_none() || is_explaining,
         pointers: Following::from(root),
-        next_make,
+        next_make: 0,
         why: HitRule::Key,
         is_excepted: false,
         pairs: Vec::new(),
@@ -82,7 +85,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         return walk.give_up(Reason::Truncated);
     }
     walk.pass.put_stack(walk.stack);
-    Ok(Walked { json: walk.out, changed: walk.changed, whole, repeated: walk.repeated })
+    Ok(Walked { json: walk.out.finish(), changed: walk.changed, whole, repeated: walk.repeated })
 }
 
 /// An open object or array.
@@ -95,8 +98,9 @@ pub(super) struct Frame {
     masks_from: Option<usize>,
     /// No member has been read yet.
     fresh: bool,
-    /// A member has been written, so that the next one needs a comma.
+    /// A member has been written, so that the next one needs a comma; and whether one had before that.
     written: bool,
+    wrote: bool,
     /// Where the output ended before the member that is being read.
     before_member: usize,
     /// Tells objects apart; for arrays, the next index.
@@ -136,8 +140,10 @@ struct Walk<'w, 'a> {
     cut: bool,
     /// How many strings this document is inside of.
     level: u8,
-    out: String,
+    out: Output<'w>,
     stack: Vec<Frame>,
+    /// Each step matters: pointers lead on, or somebody asks where.
+    is_guided: bool,
     pointers: Following,
     /// The next place in the text where something begins like a secret of a known make.
     next_make: usize,
@@ -181,12 +187,8 @@ impl Walk<'_, '_> {
                 self.white();
                 match (shape, self.peek()?) {
                     (Shape::Object, b'}') | (Shape::Array, b']') => self.close(),
-                    (_, b',') if !fresh => {
-                        self.at += 1;
-                        self.white();
-                        break self.member()?;
-                    }
-                    _ if fresh => break self.member()?,
+                    (_, b',') if !fresh => break self.member(1)?,
+                    _ if fresh => break self.member(0)?,
                     _ => return Err(INVALID),
                 }
             };
@@ -199,21 +201,24 @@ impl Walk<'_, '_> {
         if self.at == self.text.len() { Ok(()) } else { Err(INVALID) }
     }
 
-    /// Reads what stands before a member's value; what becomes of that.
-    fn member(&mut self) -> Result<Fate, Stop> {
+    /// Reads what stands before a member's value, from the comma before it, if there is one; what becomes of the value.
+    fn member(&mut self, comma: usize) -> Result<Fate, Stop> {
         // The loop that calls this found a frame.
         let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
         frame.fresh = false;
-        frame.before_member = self.out.len();
-        if frame.written && frame.below != Fate::Hide {
-            self.out.push(',');
+        frame.before_member = self.out.end(self.at);
+        if !frame.written {
+            self.out.instead(self.at, self.at + comma);
         }
-        let (below, count) = (frame.below, frame.count);
-        if frame.shape == Shape::Object {
+        frame.wrote = std::mem::replace(&mut frame.written, true);
+        let (shape, below, count) = (frame.shape, frame.below, frame.count);
+        frame.count += u64::from(shape == Shape::Array);
+        self.at += comma;
+        self.white();
+        if shape == Shape::Object {
             return self.key(below, count);
         }
-        if self.pointers.any || self.pass.is_explaining() {
-            frame.count += 1;
+        if self.is_guided {
             let index = count.to_string();
             self.note_step(&index);
             return Ok(self.step(&index, below));
@@ -235,55 +240,63 @@ impl Walk<'_, '_> {
         let text = self.text;
         let raw = &text[start..token.end];
         let key = said(raw, token)?;
-        let mut fate = Fate::Hide;
-        if below != Fate::Hide {
-            let hash = KeyHash::of(key.as_bytes());
-            self.repeated |= !self.pass.is_new_key(object, hash);
-            self.write_key(object, raw, token, &key);
-            fate = match (self.pass.verdict_of(hash, &key), below) {
-                (Verdict::Plain, below) => below,
-                (Verdict::Secret, _) => Fate::Mask,
-                (Verdict::Bag, _) => Fate::Leaf,
-            };
-            self.why = HitRule::Key;
-            self.is_excepted = false;
-            if self.pointers.any {
-                fate = self.step(&key, fate);
-            }
-        }
+        let (fate, part) = match below {
+            Fate::Hide => (Fate::Hide, None),
+            below => self.judge(below, object, raw, token, &key),
+        };
         self.white();
         if self.peek()? != b':' {
             return Err(INVALID);
         }
         self.at += 1;
         self.white();
-        if below == Fate::Show
-            && let Some(part) = pair::part(&key)
-        {
-            fate = self.begin_part(part, fate, &key);
+        match part {
+            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, &key)),
+            _ => Ok(fate),
         }
-        Ok(fate)
     }
 
-    fn write_key(&mut self, object: u64, raw: &str, token: StringToken, key: &str) {
-        let makes = self.may_be_make(raw.len(), token);
-        match self.pass.inspect_key(key, makes) {
-            None => {
+    /// What becomes of the value under a key, and which half of a pair it is.
+    #[inline]
+    fn judge(&mut self, below: Fate, object: u64, raw: &str, token: StringToken, key: &str) -> (Fate, Option<Part>) {
+        let mark = KeyMark::of(key.as_bytes());
+        self.repeated |= !self.pass.is_new_key(object, &mark);
+        let facts = self.pass.facts_of(&mark, key);
+        if facts.tells {
+            self.mask_key(object, raw, key);
+        } else {
+            self.show_string(raw, token);
+            if self.is_guided {
                 self.note_step(key);
-                self.write_string(raw, token);
-            }
-            Some(masked) => {
-                self.note_step(&masked);
-                self.changed = true;
-                self.repeated |= !self.pass.is_new_key(object, KeyHash::of(masked.as_bytes()));
-                push_json_string(&mut self.out, &masked);
             }
         }
-        self.out.push(':');
+        let mut fate = match (facts.verdict, below) {
+            (Verdict::Plain, below) => below,
+            (Verdict::Secret, _) => Fate::Mask,
+            (Verdict::Bag, _) => Fate::Leaf,
+        };
+        self.why = HitRule::Key;
+        self.is_excepted = false;
+        if self.is_guided {
+            fate = self.step(key, fate);
+        }
+        (fate, facts.part)
+    }
+
+    /// Masks what gives itself away in a key.
+    fn mask_key(&mut self, object: u64, raw: &str, key: &str) {
+        let Some(masked) = self.pass.inspect_key(key) else { return };
+        self.note_step(&masked);
+        self.changed = true;
+        self.repeated |= !self.pass.is_new_key(object, &KeyMark::of(masked.as_bytes()));
+        push_json_string(self.out.instead(self.at - raw.len() - 2, self.at), &masked);
     }
 
     /// Follows the pointers to a member or element; what becomes of its value.
     fn step(&mut self, key: &str, fate: Fate) -> Fate {
+        if !self.pointers.any {
+            return fate;
+        }
         let active = self.pointers.open.last().copied().unwrap_or(Active::NONE);
         let (next, reached) = self.pass.step(active, self.stack.len() - 1, key);
         self.pointers.next = next;
@@ -320,17 +333,17 @@ impl Walk<'_, '_> {
     fn value(&mut self, fate: Fate) -> Result<(), Stop> {
         let start = self.at;
         match self.peek()? {
+            b'"' => return self.string(fate),
             b'{' => return self.open(Shape::Object, fate),
             b'[' => return self.open(Shape::Array, fate),
-            b'"' => return self.string(fate),
             b'-' | b'0'..=b'9' => self.at = self.closed(token::number(self.text.as_bytes(), start)?)?,
             _ => self.at = token::literal(self.text.as_bytes(), start)?,
         }
         let text = self.text;
         let token = &text[start..self.at];
         match fate {
-            Fate::Show if !is_card_number(token) => self.out.push_str(token),
-            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(token, fate),
+            Fate::Show if !is_card_number(token) => {}
+            Fate::Show | Fate::Leaf | Fate::Mask => self.mask_scalar(start, token, fate),
             Fate::Hide => self.pass.remember(token),
         }
         self.complete();
@@ -356,30 +369,37 @@ impl Walk<'_, '_> {
         };
         self.at = token.end + 1;
         let raw = &text[start..token.end];
+        let said = said(raw, token)?;
         match fate {
             Fate::Show => {
-                let said = said(raw, token)?;
-                let makes = self.may_be_make(raw.len(), token);
+                let makes = self.may_be_make(start, token);
                 match self.pass.inspect_value(&said, self.level, makes) {
-                    None => self.write_string(raw, token),
+                    None => self.show_string(raw, token),
                     Some(redacted) => {
                         self.changed = true;
                         self.note_hit(HitRule::Value);
-                        push_json_string(&mut self.out, &redacted);
+                        push_json_string(self.out.instead(start - 1, self.at), &redacted);
                     }
                 }
             }
-            Fate::Leaf | Fate::Mask => self.mask_scalar(&said(raw, token)?, fate),
-            Fate::Hide => self.pass.remember(&said(raw, token)?),
+            Fate::Leaf | Fate::Mask => self.mask_scalar(start - 1, &said, fate),
+            Fate::Hide => self.pass.remember(&said),
         }
         self.complete();
         Ok(())
     }
 
+    /// The string token that was just read stays, but for characters that a record escapes.
+    #[inline]
+    fn show_string(&mut self, raw: &str, token: StringToken) {
+        if token.has_odd() {
+            push_json_raw(self.out.instead(token.end - raw.len(), token.end), raw);
+        }
+    }
+
     /// Whether the string token that was just read may hold a secret of a known make. One search runs
     /// ahead of the walk, from hit to hit; only what is escaped has to be searched by itself.
-    fn may_be_make(&mut self, len: usize, token: StringToken) -> bool {
-        let start = token.end - len;
+    fn may_be_make(&mut self, start: usize, token: StringToken) -> bool {
         if self.next_make < start {
             self.next_make = self.pass.next_make(self.text, start);
         }
@@ -403,8 +423,8 @@ impl Walk<'_, '_> {
             self.note_hit(self.why);
         }
         let below = if fate == Fate::Mask { Fate::Hide } else { fate };
-        if below != Fate::Hide {
-            self.out.push(if shape == Shape::Object { '{' } else { '[' });
+        if fate == Fate::Mask {
+            self.out.hide(self.at);
         }
         let count = if shape == Shape::Object { self.pass.next_object() } else { 0 };
         self.stack.push(Frame {
@@ -413,6 +433,7 @@ impl Walk<'_, '_> {
             masks_from: (fate == Fate::Mask).then_some(self.at),
             fresh: true,
             written: false,
+            wrote: false,
             before_member: 0,
             count,
         });
@@ -430,62 +451,51 @@ impl Walk<'_, '_> {
         self.pairs.pop_if(|pair| pair.depth > self.stack.len());
         if let Some(from) = frame.masks_from {
             let text = self.text;
-            self.mask(&text[from..self.at]);
-        } else if frame.below != Fate::Hide {
-            self.out.push(if frame.shape == Shape::Object { '}' } else { ']' });
+            self.out.show();
+            self.mask(from, &text[from..self.at]);
         }
         self.complete();
     }
 
     /// After each value: it stays, and what is before it is certain.
     fn complete(&mut self) {
-        match self.stack.last_mut() {
-            Some(frame) if frame.below == Fate::Hide => return,
-            // A removed member left the output as it was.
-            Some(frame) => frame.written |= self.out.len() > frame.before_member,
-            None => {}
-        }
         if !self.pairs.is_empty() {
             self.complete_part();
         }
-        self.kept = Some((self.out.len(), self.stack.len()));
+        if self.cut && !self.out.hides() {
+            self.kept = Some((self.out.end(self.at), self.stack.len()));
+        }
     }
 
-    fn mask_scalar(&mut self, value: &str, fate: Fate) {
+    fn mask_scalar(&mut self, start: usize, value: &str, fate: Fate) {
         self.pass.remember(value);
         self.note_hit(match fate {
             Fate::Show => HitRule::Value,
             Fate::Leaf => HitRule::Bag,
             Fate::Mask | Fate::Hide => self.why,
         });
-        self.mask(value);
+        self.mask(start, value);
     }
 
-    /// Writes a mask for a value, or takes back what was written of its member.
-    fn mask(&mut self, value: &str) {
+    /// Writes a mask for the value that was just read, or takes back what was written of its member.
+    fn mask(&mut self, start: usize, value: &str) {
         self.changed = true;
-        if !self.pass.mask_json(&mut self.out, value) {
-            let before = self.stack.last().map_or(0, |frame| frame.before_member);
-            self.out.truncate(before);
+        let out = self.out.instead(start, self.at);
+        if !self.pass.mask_json(out, value) {
+            let before = self.stack.last_mut().map_or(0, |frame| {
+                frame.written = frame.wrote;
+                frame.before_member
+            });
+            out.truncate(before);
         }
-    }
-
-    fn write_string(&mut self, raw: &str, token: StringToken) {
-        self.out.push('"');
-        if token.has_odd() {
-            push_json_raw(&mut self.out, raw);
-        } else {
-            self.out.push_str(raw);
-        }
-        self.out.push('"');
     }
 
     /// Drops what was open at the cut, and closes what held it; false if nothing is left.
     fn close_what_is_kept(&mut self) -> bool {
-        let Some((len, open)) = self.mask_what_may_be_named() else { return false };
-        self.out.truncate(len);
+        let Some((end, open)) = self.mask_what_may_be_named() else { return false };
+        let out = self.out.cut_back(end, self.at);
         for frame in self.stack[..open].iter().rev() {
-            self.out.push(if frame.shape == Shape::Object { '}' } else { ']' });
+            out.push(if frame.shape == Shape::Object { '}' } else { ']' });
         }
         true
     }
@@ -499,10 +509,20 @@ impl Walk<'_, '_> {
         self.text.as_bytes().get(self.at).copied().ok_or(Stop::End)
     }
 
+    #[inline]
     fn white(&mut self) {
+        // Most documents have none.
+        if self.text.as_bytes().get(self.at).is_some_and(|byte| *byte <= b' ') {
+            self.skip_white();
+        }
+    }
+
+    fn skip_white(&mut self) {
+        let start = self.at;
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.text.as_bytes().get(self.at) {
             self.at += 1;
         }
+        self.out.instead(start, self.at);
     }
 }
 

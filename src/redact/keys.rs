@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
+use super::pair::Part;
 use super::rules::Verdict;
 
 /// The keys of all objects of a document so far, as hashes under a seed that no sender knows.
@@ -25,12 +26,13 @@ impl KeySet {
         }
     }
 
-    /// Adds a key of an object by the key's hash; whether it is new there.
-    pub(super) fn insert(&mut self, object: u64, hash: KeyHash) -> bool {
+    /// Adds a key of an object; whether it is new there.
+    pub(super) fn insert(&mut self, object: u64, key: &KeyMark) -> bool {
         if self.len * 2 >= self.slots.len() {
             self.grow();
         }
-        let hash = fold(hash.0 ^ object, seed()[1]).max(1);
+        // Nobody who does not know the seed can choose a key by the difference of two objects.
+        let hash = key.hash.wrapping_add(object.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1);
         let new = place(&mut self.slots, hash);
         self.len += usize::from(new);
         new
@@ -61,36 +63,48 @@ fn place(slots: &mut [u64], hash: u64) -> bool {
     }
 }
 
-/// The hash of a key.
+/// A key as the set and the cache know it: its hash and, if it is short, its text in words.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct KeyHash(u64);
+pub(super) struct KeyMark {
+    hash: u64,
+    words: [u64; WORDS],
+    len: usize,
+}
 
-impl KeyHash {
+const WORDS: usize = 4;
+
+impl KeyMark {
+    /// The high bits choose where it is cached: the low ones choose a slot in the set of keys.
+    fn slot(&self) -> usize {
+        usize::try_from(self.hash >> 54).unwrap_or(0) % SLOTS
+    }
+
     /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
     pub(super) fn of(key: &[u8]) -> Self {
         let [first, second] = seed();
-        let mut hash = first ^ key.len() as u64;
-        let mut chunks = key.chunks_exact(8);
-        for chunk in &mut chunks {
-            let word = chunk.try_into().map_or(0, u64::from_le_bytes);
-            hash = fold(hash ^ word, second);
-        }
-        Self(fold(hash ^ short_word(chunks.remainder()), second ^ first))
+        let (beginning, rest) = key.split_at(key.len().min(WORDS * 8));
+        let mut room = [0; WORDS * 8];
+        room[..beginning.len()].copy_from_slice(beginning);
+        let words = words_of(&room);
+        let hash = fold(words[0] ^ first, words[1] ^ second) ^ fold(words[2] ^ second, words[3] ^ first);
+        let hash = rest.chunks(8).fold(hash, |hash, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            fold(hash ^ u64::from_le_bytes(word), second)
+        });
+        Self { hash: fold(hash ^ key.len() as u64, second ^ first), words, len: key.len() }
     }
 }
 
-/// Fewer than eight bytes as a number; together with their count, no two are the same.
-fn short_word(bytes: &[u8]) -> u64 {
-    let four = |at: usize| bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes);
-    match *bytes {
-        [] => 0,
-        [one] => u64::from(one),
-        [one, two] => u64::from(one) << 8 | u64::from(two),
-        [one, two, three] => u64::from(one) << 16 | u64::from(two) << 8 | u64::from(three),
-        _ => u64::from(four(0)) << 32 | u64::from(four(bytes.len() - 4)),
+fn words_of(bytes: &[u8; WORDS * 8]) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = chunk.try_into().map_or(0, u64::from_le_bytes);
     }
+    words
 }
 
+#[inline]
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     // The two halves of the product, on purpose.
@@ -100,7 +114,20 @@ fn fold(left: u64, right: u64) -> u64 {
 }
 
 const SLOTS: usize = 1_024;
-const MAX_CACHED: usize = 30;
+
+/// What the rules say of a key, whatever stands under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyFacts {
+    pub(super) verdict: Verdict,
+    /// Which half of a pair stands under it.
+    pub(super) part: Option<Part>,
+    /// It holds a secret itself.
+    pub(super) tells: bool,
+}
+
+impl KeyFacts {
+    const PLAIN: Self = Self { verdict: Verdict::Plain, part: None, tells: false };
+}
 
 /// What the rules said of the keys seen last: services see the same few again and again.
 #[derive(Default)]
@@ -110,31 +137,31 @@ pub(super) struct Verdicts {
 
 #[derive(Clone, Copy)]
 struct Slot {
-    key: [u8; MAX_CACHED],
-    len: u8,
-    verdict: Verdict,
+    words: [u64; WORDS],
+    len: u32,
+    facts: KeyFacts,
 }
 
 impl Verdicts {
-    /// What was said of a key, or what is said now.
-    pub(super) fn get(&mut self, hash: KeyHash, key: &str, judge: impl FnOnce(&str) -> Verdict) -> Verdict {
+    /// What was said of a key.
+    #[inline]
+    pub(super) fn known(&self, mark: &KeyMark) -> Option<KeyFacts> {
+        let slot = self.slots.get(mark.slot())?;
+        (slot.words == mark.words && u64::from(slot.len) == mark.len as u64).then_some(slot.facts)
+    }
+
+    /// Keeps what was said of a key.
+    pub(super) fn keep(&mut self, mark: &KeyMark, facts: KeyFacts) {
         if self.slots.is_empty() {
             // The empty key is plain by the rule, so a slot that was never filled tells the truth.
-            self.slots = vec![Slot { key: [0; MAX_CACHED], len: 0, verdict: Verdict::Plain }; SLOTS];
+            self.slots = vec![Slot { words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN }; SLOTS];
         }
-        // The high bits: the low ones choose a slot in the set of keys.
-        let place = usize::try_from(hash.0 >> 54).unwrap_or(0) % SLOTS;
-        let Some(slot) = self.slots.get_mut(place) else { return judge(key) };
-        if slot.key.get(..usize::from(slot.len)) == Some(key.as_bytes()) {
-            return slot.verdict;
+        // Longer keys are judged each time.
+        if mark.len <= WORDS * 8
+            && let (Some(slot), Ok(len)) = (self.slots.get_mut(mark.slot()), u32::try_from(mark.len))
+        {
+            *slot = Slot { words: mark.words, len, facts };
         }
-        let verdict = judge(key);
-        if let (Some(room), Ok(len)) = (slot.key.get_mut(..key.len()), u8::try_from(key.len())) {
-            room.copy_from_slice(key.as_bytes());
-            slot.len = len;
-            slot.verdict = verdict;
-        }
-        verdict
     }
 }
 
@@ -164,27 +191,34 @@ mod tests {
         for number in 0..5_000_u64 {
             let key = format!("{}", number % 700);
             let object = number / 1_400;
-            assert_eq!(set.insert(object, KeyHash::of(key.as_bytes())), known.insert((object, key)));
+            assert_eq!(set.insert(object, &KeyMark::of(key.as_bytes())), known.insert((object, key)));
         }
-        let mut add = |key: &[u8]| set.insert(9, KeyHash::of(key));
+        let mut add = |key: &[u8]| set.insert(9, &KeyMark::of(key));
         assert!(add(b"") && add(b"\0") && add(b"\0\0") && add(b"\0\0\0") && add(b"\0\0\0\0") && !add(b""));
         set.clear();
-        assert!(set.insert(9, KeyHash::of(b"")));
+        assert!(set.insert(9, &KeyMark::of(b"")));
     }
 
     #[test]
     fn a_verdict_is_kept_for_its_key_only() {
+        let facts = |verdict| KeyFacts { verdict, part: None, tells: verdict == Verdict::Bag };
         let mut verdicts = Verdicts::default();
+        let mut get = |key: &str, facts: KeyFacts| {
+            let mark = KeyMark::of(key.as_bytes());
+            verdicts.known(&mark).unwrap_or_else(|| {
+                verdicts.keep(&mark, facts);
+                facts
+            })
+        };
         for round in 0..3 {
             for number in 0..2_000 {
                 let key = format!("{number}").repeat(1 + number % 12);
                 let verdict = if number % 3 == 0 { Verdict::Secret } else { Verdict::Plain };
-                assert_eq!(verdicts.get(KeyHash::of(key.as_bytes()), &key, |_| verdict), verdict, "{round}");
+                assert_eq!(get(&key, facts(verdict)), facts(verdict), "{round}");
             }
         }
-        let hash = KeyHash::of(b"token");
-        assert_eq!(verdicts.get(hash, "token", |_| Verdict::Secret), Verdict::Secret);
-        assert_eq!(verdicts.get(hash, "token", |_| Verdict::Plain), Verdict::Secret);
-        assert_eq!(verdicts.get(hash, "", |_| Verdict::Secret), Verdict::Secret);
+        assert_eq!(get("token", facts(Verdict::Secret)), facts(Verdict::Secret));
+        assert_eq!(get("token", facts(Verdict::Plain)), facts(Verdict::Secret));
+        assert_eq!(get("", facts(Verdict::Plain)), facts(Verdict::Plain));
     }
 }

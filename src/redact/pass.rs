@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::echo::Echo;
 use super::explain::{Hit, HitRule, Trail};
 use super::json::{self, Fate, Frame};
-use super::keys::{KeyHash, KeySet, Verdicts};
+use super::keys::{KeyFacts, KeyMark, KeySet, Verdicts};
 use super::multipart;
+use super::pair;
 use super::pointer::{Active, Effect, Pointers};
 use super::query;
 use super::redactor::{EventRules, Redactor, Rules};
@@ -240,17 +241,29 @@ impl Drop for Pass<'_> {
 /// What the walkers of single formats need.
 impl Pass<'_> {
     pub(super) fn verdict(&mut self, key: &str) -> Verdict {
-        self.verdict_of(KeyHash::of(key.as_bytes()), key)
+        self.facts_of(&KeyMark::of(key.as_bytes()), key).verdict
     }
 
-    /// The same for a key whose hash is known.
-    pub(super) fn verdict_of(&mut self, hash: KeyHash, key: &str) -> Verdict {
-        let rules = self.rules;
-        let own = self.scratch.verdicts.get(hash, key, |key| rules.keys.verdict(key));
-        match self.event {
-            Some(event) if !event.names.is_empty() => rules.keys.verdict_for(key, own, &event.names),
-            _ => own,
+    /// All that the rules say of a key.
+    #[inline]
+    pub(super) fn facts_of(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
+        let mut facts = self.scratch.verdicts.known(mark).unwrap_or_else(|| self.judge(mark, key));
+        if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {
+            facts.verdict = self.rules.keys.verdict_for(key, facts.verdict, &event.names);
         }
+        facts
+    }
+
+    /// What the rules say of a key that was not seen lately.
+    #[inline(never)]
+    fn judge(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
+        let facts = KeyFacts {
+            verdict: self.rules.keys.verdict(key),
+            part: pair::part(key),
+            tells: strings::tells(&self.rules.values, key),
+        };
+        self.scratch.verdicts.keep(mark, facts);
+        facts
     }
 
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
@@ -263,8 +276,8 @@ impl Pass<'_> {
     }
 
     /// Keys of JSON: only what gives itself away.
-    pub(super) fn inspect_key(&mut self, key: &str, makes: bool) -> Option<String> {
-        strings::inspect_key(self, key, makes)
+    pub(super) fn inspect_key(&mut self, key: &str) -> Option<String> {
+        strings::inspect_key(self, key)
     }
 
     /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
@@ -337,7 +350,7 @@ impl Pass<'_> {
         self.event.map(|event| &event.pointers)
     }
 
-    pub(super) fn is_new_key(&mut self, object: u64, key: KeyHash) -> bool {
+    pub(super) fn is_new_key(&mut self, object: u64, key: &KeyMark) -> bool {
         self.scratch.keys.insert(object, key)
     }
 

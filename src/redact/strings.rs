@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::json::{self, Fate};
 use super::pass::Pass;
 use super::rules::Verdict;
-use super::values::Traits;
+use super::values::{Traits, Values};
 
 /// How many strings a value can be inside of and still be looked into. What lies deeper is masked.
 const MAX_LEVEL: u8 = 4;
@@ -50,14 +50,20 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
     edited
 }
 
-/// The redacted text of a key, if it gives itself away as a secret.
-pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str, makes: bool) -> Option<String> {
-    if key.len() < MIN_SECRET_KEY {
-        return None;
+/// Whether a key gives itself away as a secret.
+pub(super) fn tells(values: &Values, key: &str) -> bool {
+    let mut found = Vec::new();
+    if key.len() >= MIN_SECRET_KEY {
+        values.find(key, Traits::of(key), true, &mut found);
     }
+    !found.is_empty()
+}
+
+/// The redacted text of a key that does.
+pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
     let mut edits = Vec::new();
-    pass.find_values(key, Traits::of(key), makes, &mut edits);
-    if edits.is_empty() { None } else { apply(pass, key, edits) }
+    pass.find_values(key, Traits::of(key), true, &mut edits);
+    apply(pass, key, edits)
 }
 
 /// A place in a text, and what goes there if it is not a mask.

@@ -41,7 +41,18 @@ impl StringToken {
 }
 
 /// Reads a string token whose opening quote stands before `at`.
+#[inline]
 pub(super) fn string(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
+    let end = skip_plain(bytes, at);
+    if bytes.get(end) == Some(&b'"') {
+        return Ok(StringToken { end, marks: 0 });
+    }
+    string_from(bytes, end)
+}
+
+/// The same from a character on that needs a look. Apart, so that the short way stays short.
+#[inline(never)]
+fn string_from(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
     let mut token = StringToken { end: at, marks: 0 };
     loop {
         let at = skip_plain(bytes, token.end);
@@ -69,6 +80,7 @@ pub(super) fn string(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
 }
 
 /// The first byte from `at` on that is not plain text of a JSON string.
+#[inline]
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
         let found = not_plain(u64::from_le_bytes(*chunk));
@@ -84,15 +96,16 @@ fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The high bit of each of eight bytes that is a quote, a backslash, a control character, or not ASCII.
+/// The high bit of each of eight bytes that is a quote, a backslash, a control character, or not ASCII. What a subtraction
+/// borrows, or an addition carries, comes from such a byte: only what stands above one can be a false alarm.
+#[inline]
 fn not_plain(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = zero(word ^ (ONES * 0x22));
-    let backslash = zero(word ^ (ONES * 0x5c));
-    let delete = zero(word ^ (ONES * 0x7f));
+    let control = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
+    let delete = word.wrapping_add(ONES);
     (control | quote | backslash | delete | word) & HIGHS
 }
 

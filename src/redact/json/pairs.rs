@@ -16,7 +16,7 @@ impl Walk<'_, '_> {
         }
         // What a pointer or an exception shows stays out of this.
         let is_open = fate == Fate::Show && !self.is_excepted;
-        let (at, written) = (self.at, self.out.len());
+        let (at, written) = (self.at, self.out.end(self.at));
         if part == Part::Value && !is_open {
             return fate;
         }
@@ -38,7 +38,7 @@ impl Walk<'_, '_> {
         let Some((part, from, written)) = pair.reading.take() else { return };
         let earlier = pair.name;
         match part {
-            Part::Value => pair.value = Some(Half { text: (from, self.at), out: (written, self.out.len()) }),
+            Part::Value => pair.value = Some(Half { text: (from, self.at), out: (written, self.out.end(self.at)) }),
             // The first that names a secret stays.
             Part::Name if earlier.is_some_and(|name| self.names_a_secret(name)) => {}
             Part::Name => {
@@ -77,7 +77,7 @@ impl Walk<'_, '_> {
             self.note_hit(HitRule::Key);
         }
         let (from, to) = value.out;
-        self.out.replace_range(from..to, &mask);
+        self.out.replace(from..to, &mask, self.at);
         self.changed = true;
         if let Some(frame) = self.stack.last_mut().filter(|frame| frame.before_member >= to) {
             frame.before_member = frame.before_member - (to - from) + mask.len();
@@ -95,9 +95,9 @@ impl Walk<'_, '_> {
         }
         while let Some(pair) = self.pairs.pop() {
             let Some(value) = pair.value.filter(|value| is_unnamed(&pair) && value.out.1 <= kept.0) else { continue };
-            let before = self.out.len();
+            let before = self.out.end(self.at);
             self.mask_behind(value);
-            kept.0 = kept.0 + self.out.len() - before;
+            kept.0 = kept.0 + self.out.end(self.at) - before;
         }
         Some(kept)
     }
