@@ -12,7 +12,6 @@ use std::borrow::Cow;
 use output::Output;
 
 use super::explain::HitRule;
-use super::keys::KeyMark;
 use super::pair::Part;
 use super::pass::Pass;
 use super::pointer::{Active, Effect};
@@ -202,6 +201,7 @@ impl Walk<'_, '_> {
     }
 
     /// Reads what stands before a member's value, from the comma before it, if there is one; what becomes of the value.
+    #[inline]
     fn member(&mut self, comma: usize) -> Result<Fate, Stop> {
         // The loop that calls this found a frame.
         let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
@@ -218,12 +218,12 @@ impl Walk<'_, '_> {
         if shape == Shape::Object {
             return self.key(below, count);
         }
-        if self.is_guided {
-            let index = count.to_string();
-            self.note_step(&index);
-            return Ok(self.step(&index, below));
+        if !self.is_guided {
+            return Ok(below);
         }
-        Ok(below)
+        let index = count.to_string();
+        self.note_step(&index);
+        Ok(self.step(&index, below))
     }
 
     fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
@@ -240,10 +240,7 @@ impl Walk<'_, '_> {
         let text = self.text;
         let raw = &text[start..token.end];
         let key = said(raw, token)?;
-        let (fate, part) = match below {
-            Fate::Hide => (Fate::Hide, None),
-            below => self.judge(below, object, raw, token, &key),
-        };
+        let (fate, part) = if below == Fate::Hide { (below, None) } else { self.judge(below, object, raw, token, &key) };
         self.white();
         if self.peek()? != b':' {
             return Err(INVALID);
@@ -259,24 +256,21 @@ impl Walk<'_, '_> {
     /// What becomes of the value under a key, and which half of a pair it is.
     #[inline]
     fn judge(&mut self, below: Fate, object: u64, raw: &str, token: StringToken, key: &str) -> (Fate, Option<Part>) {
-        let mark = KeyMark::of(key.as_bytes());
-        self.repeated |= !self.pass.is_new_key(object, &mark);
-        let facts = self.pass.facts_of(&mark, key);
+        let (facts, is_new) = self.pass.meet_key(object, key);
+        self.repeated |= !is_new;
+        let mut fate = match facts.verdict {
+            Verdict::Plain => below,
+            Verdict::Secret => Fate::Mask,
+            Verdict::Bag => Fate::Leaf,
+        };
+        self.why = HitRule::Key;
+        self.is_excepted = false;
         if facts.tells {
             self.mask_key(object, raw, key);
         } else {
             self.show_string(raw, token);
-            if self.is_guided {
-                self.note_step(key);
-            }
+            self.note_step(key);
         }
-        let mut fate = match (facts.verdict, below) {
-            (Verdict::Plain, below) => below,
-            (Verdict::Secret, _) => Fate::Mask,
-            (Verdict::Bag, _) => Fate::Leaf,
-        };
-        self.why = HitRule::Key;
-        self.is_excepted = false;
         if self.is_guided {
             fate = self.step(key, fate);
         }
@@ -288,7 +282,7 @@ impl Walk<'_, '_> {
         let Some(masked) = self.pass.inspect_key(key) else { return };
         self.note_step(&masked);
         self.changed = true;
-        self.repeated |= !self.pass.is_new_key(object, &KeyMark::of(masked.as_bytes()));
+        self.repeated |= !self.pass.meet_key(object, &masked).1;
         push_json_string(self.out.instead(self.at - raw.len() - 2, self.at), &masked);
     }
 
@@ -315,14 +309,22 @@ impl Walk<'_, '_> {
     }
 
     /// To explain: where the walk stands. What is inside of a string has the string's place.
+    #[inline]
     fn note_step(&mut self, key: &str) {
+        if !self.is_guided {
+            return;
+        }
         let depth = self.stack.len().saturating_sub(1);
         if let Some(trail) = self.pass.trail_of(self.level) {
             trail.go_to(depth, key);
         }
     }
 
+    #[inline]
     fn note_hit(&mut self, rule: HitRule) {
+        if !self.is_guided {
+            return;
+        }
         let depth = self.stack.len();
         if let Some(trail) = self.pass.trail_of(self.level) {
             trail.hit(depth, rule);
@@ -459,7 +461,7 @@ impl Walk<'_, '_> {
 
     /// After each value: it stays, and what is before it is certain.
     fn complete(&mut self) {
-        if !self.pairs.is_empty() {
+        if self.pairs.last().is_some_and(|pair| pair.depth == self.stack.len()) {
             self.complete_part();
         }
         if self.cut && !self.out.hides() {

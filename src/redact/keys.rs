@@ -27,6 +27,7 @@ impl KeySet {
     }
 
     /// Adds a key of an object; whether it is new there.
+    #[inline]
     pub(super) fn insert(&mut self, object: u64, key: &KeyMark) -> bool {
         if self.len * 2 >= self.slots.len() {
             self.grow();
@@ -38,6 +39,7 @@ impl KeySet {
         new
     }
 
+    #[cold]
     fn grow(&mut self) {
         let mut slots = vec![0; (self.slots.len() * 2).max(64)];
         for hash in self.slots.iter().filter(|hash| **hash != 0) {
@@ -47,6 +49,7 @@ impl KeySet {
     }
 }
 
+#[inline]
 fn place(slots: &mut [u64], hash: u64) -> bool {
     let last = slots.len() - 1;
     // Only the low bits of the hash choose the slot.
@@ -74,34 +77,49 @@ pub(super) struct KeyMark {
 const WORDS: usize = 4;
 
 impl KeyMark {
+    /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
+    #[inline(always)]
+    pub(super) fn of(key: &[u8]) -> Self {
+        let [first, second] = seed();
+        let words = words_of(key);
+        let mut hash = fold(words[0] ^ first, words[1] ^ second);
+        if key.len() > 16 {
+            hash = fold(words[2] ^ hash, words[3] ^ second);
+        }
+        if key.len() > WORDS * 8 {
+            hash = hash_on(hash, key);
+        }
+        Self { hash: fold(hash ^ key.len() as u64, second ^ first), words, len: key.len() }
+    }
+
     /// The high bits choose where it is cached: the low ones choose a slot in the set of keys.
+    #[inline]
     fn slot(&self) -> usize {
         usize::try_from(self.hash >> 54).unwrap_or(0) % SLOTS
     }
-
-    /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
-    pub(super) fn of(key: &[u8]) -> Self {
-        let [first, second] = seed();
-        let (beginning, rest) = key.split_at(key.len().min(WORDS * 8));
-        let mut room = [0; WORDS * 8];
-        room[..beginning.len()].copy_from_slice(beginning);
-        let words = words_of(&room);
-        let hash = fold(words[0] ^ first, words[1] ^ second) ^ fold(words[2] ^ second, words[3] ^ first);
-        let hash = rest.chunks(8).fold(hash, |hash, chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            fold(hash ^ u64::from_le_bytes(word), second)
-        });
-        Self { hash: fold(hash ^ key.len() as u64, second ^ first), words, len: key.len() }
-    }
 }
 
-fn words_of(bytes: &[u8; WORDS * 8]) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = chunk.try_into().map_or(0, u64::from_le_bytes);
+/// The hash of a key that has more than its words.
+#[cold]
+fn hash_on(hash: u64, key: &[u8]) -> u64 {
+    let [_, second] = seed();
+    key.chunks(16).fold(hash, |hash, chunk| {
+        let words = words_of(chunk);
+        fold(words[0] ^ hash, words[1] ^ second)
+    })
+}
+
+/// The words of a key, from both of its ends, overlapping: together with its length they are all of a short one.
+#[inline]
+fn words_of(key: &[u8]) -> [u64; WORDS] {
+    let word = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
+    let half = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half));
+    match key.len() {
+        len @ 17.. => [word(0), word(8), word(len - 16), word(len - 8)],
+        len @ 8.. => [word(0), word(len - 8), 0, 0],
+        len @ 4.. => [u64::from(half(0)) << 32 | u64::from(half(len - 4)), 0, 0, 0],
+        _ => [key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0, 0, 0],
     }
-    words
 }
 
 #[inline]
@@ -147,7 +165,12 @@ impl Verdicts {
     #[inline]
     pub(super) fn known(&self, mark: &KeyMark) -> Option<KeyFacts> {
         let slot = self.slots.get(mark.slot())?;
-        (slot.words == mark.words && u64::from(slot.len) == mark.len as u64).then_some(slot.facts)
+        // Word by word: what was just computed is in registers, and would have to be stored to be compared at once.
+        let mut differs = u64::from(slot.len) ^ mark.len as u64;
+        for (kept, word) in slot.words.iter().zip(mark.words) {
+            differs |= kept ^ word;
+        }
+        (differs == 0).then_some(slot.facts)
     }
 
     /// Keeps what was said of a key.

@@ -244,14 +244,27 @@ impl Pass<'_> {
         self.facts_of(&KeyMark::of(key.as_bytes()), key).verdict
     }
 
-    /// All that the rules say of a key.
-    #[inline]
-    pub(super) fn facts_of(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
-        let mut facts = self.scratch.verdicts.known(mark).unwrap_or_else(|| self.judge(mark, key));
-        if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {
-            facts.verdict = self.rules.keys.verdict_for(key, facts.verdict, &event.names);
+    /// Meets a key in an object: all that the rules say of it, and whether it is new there.
+    pub(super) fn meet_key(&mut self, object: u64, key: &str) -> (KeyFacts, bool) {
+        let mark = KeyMark::of(key.as_bytes());
+        let is_new = self.scratch.keys.insert(object, &mark);
+        (self.facts_of(&mark, key), is_new)
+    }
+
+    #[inline(always)]
+    fn facts_of(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
+        let facts = self.scratch.verdicts.known(mark).unwrap_or_else(|| self.judge(mark, key));
+        match self.event {
+            Some(event) if !event.names.is_empty() => {
+                KeyFacts { verdict: self.judge_for(event, key, facts.verdict), ..facts }
+            }
+            _ => facts,
         }
-        facts
+    }
+
+    #[inline(never)]
+    fn judge_for(&self, event: &EventRules, key: &str, own: Verdict) -> Verdict {
+        self.rules.keys.verdict_for(key, own, &event.names)
     }
 
     /// What the rules say of a key that was not seen lately.
@@ -348,10 +361,6 @@ impl Pass<'_> {
 
     fn event_pointers(&self) -> Option<&Pointers> {
         self.event.map(|event| &event.pointers)
-    }
-
-    pub(super) fn is_new_key(&mut self, object: u64, key: &KeyMark) -> bool {
-        self.scratch.keys.insert(object, key)
     }
 
     pub(super) fn next_object(&mut self) -> u64 {
