@@ -239,8 +239,14 @@ impl Walk<'_, '_> {
         self.at = token.end + 1;
         let text = self.text;
         let raw = &text[start..token.end];
-        let key = said(raw, token)?;
-        let (fate, part) = if below == Fate::Hide { (below, None) } else { self.judge(below, object, raw, token, &key) };
+        let unescaped;
+        let key = if token.has_escapes() {
+            unescaped = unescape(raw).ok_or(INVALID)?;
+            &unescaped
+        } else {
+            raw
+        };
+        let (fate, part) = if below == Fate::Hide { (below, None) } else { self.judge(below, object, raw, token, key) };
         self.white();
         if self.peek()? != b':' {
             return Err(INVALID);
@@ -248,13 +254,13 @@ impl Walk<'_, '_> {
         self.at += 1;
         self.white();
         match part {
-            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, &key)),
+            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, key)),
             _ => Ok(fate),
         }
     }
 
     /// What becomes of the value under a key, and which half of a pair it is.
-    #[inline]
+    #[inline(always)]
     fn judge(&mut self, below: Fate, object: u64, raw: &str, token: StringToken, key: &str) -> (Fate, Option<Part>) {
         let (facts, is_new) = self.pass.meet_key(object, key);
         self.repeated |= !is_new;

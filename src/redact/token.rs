@@ -82,13 +82,15 @@ fn string_from(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
 /// The first byte from `at` on that is not plain text of a JSON string.
 #[inline]
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    while let Some((chunk, behind)) = rest.split_first_chunk() {
         let found = not_plain(u64::from_le_bytes(*chunk));
         if found != 0 {
-            // Little-endian: the first byte is the lowest. A false alarm can only stand above a true one.
+            // Little-endian: the first byte is the lowest.
             return at + (found.trailing_zeros() / 8) as usize;
         }
-        at += 8;
+        at += chunk.len();
+        rest = behind;
     }
     while bytes.get(at).is_some_and(|byte| matches!(byte, b' '..=b'~' if !matches!(byte, b'"' | b'\\'))) {
         at += 1;
