@@ -24,7 +24,7 @@ fn main() {
         return;
     }
     let rounds = if asked().quick { 15 } else { 200 };
-    let ways: [(&str, &dyn Fn(&str)); 4] = [
+    let ways: [Way<'_>; 4] = [
         ("copied", &|body| drop(black_box(black_box(body).to_owned()))),
         ("parsed by serde_json", &|body| drop(black_box(serde_json::from_str::<Value>(black_box(body))))),
         ("redacted by hand: parsed, walked, written", &|body| drop(black_box(by_hand(black_box(body))))),
@@ -58,6 +58,9 @@ fn main() {
         println!("| {name} | {} | {time:.0} | {:.2} |", body.len(), time / body.len() as f64);
     }
 }
+
+/// A way to treat a body, and its name.
+type Way<'a> = (&'a str, &'a dyn Fn(&str));
 
 /// How often, if only the one body is asked for.
 fn once() -> Option<u32> {

@@ -63,3 +63,40 @@ impl<'t> Output<'t> {
         self.written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_replaced_is_copied() {
+        let mut out = Output::of("abcdefgh");
+        out.instead(2, 4).push('X');
+        assert_eq!(out.end(6), 5);
+        out.instead(6, 6).push('Y');
+        assert_eq!(out.finish(), "abXefYgh");
+    }
+
+    #[test]
+    fn what_is_hidden_is_never_copied() {
+        let mut out = Output::of("abcdefgh");
+        out.hide(2);
+        out.instead(3, 4);
+        assert_eq!(out.end(5), 2);
+        out.show();
+        out.instead(2, 5).push('X');
+        assert_eq!(out.finish(), "abXfgh");
+    }
+
+    #[test]
+    fn what_was_cut_off_does_not_come_back() {
+        let mut out = Output::of("abcdefgh");
+        let end = out.end(3);
+        out.instead(4, 5).push('X');
+        out.cut_back(end, 7).push(']');
+        assert_eq!(out.finish(), "abc]");
+        let mut out = Output::of("abcdefgh");
+        out.replace(1..3, "Y", 4);
+        assert_eq!(out.finish(), "aYdefgh");
+    }
+}
