@@ -36,7 +36,7 @@ impl Walk<'_, '_> {
         Ok(self.step(&index, below))
     }
 
-    pub(super) fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
+    fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
         if self.peek()? != b'"' {
             return Err(INVALID);
         }
@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
 
     /// What becomes of the value under a key, and which half of a pair it is.
     #[inline(always)]
-    pub(super) fn judge(
+    fn judge(
         &mut self,
         below: Fate,
         object: u64,
@@ -101,7 +101,7 @@ impl Walk<'_, '_> {
     }
 
     /// Masks what gives itself away in a key.
-    pub(super) fn mask_key(&mut self, object: u64, raw: &str, key: &str) {
+    fn mask_key(&mut self, object: u64, raw: &str, key: &str) {
         let Some(masked) = self.pass.inspect_key(key) else { return };
         self.note_step(&masked);
         self.changed = true;
@@ -110,7 +110,7 @@ impl Walk<'_, '_> {
     }
 
     /// Follows the pointers to a member or element; what becomes of its value.
-    pub(super) fn step(&mut self, key: &str, fate: Fate) -> Fate {
+    fn step(&mut self, key: &str, fate: Fate) -> Fate {
         if !self.pointers.any {
             return fate;
         }
