@@ -37,3 +37,4 @@ pub use explain::{Explanation, Hit, HitRule};
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};
+pub(crate) use values::open_card_number;
