@@ -9,6 +9,7 @@ mod draft;
 mod echo;
 mod explain;
 mod facts;
+mod fields;
 mod json;
 mod keys;
 mod meta;

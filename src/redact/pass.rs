@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::echo::Echo;
 use super::explain::{Hit, HitRule, Trail};
+use super::fields::Origin;
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyHash, KeySet, Verdicts};
 use super::multipart;
@@ -134,9 +135,9 @@ impl<'a> Pass<'a> {
 
     /// A route's parameters, decoded, as a JSON object; `None` if there are none.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<String> {
-        let mut object = query::Pairs::default();
+        let mut object = query::Pairs::of(self, Origin::Url);
         for (name, value) in pairs {
-            if !object.add(self, Cow::Borrowed(name), &value, None) {
+            if !object.add(self, Cow::Borrowed(name), &value) {
                 break;
             }
         }
