@@ -17,12 +17,15 @@ pub(super) fn may_be(text: &str) -> bool {
     /// Bytes of digits and of separators; a few others do no harm.
     const PART: [bool; 256] = {
         let mut part = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            part[byte] = matches!(
-                byte as u8,
+        let mut byte = 0_u8;
+        loop {
+            part[byte as usize] = matches!(
+                byte,
                 b'0'..=b'9' | b' ' | b'\t' | b'-' | b'.' | b'/' | b'_' | b'+' | 0x80..=0xbf | 0xc2 | 0xe2 | 0xe3 | 0xef
             );
+            if byte == u8::MAX {
+                break;
+            }
             byte += 1;
         }
         part
@@ -237,7 +240,7 @@ mod tests {
             let text = format!("4111{one}1111{one}1111{one}1111");
             let mut found = Vec::new();
             find(&text, &mut found);
-            assert_eq!(found, [0..text.len()], "{one:?}");
+            assert_eq!((found.first(), found.len()), (Some(&(0..text.len())), 1), "{one:?}");
             assert!(may_be(&text), "{one:?}");
             assert_eq!(open_at_end(format!("x {text}{one}").as_bytes()), Some(2), "{one:?}");
         }
