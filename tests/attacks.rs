@@ -7,14 +7,17 @@ mod common;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::routing::{any, get, post};
 use common::{log, log_of, log_with};
-use http::{Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
-use serde_json::json;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_audit::{Actor, Audit, Auditor, Catalog, Delivery, Event, Stages, resolver};
+use tower_audit::{
+    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Redactor, Stages, resolver,
+};
 
 async fn answer(auditor: &Auditor, app: Router, request: Request<Body>) {
     let response = auditor.around(app).into_service().oneshot(request).await.unwrap();
@@ -125,4 +128,198 @@ async fn values_that_resemble_each_other_do_not_stop_the_log() {
     }
     assert!(log.auditor.flush(Duration::from_secs(120)).await, "{:?}", began.elapsed());
     assert_eq!(log.records(20).await.len(), 20);
+}
+
+/// The only record of a request that a handler answered with its own body.
+async fn only_record(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder, request: Request<Body>) -> Value {
+    let log = log_with(|builder| set(builder.catalog(Catalog::new().event(task()))));
+    let app = Router::new().route("/x/{*rest}", any(async |_: Bytes| "x")).route("/x", any(async |_: Bytes| "x"));
+    answer(&log.auditor, app, request).await;
+    log.only().await
+}
+
+fn task() -> Event {
+    Event::new("Task")
+        .on(Method::POST, "/x")
+        .on(Method::POST, "/x/{*rest}")
+        .bodies(Bodies::Both)
+        .strangers_bodies()
+        .text_bodies()
+}
+
+fn posted(url: &str, content_type: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(url).header("content-type", content_type).body(body.into()).unwrap()
+}
+
+/// Keys that once showed what stands under them: in one run of letters, of other languages, in letters that only look so.
+#[tokio::test]
+async fn no_spelling_of_a_key_shows_its_secret() {
+    for key in [
+        "dbpass",
+        "authkey",
+        "PHPSESSID",
+        "connect.sid",
+        "session",
+        "mfa_code",
+        "contraseña",
+        "contrasen\u{303}a",
+        "Schlüssel",
+        "пароль",
+        "密码",
+        "パスワード",
+        "비밀번호",
+        "şifre",
+        "ｐａｓｓｗｏｒｄ",
+        "pаsswоrd",
+        "p\u{200b}ass\u{ad}word",
+        "𝐩𝐚𝐬𝐬𝐰𝐨𝐫𝐝",
+    ] {
+        let encoded = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
+        let part = format!("--b\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n7Q1\r\n--b--\r\n");
+        let json = json!({ key: "7Q1", "a": [{ "name": key, "value": "7Q1" }] }).to_string();
+        for request in [
+            posted("/x", "application/json", json),
+            posted("/x", "application/x-www-form-urlencoded", format!("{encoded}=7Q1")),
+            posted("/x", "multipart/form-data; boundary=b", part),
+            posted("/x", "text/plain", format!("a=1\n{key}=7Q1\n")),
+            posted(&format!("/x?{encoded}=7Q1"), "", ""),
+            posted(&format!("/x?{}=7Q1", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
+            posted(&format!("/x/a;{encoded}=7Q1/b"), "", ""),
+        ] {
+            let record = only_record(|builder| builder, request).await;
+            assert!(!record.to_string().contains("7Q1") && record.to_string().contains("***"), "{key}: {record:#}");
+        }
+    }
+}
+
+/// Values that give themselves away, in every place that a client can put one.
+#[tokio::test]
+async fn no_value_that_gives_itself_away_shows() {
+    let long = "aB1".repeat(8);
+    for (value, secret) in [
+        (format!("https://hooks.slack.com/services/T0A0A0A0A/B0A0A0A0A/{long}"), long.as_str()),
+        (format!("https://discord.com/api/webhooks/123456789012345678/{long}{long}"), &long),
+        (format!("123456789:AA{long}aB1aB1aB1"), &long),
+        (format!("bEARER {long}"), &long),
+        (format!("token {long}"), &long),
+        (format!("glrt-{long}"), &long),
+        (format!("AccountKey={long}=="), &long),
+        (format!("https://h/x?sv=1&sig={long}"), &long),
+        (format!("AWS4-HMAC-SHA256 Credential={long}/20261120/eu/s3/aws4_request, Signature={long}"), &long),
+        (format!("//user:{long}@host/x"), &long),
+        (format!("postgres://user:{long}/{long}@host/x"), &long),
+        ("4111\u{a0}1111\u{a0}1111\u{a0}1111".to_owned(), "1111"),
+        ("4111.1111.1111.1111".to_owned(), "1111"),
+        ("4111\u{2013}1111\u{2013}1111\u{2013}1111".to_owned(), "1111"),
+    ] {
+        let encoded = utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string();
+        let part = format!("--b\r\nContent-Disposition: form-data; name=a; filename=\"{value}\"\r\n\r\n1\r\n--b--\r\n");
+        let mut with_headers = posted("/x", "", "");
+        for name in ["x-note", "referer", "user-agent"] {
+            with_headers.headers_mut().insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        for request in [
+            with_headers,
+            posted("/x", "application/json", json!({ "a": { "b": value } }).to_string()),
+            posted("/x", "application/x-www-form-urlencoded", format!("a={encoded}")),
+            posted("/x", "multipart/form-data; boundary=b", part),
+            posted("/x", "text/plain", format!("see {value}")),
+            posted(&format!("/x?a={encoded}"), "", ""),
+            posted(&format!("/x?a.{encoded}=1"), "", ""),
+            posted(&format!("/x?{}=1", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
+        ] {
+            let note = HeaderName::from_static("x-note");
+            let record = only_record(|builder| builder.show_headers([note]), request).await;
+            assert!(!record.to_string().contains(secret), "{value}: {record:#}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_cut_in_the_middle_of_a_card_number_shows_none_of_it() {
+    for gap in [" ", ".", "-", "\u{a0}", "\u{2013}", " - "] {
+        let card = ["4111", "1111", "1111", "1111"].join(gap);
+        for before in 485..512 {
+            let mut request = posted("/x", "", "");
+            let agent = format!("{} {card} and more", "u".repeat(before));
+            request.headers_mut().insert("user-agent", HeaderValue::from_bytes(agent.as_bytes()).unwrap());
+            let record = only_record(|builder| builder, request).await;
+            let client = record["actor"]["client"].as_str().unwrap_or_default();
+            let digits = client.bytes().filter(u8::is_ascii_digit).count();
+            assert!(digits <= 6, "{gap:?}, {before}: {client}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_name_of_a_query_shows_no_secret_in_it() {
+    for (query, url) in [
+        ("pin%3D1234=1", "/x?pin%3D***=***"),
+        ("pin%253D1234=1", "/x?pin%253D***=***"),
+        ("pin%3D1234", "/x?pin%3D***"),
+        ("a%26pin%3D1234=1", "/x?a%26pin%3D***=***"),
+    ] {
+        let record = only_record(|builder| builder, posted(&format!("/x?{query}"), "", "")).await;
+        let shown = record["request"]["url"].as_str().unwrap();
+        let plain = |url: &str| percent_decode_str(url).decode_utf8_lossy().into_owned();
+        assert_eq!(plain(shown), plain(url), "{query}");
+        assert!(!record.to_string().contains("1234"), "{record:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_inside_a_path_shows_no_password() {
+    for (path, shown) in [
+        ("/x/https://user:7Q1pass@host/a", "/x/https://user:***@host/a"),
+        ("/x/https%3A%2F%2Fuser:7Q1pass@host", "/x/https:%2F%2Fuser:***@host"),
+        ("/x//user:7Q1pass@host", "/x//user:***@host"),
+        ("/x/a;password=7Q1pass/b", "/x/a;password=***/b"),
+    ] {
+        let record = only_record(|builder| builder, posted(path, "", "")).await;
+        assert_eq!(record["request"]["url"], shown);
+        assert!(!record.to_string().contains("7Q1"), "{record:#}");
+    }
+}
+
+/// A mask holds wherever a client puts the field; an exception only in bodies, which it was made for.
+#[tokio::test]
+async fn pointers_mask_everywhere_and_except_in_bodies() {
+    let rules = || Redactor::builder().pointer("/badge").pointer("/ids/1").except_pointer("/pin");
+    let log = log_with(|builder| {
+        let event = Event::new("Badge")
+            .on(Method::POST, "/b/{badge}")
+            .bodies(Bodies::Both)
+            .strangers_bodies()
+            .secret_pointer("/locker");
+        builder.redactor(rules()).catalog(Catalog::new().event(event))
+    });
+    let app = || Router::new().route("/b/{badge}", any(async |_: Bytes| "x"));
+    let fields = "badge=7&ids=1&ids=2&ids=3&pin=4&locker=5";
+    let part = |name: &str, value: u8| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n{value}\r\n");
+    let parts = ["badge", "ids", "ids", "ids", "pin", "locker"].iter().zip([7, 1, 2, 3, 4, 5]);
+    let multipart: String = parts.map(|(name, value)| part(name, value)).collect();
+    let bodies = [
+        ("application/json", json!({ "badge": 7, "ids": [1, 2, 3], "pin": 4, "locker": 5 }).to_string()),
+        ("application/x-www-form-urlencoded", fields.to_owned()),
+        ("multipart/form-data; boundary=b", format!("{multipart}--b--\r\n")),
+    ];
+    for (content_type, body) in bodies {
+        answer(&log.auditor, app(), posted(&format!("/b/7?{fields}"), content_type, body)).await;
+    }
+    let records = log.records(3).await;
+    let seen = |record: &Value| record["request"].clone();
+    for record in &records {
+        let request = seen(record);
+        assert_eq!(request["url"], "/b/***?badge=***&ids=1&ids=***&ids=3&pin=***&locker=***");
+        assert_eq!(request["params"], json!({ "badge": "***" }));
+        assert_eq!(
+            request["query"],
+            json!({ "badge": "***", "ids": ["1", "***", "3"], "pin": "***", "locker": "***" })
+        );
+    }
+    let body = |place: usize| seen(&records[place])["body"].clone();
+    assert_eq!(body(0), json!({ "badge": "***", "ids": [1, "***", 3], "pin": 4, "locker": "***" }));
+    assert_eq!(body(1), json!({ "badge": "***", "ids": ["1", "***", "3"], "pin": "4", "locker": "***" }));
+    let values: Vec<_> = body(2).as_array().unwrap().iter().map(|part| part["value"].clone()).collect();
+    assert_eq!(values, ["***", "1", "***", "3", "4", "***"]);
 }

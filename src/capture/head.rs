@@ -11,6 +11,7 @@ use super::draft::{Draft, Span};
 use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
 use crate::diagnostics::contained;
+use crate::redact::open_card_number;
 
 /// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
 const PATH: usize = 4 * 1024;
@@ -187,11 +188,12 @@ fn grpc_code(value: &HeaderValue) -> Option<u32> {
 }
 
 /// The beginning of a text without half a word at its end: what is cut within a token or before the `@` of credentials
-/// cannot be recognised as a secret any more.
+/// cannot be recognised as a secret any more; nor can a card number that lost its last digits.
 fn whole_words(text: &[u8], most: usize) -> &[u8] {
     let Some(kept) = text.get(..most).filter(|_| text.len() > most) else { return text };
     let end = kept.iter().rposition(|byte| b" \t/?&;,".contains(byte)).unwrap_or(0);
-    &kept[..end]
+    let words = &kept[..end];
+    open_card_number(words).and_then(|at| words.get(..at)).unwrap_or(words)
 }
 
 fn is_encoded(value: &[u8]) -> bool {

@@ -248,14 +248,15 @@ impl Event {
         self
     }
 
-    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element) in bodies of this event.
+    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element): in bodies of this event, and in its
+    /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several.
     pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
         self.secret_pointers.push(pointer.into());
         self
     }
 
-    /// Shows what stands under exactly this key, or at this JSON Pointer if it begins with `/`, though the rules call it
-    /// secret. Values that give themselves away stay masked.
+    /// Shows what stands under exactly this key, or at this JSON Pointer of a body if it begins with `/`, though the rules
+    /// call it secret. A pointer shows nothing of the query or of the path's parameters. Values that give themselves away stay masked.
     pub fn not_secret(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.not_secret.push(key.into());
         self

@@ -12,7 +12,7 @@ const BOUNDS: [usize; 5] = [64, 256, 512, 1024, 8192];
 /// The longest character but one byte: where a cut goes back to the beginning of a character.
 const SLACK: usize = 3;
 /// The mark that texts from the application get.
-const MARK: char = '…';
+pub(super) const MARK: char = '…';
 
 /// Whether a text may have been cut.
 pub(super) fn may_be_cut(text: &str) -> bool {

@@ -7,7 +7,9 @@ use std::ops::Range;
 use percent_encoding::percent_decode_str;
 
 use super::explain::HitRule;
+use super::fields::{Fields, Origin};
 use super::pass::Pass;
+use super::pointer::Effect;
 use crate::record::Reason;
 use crate::record::fragment::push_json_string;
 
@@ -25,6 +27,7 @@ pub(super) fn parts(pass: &mut Pass<'_>, content_type: &str, bytes: &[u8], cut: 
     let mut body = Reader { bytes, delimiter: format!("\r\n--{boundary}"), at: 0 };
     let mut out = String::from("[");
     let mut count = 0;
+    let mut fields = Fields::of(pass, Origin::Body);
     let mut delimiter = body.first_delimiter();
     loop {
         match delimiter {
@@ -44,7 +47,8 @@ pub(super) fn parts(pass: &mut Pass<'_>, content_type: &str, bytes: &[u8], cut: 
             out.push(',');
         }
         pass.note_place(&[&(count - 1).to_string(), "value"]);
-        head.push(pass, &mut out, &bytes[content], is_whole);
+        let pointed = head.name.as_deref().and_then(|name| fields.next(pass, name));
+        head.push(pass, &mut out, &bytes[content], is_whole, pointed);
         delimiter = next;
     }
     out.push(']');
@@ -138,12 +142,17 @@ struct Head {
 impl Head {
     fn parse(text: &str) -> Result<Self, Reason> {
         let mut head = Self::default();
+        let mut is_named = false;
         for line in text.split("\r\n").filter(|line| !line.is_empty()) {
             // Folded lines have been obsolete for long, and hide things.
             let (field, value) =
                 line.split_once(':').filter(|(field, _)| !field.contains(' ')).ok_or(Reason::Invalid)?;
             match field.to_ascii_lowercase().as_str() {
                 "content-disposition" => {
+                    // Of two names nobody knows which one the handler reads.
+                    if std::mem::replace(&mut is_named, true) || !has_one_name(value) {
+                        return Err(Reason::Invalid);
+                    }
                     head.name = parameter(value, "name").map(Cow::into_owned);
                     let extended = parameter(value, "filename*").map(|extended| decode_extended(&extended));
                     head.file_name = extended.or_else(|| parameter(value, "filename").map(Cow::into_owned));
@@ -158,7 +167,7 @@ impl Head {
         Ok(head)
     }
 
-    fn push(&self, pass: &mut Pass<'_>, out: &mut String, content: &[u8], is_whole: bool) {
+    fn push(&self, pass: &mut Pass<'_>, out: &mut String, content: &[u8], is_whole: bool, pointed: Option<Effect>) {
         let start = out.len();
         out.push('{');
         for (key, text) in [("name", &self.name), ("fileName", &self.file_name), ("contentType", &self.content_type)] {
@@ -171,29 +180,23 @@ impl Head {
             push_key(out, start, "size");
             out.push_str(&content.len().to_string());
         }
-        self.push_value(pass, out, start, content, is_whole);
+        if let Some(name) = self.name.as_deref().filter(|_| self.file_name.is_none()) {
+            let rule = match pointed {
+                Some(Effect::Mask) => Some(HitRule::Pointer),
+                Some(Effect::Except) => None,
+                None => pass.verdict(name).rule(),
+            };
+            match rule {
+                Some(rule) => push_secret(pass, out, start, content, is_whole, rule),
+                None => self.push_value(pass, out, start, content, is_whole),
+            }
+        }
         out.push('}');
     }
 
-    /// The value of a field that is no file, if it is small text; a mask for a secret of any size.
+    /// The value of a field that is no file, if it is small text.
     fn push_value(&self, pass: &mut Pass<'_>, out: &mut String, start: usize, content: &[u8], is_whole: bool) {
-        let Some(name) = self.name.as_deref().filter(|_| self.file_name.is_none()) else { return };
         let text = std::str::from_utf8(content);
-        if let Some(rule) = pass.verdict(name).rule() {
-            pass.note_hit(rule);
-            let value = String::from_utf8_lossy(content);
-            if !is_whole {
-                pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
-                return;
-            }
-            pass.remember(&value);
-            let before = out.len();
-            push_key(out, start, "value");
-            if !pass.mask_json(out, &value) {
-                out.truncate(before);
-            }
-            return;
-        }
         let is_plain = self.content_type.as_deref().is_none_or(is_text);
         if let (Ok(text), true, true) = (text, is_whole && is_plain && !self.is_encoded, content.len() <= MAX_VALUE) {
             push_key(out, start, "value");
@@ -205,6 +208,22 @@ impl Head {
                 }
             }
         }
+    }
+}
+
+/// A mask for a secret of any size.
+fn push_secret(pass: &mut Pass<'_>, out: &mut String, start: usize, content: &[u8], is_whole: bool, rule: HitRule) {
+    pass.note_hit(rule);
+    let value = String::from_utf8_lossy(content);
+    if !is_whole {
+        pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
+        return;
+    }
+    pass.remember(&value);
+    let before = out.len();
+    push_key(out, start, "value");
+    if !pass.mask_json(out, &value) {
+        out.truncate(before);
     }
 }
 
@@ -227,9 +246,21 @@ fn is_text(content_type: &str) -> bool {
 
 /// A parameter of a header value: a token, or a quoted string.
 fn parameter<'v>(value: &'v str, wanted: &str) -> Option<Cow<'v, str>> {
-    let mut rest = value.split_once(';')?.1;
-    loop {
-        let (name, after) = rest.split_once('=')?;
+    parameters(value).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, text)| text)
+}
+
+/// Whether a disposition has at most one name, in plain spelling.
+fn has_one_name(value: &str) -> bool {
+    let names = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case("name"));
+    let extended = parameters(value).any(|(name, _)| name.eq_ignore_ascii_case("name*"));
+    names.count() <= 1 && !extended
+}
+
+/// The parameters of a header value, up to the first that cannot be read.
+fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let mut rest = value.split_once(';').map(|(_, rest)| rest);
+    std::iter::from_fn(move || {
+        let (name, after) = rest.take()?.split_once('=')?;
         let after = after.trim_start();
         let (text, behind) = match after.strip_prefix('"') {
             Some(quoted) => quoted_string(quoted)?,
@@ -238,13 +269,11 @@ fn parameter<'v>(value: &'v str, wanted: &str) -> Option<Cow<'v, str>> {
                 (Cow::Borrowed(after[..end].trim_end()), &after[end..])
             }
         };
+        rest = behind.split_once(';').map(|(_, rest)| rest);
         // A parameter without a value may stand before the name.
         let name = name.rsplit(';').next().unwrap_or(name);
-        if name.trim().eq_ignore_ascii_case(wanted) {
-            return Some(text);
-        }
-        rest = behind.split_once(';')?.1;
-    }
+        Some((name.trim(), text))
+    })
 }
 
 /// The text of a quoted string whose opening quote has been read, and what stands behind it.
@@ -321,6 +350,61 @@ mod tests {
             Body::Whole(r#"[{"size":9}]"#.to_owned())
         );
         assert_eq!(body("--x y--", false), Body::Whole("[]".to_owned()));
+    }
+
+    #[test]
+    fn pointers_lead_to_fields() {
+        let redactor = Redactor::builder().pointer("/badge").pointer("/x/1").except_pointer("/pin").build().unwrap();
+        let text = [
+            part("name=\"badge\"", "7"),
+            part("name=x", "1"),
+            part("name=x", "2"),
+            part("name=pin", "3"),
+            part("name=badge; filename=a", "4"),
+            "--x y--\r\n".to_owned(),
+        ];
+        assert_eq!(
+            Pass::new(&redactor, None).multipart(TYPE, text.concat().as_bytes(), false),
+            Body::Whole(
+                concat!(
+                    r#"[{"name":"badge","size":1,"value":"***"},{"name":"x","size":1,"value":"1"},"#,
+                    r#"{"name":"x","size":1,"value":"***"},{"name":"pin","size":1,"value":"3"},"#,
+                    r#"{"name":"badge","fileName":"a","size":1}]"#,
+                )
+                .to_owned()
+            )
+        );
+    }
+
+    #[test]
+    fn names_of_parts_and_files_are_looked_into() {
+        for (head, shown) in [
+            ("name=\"password=hunter2\"", r#""name":"password=***","size":1,"value":"***""#),
+            ("name=\"a%3Fpin%3D1234\"", r#""name":"a%3Fpin%3D***","size":1,"value":"***""#),
+            ("name=\"{\\\"pin\\\":1}\"", r#""name":"{\"pin\":\"***\"}","size":1,"value":"***""#),
+            ("name=f; filename=\"4111 1111 1111 1111.txt\"", r#""name":"f","fileName":"***.txt","size":1"#),
+            ("name=f; filename*=UTF-8''token%3Dabc", r#""name":"f","fileName":"token=***","size":1"#),
+            (
+                "name=f; filename=x\r\nContent-Type: text/plain; token=abc",
+                r#""name":"f","fileName":"x","contentType":"text/plain; token=***","size":1"#,
+            ),
+            ("name=\"раssword\"", r#""name":"раssword","size":1,"value":"***""#),
+        ] {
+            let text = part(head, "v") + "--x y--\r\n";
+            assert_eq!(body(&text, false), Body::Whole(format!("[{{{shown}}}]")), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_part_with_two_names_is_left_out() {
+        for head in [
+            "name=a; name=password",
+            "name=password; x=1; NAME=a",
+            "name=a; name*=UTF-8''password",
+            "name=password\r\nContent-Disposition: form-data; name=a",
+        ] {
+            assert_eq!(body(&(part(head, "v") + "--x y--\r\n"), false), Body::Omitted(Reason::Invalid), "{head}");
+        }
     }
 
     #[test]

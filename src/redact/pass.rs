@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::echo::Echo;
 use super::explain::{Hit, HitRule, Trail};
+use super::fields::Origin;
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyFacts, KeyMark, KeySet, Verdicts};
 use super::multipart;
@@ -19,7 +20,7 @@ use super::rules::Verdict;
 use super::strings::{self, Edit};
 use super::text;
 use super::url::{self, Params};
-use super::values::Traits;
+use super::values::{Traits, open_card_number};
 use crate::record::Reason;
 use crate::record::fragment::push_json_string;
 
@@ -119,7 +120,8 @@ impl<'a> Pass<'a> {
     /// A text body, where the event asks for it, as a JSON string.
     pub(crate) fn text(&mut self, bytes: &[u8], cut: bool) -> Body {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        match valid_text(bytes, cut).and_then(|text| text::text(self, text, cut)) {
+        let certain = |text| if cut { without_open_card_number(text) } else { text };
+        match valid_text(bytes, cut).and_then(|text| text::text(self, certain(text), cut)) {
             Err(reason) => Body::Omitted(reason),
             Ok(redacted) if cut && redacted.is_empty() => Body::Omitted(Reason::Truncated),
             Ok(redacted) if cut => Body::Beginning(quoted(&redacted), Reason::Truncated),
@@ -134,9 +136,9 @@ impl<'a> Pass<'a> {
 
     /// A route's parameters, decoded, as a JSON object; `None` if there are none.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<String> {
-        let mut object = query::Pairs::default();
+        let mut object = query::Pairs::of(self, Origin::Url);
         for (name, value) in pairs {
-            if !object.add(self, Cow::Borrowed(name), &value, None) {
+            if !object.add(self, Cow::Borrowed(name), &value) {
                 break;
             }
         }
@@ -430,6 +432,11 @@ fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
         }
         Err(_) => Err(Reason::Invalid),
     }
+}
+
+/// The text before the digits at its end that may be most of a card number.
+fn without_open_card_number(text: &str) -> &str {
+    open_card_number(text.as_bytes()).and_then(|at| text.get(..at)).unwrap_or(text)
 }
 
 fn quoted(text: &str) -> String {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::explain::HitRule;
+use super::fields::{Fields, Origin};
 use super::pass::Pass;
 use super::pointer::Effect;
 use super::rules::Verdict;
@@ -13,8 +14,9 @@ use crate::record::fragment::push_json_string;
 const MAX_PAIRS: usize = 4_096;
 
 /// A redacted object under construction: keys in order of appearance, repeated ones as arrays.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pairs<'k> {
+    fields: Fields,
     members: Vec<Member<'k>>,
     /// Where each key stands, once there are more than a few.
     places: HashMap<String, usize>,
@@ -33,8 +35,12 @@ struct Member<'k> {
 }
 
 impl<'k> Pairs<'k> {
+    pub(super) fn of(pass: &Pass<'_>, origin: Origin) -> Self {
+        Self { fields: Fields::of(pass, origin), members: Vec::new(), places: HashMap::new(), count: 0 }
+    }
+
     /// Adds a decoded pair; false if there are too many.
-    pub(super) fn add(&mut self, pass: &mut Pass<'_>, key: Cow<'k, str>, value: &str, pointed: Option<Effect>) -> bool {
+    pub(super) fn add(&mut self, pass: &mut Pass<'_>, key: Cow<'k, str>, value: &str) -> bool {
         self.count += 1;
         if self.count > MAX_PAIRS {
             return false;
@@ -43,6 +49,7 @@ impl<'k> Pairs<'k> {
             let shown = pass.inspect_text_key(&key);
             pass.note_place(&[shown.as_deref().unwrap_or(&key)]);
         }
+        let pointed = self.fields.next(pass, &key);
         let mut json = String::new();
         if !push_value(pass, &mut json, &key, value, pointed) {
             return true;
@@ -130,9 +137,9 @@ pub(super) fn query(pass: &mut Pass<'_>, raw: &str) -> Option<String> {
     if raw.is_empty() {
         return None;
     }
-    let mut pairs = Pairs::default();
+    let mut pairs = Pairs::of(pass, Origin::Url);
     for (key, value) in form_urlencoded::parse(raw.as_bytes()) {
-        if !pairs.add(pass, key, &value, None) {
+        if !pairs.add(pass, key, &value) {
             break;
         }
     }
@@ -147,17 +154,15 @@ pub(super) fn form(pass: &mut Pass<'_>, bytes: &[u8], cut: bool) -> Result<Optio
     if !whole.split(|byte| *byte == b'&').all(is_well_formed) || !is_well_formed(open) {
         return Err(Reason::Invalid);
     }
+    let mut pairs = Pairs::of(pass, Origin::Body);
     // The beginning of a value whose end is not known may stand whole in an error message.
     for (key, value) in form_urlencoded::parse(without_open_escape(open)) {
-        if pass.verdict(&key) != Verdict::Plain {
+        if pairs.fields.may_mask(pass, &key) || pass.verdict(&key) != Verdict::Plain {
             pass.remember_beginning(value.trim_end_matches('\u{fffd}'));
         }
     }
-    let root = pass.pointers_at_root();
-    let mut pairs = Pairs::default();
     for (key, value) in form_urlencoded::parse(whole) {
-        let pointed = if root.is_none() { None } else { pass.step(root, 0, &key).1 };
-        if !pairs.add(pass, key, &value, pointed) {
+        if !pairs.add(pass, key, &value) {
             return Err(Reason::TooDeep);
         }
     }

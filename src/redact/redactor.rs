@@ -145,7 +145,9 @@ impl RedactorBuilder {
     }
 
     /// Shows what stands under the key at the end of this JSON Pointer (RFC 6901; `*` for any member or
-    /// element), in JSON and form bodies. At most 64 pointers of both sorts.
+    /// element), in bodies only: JSON, forms and multipart, where `/name` is the field of that name, and `/name/0` the
+    /// first of several. It does not reach the query or the parameters of the path: what is harmless at one place of
+    /// a body may be a secret under the same name in a URL. At most 64 pointers of both sorts.
     pub fn except_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointers.push((pointer.into(), Effect::Except));
         self
@@ -157,8 +159,22 @@ impl RedactorBuilder {
         self
     }
 
-    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element), in JSON and
-    /// form bodies. It wins over any exception. At most 64 pointers of both sorts.
+    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields
+    /// of forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
+    /// name, `/name/0` and `/name/*` one or all of several. It wins over any exception. At most 64 pointers of both sorts.
+    ///
+    /// # Example: a field wherever a client puts it
+    ///
+    /// ```
+    /// use tower_audit::{Event, Redactor};
+    ///
+    /// let redactor = Redactor::builder().pointer("/badge").build()?;
+    /// let form = "application/x-www-form-urlencoded";
+    /// let shown = |media, body: &[u8]| redactor.explain_for(&Event::new("BadgeIssue"), media, body);
+    /// assert_eq!(shown(form, b"badge=7&a=1")?.redacted.as_deref(), Some(r#"{"badge":"***","a":"1"}"#));
+    /// assert_eq!(shown("text/json", br#"{"badge":7}"#)?.redacted.as_deref(), Some(r#"{"badge":"***"}"#));
+    /// # Ok::<(), tower_audit::Error>(())
+    /// ```
     pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointers.push((pointer.into(), Effect::Mask));
         self

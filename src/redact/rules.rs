@@ -2,8 +2,12 @@
 //!
 //! A key is split into words at case changes and at everything that is not a letter. It is secret if its
 //! words joined contain one of [`LONG`], or if one of its words (or a run of letters whatever their case)
-//! is one of [`SHORT`], unless words follow the last match and all of them are in [`HARMLESS`]:
-//! `token_id` shows, `tokenValue` does not. [`INNOCENT`] words only look like a match.
+//! is one of [`SHORT`], or the last of them is one of [`LAST`], unless words follow the last match and all of
+//! them are in [`HARMLESS`]: `token_id` shows, `tokenValue` does not. [`INNOCENT`] words only look like a match.
+//! A key that is not ASCII is read as it is, then as it looks, then as the other languages of [`foreign`] read it.
+
+mod foreign;
+mod words;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,94 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use super::explain::HitRule;
 use crate::Error;
-
-/// A key is secret if its words, joined, contain one of these.
-pub(super) const LONG: &[&str] = &[
-    "accesskey",
-    "accountkey",
-    "apikey",
-    "assertion",
-    "authcode",
-    "authheader",
-    "authorization",
-    "backupcode",
-    "bearer",
-    "cardnumber",
-    "codeverifier",
-    "connectionstring",
-    "contrasena",
-    "cookie",
-    "credential",
-    "creditcard",
-    "csrf",
-    "devicecode",
-    "encryptionkey",
-    "jwt",
-    "kubeconfig",
-    "licensekey",
-    "masterkey",
-    "mnemonic",
-    "motdepasse",
-    "onetimecode",
-    "passcode",
-    "passkey",
-    "passphrase",
-    "passwd",
-    "password",
-    "passwort",
-    "pincode",
-    "privatekey",
-    "recoverycode",
-    "samlresponse",
-    "secret",
-    "securitycode",
-    "seedphrase",
-    "sessionid",
-    "sessionkey",
-    "sharedkey",
-    "signature",
-    "signingkey",
-    "socialsecurity",
-    "sshkey",
-    "token",
-    "verificationcode",
-    "xsrf",
-];
-
-/// A key is secret if one of its words is one of these.
-pub(super) const SHORT: &[&str] = &[
-    "auth", "cred", "creds", "csc", "cvc", "cvv", "dsn", "hmac", "hotp", "iban", "jwe", "jwk", "jws", "key", "keys",
-    "oauth", "otp", "otps", "pass", "passw", "pem", "pfx", "pin", "pins", "psk", "pw", "pwd", "pwds", "salt", "sig",
-    "ssn", "totp",
-];
-
-/// If only these follow the last match, what stands under the key describes a secret and is none.
-/// Besides them `expires at` and `expires in`.
-pub(super) const HARMLESS: &[&str] = &[
-    "id", "ids", "name", "type", "kind", "count", "policy", "length", "limit", "ttl", "expiry", "expires", "status",
-    "version", "url", "enabled", "required",
-];
-
-/// Words that contain a listed one and mean something else.
-pub(super) const INNOCENT: &[&str] = &[
-    "passwordless",
-    "secretarial",
-    "secretariat",
-    "secretaries",
-    "secretary",
-    "secretion",
-    "tokenisation",
-    "tokenise",
-    "tokenised",
-    "tokeniser",
-    "tokenization",
-    "tokenize",
-    "tokenized",
-    "tokenizer",
-    "tokenizers",
-    "tokenizing",
-    "undersecretary",
-];
+use words::{HARMLESS, INNOCENT, LAST, LONG, SHORT};
 
 /// How often a key is percent-decoded to see what it says.
 const DECODINGS: usize = 4;
@@ -135,6 +52,8 @@ pub(super) struct KeyRules {
     long: DFA,
     start: StateID,
     added: Vec<Box<[u8]>>,
+    /// Added words that are not written in Latin letters.
+    added_foreign: Vec<Box<str>>,
     own: Names,
 }
 
@@ -187,8 +106,25 @@ impl KeyRules {
         let start = long
             .start_state(Anchored::No)
             .map_err(|cause| Error::redaction("redaction: the key words have no start").with_source(cause))?;
-        let added = added.iter().map(|word| letters_of(word)).collect::<Result<_, _>>()?;
-        Ok(Self { long, start, added, own })
+        let mut rules = Self { long, start, added: Vec::new(), added_foreign: Vec::new(), own };
+        for word in added {
+            rules.add(word)?;
+        }
+        Ok(rules)
+    }
+
+    /// Adds a word as it looks.
+    fn add(&mut self, word: &str) -> Result<(), Error> {
+        let letters = foreign::letters(&foreign::fold(word));
+        if letters.is_empty() {
+            return Err(Error::redaction(format!("redaction: the secret key {word:?} has no letter to match by")));
+        }
+        if letters.is_ascii() {
+            self.added.push(letters.into_bytes().into());
+        } else {
+            self.added_foreign.push(letters.into());
+        }
+        Ok(())
     }
 
     /// What a key says, read as it is and percent-decoded, to this redactor.
@@ -247,6 +183,26 @@ impl KeyRules {
     }
 
     fn is_secret(&self, key: &[u8]) -> bool {
+        match self.reads_as_secret(key, OnForeign::Stop) {
+            Some(secret) => secret,
+            None => self.is_secret_beyond_ascii(key),
+        }
+    }
+
+    /// A key that is not ASCII: as it is written, as it looks, and in other languages.
+    #[cold]
+    fn is_secret_beyond_ascii(&self, key: &[u8]) -> bool {
+        if self.reads_as_secret(key, OnForeign::GoOn) == Some(true) {
+            return true;
+        }
+        let folded = foreign::fold(&String::from_utf8_lossy(key));
+        self.reads_as_secret(folded.as_bytes(), OnForeign::GoOn) == Some(true)
+            || self.own.is_bag(folded.as_bytes())
+            || foreign::names_a_secret(&folded, &self.added_foreign)
+    }
+
+    /// What the rule for ASCII says; `None` if it is to stop at the first letter of another alphabet, and there is one.
+    fn reads_as_secret(&self, key: &[u8], on_foreign: OnForeign) -> Option<bool> {
         let mut reader = Reader { automaton: self.start, tail: Tail::Unmatched };
         let mut added_until = 0;
         let mut at = 0;
@@ -254,6 +210,9 @@ impl KeyRules {
         while at < key.len() {
             if !key[at].is_ascii_alphabetic() {
                 if !key[at].is_ascii() {
+                    if on_foreign == OnForeign::Stop {
+                        return None;
+                    }
                     reader.tail = reader.tail.then_foreign();
                 }
                 at += 1;
@@ -266,12 +225,16 @@ impl KeyRules {
             }
             reader.word(self, &key[at..end], added_until >= end);
             let run_ends = key.get(end).is_none_or(|next| !next.is_ascii_alphabetic());
-            if run_ends && run < at && is_short(pack(&key[run..end])) {
-                reader.tail = Tail::Matched;
+            if run_ends && run < at {
+                reader.tail = match told_by(pack(&key[run..end])) {
+                    Told::Secret => Tail::Matched,
+                    Told::SecretAtTheEnd => reader.tail.at_the_end(),
+                    Told::Nothing => reader.tail,
+                };
             }
             at = end;
         }
-        reader.tail.is_secret()
+        Some(reader.tail.is_secret())
     }
 
     /// Where the longest added word that begins with the word at `at` ends, at the end of a word; else 0.
@@ -305,6 +268,13 @@ impl fmt::Debug for KeyRules {
     }
 }
 
+/// What to do at a letter of another alphabet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnForeign {
+    Stop,
+    GoOn,
+}
+
 /// How far a key has been read.
 struct Reader {
     automaton: StateID,
@@ -323,7 +293,12 @@ impl Reader {
             hit = false;
         }
         let packed = pack(word);
-        self.tail = if hit || is_short(packed) { Tail::Matched } else { self.tail.then(packed) };
+        self.tail = match told_by(packed) {
+            _ if hit => Tail::Matched,
+            Told::Secret => Tail::Matched,
+            Told::SecretAtTheEnd => self.tail.at_the_end(),
+            Told::Nothing => self.tail.then(packed),
+        };
     }
 }
 
@@ -332,6 +307,8 @@ impl Reader {
 enum Tail {
     Unmatched,
     Matched,
+    /// A word that counts if it is the last, and nothing before it.
+    AtTheEnd,
     /// Harmless words only; whether the last was `expires`.
     Harmless {
         expires: bool,
@@ -343,7 +320,7 @@ enum Tail {
 impl Tail {
     fn then(self, word: u64) -> Self {
         match self {
-            Self::Unmatched => Self::Unmatched,
+            Self::Unmatched | Self::AtTheEnd => Self::Unmatched,
             Self::Harmless { expires: true } if word == pack(b"at") || word == pack(b"in") => {
                 Self::Harmless { expires: false }
             }
@@ -362,8 +339,16 @@ impl Tail {
         }
     }
 
+    /// A word that counts if it is the last.
+    fn at_the_end(self) -> Self {
+        match self {
+            Self::Unmatched | Self::AtTheEnd => Self::AtTheEnd,
+            _ => Self::Matched,
+        }
+    }
+
     fn is_secret(self) -> bool {
-        matches!(self, Self::Matched | Self::Telling)
+        matches!(self, Self::Matched | Self::AtTheEnd | Self::Telling)
     }
 }
 
@@ -419,9 +404,70 @@ const fn pack_all<const N: usize>(words: &[&str]) -> [u64; N] {
     packed
 }
 
-fn is_short(word: u64) -> bool {
-    const PACKED: [u64; SHORT.len()] = pack_all(SHORT);
-    word != 0 && PACKED.iter().fold(false, |any, one| any | (*one == word))
+/// What a word tells by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Secret,
+    SecretAtTheEnd,
+}
+
+/// Looks a packed word up in one place, however many words there are.
+fn told_by(word: u64) -> Told {
+    match TOLD.words[slot(word, TOLD.factor)] ^ word {
+        0 => Told::Secret,
+        AT_THE_END => Told::SecretAtTheEnd,
+        _ => Told::Nothing,
+    }
+}
+
+/// Set beside words of [`LAST`]: no ASCII letter has this bit.
+const AT_THE_END: u64 = 1 << 63;
+const SLOTS: usize = 1 << 10;
+static TOLD: Lookup = Lookup::new();
+
+/// Words by a hash in which no two of them fall together.
+struct Lookup {
+    factor: u64,
+    words: [u64; SLOTS],
+}
+
+impl Lookup {
+    const fn new() -> Self {
+        const SHORTS: [u64; SHORT.len()] = pack_all(SHORT);
+        const LASTS: [u64; LAST.len()] = pack_all(LAST);
+        // Golden; then whatever odd number comes to be tried.
+        let mut factor = 0x9e37_79b9_7f4a_7c15_u64;
+        loop {
+            // No word: all bits.
+            let mut lookup = Self { factor, words: [u64::MAX; SLOTS] };
+            if lookup.place(&SHORTS, 0) && lookup.place(&LASTS, AT_THE_END) {
+                return lookup;
+            }
+            factor = factor.wrapping_mul(0x5851_f42d_4c95_7f2d) | 1;
+        }
+    }
+
+    /// Whether each word found a free place.
+    const fn place(&mut self, words: &[u64], mark: u64) -> bool {
+        let mut at = 0;
+        while at < words.len() {
+            assert!(words[at] != 0, "a listed word is too long to be compared");
+            let slot = slot(words[at], self.factor);
+            if self.words[slot] != u64::MAX {
+                return false;
+            }
+            self.words[slot] = words[at] | mark;
+            at += 1;
+        }
+        true
+    }
+}
+
+/// The high bits of a product, which all bits of the word have a part in.
+#[allow(clippy::cast_possible_truncation, reason = "fewer bits than any `usize` has")]
+const fn slot(word: u64, factor: u64) -> usize {
+    (word.wrapping_mul(factor) >> (u64::BITS - SLOTS.trailing_zeros())) as usize
 }
 
 fn is_harmless(word: u64) -> bool {
@@ -444,14 +490,6 @@ fn compact(name: &str, what: &str) -> Result<Box<[u8]>, Error> {
         return Err(Error::redaction(format!("redaction: the {what} {name:?} has no letter or digit to match by")));
     }
     Ok(compact)
-}
-
-fn letters_of(word: &str) -> Result<Box<[u8]>, Error> {
-    let letters: Box<[u8]> = letters_and_digits(word.as_bytes()).filter(u8::is_ascii_alphabetic).collect();
-    if letters.is_empty() {
-        return Err(Error::redaction(format!("redaction: the secret key {word:?} has no letter to match by")));
-    }
-    Ok(letters)
 }
 
 #[cfg(test)]
@@ -602,6 +640,122 @@ mod tests {
         "token_id_secret",
         "secret_id_ключ",
         "tokenпароль",
+        // One run of letters, as databases and configurations have them.
+        "dbpass",
+        "DBPASS",
+        "dbPwd",
+        "dbpwd",
+        "userpwd",
+        "authkey",
+        "MYAUTHKEY",
+        "pswd",
+        "passwrd",
+        "passcode",
+        "psk",
+        "salt",
+        "privkey",
+        "sshkey",
+        "secretkey",
+        "encryptionkey",
+        "signingkey",
+        "masterkey",
+        "apitoken",
+        "mfa_code",
+        "mfaCode",
+        "_wpnonce",
+        // Sessions.
+        "PHPSESSID",
+        "JSESSIONID",
+        "ASPSESSIONIDQQ",
+        "ASP.NET_SessionId",
+        "sid",
+        "SID",
+        "connect.sid",
+        "connectSid",
+        "session",
+        "Session",
+        "seSSion",
+        "user_session",
+        "laravel_session",
+        "session.sig",
+        "session2",
+        "session_token_type_session",
+        "token_id_session",
+        "token_session_start",
+        "mfa",
+        "user.mfa",
+        // A pass is whoever carries it.
+        "pass",
+        "db_pass",
+        "boarding_pass",
+        // Other languages, as they are spelt and in ASCII.
+        "passwort",
+        "Kennwort",
+        "geheimnis",
+        "schlüssel",
+        "Schlüssel",
+        "SCHLÜSSEL",
+        "schluessel",
+        "apiSchlussel",
+        "motdepasse",
+        "mot_de_passe",
+        "mot de passe",
+        "jeton",
+        "jetonAcces",
+        "contraseña",
+        "CONTRASEÑA",
+        "contrasena",
+        "contrasen\u{303}a",
+        "clave",
+        "clave_secreta",
+        "senha",
+        "nova_senha",
+        "parola d'ordine",
+        "parolaDOrdine",
+        "segreto",
+        "пароль",
+        "ПАРОЛЬ",
+        "новый_пароль",
+        "токен",
+        "секрет",
+        "密码",
+        "用户密码",
+        "密碼",
+        "令牌",
+        "密钥",
+        "パスワード",
+        "暗証番号",
+        "비밀번호",
+        "şifre",
+        "ŞİFRE",
+        "parola",
+        "hasło",
+        "HASŁO",
+        "haslo",
+        "wachtwoord",
+        "mật_khẩu",
+        "lösenord",
+        // What only looks like a word.
+        "ｐａｓｓｗｏｒｄ",
+        "ＡＰＩ＿ＫＥＹ",
+        "pаsswоrd",
+        "раsswоrd",
+        "pαsswοrd",
+        "𝓹𝓪𝓼𝓼𝔀𝓸𝓻𝓭",
+        "𝗍𝗈𝗄𝖾𝗇",
+        "p\u{200b}assword",
+        "pass\u{2060}word",
+        "p\u{e1}ssword",
+        "pa\u{301}ssword",
+        "paßword",
+        "pass\u{fffd}word",
+        "ріn",
+        "рwd",
+        "user_ріn_2",
+        "kеy",
+        "sеssion",
+        "session\u{200b}",
+        "tоken_vаlue",
     ];
     const PLAIN: &[&str] = &[
         "",
@@ -691,6 +845,73 @@ mod tests {
         "ids",
         "expires_at",
         "version",
+        // About sessions and second factors, not those themselves.
+        "sessions",
+        "sessionless",
+        "sessionType",
+        "session_count",
+        "session_start",
+        "sessionDuration",
+        "sessionTitle",
+        "mfa_method",
+        "mfaAuthenticated",
+        "mfa_enabled",
+        "sid_count",
+        "sidebar",
+        "inside",
+        "reside",
+        "residence",
+        "president",
+        "assessment",
+        "assessment_id",
+        "assess_id",
+        "process_id",
+        "obsessed",
+        "nonce",
+        "webhook_url",
+        "webhookUrl",
+        "bic",
+        // Words that hold a short one.
+        "surpass",
+        "trespasser",
+        "passive",
+        "passport",
+        "enclave",
+        "autoclave",
+        "laclave",
+        "psalter",
+        "salty",
+        "keynote",
+        "jockey",
+        "rssi_freq",
+        "has_location",
+        "hasLocked",
+        "has_logo",
+        "tmp_wd",
+        "setup_wd",
+        "db_passenger",
+        "parolaccia",
+        // Not English, not ASCII, and no secret.
+        "prénom",
+        "größe",
+        "naïve",
+        "señal",
+        "año",
+        "secrétaire",
+        "secrétariat",
+        "Schlüsselwort",
+        "секретарь",
+        "исключение",
+        "включено",
+        "名前",
+        "이름",
+        "tökén_id",
+        "àuthor",
+        "mоnkey",
+        "кеybоard",
+        "mоnkеys",
+        "ｎａｍｅ",
+        "р",
     ];
 
     #[test]
@@ -714,10 +935,57 @@ mod tests {
                 assert_eq!(rules.verdict(&key), Verdict::Plain, "{key}");
             }
         }
+        for last in LAST {
+            for (key, verdict) in [
+                (format!("my_{last}"), Verdict::Secret),
+                (format!("{last}_told"), Verdict::Plain),
+                (format!("{last}_told_{last}"), Verdict::Secret),
+            ] {
+                assert_eq!(rules.verdict(&key), verdict, "{key}");
+            }
+        }
         for innocent in INNOCENT {
             assert_eq!(rules.verdict(innocent), Verdict::Plain, "{innocent}");
             let key = format!("{innocent}_password");
             assert_eq!(rules.verdict(&key), Verdict::Secret, "{key}");
+        }
+    }
+
+    /// The words between backticks below a heading of the guide.
+    fn published(heading: &str) -> Vec<&'static str> {
+        let guide = include_str!("../guide/redaction.md");
+        let below = guide.split_once(&format!("\n### {heading}\n")).expect("the heading stands in the guide").1;
+        let section = below.split("\n#").next().unwrap_or_default();
+        section.split('`').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn the_guide_lists_all_words_and_no_others() {
+        for (heading, words) in [
+            ("Anywhere in a key", LONG.to_vec()),
+            ("As a word", SHORT.to_vec()),
+            ("As the last word", LAST.to_vec()),
+            ("In other scripts", [foreign::FOREIGN, foreign::FOREIGN_WORDS].concat()),
+            ("Harmless behind them", HARMLESS.iter().copied().chain(["expires at", "expires in"]).collect()),
+            ("Innocent", [INNOCENT, foreign::FOREIGN_INNOCENT].concat()),
+        ] {
+            let mut published = published(heading);
+            let mut words = words;
+            published.sort_unstable();
+            words.sort_unstable();
+            assert_eq!(published, words, "{heading}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_letters_of_all_kinds_takes_linear_time() {
+        let rules = rules(&["added"], &["bag"], &[]);
+        for piece in ["а", "парол", "р\u{301}", "pа", "密", "\u{200b}", "ß", "𝓹"] {
+            let key = piece.repeat(200_000 / piece.len());
+            let began = std::time::Instant::now();
+            rules.verdict(&key);
+            // A key of this length takes milliseconds; in quadratic time, minutes.
+            assert!(began.elapsed().as_secs() < 10, "{piece}");
         }
     }
 
@@ -748,6 +1016,13 @@ mod tests {
             "badge_value",
         ] {
             assert_eq!(rules.verdict(key), Verdict::Secret, "{key}");
+        }
+        let foreign = self::rules(&["añadido", "личный код", "工号"], &[], &[]);
+        for key in ["añadido", "anadido", "AÑADIDO_2", "личный_код", "ЛичныйКод", "员工号码"] {
+            assert_eq!(foreign.verdict(key), Verdict::Secret, "{key}");
+        }
+        for key in ["añadidos", "личный", "код", "号"] {
+            assert_eq!(foreign.verdict(key), Verdict::Plain, "{key}");
         }
         for key in ["badger", "reference", "internal", "ref", "internal_reference", "badge_id", "internal_ref_count"] {
             assert_eq!(rules.verdict(key), Verdict::Plain, "{key}");

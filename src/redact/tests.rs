@@ -118,6 +118,22 @@ fn strings_in_strings_end_somewhere() {
 }
 
 #[test]
+fn a_text_that_was_cut_within_a_card_number_shows_none_of_it() {
+    let text = |text: &str| Pass::new(&Redactor::default(), None).text(text.as_bytes(), true);
+    for gap in [" ", "\u{a0}", ".", "\u{2013}", " \u{2013} ", "/", "_", "\n", "\r\n", "  "] {
+        for digits in 9..16 {
+            let card: Vec<char> = "4111111111111111".chars().take(digits).collect();
+            let groups: Vec<String> = card.chunks(4).map(|group| group.iter().collect()).collect();
+            for end in ["", gap] {
+                let given = format!("one two {}{end}", groups.join(gap));
+                assert_eq!(text(&given), beginning("\"one two\""), "{given:?}");
+            }
+        }
+    }
+    assert_eq!(text("in 2026 and 2027 x"), beginning("\"in 2026 and\""));
+}
+
+#[test]
 fn repeated_keys_make_text() {
     assert_eq!(body(br#"{"a":1,"a":2}"#, false), Body::Text(r#""{\"a\":1,\"a\":2}""#.to_owned()));
     assert_eq!(

@@ -5,8 +5,12 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::fields::{Fields, Origin};
 use super::pass::Pass;
+use super::pointer::Effect;
 use super::rules::Verdict;
+use super::strings::Edit;
+use super::values::Traits;
 
 const MAX_BYTES: usize = 4_096;
 /// What cannot stand in a segment or a query as it is.
@@ -40,6 +44,7 @@ pub(super) enum Params<'p> {
 pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: &Params<'_>) -> String {
     let room = path.len() + query.map_or(0, |query| query.len() + 1);
     let mut out = Capped { text: String::with_capacity(room.min(MAX_BYTES)), full: false };
+    let wide = secrets_with_slashes(pass, path);
     let mut at = 0;
     let mut previous = "";
     while at < path.len() {
@@ -57,14 +62,13 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
         }
         let end = segment_end(pass, path, at, params);
         let segment = &path[at..end];
-        if matches!(params, Params::Unknown) && pass.verdict(previous) != Verdict::Plain {
+        let is_named = matches!(params, Params::Unknown)
+            && (pass.verdict(previous) != Verdict::Plain || names_itself(pass, segment));
+        if is_named || wide.iter().any(|place| place.start < end && at < place.end) {
             pass.remember_encoded(segment);
             out.piece(&masked(pass, segment));
         } else {
-            match inspected(pass, segment, false) {
-                Some(redacted) => out.piece(&redacted),
-                None => out.piece(segment),
-            }
+            out.piece(&shown_segment(pass, path, at..end));
         }
         previous = segment;
         at = end;
@@ -75,14 +79,72 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
     out.text
 }
 
+/// Whether a segment has slashes in it, encoded, and a secret name before one of them.
+fn names_itself(pass: &mut Pass<'_>, segment: &str) -> bool {
+    const DECODINGS: usize = 3;
+    let mut said = Cow::Borrowed(segment);
+    for _ in 0..DECODINGS {
+        said = match percent_decoded(&said) {
+            Cow::Owned(decoded) if decoded != said => Cow::Owned(decoded),
+            _ => return false,
+        };
+        if let Some((before, _)) = said.rsplit_once('/')
+            && before.split('/').any(|name| pass.verdict(name) != Verdict::Plain)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// Values that give themselves away and go on over slashes: webhooks, and passwords in URLs that a path carries.
+fn secrets_with_slashes(pass: &mut Pass<'_>, path: &str) -> Vec<Range<usize>> {
+    /// No path with a webhook's URL in it is shorter.
+    const MIN: usize = 48;
+    if path.len() < MIN && memchr::memmem::find(path.as_bytes(), b"//").is_none() {
+        return Vec::new();
+    }
+    let mut edits = Vec::new();
+    pass.find_values(path, Traits::of(path), true, &mut edits);
+    let places = edits.into_iter().map(|Edit { place, .. }| place);
+    places.filter(|place| path[place.clone()].contains('/')).collect()
+}
+
+/// A segment, or what shows of it. The one behind `//`, or behind a scheme, is the authority of a URL.
+fn shown_segment<'p>(pass: &mut Pass<'_>, path: &'p str, place: Range<usize>) -> Cow<'p, str> {
+    let segment = &path[place.clone()];
+    let shown = inspected(pass, segment, false).map_or(Cow::Borrowed(segment), Cow::Owned);
+    if memchr::memchr2(b'@', b'%', segment.as_bytes()).is_none() {
+        return shown;
+    }
+    let before = &path[..place.start];
+    let scheme = before.trim_end_matches('/');
+    let slashes = before.len() - scheme.len();
+    let scheme = decoded(&scheme[scheme.rfind('/').map_or(0, |slash| slash + 1)..], false);
+    if slashes == 0 || (slashes == 1 && !scheme.ends_with(':')) {
+        return shown;
+    }
+    let lead = format!("{scheme}//");
+    let Some(redacted) = pass.inspect(&format!("{lead}{}", decoded(&shown, false)), 0) else { return shown };
+    match redacted.strip_prefix(&lead) {
+        Some(authority) => utf8_percent_encode(authority, ENCODED).to_string().into(),
+        None => {
+            pass.remember_encoded(segment);
+            masked(pass, segment).into()
+        }
+    }
+}
+
+/// Whether a parameter of the path is secret by its name or by a pointer.
+fn is_secret_param(pass: &mut Pass<'_>, name: &str) -> bool {
+    pass.verdict(name) != Verdict::Plain || Fields::of(pass, Origin::Url).next(pass, name) == Some(Effect::Mask)
+}
+
 /// The secret parameter that begins at a place of the path.
 fn secret_param_at(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) -> Option<Range<usize>> {
     let Params::Known(params) = params else { return None };
     let (_, place) = params.iter().find(|(name, place)| {
-        place.start == at
-            && !place.is_empty()
-            && path.get(place.clone()).is_some()
-            && pass.verdict(name) != Verdict::Plain
+        place.start == at && !place.is_empty() && path.get(place.clone()).is_some() && is_secret_param(pass, name)
     })?;
     Some(place.clone())
 }
@@ -92,19 +154,22 @@ fn segment_end(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) 
     let slash = memchr::memchr(b'/', &path.as_bytes()[at..]).map_or(path.len(), |len| at + len);
     let Params::Known(params) = params else { return slash };
     let begins = params.iter().filter(|(name, place)| {
-        (at + 1..slash).contains(&place.start)
-            && path.get(place.clone()).is_some()
-            && pass.verdict(name) != Verdict::Plain
+        (at + 1..slash).contains(&place.start) && path.get(place.clone()).is_some() && is_secret_param(pass, name)
     });
     begins.map(|(_, place)| place.start).min().unwrap_or(slash)
 }
 
 fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
     let mut separator = "?";
+    let mut fields = Fields::of(pass, Origin::Url);
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
         let decoded = decoded(name, true);
-        let secret = pass.verdict(&decoded) != Verdict::Plain;
+        let pointed = fields.next(pass, &decoded) == Some(Effect::Mask);
+        let secret = pointed || pass.verdict(&decoded) != Verdict::Plain;
+        // A name may hold a pair itself once it is decoded.
+        let shown_name = inspected(pass, name, true);
+        let name = shown_name.as_deref().unwrap_or(name);
         if let (true, Some(value)) = (secret, value) {
             pass.remember_encoded(value);
             let mut mask = String::new();
@@ -113,12 +178,10 @@ fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
             }
             out.piece(&format!("{separator}{name}={}", utf8_percent_encode(&mask, ENCODED)));
         } else {
-            let shown_name = inspected(pass, name, true);
-            let shown_name = shown_name.as_deref().unwrap_or(name);
             let shown_value = value.and_then(|value| inspected(pass, value, true));
             match shown_value.as_deref().or(value) {
-                Some(value) => out.piece(&format!("{separator}{shown_name}={value}")),
-                None => out.piece(&format!("{separator}{shown_name}")),
+                Some(value) => out.piece(&format!("{separator}{name}={value}")),
+                None => out.piece(&format!("{separator}{name}")),
             }
         }
         separator = "&";
@@ -167,5 +230,92 @@ impl Capped {
         if !self.full {
             self.text.push_str(piece);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Redactor;
+    use super::*;
+
+    fn shown(path: &str, query: Option<&str>) -> String {
+        Pass::new(&Redactor::default(), None).url(path, query, &[])
+    }
+
+    #[test]
+    fn names_of_a_query_are_looked_into() {
+        for (query, expected) in [
+            ("pin%3D1234=1", "pin%3D***=***"),
+            ("pin%3D1234", "pin%3D***"),
+            ("pin%253D1234=1", "pin%253D***=***"),
+            ("pin%25253D1234=1", "pin%25253D***=***"),
+            ("a%26password%3Dhunter2%26b=1", "a%26password=***%26b=***"),
+            ("a[password%3Dhunter2]=1", "a[password=***=***"),
+            ("q=pin%3D1234", "q=pin=***"),
+            ("q=pin%253D1234", "q=pin%253D***"),
+            ("a=1;password=x", "a=1;password=***"),
+            ("u=//user:pass@host", "u=//user:***@host"),
+            ("u=https%3A%2F%2Fuser%3Apass%40host%2Fx", "u=https:%2F%2Fuser:***@host%2Fx"),
+            ("u=https%253A%252F%252Fuser%253Apass%2540host", "u=https%253A%252F%252Fuser%253A%2A%2A%2A%2540host"),
+            ("u=/a%23access_token%3Dabc", "u=%2Fa%23access_token=***"),
+            ("a%3Db=1&c=%41", "a%3Db=1&c=%41"),
+        ] {
+            let url = shown("/x", Some(query));
+            assert_eq!(decoded(&url, false), decoded(&format!("/x?{expected}"), false), "{query}: {url}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_path_are_found_wherever_they_stand() {
+        for (path, expected) in [
+            ("/a;password=x/b", "/a;password=***/b"),
+            ("/a;v=1;jsessionid=ABC;w=2", "/a;v=1;jsessionid=***;w=2"),
+            ("/a%3Bpassword%3Dx", "/a;password=***"),
+            ("/proxy/https://user:pass@host/x", "/proxy/https://user:***@host/x"),
+            ("/proxy/https:/user:pass@host/x", "/proxy/https:/user:***@host/x"),
+            ("/proxy/https%3A//user:pass@host/x", "/proxy/https%3A//user:***@host/x"),
+            ("/proxy/https://user%3Apass%40host/x", "/proxy/https://user:***@host/x"),
+            ("/proxy/https%3A%2F%2Fuser:pass@host", "/proxy/https:%2F%2Fuser:***@host"),
+            ("/proxy/https://sometoken@host/x", "/proxy/https://***@host/x"),
+            ("//user:pass@host/x", "//user:***@host/x"),
+            ("/a//user:pass@host", "/a//user:***@host"),
+            ("/p/https://u:pa/ss@host/x", "/p/https://***/***/x"),
+            // What is no URL.
+            ("/acct:bob@example.com/x", "/acct:bob@example.com/x"),
+            ("/a/b@c:d", "/a/b@c:d"),
+            ("/pkg:npm/foo@1.0", "/pkg:npm/foo@1.0"),
+            ("/git@host", "/git@host"),
+            ("/a//b", "/a//b"),
+        ] {
+            assert_eq!(shown(path, None), expected, "{path}");
+        }
+        let hook = format!("/p/https://hooks.slack.com/services/T0A0A0A0A/B0A0A0A0A/{}", "aB1".repeat(8));
+        assert_eq!(shown(&hook, None), "/p/https://hooks.slack.com/services/***/***/***");
+    }
+
+    #[test]
+    fn where_no_route_matched_encoded_slashes_are_slashes() {
+        let redactor = Redactor::default();
+        let shown = |path: &str| Pass::new(&redactor, None).url_of_no_route(path, None);
+        assert_eq!(shown("/reset-token%2Fabc/x"), "/***/***");
+        assert_eq!(shown("/a%252Ftoken%252Fabc"), "/***");
+        assert_eq!(shown("/a%2Fb/c"), "/a%2Fb/c");
+    }
+
+    #[test]
+    fn pointers_reach_the_query_and_the_parameters() {
+        let redactor = Redactor::builder().pointer("/badge").pointer("/ids/1").except_pointer("/pin").build().unwrap();
+        let mut pass = Pass::new(&redactor, None);
+        let raw = "badge=7&ids=1&ids=2&ids=3&pin=4&b%61dge=8&x=badge";
+        assert_eq!(
+            pass.url("/b/7/x", Some(raw), &[("badge", 3..4)]),
+            "/b/***/x?badge=***&ids=1&ids=***&ids=3&pin=***&b%61dge=***&x=badge"
+        );
+        assert_eq!(
+            pass.query(raw).as_deref(),
+            Some(r#"{"badge":["***","***"],"ids":["1","***","3"],"pin":"***","x":"badge"}"#)
+        );
+        let params = [("badge", Cow::Borrowed("7")), ("pin", Cow::Borrowed("4")), ("x", Cow::Borrowed("5"))];
+        assert_eq!(pass.params(params.into_iter()).as_deref(), Some(r#"{"badge":"***","pin":"***","x":"5"}"#));
     }
 }
