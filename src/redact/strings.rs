@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::extent::end_of_brackets;
 use super::json::{self, Fate};
+use super::names::{Name, find_named};
 use super::pass::Pass;
-use super::rules::Verdict;
 use super::values::Traits;
+use crate::record::Reason;
 
 /// How many strings a value can be inside of and still be looked into. What lies deeper is masked.
 const MAX_LEVEL: u8 = 4;
@@ -38,8 +40,8 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
-    if traits.has(Traits::COLON) && traits.has(Traits::QUOTE) {
-        find_quoted_names(pass, text, &mut edits);
+    if traits.has(Traits::COLON) || traits.has(Traits::GREATER) {
+        find_named(pass, text, &mut edits);
     }
     let edited = if edits.is_empty() { None } else { apply(pass, text, edits) };
     if traits.has(Traits::PERCENT)
@@ -125,6 +127,11 @@ fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
         return Inside::Redacted(pass.mask_text().to_owned());
     }
     match json::walk(pass, text, false, Fate::Show, level + 1) {
+        Err(Reason::TooDeep) => {
+            pass.remember(text);
+            Inside::Redacted(pass.mask_text().to_owned())
+        }
+        // Whatever it is, what stands behind a secret name is found in it.
         Err(_) => Inside::Other,
         Ok(walked) if walked.changed => Inside::Redacted(walked.json),
         Ok(_) => Inside::Clean,
@@ -151,18 +158,19 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
     let mut at = 0;
     let mut behind = Behind::default();
     while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
-        let name = name_before(bytes, at, equals);
-        behind.advance(bytes, name.start);
-        let Some(name) = text.get(name).filter(|name| !name.is_empty()) else {
+        let name = Name::before(bytes, at, equals);
+        behind.advance(bytes, name.range.start);
+        // An arrow is read with the other names.
+        if bytes.get(equals + 1) == Some(&b'>') {
             at = equals + 1;
             continue;
-        };
-        if pass.verdict(name) != Verdict::Plain {
+        }
+        if name.is_secret(pass, text) {
             // Only now: each look at a value reads on to its end.
             let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
             if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
-                pass.note_name(name);
+                pass.note_name(text.get(name.range).unwrap_or_default());
                 edits.push(Edit::mask(value));
             }
             continue;
@@ -176,50 +184,6 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
             at += plain.len();
         }
     }
-}
-
-/// Finds `"name":"value"` with a secret name, as in pieces of JSON that messages quote, escaped or not.
-pub(super) fn find_quoted_names(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
-        let name = name_before(bytes, at, colon);
-        at = colon + 1;
-        let is_quoted = bytes[name.end..colon].iter().any(|byte| matches!(byte, b'"' | b'\''));
-        let Some(name) = text.get(name).filter(|name| is_quoted && !name.is_empty()) else { continue };
-        if pass.verdict(name) == Verdict::Plain {
-            continue;
-        }
-        let value = quoted_value_after(bytes, colon + 1);
-        at = value.end.max(at);
-        if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
-            pass.note_name(name);
-            edits.push(Edit::mask(value));
-        }
-    }
-}
-
-/// A string with as many backslashes before its quotes as the first has; else the rest of the line.
-fn quoted_value_after(bytes: &[u8], mut start: usize) -> Range<usize> {
-    while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
-        start += 1;
-    }
-    let slashes = bytes[start..].iter().take_while(|byte| **byte == b'\\').count();
-    let quote = bytes.get(start + slashes).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-    let Some(quote) = quote else {
-        let end = memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |len| start + len);
-        return start..end;
-    };
-    let start = start + slashes + 1;
-    let mut run = 0;
-    for (at, byte) in bytes.iter().enumerate().skip(start) {
-        match *byte {
-            b'\\' => run += 1,
-            byte if byte == quote && run == slashes => return start..at - run,
-            _ => run = 0,
-        }
-    }
-    start..bytes.len()
 }
 
 /// What has been passed on the way to a name.
@@ -267,7 +231,7 @@ pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usi
     start..end
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || !byte.is_ascii()
         || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+')
@@ -281,7 +245,14 @@ fn value_after(bytes: &[u8], mut start: usize, in_url: bool) -> Range<usize> {
     }
     let quote = bytes.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
     if let (Some(quote), false) = (quote, in_url) {
+        if bytes[start..].starts_with(&[quote; 3]) {
+            let len = memchr::memmem::find(&bytes[start + 3..], &[quote; 3]);
+            return start + 3..len.map_or(bytes.len(), |len| start + 3 + len);
+        }
         return start + 1..closing_quote(bytes, start + 1, quote);
+    }
+    if let (Some(end), false) = (end_of_brackets(bytes, start), in_url) {
+        return start..end;
     }
     let mut end = start;
     while let Some(byte) = bytes.get(end) {

@@ -6,7 +6,7 @@ use super::pair::{self, Part};
 use super::pass::Pass;
 use super::query::is_well_formed;
 use super::rules::Verdict;
-use super::strings::{self, Edit, apply, name_before};
+use super::strings::{Edit, apply, name_before};
 use super::values::Traits;
 use super::xml;
 use crate::record::Reason;
@@ -35,10 +35,8 @@ fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     let named = edits.len();
     pass.find_values(text, Traits::of(text), true, &mut edits);
     pass.note_values(edits.len() - named);
-    strings::find_pairs(pass, text, 0, &mut edits);
-    strings::find_quoted_names(pass, text, &mut edits);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
-    // What is percent-encoded in it.
+    // Whatever else has a name in it, or is encoded.
     pass.inspect(&redacted, 0).unwrap_or(redacted)
 }
 

@@ -449,7 +449,7 @@ impl Traits {
     pub(super) const COLON: u8 = 2;
     pub(super) const EQUALS: u8 = 4;
     pub(super) const PERCENT: u8 = 8;
-    pub(super) const QUOTE: u8 = 16;
+    pub(super) const GREATER: u8 = 16;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
@@ -458,8 +458,7 @@ impl Traits {
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
             table[b'%' as usize] = Traits::PERCENT;
-            table[b'"' as usize] = Traits::QUOTE;
-            table[b'\'' as usize] = Traits::QUOTE;
+            table[b'>' as usize] = Traits::GREATER;
             table
         };
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
