@@ -236,3 +236,27 @@ async fn what_only_looks_like_a_secret_name_shows() {
     let record = record_that_says(refused).await;
     assert!(record.contains("integer `***`, expected a string at line 1 column 12"), "{record}");
 }
+
+#[tokio::test]
+async fn an_element_with_a_secret_name_in_a_string_does_not_show_what_is_in_it() {
+    for text in [
+        "<login><user>bob</user><password>cAnArY</password></login>",
+        "bad: <password>a cAnArY</password>, sorry",
+        "<login token=\"cAnArY\"><pin a='>'>cAnArY</login>",
+        "<password><![CDATA[</password>cAnArY]]></password> x",
+        "<p><soap:Password Type=\"x\">\n cAnArY",
+        "<br><input type='password' value='cAnArY'>",
+        "<e><key>DB_PASSWORD</key><value>cAnArY</value></e>",
+        "&lt;password&gt;cAnArY&lt;/password&gt;",
+        "&amp;lt;password&amp;gt;cAnArY&amp;lt;/password&amp;gt;",
+        "\\u003cpassword\\u003ecAnArY",
+        "%26lt%3Bpassword%26gt%3BcAnArY",
+        "a=%253Cpassword%253EcAnArY&b=c",
+        "{\"a\": \"<password>cAnArY<\\/password>\", }",
+    ] {
+        let record = record_that_says(text).await;
+        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+    }
+    let plain = "expected Option<Token> of <user>bob</user>, 1 < 2 &amp; 3";
+    assert!(record_that_says(plain).await.contains(plain));
+}

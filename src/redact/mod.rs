@@ -12,6 +12,7 @@ mod extent;
 mod facts;
 mod json;
 mod keys;
+mod markup;
 mod meta;
 mod multipart;
 mod names;

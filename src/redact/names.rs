@@ -16,6 +16,8 @@ use crate::record::fragment::unescape;
 
 /// How far before its end a quoted name, or the words of a name, may begin.
 const MAX_NAME: usize = 128;
+/// The longest closing tag behind a name that is passed over.
+const MAX_TAG: usize = 16;
 /// A name of more words is a sentence, of which only the last word and what makes a name with it count.
 const MAX_WORDS: usize = 3;
 
@@ -97,6 +99,12 @@ impl Name {
                 b'\\' if quote.is_some() => {}
                 // As in `["name"]`, `**name**`, `name?:`, `name !=`.
                 b'*' | b'?' | b'!' | b'|' | b'~' | b']' | b')' => {}
+                // As in `<b>name</b>:`.
+                b'>' if quote.is_none() => {
+                    let bound = from.max(end.saturating_sub(MAX_TAG));
+                    let Some(tag) = memchr::memrchr(b'<', &bytes[bound..end]) else { break };
+                    end = bound + tag + 1;
+                }
                 _ => break,
             }
             end -= 1;
@@ -322,6 +330,7 @@ mod tests {
             ("password: é, ü: x", "password: ***, ü: x"),
             ("pin != 12345, ok", "pin != ***"),
             ("card number = 12", "card number = ***"),
+            ("<p><b>Password</b>: x y", "<p><b>Password</b>: ***"),
             ("token={\n \"a\": 1,\n \"b\": 2}\nc", "token=***\nc"),
             ("password = \"\"\"\nx\n\"\"\" y", "password = \"\"\"***\"\"\" y"),
             ("http://password:x/", "http://password:***"),

@@ -1,16 +1,20 @@
 //! Looks into strings: one that is JSON, a form or a URL, or that only holds a secret somewhere,
 //! percent-encoded or not, to a bounded depth.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::extent::end_of_brackets;
 use super::json::{self, Fate};
+use super::markup::{entities_decoded, find_elements};
 use super::names::{Name, find_named};
 use super::pass::Pass;
 use super::values::Traits;
+use super::xml;
 use crate::record::Reason;
+use crate::record::fragment::escape_at;
 
 /// How many strings a value can be inside of and still be looked into. What lies deeper is masked.
 const MAX_LEVEL: u8 = 4;
@@ -35,21 +39,51 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
         }
     }
     let traits = Traits::of(text);
+    if traits.has(Traits::LESS)
+        && let Some(redacted) = markup_inside(pass, text, level)
+    {
+        // What it says between its tags has been looked into; what it says across them has not.
+        return Some(plain(pass, &redacted, Traits::of(&redacted), level, makes).unwrap_or(redacted));
+    }
+    let edited = plain(pass, text, traits, level, makes);
+    if traits.has(Traits::PERCENT | Traits::AMPERSAND | Traits::BACKSLASH)
+        && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level)
+    {
+        return Some(redacted);
+    }
+    edited
+}
+
+/// The redacted text of one that is read as it stands.
+fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
     let mut edits = Vec::new();
     pass.find_values(text, traits, makes, &mut edits);
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
-    if traits.has(Traits::COLON) || traits.has(Traits::GREATER) {
+    if traits.has(Traits::COLON | Traits::GREATER) {
         find_named(pass, text, &mut edits);
     }
-    let edited = if edits.is_empty() { None } else { apply(pass, text, edits) };
-    if traits.has(Traits::PERCENT)
-        && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
-    {
-        return Some(redacted);
+    if traits.has(Traits::LESS) {
+        find_elements(pass, text, &mut edits);
     }
-    edited
+    if edits.is_empty() { None } else { apply(pass, text, edits) }
+}
+
+/// The redacted text of one that is XML and has to differ.
+fn markup_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    if level >= MAX_LEVEL || !text.trim_ascii().starts_with('<') {
+        return None;
+    }
+    match xml::redact(pass, text, false, level + 1) {
+        Err(Reason::TooDeep) => {
+            pass.remember(text);
+            Some(pass.mask_text().to_owned())
+        }
+        // What is no XML is read as text, with what looks like elements in it.
+        Err(_) => None,
+        Ok(redacted) => (redacted != text).then_some(redacted),
+    }
 }
 
 /// The redacted text of a key, if it gives itself away as a secret.
@@ -138,18 +172,42 @@ fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
     }
 }
 
-/// What a text says once it is percent-decoded, redacted and encoded again.
-fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
-    let decoded = percent_decode_str(text).decode_utf8_lossy();
-    if decoded == text {
+/// What a text says once it is decoded, redacted; encoded again, if it was only percent-encoded.
+fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    let percent = percent_decode_str(text).decode_utf8_lossy();
+    let entities = entities_decoded(&percent);
+    let said = unicode_decoded(&entities);
+    if said == text {
         return None;
     }
     if level >= MAX_LEVEL {
         pass.remember(text);
         return Some(pass.mask_text().to_owned());
     }
-    let redacted = inspect(pass, &decoded, level + 1, true)?;
-    Some(utf8_percent_encode(&redacted, ENCODED).to_string())
+    let redacted = inspect(pass, &said, level + 1, true)?;
+    let is_percent = matches!((&entities, &said), (Cow::Borrowed(_), Cow::Borrowed(_)));
+    Some(if is_percent { utf8_percent_encode(&redacted, ENCODED).to_string() } else { redacted })
+}
+
+/// What a text says once escapes as in `\u003c` are read.
+fn unicode_decoded(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut out = String::new();
+    let mut copied = 0;
+    for at in memchr::memmem::find_iter(bytes, b"\\u") {
+        if at >= copied
+            && let Some((char, len)) = escape_at(bytes, at)
+        {
+            out.push_str(&text[copied..at]);
+            out.push(char);
+            copied = at + len;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
 }
 
 /// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
@@ -178,7 +236,7 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
         at = equals + 1;
         let plain = &text[equals + 1..end_of_plain(bytes, equals + 1)];
         if plain.contains('%')
-            && let Some(redacted) = percent_decoded(pass, plain, level)
+            && let Some(redacted) = decoded(pass, plain, level)
         {
             edits.push(Edit { place: at..at + plain.len(), redacted: Some(redacted) });
             at += plain.len();

@@ -16,7 +16,7 @@ pub(super) fn text(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<String,
     let trimmed = text.trim_ascii();
     match trimmed.as_bytes().first() {
         Some(b'{' | b'[' | b'"') => json::walk(pass, text, cut, Fate::Show, 1).map(|walked| walked.json),
-        Some(b'<') => xml::redact(pass, text, cut),
+        Some(b'<') => xml::redact(pass, text, cut, 0),
         _ if looks_like_a_form(trimmed) && !trimmed.split('&').all(|pair| is_well_formed(pair.as_bytes())) => {
             Err(Reason::Invalid)
         }

@@ -450,6 +450,9 @@ impl Traits {
     pub(super) const EQUALS: u8 = 4;
     pub(super) const PERCENT: u8 = 8;
     pub(super) const GREATER: u8 = 16;
+    pub(super) const LESS: u8 = 32;
+    pub(super) const AMPERSAND: u8 = 64;
+    pub(super) const BACKSLASH: u8 = 128;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u8; 256] = {
@@ -459,6 +462,9 @@ impl Traits {
             table[b'=' as usize] = Traits::EQUALS;
             table[b'%' as usize] = Traits::PERCENT;
             table[b'>' as usize] = Traits::GREATER;
+            table[b'<' as usize] = Traits::LESS;
+            table[b'&' as usize] = Traits::AMPERSAND;
+            table[b'\\' as usize] = Traits::BACKSLASH;
             table
         };
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
