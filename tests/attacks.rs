@@ -16,7 +16,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_audit::{
-    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Redactor, Stages, resolver,
+    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Failure, Redactor, Stages, resolver,
 };
 
 async fn answer(auditor: &Auditor, app: Router, request: Request<Body>) {
@@ -322,4 +322,138 @@ async fn pointers_mask_everywhere_and_except_in_bodies() {
     assert_eq!(body(1), json!({ "badge": "***", "ids": ["1", "***", "3"], "pin": "4", "locker": "***" }));
     let values: Vec<_> = body(2).as_array().unwrap().iter().map(|part| part["value"].clone()).collect();
     assert_eq!(values, ["***", "1", "***", "3", "4", "***"]);
+}
+
+/// The record of an exchange in which a text stands in every string that lets it through: bodies, forms, headers, `meta`,
+/// errors.
+async fn record_that_says(text: &str) -> String {
+    let event = |name: &'static str, route: &'static str| Event::new(name).on(Method::POST, route).bodies(Bodies::Both);
+    let log = log_of([event("Task", "/x"), event("Form", "/f")]);
+    let said = text.to_owned();
+    let handler = async move |audit: Audit, _: String| {
+        audit.meta("said", said.clone()).meta("deep", json!({ "a": [said.clone()] }).to_string());
+        audit.failure(Failure::new("Refused", said.clone()).stack(format!("Refused: {said}")));
+        axum::Json(json!({ "answer": [said] }))
+    };
+    let app = Router::new().route("/x", post(handler.clone())).route("/f", post(handler));
+    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let agent = if visible { text } else { "agent" };
+    let request = Request::post("/x").header("content-type", "application/json").header("user-agent", agent);
+    let body = json!({ "said": text }).to_string();
+    answer(&log.auditor, app.clone(), request.body(Body::from(body)).unwrap()).await;
+    let form = form_urlencoded::Serializer::new(String::new()).append_pair("said", text).finish();
+    let request =
+        Request::post("/f").header("content-type", "application/x-www-form-urlencoded").body(Body::from(form));
+    answer(&log.auditor, app, request.unwrap()).await;
+    log.records(2).await.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_name_with_a_colon_or_an_arrow_in_a_string_does_not_show_its_value() {
+    for text in [
+        "password: cAnArY",
+        "Token : cAnArY",
+        "password:cAnArY",
+        "password: \"a cAnArY\"",
+        "Login { user: \"bob\", password: \"a \\\" cAnArY\", pin: Some(\"cAnArY\") }",
+        "Login { token: Token { kind: 1, of: [\"x\", \"cAnArY\"] }, pin: (1, \"cAnArY\") }",
+        "password := cAnArY",
+        "password -> cAnArY",
+        "password => cAnArY",
+        "{:user=>\"bob\", :password=>\"a, b: cAnArY\"}",
+        "{'user': 'bob', 'password': 'a \\' cAnArY'}",
+        "Array ( [password] => a cAnArY )",
+        "{User:bob Password:a cAnArY Port:1}",
+        "map[token:cAnArY user:bob]",
+        "db:\n  password: |\n    a\n\n    cAnArY\n  port: 1",
+        "password:\n- cAnArY\n- cAnArY\nport: 1",
+        "card number: cAnArY",
+        "**Password**: cAnArY",
+        "Cookie: a=b; sid=cAnArY, c=cAnArY",
+        "password: é\u{2028}cAnArY",
+        "password%3A%20a%20cAnArY",
+        "a%253Dpassword%253A%2520cAnArY",
+        "{\"p\\u0061ssword\": \"cAnArY\", }",
+        "failed to read token: invalid type: string \"a\", expected cAnArY\", expected u8",
+    ] {
+        let record = record_that_says(text).await;
+        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+    }
+}
+
+#[tokio::test]
+async fn json_over_several_lines_in_a_string_does_not_show_what_is_secret() {
+    let deep = format!("{{\"a\": {}\"cAnArY\"{}}}", "[".repeat(70), "]".repeat(70));
+    let wide: Vec<String> = (0..5_000).map(|key| format!("\"{key}\":0")).collect();
+    let wide = format!("{{\"password\":\"cAnArY\",{}}}", wide.join(","));
+    for text in [
+        "{ \"password\": {\n \"a\": \"cAnArY\",\n \"b\":\"cAnArY\" }, }",
+        "got \"password\": [\n 1,\n \"}]cAnArY\",\n 'cAnArY' ] in it",
+        "\"password\": {\n \"a\": \"\\\"}cAnArY\",\n \"b\": \"cAnArY\"",
+        "got {\\\"token\\\": {\\\"a}\\\":\n \\\"cAnArY\\\"}}",
+        "{\"token\"\n:\n[[\"cAnArY\"\n]]",
+        "{ password: {\n a: 'cAnArY',\n b: [`cAnArY`] } }",
+        &deep,
+        &wide,
+    ] {
+        let record = record_that_says(text).await;
+        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_behind_a_colon_is_masked_where_it_stands_again() {
+    for (text, echo) in [
+        ("Login { user: \"bob\", pin: Some(\"12345678\") }", "12345678"),
+        ("\"password\": {\n \"a\": \"hunter-22\" }", "hunter-22"),
+        ("password: hunter22 is wrong", "hunter22"),
+    ] {
+        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both)]);
+        let body = json!({ "said": text }).to_string();
+        let request = Request::post("/x").header("content-type", "application/json").body(Body::from(body)).unwrap();
+        let app = Router::new().route("/x", post(async move |_: String| axum::Json(json!([format!("is {echo}?")]))));
+        answer(&log.auditor, app, request).await;
+        assert_eq!(log.only().await["response"]["body"], json!(["is ***?"]), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_secret_name_shows() {
+    for text in [
+        "invalid token: expected `,` at line 1 column 5",
+        "missing cookie: session",
+        "see https://auth:8080/x at 12:30",
+        "Key::Value",
+        "urn:ietf:params:oauth:grant-type:device_code",
+    ] {
+        let record = record_that_says(text).await;
+        assert!(!record.contains("***"), "{text}: {record}");
+    }
+    let refused = "the target type: token: invalid type: integer `5`, expected a string at line 1 column 12";
+    let record = record_that_says(refused).await;
+    assert!(record.contains("integer `***`, expected a string at line 1 column 12"), "{record}");
+}
+
+#[tokio::test]
+async fn an_element_with_a_secret_name_in_a_string_does_not_show_what_is_in_it() {
+    for text in [
+        "<login><user>bob</user><password>cAnArY</password></login>",
+        "bad: <password>a cAnArY</password>, sorry",
+        "<login token=\"cAnArY\"><pin a='>'>cAnArY</login>",
+        "<password><![CDATA[</password>cAnArY]]></password> x",
+        "<p><soap:Password Type=\"x\">\n cAnArY",
+        "<br><input type='password' value='cAnArY'>",
+        "<e><key>DB_PASSWORD</key><value>cAnArY</value></e>",
+        "&lt;password&gt;cAnArY&lt;/password&gt;",
+        "&amp;lt;password&amp;gt;cAnArY&amp;lt;/password&amp;gt;",
+        "\\u003cpassword\\u003ecAnArY",
+        "%26lt%3Bpassword%26gt%3BcAnArY",
+        "a=%253Cpassword%253EcAnArY&b=c",
+        "{\"a\": \"<password>cAnArY<\\/password>\", }",
+    ] {
+        let record = record_that_says(text).await;
+        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+    }
+    let plain = "expected Option<Token> of <user>bob</user>, 1 < 2 &amp; 3";
+    assert!(record_that_says(plain).await.contains(plain));
 }

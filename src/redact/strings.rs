@@ -1,14 +1,20 @@
 //! Looks into strings: one that is JSON, a form or a URL, or that only holds a secret somewhere,
 //! percent-encoded or not, to a bounded depth.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::extent::end_of_brackets;
 use super::json::{self, Fate};
+use super::markup::{entities_decoded, find_elements};
+use super::names::{Name, find_named};
 use super::pass::Pass;
-use super::rules::Verdict;
 use super::values::{Traits, Values};
+use super::xml;
+use crate::record::Reason;
+use crate::record::fragment::escape_at;
 
 /// How many strings a value can be inside of and still be looked into. What lies deeper is masked.
 const MAX_LEVEL: u8 = 4;
@@ -33,21 +39,51 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
         }
     }
     let traits = Traits::of(text);
+    if traits.has(Traits::LESS)
+        && let Some(redacted) = markup_inside(pass, text, level)
+    {
+        // What it says between its tags has been looked into; what it says across them has not.
+        return Some(plain(pass, &redacted, Traits::of(&redacted), level, makes).unwrap_or(redacted));
+    }
+    let edited = plain(pass, text, traits, level, makes);
+    if traits.has(Traits::PERCENT | Traits::AMPERSAND | Traits::BACKSLASH)
+        && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level)
+    {
+        return Some(redacted);
+    }
+    edited
+}
+
+/// The redacted text of one that is read as it stands.
+fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
     let mut edits = Vec::new();
     pass.find_values(text, traits, makes, &mut edits);
     if traits.has(Traits::EQUALS) {
         find_pairs(pass, text, level, &mut edits);
     }
-    if traits.has(Traits::COLON) && traits.has(Traits::QUOTE) {
-        find_quoted_names(pass, text, &mut edits);
+    if traits.has(Traits::COLON | Traits::GREATER) {
+        find_named(pass, text, &mut edits);
     }
-    let edited = if edits.is_empty() { None } else { apply(pass, text, edits) };
-    if traits.has(Traits::PERCENT)
-        && let Some(redacted) = percent_decoded(pass, edited.as_deref().unwrap_or(text), level)
-    {
-        return Some(redacted);
+    if traits.has(Traits::LESS) {
+        find_elements(pass, text, &mut edits);
     }
-    edited
+    if edits.is_empty() { None } else { apply(pass, text, edits) }
+}
+
+/// The redacted text of one that is XML and has to differ.
+fn markup_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    if level >= MAX_LEVEL || !text.trim_ascii().starts_with('<') {
+        return None;
+    }
+    match xml::redact(pass, text, false, level + 1) {
+        Err(Reason::TooDeep) => {
+            pass.remember(text);
+            Some(pass.mask_text().to_owned())
+        }
+        // What is no XML is read as text, with what looks like elements in it.
+        Err(_) => None,
+        Ok(redacted) => (redacted != text).then_some(redacted),
+    }
 }
 
 /// Whether a key gives itself away as a secret.
@@ -131,24 +167,53 @@ fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
         return Inside::Redacted(pass.mask_text().to_owned());
     }
     match json::walk(pass, text, false, Fate::Show, level + 1) {
+        Err(Reason::TooDeep) => {
+            pass.remember(text);
+            Inside::Redacted(pass.mask_text().to_owned())
+        }
+        // Whatever it is, what stands behind a secret name is found in it.
         Err(_) => Inside::Other,
         Ok(walked) if walked.changed => Inside::Redacted(walked.json),
         Ok(_) => Inside::Clean,
     }
 }
 
-/// What a text says once it is percent-decoded, redacted and encoded again.
-fn percent_decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
-    let decoded = percent_decode_str(text).decode_utf8_lossy();
-    if decoded == text {
+/// What a text says once it is decoded, redacted; encoded again, if it was only percent-encoded.
+fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
+    let percent = percent_decode_str(text).decode_utf8_lossy();
+    let entities = entities_decoded(&percent);
+    let said = unicode_decoded(&entities);
+    if said == text {
         return None;
     }
     if level >= MAX_LEVEL {
         pass.remember(text);
         return Some(pass.mask_text().to_owned());
     }
-    let redacted = inspect(pass, &decoded, level + 1, true)?;
-    Some(utf8_percent_encode(&redacted, ENCODED).to_string())
+    let redacted = inspect(pass, &said, level + 1, true)?;
+    let is_percent = matches!((&entities, &said), (Cow::Borrowed(_), Cow::Borrowed(_)));
+    Some(if is_percent { utf8_percent_encode(&redacted, ENCODED).to_string() } else { redacted })
+}
+
+/// What a text says once escapes as in `\u003c` are read.
+fn unicode_decoded(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let mut out = String::new();
+    let mut copied = 0;
+    for at in memchr::memmem::find_iter(bytes, b"\\u") {
+        if at >= copied
+            && let Some((char, len)) = escape_at(bytes, at)
+        {
+            out.push_str(&text[copied..at]);
+            out.push(char);
+            copied = at + len;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
 }
 
 /// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
@@ -157,18 +222,19 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
     let mut at = 0;
     let mut behind = Behind::default();
     while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
-        let name = name_before(bytes, at, equals);
-        behind.advance(bytes, name.start);
-        let Some(name) = text.get(name).filter(|name| !name.is_empty()) else {
+        let name = Name::before(bytes, at, equals);
+        behind.advance(bytes, name.range.start);
+        // An arrow is read with the other names.
+        if bytes.get(equals + 1) == Some(&b'>') {
             at = equals + 1;
             continue;
-        };
-        if pass.verdict(name) != Verdict::Plain {
+        }
+        if name.is_secret(pass, text) {
             // Only now: each look at a value reads on to its end.
             let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
             if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
-                pass.note_name(name);
+                pass.note_name(text.get(name.range).unwrap_or_default());
                 edits.push(Edit::mask(value));
             }
             continue;
@@ -176,56 +242,12 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
         at = equals + 1;
         let plain = &text[equals + 1..end_of_plain(bytes, equals + 1)];
         if plain.contains('%')
-            && let Some(redacted) = percent_decoded(pass, plain, level)
+            && let Some(redacted) = decoded(pass, plain, level)
         {
             edits.push(Edit { place: at..at + plain.len(), redacted: Some(redacted) });
             at += plain.len();
         }
     }
-}
-
-/// Finds `"name":"value"` with a secret name, as in pieces of JSON that messages quote, escaped or not.
-pub(super) fn find_quoted_names(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
-        let name = name_before(bytes, at, colon);
-        at = colon + 1;
-        let is_quoted = bytes[name.end..colon].iter().any(|byte| matches!(byte, b'"' | b'\''));
-        let Some(name) = text.get(name).filter(|name| is_quoted && !name.is_empty()) else { continue };
-        if pass.verdict(name) == Verdict::Plain {
-            continue;
-        }
-        let value = quoted_value_after(bytes, colon + 1);
-        at = value.end.max(at);
-        if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
-            pass.note_name(name);
-            edits.push(Edit::mask(value));
-        }
-    }
-}
-
-/// A string with as many backslashes before its quotes as the first has; else the rest of the line.
-fn quoted_value_after(bytes: &[u8], mut start: usize) -> Range<usize> {
-    while bytes.get(start).is_some_and(u8::is_ascii_whitespace) {
-        start += 1;
-    }
-    let slashes = bytes[start..].iter().take_while(|byte| **byte == b'\\').count();
-    let quote = bytes.get(start + slashes).copied().filter(|byte| matches!(byte, b'"' | b'\''));
-    let Some(quote) = quote else {
-        let end = memchr::memchr2(b'\n', b'\r', &bytes[start..]).map_or(bytes.len(), |len| start + len);
-        return start..end;
-    };
-    let start = start + slashes + 1;
-    let mut run = 0;
-    for (at, byte) in bytes.iter().enumerate().skip(start) {
-        match *byte {
-            b'\\' => run += 1,
-            byte if byte == quote && run == slashes => return start..at - run,
-            _ => run = 0,
-        }
-    }
-    start..bytes.len()
 }
 
 /// What has been passed on the way to a name.
@@ -273,7 +295,7 @@ pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usi
     start..end
 }
 
-fn is_name(byte: u8) -> bool {
+pub(super) fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || !byte.is_ascii()
         || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+')
@@ -287,7 +309,14 @@ fn value_after(bytes: &[u8], mut start: usize, in_url: bool) -> Range<usize> {
     }
     let quote = bytes.get(start).copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
     if let (Some(quote), false) = (quote, in_url) {
+        if bytes[start..].starts_with(&[quote; 3]) {
+            let len = memchr::memmem::find(&bytes[start + 3..], &[quote; 3]);
+            return start + 3..len.map_or(bytes.len(), |len| start + 3 + len);
+        }
         return start + 1..closing_quote(bytes, start + 1, quote);
+    }
+    if let (Some(end), false) = (end_of_brackets(bytes, start), in_url) {
+        return start..end;
     }
     let mut end = start;
     while let Some(byte) = bytes.get(end) {

@@ -6,7 +6,7 @@ use super::pair::{self, Part};
 use super::pass::Pass;
 use super::query::is_well_formed;
 use super::rules::Verdict;
-use super::strings::{self, Edit, apply, name_before};
+use super::strings::{Edit, apply, name_before};
 use super::values::Traits;
 use super::xml;
 use crate::record::Reason;
@@ -16,7 +16,7 @@ pub(super) fn text(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<String,
     let trimmed = text.trim_ascii();
     match trimmed.as_bytes().first() {
         Some(b'{' | b'[' | b'"') => json::walk(pass, text, cut, Fate::Show, 1).map(|walked| walked.json),
-        Some(b'<') => xml::redact(pass, text, cut),
+        Some(b'<') => xml::redact(pass, text, cut, 0),
         _ if looks_like_a_form(trimmed) && !trimmed.split('&').all(|pair| is_well_formed(pair.as_bytes())) => {
             Err(Reason::Invalid)
         }
@@ -35,10 +35,8 @@ fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     let named = edits.len();
     pass.find_values(text, Traits::of(text), true, &mut edits);
     pass.note_values(edits.len() - named);
-    strings::find_pairs(pass, text, 0, &mut edits);
-    strings::find_quoted_names(pass, text, &mut edits);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
-    // What is percent-encoded in it.
+    // Whatever else has a name in it, or is encoded.
     pass.inspect(&redacted, 0).unwrap_or(redacted)
 }
 

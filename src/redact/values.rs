@@ -111,26 +111,31 @@ fn is_token68(byte: u8) -> bool {
 
 /// Which telling characters a text has: found in one pass, asked before each test.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Traits(u8);
+pub(super) struct Traits(u16);
 
 impl Traits {
-    pub(super) const AT: u8 = 1;
-    pub(super) const COLON: u8 = 2;
-    pub(super) const EQUALS: u8 = 4;
-    pub(super) const PERCENT: u8 = 8;
-    pub(super) const QUOTE: u8 = 16;
+    pub(super) const AT: u16 = 1;
+    pub(super) const COLON: u16 = 2;
+    pub(super) const EQUALS: u16 = 4;
+    pub(super) const PERCENT: u16 = 8;
+    pub(super) const GREATER: u16 = 16;
+    pub(super) const LESS: u16 = 32;
+    pub(super) const AMPERSAND: u16 = 64;
+    pub(super) const BACKSLASH: u16 = 128;
     /// White space within a line.
-    const SPACE: u8 = 32;
+    const SPACE: u16 = 256;
 
     pub(super) fn of(text: &str) -> Self {
-        const TABLE: [u8; 256] = {
+        const TABLE: [u16; 256] = {
             let mut table = [0; 256];
             table[b'@' as usize] = Traits::AT;
             table[b':' as usize] = Traits::COLON;
             table[b'=' as usize] = Traits::EQUALS;
             table[b'%' as usize] = Traits::PERCENT;
-            table[b'"' as usize] = Traits::QUOTE;
-            table[b'\'' as usize] = Traits::QUOTE;
+            table[b'>' as usize] = Traits::GREATER;
+            table[b'<' as usize] = Traits::LESS;
+            table[b'&' as usize] = Traits::AMPERSAND;
+            table[b'\\' as usize] = Traits::BACKSLASH;
             table[b' ' as usize] = Traits::SPACE;
             table[b'\t' as usize] = Traits::SPACE;
             table
@@ -138,7 +143,7 @@ impl Traits {
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
     }
 
-    pub(super) fn has(self, one: u8) -> bool {
+    pub(super) fn has(self, one: u16) -> bool {
         self.0 & one != 0
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::markup::remember_content;
 use super::pair::{self, Part};
 use super::pass::Pass;
 use super::rules::Verdict;
@@ -14,9 +15,11 @@ use crate::record::Reason;
 
 const MAX_DEPTH: usize = 64;
 
-/// Redacts a document; with `cut`, what could be read before the cut, its open elements left open.
-pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<String, Reason> {
-    let mut reader = Reader { pass, text, at: 0, open: Vec::new(), hidden: None, edits: Vec::new(), elements: 0 };
+/// Redacts a document that is inside of so many strings; with `cut`, what could be read before the cut, its open elements
+/// left open.
+pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool, level: u8) -> Result<String, Reason> {
+    let mut reader =
+        Reader { pass, text, level, at: 0, open: Vec::new(), hidden: None, edits: Vec::new(), elements: 0 };
     let kept = match reader.read() {
         Ok(()) => text.len(),
         // Up to the last tag that is complete, but not into a secret element.
@@ -61,6 +64,7 @@ struct Element<'r> {
 struct Reader<'r, 'a> {
     pass: &'r mut Pass<'a>,
     text: &'r str,
+    level: u8,
     at: usize,
     open: Vec<Element<'r>>,
     hidden: Option<Hidden>,
@@ -93,7 +97,7 @@ impl<'r> Reader<'r, '_> {
     /// Text that shows may hold a secret inside.
     fn text_between(&mut self, place: Range<usize>) {
         if self.hidden.is_none()
-            && let Some(redacted) = self.pass.inspect(&self.text[place.clone()], 0)
+            && let Some(redacted) = self.pass.inspect(&self.text[place.clone()], self.level)
         {
             self.edits.push(Edit { place, redacted: Some(redacted) });
         }
@@ -142,7 +146,7 @@ impl<'r> Reader<'r, '_> {
         if let Some(hidden) = self.hidden.take_if(|hidden| hidden.depth == self.open.len())
             && hidden.content < self.at
         {
-            self.edits.push(Edit::mask(hidden.content..self.at));
+            self.mask(hidden.content..self.at);
         }
         self.at += end + 1;
         Ok(())
@@ -175,6 +179,11 @@ impl<'r> Reader<'r, '_> {
         Ok(())
     }
 
+    fn mask(&mut self, place: Range<usize>) {
+        remember_content(self.pass, &self.text[place.clone()]);
+        self.edits.push(Edit::mask(place));
+    }
+
     /// Masks what an element names, or what names it.
     fn pair(&mut self, element: &Element<'r>) {
         let content = element.content..self.at;
@@ -189,14 +198,14 @@ impl<'r> Reader<'r, '_> {
                 let unnamed = std::mem::take(&mut parent.unnamed);
                 if is_secret {
                     unnamed.iter().for_each(|_| self.pass.note_name("value"));
-                    self.edits.extend(unnamed.into_iter().map(Edit::mask));
+                    unnamed.into_iter().for_each(|value| self.mask(value));
                 }
             }
             Some(Part::Value) if content.is_empty() => {}
             Some(Part::Value) => match self.open.last_mut() {
                 Some(Element { named: Some(true), .. }) => {
                     self.pass.note_name(element.name);
-                    self.edits.push(Edit::mask(content));
+                    self.mask(content);
                 }
                 Some(parent) if parent.named.is_none() => parent.unnamed.push(content),
                 _ => {}
@@ -209,7 +218,7 @@ impl<'r> Reader<'r, '_> {
         let mut end = self.hidden.as_ref().map_or(self.at, |hidden| hidden.content);
         for at in 0..self.open.len() {
             let unnamed = std::mem::take(&mut self.open[at].unnamed);
-            self.edits.extend(unnamed.into_iter().map(Edit::mask));
+            unnamed.into_iter().for_each(|value| self.mask(value));
             let is_value = part(self.open[at].name) == Some(Part::Value);
             if is_value && at > 0 && self.open[at - 1].named != Some(false) {
                 end = end.min(self.open[at].content);
@@ -252,7 +261,7 @@ impl<'r> Reader<'r, '_> {
                 let place = self.at + value.start..self.at + value.end;
                 if is_secret || names_a_secret && !is_label {
                     self.pass.note_name(name);
-                    self.edits.push(Edit::mask(place));
+                    self.mask(place);
                 } else {
                     self.text_between(place);
                 }
@@ -269,7 +278,7 @@ impl<'r> Reader<'r, '_> {
 }
 
 /// Which half of a pair stands in an element; property lists name a value's type.
-fn part(name: &str) -> Option<Part> {
+pub(super) fn part(name: &str) -> Option<Part> {
     let local = name.rsplit(':').next().unwrap_or(name);
     match local {
         "string" | "integer" | "real" | "data" => Some(Part::Value),
@@ -302,7 +311,7 @@ fn attribute_value(rest: &str, at: usize) -> Result<Range<usize>, Stop> {
     Ok(start..start + end)
 }
 
-fn name_len(text: &str) -> usize {
+pub(super) fn name_len(text: &str) -> usize {
     let is_name =
         |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || matches!(byte, b'_' | b'-' | b'.' | b':');
     text.bytes().position(|byte| !is_name(byte)).unwrap_or(text.len())
@@ -315,7 +324,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn redacted(text: &str, cut: bool) -> Result<String, Reason> {
-        redact(&mut Pass::new(&Redactor::default(), None), text, cut)
+        redact(&mut Pass::new(&Redactor::default(), None), text, cut, 0)
     }
 
     #[test]

@@ -71,14 +71,7 @@ impl Walk<'_, '_> {
 
     /// What becomes of the value under a key, and which half of a pair it is.
     #[inline(always)]
-    fn judge(
-        &mut self,
-        below: Fate,
-        object: u64,
-        raw: &str,
-        token: StringToken,
-        key: &str,
-    ) -> (Fate, Option<Part>) {
+    fn judge(&mut self, below: Fate, object: u64, raw: &str, token: StringToken, key: &str) -> (Fate, Option<Part>) {
         let (facts, is_new) = self.pass.meet_key(object, key);
         self.repeated |= !is_new;
         let mut fate = match facts.verdict {
