@@ -46,7 +46,9 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
         return Some(plain(pass, &redacted, Traits::of(&redacted), level, makes).unwrap_or(redacted));
     }
     let edited = plain(pass, text, traits, level, makes);
-    if traits.has(Traits::PERCENT | Traits::AMPERSAND | Traits::BACKSLASH)
+    let may_be_encoded =
+        traits.has(Traits::PERCENT | Traits::BACKSLASH) || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON);
+    if may_be_encoded
         && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level)
     {
         return Some(redacted);
@@ -59,7 +61,7 @@ fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool
     let mut edits = Vec::new();
     pass.find_values(text, traits, makes, &mut edits);
     if traits.has(Traits::EQUALS) {
-        find_pairs(pass, text, level, &mut edits);
+        find_pairs(pass, text, traits, level, &mut edits);
     }
     if traits.has(Traits::COLON | Traits::GREATER) {
         find_named(pass, text, &mut edits);
@@ -217,13 +219,12 @@ fn unicode_decoded(text: &str) -> Cow<'_, str> {
 }
 
 /// Finds `name=value` with a secret name, as in forms, queries, connection strings and messages.
-pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut Vec<Edit>) {
+pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, edits: &mut Vec<Edit>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut behind = Behind::default();
     while let Some(equals) = memchr::memchr(b'=', &bytes[at..]).map(|len| at + len) {
         let name = Name::before(bytes, at, equals);
-        behind.advance(bytes, name.range.start);
         // An arrow is read with the other names.
         if bytes.get(equals + 1) == Some(&b'>') {
             at = equals + 1;
@@ -231,6 +232,7 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
         }
         if name.is_secret(pass, text) {
             // Only now: each look at a value reads on to its end.
+            behind.advance(bytes, name.range.start);
             let value = value_after(bytes, equals + 1, behind.in_url());
             at = value.end.max(equals + 1);
             if !value.is_empty() && !pass.is_mask(&text[value.clone()]) {
@@ -240,6 +242,9 @@ pub(super) fn find_pairs(pass: &mut Pass<'_>, text: &str, level: u8, edits: &mut
             continue;
         }
         at = equals + 1;
+        if !traits.has(Traits::PERCENT) {
+            continue;
+        }
         let plain = &text[equals + 1..end_of_plain(bytes, equals + 1)];
         if plain.contains('%')
             && let Some(redacted) = decoded(pass, plain, level)

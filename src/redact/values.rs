@@ -11,11 +11,11 @@ mod userinfo;
 
 use std::ops::Range;
 
-use aho_corasick::AhoCorasick;
 use regex::Regex;
 
 pub(super) use self::cards::is_card_number;
 pub(crate) use self::cards::open_at_end as open_card_number;
+use self::makes::Makes;
 use super::cut::MARK;
 use crate::Error;
 
@@ -27,7 +27,7 @@ const MAX_HITS: usize = 100;
 /// The value patterns of a redactor, compiled.
 #[derive(Debug)]
 pub(super) struct Values {
-    makes: AhoCorasick,
+    makes: Makes,
     patterns: Vec<Regex>,
 }
 
@@ -37,7 +37,7 @@ impl Values {
             let given = patterns.len();
             return Err(Error::redaction(format!("redaction: {given} patterns, at most {MAX_PATTERNS} are allowed")));
         }
-        let makes = makes::search()?;
+        let makes = Makes::new()?;
         let compile = |pattern: &String| match Regex::new(pattern) {
             Ok(regex) if regex.is_match("") => Err(Error::redaction(format!(
                 "redaction: the pattern {pattern:?} matches the empty text, so everything"
@@ -52,28 +52,21 @@ impl Values {
 
     /// The first place from `at` on where something begins like a secret of a known make; else the last of all.
     pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
-        let rest = text.as_bytes().get(at..).unwrap_or_default();
-        self.makes.find(rest).map_or(usize::MAX, |hit| at + hit.start())
+        self.makes.next(text, at).unwrap_or(usize::MAX)
     }
 
     /// Puts the places of all secrets in a text, each once. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
         if makes && text.len() >= MIN_TOKEN {
-            makes::find(&self.makes, text, found);
+            self.makes.find(text, found);
         }
-        makes::find_twilio(text, found);
         if traits.has(Traits::SPACE) {
             schemes::find(text, found);
         }
-        if cards::may_be(text) {
-            cards::find(text, found);
+        if traits.has(Traits::DIGIT) {
+            find_digits(text, found);
         }
-        if let Some(cut) = text.strip_suffix(MARK)
-            && let Some(open) = cards::open_at_end(cut.as_bytes())
-        {
-            found.push(open..cut.len());
-        }
-        if traits.has(Traits::AT) && traits.has(Traits::COLON) {
+        if traits.has_all(Traits::AT | Traits::COLON) {
             userinfo::find(text, found);
         }
         for pattern in &self.patterns {
@@ -90,6 +83,19 @@ impl Values {
             found.sort_unstable_by_key(|place| (place.start, place.end));
             found.dedup();
         }
+    }
+}
+
+/// What is a secret by its digits.
+fn find_digits(text: &str, found: &mut Vec<Range<usize>>) {
+    makes::find_twilio(text, found);
+    if cards::may_be(text) {
+        cards::find(text, found);
+    }
+    if let Some(cut) = text.strip_suffix(MARK)
+        && let Some(open) = cards::open_at_end(cut.as_bytes())
+    {
+        found.push(open..cut.len());
     }
 }
 
@@ -122,8 +128,10 @@ impl Traits {
     pub(super) const LESS: u16 = 32;
     pub(super) const AMPERSAND: u16 = 64;
     pub(super) const BACKSLASH: u16 = 128;
+    pub(super) const SEMICOLON: u16 = 256;
+    const DIGIT: u16 = 512;
     /// White space within a line.
-    const SPACE: u16 = 256;
+    const SPACE: u16 = 1_024;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u16; 256] = {
@@ -136,6 +144,12 @@ impl Traits {
             table[b'<' as usize] = Traits::LESS;
             table[b'&' as usize] = Traits::AMPERSAND;
             table[b'\\' as usize] = Traits::BACKSLASH;
+            table[b';' as usize] = Traits::SEMICOLON;
+            let mut digit = b'0';
+            while digit <= b'9' {
+                table[digit as usize] = Traits::DIGIT;
+                digit += 1;
+            }
             table[b' ' as usize] = Traits::SPACE;
             table[b'\t' as usize] = Traits::SPACE;
             table
@@ -143,8 +157,13 @@ impl Traits {
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
     }
 
-    pub(super) fn has(self, one: u16) -> bool {
-        self.0 & one != 0
+    /// Whether it has any of these.
+    pub(super) fn has(self, any: u16) -> bool {
+        self.0 & any != 0
+    }
+
+    pub(super) fn has_all(self, all: u16) -> bool {
+        self.0 & all == all
     }
 }
 
