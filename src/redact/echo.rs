@@ -30,8 +30,8 @@ const LOOKED_FOR: usize = 64;
 /// Up to here it costs less to look for the beginnings of all values first than to prepare any search.
 const VERY_FEW: usize = 8;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
-const SCHEMES: &[&str] = &["bearer ", "basic ", "token ", "digest ", "negotiate ", "apikey "];
-const LONGEST_SCHEME: usize = "negotiate ".len();
+const SCHEMES: &[&str] = &["bearer", "basic", "token", "digest", "negotiate", "apikey"];
+const LONGEST_SCHEME: usize = "negotiate".len();
 
 /// The masked values of one exchange.
 #[derive(Debug, Default)]
@@ -79,15 +79,10 @@ impl Echo {
     pub(super) fn remember(&mut self, value: &str) {
         let value = trimmed(value);
         self.add(value, false);
-        if !value.as_bytes().iter().take(LONGEST_SCHEME).any(|byte| *byte == b' ') {
-            return;
-        }
-        for scheme in SCHEMES {
-            if let (Some(head), Some(rest)) = (value.get(..scheme.len()), value.get(scheme.len()..))
-                && head.eq_ignore_ascii_case(scheme)
-            {
-                self.add(trimmed(rest), false);
-            }
+        let beginning = &value.as_bytes()[..value.len().min(LONGEST_SCHEME + 1)];
+        let Some(space) = memchr::memchr(b' ', beginning) else { return };
+        if SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(&value[..space])) {
+            self.add(trimmed(&value[space + 1..]), false);
         }
     }
 

@@ -261,7 +261,7 @@ impl Walk<'_, '_> {
     }
 
     /// The string token that was just read stays, but for characters that a record escapes.
-    #[inline]
+    #[inline(always)]
     fn show_string(&mut self, raw: &str, token: StringToken) {
         if token.has_odd() {
             push_json_raw(self.out.instead(token.end - raw.len(), token.end), raw);

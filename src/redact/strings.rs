@@ -156,6 +156,10 @@ enum Inside {
 
 /// An object, an array or a string: a number or a word alone is read as text.
 fn begins_like_json(text: &str) -> bool {
+    // Most texts say no with their first byte.
+    if text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric) {
+        return false;
+    }
     let trimmed = text.trim_ascii();
     matches!(
         (trimmed.as_bytes().first(), trimmed.as_bytes().last()),
@@ -301,9 +305,23 @@ pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usi
 }
 
 pub(super) fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || !byte.is_ascii()
-        || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+')
+    const NAME: [bool; 256] = {
+        let mut name = [false; 256];
+        let mut byte = 0_u8;
+        loop {
+            name[byte as usize] = matches!(
+                byte,
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80.. |
+                b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+'
+            );
+            if byte == u8::MAX {
+                break;
+            }
+            byte += 1;
+        }
+        name
+    };
+    NAME[usize::from(byte)]
 }
 
 /// The value after an equals sign. In a URL it ends where the URL does; elsewhere it goes on over
