@@ -19,6 +19,7 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Answer, Reach, ShutdownReport};
+use crate::redact::{RedactionReport, Report};
 
 /// The engine behind every layer and every activity: a handle that is cheap to clone.
 ///
@@ -90,6 +91,36 @@ impl Auditor {
     /// for each sink, so not for every request.
     pub fn counters(&self) -> Counters {
         self.counted.snapshot(&self.engine)
+    }
+
+    /// Which rule of redaction hit where since the start, by names and pointers, never by values; `None` unless it was
+    /// [switched on](AuditorBuilder::redaction_report).
+    ///
+    /// To see what the rules do to real traffic: a secret that is missing needs a rule, a field that should show needs an
+    /// exception. What was recorded last may still be on its way: [flush](Self::flush) first where that matters.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use serde_json::json;
+    /// use tower_audit::{Auditor, sink};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_audit::Error> {
+    /// let (lines, _records) = sink::memory();
+    /// let (auditor, guard) = Auditor::builder().sink(lines).redaction_report(true).build()?;
+    /// let login = auditor.begin("Login").meta("form", json!({ "password": "hunter2", "pin": 7 }));
+    /// login.meta("note", "hunter2 failed").emit().await?;
+    /// guard.shutdown(Duration::from_secs(5)).await;
+    ///
+    /// let report = auditor.redaction_report().expect("it was switched on");
+    /// let hits: Vec<String> = report.hits.iter().map(ToString::to_string).collect();
+    /// assert_eq!(hits, ["Login meta /form/password key 1", "Login meta /form/pin key 1", "Login meta /note echo 1"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn redaction_report(&self) -> Option<RedactionReport> {
+        self.engine.report.as_ref().map(Report::snapshot)
     }
 
     /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].

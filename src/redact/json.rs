@@ -274,6 +274,7 @@ impl Walk<'_, '_> {
             }
             Some(masked) => {
                 self.note_step(&masked);
+                self.note_hit(HitRule::Value);
                 self.changed = true;
                 self.repeated |= !self.pass.is_new_key(object, KeyHash::of(masked.as_bytes()));
                 push_json_string(&mut self.out, &masked);

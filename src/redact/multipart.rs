@@ -43,7 +43,9 @@ pub(super) fn parts(pass: &mut Pass<'_>, content_type: &str, bytes: &[u8], cut: 
         if out.len() > 1 {
             out.push(',');
         }
-        pass.note_place(&[&(count - 1).to_string(), "value"]);
+        if pass.is_explaining() {
+            pass.note_step(0, &(count - 1).to_string());
+        }
         head.push(pass, &mut out, &bytes[content], is_whole);
         delimiter = next;
     }
@@ -164,7 +166,12 @@ impl Head {
         for (key, text) in [("name", &self.name), ("fileName", &self.file_name), ("contentType", &self.content_type)] {
             if let Some(text) = text {
                 push_key(out, start, key);
-                push_json_string(out, &pass.string(text));
+                let redacted = pass.inspect(text, 0);
+                if redacted.is_some() {
+                    pass.note_step(1, key);
+                    pass.note_hit(HitRule::Value);
+                }
+                push_json_string(out, redacted.as_deref().unwrap_or(text));
             }
         }
         if is_whole {
@@ -178,6 +185,7 @@ impl Head {
     /// The value of a field that is no file, if it is small text; a mask for a secret of any size.
     fn push_value(&self, pass: &mut Pass<'_>, out: &mut String, start: usize, content: &[u8], is_whole: bool) {
         let Some(name) = self.name.as_deref().filter(|_| self.file_name.is_none()) else { return };
+        pass.note_step(1, "value");
         let text = std::str::from_utf8(content);
         if let Some(rule) = pass.verdict(name).rule() {
             pass.note_hit(rule);

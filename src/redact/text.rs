@@ -39,7 +39,7 @@ fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     strings::find_quoted_names(pass, text, &mut edits);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
     // What is percent-encoded in it.
-    pass.inspect(&redacted, 0).unwrap_or(redacted)
+    pass.inspect_rest(&redacted).unwrap_or(redacted)
 }
 
 /// Finds `name: value` with a secret name: the rest of the line, and the lines below it that are

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::explain::HitRule;
 use super::pass::Pass;
 use super::rules::Verdict;
 
@@ -43,7 +44,8 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
     let mut at = 0;
     let mut previous = "";
     while at < path.len() {
-        if let Some(place) = secret_param_at(pass, path, at, params) {
+        if let Some((place, rule)) = secret_param_at(pass, path, at, params) {
+            pass.note_hit(rule);
             let value = &path[place.clone()];
             pass.remember_encoded(value);
             out.piece(&masked(pass, value));
@@ -57,7 +59,9 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
         }
         let end = segment_end(pass, path, at, params);
         let segment = &path[at..end];
-        if matches!(params, Params::Unknown) && pass.verdict(previous) != Verdict::Plain {
+        let named = if matches!(params, Params::Unknown) { pass.verdict(previous).rule() } else { None };
+        if let Some(rule) = named {
+            pass.note_hit(rule);
             pass.remember_encoded(segment);
             out.piece(&masked(pass, segment));
         } else {
@@ -76,15 +80,17 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
 }
 
 /// The secret parameter that begins at a place of the path.
-fn secret_param_at(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) -> Option<Range<usize>> {
+fn secret_param_at(
+    pass: &mut Pass<'_>,
+    path: &str,
+    at: usize,
+    params: &Params<'_>,
+) -> Option<(Range<usize>, HitRule)> {
     let Params::Known(params) = params else { return None };
-    let (_, place) = params.iter().find(|(name, place)| {
-        place.start == at
-            && !place.is_empty()
-            && path.get(place.clone()).is_some()
-            && pass.verdict(name) != Verdict::Plain
-    })?;
-    Some(place.clone())
+    params.iter().find_map(|(name, place)| {
+        let begins = place.start == at && !place.is_empty() && path.get(place.clone()).is_some();
+        begins.then(|| pass.verdict(name).rule()).flatten().map(|rule| (place.clone(), rule))
+    })
 }
 
 /// The end of the segment; earlier, where a secret parameter begins within it.
@@ -104,8 +110,9 @@ fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
         let decoded = decoded(name, true);
-        let secret = pass.verdict(&decoded) != Verdict::Plain;
-        if let (true, Some(value)) = (secret, value) {
+        let secret = pass.verdict(&decoded).rule();
+        if let (Some(rule), Some(value)) = (secret, value) {
+            pass.note_hit(rule);
             pass.remember_encoded(value);
             let mut mask = String::new();
             if !pass.push_mask_text(&mut mask, &self::decoded(value, true)) {
@@ -128,6 +135,7 @@ fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
 /// The redacted and encoded form of an encoded piece, if it has to differ.
 fn inspected(pass: &mut Pass<'_>, piece: &str, plus: bool) -> Option<String> {
     let redacted = pass.inspect(&decoded(piece, plus), 0)?;
+    pass.note_hit(HitRule::Value);
     Some(utf8_percent_encode(&redacted, ENCODED).to_string())
 }
 
