@@ -40,5 +40,5 @@ pub use explain::{Explanation, Hit, HitRule};
 pub(crate) use pass::{Body, Pass};
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};
-pub use report::{HitCount, RedactionReport};
 pub(crate) use report::Report;
+pub use report::{HitCount, RedactionReport};

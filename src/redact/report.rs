@@ -21,7 +21,8 @@ use crate::sync::{Mutex, PoisonError};
 /// [`Auditor::redaction_report`](crate::Auditor::redaction_report).
 ///
 /// It holds no values. A key stands in it only as far as records show that key: one that was masked there is masked here.
-/// It is bounded: at most 1,024 entries are told apart, the rest is [`other`](Self::other).
+/// It is bounded, and nobody can fill it alone: of one field of one event at most 128 entries are told apart, the rest stands
+/// under the pointer `/…`; of all together at most 1,024, the rest is [`other`](Self::other).
 ///
 /// Shown with `{}` it has a line for each entry, with columns.
 #[non_exhaustive]
@@ -47,7 +48,7 @@ pub struct HitCount {
     ///
     /// `*` stands for any element of a list, for keys of digits only, and for what the record does not show, such as a member
     /// that was [removed](crate::RedactorBuilder::remove). `…` stands for keys of more than 64 bytes, and for the rest of
-    /// pointers of more than 12 steps or 256 bytes. Control characters, quotes and backslashes are escaped as in JSON.
+    /// pointers of more than 12 steps or 256 bytes, and for pointers beyond the bound of their field. Control characters, quotes and backslashes are escaped as in JSON.
     pub pointer: String,
     /// What made it a secret.
     pub rule: HitRule,
@@ -111,11 +112,16 @@ impl fmt::Display for RedactionReport {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     kept: Mutex<Kept>,
+    /// A test wants it to fail.
+    #[cfg(test)]
+    pub(crate) is_broken: std::sync::atomic::AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     counts: HashMap<Entry, u64>,
+    /// How many entries a field of an event has.
+    entries: HashMap<(Cow<'static, str>, &'static str), usize>,
     other: u64,
 }
 
@@ -126,11 +132,14 @@ struct Entry {
 }
 
 impl Report {
-    /// So many are told apart.
+    /// So many are told apart, of all and of one field of one event.
     const MOST: usize = 1_024;
+    const MOST_OF_A_FIELD: usize = 128;
 
     /// Adds the hits of a finished record.
     pub(super) fn add(&self, pass: &mut Pass<'_>, record: &Record) {
+        #[cfg(test)]
+        assert!(!self.is_broken.load(std::sync::atomic::Ordering::Relaxed), "broken by a test");
         let Some(mut trail) = pass.take_trail() else { return };
         let Some(counts) = trail.counts() else { return };
         let notes = Telling { pass, record }.told(counts);
@@ -140,14 +149,7 @@ impl Report {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.other = kept.other.saturating_add(counts.other);
         for (note, count) in notes {
-            let entry = Entry { event: record.event_name.clone(), note };
-            let is_full = kept.counts.len() >= Self::MOST;
-            let place = match kept.counts.get_mut(&entry) {
-                Some(known) => known,
-                None if is_full => &mut kept.other,
-                None => kept.counts.entry(entry).or_default(),
-            };
-            *place = place.saturating_add(count);
+            kept.add(Entry { event: record.event_name.clone(), note }, count);
         }
     }
 
@@ -164,6 +166,27 @@ impl Report {
         drop(kept);
         report.hits.sort_unstable_by(|one, other| one.columns().cmp(&other.columns()));
         report
+    }
+}
+
+impl Kept {
+    fn add(&mut self, mut entry: Entry, count: u64) {
+        let Self { counts, entries, other } = self;
+        if !counts.contains_key(&entry) {
+            let field = (entry.event.clone(), entry.note.field);
+            if entries.get(&field).is_some_and(|entries| *entries >= Report::MOST_OF_A_FIELD) {
+                entry.note.pointer = format!("/{LEFT_OUT}");
+            } else if counts.len() < Report::MOST {
+                *entries.entry(field).or_default() += 1;
+            }
+        }
+        let is_full = counts.len() >= Report::MOST;
+        let place = match counts.get_mut(&entry) {
+            Some(known) => known,
+            None if is_full => other,
+            None => counts.entry(entry).or_default(),
+        };
+        *place = place.saturating_add(count);
     }
 }
 
@@ -291,4 +314,125 @@ fn without_unshown(pointer: &str, standing: &HashSet<String>) -> String {
 fn beginnings(pointer: &str) -> impl Iterator<Item = &str> {
     let ends = pointer.match_indices('/').map(|(at, _)| at).skip(1).chain([pointer.len()]);
     ends.filter(|end| *end > 0).map(|end| &pointer[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::trail::Trail;
+    use super::super::{Body, Redactor};
+    use super::*;
+    use crate::record::fragment::unescape;
+
+    fn entry(event: usize, field: &'static str, pointer: usize) -> Entry {
+        let note = Note { field, pointer: format!("/k{pointer}"), rule: HitRule::Key };
+        Entry { event: format!("E{event:02}").into(), note }
+    }
+
+    fn of(kept: Kept) -> RedactionReport {
+        Report { kept: Mutex::new(kept), ..Report::default() }.snapshot()
+    }
+
+    #[test]
+    fn one_field_cannot_fill_the_report() {
+        let mut kept = Kept::default();
+        (0..1_000).for_each(|pointer| kept.add(entry(0, "request.query", pointer), 2));
+        kept.add(entry(0, "request.query", 0), 1);
+        kept.add(entry(0, "request.body", 0), 1);
+        let report = of(kept);
+        assert_eq!((report.hits.len(), report.other, report.total()), (130, 0, 2_002));
+        let rest = report.hits.iter().find(|hit| hit.pointer == "/…").unwrap();
+        assert_eq!(rest.to_string(), format!("E00 request.query /… key {}", 2 * (1_000 - 128)));
+    }
+
+    #[test]
+    fn all_together_are_bounded() {
+        let mut kept = Kept::default();
+        for event in 0..20 {
+            (0..100).for_each(|pointer| kept.add(entry(event, "meta", pointer), 1));
+        }
+        kept.add(entry(0, "meta", 7), 1);
+        assert!(kept.entries.len() <= Report::MOST);
+        let report = of(kept);
+        assert_eq!((report.hits.len(), report.other, report.total()), (1_024, 2_000 - 1_024, 2_001));
+    }
+
+    #[test]
+    fn it_is_readable() {
+        let mut kept = Kept::default();
+        assert_eq!(of(Kept::default()).to_string(), "");
+        kept.add(entry(1, "request.body", 1), 12);
+        let note = Note { field: "message", pointer: String::new(), rule: HitRule::Echo };
+        kept.add(Entry { event: "Login".into(), note }, 1);
+        kept.other = 3;
+        let report = of(kept);
+        assert_eq!(
+            report.to_string(),
+            "E01    request.body  /k1  key   12\nLogin  message       -    echo  1\nother  3"
+        );
+        let hit = json!({ "event": "Login", "field": "message", "pointer": "", "rule": "echo", "count": 1 });
+        assert_eq!((&report.to_json()["hits"][1], &report.to_json()["other"]), (&hit, &json!(3)));
+    }
+
+    #[test]
+    fn what_does_not_stand_there_is_a_star() {
+        let standing = ["/a", "/a/*"].map(str::to_owned).into_iter().collect();
+        for (pointer, told) in
+            [("/a/*", "/a/*"), ("/a/*/b/c", "/a/*/*"), ("/a/b", "/a/*"), ("/b/c", "/*"), ("/", "/*"), ("", "")]
+        {
+            assert_eq!(without_unshown(pointer, &standing), told, "{pointer}");
+        }
+    }
+
+    /// What is told of a JSON body, and the body as a record shows it.
+    fn told(redactor: &Redactor, text: &str, cut: bool) -> (RedactionReport, String) {
+        let mut pass = Pass::with_trail(redactor, None, Trail::counting());
+        pass.at(Some("request.body"));
+        let shown = match pass.json(text.as_bytes(), cut) {
+            Body::Whole(shown) | Body::Text(shown) | Body::Beginning(shown, _) => Some(shown),
+            Body::Omitted(_) => None,
+        };
+        let mut record = Record::default();
+        record.request.get_or_insert_default().body.shown = shown.clone();
+        if let Some(shown) = &mut record.request.get_or_insert_default().body.shown {
+            let before = shown.clone();
+            pass.scrub_json(shown);
+            pass.note_before("request.body", None, before);
+        }
+        let report = Report::default();
+        report.add(&mut pass, &record);
+        (report.snapshot(), record.request.and_then(|request| request.body.shown).unwrap_or_default())
+    }
+
+    proptest! {
+        #[test]
+        fn only_keys_of_the_record_are_told(
+            keys in prop::collection::vec(prop::sample::select(vec!["token", "cAnArY7", "x cAnArY7_pin", "a", "value", "name", "7", "cAnA", "rY7", "%63AnArY7", "é\u{202e}\"", "~/"]), 9),
+            leaves in prop::collection::vec(prop::sample::select(vec![json!("cAnArY7"), json!("t=cAnArY7"), json!("AKIAIOSFODNN7EXAMPLE"), json!(7), json!("DB_PASSWORD")]), 5),
+            shape in any::<[bool; 8]>(),
+            cut in prop::option::of(any::<prop::sample::Index>()),
+            removes in any::<bool>(),
+        ) {
+            let redactor = if removes { Redactor::builder().remove().build().unwrap() } else { Redactor::default() };
+            let mut value = leaves[0].clone();
+            for (at, key) in keys.iter().enumerate().skip(1) {
+                let leaf = leaves[at % leaves.len()].clone();
+                value = if shape[at % 8] { json!({ *key: value, keys[at - 1]: leaf }) } else { json!([leaf, value]) };
+            }
+            let text = json!({ "password": "cAnArY7", keys[0]: value }).to_string();
+            let end = cut.map_or(text.len(), |cut| (0..=cut.index(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
+            let (report, shown) = told(&redactor, &text[..end], cut.is_some());
+            let forms = format!("{report}\n{report:?}\n{}", report.to_json());
+            // A cut may come before it is called a secret: then the record shows it too.
+            prop_assert!(shown.contains("cAnArY") || !forms.contains("cAnArY"), "{} told {}", text, forms);
+            let said = unescape(&shown).unwrap_or_default();
+            for hit in &report.hits {
+                for key in super::keys(&unescape(&hit.pointer).unwrap()) {
+                    let stands = key == ANY || said.contains(&key) || unescape(&said).is_some_and(|said| said.contains(&key));
+                    prop_assert!(stands, "{} of {} does not stand in {}", key, hit, shown);
+                }
+            }
+        }
+    }
 }

@@ -23,7 +23,8 @@ impl Shown<'_> {
         }
         self.walk(mask, |pointer, _| found.extend(wanted.get(pointer)));
         if let Some(said) = self.as_text() {
-            let stands = |pointer: &&&str| keys(pointer).all(|key| key == ANY || key == LEFT_OUT || said.contains(&key));
+            let stands =
+                |pointer: &&&str| keys(pointer).all(|key| key == ANY || key == LEFT_OUT || said.contains(&key));
             found.extend(wanted.iter().filter(stands));
         }
     }

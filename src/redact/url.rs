@@ -80,12 +80,7 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
 }
 
 /// The secret parameter that begins at a place of the path.
-fn secret_param_at(
-    pass: &mut Pass<'_>,
-    path: &str,
-    at: usize,
-    params: &Params<'_>,
-) -> Option<(Range<usize>, HitRule)> {
+fn secret_param_at(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) -> Option<(Range<usize>, HitRule)> {
     let Params::Known(params) = params else { return None };
     params.iter().find_map(|(name, place)| {
         let begins = place.start == at && !place.is_empty() && path.get(place.clone()).is_some();
