@@ -190,6 +190,14 @@ mod tests {
             ("text/plain", "token: cAnArY\npw=cAnArY\nAKIAIOSFODNN7EXAMPLE", "/token key,  value, /pw key"),
             ("text/xml", "<a token='cAnArY'><pwd>cAnArY</pwd></a>", "/token key, /pwd key"),
             ("text/plain", r#"{"a":{"token":"cAnArY"}}"#, "/a/token key"),
+            (
+                "text/plain",
+                r#"{"a":{"x":"y=1&pin=cAnArY","token":1},"l":[{"value":"cAnArY","name":"pwd"}]}"#,
+                "/a/x value, /a/token key, /l/0/value key",
+            ),
+            ("text/plain", "a=%7B%22pwd%22%3A%22cAnArY%22%7D", " value"),
+            ("application/json", r#"{"AKIAIOSFODNN7EXAMPLE":{"token":1}}"#, "/*** value, /***/token key"),
+            ("application/x-www-form-urlencoded", "AKIAIOSFODNN7EXAMPLE=1", "/*** value"),
             ("image/png", "cAnArY", ""),
         ] {
             let explanation = Redactor::default().explain_for(&event, content_type, body.as_bytes()).unwrap();

@@ -13,6 +13,7 @@ mod json;
 mod keys;
 mod meta;
 mod multipart;
+mod notes;
 mod pair;
 mod pass;
 mod pointer;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::echo::Echo;
-use super::explain::{Hit, HitRule};
+use super::explain::HitRule;
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyHash, KeySet, Verdicts};
 use super::multipart;
@@ -17,7 +17,7 @@ use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::strings::{self, Edit};
 use super::text;
-use super::trail::{Before, Place, Trail};
+use super::trail::Trail;
 use super::url::{self, Params};
 use super::values::Traits;
 use crate::record::Reason;
@@ -42,12 +42,12 @@ pub(crate) enum Body {
 /// The redaction of one exchange.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
-    rules: &'a Rules,
-    event: Option<&'a EventRules>,
+    pub(super) rules: &'a Rules,
+    pub(super) event: Option<&'a EventRules>,
     objects: u64,
     scratch: Scratch,
     /// Only to explain and to report: costs nothing otherwise.
-    trail: Option<Box<Trail>>,
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 /// The memory that a pass works with, and leaves to the next one.
@@ -61,7 +61,10 @@ pub(super) struct Scratch {
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
-        let rules = redactor.rules();
+        Self::of(redactor.rules(), event)
+    }
+
+    pub(super) fn of(rules: &'a Rules, event: Option<&'a EventRules>) -> Self {
         Self { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None }
     }
 
@@ -123,9 +126,7 @@ impl<'a> Pass<'a> {
             self.note_text(text);
             text::text(self, text, cut)
         });
-        if let Some(trail) = &mut self.trail {
-            trail.read_text(0, false);
-        }
+        self.note_end_of_text();
         match redacted {
             Err(reason) => Body::Omitted(reason),
             Ok(redacted) if cut && redacted.is_empty() => Body::Omitted(Reason::Truncated),
@@ -162,6 +163,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A free text: a message, a user agent, an id, a URL.
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn string(&mut self, text: &str) -> String {
         self.inspect(text, 0).unwrap_or_else(|| text.to_owned())
     }
@@ -201,9 +203,7 @@ impl<'a> Pass<'a> {
             Some(Ok(_)) => self.masked(),
             // Beyond the limits.
             None | Some(Err(_)) => {
-                if let Some(trail) = &mut self.trail {
-                    trail.hit(0, HitRule::Value);
-                }
+                self.note_values(1);
                 self.masked()
             }
         }
@@ -368,19 +368,6 @@ impl Pass<'_> {
         self.objects
     }
 
-    pub(super) fn is_explaining(&self) -> bool {
-        self.trail.is_some()
-    }
-
-    /// Where hits are noted, of documents that stand inside so many strings.
-    pub(super) fn trail_of(&mut self, level: u8) -> Option<&mut Trail> {
-        self.trail.as_deref_mut().filter(|trail| trail.tells(level))
-    }
-
-    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
-        self.trail.take().map(|trail| trail.into_hits()).unwrap_or_default()
-    }
-
     /// The stack of open containers, whose memory walks share.
     pub(super) fn take_stack(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.scratch.stack)
@@ -389,119 +376,6 @@ impl Pass<'_> {
     pub(super) fn put_stack(&mut self, mut stack: Vec<Frame>) {
         stack.clear();
         self.scratch.stack = stack;
-    }
-}
-
-/// What is noted to explain and to report. Without a trail each of these is one branch; with one, none changes what the pass
-/// makes.
-impl Pass<'_> {
-    pub(super) fn take_trail(&mut self) -> Option<Box<Trail>> {
-        self.trail.take()
-    }
-
-    /// What is redacted next stands in this field; `None` if the record does not show it.
-    pub(super) fn at(&mut self, field: Option<&'static str>) {
-        if let Some(trail) = &mut self.trail {
-            trail.at(field);
-        }
-    }
-
-    /// The documents that are redacted next stand under this key, until [`leave`](Self::leave).
-    pub(super) fn enter(&mut self, key: &str) {
-        if let Some(trail) = &mut self.trail {
-            trail.enter(key);
-        }
-    }
-
-    pub(super) fn leave(&mut self) {
-        if let Some(trail) = &mut self.trail {
-            trail.leave();
-        }
-    }
-
-    /// A text of the record that stands at this place.
-    pub(super) fn string_at(&mut self, place: Place, text: &str) -> String {
-        let Some(redacted) = self.inspect(text, 0) else { return text.to_owned() };
-        self.note(place, HitRule::Value);
-        redacted
-    }
-
-    /// What hit the text at a place.
-    pub(super) fn note(&mut self, place: Place, rule: HitRule) {
-        if let Some(trail) = &mut self.trail {
-            trail.hit_at(place, rule);
-        }
-    }
-
-    /// Where the value stands that is read next.
-    pub(super) fn note_place(&mut self, path: &[&str]) {
-        path.iter().enumerate().for_each(|(depth, step)| self.note_step(depth, step));
-    }
-
-    pub(super) fn note_step(&mut self, depth: usize, step: &str) {
-        if let Some(trail) = &mut self.trail {
-            trail.go_to(depth, step);
-        }
-    }
-
-    /// What hit the value there.
-    pub(super) fn note_hit(&mut self, rule: HitRule) {
-        if let Some(trail) = &mut self.trail {
-            trail.hit(usize::MAX, rule);
-        }
-    }
-
-    /// What hit the value of a key whose text nobody has looked at yet.
-    pub(super) fn note_pair(&mut self, key: &str, rule: HitRule) {
-        if self.trail.is_none() {
-            return;
-        }
-        // By a pass of its own: this one must remember no more than it would without a trail.
-        let (rules, event) = (self.rules, self.event);
-        let mut apart = Pass { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None };
-        let shown = apart.inspect_text_key(key);
-        self.note_place(&[shown.as_deref().unwrap_or(key)]);
-        self.note_hit(rule);
-    }
-
-    /// A text is redacted next: what is JSON has pointers, in anything else values have names.
-    fn note_text(&mut self, text: &str) {
-        if let Some(trail) = &mut self.trail {
-            trail.read_text(1, !text.trim_ascii_start().starts_with(['{', '[', '"']));
-        }
-    }
-
-    /// A name in a text, whose value is masked.
-    pub(super) fn note_name(&mut self, name: &str) {
-        if let Some(trail) = self.trail.as_deref_mut().filter(|trail| trail.tells_names()) {
-            trail.go_to(0, name);
-            trail.hit(1, HitRule::Key);
-        }
-    }
-
-    /// So many values in a text give themselves away.
-    pub(super) fn note_values(&mut self, count: usize) {
-        if let Some(trail) = &mut self.trail {
-            (0..count).for_each(|_| trail.hit(0, HitRule::Value));
-        }
-    }
-
-    /// As [`inspect`](Self::inspect), for the rest of a text: a hit that has no place of its own has the text's.
-    pub(super) fn inspect_rest(&mut self, text: &str) -> Option<String> {
-        let hits = |pass: &Self| pass.trail.as_ref().map(|trail| trail.hits());
-        let before = hits(self);
-        let redacted = self.inspect(text, 0);
-        if redacted.is_some() && hits(self) == before {
-            self.note_values(1);
-        }
-        redacted
-    }
-
-    /// Fragments that were searched for what was masked elsewhere are compared with what they were.
-    pub(super) fn note_before(&mut self, field: &'static str, member: Option<usize>, fragment: String) {
-        if let Some(counts) = self.trail.as_mut().and_then(|trail| trail.counts()) {
-            counts.before.push(Before { field, member, fragment });
-        }
     }
 }
 

@@ -294,8 +294,8 @@ impl Telling<'_, '_> {
         if escaped.len() <= Self::MAX_POINTER {
             return escaped;
         }
-        let room = escaped.floor_char_boundary(Self::MAX_POINTER - LEFT_OUT.len() - 1);
-        let end = escaped[..room].rfind('/').unwrap_or(0);
+        let room = Self::MAX_POINTER - LEFT_OUT.len() - 1;
+        let end = escaped.rmatch_indices('/').map(|(at, _)| at).find(|at| *at <= room).unwrap_or(0);
         escaped.truncate(end);
         escaped + "/" + LEFT_OUT
     }
