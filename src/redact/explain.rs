@@ -192,7 +192,7 @@ mod tests {
             ("text/plain", r#"{"a":{"token":"cAnArY"}}"#, "/a/token key"),
             (
                 "text/plain",
-                r#"{"a":{"x":"y=1&pin=cAnArY","token":1},"l":[{"value":"cAnArY","name":"pwd"}]}"#,
+                r#"{"a":{"x":"y=1&pwd=cAnArY","token":1},"l":[{"value":"cAnArY","name":"pwd"}]}"#,
                 "/a/x value, /a/token key, /l/0/value key",
             ),
             ("text/plain", "a=%7B%22pwd%22%3A%22cAnArY%22%7D", " value"),
