@@ -26,6 +26,8 @@ impl Place {
 }
 
 /// The hits of a pass, and where it stands.
+///
+/// What walks call is cold and never inlined, so that it takes no room where nothing is noted.
 #[derive(Debug)]
 pub(super) struct Trail {
     /// The field of the record that is redacted now; `None` if the record does not show it.
@@ -93,11 +95,15 @@ impl Trail {
     }
 
     /// The walk goes on to a member or element of the container that is the `depth`th from the root.
+    #[cold]
+    #[inline(never)]
     pub(super) fn go_to(&mut self, depth: usize, key: &str) {
         self.path.go_to(self.base + depth, key);
     }
 
     /// A hit so many steps from the root.
+    #[cold]
+    #[inline(never)]
     pub(super) fn hit(&mut self, depth: usize, rule: HitRule) {
         let Some(field) = self.field else { return };
         self.hits += 1;
@@ -109,6 +115,8 @@ impl Trail {
     }
 
     /// A hit in a text whose place is known.
+    #[cold]
+    #[inline(never)]
     pub(super) fn hit_at(&mut self, place: Place, rule: HitRule) {
         self.at(Some(place.field));
         (0..place.behind).for_each(|depth| self.go_to(depth, "onBehalfOf"));
