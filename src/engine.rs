@@ -14,7 +14,7 @@ use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
-use crate::redact::Redactor;
+use crate::redact::{Redactor, Report};
 use crate::sink::{SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
@@ -35,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
+    /// What hit where, if the application asked for it.
+    pub(crate) report: Option<Report>,
     pub(crate) is_success: StatusClassifier,
     pub(crate) is_timeout: TimeoutClassifier,
     pub(crate) max_body_bytes: usize,
@@ -59,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
+    pub(crate) report: Option<Report>,
     pub(crate) is_success: StatusClassifier,
     pub(crate) is_timeout: TimeoutClassifier,
     pub(crate) max_body_bytes: usize,
@@ -88,6 +91,7 @@ impl Engine {
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
+            report: parts.report,
             is_success: parts.is_success,
             is_timeout: parts.is_timeout,
             max_body_bytes: parts.max_body_bytes,

@@ -129,7 +129,7 @@ pub use record::{
     Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages,
     Status, UserAgentKey,
 };
-pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
+pub use redact::{Explanation, Hit, HitCount, HitRule, RedactionReport, Redactor, RedactorBuilder};
 pub use sink::SinkState;
 
 /// The README's code compiles.

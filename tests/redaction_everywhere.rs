@@ -83,6 +83,9 @@ impl Everything {
     async fn searched(self, canaries: &Canaries, count: usize) -> Vec<Value> {
         let records = self.log.wait_for(count).await;
         assert_eq!(records.len(), count, "{records:#?}");
+        let redaction = self.log.redaction_report().await;
+        assert!(redaction.total() > 0, "something was masked");
+        canaries.assert_absent([format!("{redaction}\n{redaction:?}\n{}", redaction.to_json())]);
         let (report, lines) = self.log.stop().await;
         assert!(report.is_complete(), "{report:?}");
         for record in &records {

@@ -25,7 +25,7 @@ use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, Stages, Status, UserAgentKey};
-use crate::redact::RedactorBuilder;
+use crate::redact::{RedactorBuilder, Report};
 use crate::sink::{Ordinary, Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
@@ -36,6 +36,7 @@ pub struct AuditorBuilder {
     sink_hook: Option<SinkHook>,
     retry_limit: Duration,
     redactor: RedactorBuilder,
+    redaction_report: bool,
     service: Option<String>,
     stages: Option<Stages>,
     delivery: Option<Delivery>,
@@ -71,6 +72,7 @@ impl Default for AuditorBuilder {
             sink_hook: None,
             retry_limit: Duration::from_secs(60),
             redactor: RedactorBuilder::default(),
+            redaction_report: false,
             service: None,
             stages: None,
             delivery: None,
@@ -135,6 +137,14 @@ impl AuditorBuilder {
     /// The redaction rules. By default the full published list; settings from outside add to what is given here.
     pub fn redactor(mut self, redactor: RedactorBuilder) -> Self {
         self.redactor = redactor;
+        self
+    }
+
+    /// Whether to count which rule of redaction hit where, for [`Auditor::redaction_report`]. Off by default, and then free.
+    /// Switched on it changes no record, but the worker takes about twice the time for one in which something is masked
+    /// (`cargo bench --bench records`), and the counts take at most about one MiB.
+    pub fn redaction_report(mut self, on: bool) -> Self {
+        self.redaction_report = on;
         self
     }
 
@@ -388,6 +398,7 @@ impl AuditorBuilder {
             defaults,
             head,
             redactor,
+            report: self.redaction_report.then(Report::default),
             is_success: self.is_success,
             is_timeout: self.is_timeout,
             max_body_bytes,

@@ -358,6 +358,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
             trace: None,
         },
         redactor: REDACTOR.clone(),
+        report: None,
         is_success: Box::new(|_| Status::Succeeded),
         is_timeout: Box::new(|_| false),
         max_body_bytes: 16,

@@ -7,8 +7,10 @@ use super::facts::{Facts, known_method};
 use super::meta;
 use super::scrub::scrub;
 use super::texts::texts;
+use super::trail::Trail;
 use super::verdict;
 use crate::capture::{BodyCopy, Door, Draft, Progress, Stage};
+use crate::diagnostics::contained;
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::Reason;
@@ -17,7 +19,10 @@ use crate::record::finished::{Address, Body, Record, Request, Response};
 /// Everything that stands on the record of a draft.
 pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
     let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
-    let mut pass = Pass::new(&engine.redactor, Some(&plan.rules));
+    let mut pass = match &engine.report {
+        None => Pass::new(&engine.redactor, Some(&plan.rules)),
+        Some(_) => Pass::with_trail(&engine.redactor, Some(&plan.rules), Trail::counting()),
+    };
     let mut record = frame(engine, draft, plan);
     draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
@@ -30,7 +35,10 @@ pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
         (record.request, record.response) = facts.shown(draft, &mut pass);
     }
     if pass.has_masked() {
-        scrub(&pass, draft, &mut record);
+        scrub(&mut pass, draft, &mut record);
+    }
+    if let Some(report) = &engine.report {
+        contained("the redaction report", || report.add(&mut pass, &record));
     }
     record
 }

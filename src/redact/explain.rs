@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::pass::{Body, Pass};
 use super::redactor::Redactor;
+use super::trail::Trail;
 use crate::capture::Media;
 use crate::catalog::Event;
 use crate::error::Error;
@@ -41,18 +42,31 @@ pub enum HitRule {
     Bag,
     /// A pointer of the rules leads to it.
     Pointer,
-    /// The value gives itself away, or something inside of it is secret.
+    /// The value gives itself away, or something inside of it is secret, or it is too deep to be looked into. Where a key
+    /// gives itself away, the pointer ends in what is shown of that key.
     Value,
+    /// It is the value of a header that was marked as [sensitive](http::HeaderValue::set_sensitive).
+    Header,
+    /// It was masked elsewhere in the exchange, or named as a [secret](crate::Audit::secret) by the application.
+    Echo,
 }
 
-impl fmt::Display for HitRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl HitRule {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
             Self::Key => "key",
             Self::Bag => "bag",
             Self::Pointer => "pointer",
             Self::Value => "value",
-        })
+            Self::Header => "header",
+            Self::Echo => "echo",
+        }
+    }
+}
+
+impl fmt::Display for HitRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -69,7 +83,7 @@ impl Redactor {
     /// assert_eq!(explanation.hits[0].pointer, "/user/api_key");
     /// ```
     pub fn explain(&self, document: &[u8]) -> Explanation {
-        let mut pass = Pass::explaining(self, None, Trail::default());
+        let mut pass = Pass::with_trail(self, None, Trail::explaining());
         let body = pass.json(document, false);
         Explanation::of(body, pass.take_hits())
     }
@@ -100,8 +114,7 @@ impl Redactor {
     pub fn explain_for(&self, event: &Event, content_type: &str, body: &[u8]) -> Result<Explanation, Error> {
         let rules = event.rules()?;
         let media = Media::of(content_type.as_bytes());
-        let trail = Trail { level: u8::from(media == Media::Text), ..Trail::default() };
-        let mut pass = Pass::explaining(self, Some(&rules), trail);
+        let mut pass = Pass::with_trail(self, Some(&rules), Trail::explaining());
         let body = match media {
             Media::Json => pass.json(body, false),
             Media::Form => pass.form(body, false),
@@ -123,29 +136,6 @@ impl Explanation {
             Body::Omitted(reason) => (None, Some(reason.as_str())),
         };
         Self { redacted, omitted, hits }
-    }
-}
-
-/// The hits of a walk, and where it stands.
-#[derive(Debug, Default)]
-pub(super) struct Trail {
-    /// How many strings the explained document is inside of: a text is one.
-    pub(super) level: u8,
-    path: Vec<String>,
-    pub(super) hits: Vec<Hit>,
-}
-
-impl Trail {
-    /// The walk goes on to a member or element of the container that is the `depth`th from the root.
-    pub(super) fn go_to(&mut self, depth: usize, key: &str) {
-        self.path.truncate(depth);
-        self.path.push(key.replace('~', "~0").replace('/', "~1"));
-    }
-
-    pub(super) fn hit(&mut self, depth: usize, rule: HitRule) {
-        let steps = self.path.iter().take(depth);
-        let pointer = steps.flat_map(|step| ["/", step.as_str()]).collect();
-        self.hits.push(Hit { pointer, rule });
     }
 }
 
@@ -200,6 +190,14 @@ mod tests {
             ("text/plain", "token: cAnArY\npw=cAnArY\nAKIAIOSFODNN7EXAMPLE", "/token key,  value, /pw key"),
             ("text/xml", "<a token='cAnArY'><pwd>cAnArY</pwd></a>", "/token key, /pwd key"),
             ("text/plain", r#"{"a":{"token":"cAnArY"}}"#, "/a/token key"),
+            (
+                "text/plain",
+                r#"{"a":{"x":"y=1&pwd=cAnArY","token":1},"l":[{"value":"cAnArY","name":"pwd"}]}"#,
+                "/a/x value, /a/token key, /l/0/value key",
+            ),
+            ("text/plain", "a=%7B%22pwd%22%3A%22cAnArY%22%7D", " value"),
+            ("application/json", r#"{"AKIAIOSFODNN7EXAMPLE":{"token":1}}"#, "/*** value, /***/token key"),
+            ("application/x-www-form-urlencoded", "AKIAIOSFODNN7EXAMPLE=1", "/*** value"),
             ("image/png", "cAnArY", ""),
         ] {
             let explanation = Redactor::default().explain_for(&event, content_type, body.as_bytes()).unwrap();

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 
 use super::Pass;
 use super::texts::headers;
+use super::trail::Place;
 use super::url::percent_decoded;
 use crate::capture::{BodyCopy, Door, Draft, Media, Progress, Stage};
 use crate::catalog::{Strangers, bind, param_names};
@@ -74,9 +75,12 @@ impl Facts {
         });
         let reported = draft.text(draft.route.reported);
         let reported = Some(&*reported).filter(|reported| !reported.is_empty());
-        let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
         let listed_route = listed.as_ref().map(|(route, _)| *route);
         let other = reported.filter(|reported| listed_route != Some(*reported)).map(|other| bound(other, &path));
+        // The record shows those of the router.
+        pass.at(other.is_none().then_some("request.params"));
+        let listed_params = listed.as_ref().and_then(|(_, bindings)| params(&path, bindings, pass));
+        pass.at(Some("request.params"));
         let reported_params = other.as_ref().map(|bindings| params(&path, bindings, pass));
         let mut bindings = listed.map(|(_, bindings)| bindings).unwrap_or_default();
         bindings.extend(other.into_iter().flatten());
@@ -84,17 +88,19 @@ impl Facts {
         let sent_query = draft.has_query.then_some(&*query);
         // A path that was cut may not bind any more: then nobody knows what in it is a secret.
         let is_known = (listed_route.is_some() || reported.is_some()) && !(draft.url_cut && bindings.is_empty());
+        pass.at(Some("request.url"));
         let url = match is_known {
             true => pass.url(&path, sent_query, &bindings),
             false => pass.url_of_no_route(&path, sent_query),
         };
+        pass.at(Some("request.query"));
         Self {
+            query: pass.query(&query),
             method: method(draft, pass),
             url,
             route: reported.or(listed_route).map(str::to_owned),
             listed_params,
             reported_params,
-            query: pass.query(&query),
             request_body,
             response_body,
             shows,
@@ -115,7 +121,7 @@ impl Facts {
             url: self.url,
             route: self.route,
             protocol: draft.version,
-            referer: (!referer.is_empty()).then(|| pass.string(&referer)),
+            referer: (!referer.is_empty()).then(|| pass.string_at(Place::of("request.referer", ""), &referer)),
             params: self.reported_params.unwrap_or(self.listed_params),
             query: self.query,
             headers: headers(draft, pass),
@@ -174,6 +180,22 @@ enum Side {
     Response,
 }
 
+impl Side {
+    fn body(self) -> &'static str {
+        match self {
+            Self::Request => "request.body",
+            Self::Response => "response.body",
+        }
+    }
+
+    fn omitted(self) -> &'static str {
+        match self {
+            Self::Request => "request.bodyOmitted",
+            Self::Response => "response.bodyOmitted",
+        }
+    }
+}
+
 /// A body as the record may show it, or why not.
 fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_text: bool, pass: &mut Pass<'_>) -> Body {
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
@@ -192,6 +214,7 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
         // Of a type that is not looked into nothing was kept: its type is the reason.
         Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
     };
+    pass.at(Some(side.body()));
     let (shown, omitted) = if encoded {
         (None, Some(Reason::Encoded))
     } else if copy.over_budget {
@@ -215,14 +238,15 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
             super::Body::Omitted(reason) => (None, Some(reason)),
         }
     };
-    let content_type = omitted.filter(|_| !content_type.is_empty()).map(|_| pass.string(content_type));
+    let place = Place::of(side.omitted(), "/contentType");
+    let content_type = omitted.filter(|_| !content_type.is_empty()).map(|_| pass.string_at(place, content_type));
     Body { shown, omitted, bytes: copy.total, content_type }
 }
 
 /// The method as it was sent.
 fn method(draft: &Draft, pass: &mut Pass<'_>) -> String {
     match known_method(draft) {
-        OTHER_METHOD => pass.string(&draft.text(draft.method)),
+        OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)),
         known => known.to_owned(),
     }
 }

@@ -22,14 +22,19 @@ pub(super) fn collect(
     record: &mut Record,
 ) {
     let mut meta: Vec<(Cow<'static, str>, Fragment)> = Vec::new();
+    pass.at(Some("meta"));
     for field in plan.policy.meta() {
+        pass.enter(&field.key);
         if let Some(value) = field.sources.iter().find_map(|source| read(source, facts, pass)) {
             meta.push((field.key.clone(), pass.finished_member(&field.key, value)));
         }
+        pass.leave();
     }
     if let Some(late) = &draft.late {
         for (key, value) in &late.meta {
+            pass.enter(key);
             let value = pass.member(key, value);
+            pass.leave();
             match meta.iter_mut().find(|(known, _)| known == key) {
                 Some((_, known)) => *known = value,
                 None => meta.push((key.clone(), value)),
@@ -72,11 +77,14 @@ fn read(source: &MetaSource, facts: &Facts, pass: &mut Pass<'_>) -> Option<Fragm
         MetaSource::Object(members) => {
             let mut object = String::new();
             for (key, source) in members {
-                let Some(value) = read(source, facts, pass) else { continue };
-                object.push(if object.is_empty() { '{' } else { ',' });
-                push_json_string(&mut object, key);
-                object.push(':');
-                object.push_str(&pass.finished_member(key, value));
+                pass.enter(key);
+                if let Some(value) = read(source, facts, pass) {
+                    object.push(if object.is_empty() { '{' } else { ',' });
+                    push_json_string(&mut object, key);
+                    object.push(':');
+                    object.push_str(&pass.finished_member(key, value));
+                }
+                pass.leave();
             }
             (!object.is_empty()).then(|| object + "}")
         }

@@ -46,7 +46,9 @@ pub(super) fn parts(pass: &mut Pass<'_>, content_type: &str, bytes: &[u8], cut: 
         if out.len() > 1 {
             out.push(',');
         }
-        pass.note_place(&[&(count - 1).to_string(), "value"]);
+        if pass.is_explaining() {
+            pass.note_step(0, &(count - 1).to_string());
+        }
         let pointed = head.name.as_deref().and_then(|name| fields.next(pass, name));
         head.push(pass, &mut out, &bytes[content], is_whole, pointed);
         delimiter = next;
@@ -173,7 +175,12 @@ impl Head {
         for (key, text) in [("name", &self.name), ("fileName", &self.file_name), ("contentType", &self.content_type)] {
             if let Some(text) = text {
                 push_key(out, start, key);
-                push_json_string(out, &pass.string(text));
+                let redacted = pass.inspect(text, 0);
+                if redacted.is_some() {
+                    pass.note_step(1, key);
+                    pass.note_hit(HitRule::Value);
+                }
+                push_json_string(out, redacted.as_deref().unwrap_or(text));
             }
         }
         if is_whole {
@@ -181,6 +188,7 @@ impl Head {
             out.push_str(&content.len().to_string());
         }
         if let Some(name) = self.name.as_deref().filter(|_| self.file_name.is_none()) {
+            pass.note_step(1, "value");
             let rule = match pointed {
                 Some(Effect::Mask) => Some(HitRule::Pointer),
                 Some(Effect::Except) => None,

@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::echo::Echo;
-use super::explain::{Hit, HitRule, Trail};
+use super::explain::HitRule;
 use super::fields::Origin;
 use super::json::{self, Fate, Frame};
 use super::keys::{KeyFacts, KeyMark, KeySet, Verdicts};
@@ -19,6 +19,7 @@ use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::strings::{self, Edit};
 use super::text;
+use super::trail::Trail;
 use super::url::{self, Params};
 use super::values::{Traits, open_card_number};
 use crate::record::Reason;
@@ -43,12 +44,12 @@ pub(crate) enum Body {
 /// The redaction of one exchange.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
-    rules: &'a Rules,
-    event: Option<&'a EventRules>,
+    pub(super) rules: &'a Rules,
+    pub(super) event: Option<&'a EventRules>,
     objects: u64,
     scratch: Scratch,
-    /// Only to explain: costs nothing otherwise.
-    trail: Option<Box<Trail>>,
+    /// Only to explain and to report: costs nothing otherwise.
+    pub(super) trail: Option<Box<Trail>>,
 }
 
 /// The memory that a pass works with, and leaves to the next one.
@@ -62,12 +63,15 @@ pub(super) struct Scratch {
 
 impl<'a> Pass<'a> {
     pub(crate) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>) -> Self {
-        let rules = redactor.rules();
+        Self::of(redactor.rules(), event)
+    }
+
+    pub(super) fn of(rules: &'a Rules, event: Option<&'a EventRules>) -> Self {
         Self { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None }
     }
 
     /// A pass that notes what hits where.
-    pub(super) fn explaining(redactor: &'a Redactor, event: Option<&'a EventRules>, trail: Trail) -> Self {
+    pub(super) fn with_trail(redactor: &'a Redactor, event: Option<&'a EventRules>, trail: Trail) -> Self {
         let mut pass = Self::new(redactor, event);
         pass.trail = Some(Box::new(trail));
         pass
@@ -121,7 +125,13 @@ impl<'a> Pass<'a> {
     pub(crate) fn text(&mut self, bytes: &[u8], cut: bool) -> Body {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let certain = |text| if cut { without_open_card_number(text) } else { text };
-        match valid_text(bytes, cut).and_then(|text| text::text(self, certain(text), cut)) {
+        let redacted = valid_text(bytes, cut).and_then(|text| {
+            let text = certain(text);
+            self.note_text(text);
+            text::text(self, text, cut)
+        });
+        self.note_end_of_text();
+        match redacted {
             Err(reason) => Body::Omitted(reason),
             Ok(redacted) if cut && redacted.is_empty() => Body::Omitted(Reason::Truncated),
             Ok(redacted) if cut => Body::Beginning(quoted(&redacted), Reason::Truncated),
@@ -157,6 +167,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A free text: a message, a user agent, an id, a URL.
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn string(&mut self, text: &str) -> String {
         self.inspect(text, 0).unwrap_or_else(|| text.to_owned())
     }
@@ -165,12 +176,19 @@ impl<'a> Pass<'a> {
     /// `None` if it is removed.
     pub(crate) fn header(&mut self, name: &str, value: &[u8], is_sensitive: bool) -> Option<String> {
         let text = String::from_utf8_lossy(value);
-        if is_sensitive || self.verdict(name) != Verdict::Plain {
+        self.note_place(&[name]);
+        let rule = if is_sensitive { Some(HitRule::Header) } else { self.verdict(name).rule() };
+        if let Some(rule) = rule {
+            self.note_hit(rule);
             self.remember_encoded(&text);
             let mut mask = String::new();
             return self.push_mask_text(&mut mask, &text).then_some(mask);
         }
-        Some(self.string(&text))
+        let redacted = self.inspect(&text, 0);
+        if redacted.is_some() {
+            self.note_hit(HitRule::Value);
+        }
+        Some(redacted.unwrap_or_else(|| text.into_owned()))
     }
 
     /// A value of `meta` under its key, as a JSON fragment.
@@ -185,8 +203,13 @@ impl<'a> Pass<'a> {
         match walked {
             Some(Ok(walked)) if walked.repeated => quoted(&walked.json),
             Some(Ok(walked)) if !walked.json.is_empty() => walked.json,
-            // Beyond the limits, or to be removed: a member's key stays.
-            _ => quoted(self.mask_text()),
+            // To be removed: a member's key stays.
+            Some(Ok(_)) => self.masked(),
+            // Beyond the limits.
+            None | Some(Err(_)) => {
+                self.note_values(1);
+                self.masked()
+            }
         }
     }
 
@@ -368,48 +391,6 @@ impl Pass<'_> {
     pub(super) fn next_object(&mut self) -> u64 {
         self.objects += 1;
         self.objects
-    }
-
-    pub(super) fn is_explaining(&self) -> bool {
-        self.trail.is_some()
-    }
-
-    /// Where hits are noted, of documents that stand inside so many strings.
-    pub(super) fn trail_of(&mut self, level: u8) -> Option<&mut Trail> {
-        self.trail.as_deref_mut().filter(|trail| trail.level == level)
-    }
-
-    /// To explain: where the value stands that is read next.
-    pub(super) fn note_place(&mut self, path: &[&str]) {
-        if let Some(trail) = &mut self.trail {
-            path.iter().enumerate().for_each(|(depth, step)| trail.go_to(depth, step));
-        }
-    }
-
-    /// To explain: what hit the value there.
-    pub(super) fn note_hit(&mut self, rule: HitRule) {
-        if let Some(trail) = &mut self.trail {
-            trail.hit(usize::MAX, rule);
-        }
-    }
-
-    /// To explain a text: a name whose value is masked.
-    pub(super) fn note_name(&mut self, name: &str) {
-        if let Some(trail) = self.trail.as_deref_mut().filter(|trail| trail.level > 0) {
-            trail.go_to(0, name);
-            trail.hit(1, HitRule::Key);
-        }
-    }
-
-    /// To explain a text: so many values in it give themselves away.
-    pub(super) fn note_values(&mut self, count: usize) {
-        if let Some(trail) = &mut self.trail {
-            (0..count).for_each(|_| trail.hit(0, HitRule::Value));
-        }
-    }
-
-    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
-        self.trail.take().map(|trail| trail.hits).unwrap_or_default()
     }
 
     /// The stack of open containers, whose memory walks share.

@@ -45,16 +45,23 @@ impl<'k> Pairs<'k> {
         if self.count > MAX_PAIRS {
             return false;
         }
-        if pass.is_explaining() {
-            let shown = pass.inspect_text_key(&key);
-            pass.note_place(&[shown.as_deref().unwrap_or(&key)]);
-        }
         let pointed = self.fields.next(pass, &key);
         let mut json = String::new();
-        if !push_value(pass, &mut json, &key, value, pointed) {
+        let (stays, rule) = push_value(pass, &mut json, &key, value, pointed);
+        if let Some(rule) = rule {
+            pass.note_pair(&key, rule);
+        }
+        if !stays {
             return true;
         }
-        let key = pass.inspect_text_key(&key).map_or(key, Cow::Owned);
+        let key = match pass.inspect_text_key(&key) {
+            None => key,
+            Some(masked) => {
+                pass.note_place(&[&masked]);
+                pass.note_hit(HitRule::Value);
+                Cow::Owned(masked)
+            }
+        };
         match self.place(&key) {
             Some(place) => {
                 let member = &mut self.members[place];
@@ -110,26 +117,26 @@ impl<'k> Pairs<'k> {
     }
 }
 
-/// Writes a pair's value as JSON; false if the pair goes.
-fn push_value(pass: &mut Pass<'_>, out: &mut String, key: &str, value: &str, pointed: Option<Effect>) -> bool {
+/// Writes a pair's value as JSON; false if the pair goes, and what hit the value.
+fn push_value(
+    pass: &mut Pass<'_>,
+    out: &mut String,
+    key: &str,
+    value: &str,
+    pointed: Option<Effect>,
+) -> (bool, Option<HitRule>) {
     let secret = match pointed {
         Some(Effect::Mask) => Some(HitRule::Pointer),
         Some(Effect::Except) => None,
         None => pass.verdict(key).rule(),
     };
-    if let Some(rule) = secret {
-        pass.note_hit(rule);
+    if secret.is_some() {
         pass.remember_encoded(value);
-        return pass.mask_json(out, value);
+        return (pass.mask_json(out, value), secret);
     }
-    match pass.inspect(value, 0) {
-        None => push_json_string(out, value),
-        Some(redacted) => {
-            pass.note_hit(HitRule::Value);
-            push_json_string(out, &redacted);
-        }
-    }
-    true
+    let redacted = pass.inspect(value, 0);
+    push_json_string(out, redacted.as_deref().unwrap_or(value));
+    (true, redacted.map(|_| HitRule::Value))
 }
 
 /// A raw query as an object.

@@ -48,9 +48,7 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
     let edited = plain(pass, text, traits, level, makes);
     let may_be_encoded =
         traits.has(Traits::PERCENT | Traits::BACKSLASH) || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON);
-    if may_be_encoded
-        && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level)
-    {
+    if may_be_encoded && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level) {
         return Some(redacted);
     }
     edited

@@ -37,7 +37,7 @@ fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     pass.note_values(edits.len() - named);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
     // Whatever else has a name in it, or is encoded.
-    pass.inspect(&redacted, 0).unwrap_or(redacted)
+    pass.inspect_rest(&redacted).unwrap_or(redacted)
 }
 
 /// Finds `name: value` with a secret name: the rest of the line, and the lines below it that are

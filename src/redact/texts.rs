@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Pass;
 use super::facts::is_claimed;
+use super::trail::Place;
 use crate::capture::{Draft, Late, Stage};
 use crate::record::finished::{Address, Fragment, Record};
 use crate::record::fragment::push_json_string;
@@ -11,18 +12,21 @@ use crate::record::{Actor, Credential, Entity, Failure, Location};
 
 /// The strings that do not belong to the request itself.
 pub(super) fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
-    let mut text = |span| Some(draft.text(span)).filter(|text| !text.is_empty()).map(|text| pass.string(&text));
-    record.request_id = text(draft.request_id);
+    let mut text = |field, at, span| {
+        let text = Some(draft.text(span)).filter(|text| !text.is_empty());
+        text.map(|text| pass.string_at(Place::of(field, at), &text))
+    };
+    record.request_id = text("requestId", "", draft.request_id);
     if let Some((trace, span)) = draft.trace {
-        record.trace_id = text(trace);
-        record.span_id = text(span);
+        record.trace_id = text("traceId", "", trace);
+        record.span_id = text("spanId", "", span);
     }
     record.address = Address {
         ip: draft.ip,
         port: draft.port,
         peer_ip: draft.peer_ip,
-        hostname: text(draft.host),
-        client: text(draft.user_agent),
+        hostname: text("actor", "/hostname", draft.host),
+        client: text("actor", "/client", draft.user_agent),
     };
     let nothing = Late::default();
     let late = draft.late.as_deref().unwrap_or(&nothing);
@@ -33,89 +37,98 @@ pub(super) fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
     if is_claimed(draft, &actor) {
         actor = actor.into_claimed();
     }
-    record.actor = redacted_actor(actor, pass);
-    record.object = late.object.clone().map(|entity| redacted_entity(entity, pass));
-    record.target = late.target.clone().map(|entity| redacted_entity(entity, pass));
+    record.actor = redacted_actor(actor, 0, pass);
+    record.object = late.object.clone().map(|entity| redacted_entity(entity, "object", pass));
+    record.target = late.target.clone().map(|entity| redacted_entity(entity, "target", pass));
     record.scope.clone_from(&late.scope);
     if let Some(scope) = &mut record.scope {
-        scope.kind = redacted_kind(std::mem::take(&mut scope.kind), pass);
-        scope.path = pass.string(&scope.path);
+        scope.kind = redacted_kind(std::mem::take(&mut scope.kind), Place::of("scope", "/kind"), pass);
+        scope.path = pass.string_at(Place::of("scope", "/path"), &scope.path);
     }
     if let Some((trace, span)) = &late.trace {
-        record.trace_id = Some(pass.string(trace));
-        record.span_id = Some(pass.string(span));
+        record.trace_id = Some(pass.string_at(Place::of("traceId", ""), trace));
+        record.span_id = Some(pass.string_at(Place::of("spanId", ""), span));
     }
-    let mut some = |text: &Option<String>| text.as_deref().map(|text| pass.string(text));
-    record.context = some(&late.context);
-    record.project = some(&late.project);
-    record.repository = some(&late.repository);
-    record.namespace = some(&late.namespace);
-    record.edge = some(&late.edge);
+    let mut some =
+        |field, text: &Option<String>| text.as_deref().map(|text| pass.string_at(Place::of(field, ""), text));
+    record.context = some("context", &late.context);
+    record.project = some("project", &late.project);
+    record.repository = some("repository", &late.repository);
+    record.namespace = some("namespace", &late.namespace);
+    record.edge = some("edge", &late.edge);
     record.eula.clone_from(&late.eula);
     if let Some(eula) = &mut record.eula {
-        eula.id = pass.string(&eula.id);
-        eula.number = pass.string(&eula.number);
+        eula.id = pass.string_at(Place::of("eula", "/id"), &eula.id);
+        eula.number = pass.string_at(Place::of("eula", "/number"), &eula.number);
     }
     for Failure { name, message, stack } in &mut record.errors {
-        *name = pass.string(name);
-        *message = pass.string(message);
-        *stack = stack.as_deref().map(|stack| pass.string(stack));
+        *name = pass.string_at(Place::of("errors", "/*/name"), name);
+        *message = pass.string_at(Place::of("errors", "/*/message"), message);
+        *stack = stack.as_deref().map(|stack| pass.string_at(Place::of("errors", "/*/stack"), stack));
     }
     if let Stage::Named(stage) = &draft.stage {
-        record.stage = Cow::Owned(pass.string(stage));
+        record.stage = Cow::Owned(pass.string_at(Place::of("stage", ""), stage));
     }
 }
 
-fn redacted_actor(actor: Actor, pass: &mut Pass<'_>) -> Actor {
-    let on_behalf_of = actor.on_behalf_of.map(|other| Box::new(redacted_actor(*other, pass)));
-    let kind = actor.kind.map(|kind| redacted_kind(kind, pass));
-    let credential = actor.credential.map(|credential| {
-        let kind = redacted_kind(credential.kind, pass);
-        let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
-        Credential { kind, id: some(credential.id), name: some(credential.name), owner: some(credential.owner) }
+/// `behind`: how many actors stand before this one, each acting for the next.
+fn redacted_actor(actor: Actor, behind: usize, pass: &mut Pass<'_>) -> Actor {
+    let on_behalf_of = actor.on_behalf_of.map(|other| Box::new(redacted_actor(*other, behind + 1, pass)));
+    let place = |at| Place::of_actor(behind, at);
+    let kind = actor.kind.map(|kind| redacted_kind(kind, place("/kind"), pass));
+    let credential = actor.credential.map(|Credential { kind, id, name, owner }| {
+        let kind = redacted_kind(kind, place("/credential/kind"), pass);
+        let mut some = |at, text: Option<String>| text.map(|text| pass.string_at(place(at), &text));
+        Credential {
+            kind,
+            id: some("/credential/id", id),
+            name: some("/credential/name", name),
+            owner: some("/credential/owner", owner),
+        }
     });
-    let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
+    let mut some = |at, text: Option<String>| text.map(|text| pass.string_at(place(at), &text));
     Actor {
-        id: some(actor.id),
+        id: some("/actorId", actor.id),
         kind,
-        name: some(actor.name),
-        url: some(actor.url),
-        slug: some(actor.slug),
+        name: some("/name", actor.name),
+        url: some("/url", actor.url),
+        slug: some("/slug", actor.slug),
         unverified: actor.unverified,
-        claimed: some(actor.claimed),
+        claimed: some("/claimed", actor.claimed),
         credential,
         on_behalf_of,
         location: actor.location.map(|Location { city, country, continent }| Location {
-            city: some(city),
-            country: some(country),
-            continent: some(continent),
+            city: some("/location/city", city),
+            country: some("/location/country", country),
+            continent: some("/location/continent", continent),
         }),
     }
 }
 
 /// A kind that stands in the program's source holds nobody's secret.
-fn redacted_kind(kind: Cow<'static, str>, pass: &mut Pass<'_>) -> Cow<'static, str> {
+fn redacted_kind(kind: Cow<'static, str>, place: Place, pass: &mut Pass<'_>) -> Cow<'static, str> {
     match kind {
         Cow::Borrowed(kind) => Cow::Borrowed(kind),
-        Cow::Owned(kind) => Cow::Owned(pass.string(&kind)),
+        Cow::Owned(kind) => Cow::Owned(pass.string_at(place, &kind)),
     }
 }
 
-fn redacted_entity(entity: Entity, pass: &mut Pass<'_>) -> Entity {
-    let kind = redacted_kind(entity.kind, pass);
-    let mut some = |text: Option<String>| text.map(|text| pass.string(&text));
+fn redacted_entity(entity: Entity, field: &'static str, pass: &mut Pass<'_>) -> Entity {
+    let kind = redacted_kind(entity.kind, Place::of(field, "/kind"), pass);
+    let mut some = |at, text: Option<String>| text.map(|text| pass.string_at(Place::of(field, at), &text));
     Entity {
         kind,
-        id: some(entity.id),
-        name: some(entity.name),
-        version: some(entity.version),
-        slug: some(entity.slug),
-        format: some(entity.format),
+        id: some("/id", entity.id),
+        name: some("/name", entity.name),
+        version: some("/version", entity.version),
+        slug: some("/slug", entity.slug),
+        format: some("/format", entity.format),
     }
 }
 
 /// A header that stands several times has a list.
 pub(super) fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
+    pass.at(Some("request.headers"));
     let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {
         let name = draft.text(header.name);

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::explain::HitRule;
 use super::fields::{Fields, Origin};
 use super::pass::Pass;
 use super::pointer::Effect;
@@ -48,7 +49,8 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
     let mut at = 0;
     let mut previous = "";
     while at < path.len() {
-        if let Some(place) = secret_param_at(pass, path, at, params) {
+        if let Some((place, rule)) = secret_param_at(pass, path, at, params) {
+            pass.note_hit(rule);
             let value = &path[place.clone()];
             pass.remember_encoded(value);
             out.piece(&masked(pass, value));
@@ -62,9 +64,10 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
         }
         let end = segment_end(pass, path, at, params);
         let segment = &path[at..end];
-        let is_named = matches!(params, Params::Unknown)
-            && (pass.verdict(previous) != Verdict::Plain || names_itself(pass, segment));
-        if is_named || wide.iter().any(|place| place.start < end && at < place.end) {
+        let named = if matches!(params, Params::Unknown) { named_by(pass, previous, segment) } else { None };
+        let is_wide = wide.iter().any(|place| place.start < end && at < place.end);
+        if let Some(rule) = named.or(is_wide.then_some(HitRule::Value)) {
+            pass.note_hit(rule);
             pass.remember_encoded(segment);
             out.piece(&masked(pass, segment));
         } else {
@@ -77,6 +80,11 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
         self::query(pass, query, &mut out);
     }
     out.text
+}
+
+/// What makes a segment secret where no route matched: the one before it, or a name before a slash that is encoded in it.
+fn named_by(pass: &mut Pass<'_>, previous: &str, segment: &str) -> Option<HitRule> {
+    pass.verdict(previous).rule().or_else(|| names_itself(pass, segment).then_some(HitRule::Key))
 }
 
 /// Whether a segment has slashes in it, encoded, and a secret name before one of them.
@@ -135,18 +143,19 @@ fn shown_segment<'p>(pass: &mut Pass<'_>, path: &'p str, place: Range<usize>) ->
     }
 }
 
-/// Whether a parameter of the path is secret by its name or by a pointer.
-fn is_secret_param(pass: &mut Pass<'_>, name: &str) -> bool {
-    pass.verdict(name) != Verdict::Plain || Fields::of(pass, Origin::Url).next(pass, name) == Some(Effect::Mask)
+/// What makes a parameter of the path secret: its name, or a pointer.
+fn secret_param(pass: &mut Pass<'_>, name: &str) -> Option<HitRule> {
+    let pointed = Fields::of(pass, Origin::Url).next(pass, name) == Some(Effect::Mask);
+    pass.verdict(name).rule().or(pointed.then_some(HitRule::Pointer))
 }
 
 /// The secret parameter that begins at a place of the path.
-fn secret_param_at(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) -> Option<Range<usize>> {
+fn secret_param_at(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) -> Option<(Range<usize>, HitRule)> {
     let Params::Known(params) = params else { return None };
-    let (_, place) = params.iter().find(|(name, place)| {
-        place.start == at && !place.is_empty() && path.get(place.clone()).is_some() && is_secret_param(pass, name)
-    })?;
-    Some(place.clone())
+    params.iter().find_map(|(name, place)| {
+        let begins = place.start == at && !place.is_empty() && path.get(place.clone()).is_some();
+        begins.then(|| secret_param(pass, name)).flatten().map(|rule| (place.clone(), rule))
+    })
 }
 
 /// The end of the segment; earlier, where a secret parameter begins within it.
@@ -154,7 +163,9 @@ fn segment_end(pass: &mut Pass<'_>, path: &str, at: usize, params: &Params<'_>) 
     let slash = memchr::memchr(b'/', &path.as_bytes()[at..]).map_or(path.len(), |len| at + len);
     let Params::Known(params) = params else { return slash };
     let begins = params.iter().filter(|(name, place)| {
-        (at + 1..slash).contains(&place.start) && path.get(place.clone()).is_some() && is_secret_param(pass, name)
+        (at + 1..slash).contains(&place.start)
+            && path.get(place.clone()).is_some()
+            && secret_param(pass, name).is_some()
     });
     begins.map(|(_, place)| place.start).min().unwrap_or(slash)
 }
@@ -165,12 +176,13 @@ fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value)));
         let decoded = decoded(name, true);
-        let pointed = fields.next(pass, &decoded) == Some(Effect::Mask);
-        let secret = pointed || pass.verdict(&decoded) != Verdict::Plain;
+        let pointed = (fields.next(pass, &decoded) == Some(Effect::Mask)).then_some(HitRule::Pointer);
+        let secret = pointed.or_else(|| pass.verdict(&decoded).rule());
         // A name may hold a pair itself once it is decoded.
         let shown_name = inspected(pass, name, true);
         let name = shown_name.as_deref().unwrap_or(name);
-        if let (true, Some(value)) = (secret, value) {
+        if let (Some(rule), Some(value)) = (secret, value) {
+            pass.note_hit(rule);
             pass.remember_encoded(value);
             let mut mask = String::new();
             if !pass.push_mask_text(&mut mask, &self::decoded(value, true)) {
@@ -191,6 +203,7 @@ fn query(pass: &mut Pass<'_>, query: &str, out: &mut Capped) {
 /// The redacted and encoded form of an encoded piece, if it has to differ.
 fn inspected(pass: &mut Pass<'_>, piece: &str, plus: bool) -> Option<String> {
     let redacted = pass.inspect(&decoded(piece, plus), 0)?;
+    pass.note_hit(HitRule::Value);
     Some(utf8_percent_encode(&redacted, ENCODED).to_string())
 }
 

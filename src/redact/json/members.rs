@@ -97,6 +97,7 @@ impl Walk<'_, '_> {
     fn mask_key(&mut self, object: u64, raw: &str, key: &str) {
         let Some(masked) = self.pass.inspect_key(key) else { return };
         self.note_step(&masked);
+        self.note_hit(HitRule::Value);
         self.changed = true;
         self.repeated |= !self.pass.meet_key(object, &masked).1;
         push_json_string(self.out.instead(self.at - raw.len() - 2, self.at), &masked);

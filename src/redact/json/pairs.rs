@@ -64,7 +64,7 @@ impl Walk<'_, '_> {
     /// Masks a value of the innermost object that has been written already; a secret is never removed so late.
     pub(super) fn mask_behind(&mut self, value: Half) {
         let text = &self.text[value.text.0..value.text.1];
-        let mask = match walk(self.pass, text, false, Fate::Mask, self.level.max(1)) {
+        let mask = match walk(self.pass, text, false, Fate::Mask, self.level + 1) {
             Ok(walked) if !walked.json.is_empty() => walked.json,
             _ => self.pass.masked(),
         };
