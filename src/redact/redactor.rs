@@ -131,7 +131,8 @@ enum Shown {
 
 impl RedactorBuilder {
     /// Adds a secret key: one or more words, matched as whole words in any spelling, so that
-    /// `badge_number` stands for `badgeNumber` and `X-Badge-Number` too. At most 256.
+    /// `badge_number` stands for `badgeNumber` and `X-Badge-Number` too. What is not written in Latin letters is found
+    /// anywhere in a key, for not every script has words. At most 256.
     pub fn key(mut self, words: impl Into<String>) -> Self {
         self.keys.push(words.into());
         self

@@ -309,6 +309,48 @@ mod tests {
         }
     }
 
+    /// Milliseconds each; minutes where a place is read once for each that comes before it.
+    #[test]
+    fn texts_that_almost_hold_secrets_take_linear_time() {
+        for piece in [
+            "token ",
+            "Digest ",
+            "digest username= ",
+            "bearer  \t",
+            "Negotiate aaaaaaaaaaaaaaaa1 ",
+            "//a:b",
+            "//a:b/",
+            "https://a:",
+            "//@",
+            "hooks.slack.com/services/",
+            "/webhooks/123456789012345678/",
+            ".office.com/webhook/",
+            "123456789:AA",
+            ":AA",
+            "sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            "SK0",
+            "SKSK",
+            "0123456789abcdef",
+            "b3BlbnNzaC1rZXktdjE",
+            "PuTTY-User-Key-File-",
+            "4111 ",
+            "4111\u{2013}",
+            "411 ",
+            "\u{a0}",
+            "1",
+            "1…",
+        ] {
+            for end in ["", "…"] {
+                let text = piece.repeat((1 << 17) / piece.len()) + end;
+                let began = std::time::Instant::now();
+                let mut places = Vec::new();
+                Values::new(&[]).unwrap().find(&text, Traits::of(&text), true, &mut places);
+                assert!(places.iter().all(|place| text.get(place.clone()).is_some()), "{piece}");
+                assert!(began.elapsed().as_secs() < 30, "{piece}: {:?}", began.elapsed());
+            }
+        }
+    }
+
     #[test]
     fn own_patterns_are_found_and_checked() {
         let values = Values::new(&[r"ID-\d{6}".to_owned()]).unwrap();
