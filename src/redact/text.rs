@@ -2,11 +2,13 @@
 //! masked; what begins like JSON, XML or a form is left out unless it is one.
 
 use super::json::{self, Fate};
+use super::markup::find_elements;
+use super::names::find_named;
 use super::pair::{self, Part};
 use super::pass::Pass;
 use super::query::is_well_formed;
 use super::rules::Verdict;
-use super::strings::{Edit, apply, name_before};
+use super::strings::{Edit, apply, find_pairs, name_before};
 use super::values::Traits;
 use super::xml;
 use crate::record::Reason;
@@ -20,7 +22,12 @@ pub(super) fn text(pass: &mut Pass<'_>, text: &str, cut: bool) -> Result<String,
         _ if looks_like_a_form(trimmed) && !trimmed.split('&').all(|pair| is_well_formed(pair.as_bytes())) => {
             Err(Reason::Invalid)
         }
-        _ => Ok(plain(pass, if cut { without_open_end(text) } else { text })),
+        _ if cut => {
+            let certain = without_open_end(text);
+            remember_what_is_dropped(pass, text, certain.len());
+            Ok(plain(pass, certain))
+        }
+        _ => Ok(plain(pass, text)),
     }
 }
 
@@ -103,6 +110,24 @@ fn end_of_block(bytes: &[u8], at: usize, outer: usize) -> usize {
     }
 }
 
+/// Remembers the secrets that end where nothing shows any more: of the last one, which the cut may have gone through, the
+/// beginning.
+pub(super) fn remember_what_is_dropped(pass: &mut Pass<'_>, text: &str, kept: usize) {
+    let mut edits = Vec::new();
+    find_lines(pass, text, &mut edits);
+    pass.find_values(text, Traits::of(text), true, &mut edits);
+    find_pairs(pass, text, 0, &mut edits);
+    find_named(pass, text, &mut edits);
+    find_elements(pass, text, &mut edits);
+    for place in edits.into_iter().map(|edit| edit.place).filter(|place| place.end > kept) {
+        let said = &text[place.clone()];
+        pass.remember(said);
+        if text[place.end..].trim_matches(['"', '\'', ' ', '\t', '\r', '\n']).is_empty() {
+            pass.remember_beginning(said);
+        }
+    }
+}
+
 /// Without the last line, or in a single line without the last word and the digits before it: the cut
 /// may have gone through a secret there.
 fn without_open_end(text: &str) -> &str {
@@ -156,6 +181,27 @@ mod tests {
     fn what_only_begins_like_something_is_left_out() {
         for text in ["{password: x}", "[INFO] x", "\"abc", "<a><b></a>", "a=1&hunter2"] {
             assert_eq!(redacted(text, false), Body::Omitted(Reason::Invalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_a_cut_goes_through_is_remembered_as_a_beginning() {
+        for text in [
+            "a: b\npassword: correct hor",
+            "a: b\npassword:\n  correct hor",
+            "a=b\npassword=correct hor",
+            "x\n{\"password\": \"correct hor",
+            "user: bob, password: \"correct hor",
+            "<a><b>c</b><password>correct hor",
+            "<a><b>c</b><d token=\"correct hor",
+        ] {
+            let redactor = Redactor::default();
+            let mut pass = Pass::new(&redactor, None);
+            let body = pass.text(text.as_bytes(), true);
+            assert!(!format!("{body:?}").contains("correct"), "{text}: {body:?}");
+            let mut error = "not correct horse battery staple".to_owned();
+            pass.scrub_text(&mut error);
+            assert_eq!(error, "not ***", "{text}");
         }
     }
 
