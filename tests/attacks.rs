@@ -289,3 +289,28 @@ async fn a_phrase_that_a_cut_goes_through_stands_nowhere_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_text_body_does_not_show_a_secret_column_or_what_is_named_behind_it() {
+    for (content_type, body) in [
+        ("text/csv", "user,password\r\nbob,cAnArY\r\njane,\"a \"\"\n, cAnArY\"\r\n"),
+        ("text/csv; charset=utf-8", "Export;;\nuser;API Key;a\nbob;cAnArY;b\nbob;cAnArY\n"),
+        ("text/csv", "name,value\nDB_PASSWORD,cAnArY\n"),
+        ("text/csv", "a,b\n1,password: cAnArY\n"),
+        ("text/tab-separated-values", "user\tto%6ben\nbob\tcAnArY"),
+        ("text/csv", "a,password\n1,\"cAnArY"),
+        ("text/yaml", "env:\n- value: cAnArY\n  name: DB_PASSWORD\n- name: A\n  value: b\n"),
+        ("text/yaml", "env:\n  - value: >-\n      a\n\n      cAnArY\n    x: y\n    name: 'DB_PASSWORD'\n"),
+        ("text/yaml", "- {value: cAnArY, name: DB_PASSWORD}\n"),
+    ] {
+        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies()]);
+        let request = Request::post("/x").header("content-type", content_type).body(Body::from(body)).unwrap();
+        let app = Router::new().route("/x", post(async |_: String| axum::Json(json!(["is cAnArY"]))));
+        answer(&log.auditor, app, request).await;
+        let record = log.only().await;
+        let shown = record["request"]["body"].to_string();
+        assert!(!shown.contains("cAnArY"), "{body}: {shown}");
+        let is_left_out = record["request"]["bodyOmitted"]["reason"] == "invalid";
+        assert!(shown.contains("***") != is_left_out, "{body}: {record}");
+    }
+}

@@ -25,6 +25,7 @@ mod rejection;
 mod rules;
 mod scrub;
 mod strings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;

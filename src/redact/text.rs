@@ -1,6 +1,8 @@
 //! Text bodies: `name=value`, `name: value`, `"name":"value"` and `<name>value` with secret names are
 //! masked; what begins like JSON, XML or a form is left out unless it is one.
 
+use std::ops::Range;
+
 use super::json::{self, Fate};
 use super::markup::find_elements;
 use super::names::find_named;
@@ -53,20 +55,32 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut outer = indent(bytes, 0);
-    let mut named = false;
+    let mut named: Option<usize> = None;
+    let mut unnamed = Unnamed::default();
+    let mut line = 0;
     while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
         let name = name_before(bytes, at, colon);
         if let Some(newline) = memchr::memrchr(b'\n', &bytes[at..colon]) {
-            outer = indent(bytes, at + newline + 1);
+            line = at + newline + 1;
+            outer = indent(bytes, line);
         }
         at = colon + 1;
         let ends_there = bytes.get(at).is_none_or(u8::is_ascii_whitespace) || bytes.get(at) == Some(&b'"');
+        let name_start = name.start;
         let Some(name) = text.get(name).filter(|name| !name.is_empty() && ends_there) else { continue };
         let part = pair::part(name);
+        let (column, is_element) = unnamed.go_to(bytes, line, outer, name_start);
+        // A name holds for its own element only.
+        named = named.filter(|named| !is_element || column > *named);
         if part == Some(Part::Name) {
-            named = names_a_secret(pass, &bytes[at..], text, at);
+            named = names_a_secret(pass, &bytes[at..], text, at).then_some(column);
+            if named.is_some() {
+                unnamed.mask(pass, text, column, edits);
+            }
+        } else if part == Some(Part::Value) && named.is_none() {
+            unnamed.values.push((column, at..at));
         }
-        if pass.verdict(name) == Verdict::Plain && !(named && part == Some(Part::Value)) {
+        if pass.verdict(name) == Verdict::Plain && !(named.is_some() && part == Some(Part::Value)) {
             continue;
         }
         let end = end_of_block(bytes, at, outer);
@@ -85,10 +99,51 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
     }
 }
 
+/// Values that nothing before them has named, each with the column of its key and where it stands.
+#[derive(Default)]
+struct Unnamed {
+    values: Vec<(usize, Range<usize>)>,
+}
+
+impl Unnamed {
+    /// Goes on to a key; its column, behind the dashes of lists before it, and whether it has such dashes. Keys of one line in braces have one column.
+    fn go_to(&mut self, bytes: &[u8], line: usize, outer: usize, name: usize) -> (usize, bool) {
+        let mut column = outer;
+        while bytes.get(line + column) == Some(&b'-') && matches!(bytes.get(line + column + 1), Some(b' ' | b'\t')) {
+            column += 1 + indent(bytes, line + column + 1);
+        }
+        let is_first = bytes[(line + column).min(name)..name].iter().all(|byte| matches!(byte, b'"' | b'\''));
+        for (value_column, place) in self.values.iter_mut().rev() {
+            if place.start == place.end && (*value_column >= column || !is_first) {
+                place.end = if is_first { line.max(place.start) } else { name };
+            }
+        }
+        let is_element = is_first && column > outer;
+        if is_first {
+            self.values.retain(|(value, _)| *value < column || *value == column && !is_element);
+        }
+        (column, is_element)
+    }
+
+    /// Masks those whose key stands in the column of one that names a secret.
+    fn mask(&mut self, pass: &mut Pass<'_>, text: &str, column: usize, edits: &mut Vec<Edit>) {
+        while let Some((_, place)) = self.values.pop_if(|(value, _)| *value >= column) {
+            let said = &text[place.clone()];
+            let lead = said.len() - said.trim_ascii_start().len();
+            let said = said.trim_ascii().trim_end_matches(['"', '\'', ',', ' ', '{', '-']).trim_ascii_end();
+            if !said.is_empty() && !pass.is_mask(said) {
+                pass.note_name("value");
+                pass.remember(said.lines().next().unwrap_or_default().trim_matches(['"', '\'']));
+                edits.push(Edit::mask(place.start + lead..place.start + lead + said.len()));
+            }
+        }
+    }
+}
+
 /// Whether the rest of a line, as in `name: DB_PASSWORD`, names the value on the next ones.
 fn names_a_secret(pass: &mut Pass<'_>, rest: &[u8], text: &str, at: usize) -> bool {
-    let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-    let name = text[at..at + end].trim_ascii().trim_matches(['"', '\'']);
+    let end = memchr::memchr3(b'\n', b'\r', b',', rest).unwrap_or(rest.len());
+    let name = text[at..at + end].trim_ascii().trim_matches(['"', '\'', '}']);
     pass.verdict(name) != Verdict::Plain
 }
 
@@ -99,14 +154,22 @@ fn indent(bytes: &[u8], at: usize) -> usize {
 /// The end of a line and of the lines below it that are indented deeper.
 fn end_of_block(bytes: &[u8], at: usize, outer: usize) -> usize {
     let mut end = at;
+    let mut in_list = false;
     loop {
         let Some(newline) = memchr::memchr(b'\n', &bytes[end..]).map(|len| end + len) else { return bytes.len() };
-        let deeper = indent(bytes, newline + 1);
-        let next = bytes.get(newline + 1 + deeper);
-        if deeper <= outer || next.is_none() {
+        // Empty lines belong to what is around them.
+        let blank = bytes[newline..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let start = newline + memchr::memrchr(b'\n', &bytes[newline..newline + blank]).unwrap_or(0) + 1;
+        let deeper = newline + blank - start;
+        let rest = &bytes[newline + blank..];
+        // A list may stand as deep as the key that it belongs to.
+        let is_element = deeper == outer && rest.starts_with(b"- ") && bytes[at..newline].trim_ascii().is_empty();
+        if rest.is_empty() || deeper <= outer && !is_element && !(in_list && deeper == outer && rest.starts_with(b"- "))
+        {
             return newline;
         }
-        end = newline + 1;
+        in_list |= is_element;
+        end = newline + blank;
     }
 }
 
@@ -165,6 +228,19 @@ mod tests {
                 "- name: A\n  value: 1\n- name: \"DB_PASSWORD\"\n  value: ***\n",
             ),
             ("password:\n  - a\n  - b\nc: d", "password:\n  ***\nc: d"),
+            ("password:\n- a\n- b\nc: d", "password:\n***\nc: d"),
+            ("password: |\n  a\n\n  b\nc: d", "password: ***\nc: d"),
+            (
+                "- value: x\n  name: DB_PASSWORD\n- value: y\n  name: A",
+                "- value: ***\n  name: DB_PASSWORD\n- value: y\n  name: A",
+            ),
+            ("- value: y\n- name: DB_PASSWORD\n  a: b", "- value: y\n- name: DB_PASSWORD\n  a: b"),
+            (
+                "env:\n  - a: b\n    value: |\n      x\n      y\n    c: d\n    name: \"pin\"\nz: 1",
+                "env:\n  - a: b\n    value: ***\n    c: d\n    name: \"pin\"\nz: 1",
+            ),
+            ("- { value: x y, name: pin }\n- { a: z }", "- { value: ***, name: pin }\n- { a: z }"),
+            ("- value:\n    value: x\n    name: pin\n  name: a", "- value:\n    value: ***\n    name: pin\n  name: a"),
             ("A=1\nDB_PASSWORD=hunter two\nB=2", "A=1\nDB_PASSWORD=***\nB=2"),
             ("sent {\"password\":\"x\", \"a\":1}", "sent {\"password\":***"),
             ("Authorization: Bearer abc\r\nHost: x", "Authorization: ***\r\nHost: x"),
