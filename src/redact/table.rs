@@ -110,7 +110,7 @@ impl Reader<'_> {
         let rest = &self.text[self.at..];
         let Some(quoted) = rest.strip_prefix('"') else {
             let separator = self.separator;
-            let len = rest.find(|char: char| char == separator || matches!(char, '\n' | '\r')).unwrap_or(rest.len());
+            let len = rest.find([separator, '\n', '\r']).unwrap_or(rest.len());
             let place = self.at..self.at + len;
             self.at = place.end;
             return Ok(Cell { place, is_quoted: false });

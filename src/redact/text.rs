@@ -69,16 +69,16 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
         let name_start = name.start;
         let Some(name) = text.get(name).filter(|name| !name.is_empty() && ends_there) else { continue };
         let part = pair::part(name);
-        let (column, is_element) = unnamed.go_to(bytes, line, outer, name_start);
+        let key = unnamed.go_to(bytes, line, outer, name_start);
         // A name holds for its own element only.
-        named = named.filter(|named| !is_element || column > *named);
+        named = named.filter(|named| !key.is_element || key.column > *named);
         if part == Some(Part::Name) {
-            named = names_a_secret(pass, &bytes[at..], text, at).then_some(column);
+            named = names_a_secret(pass, &bytes[at..], text, at).then_some(key.column);
             if named.is_some() {
-                unnamed.mask(pass, text, column, edits);
+                unnamed.mask(pass, text, key, edits);
             }
         } else if part == Some(Part::Value) && named.is_none() {
-            unnamed.values.push((column, at..at));
+            unnamed.push(key, at);
         }
         if pass.verdict(name) == Verdict::Plain && !(named.is_some() && part == Some(Part::Value)) {
             continue;
@@ -99,35 +99,69 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
     }
 }
 
-/// Values that nothing before them has named, each with the column of its key and where it stands.
+/// A value that nothing before it has named.
+struct Waiting {
+    /// Of its key.
+    column: usize,
+    /// Its key stands in braces, behind something else on its line.
+    is_inline: bool,
+    /// Where it stands; empty until its end has been seen.
+    place: Range<usize>,
+}
+
+/// Such values, by column.
 #[derive(Default)]
 struct Unnamed {
-    values: Vec<(usize, Range<usize>)>,
+    values: Vec<Waiting>,
+    /// The column behind the dashes of a line, which its keys share.
+    known: Option<(usize, usize)>,
+}
+
+/// Where a key stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Behind the dashes of lists before it.
+    column: usize,
+    is_element: bool,
+    is_inline: bool,
 }
 
 impl Unnamed {
-    /// Goes on to a key; its column, behind the dashes of lists before it, and whether it has such dashes. Keys of one line in braces have one column.
-    fn go_to(&mut self, bytes: &[u8], line: usize, outer: usize, name: usize) -> (usize, bool) {
-        let mut column = outer;
-        while bytes.get(line + column) == Some(&b'-') && matches!(bytes.get(line + column + 1), Some(b' ' | b'\t')) {
+    /// Goes on to a key.
+    fn go_to(&mut self, bytes: &[u8], line: usize, outer: usize, name: usize) -> Place {
+        let known = self.known.filter(|known| known.0 == line);
+        let mut column = known.map_or(outer, |known| known.1);
+        while known.is_none()
+            && bytes.get(line + column) == Some(&b'-')
+            && matches!(bytes.get(line + column + 1), Some(b' ' | b'\t'))
+        {
             column += 1 + indent(bytes, line + column + 1);
         }
-        let is_first = bytes[(line + column).min(name)..name].iter().all(|byte| matches!(byte, b'"' | b'\''));
-        for (value_column, place) in self.values.iter_mut().rev() {
-            if place.start == place.end && (*value_column >= column || !is_first) {
-                place.end = if is_first { line.max(place.start) } else { name };
-            }
+        self.known = Some((line, column));
+        let before = &bytes[(line + column).min(name)..name];
+        let is_inline = !before.iter().all(|byte| matches!(byte, b'"' | b'\''));
+        let is_element = !is_inline && column > outer;
+        let is_open = |value: &Waiting| value.place.start == value.place.end;
+        if is_inline {
+            let ended = self.values.iter_mut().rev().take_while(|value| value.is_inline && is_open(value));
+            ended.for_each(|value| value.place.end = name);
+        } else {
+            let is_over = |value: &mut Waiting| value.is_inline || value.column > column - usize::from(is_element);
+            while self.values.pop_if(is_over).is_some() {}
+            let ended = self.values.iter_mut().rev().take_while(|value| value.column == column && is_open(value));
+            ended.for_each(|value| value.place.end = line.max(value.place.start));
         }
-        let is_element = is_first && column > outer;
-        if is_first {
-            self.values.retain(|(value, _)| *value < column || *value == column && !is_element);
-        }
-        (column, is_element)
+        Place { column, is_element, is_inline }
     }
 
-    /// Masks those whose key stands in the column of one that names a secret.
-    fn mask(&mut self, pass: &mut Pass<'_>, text: &str, column: usize, edits: &mut Vec<Edit>) {
-        while let Some((_, place)) = self.values.pop_if(|(value, _)| *value >= column) {
+    fn push(&mut self, key: Place, at: usize) {
+        self.values.push(Waiting { column: key.column, is_inline: key.is_inline, place: at..at });
+    }
+
+    /// Masks those beside a key that names a secret.
+    fn mask(&mut self, pass: &mut Pass<'_>, text: &str, key: Place, edits: &mut Vec<Edit>) {
+        let is_beside = |value: &mut Waiting| value.column >= key.column && value.is_inline == key.is_inline;
+        while let Some(Waiting { place, .. }) = self.values.pop_if(is_beside) {
             let said = &text[place.clone()];
             let lead = said.len() - said.trim_ascii_start().len();
             let said = said.trim_ascii().trim_end_matches(['"', '\'', ',', ' ', '{', '-']).trim_ascii_end();
