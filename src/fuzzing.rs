@@ -250,7 +250,7 @@ pub fn multipart(data: &[u8]) {
 pub fn text(data: &[u8]) {
     let (kind, input) = split(data);
     let mut pass = pass(kind);
-    let shown = fragment(pass.text(input, is_cut(kind)));
+    let shown = fragment(pass.text_of(if kind & 32 > 0 { "text/csv" } else { "text/plain" }, input, is_cut(kind)));
     let shown = shown.into_iter().chain([{
         let mut json = String::new();
         push_json_string(&mut json, &pass.string(&lossy(input)));
@@ -280,7 +280,7 @@ pub fn text(data: &[u8]) {
         for cut in [None, Some(at)] {
             let mut pass = self::pass(kind);
             let bytes = &body.as_bytes()[..cut.unwrap_or(body.len())];
-            if let Some(json) = fragment(pass.text(bytes, cut.is_some())) {
+            if let Some(json) = fragment(pass.text_of("text/plain", bytes, cut.is_some())) {
                 check(&pass, &json, &body);
             }
         }

@@ -454,6 +454,60 @@ async fn an_element_with_a_secret_name_in_a_string_does_not_show_what_is_in_it()
         let record = record_that_says(text).await;
         assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
     }
-    let plain = "expected Option<Token> of <user>bob</user>, 1 < 2 &amp; 3";
+    let plain = "expected Option<Token> of <user>, 1 < 2 &amp; 3";
     assert!(record_that_says(plain).await.contains(plain));
+}
+
+#[tokio::test]
+async fn a_phrase_that_a_cut_goes_through_stands_nowhere_again() {
+    let secret = "correct horse battery staple";
+    for (content_type, before) in [
+        ("application/json", r#"{"fill":"FILL","password":""#),
+        ("application/x-www-form-urlencoded", "fill=FILL&password="),
+        ("text/plain", "fill: FILL\npassword: "),
+        ("text/xml", "<a><fill>FILL</fill><password>"),
+    ] {
+        for beginning in 6..secret.len() {
+            let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies();
+            let log = log_with(|builder| builder.catalog(Catalog::new().event(event)).max_body_bytes(4_096));
+            let fill = "x".repeat(4_096 + "FILL".len() - before.len() - beginning);
+            let body = format!("{}{secret}", before.replace("FILL", &fill));
+            let handler = async |audit: Audit, _: String| {
+                audit.failure(Failure::new("Refused", "no: correct horse battery staple, sorry\nat the end"));
+                axum::Json(json!(["correct+horse+battery+staple", "correct%20horse%20battery%20staple"]))
+            };
+            let request = Request::post("/x").header("content-type", content_type).body(Body::from(body)).unwrap();
+            answer(&log.auditor, Router::new().route("/x", post(handler)), request).await;
+            let record = log.only().await;
+            let text = record.to_string();
+            let found = ["horse", "battery", "staple"].into_iter().find(|word| text.contains(word));
+            assert_eq!(found, None, "{content_type} {beginning}: {text}");
+            assert_eq!(record["errors"][0]["message"], "no: ***\nat the end", "{content_type} {beginning}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_text_body_does_not_show_a_secret_column_or_what_is_named_behind_it() {
+    for (content_type, body) in [
+        ("text/csv", "user,password\r\nbob,cAnArY\r\njane,\"a \"\"\n, cAnArY\"\r\n"),
+        ("text/csv; charset=utf-8", "Export;;\nuser;API Key;a\nbob;cAnArY;b\nbob;cAnArY\n"),
+        ("text/csv", "name,value\nDB_PASSWORD,cAnArY\n"),
+        ("text/csv", "a,b\n1,password: cAnArY\n"),
+        ("text/tab-separated-values", "user\tto%6ben\nbob\tcAnArY"),
+        ("text/csv", "a,password\n1,\"cAnArY"),
+        ("text/yaml", "env:\n- value: cAnArY\n  name: DB_PASSWORD\n- name: A\n  value: b\n"),
+        ("text/yaml", "env:\n  - value: >-\n      a\n\n      cAnArY\n    x: y\n    name: 'DB_PASSWORD'\n"),
+        ("text/yaml", "- {value: cAnArY, name: DB_PASSWORD}\n"),
+    ] {
+        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies()]);
+        let request = Request::post("/x").header("content-type", content_type).body(Body::from(body)).unwrap();
+        let app = Router::new().route("/x", post(async |_: String| axum::Json(json!(["is cAnArY"]))));
+        answer(&log.auditor, app, request).await;
+        let record = log.only().await;
+        let shown = record["request"]["body"].to_string();
+        assert!(!shown.contains("cAnArY"), "{body}: {shown}");
+        let is_left_out = record["request"]["bodyOmitted"]["reason"] == "invalid";
+        assert!(shown.contains("***") != is_left_out, "{body}: {record}");
+    }
 }

@@ -237,7 +237,7 @@ type Make = fn(usize) -> String;
 
 /// Every shape at three sizes: what a byte costs must not grow with them.
 pub(crate) fn shapes() -> Vec<Shape> {
-    let makers: [(&'static str, Make); 8] = [
+    let makers: [(&'static str, Make); 21] = [
         ("like the 330 B", |size| filled("[", BODY, ",", "]", size)),
         ("deep nesting", |size| filled("[", &("[".repeat(60) + &"]".repeat(60)), ",", "]", size)),
         ("many keys", |size| numbered("{", "\"key", "\":0", size)),
@@ -246,6 +246,19 @@ pub(crate) fn shapes() -> Vec<Shape> {
         ("almost tokens of known makes", |size| filled("\"", "eyJ.AKIA.ghp_.Bearer .xoxb-.", "", "\"", size)),
         ("almost card numbers", |size| filled("\"", "4111 1111 1111 1112 ", "", "\"", size)),
         ("almost pairs", |size| filled("\"", "tokens_id = a=%25&", "", "\"", size)),
+        ("almost names", |size| filled("\"", "a tokens_id: {x}, ", "", "\"", size)),
+        ("names without values", |size| filled("\"", "a:1\\ntoken:\\n", "", "\"", size)),
+        ("names with values", |size| filled("\"", "{pin: Some(1), a: 2} ", "", "\"", size)),
+        ("names and arrows", |size| filled("\"", "a token -> ", "", "\"", size)),
+        ("refused values", |size| filled("\"", "token: invalid type: map, expected a\\n", "", "\"", size)),
+        ("addresses with secret names", |size| filled("\"", "x://token:1 urn:a:token:b ", "", "\"", size)),
+        ("brackets and quotes that close nowhere", |size| filled("\"x: {[('", "([{'\\\"", "", "\"", size)),
+        ("deeper and deeper lines", |size| filled("\"a:\\n", "value:\\n  - name: x\\n", "", "\"", size)),
+        ("tags in tags", |size| filled("\"", "<a b=\\\"<a c='", "", "\"", size)),
+        ("secret elements", |size| filled("\"x ", "<pin>1</pin>", "", "\"", size)),
+        ("types that are secret", |size| filled("\"x ", "Vec<Token> ", "", "\"", size)),
+        ("references and escapes", |size| filled("\"x ", "&amp;amp;lt;%2526\\\\u005cu0025", "", "\"", size)),
+        ("XML", |size| filled("\"<a>", "<b c='d'>e: %2526lt;</b>", "", "</a>\"", size)),
     ];
     let sizes = [1024, 4 * 1024, 16 * 1024 - 64];
     let shape = |(name, make): (&'static str, Make)| sizes.map(|size| Shape { name, body: make(size).into() });

@@ -29,6 +29,8 @@ const FEW: usize = 32;
 const LOOKED_FOR: usize = 64;
 /// Up to here it costs less to look for the beginnings of all values first than to prepare any search.
 const VERY_FEW: usize = 8;
+/// No word of a phrase is longer.
+const LONGEST_WORD: usize = 48;
 /// Authentication schemes: what follows one is the secret, and often stands alone elsewhere.
 const SCHEMES: &[&str] = &["bearer", "basic", "token", "digest", "negotiate", "apikey"];
 const LONGEST_SCHEME: usize = "negotiate".len();
@@ -47,7 +49,8 @@ pub(super) struct Echo {
 #[derive(Debug)]
 struct Value {
     range: Range<usize>,
-    /// Only the beginning of the value was captured: the rest of the word belongs to it.
+    /// Only the beginning of the value was captured: what follows belongs to it, the rest of the word
+    /// if it is one, else of the line.
     cut: bool,
 }
 
@@ -55,7 +58,8 @@ struct Value {
 enum Finder {
     None,
     Few(Vec<memmem::Finder<'static>>),
-    Many(Box<AhoCorasick>),
+    /// All at once; beginnings by themselves too, for what follows them may be hidden by a longer value.
+    Many(Box<AhoCorasick>, Vec<(usize, memmem::Finder<'static>)>),
 }
 
 impl Echo {
@@ -77,18 +81,21 @@ impl Echo {
 
     /// Remembers a value that was masked whole.
     pub(super) fn remember(&mut self, value: &str) {
-        let value = trimmed(value);
-        self.add(value, false);
-        let beginning = &value.as_bytes()[..value.len().min(LONGEST_SCHEME + 1)];
-        let Some(space) = memchr::memchr(b' ', beginning) else { return };
-        if SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(&value[..space])) {
-            self.add(trimmed(&value[space + 1..]), false);
-        }
+        self.add_with_scheme(trimmed(value), false);
     }
 
     /// Remembers the beginning of a value whose end was not captured.
     pub(super) fn remember_beginning(&mut self, value: &str) {
-        self.add(trimmed(value), true);
+        self.add_with_scheme(trimmed(value), true);
+    }
+
+    fn add_with_scheme(&mut self, value: &str, cut: bool) {
+        self.add(value, cut);
+        let beginning = &value.as_bytes()[..value.len().min(LONGEST_SCHEME + 1)];
+        let Some(space) = memchr::memchr(b' ', beginning) else { return };
+        if SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(&value[..space])) {
+            self.add(trimmed(&value[space + 1..]), cut);
+        }
     }
 
     fn add(&mut self, value: &str, cut: bool) {
@@ -220,15 +227,18 @@ impl Echo {
         if self.values.len() <= VERY_FEW && !self.has_beginning_in(bytes) {
             return;
         }
-        // Hits in one word share its end, which is looked for once.
-        let mut word = 0..0;
+        // Hits in one word or line share its end, which is looked for once.
+        let mut shared = [0..0, 0..0];
         let mut hit = |start: usize, end: usize, value: usize| {
             let mut end = end;
-            if self.values[value].cut {
-                if !word.contains(&end) {
-                    word = end..word_end(bytes, end);
+            let value = &self.values[value];
+            if value.cut {
+                let is_word = is_one_word(&self.text[value.range.clone()]);
+                let known = &mut shared[usize::from(is_word)];
+                if !known.contains(&end) {
+                    *known = end..if is_word { word_end(bytes, end) } else { line_end(bytes, end) };
                 }
-                end = word.end;
+                end = known.end;
             }
             found.push(view.origin(start)..view.origin(end));
         };
@@ -240,7 +250,10 @@ impl Echo {
                     finder.find_iter(bytes).for_each(|start| hit(start, start + len, value));
                 }
             }
-            Finder::Many(all) => {
+            Finder::Many(all, beginnings) => {
+                for (value, finder) in beginnings {
+                    finder.find_iter(bytes).for_each(|start| hit(start, start + finder.needle().len(), *value));
+                }
                 for one in all.find_iter(bytes) {
                     let end = one.end() + self.more_of(&bytes[one.start()..one.end()], &bytes[one.end()..]);
                     hit(one.start(), end, one.pattern().as_usize());
@@ -272,6 +285,9 @@ impl Echo {
         } else if self.values.len() <= FEW {
             Finder::Few(values.map(|value| memmem::Finder::new(value).into_owned()).collect())
         } else {
+            let cut = self.values.iter().enumerate().filter(|(_, value)| value.cut).take(FEW);
+            let finder = |value: &Value| memmem::Finder::new(&self.text[value.range.clone()]).into_owned();
+            let beginnings = cut.map(|(at, value)| (at, finder(value))).collect();
             // It fails only on more states than 256 KiB of values can make.
             AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
@@ -280,7 +296,7 @@ impl Echo {
                 .dense_depth(1)
                 .prefilter(false)
                 .build(values.map(|value| &value[..value.len().min(LOOKED_FOR)]))
-                .map_or(Finder::None, |all| Finder::Many(Box::new(all)))
+                .map_or(Finder::None, |all| Finder::Many(Box::new(all), beginnings))
         }
     }
 }
@@ -364,6 +380,16 @@ fn has_four(text: &[u8], [first, second, third, fourth]: [u8; 4]) -> bool {
 
 fn plus_as_space(byte: u8) -> u8 {
     if byte == b'+' { b' ' } else { byte }
+}
+
+/// Whether a value of which only the beginning is known has no spaces in what is not: a phrase would have had one by now.
+fn is_one_word(beginning: &[u8]) -> bool {
+    beginning.len() >= LONGEST_WORD && !beginning.iter().any(|byte| matches!(byte, 0..=b' '))
+}
+
+/// Where the line that goes on at `at` ends.
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr2(b'\n', b'\r', &bytes[at..]).map_or(bytes.len(), |len| at + len)
 }
 
 /// Where the word that goes on at `at` ends.
@@ -563,12 +589,51 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_value_takes_the_rest_of_the_word() {
+    fn a_cut_value_takes_the_rest_of_the_line_or_of_a_long_word() {
+        let token = "eyJhbGciOiJIUzI1NiJ9".repeat(3);
+        for (beginning, haystack, shown) in [
+            ("hunter", "is hunter2000 wrong?", "is ***"),
+            ("correct hor", "is correct horse battery\nat line 1", "is ***\nat line 1"),
+            ("correct hor", "/x/correct%20horse%20battery/y", "/x/***"),
+            ("correct hor", "q=correct+horse+battery", "q=***"),
+            ("correct hor", "correct hose", "correct hose"),
+            (&token, &format!("is {token}.x wrong?"), "is *** wrong?"),
+        ] {
+            let mut echo = Echo::default();
+            echo.remember_beginning(beginning);
+            let mut text = haystack.to_owned();
+            echo.scrub_text(&mut text, "***");
+            assert_eq!(text, shown, "{haystack}");
+        }
         let mut echo = Echo::default();
-        echo.remember_beginning("hunter");
-        let mut text = "is hunter2000 wrong?".to_owned();
+        echo.remember_beginning("correct hor");
+        let mut json = r#"{"a":"is correct horse \"battery\"","b":"staple"}"#.to_owned();
+        echo.scrub_json(&mut json, "***");
+        assert_eq!(json, r#"{"a":"is ***","b":"staple"}"#);
+    }
+
+    #[test]
+    fn a_beginning_is_found_however_many_values_there_are() {
+        for count in [0, VERY_FEW, FEW, 3 * FEW] {
+            let mut echo = Echo::default();
+            for number in 0..count {
+                echo.remember(&format!("{number}-secret-{number}"));
+            }
+            ["correct", "correct horse", "a correct"].into_iter().for_each(|value| echo.remember(value));
+            echo.remember_beginning("correct");
+            let mut text = "is a correct horse battery".to_owned();
+            echo.scrub_text(&mut text, "***");
+            assert_eq!(text, "is ***", "{count}");
+        }
+    }
+
+    #[test]
+    fn many_hits_of_a_cut_value_share_the_end_of_their_line() {
+        let mut echo = Echo::default();
+        (0..40).for_each(|number| echo.remember_beginning(&format!("{number} word")));
+        let mut text = "1 word 2 word ".repeat(2_000);
         assert!(echo.scrub_text(&mut text, "***"));
-        assert_eq!(text, "is *** wrong?");
+        assert_eq!(text, "***");
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Redactor {
             Media::Json => pass.json(body, false),
             Media::Form => pass.form(body, false),
             Media::Multipart => pass.multipart(content_type, body, false),
-            Media::Text if event.shows_text() => pass.text(body, false),
+            Media::Text if event.shows_text() => pass.text_of(content_type, body, false),
             Media::Text => Body::Omitted(Reason::Text),
             Media::Binary => Body::Omitted(Reason::Binary),
             Media::Unknown => Body::Omitted(Reason::Unsupported),

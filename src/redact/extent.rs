@@ -17,6 +17,8 @@ pub(super) struct Around {
     until: usize,
     /// Where the line begins.
     line: usize,
+    /// Which line has which column, so that names of one line share it.
+    known: Option<(usize, usize)>,
     /// What closes the brackets that are open.
     open: Vec<u8>,
 }
@@ -35,6 +37,9 @@ impl Around {
             }
         }
         self.until = self.until.max(until);
+        if self.known.is_none_or(|known| known.0 != self.line) {
+            self.known = Some((self.line, self.column_of_line(bytes)));
+        }
     }
 
     /// Goes on to `until` over a value, whose brackets are its own.
@@ -46,7 +51,11 @@ impl Around {
     }
 
     /// At which column the first thing on the line stands that is no dash of a list.
-    fn column(&self, bytes: &[u8]) -> usize {
+    fn column(&self) -> usize {
+        self.known.map_or(0, |known| known.1)
+    }
+
+    fn column_of_line(&self, bytes: &[u8]) -> usize {
         let lead = bytes[self.line..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let rest = &bytes[self.line + lead..];
         let dashes = rest.chunks(2).take_while(|pair| **pair == *b"- ").count();
@@ -87,7 +96,7 @@ fn beginning(bytes: &[u8], start: usize, around: &Around) -> Option<usize> {
         return None;
     }
     let Some(newline) = memchr::memrchr(b'\n', &bytes[start..at]) else { return Some(at) };
-    let deeper = at - (start + newline + 1) > around.column(bytes);
+    let deeper = at - (start + newline + 1) > around.column();
     (deeper || !a_name_follows(bytes, at)).then_some(at)
 }
 
@@ -197,7 +206,7 @@ fn goes_on(bytes: &[u8], after: usize) -> bool {
 
 /// The end of a value that is not only a string, from somewhere in it on.
 fn rest(bytes: &[u8], from: usize, around: &Around) -> usize {
-    let column = around.column(bytes);
+    let column = around.column();
     let mut open: Vec<u8> = Vec::new();
     // Brackets that the value begins with, or a line ends with, are closed wherever that is; others on their line.
     let mut is_block = false;
@@ -210,10 +219,8 @@ fn rest(bytes: &[u8], from: usize, around: &Around) -> usize {
                 is_block |= is_head;
                 open.extend(closing(byte));
             }
-            b')' | b']' | b'}' if open.is_empty() => {
-                if around.open.last() == Some(&byte) && ends_there(bytes, at + 1) {
-                    return trimmed(bytes, from, at);
-                }
+            b')' | b']' | b'}' if open.is_empty() && around.open.last() == Some(&byte) && ends_there(bytes, at + 1) => {
+                return trimmed(bytes, from, at);
             }
             b')' | b']' | b'}' => {
                 open.pop_if(|open| *open == byte);

@@ -226,7 +226,7 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
             Media::Json => pass.json(&copy.bytes, unfinished.is_some()),
             Media::Form => pass.form(&copy.bytes, unfinished.is_some()),
             Media::Multipart => pass.multipart(content_type, &copy.bytes, unfinished.is_some()),
-            Media::Text if shows_text => pass.text(&copy.bytes, unfinished.is_some()),
+            Media::Text if shows_text => pass.text_of(content_type, &copy.bytes, unfinished.is_some()),
             Media::Text => super::Body::Omitted(Reason::Text),
             Media::Binary => super::Body::Omitted(Reason::Binary),
             Media::Unknown => super::Body::Omitted(Reason::Unsupported),

@@ -26,6 +26,9 @@ pub(super) fn find_elements(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edi
     let mut at = 0;
     let mut reading = Reading { left: text.len() * READINGS, ..Reading::default() };
     let mut named = false;
+    // Asked once, so that types in a text without markup cost no search each.
+    let closes_any =
+        ["</", "<\\"].iter().any(|closing| memchr::memmem::find(text.as_bytes(), closing.as_bytes()).is_some());
     while let Some(open) = memchr::memchr(b'<', &text.as_bytes()[at..]).map(|len| at + len) {
         at = open + 1;
         let Some(tag) = Tag::read(pass, text, at, &mut reading, edits) else { continue };
@@ -45,10 +48,10 @@ pub(super) fn find_elements(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edi
         if tag.is_empty || !(is_secret || is_named) {
             continue;
         }
-        let closed = end_of_content(text, tag.end, tag.name);
-        if closed.is_none() && is_type(text, open, &tag) {
+        if !closes_any && is_type(text, open, &tag) {
             continue;
         }
+        let closed = end_of_content(text, tag.end, tag.name);
         let content = tag.end..closed.unwrap_or(text.len());
         at = content.end;
         let said = &text[content.clone()];

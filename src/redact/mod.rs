@@ -29,6 +29,7 @@ mod rules;
 mod scrub;
 mod standing;
 mod strings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;

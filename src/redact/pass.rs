@@ -18,6 +18,7 @@ use super::query;
 use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::strings::{self, Edit};
+use super::table;
 use super::text;
 use super::trail::Trail;
 use super::url::{self, Params};
@@ -40,6 +41,9 @@ pub(crate) enum Body {
     /// Nothing of it.
     Omitted(Reason),
 }
+
+/// Redacts the text of a body of some type, which a cut may have gone through.
+type ReadText<'a> = fn(&mut Pass<'a>, &str, bool) -> Result<String, Reason>;
 
 /// The redaction of one exchange.
 #[derive(Debug)]
@@ -122,13 +126,23 @@ impl<'a> Pass<'a> {
     }
 
     /// A text body, where the event asks for it, as a JSON string.
+    #[cfg(test)]
     pub(crate) fn text(&mut self, bytes: &[u8], cut: bool) -> Body {
+        self.text_read_by(text::text, bytes, cut)
+    }
+
+    /// A text body of a content type: tables are read by their columns.
+    pub(crate) fn text_of(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
+        let read = if table::is_table(content_type) { table::redact } else { text::text };
+        self.text_read_by(read, bytes, cut)
+    }
+
+    fn text_read_by(&mut self, read: ReadText<'a>, bytes: &[u8], cut: bool) -> Body {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let certain = |text| if cut { without_open_card_number(text) } else { text };
         let redacted = valid_text(bytes, cut).and_then(|text| {
-            let text = certain(text);
+            let text = if cut { without_open_card_number(text) } else { text };
             self.note_text(text);
-            text::text(self, text, cut)
+            read(self, text, cut)
         });
         self.note_end_of_text();
         match redacted {

@@ -61,7 +61,7 @@ pub(super) fn secrets(text: &str) -> Option<Vec<Range<usize>>> {
     // The last place where it may end: the value may hold what looks like the rest of the text.
     let quote = char::from(text.as_bytes()[start - 1]);
     let end = quoted.rfind(&format!("{quote}, expected "))?;
-    is_expectation(&quoted[end + 1..]).then(|| vec![start..start + end])
+    is_expectation(&quoted[end + 1..]).then(|| std::iter::once(start..start + end).collect())
 }
 
 /// What the program expects, in its own words. What has a line break or a colon in it says more than that.

@@ -10,6 +10,7 @@ use super::pair::{self, Part};
 use super::pass::Pass;
 use super::rules::Verdict;
 use super::strings::{Edit, apply};
+use super::text::remember_what_is_dropped;
 use super::values::Traits;
 use crate::record::Reason;
 
@@ -29,6 +30,9 @@ pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool, level: u8) -> R
     };
     let mut edits = reader.edits;
     edits.retain(|edit| edit.place.end <= kept);
+    if kept < text.len() {
+        remember_what_is_dropped(pass, text, kept);
+    }
     let text = &text[..kept];
     let named = edits.len();
     pass.find_values(text, Traits::of(text), true, &mut edits);
