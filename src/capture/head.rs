@@ -104,15 +104,15 @@ impl HeadPolicy {
             }
         }
         if let Some(id) = request_id::request_id(id.only()) {
-            draft.request_id = draft.keep(id.as_bytes(), 128);
+            draft.request_id = draft.keep(id, 128);
         }
         if let Some((trace, span)) = request_id::traceparent(trace.only()) {
-            draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
+            draft.trace = Some((draft.keep(trace, 32), draft.keep(span, 16)));
         } else {
             self.current_trace(draft);
         }
         if let Some(host) = request_id::host(uri, host.only()) {
-            draft.host = draft.keep(host.as_bytes(), HEADER);
+            draft.host = draft.keep(host, HEADER);
         }
     }
 
