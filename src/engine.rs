@@ -116,6 +116,11 @@ impl Engine {
         self.plan(event).map_or(Stages::Completion, |plan| plan.stages)
     }
 
+    /// Nothing is written of the event before its end.
+    pub(crate) fn only_completes(&self, event: &EventRef) -> bool {
+        self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
+    }
+
     /// The event of a name: the catalogue's, or one that only has this name.
     pub(crate) fn named(&self, name: &str) -> Result<EventRef, Error> {
         if let Some(at) = self.routes.by_name(name) {

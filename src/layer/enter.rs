@@ -23,7 +23,7 @@ pub(crate) struct Entry<B> {
     pub(crate) request: Request<RequestBody<B>>,
     /// The exchange that this layer has to finish; none if it records nothing, or has joined another layer's.
     pub(crate) guard: Option<Guard>,
-    /// The exchange that waits to be let in, and the answer.
+    /// The exchange that may not go on yet, and what the queue answered; none if it may.
     pub(crate) admission: Option<(Arc<Exchange>, Admission)>,
 }
 
@@ -95,12 +95,19 @@ fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, mut head: Par
         draft.request_body.progress = Progress::Open;
         engine.decide_request_capture(&mut draft);
     }
-    let admission = engine.admit(&draft, body.size_hint().upper(), draft.began);
+    let admission = match engine.admit(&draft, body.size_hint().upper(), draft.began) {
+        // Nobody else holds the draft yet.
+        Admission::Granted(allowance) if engine.only_completes(&draft.event) => {
+            draft.let_in(allowance);
+            None
+        }
+        other => Some(other),
+    };
     let exchange = Exchange::open(engine.clone(), draft);
-    let guard = Guard::new(exchange.clone());
+    let admission = admission.map(|admission| (exchange.clone(), admission));
     head.extensions.insert(Audit::of(exchange.clone()));
     let body = if has_body { RequestBody::recorded(body, exchange.clone()) } else { RequestBody::plain(body) };
-    Entry { request: Request::from_parts(head, body), guard: Some(guard), admission: Some((exchange, admission)) }
+    Entry { request: Request::from_parts(head, body), guard: Some(Guard::new(exchange)), admission }
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.
@@ -178,9 +185,7 @@ fn matched_path(head: &Parts) -> Option<&str> {
 /// durable, where the handler has to wait for that.
 pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answer<bool>> {
     let class = exchange.with(|draft| {
-        draft.admitted = true;
-        draft.request_body.reserved += allowance.request;
-        draft.response_body.reserved += allowance.response;
+        draft.let_in(allowance);
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
         if draft.class < Delivery::FailClosed {
             exchange.initiate_if_known(draft);

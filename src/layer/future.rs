@@ -17,7 +17,7 @@ use super::enter::admitted;
 use super::failure::{is_timeout, note_service_error};
 use super::guard::Guard;
 use super::refusal;
-use crate::capture;
+use crate::capture::ResponseHeaders;
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
 use crate::record::Outcome;
@@ -202,21 +202,23 @@ where
 {
     let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
     let (mut head, body) = response.into_parts();
+    let headers = ResponseHeaders::of(&head.headers);
     let exchange = guard.exchange();
     let engine = exchange.engine();
     let id = exchange.with(|draft| {
-        capture::response(&head, draft);
+        headers.note(head.status, draft);
         engine.decide_response_capture(draft);
         exchange.initiate(draft);
         draft.audit_id
     });
+    let end = guard.watch(|| end_of(method, head.status, &headers, &body));
     if engine.audit_id_header
         && let Some(id) = id
         && let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut [0; 36]))
     {
         head.headers.insert("audit-id", value);
     }
-    let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
+    let body = match end {
         End::AtHead(outcome) => {
             if let Some(durable) = guard.finish(outcome) {
                 return Answered::Hold(Response::from_parts(head, body), durable);

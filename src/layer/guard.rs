@@ -37,11 +37,14 @@ impl Guard {
 
     /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
     pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        self.end(outcome)
+        self.finished = true;
+        self.exchange().close(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange().close(outcome) }
+    /// Ends the exchange with the end of its response's body, of which `data` is yet to be noted.
+    pub(crate) fn finish_response(mut self, outcome: Outcome, data: Option<&[u8]>) -> Option<Answer<bool>> {
+        self.finished = true;
+        self.exchange().close_response(outcome, data)
     }
 }
 
@@ -57,7 +60,7 @@ impl Drop for Guard {
             } else {
                 Outcome::Aborted
             };
-            self.end(outcome);
+            self.exchange().close(outcome);
         }
         if let Some(exchange) = self.exchange.take() {
             Exchange::retire(exchange);
