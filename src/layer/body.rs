@@ -33,17 +33,14 @@ pin_project! {
 /// Middleware around the layer makes bodies of its own, for answers of its own.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
-        Self::plain(B::default())
+        Self::new(B::default(), None)
     }
 }
 
 impl<B> RequestBody<B> {
-    pub(crate) fn plain(inner: B) -> Self {
-        Self { inner, exchange: None }
-    }
-
-    pub(crate) fn recorded(inner: B, exchange: Arc<Exchange>) -> Self {
-        Self { inner, exchange: Some(exchange) }
+    /// `exchange`: who is told about it.
+    pub(crate) fn new(inner: B, exchange: Option<Arc<Exchange>>) -> Self {
+        Self { inner, exchange }
     }
 }
 
