@@ -17,7 +17,7 @@ use crate::record::{Delivery, Stages, Status};
 use crate::redact::Redactor;
 use crate::sink::{SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
 pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
@@ -42,9 +42,7 @@ pub(crate) struct Engine {
     pub(crate) queue: Arc<Queue>,
     pub(crate) control: Control,
     pub(crate) wait: Duration,
-    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
-    pool: Mutex<Vec<Box<Draft>>>,
-    exchanges: Mutex<Vec<Arc<Exchange>>>,
+    pool: Mutex<Pool>,
     open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
@@ -65,6 +63,14 @@ pub(crate) struct Parts {
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) wait: Duration,
+}
+
+/// What the next exchanges are made of.
+#[derive(Default)]
+struct Pool {
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    drafts: Vec<Box<Draft>>,
+    exchanges: Vec<Arc<Exchange>>,
 }
 
 /// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
@@ -96,7 +102,6 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
-            exchanges: Mutex::default(),
             open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -130,13 +135,6 @@ impl Engine {
         Plan::new(policy, self.defaults).map(|plan| EventRef::Own(Arc::new(plan)))
     }
 
-    /// An empty draft, stamped with time and identity.
-    pub(crate) fn new_draft(&self) -> Box<Draft> {
-        let mut draft = self.take_draft();
-        self.stamp(&mut draft);
-        draft
-    }
-
     /// Gives a draft its identity, and the time from which on it counts.
     pub(crate) fn stamp(&self, draft: &mut Draft) {
         let now = self.now();
@@ -155,7 +153,15 @@ impl Engine {
     }
 
     pub(crate) fn take_draft(&self) -> Box<Draft> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.pool().drafts.pop().unwrap_or_default()
+    }
+
+    /// An empty draft, and the exchange that it can be put into.
+    pub(crate) fn take_both(&self) -> (Box<Draft>, Arc<Exchange>) {
+        let mut pool = self.pool();
+        let (draft, exchange) = (pool.drafts.pop(), pool.exchanges.pop());
+        drop(pool);
+        (draft.unwrap_or_default(), exchange.unwrap_or_default())
     }
 
     /// Takes a draft back that no record will be made from.
@@ -171,24 +177,28 @@ impl Engine {
             draft.reset();
             draft.shrink();
         }
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = POOLED.saturating_sub(pool.len()).min(done.len());
-        pool.extend(done.drain(..room));
+        let mut pool = self.pool();
+        let room = POOLED.saturating_sub(pool.drafts.len()).min(done.len());
+        pool.drafts.extend(done.drain(..room));
         drop(pool);
         // What found no room is freed without the lock.
         done.clear();
     }
 
     pub(crate) fn take_exchange(&self) -> Arc<Exchange> {
-        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.pool().exchanges.pop().unwrap_or_default()
     }
 
     /// Takes back an exchange that nobody else holds.
     pub(crate) fn keep_exchange(&self, exchange: Arc<Exchange>) {
-        let mut pool = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < POOLED {
-            pool.push(exchange);
+        let mut pool = self.pool();
+        if pool.exchanges.len() < POOLED {
+            pool.exchanges.push(exchange);
         }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides what of the request's body is kept, before any of it was read.

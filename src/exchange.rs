@@ -21,10 +21,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Opens it. From now on exactly one completion record will be written.
+    /// Opens one. From now on exactly one completion record will be written.
     pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
+        Self::open_in(engine.take_exchange(), engine, draft)
+    }
+
+    /// Opens one in the memory of `exchange`, which came out of the pool.
+    pub(crate) fn open_in(mut exchange: Arc<Self>, engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
         engine.count_open();
-        let mut exchange = engine.take_exchange();
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
@@ -93,11 +97,6 @@ impl Exchange {
         draft.response_body.push(data);
     }
 
-    /// Notes that the response has a body.
-    pub(crate) fn response_begins(&self) {
-        self.with(|draft| draft.response_body.progress = Progress::Open);
-    }
-
     /// Writes the initiation record, if the event has one, when body and actor are known.
     pub(crate) fn initiate_if_known(&self, draft: &mut Draft) {
         let body_known = draft.request_body.progress != Progress::Open;
@@ -144,6 +143,11 @@ impl Exchange {
     /// where the response's end has to wait for that.
     pub(crate) fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
         self.close_after(outcome, |_| ())
+    }
+
+    /// Closes the exchange with the head of its response: there is no body after it.
+    pub(crate) fn close_at_head(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.close_after(outcome, |draft| draft.response_body.progress = Progress::Absent)
     }
 
     /// Closes the exchange with the end of its response's body, of which `data` is yet to be noted.

@@ -87,7 +87,7 @@ pin_project! {
         #[pin]
         kind: Kind<B>,
         watch: Option<Watch>,
-        held: Option<Held>,
+        held: Option<Box<Held>>,
     }
 }
 
@@ -143,10 +143,7 @@ impl<B> ResponseBody<B> {
 
     /// Asks the inner body something that it may answer with a panic.
     fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
-        match &self.watch {
-            Some(watch) => watch.guard.watch(question),
-            None => question(),
-        }
+        Guard::watch_if(self.watch.as_ref().map(|watch| &watch.guard), question)
     }
 }
 
@@ -194,7 +191,7 @@ where
         if this.held.is_none() {
             let frame = ready!(poll_inner(this.kind.as_mut(), this.watch, cx));
             let Passed { frame, durable: Some(durable) } = frame else { return Poll::Ready(frame.frame) };
-            *this.held = Some(Held { frame: frame.and_then(Result::ok), durable });
+            *this.held = Some(Box::new(Held { frame: frame.and_then(Result::ok), durable }));
         }
         let held = this.held.as_mut().expect("it was put there above if it was not there before");
         let durable = ready!(Pin::new(&mut held.durable).poll(cx));

@@ -77,7 +77,8 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, head: &Parts) -> Option<Match>
 
 fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, head: &mut Parts, body: &B) -> Entry {
     let has_body = !body.is_end_stream();
-    let mut draft = engine.new_draft();
+    let (mut draft, exchange) = engine.take_both();
+    engine.stamp(&mut draft);
     draft.class = engine.class(&found.event);
     draft.event = found.event;
     draft.route.listed = found.listed;
@@ -97,7 +98,7 @@ fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, head: &mut Pa
         }
         other => Some(other),
     };
-    let exchange = Exchange::open(engine.clone(), draft);
+    let exchange = Exchange::open_in(exchange, engine.clone(), draft);
     let admission = admission.map(|admission| (exchange.clone(), admission));
     head.extensions.insert(Audit::of(exchange.clone()));
     Entry { body: has_body.then(|| exchange.clone()), guard: Some(Guard::new(exchange)), admission }

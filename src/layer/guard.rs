@@ -29,9 +29,15 @@ impl Guard {
 
     /// Runs the inner service's code.
     pub(crate) fn watch<R>(&self, inner: impl FnOnce() -> R) -> R {
-        self.inside.store(true, Ordering::Relaxed);
+        Self::watch_if(Some(self), inner)
+    }
+
+    /// Runs the inner service's code, with a guard if there is one.
+    pub(crate) fn watch_if<R>(guard: Option<&Self>, inner: impl FnOnce() -> R) -> R {
+        let set = |inside| guard.map(|guard| guard.inside.store(inside, Ordering::Relaxed));
+        set(true);
         let result = inner();
-        self.inside.store(false, Ordering::Relaxed);
+        set(false);
         result
     }
 
@@ -39,6 +45,12 @@ impl Guard {
     pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
         self.finished = true;
         self.exchange().close(outcome)
+    }
+
+    /// Ends the exchange with the head of its response: there is no body after it.
+    pub(crate) fn finish_at_head(mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.finished = true;
+        self.exchange().close_at_head(outcome)
     }
 
     /// Ends the exchange with the end of its response's body, of which `data` is yet to be noted.
