@@ -1,9 +1,12 @@
 //! Time and identity, passed in: so that tests never sleep and whole records can be compared.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
+
+use crate::diagnostics::contained;
 
 /// Where time comes from. The default reads the system's clocks.
 ///
@@ -25,16 +28,81 @@ pub trait IdSource: Send + Sync + 'static {
     fn audit_id(&self, at: SystemTime) -> Uuid;
 }
 
+/// Where an engine's time comes from.
+pub(crate) enum Time {
+    System(SystemClock),
+    Given(Box<dyn Clock>),
+}
+
+impl Time {
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Given(clock) => contained("the clock", || clock.now()).unwrap_or_else(SystemTime::now),
+        }
+    }
+
+    pub(crate) fn monotonic(&self) -> Duration {
+        match self {
+            Self::System(clock) => clock.monotonic(),
+            Self::Given(clock) => contained("the clock", || clock.monotonic()).unwrap_or_default(),
+        }
+    }
+
+    /// What both say at this moment.
+    pub(crate) fn both(&self) -> (SystemTime, Duration) {
+        match self {
+            Self::System(clock) => clock.both(),
+            Self::Given(_) => (self.now(), self.monotonic()),
+        }
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Time")
+    }
+}
+
 /// The system's clocks.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     origin: Instant,
+    /// When [`SystemClock::both`] last read the wall clock: nanoseconds of the monotonic one.
+    read: AtomicU64,
+    /// How far the wall clock was ahead of the monotonic one then, in nanoseconds since 1970.
+    ahead: AtomicU64,
 }
+
+/// The wall clock is read again after so many nanoseconds: a step of it shows that late.
+const FRESH: u64 = 1_000_000;
 
 impl SystemClock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Instant::now(), read: AtomicU64::new(u64::MAX - FRESH), ahead: AtomicU64::new(0) }
     }
+
+    /// Both clocks, at the price of one while there is traffic: reading them is a good part of what a request pays.
+    fn both(&self) -> (SystemTime, Duration) {
+        let monotonic = self.monotonic();
+        let nanos = nanos(monotonic);
+        // Also if another thread has read it in between.
+        if nanos.wrapping_sub(self.read.load(Ordering::Acquire)) < FRESH {
+            let since_1970 = self.ahead.load(Ordering::Relaxed).wrapping_add(nanos);
+            return (UNIX_EPOCH + Duration::from_nanos(since_1970), monotonic);
+        }
+        let wall = self.now();
+        if let Ok(since_1970) = wall.duration_since(UNIX_EPOCH) {
+            self.ahead.store(self::nanos(since_1970).wrapping_sub(nanos), Ordering::Relaxed);
+            self.read.store(nanos, Ordering::Release);
+        }
+        (wall, monotonic)
+    }
+}
+
+/// Enough for 584 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Clock for SystemClock {
@@ -111,6 +179,20 @@ impl Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_clocks_together_say_what_each_says_alone() {
+        let clock = SystemClock::new();
+        for _ in 0..1000 {
+            let before = (clock.now(), clock.monotonic());
+            let (wall, monotonic) = clock.both();
+            let after = (clock.now(), clock.monotonic());
+            assert!((before.1..=after.1).contains(&monotonic));
+            // Not more exactly than that: others may set the clock of this machine.
+            let slack = Duration::from_millis(100);
+            assert!(wall + slack >= before.0 && wall <= after.0 + slack);
+        }
+    }
 
     #[test]
     fn ids_are_version_7_sorted_by_millisecond_and_never_repeat() {
