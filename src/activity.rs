@@ -211,9 +211,7 @@ impl Opened {
     fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
         let exchange = self.0.as_ref()?;
         let waits = exchange.with(|draft| {
-            draft.admitted = true;
-            draft.request_body.reserved += allowance.request;
-            draft.response_body.reserved += allowance.response;
+            draft.let_in(allowance);
             if draft.class < Delivery::FailClosed {
                 exchange.initiate(draft);
             }

@@ -1,9 +1,13 @@
 //! Time and identity, passed in: so that tests never sleep and whole records can be compared.
 
+use std::cell::Cell;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
+
+use crate::diagnostics::contained;
 
 /// Where time comes from. The default reads the system's clocks.
 ///
@@ -25,16 +29,87 @@ pub trait IdSource: Send + Sync + 'static {
     fn audit_id(&self, at: SystemTime) -> Uuid;
 }
 
+/// Where an engine's time comes from.
+pub(crate) enum Time {
+    System(SystemClock),
+    Given(Box<dyn Clock>),
+}
+
+impl Time {
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::Given(clock) => contained("the clock", || clock.now()).unwrap_or_else(SystemTime::now),
+        }
+    }
+
+    pub(crate) fn monotonic(&self) -> Duration {
+        match self {
+            Self::System(clock) => clock.monotonic(),
+            Self::Given(clock) => contained("the clock", || clock.monotonic()).unwrap_or_default(),
+        }
+    }
+
+    /// What both say at this moment.
+    pub(crate) fn both(&self) -> (SystemTime, Duration) {
+        match self {
+            Self::System(clock) => clock.both(),
+            Self::Given(_) => (self.now(), self.monotonic()),
+        }
+    }
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Time")
+    }
+}
+
 /// The system's clocks.
 #[derive(Debug)]
 pub(crate) struct SystemClock {
     origin: Instant,
+    /// When [`SystemClock::both`] last read the wall clock: nanoseconds of the monotonic one.
+    read: AtomicU64,
+    /// How far the wall clock was ahead of the monotonic one then, in nanoseconds since 1970.
+    ahead: AtomicU64,
 }
+
+/// The wall clock is read again after so many nanoseconds: a step of it shows that late.
+const FRESH: u64 = 1_000_000;
+/// Nanoseconds between the readings of both clocks that count as none.
+const CLOSE: u64 = 100_000;
 
 impl SystemClock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now() }
+        Self { origin: Instant::now(), read: AtomicU64::new(u64::MAX - FRESH), ahead: AtomicU64::new(0) }
     }
+
+    /// Both clocks, at the price of one while there is traffic: reading them is a good part of what a request pays.
+    fn both(&self) -> (SystemTime, Duration) {
+        let monotonic = self.monotonic();
+        let nanos = in_nanos(monotonic);
+        // Also if another thread has read it in between.
+        if nanos.wrapping_sub(self.read.load(Ordering::Acquire)) < FRESH {
+            let since_1970 = self.ahead.load(Ordering::Relaxed).wrapping_add(nanos);
+            return (UNIX_EPOCH + Duration::from_nanos(since_1970), monotonic);
+        }
+        let wall = self.now();
+        let took = in_nanos(self.monotonic()).saturating_sub(nanos);
+        // A thread that had to wait between the two has not read them at one moment.
+        if let Ok(since_1970) = wall.duration_since(UNIX_EPOCH)
+            && took < CLOSE
+        {
+            self.ahead.store(in_nanos(since_1970).wrapping_sub(nanos), Ordering::Relaxed);
+            self.read.store(nanos, Ordering::Release);
+        }
+        (wall, monotonic)
+    }
+}
+
+/// Enough for 584 years.
+fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Clock for SystemClock {
@@ -55,14 +130,29 @@ impl Clock for SystemClock {
 pub(crate) struct UuidV7 {
     key: u64,
     salt: u16,
-    next: AtomicU64,
+}
+
+/// Numbers that a thread draws at once, so that threads do not meet at one counter with each request.
+const DRAWN: u64 = 1024;
+
+thread_local! {
+    static NEXT_HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A number that nobody else in this process gets.
+fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let next = NEXT_HERE.get();
+    let number = if next.is_multiple_of(DRAWN) { NEXT.fetch_add(DRAWN, Ordering::Relaxed) } else { next };
+    NEXT_HERE.set(number + 1);
+    number
 }
 
 impl UuidV7 {
     pub(crate) fn new() -> Self {
         let (key, salt) = Uuid::new_v4().as_u64_pair();
         // The version and variant bits of a v4 are fixed; the low bits of both halves are random.
-        Self { key: key ^ salt.rotate_left(32), salt: (salt & 0xffff) as u16, next: AtomicU64::new(0) }
+        Self { key: key ^ salt.rotate_left(32), salt: (salt & 0xffff) as u16 }
     }
 }
 
@@ -70,8 +160,7 @@ impl IdSource for UuidV7 {
     fn audit_id(&self, at: SystemTime) -> Uuid {
         let millis =
             at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        let [m0, rest @ ..] =
-            splitmix64(self.key.wrapping_add(self.next.fetch_add(1, Ordering::Relaxed))).to_be_bytes();
+        let [m0, rest @ ..] = splitmix64(self.key.wrapping_add(number())).to_be_bytes();
         let [salt0, salt1] = self.salt.to_be_bytes();
         // The version and the variant overwrite bits of the first and third byte: only salt stands there.
         let mut random = [salt0, m0, salt1, 0, 0, 0, 0, 0, 0, 0];
@@ -113,11 +202,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn both_clocks_together_say_what_each_says_alone() {
+        let clock = SystemClock::new();
+        for _ in 0..1000 {
+            let before = (clock.now(), clock.monotonic());
+            let (wall, monotonic) = clock.both();
+            let after = (clock.now(), clock.monotonic());
+            assert!((before.1..=after.1).contains(&monotonic));
+            // Not more exactly than that: others may set the clock of this machine.
+            let slack = Duration::from_millis(100);
+            assert!(wall + slack >= before.0 && wall <= after.0 + slack);
+        }
+    }
+
+    #[test]
     fn ids_are_version_7_sorted_by_millisecond_and_never_repeat() {
         let source = UuidV7::new();
         let at = UNIX_EPOCH + Duration::from_millis(1_763_600_000_123);
         let ids: std::collections::HashSet<Uuid> = (0..100_000).map(|_| source.audit_id(at)).collect();
         assert_eq!(ids.len(), 100_000);
+        let elsewhere = std::thread::scope(|scope| {
+            let draw = || (0..3000).map(|_| source.audit_id(at)).collect::<Vec<_>>();
+            [scope.spawn(draw), scope.spawn(draw)].map(|thread| thread.join().unwrap()).concat()
+        });
+        let all: std::collections::HashSet<Uuid> = ids.iter().chain(&elsewhere).copied().collect();
+        assert_eq!(all.len(), 106_000);
         for id in ids.iter().take(100) {
             assert_eq!(id.get_version_num(), 7);
             assert_eq!(id.get_variant(), uuid::Variant::RFC4122);

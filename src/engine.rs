@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
-use crate::clock::{Clock, IdSource, Micros};
+use crate::clock::{IdSource, Micros, Time};
 use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -17,7 +17,7 @@ use crate::record::{Delivery, Stages, Status};
 use crate::redact::{Redactor, Report};
 use crate::sink::{SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
 pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
@@ -27,7 +27,7 @@ pub(crate) type TimeoutClassifier = Box<dyn Fn(&(dyn std::error::Error + 'static
 /// The shared state behind every handle.
 pub(crate) struct Engine {
     pub(crate) enabled: bool,
-    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) clock: Time,
     pub(crate) ids: Box<dyn IdSource>,
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
@@ -44,9 +44,7 @@ pub(crate) struct Engine {
     pub(crate) queue: Arc<Queue>,
     pub(crate) control: Control,
     pub(crate) wait: Duration,
-    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
-    pool: Mutex<Vec<Box<Draft>>>,
-    exchanges: Mutex<Vec<Arc<Exchange>>>,
+    pool: Mutex<Pool>,
     open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
@@ -55,7 +53,7 @@ pub(crate) struct Engine {
 /// The parts of an engine that its builder decides.
 pub(crate) struct Parts {
     pub(crate) enabled: bool,
-    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) clock: Time,
     pub(crate) ids: Box<dyn IdSource>,
     pub(crate) routes: catalog::Compiled,
     pub(crate) defaults: Defaults,
@@ -68,6 +66,14 @@ pub(crate) struct Parts {
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) wait: Duration,
+}
+
+/// What the next exchanges are made of.
+#[derive(Default)]
+struct Pool {
+    #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
+    drafts: Vec<Box<Draft>>,
+    exchanges: Vec<Arc<Exchange>>,
 }
 
 /// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
@@ -100,7 +106,6 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
-            exchanges: Mutex::default(),
             open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -120,6 +125,11 @@ impl Engine {
         self.plan(event).map_or(Stages::Completion, |plan| plan.stages)
     }
 
+    /// Nothing is written of the event before its end.
+    pub(crate) fn only_completes(&self, event: &EventRef) -> bool {
+        self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
+    }
+
     /// The event of a name: the catalogue's, or one that only has this name.
     pub(crate) fn named(&self, name: &str) -> Result<EventRef, Error> {
         if let Some(at) = self.routes.by_name(name) {
@@ -129,32 +139,33 @@ impl Engine {
         Plan::new(policy, self.defaults).map(|plan| EventRef::Own(Arc::new(plan)))
     }
 
-    /// An empty draft, stamped with time and identity.
-    pub(crate) fn new_draft(&self) -> Box<Draft> {
-        let mut draft = self.take_draft();
-        self.stamp(&mut draft);
-        draft
-    }
-
     /// Gives a draft its identity, and the time from which on it counts.
     pub(crate) fn stamp(&self, draft: &mut Draft) {
-        let now = self.now();
+        let (now, began) = self.clock.both();
         draft.started = Micros::from_system(now);
-        draft.began = self.monotonic();
+        draft.began = began;
         draft.audit_id = contained("the id source", || self.ids.audit_id(now)).unwrap_or_else(Uuid::new_v4);
     }
 
     pub(crate) fn now(&self) -> SystemTime {
-        contained("the clock", || self.clock.now()).unwrap_or_else(SystemTime::now)
+        self.clock.now()
     }
 
     /// Also asked when an exchange is dropped, where a panic would end the process.
     pub(crate) fn monotonic(&self) -> Duration {
-        contained("the clock", || self.clock.monotonic()).unwrap_or_default()
+        self.clock.monotonic()
     }
 
     pub(crate) fn take_draft(&self) -> Box<Draft> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.pool().drafts.pop().unwrap_or_default()
+    }
+
+    /// An empty draft, and the exchange that it can be put into.
+    pub(crate) fn take_both(&self) -> (Box<Draft>, Arc<Exchange>) {
+        let mut pool = self.pool();
+        let (draft, exchange) = (pool.drafts.pop(), pool.exchanges.pop());
+        drop(pool);
+        (draft.unwrap_or_default(), exchange.unwrap_or_default())
     }
 
     /// Takes a draft back that no record will be made from.
@@ -170,24 +181,28 @@ impl Engine {
             draft.reset();
             draft.shrink();
         }
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = POOLED.saturating_sub(pool.len()).min(done.len());
-        pool.extend(done.drain(..room));
+        let mut pool = self.pool();
+        let room = POOLED.saturating_sub(pool.drafts.len()).min(done.len());
+        pool.drafts.extend(done.drain(..room));
         drop(pool);
         // What found no room is freed without the lock.
         done.clear();
     }
 
     pub(crate) fn take_exchange(&self) -> Arc<Exchange> {
-        self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+        self.pool().exchanges.pop().unwrap_or_default()
     }
 
     /// Takes back an exchange that nobody else holds.
     pub(crate) fn keep_exchange(&self, exchange: Arc<Exchange>) {
-        let mut pool = self.exchanges.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() < POOLED {
-            pool.push(exchange);
+        let mut pool = self.pool();
+        if pool.exchanges.len() < POOLED {
+            pool.exchanges.push(exchange);
         }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decides what of the request's body is kept, before any of it was read.

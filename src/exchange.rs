@@ -21,10 +21,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Opens it. From now on exactly one completion record will be written.
+    /// Opens one. From now on exactly one completion record will be written.
     pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
+        Self::open_in(engine.take_exchange(), engine, draft)
+    }
+
+    /// Opens one in the memory of `exchange`, which came out of the pool.
+    pub(crate) fn open_in(mut exchange: Arc<Self>, engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
         engine.count_open();
-        let mut exchange = engine.take_exchange();
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
@@ -84,26 +88,13 @@ impl Exchange {
     }
 
     /// Notes data of the response's body.
-    pub(crate) fn response_data(&self, data: &[u8]) {
-        self.with(|draft| {
-            self.make_room(draft.class, &mut draft.response_body);
-            draft.response_body.push(data);
-        });
+    pub(crate) fn response_passed(&self, data: &[u8]) {
+        self.with(|draft| self.note_response(draft, data));
     }
 
-    /// Notes that the response has a body.
-    pub(crate) fn response_begins(&self) {
-        self.with(|draft| draft.response_body.progress = Progress::Open);
-    }
-
-    /// Notes that the response's body has been handed over to its end.
-    pub(crate) fn response_ended(&self) {
-        self.with(|draft| draft.response_body.progress = Progress::Ended);
-    }
-
-    /// Notes that the response's stream failed.
-    pub(crate) fn response_failed(&self) {
-        self.with(|draft| draft.response_body.progress = Progress::Failed);
+    fn note_response(&self, draft: &mut Draft, data: &[u8]) {
+        self.make_room(draft.class, &mut draft.response_body);
+        draft.response_body.push(data);
     }
 
     /// Writes the initiation record, if the event has one, when body and actor are known.
@@ -151,7 +142,28 @@ impl Exchange {
     /// Closes the exchange. Only the first call writes the completion record. An answer tells whether the record is durable,
     /// where the response's end has to wait for that.
     pub(crate) fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.close_after(outcome, |_| ())
+    }
+
+    /// Closes the exchange with the head of its response: there is no body after it.
+    pub(crate) fn close_at_head(&self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.close_after(outcome, |draft| draft.response_body.progress = Progress::Absent)
+    }
+
+    /// Closes the exchange with the end of its response's body, of which `data` is yet to be noted.
+    pub(crate) fn close_response(&self, outcome: Outcome, data: Option<&[u8]>) -> Option<Answer<bool>> {
+        self.close_after(outcome, |draft| {
+            if let Some(data) = data {
+                self.note_response(draft, data);
+            }
+            let completed = outcome == Outcome::Completed;
+            draft.response_body.progress = if completed { Progress::Ended } else { Progress::Failed };
+        })
+    }
+
+    fn close_after(&self, outcome: Outcome, last: impl FnOnce(&mut Draft)) -> Option<Answer<bool>> {
         let mut draft = self.lock().take()?;
+        last(&mut draft);
         let class = draft.class;
         draft.outcome = Some(outcome);
         draft.elapsed = self.engine().monotonic().saturating_sub(draft.began);

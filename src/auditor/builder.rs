@@ -15,7 +15,7 @@ use super::{Auditor, ShutdownGuard};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, IdSource, SystemClock, UuidV7};
+use crate::clock::{Clock, IdSource, SystemClock, Time, UuidV7};
 use crate::config::{self, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
@@ -58,7 +58,7 @@ pub struct AuditorBuilder {
     body_as: BodyAs,
     audit_id_header: bool,
     host: Option<String>,
-    clock: Box<dyn Clock>,
+    clock: Time,
     ids: Box<dyn IdSource>,
     instance: Option<String>,
     outside: Settings,
@@ -96,7 +96,7 @@ impl Default for AuditorBuilder {
             body_as: BodyAs::Json,
             audit_id_header: false,
             host: None,
-            clock: Box::new(SystemClock::new()),
+            clock: Time::System(SystemClock::new()),
             ids: Box::new(UuidV7::new()),
             instance: None,
             outside: Settings::default(),
@@ -322,7 +322,7 @@ impl AuditorBuilder {
 
     /// Where time comes from; for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Box::new(clock);
+        self.clock = Time::Given(Box::new(clock));
         self
     }
 

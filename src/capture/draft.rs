@@ -17,6 +17,7 @@ use super::late::Late;
 use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
+use crate::queue::Allowance;
 use crate::record::{Actor, Delivery, Outcome};
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
@@ -197,6 +198,13 @@ impl Draft {
     /// Who acted, as far as it is known: what was bound late, else what a resolver found.
     pub(crate) fn actor(&self) -> Option<&Actor> {
         self.late.as_ref().and_then(|late| late.actor.as_ref()).or(self.resolved.as_deref())
+    }
+
+    /// Notes that the queue has let it in, with the memory for its bodies.
+    pub(crate) fn let_in(&mut self, allowance: Allowance) {
+        self.admitted = true;
+        self.request_body.reserved += allowance.request;
+        self.response_body.reserved += allowance.response;
     }
 
     /// Captured bytes that this draft holds in the queue's budget.

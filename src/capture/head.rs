@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::client_ip::ClientIp;
 use super::draft::{Draft, Span};
@@ -105,15 +105,15 @@ impl HeadPolicy {
             }
         }
         if let Some(id) = request_id::request_id(id.only()) {
-            draft.request_id = draft.keep(id.as_bytes(), 128);
+            draft.request_id = draft.keep(id, 128);
         }
         if let Some((trace, span)) = request_id::traceparent(trace.only()) {
-            draft.trace = Some((draft.keep(trace.as_bytes(), 32), draft.keep(span.as_bytes(), 16)));
+            draft.trace = Some((draft.keep(trace, 32), draft.keep(span, 16)));
         } else {
             self.current_trace(draft);
         }
         if let Some(host) = request_id::host(uri, host.only()) {
-            draft.host = draft.keep(host.as_bytes(), HEADER);
+            draft.host = draft.keep(host, HEADER);
         }
     }
 
@@ -156,24 +156,48 @@ pub(crate) struct ShownHeader {
     pub(crate) sensitive: bool,
 }
 
-/// Copies the response's head.
-pub(crate) fn response(head: &http::response::Parts, draft: &mut Draft) {
-    draft.status = Some(head.status);
-    let (mut content_type, mut encoding, mut grpc) = (None, None, None);
-    for (name, value) in &head.headers {
-        let first = match *name {
-            header::CONTENT_TYPE => &mut content_type,
-            header::CONTENT_ENCODING => &mut encoding,
-            _ if *name == GRPC_STATUS => &mut grpc,
-            _ => continue,
-        };
-        first.get_or_insert(value);
+/// What counts of a response's headers, found in one pass over them. Of headers that stand there twice, the first.
+#[derive(Debug, Default)]
+pub(crate) struct ResponseHeaders<'a> {
+    content_type: Option<&'a HeaderValue>,
+    content_length: Option<&'a HeaderValue>,
+    encoding: Option<&'a HeaderValue>,
+    grpc_status: Option<&'a HeaderValue>,
+}
+
+impl<'a> ResponseHeaders<'a> {
+    pub(crate) fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let first = match *name {
+                header::CONTENT_TYPE => &mut found.content_type,
+                header::CONTENT_LENGTH => &mut found.content_length,
+                header::CONTENT_ENCODING => &mut found.encoding,
+                _ if *name == GRPC_STATUS => &mut found.grpc_status,
+                _ => continue,
+            };
+            first.get_or_insert(value);
+        }
+        found
     }
-    if let Some(value) = content_type {
-        draft.response_type = draft.keep(value.as_bytes(), 256);
+
+    /// Copies the response's head.
+    pub(crate) fn note(&self, status: StatusCode, draft: &mut Draft) {
+        draft.status = Some(status);
+        if let Some(value) = self.content_type {
+            draft.response_type = draft.keep(value.as_bytes(), 256);
+        }
+        draft.response_encoded = self.encoding.is_some_and(|value| is_encoded(value.as_bytes()));
+        draft.grpc_status = self.grpc_status.and_then(grpc_code);
     }
-    draft.response_encoded = encoding.is_some_and(|value| is_encoded(value.as_bytes()));
-    draft.grpc_status = grpc.and_then(grpc_code);
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    }
+
+    pub(crate) fn declared_length(&self) -> Option<u64> {
+        self.content_length.and_then(|value| value.to_str().ok()?.parse().ok())
+    }
 }
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

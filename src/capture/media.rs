@@ -16,6 +16,12 @@ pub(crate) enum Media {
 impl Media {
     /// From a `Content-Type` value; its parameters do not matter here.
     pub(crate) fn of(content_type: &[u8]) -> Self {
+        // What most bodies are, as nearly everybody writes it; and what those say that are not there.
+        match content_type {
+            b"application/json" => return Self::Json,
+            b"" => return Self::Unknown,
+            _ => {}
+        }
         let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
         let begins =

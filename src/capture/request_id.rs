@@ -42,25 +42,24 @@ impl<'a> Met<'a> {
 /// The id that a client or a proxy gave to the request: at most 128 visible ASCII characters.
 ///
 /// Whatever is longer or holds anything else is not cut or cleaned, because it would then equal another id.
-pub(crate) fn request_id(value: Option<&HeaderValue>) -> Option<&str> {
-    let id = text(value?)?;
+pub(crate) fn request_id(value: Option<&HeaderValue>) -> Option<&[u8]> {
+    let id = value?.as_bytes();
     let fits = (1..=MAX_REQUEST_ID).contains(&id.len());
     (fits && all(id, |byte| byte.is_ascii_graphic())).then_some(id)
 }
 
 /// Trace id and parent span id of [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
-pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
-    let text = text(value?)?;
-    let byte = |at| text.as_bytes().get(at).copied();
-    let hex = |range| text.get(range).filter(|part: &&str| all(part, is_lower_hex));
+pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&[u8], &[u8])> {
+    let text = value?.as_bytes();
+    let (text, longer) = text.split_at_checked(55)?;
+    let hex = |range| text.get(range).filter(|part| all(part, is_lower_hex));
     let (version, trace, span, _flags) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
-    let longer = byte(55).is_some();
-    let dashes = [2, 35, 52].into_iter().all(|at| byte(at) == Some(b'-'));
-    if !dashes || (longer && byte(55) != Some(b'-')) {
+    let dashes = [2, 35, 52].into_iter().all(|at| text[at] == b'-');
+    if !dashes || longer.first().is_some_and(|&byte| byte != b'-') {
         return None;
     }
     // Version ff is forbidden; a later version may go on after another dash, version 00 may not.
-    if version == "ff" || (version == "00" && longer) || is_zero(trace) || is_zero(span) {
+    if version == b"ff" || (version == b"00" && !longer.is_empty()) || is_zero(trace) || is_zero(span) {
         return None;
     }
     Some((trace, span))
@@ -69,8 +68,9 @@ pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&str, &str)> {
 /// Whether these are ids as `traceparent` has them, but for the case of their letters: 32 and 16 hexadecimal digits, and
 /// neither all zero.
 pub(crate) fn are_trace_ids(trace: &str, span: &str) -> bool {
-    let is_id =
-        |id: &str, digits| id.len() == digits && !is_zero(id) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_id = |id: &str, digits| {
+        id.len() == digits && !is_zero(id.as_bytes()) && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
     is_id(trace, 32) && is_id(span, 16)
 }
 
@@ -78,59 +78,61 @@ pub(crate) fn are_trace_ids(trace: &str, span: &str) -> bool {
 ///
 /// The authority of the target (HTTP/2's `:authority`, HTTP/1's absolute form) comes before `Host`, as
 /// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2) says. What is no host name is left out.
-pub(crate) fn host<'a>(uri: &'a Uri, value: Option<&'a HeaderValue>) -> Option<&'a str> {
-    match uri.host() {
-        Some(host) => Some(host).filter(|host| is_host(host)),
-        None => without_port(text(value?)?.trim_ascii()).filter(|host| is_host(host)),
+pub(crate) fn host<'a>(uri: &'a Uri, value: Option<&'a HeaderValue>) -> Option<&'a [u8]> {
+    if let Some(host) = uri.host() {
+        return Some(host.as_bytes()).filter(|host| is_host(host));
     }
-}
-
-/// A value as text; each reader then says which characters may stand there.
-fn text(value: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(value.as_bytes()).ok()
+    let authority = value?.as_bytes().trim_ascii();
+    // Most have neither port nor brackets.
+    if is_host(authority) { Some(authority) } else { without_port(authority).filter(|host| is_host(host)) }
 }
 
 /// Without a way out before the end, so that the compiler looks at many bytes at once: these texts are short, and right.
-fn all(text: &str, is: impl Fn(u8) -> bool) -> bool {
-    text.bytes().fold(true, |all, byte| all & is(byte))
+fn all(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(true, |all, &byte| all & is(byte))
 }
 
-fn without_port(authority: &str) -> Option<&str> {
-    let end_of_address = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-    let host = match authority[end_of_address..].find(':') {
-        Some(colon) => &authority[..end_of_address + colon],
-        None => authority,
-    };
-    let port = authority[host.len()..].trim_start_matches(':');
-    let one_colon = authority.len() - host.len() - port.len() <= 1;
-    (one_colon && port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(host)
+/// The part before a colon and a port of at most five digits, or none.
+fn without_port(authority: &[u8]) -> Option<&[u8]> {
+    let colon = authority.iter().rposition(|&byte| byte == b':')?;
+    let (host, port) = (&authority[..colon], &authority[colon + 1..]);
+    (port.len() <= 5 && port.iter().all(u8::is_ascii_digit)).then_some(host)
 }
 
 /// `host` of [RFC 3986](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), but for the comma, with which proxies
 /// join what several parties said.
-fn is_host(host: &str) -> bool {
-    if host.len() > MAX_HOST {
+fn is_host(host: &[u8]) -> bool {
+    if host.is_empty() || host.len() > MAX_HOST {
         return false;
     }
-    match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-        None => !host.is_empty() && all(host, is_name_character),
+    match host.strip_prefix(b"[") {
+        Some(rest) => rest.strip_suffix(b"]").is_some_and(is_ipv6),
+        None => all(host, |byte| NAME_CHARACTERS[usize::from(byte)]),
     }
 }
 
-fn is_name_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        )
+fn is_ipv6(address: &[u8]) -> bool {
+    std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
+
+/// `unreserved`, `pct-encoded` and `sub-delims` without the comma. A table, because every request asks it for every byte.
+const NAME_CHARACTERS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')')
+            || matches!(byte, b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 fn is_lower_hex(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-fn is_zero(id: &str) -> bool {
+fn is_zero(id: &[u8]) -> bool {
     all(id, |byte| byte == b'0')
 }
 
@@ -160,7 +162,7 @@ mod tests {
     fn a_request_id_is_128_visible_characters_at_most() {
         let longest = "x".repeat(128);
         for id in ["a", "7f3c-{\"\\}~!", longest.as_str()] {
-            assert_eq!(request_id(only(&headers("x-request-id", &[id]), &ID)), Some(id));
+            assert_eq!(request_id(only(&headers("x-request-id", &[id]), &ID)), Some(id.as_bytes()));
         }
         for id in ["", "a b", "a\tb", "\u{fc}", "x".repeat(129).as_str()] {
             assert_eq!(request_id(only(&headers("x-request-id", &[id]), &ID)), None, "{id}");
@@ -180,7 +182,7 @@ mod tests {
         ] {
             assert_eq!(
                 traceparent(only(&headers("traceparent", &[&value]), &TRACEPARENT)),
-                Some((TRACE, SPAN)),
+                Some((TRACE.as_bytes(), SPAN.as_bytes())),
                 "{value}"
             );
         }
@@ -269,6 +271,7 @@ mod tests {
             ("/", "[example]", None),
         ] {
             let uri: Uri = uri.parse().unwrap();
+            let expected = expected.map(str::as_bytes);
             assert_eq!(host(&uri, only(&headers("host", &[value]), &HOST)), expected, "{uri} {value}");
         }
         let uri = Uri::from_static("/");

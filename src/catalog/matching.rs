@@ -8,7 +8,7 @@ use matchit::InsertError;
 
 use super::TrailingSlash;
 use super::policy::EventPolicy;
-use super::route::{Params, Tail, Template, shape};
+use super::route::{Params, Template, shape};
 
 /// A checked catalogue.
 #[derive(Debug)]
@@ -71,16 +71,7 @@ impl Compiled {
     fn at(&self, table: &Table, path: &str, end: usize) -> Option<Found> {
         let found = table.tree.at(path).ok()?;
         let Target::Event { event, route } = *found.value else { return Some(Found::Skipped) };
-        // The router allocates from its fourth parameter on; this list does from its ninth.
-        let mut params = Params::default();
-        for (_, value) in found.params.iter() {
-            // The router's values are slices of the path.
-            let start = value.as_ptr().addr() - path.as_ptr().addr();
-            params.push(start..start + value.len());
-        }
-        if self.routes[route as usize].tail() == Tail::CatchAll {
-            params.extend_last(end);
-        }
+        let params = self.routes[route as usize].ranges(path, end);
         Some(Found::Event(MatchedRoute { event, route, params }))
     }
 
@@ -157,24 +148,28 @@ pub(super) fn trim(path: &str) -> Option<&str> {
 /// A table for each method that has routes.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// In the order of [`STANDARD`]: no hashing for methods that everybody uses.
-    standard: [Option<Box<Table>>; STANDARD.len()],
+    /// By [`standard`]: no hashing for methods that everybody uses.
+    standard: [Option<Box<Table>>; 9],
     extensions: HashMap<Method, Table>,
     /// For methods without routes of their own: what is skipped whatever the method.
     any: Table,
 }
 
-const STANDARD: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::DELETE,
-    Method::PATCH,
-    Method::OPTIONS,
-    Method::CONNECT,
-    Method::TRACE,
-];
+/// The place of a method that everybody uses.
+fn standard(method: &Method) -> Option<usize> {
+    Some(match *method {
+        Method::GET => 0,
+        Method::HEAD => 1,
+        Method::POST => 2,
+        Method::PUT => 3,
+        Method::DELETE => 4,
+        Method::PATCH => 5,
+        Method::OPTIONS => 6,
+        Method::CONNECT => 7,
+        Method::TRACE => 8,
+        _ => return None,
+    })
+}
 
 impl Tables {
     fn of(&self, method: &Method) -> &Table {
@@ -184,7 +179,7 @@ impl Tables {
     }
 
     fn existing(&self, method: &Method) -> Option<&Table> {
-        match STANDARD.iter().position(|standard| standard == method) {
+        match standard(method) {
             Some(index) => self.standard[index].as_deref(),
             None => self.extensions.get(method),
         }
@@ -195,7 +190,7 @@ impl Tables {
     }
 
     pub(super) fn of_mut(&mut self, method: &Method) -> &mut Table {
-        match STANDARD.iter().position(|standard| standard == method) {
+        match standard(method) {
             Some(index) => self.standard[index].get_or_insert_default(),
             None => self.extensions.entry(method.clone()).or_default(),
         }

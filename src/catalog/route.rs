@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 /// matchit names parameters by a letter each and panics beyond them, so a template may not get there.
 const MAX_PARAMS: usize = 25;
 
@@ -13,7 +15,18 @@ const INLINE_PARAMS: usize = 8;
 pub(crate) struct Template {
     text: Box<str>,
     names: Box<[Box<str>]>,
+    /// Where its parameters stand, as many as there are names.
+    places: Box<[Place]>,
     tail: Tail,
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// How many segments stand before its own.
+    segment: usize,
+    /// Bytes of a path that stand before it in its segment.
+    literal: usize,
 }
 
 /// What stands at the end of a template.
@@ -36,8 +49,9 @@ impl Template {
         }
         let mut text = String::with_capacity(template.len() + 4);
         let mut names: Vec<Box<str>> = Vec::new();
+        let mut places = Vec::new();
         let mut tail = Tail::Segment;
-        for segment in inner.split('/') {
+        for (at, segment) in inner.split('/').enumerate() {
             let segment = Segment::parse(segment).map_err(|problem| format!("route `{template}`: {problem}"))?;
             if tail == Tail::CatchAll {
                 return Err(format!("route `{template}`: only the last segment can take the rest of the path"));
@@ -50,6 +64,7 @@ impl Template {
                     return Err(format!("route `{template}` has two parameters named `{}`", segment.name));
                 }
                 names.push(segment.name.into());
+                places.push(Place { segment: at, literal: unescaped_len(segment.literal) });
             }
             text.push('/');
             segment.write(&mut text, segment.name);
@@ -60,7 +75,7 @@ impl Template {
                 names.len()
             ));
         }
-        Ok(Self { text: text.into(), names: names.into(), tail })
+        Ok(Self { text: text.into(), names: names.into(), places: places.into(), tail })
     }
 
     /// The template in the `{name}` spelling.
@@ -73,9 +88,31 @@ impl Template {
         &self.names
     }
 
-    pub(super) fn tail(&self) -> Tail {
-        self.tail
+    /// The ranges that its parameters cover in a path that the router matched with it. The router has them too, but makes
+    /// text of each name and value on the way out. What a `{*rest}` takes reaches to `end`.
+    pub(super) fn ranges(&self, path: &str, end: usize) -> Params {
+        let mut params = Params::default();
+        let (mut segment, mut start) = (0, 1);
+        let slash_from = |start: usize| memchr(b'/', path.as_bytes().get(start..)?).map(|at| start + at);
+        for (index, place) in self.places.iter().enumerate() {
+            while segment < place.segment {
+                let Some(slash) = slash_from(start) else { return params };
+                (segment, start) = (segment + 1, slash + 1);
+            }
+            let from = start + place.literal;
+            if self.tail == Tail::CatchAll && index + 1 == self.places.len() {
+                params.push(from..end);
+            } else {
+                params.push(from..slash_from(from).unwrap_or(path.len()));
+            }
+        }
+        params
     }
+}
+
+/// Bytes of a path that a literal stands for: its braces are doubled.
+fn unescaped_len(literal: &str) -> usize {
+    literal.len() - literal.bytes().filter(|byte| matches!(byte, b'{' | b'}')).count() / 2
 }
 
 /// The template with its parameters' names left out, so that `/a/:id` and `/a/{key}` are the same.
@@ -271,15 +308,6 @@ impl Params {
         }
         self.len += 1;
     }
-
-    /// Lets the last parameter reach to `end`.
-    pub(super) fn extend_last(&mut self, end: usize) {
-        let Some(last) = self.len.checked_sub(1) else { return };
-        let slot = if last < INLINE_PARAMS { self.inline.get_mut(last) } else { self.more.last_mut() };
-        if let Some(span) = slot {
-            *span = Span::new(&(span.start as usize..end));
-        }
-    }
 }
 
 impl Span {
@@ -305,7 +333,7 @@ mod tests {
         assert_eq!(colon, Template::parse("/v2/tasks/{taskId}/{*rest}").unwrap());
         assert_eq!(colon.text(), "/v2/tasks/{taskId}/{*rest}");
         assert_eq!(colon.names().iter().map(|name| &**name).collect::<Vec<_>>(), ["taskId", "rest"]);
-        assert_eq!(colon.tail(), Tail::CatchAll);
+        assert_eq!(colon.tail, Tail::CatchAll);
     }
 
     #[test]

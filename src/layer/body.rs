@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::guard::Guard;
-use crate::capture::{Progress, grpc_status};
+use crate::capture::{Progress, ResponseHeaders, grpc_status};
 use crate::exchange::Exchange;
 use crate::queue::Answer;
 use crate::record::Outcome;
@@ -33,17 +33,14 @@ pin_project! {
 /// Middleware around the layer makes bodies of its own, for answers of its own.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
-        Self::plain(B::default())
+        Self::new(B::default(), None)
     }
 }
 
 impl<B> RequestBody<B> {
-    pub(crate) fn plain(inner: B) -> Self {
-        Self { inner, exchange: None }
-    }
-
-    pub(crate) fn recorded(inner: B, exchange: Arc<Exchange>) -> Self {
-        Self { inner, exchange: Some(exchange) }
+    /// `exchange`: who is told about it.
+    pub(crate) fn new(inner: B, exchange: Option<Arc<Exchange>>) -> Self {
+        Self { inner, exchange }
     }
 }
 
@@ -90,7 +87,7 @@ pin_project! {
         #[pin]
         kind: Kind<B>,
         watch: Option<Watch>,
-        held: Option<Held>,
+        held: Option<Box<Held>>,
     }
 }
 
@@ -146,10 +143,7 @@ impl<B> ResponseBody<B> {
 
     /// Asks the inner body something that it may answer with a panic.
     fn ask<R>(&self, question: impl FnOnce() -> R) -> R {
-        match &self.watch {
-            Some(watch) => watch.guard.watch(question),
-            None => question(),
-        }
+        Guard::watch_if(self.watch.as_ref().map(|watch| &watch.guard), question)
     }
 }
 
@@ -165,7 +159,7 @@ pub(crate) enum End {
 }
 
 /// Where the end of a response lies, by RFC 9110 section 6.4.1 and RFC 9112 section 6.3.
-pub(crate) fn end_of<B: Body>(method: &Method, status: StatusCode, headers: &HeaderMap, body: &B) -> End {
+pub(crate) fn end_of<B: Body>(method: &Method, status: StatusCode, headers: &ResponseHeaders<'_>, body: &B) -> End {
     if status == StatusCode::SWITCHING_PROTOCOLS || (*method == Method::CONNECT && status.is_success()) {
         return End::AtHead(Outcome::Upgraded);
     }
@@ -174,13 +168,10 @@ pub(crate) fn end_of<B: Body>(method: &Method, status: StatusCode, headers: &Hea
         return End::AtHead(Outcome::Completed);
     }
     // A gRPC answer ends with its trailers, however long the data before them is.
-    let is_grpc =
-        headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc {
+    if headers.is_grpc() {
         return End::OfStream;
     }
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    match declared.or_else(|| body.size_hint().exact()) {
+    match headers.declared_length().or_else(|| body.size_hint().exact()) {
         Some(0) => End::AtHead(Outcome::Completed),
         Some(length) => End::After(length),
         None => End::OfStream,
@@ -200,7 +191,7 @@ where
         if this.held.is_none() {
             let frame = ready!(poll_inner(this.kind.as_mut(), this.watch, cx));
             let Passed { frame, durable: Some(durable) } = frame else { return Poll::Ready(frame.frame) };
-            *this.held = Some(Held { frame: frame.and_then(Result::ok), durable });
+            *this.held = Some(Box::new(Held { frame: frame.and_then(Result::ok), durable }));
         }
         let held = this.held.as_mut().expect("it was put there above if it was not there before");
         let durable = ready!(Pin::new(&mut held.durable).poll(cx));
@@ -250,21 +241,21 @@ where
             return Poll::Ready(Passed { frame: bytes.take().map(|bytes| Ok(Frame::data(bytes))), durable: None });
         }
     };
-    let (frame, outcome) = match watch {
-        None => (ready!(body.poll_frame(cx)), None),
-        Some(watch) => {
-            let frame = ready!(watch.guard.watch(|| body.as_mut().poll_frame(cx)));
-            let outcome = match &frame {
-                Some(Ok(frame)) => watch.passed(frame, || body.is_end_stream()),
-                Some(Err(_)) => Some(Outcome::BodyError),
-                None => Some(Outcome::Completed),
-            };
-            (frame, outcome)
-        }
+    let Some(watched) = watch else {
+        let frame = ready!(body.poll_frame(cx));
+        return Poll::Ready(Passed { frame: frame.map(|frame| frame.map_err(Into::into)), durable: None });
     };
-    let durable = outcome.and_then(|outcome| watch.take()?.finish(outcome));
-    // A stream that failed has no end that could be held back.
-    let durable = durable.filter(|_| outcome == Some(Outcome::Completed));
+    let frame = ready!(watched.guard.watch(|| body.as_mut().poll_frame(cx)));
+    let last = match &frame {
+        Some(Ok(frame)) => watched.passed(frame, || body.is_end_stream()),
+        Some(Err(_)) => Some(Last { outcome: Outcome::BodyError, data: None }),
+        None => Some(Last::COMPLETED),
+    };
+    let durable = last.and_then(|last| {
+        let durable = watch.take()?.guard.finish_response(last.outcome, last.data);
+        // A stream that failed has no end that could be held back.
+        durable.filter(|_| last.outcome == Outcome::Completed)
+    });
     Poll::Ready(Passed { frame: frame.map(|frame| frame.map_err(Into::into)), durable })
 }
 
@@ -280,27 +271,35 @@ impl fmt::Display for NotRecorded {
 
 impl std::error::Error for NotRecorded {}
 
-impl Watch {
-    fn finish(self, outcome: Outcome) -> Option<Answer<bool>> {
-        match outcome {
-            Outcome::Completed => self.guard.exchange().response_ended(),
-            _ => self.guard.exchange().response_failed(),
-        }
-        self.guard.finish(outcome)
-    }
+/// The end of a response's body.
+#[derive(Clone, Copy, Debug)]
+struct Last<'f> {
+    outcome: Outcome,
+    /// Of the last frame, if the record has yet to be told.
+    data: Option<&'f [u8]>,
+}
 
-    /// Notes a frame that is about to be delivered; tells the outcome if it was the last.
-    fn passed(&mut self, frame: &Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Outcome> {
+impl Last<'_> {
+    const COMPLETED: Self = Self { outcome: Outcome::Completed, data: None };
+}
+
+impl Watch {
+    /// Notes a frame that is about to be delivered; tells if it was the last.
+    fn passed<'f>(&mut self, frame: &'f Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Last<'f>> {
         let exchange = self.guard.exchange();
         if let Some(trailers) = frame.trailers_ref() {
             exchange.with(|draft| draft.grpc_status = grpc_status(trailers).or(draft.grpc_status));
-            return Some(Outcome::Completed);
+            return Some(Last::COMPLETED);
         }
         let data = frame.data_ref()?;
-        exchange.response_data(data);
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(data.len() as u64);
+            if *left == 0 {
+                // Most bodies are one such frame: it is noted with the end, under one lock.
+                return Some(Last { data: Some(data), ..Last::COMPLETED });
+            }
         }
-        (self.left == Some(0) || self.guard.watch(is_end)).then_some(Outcome::Completed)
+        exchange.response_passed(data);
+        self.guard.watch(is_end).then_some(Last::COMPLETED)
     }
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Uri;
 use http::request::Parts;
-use http::{Request, Uri};
 use http_body::Body;
 
-use super::body::RequestBody;
 use super::guard::Guard;
 use crate::audit::{Audit, LeftOut};
 use crate::capture::{EventRef, Progress};
@@ -18,19 +17,15 @@ use crate::plan::Plan;
 use crate::queue::{Admission, Allowance, Answer};
 use crate::record::Delivery;
 
-/// A request on its way in.
-pub(crate) struct Entry<B> {
-    pub(crate) request: Request<RequestBody<B>>,
+/// What becomes of a request on its way in.
+#[derive(Default)]
+pub(crate) struct Entry {
+    /// The exchange that is told about the request's body, if there is anything to tell.
+    pub(crate) body: Option<Arc<Exchange>>,
     /// The exchange that this layer has to finish; none if it records nothing, or has joined another layer's.
     pub(crate) guard: Option<Guard>,
-    /// The exchange that waits to be let in, and the answer.
+    /// The exchange that may not go on yet, and what the queue answered; none if it may.
     pub(crate) admission: Option<(Arc<Exchange>, Admission)>,
-}
-
-impl<B> Entry<B> {
-    fn passing(head: Parts, body: B) -> Self {
-        Self { request: Request::from_parts(head, RequestBody::plain(body)), guard: None, admission: None }
-    }
 }
 
 /// What the layer found for a request.
@@ -43,26 +38,25 @@ struct Match {
 pub(crate) fn enter<B: Body<Data = Bytes>>(
     engine: &Arc<Engine>,
     own: Option<&Arc<Plan>>,
-    request: Request<B>,
-) -> Entry<B> {
-    let (mut head, body) = request.into_parts();
+    head: &mut Parts,
+    body: &B,
+) -> Entry {
     if !engine.enabled {
         head.extensions.insert(LeftOut);
-        return Entry::passing(head, body);
+        return Entry::default();
     }
     if let Some(exchange) = head.extensions.get::<Audit>().and_then(Audit::exchange).cloned() {
         if exchange.is_open() {
-            let admission = join(engine, own, &exchange, &head, &body);
-            return Entry { admission, ..Entry::passing(head, body) };
+            return Entry { admission: join(engine, own, &exchange, head, body), ..Entry::default() };
         }
         if exchange.was_skipped() {
-            return Entry::passing(head, body);
+            return Entry::default();
         }
         // A handle that outlived its exchange, on a request that was made from that one: it is a request of its own.
     }
-    let Some(found) = find(engine, own, &head) else {
+    let Some(found) = find(engine, own, head) else {
         head.extensions.insert(LeftOut);
-        return Entry::passing(head, body);
+        return Entry::default();
     };
     open(engine, found, head, body)
 }
@@ -81,26 +75,33 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, head: &Parts) -> Option<Match>
     }
 }
 
-fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, mut head: Parts, body: B) -> Entry<B> {
+fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, head: &mut Parts, body: &B) -> Entry {
     let has_body = !body.is_end_stream();
-    let mut draft = engine.new_draft();
+    let (mut draft, exchange) = engine.take_both();
+    engine.stamp(&mut draft);
     draft.class = engine.class(&found.event);
     draft.event = found.event;
     draft.route.listed = found.listed;
-    engine.head.request(&head, original_uri(&head), &mut draft);
-    if let Some(template) = matched_path(&head) {
+    engine.head.request(head, original_uri(head), &mut draft);
+    if let Some(template) = matched_path(head) {
         draft.route.reported = draft.keep(template.as_bytes(), TEMPLATE);
     }
     if has_body {
         draft.request_body.progress = Progress::Open;
         engine.decide_request_capture(&mut draft);
     }
-    let admission = engine.admit(&draft, body.size_hint().upper(), draft.began);
-    let exchange = Exchange::open(engine.clone(), draft);
-    let guard = Guard::new(exchange.clone());
+    let admission = match engine.admit(&draft, body.size_hint().upper(), draft.began) {
+        // Nobody else holds the draft yet.
+        Admission::Granted(allowance) if engine.only_completes(&draft.event) => {
+            draft.let_in(allowance);
+            None
+        }
+        other => Some(other),
+    };
+    let exchange = Exchange::open_in(exchange, engine.clone(), draft);
+    let admission = admission.map(|admission| (exchange.clone(), admission));
     head.extensions.insert(Audit::of(exchange.clone()));
-    let body = if has_body { RequestBody::recorded(body, exchange.clone()) } else { RequestBody::plain(body) };
-    Entry { request: Request::from_parts(head, body), guard: Some(guard), admission: Some((exchange, admission)) }
+    Entry { body: has_body.then(|| exchange.clone()), guard: Some(Guard::new(exchange)), admission }
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.
@@ -178,9 +179,7 @@ fn matched_path(head: &Parts) -> Option<&str> {
 /// durable, where the handler has to wait for that.
 pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answer<bool>> {
     let class = exchange.with(|draft| {
-        draft.admitted = true;
-        draft.request_body.reserved += allowance.request;
-        draft.response_body.reserved += allowance.response;
+        draft.let_in(allowance);
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
         if draft.class < Delivery::FailClosed {
             exchange.initiate_if_known(draft);

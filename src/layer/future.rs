@@ -17,7 +17,7 @@ use super::enter::admitted;
 use super::failure::{is_timeout, note_service_error};
 use super::guard::Guard;
 use super::refusal;
-use crate::capture;
+use crate::capture::{Progress, ResponseHeaders};
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
 use crate::record::Outcome;
@@ -107,6 +107,7 @@ where
     }
 }
 
+#[inline]
 fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> StateOf<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
@@ -115,10 +116,7 @@ where
         Some(_) => request.method().clone(),
         None => Method::GET,
     };
-    let future = match &guard {
-        Some(guard) => guard.watch(|| service.call(request)),
-        None => service.call(request),
-    };
+    let future = Guard::watch_if(guard.as_ref(), || service.call(request));
     State::Running { future, guard, method }
 }
 
@@ -136,10 +134,7 @@ where
         loop {
             let next = match this.state.as_mut().project() {
                 StateProj::Running { future, guard, method } => {
-                    let result = ready!(match guard {
-                        Some(guard) => guard.watch(|| future.poll(cx)),
-                        None => future.poll(cx),
-                    });
+                    let result = ready!(Guard::watch_if(guard.as_ref(), || future.poll(cx)));
                     let (result, durable) = match result {
                         Ok(response) => match answered(guard.take(), method, response) {
                             Answered::Deliver(response) => return Poll::Ready(Ok(response)),
@@ -202,35 +197,33 @@ where
 {
     let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
     let (mut head, body) = response.into_parts();
+    let headers = ResponseHeaders::of(&head.headers);
     let exchange = guard.exchange();
     let engine = exchange.engine();
     let id = exchange.with(|draft| {
-        capture::response(&head, draft);
+        headers.note(head.status, draft);
         engine.decide_response_capture(draft);
+        // Until its end is known.
+        draft.response_body.progress = Progress::Open;
         exchange.initiate(draft);
         draft.audit_id
     });
+    let end = guard.watch(|| end_of(method, head.status, &headers, &body));
     if engine.audit_id_header
         && let Some(id) = id
         && let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut [0; 36]))
     {
         head.headers.insert("audit-id", value);
     }
-    let body = match guard.watch(|| end_of(method, head.status, &head.headers, &body)) {
+    let body = match end {
         End::AtHead(outcome) => {
-            if let Some(durable) = guard.finish(outcome) {
+            if let Some(durable) = guard.finish_at_head(outcome) {
                 return Answered::Hold(Response::from_parts(head, body), durable);
             }
             ResponseBody::plain(body)
         }
-        End::After(length) => {
-            exchange.response_begins();
-            ResponseBody::watched(body, guard, Some(length))
-        }
-        End::OfStream => {
-            exchange.response_begins();
-            ResponseBody::watched(body, guard, None)
-        }
+        End::After(length) => ResponseBody::watched(body, guard, Some(length)),
+        End::OfStream => ResponseBody::watched(body, guard, None),
     };
     Answered::Deliver(Response::from_parts(head, body))
 }

@@ -29,19 +29,34 @@ impl Guard {
 
     /// Runs the inner service's code.
     pub(crate) fn watch<R>(&self, inner: impl FnOnce() -> R) -> R {
-        self.inside.store(true, Ordering::Relaxed);
+        Self::watch_if(Some(self), inner)
+    }
+
+    /// Runs the inner service's code, with a guard if there is one.
+    pub(crate) fn watch_if<R>(guard: Option<&Self>, inner: impl FnOnce() -> R) -> R {
+        let set = |inside| guard.map(|guard| guard.inside.store(inside, Ordering::Relaxed));
+        set(true);
         let result = inner();
-        self.inside.store(false, Ordering::Relaxed);
+        set(false);
         result
     }
 
     /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
     pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        self.end(outcome)
+        self.finished = true;
+        self.exchange().close(outcome)
     }
 
-    fn end(&mut self, outcome: Outcome) -> Option<Answer<bool>> {
-        if std::mem::replace(&mut self.finished, true) { None } else { self.exchange().close(outcome) }
+    /// Ends the exchange with the head of its response: there is no body after it.
+    pub(crate) fn finish_at_head(mut self, outcome: Outcome) -> Option<Answer<bool>> {
+        self.finished = true;
+        self.exchange().close_at_head(outcome)
+    }
+
+    /// Ends the exchange with the end of its response's body, of which `data` is yet to be noted.
+    pub(crate) fn finish_response(mut self, outcome: Outcome, data: Option<&[u8]>) -> Option<Answer<bool>> {
+        self.finished = true;
+        self.exchange().close_response(outcome, data)
     }
 }
 
@@ -57,7 +72,7 @@ impl Drop for Guard {
             } else {
                 Outcome::Aborted
             };
-            self.end(outcome);
+            self.exchange().close(outcome);
         }
         if let Some(exchange) = self.exchange.take() {
             Exchange::retire(exchange);

@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::{BoxError, RequestBody, ResponseBody};
-use super::enter::{admitted, enter};
+use super::enter::{Entry, admitted, enter};
 use super::future::{Held, ResponseFuture};
 use super::guard::Guard;
 use crate::engine::Engine;
@@ -78,17 +78,20 @@ where
     }
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
-        let entry = enter(&self.layer.engine, self.layer.own.as_ref(), request);
-        match entry.admission {
-            None => ResponseFuture::running(&mut self.inner, entry.request, entry.guard),
+        let (mut head, body) = request.into_parts();
+        let Entry { body: told, guard, admission } =
+            enter(&self.layer.engine, self.layer.own.as_ref(), &mut head, &body);
+        let request = Request::from_parts(head, RequestBody::new(body, told));
+        match admission {
+            None => ResponseFuture::running(&mut self.inner, request, guard),
             Some((exchange, Admission::Granted(allowance))) => match admitted(&exchange, allowance) {
-                None => ResponseFuture::running(&mut self.inner, entry.request, entry.guard),
-                Some(durable) => ResponseFuture::recording(self.hold(entry.request, entry.guard, exchange), durable),
+                None => ResponseFuture::running(&mut self.inner, request, guard),
+                Some(durable) => ResponseFuture::recording(self.hold(request, guard, exchange), durable),
             },
             Some((exchange, Admission::Wait(waiting))) => {
-                ResponseFuture::waiting(self.hold(entry.request, entry.guard, exchange), waiting)
+                ResponseFuture::waiting(self.hold(request, guard, exchange), waiting)
             }
-            Some((exchange, Admission::Refused)) => ResponseFuture::refused(exchange, entry.guard),
+            Some((exchange, Admission::Refused)) => ResponseFuture::refused(exchange, guard),
         }
     }
 }

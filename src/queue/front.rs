@@ -30,8 +30,10 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     limits: Limits,
-    /// Finished records not yet written.
-    unwritten: AtomicUsize,
+    /// Records that were handed over. Written under the lock alone.
+    pushed: AtomicU64,
+    /// Those of them that have left: written, or counted as lost.
+    settled: AtomicU64,
     /// Bytes of the budget that are taken.
     taken: AtomicUsize,
     /// How many wait in line, so that nobody overtakes them. Those who left it are not counted, though their places may
@@ -47,7 +49,6 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     finished: VecDeque<Box<Draft>>,
-    pushed: u64,
     untold: Untold,
     line: VecDeque<Arc<Place>>,
     /// The worker has gone to sleep and must be woken.
@@ -68,7 +69,8 @@ impl Queue {
             state: Mutex::default(),
             work: Condvar::new(),
             limits,
-            unwritten: AtomicUsize::new(0),
+            pushed: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -168,10 +170,10 @@ impl Queue {
     }
 
     fn enter(&self, state: &mut State, draft: Box<Draft>) -> u64 {
-        self.unwritten.fetch_add(1, Ordering::Relaxed);
-        state.pushed += 1;
+        let position = self.pushed.load(Ordering::Relaxed) + 1;
+        self.pushed.store(position, Ordering::Release);
         state.finished.push_back(draft);
-        state.pushed
+        position
     }
 
     /// Takes bytes from the budget of captured bytes, if they are there.
@@ -206,7 +208,7 @@ impl Queue {
     }
 
     pub(crate) fn pushed(&self) -> u64 {
-        self.lock().pushed
+        self.pushed.load(Ordering::Acquire)
     }
 
     pub(crate) fn lost(&self) -> u64 {
@@ -231,7 +233,9 @@ impl Queue {
     }
 
     pub(crate) fn unwritten(&self) -> usize {
-        self.unwritten.load(Ordering::Relaxed)
+        // In this order: what has left by then was handed over before.
+        let settled = self.settled.load(Ordering::Acquire);
+        usize::try_from(self.pushed() - settled).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn taken_bytes(&self) -> usize {
@@ -248,7 +252,7 @@ impl Queue {
     }
 
     fn has_room(&self) -> bool {
-        self.unwritten.load(Ordering::Relaxed) < self.limits.records
+        self.unwritten() < self.limits.records
     }
 
     fn call_worker(&self, state: &mut State) {
@@ -308,7 +312,7 @@ impl Queue {
     fn answer_line(&self, now: Duration) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut state = self.lock();
-        let mut room = self.limits.records.saturating_sub(self.unwritten.load(Ordering::Relaxed));
+        let mut room = self.limits.records.saturating_sub(self.unwritten());
         while let Some(place) = state.line.front() {
             if place.is_left() {
                 state.line.pop_front();
@@ -339,7 +343,7 @@ impl Queue {
 
     /// Records that left the queue: written, or counted as lost.
     pub(crate) fn settle(&self, records: usize, bytes: usize) {
-        self.unwritten.fetch_sub(records, Ordering::Relaxed);
+        self.settled.fetch_add(records as u64, Ordering::Release);
         self.release(bytes);
     }
 

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
 use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, UuidV7};
+use crate::clock::{Clock, Time, UuidV7};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkWatch};
 use crate::plan::Defaults;
@@ -345,7 +345,7 @@ impl Rig {
 fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
     Parts {
         enabled: true,
-        clock: Box::new(ModelClock(Instant::now())),
+        clock: Time::Given(Box::new(ModelClock(Instant::now()))),
         ids: Box::new(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
         defaults: Defaults { stages: setting.stages, delivery: setting.delivery },
