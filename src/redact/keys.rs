@@ -26,14 +26,14 @@ impl KeySet {
         }
     }
 
-    /// Adds a key of an object; whether it is new there.
-    #[inline]
-    pub(super) fn insert(&mut self, object: u64, key: &KeyMark) -> bool {
+    /// Adds a key of an object by its hash; whether it is new there.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, object: u64, hash: u64) -> bool {
         if self.len * 2 >= self.slots.len() {
             self.grow();
         }
         // Nobody who does not know the seed can choose a key by the difference of two objects.
-        let hash = key.hash.wrapping_add(object.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1);
+        let hash = hash.wrapping_add(object.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1);
         let new = place(&mut self.slots, hash);
         self.len += usize::from(new);
         new
@@ -69,11 +69,12 @@ fn place(slots: &mut [u64], hash: u64) -> bool {
 /// A key as the set and the cache know it: its hash and, if it is short, its text in words.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyMark {
-    hash: u64,
+    pub(super) hash: u64,
     words: [u64; WORDS],
     len: usize,
 }
 
+/// So many words hold a short key.
 const WORDS: usize = 4;
 
 impl KeyMark {
@@ -110,7 +111,7 @@ fn hash_on(hash: u64, key: &[u8]) -> u64 {
 }
 
 /// The words of a key, from both of its ends, overlapping: together with its length they are all of a short one.
-#[inline]
+#[inline(always)]
 fn words_of(key: &[u8]) -> [u64; WORDS] {
     let word = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
     let half = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half));
@@ -147,44 +148,102 @@ impl KeyFacts {
     const PLAIN: Self = Self { verdict: Verdict::Plain, part: None, tells: false };
 }
 
-/// What the rules said of the keys seen last: services see the same few again and again.
+/// What the rules said of the keys seen last: services see the same few again and again, mostly in the same order.
 #[derive(Default)]
 pub(super) struct Verdicts {
+    /// One for each place, and [`START`].
     slots: Vec<Slot>,
+    /// The slot of the key that was met last.
+    last: usize,
 }
+
+/// The slot before the first key of a document.
+const START: usize = SLOTS;
 
 #[derive(Clone, Copy)]
 struct Slot {
+    hash: u64,
     words: [u64; WORDS],
-    len: u32,
+    len: u8,
     facts: KeyFacts,
+    /// In a document it stands as it reads, and it shows.
+    is_literal: bool,
+    /// The slot of the key that came after it.
+    next: u16,
+}
+
+/// A key that was expected where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) hash: u64,
+    pub(super) len: usize,
+    pub(super) facts: KeyFacts,
 }
 
 impl Verdicts {
+    /// A document begins.
+    pub(super) fn start(&mut self) {
+        self.last = START;
+    }
+
+    /// The key that came after the last one before, if it is what stands in a document here and then a quote.
+    #[inline(always)]
+    pub(super) fn expected(&mut self, rest: &[u8]) -> Option<Expected> {
+        let next = usize::from(self.slots.get(self.last)?.next);
+        let slot = self.slots.get(next)?;
+        let len = usize::from(slot.len);
+        let key = rest.get(..len).filter(|_| slot.is_literal && rest.get(len) == Some(&b'"'))?;
+        if slot.differs(&words_of(key), len) {
+            return None;
+        }
+        self.last = next;
+        Some(Expected { hash: slot.hash, len, facts: slot.facts })
+    }
+
     /// What was said of a key.
     #[inline]
     pub(super) fn known(&self, mark: &KeyMark) -> Option<KeyFacts> {
         let slot = self.slots.get(mark.slot())?;
-        // Word by word: what was just computed is in registers, and would have to be stored to be compared at once.
-        let mut differs = u64::from(slot.len) ^ mark.len as u64;
-        for (kept, word) in slot.words.iter().zip(mark.words) {
-            differs |= kept ^ word;
-        }
-        (differs == 0).then_some(slot.facts)
+        (!slot.differs(&mark.words, mark.len)).then_some(slot.facts)
     }
 
     /// Keeps what was said of a key.
-    pub(super) fn keep(&mut self, mark: &KeyMark, facts: KeyFacts) {
+    pub(super) fn keep(&mut self, mark: &KeyMark, key: &str, facts: KeyFacts) {
         if self.slots.is_empty() {
             // The empty key is plain by the rule, so a slot that was never filled tells the truth.
-            self.slots = vec![Slot { words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN }; SLOTS];
+            let empty =
+                Slot { hash: 0, words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN, is_literal: false, next: 0 };
+            self.slots = vec![empty; START + 1];
         }
         // Longer keys are judged each time.
         if mark.len <= WORDS * 8
-            && let (Some(slot), Ok(len)) = (self.slots.get_mut(mark.slot()), u32::try_from(mark.len))
+            && let (Some(slot), Ok(len)) = (self.slots.get_mut(mark.slot()), u8::try_from(mark.len))
         {
-            *slot = Slot { words: mark.words, len, facts };
+            let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+            let is_literal = !facts.tells && key.bytes().all(is_plain);
+            *slot = Slot { hash: mark.hash, words: mark.words, len, facts, is_literal, next: slot.next };
         }
+    }
+
+    /// A key was met in a document: it is expected there next time.
+    pub(super) fn follow(&mut self, mark: &KeyMark) {
+        let place = mark.slot();
+        if let (Some(last), Ok(next)) = (self.slots.get_mut(self.last), u16::try_from(place)) {
+            last.next = next;
+        }
+        self.last = place;
+    }
+}
+
+impl Slot {
+    /// Word by word: what was just computed is in registers, and would have to be stored to be compared at once.
+    #[inline(always)]
+    fn differs(&self, words: &[u64; WORDS], len: usize) -> bool {
+        let mut differs = u64::from(self.len) ^ len as u64;
+        for (kept, word) in self.words.iter().zip(words) {
+            differs |= kept ^ word;
+        }
+        differs != 0
     }
 }
 
@@ -214,12 +273,12 @@ mod tests {
         for number in 0..5_000_u64 {
             let key = format!("{}", number % 700);
             let object = number / 1_400;
-            assert_eq!(set.insert(object, &KeyMark::of(key.as_bytes())), known.insert((object, key)));
+            assert_eq!(set.insert(object, KeyMark::of(key.as_bytes()).hash), known.insert((object, key)));
         }
-        let mut add = |key: &[u8]| set.insert(9, &KeyMark::of(key));
+        let mut add = |key: &[u8]| set.insert(9, KeyMark::of(key).hash);
         assert!(add(b"") && add(b"\0") && add(b"\0\0") && add(b"\0\0\0") && add(b"\0\0\0\0") && !add(b""));
         set.clear();
-        assert!(set.insert(9, &KeyMark::of(b"")));
+        assert!(set.insert(9, KeyMark::of(b"").hash));
     }
 
     #[test]
@@ -229,7 +288,7 @@ mod tests {
         let mut get = |key: &str, facts: KeyFacts| {
             let mark = KeyMark::of(key.as_bytes());
             verdicts.known(&mark).unwrap_or_else(|| {
-                verdicts.keep(&mark, facts);
+                verdicts.keep(&mark, key, facts);
                 facts
             })
         };
@@ -243,5 +302,34 @@ mod tests {
         assert_eq!(get("token", facts(Verdict::Secret)), facts(Verdict::Secret));
         assert_eq!(get("token", facts(Verdict::Plain)), facts(Verdict::Secret));
         assert_eq!(get("", facts(Verdict::Plain)), facts(Verdict::Plain));
+    }
+
+    #[test]
+    fn a_key_is_expected_after_the_one_before_it() {
+        let facts = KeyFacts { verdict: Verdict::Secret, ..KeyFacts::PLAIN };
+        let mut verdicts = Verdicts::default();
+        let keys = ["a", "password", "", "a key of more than sixteen", "x\"y", "é", "z"];
+        for key in keys {
+            verdicts.keep(&KeyMark::of(key.as_bytes()), key, facts);
+        }
+        verdicts.start();
+        keys.iter().for_each(|key| verdicts.follow(&KeyMark::of(key.as_bytes())));
+        verdicts.start();
+        for key in keys {
+            let mark = KeyMark::of(key.as_bytes());
+            let here = verdicts.expected(format!("{key}\":1").as_bytes());
+            // What is not written as it reads is read first.
+            if matches!(key, "x\"y" | "é") {
+                assert!(here.is_none(), "{key}");
+                verdicts.follow(&mark);
+                continue;
+            }
+            let here = here.unwrap();
+            assert_eq!((here.hash, here.len, here.facts), (mark.hash, key.len(), facts), "{key}");
+        }
+        for other in ["b\"", "a", "", "a ", "aa\"", "password\""] {
+            verdicts.start();
+            assert!(verdicts.expected(other.as_bytes()).is_none(), "{other}");
+        }
     }
 }

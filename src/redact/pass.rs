@@ -10,7 +10,7 @@ use super::echo::Echo;
 use super::explain::HitRule;
 use super::fields::Origin;
 use super::json::{self, Fate, Frame};
-use super::keys::{KeyFacts, KeyMark, KeySet, Verdicts};
+use super::keys::{Expected, KeyFacts, KeyMark, KeySet, Verdicts};
 use super::multipart;
 use super::pair;
 use super::pointer::{Active, Effect, Pointers};
@@ -89,6 +89,7 @@ impl<'a> Pass<'a> {
             Err(reason) => return Body::Omitted(reason),
         };
         self.scratch.keys.clear();
+        self.scratch.verdicts.start();
         match json::walk(self, text, cut, Fate::Show, 0) {
             Err(reason) => Body::Omitted(reason),
             // The document was one secret, and secrets are removed.
@@ -283,19 +284,36 @@ impl Pass<'_> {
         self.facts_of(&KeyMark::of(key.as_bytes()), key).verdict
     }
 
+    /// Meets the key that came next last time, if it stands here again: its length, all that the rules say of it, and
+    /// whether it is new in its object.
+    #[inline(always)]
+    pub(super) fn meet_expected(&mut self, object: u64, text: &str, at: usize) -> Option<(usize, KeyFacts, bool)> {
+        let Expected { hash, len, facts } = self.scratch.verdicts.expected(text.as_bytes().get(at..)?)?;
+        let is_new = self.scratch.keys.insert(object, hash);
+        Some((len, self.with_event(facts, || &text[at..at + len]), is_new))
+    }
+
     /// Meets a key in an object: all that the rules say of it, and whether it is new there.
     pub(super) fn meet_key(&mut self, object: u64, key: &str) -> (KeyFacts, bool) {
         let mark = KeyMark::of(key.as_bytes());
-        let is_new = self.scratch.keys.insert(object, &mark);
-        (self.facts_of(&mark, key), is_new)
+        let is_new = self.scratch.keys.insert(object, mark.hash);
+        let facts = self.facts_of(&mark, key);
+        self.scratch.verdicts.follow(&mark);
+        (facts, is_new)
     }
 
     #[inline(always)]
     fn facts_of(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
         let facts = self.scratch.verdicts.known(mark).unwrap_or_else(|| self.judge(mark, key));
+        self.with_event(facts, || key)
+    }
+
+    /// With what the event adds to the rules.
+    #[inline(always)]
+    fn with_event<'k>(&self, facts: KeyFacts, key: impl FnOnce() -> &'k str) -> KeyFacts {
         match self.event {
             Some(event) if !event.names.is_empty() => {
-                KeyFacts { verdict: self.judge_for(event, key, facts.verdict), ..facts }
+                KeyFacts { verdict: self.judge_for(event, key(), facts.verdict), ..facts }
             }
             _ => facts,
         }
@@ -314,7 +332,7 @@ impl Pass<'_> {
             part: pair::part(key),
             tells: strings::tells(&self.rules.values, key),
         };
-        self.scratch.verdicts.keep(mark, facts);
+        self.scratch.verdicts.keep(mark, key, facts);
         facts
     }
 

@@ -4,10 +4,10 @@ use super::{Fate, MAX_KEYS, Shape, Walk};
 use crate::record::Reason;
 use crate::record::fragment::{push_json_string, unescape};
 use crate::redact::explain::HitRule;
-use crate::redact::pair::Part;
+use crate::redact::keys::KeyFacts;
 use crate::redact::pointer::{Active, Effect};
 use crate::redact::rules::Verdict;
-use crate::redact::token::{self, INVALID, Stop, StringToken};
+use crate::redact::token::{self, INVALID, Stop};
 
 impl Walk<'_, '_> {
     /// Reads what stands before a member's value, from the comma before it, if there is one; what becomes of the value.
@@ -36,6 +36,7 @@ impl Walk<'_, '_> {
         Ok(self.step(&index, below))
     }
 
+    #[inline(always)]
     fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
         if self.peek()? != b'"' {
             return Err(INVALID);
@@ -44,6 +45,21 @@ impl Walk<'_, '_> {
         if self.keys > MAX_KEYS {
             return Err(Stop::Because(Reason::TooDeep));
         }
+        let start = self.at + 1;
+        if below != Fate::Hide
+            && let Some((len, facts, is_new)) = self.pass.meet_expected(object, self.text, start)
+        {
+            let text = self.text;
+            self.at = start + len + 1;
+            self.repeated |= !is_new;
+            return self.said_by(|| &text[start..start + len], facts, below);
+        }
+        self.read_key(below, object)
+    }
+
+    /// Reads a key that was not expected.
+    #[inline(never)]
+    fn read_key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
         let start = self.at + 1;
         let token = token::string(self.text.as_bytes(), start)?;
         self.at = token.end + 1;
@@ -56,24 +72,23 @@ impl Walk<'_, '_> {
         } else {
             raw
         };
-        let (fate, part) = if below == Fate::Hide { (below, None) } else { self.judge(below, object, raw, token, key) };
-        self.white();
-        if self.peek()? != b':' {
-            return Err(INVALID);
+        if below == Fate::Hide {
+            self.colon()?;
+            return Ok(below);
         }
-        self.at += 1;
-        self.white();
-        match part {
-            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, key)),
-            _ => Ok(fate),
-        }
-    }
-
-    /// What becomes of the value under a key, and which half of a pair it is.
-    #[inline(always)]
-    fn judge(&mut self, below: Fate, object: u64, raw: &str, token: StringToken, key: &str) -> (Fate, Option<Part>) {
         let (facts, is_new) = self.pass.meet_key(object, key);
         self.repeated |= !is_new;
+        if facts.tells {
+            self.mask_key(object, raw, key);
+        } else {
+            self.show_string(raw, token);
+        }
+        self.said_by(|| key, facts, below)
+    }
+
+    /// What a key says of its value, and on to that.
+    #[inline(always)]
+    fn said_by<'k>(&mut self, key: impl Fn() -> &'k str, facts: KeyFacts, below: Fate) -> Result<Fate, Stop> {
         let mut fate = match facts.verdict {
             Verdict::Plain => below,
             Verdict::Secret => Fate::Mask,
@@ -81,16 +96,28 @@ impl Walk<'_, '_> {
         };
         self.why = HitRule::Key;
         self.is_excepted = false;
-        if facts.tells {
-            self.mask_key(object, raw, key);
-        } else {
-            self.show_string(raw, token);
-            self.note_step(key);
-        }
         if self.is_guided {
-            fate = self.step(key, fate);
+            if !facts.tells {
+                self.note_step(key());
+            }
+            fate = self.step(key(), fate);
         }
-        (fate, facts.part)
+        self.colon()?;
+        match facts.part {
+            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, key())),
+            _ => Ok(fate),
+        }
+    }
+
+    #[inline(always)]
+    fn colon(&mut self) -> Result<(), Stop> {
+        self.white();
+        if self.peek()? != b':' {
+            return Err(INVALID);
+        }
+        self.at += 1;
+        self.white();
+        Ok(())
     }
 
     /// Masks what gives itself away in a key.
