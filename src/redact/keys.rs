@@ -203,8 +203,15 @@ impl Verdicts {
     /// What was said of a key.
     #[inline]
     pub(super) fn known(&self, mark: &KeyMark) -> Option<KeyFacts> {
-        let slot = self.slots.get(mark.slot())?;
-        (!slot.differs(&mark.words, mark.len)).then_some(slot.facts)
+        Some(self.slots.get(self.place_of(mark)?)?.facts)
+    }
+
+    /// The slot of a key: one of two, so that no two keys push each other out for ever.
+    #[inline]
+    fn place_of(&self, mark: &KeyMark) -> Option<usize> {
+        let is_there = |place: &usize| self.slots.get(*place).is_some_and(|slot| !slot.differs(&mark.words, mark.len));
+        let first = mark.slot();
+        Some(first).filter(is_there).or_else(|| Some(first ^ 1).filter(is_there))
     }
 
     /// Keeps what was said of a key.
@@ -216,18 +223,20 @@ impl Verdicts {
             self.slots = vec![empty; START + 1];
         }
         // Longer keys are judged each time.
-        if mark.len <= WORDS * 8
-            && let (Some(slot), Ok(len)) = (self.slots.get_mut(mark.slot()), u8::try_from(mark.len))
-        {
-            let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-            let is_literal = !facts.tells && key.bytes().all(is_plain);
-            *slot = Slot { hash: mark.hash, words: mark.words, len, facts, is_literal, next: slot.next };
+        let Some(len) = u8::try_from(mark.len).ok().filter(|len| usize::from(*len) <= WORDS * 8) else { return };
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        let is_literal = !facts.tells && key.bytes().all(is_plain);
+        let place = mark.slot();
+        // What was there goes to the other slot of the two.
+        self.slots.swap(place, place ^ 1);
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = Slot { hash: mark.hash, words: mark.words, len, facts, is_literal, next: 0 };
         }
     }
 
     /// A key was met in a document: it is expected there next time.
     pub(super) fn follow(&mut self, mark: &KeyMark) {
-        let place = mark.slot();
+        let Some(place) = self.place_of(mark) else { return };
         if let (Some(last), Ok(next)) = (self.slots.get_mut(self.last), u16::try_from(place)) {
             last.next = next;
         }

@@ -361,6 +361,9 @@ impl Pass<'_> {
     }
 
     pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
+        if !self.rules.values.may_find(traits, makes) {
+            return;
+        }
         let mut places = Vec::new();
         self.rules.values.find(text, traits, makes, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));

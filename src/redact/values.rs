@@ -55,6 +55,15 @@ impl Values {
         self.makes.next(text, at).unwrap_or(usize::MAX)
     }
 
+    /// Whether a text with these traits may hold a secret at all.
+    #[inline]
+    pub(super) fn may_find(&self, traits: Traits, makes: bool) -> bool {
+        makes
+            || traits.has(Traits::SPACE | Traits::DIGIT)
+            || traits.has_all(Traits::AT | Traits::COLON)
+            || !self.patterns.is_empty()
+    }
+
     /// Puts the places of all secrets in a text, each once. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
         if makes && text.len() >= MIN_TOKEN {

@@ -104,8 +104,10 @@ enum Make {
     OfficeHook,
 }
 
-/// How many characters of a beginning are searched for; the rest is compared.
+/// How many characters of a beginning are searched for, and the rest compared.
 const SEARCHED: usize = 3;
+/// Beginnings of beginnings that stand in many texts, as in `github.com` and `/web`: these are searched for whole.
+const COMMON: &[&str] = &["git", "/we", "---", ".of"];
 
 /// A search for all makes at once.
 #[derive(Debug)]
@@ -120,7 +122,8 @@ impl Makes {
         let mut beginnings: Vec<&[u8]> = Vec::new();
         let mut of: Vec<Vec<_>> = Vec::new();
         for make in MAKES {
-            let beginning = make.0.as_bytes().get(..SEARCHED).unwrap_or(make.0.as_bytes());
+            let short = make.0.get(..SEARCHED).filter(|short| !COMMON.contains(short));
+            let beginning = short.unwrap_or(make.0).as_bytes();
             match beginnings.iter().position(|known| *known == beginning) {
                 Some(known) => of[known].push(make),
                 None => {
