@@ -184,12 +184,16 @@ impl Walk<'_, '_> {
                 let Some(frame) = self.stack.last() else { return self.end() };
                 let (shape, fresh) = (frame.shape, frame.fresh);
                 self.white();
-                match (shape, self.peek()?) {
-                    (Shape::Object, b'}') | (Shape::Array, b']') => self.close(),
-                    (_, b',') if !fresh => break self.member(1)?,
-                    _ if fresh => break self.member(0)?,
+                let comma = match (shape, self.peek()?) {
+                    (Shape::Object, b'}') | (Shape::Array, b']') => {
+                        self.close();
+                        continue;
+                    }
+                    (_, b',') if !fresh => 1,
+                    _ if fresh => 0,
                     _ => return Err(INVALID),
-                }
+                };
+                break self.member(comma)?;
             };
         }
     }

@@ -49,7 +49,7 @@ impl KeySet {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn place(slots: &mut [u64], hash: u64) -> bool {
     let last = slots.len() - 1;
     // Only the low bits of the hash choose the slot.
@@ -228,7 +228,9 @@ impl Verdicts {
         let is_literal = !facts.tells && key.bytes().all(is_plain);
         let place = mark.slot();
         // What was there goes to the other slot of the two.
-        self.slots.swap(place, place ^ 1);
+        if self.slots.get(place).is_some_and(|slot| slot.len > 0) {
+            self.slots.swap(place, place ^ 1);
+        }
         if let Some(slot) = self.slots.get_mut(place) {
             *slot = Slot { hash: mark.hash, words: mark.words, len, facts, is_literal, next: 0 };
         }
@@ -311,6 +313,24 @@ mod tests {
         assert_eq!(get("token", facts(Verdict::Secret)), facts(Verdict::Secret));
         assert_eq!(get("token", facts(Verdict::Plain)), facts(Verdict::Secret));
         assert_eq!(get("", facts(Verdict::Plain)), facts(Verdict::Plain));
+    }
+
+    #[test]
+    fn two_keys_of_one_place_are_both_kept() {
+        let facts = KeyFacts { verdict: Verdict::Secret, ..KeyFacts::PLAIN };
+        let pair = |mark: &KeyMark| mark.slot() / 2;
+        let first = KeyMark::of(b"first");
+        let names = (0..).map(|number| format!("key{number}"));
+        let other = names.into_iter().find(|name| pair(&KeyMark::of(name.as_bytes())) == pair(&first)).unwrap();
+        let mut verdicts = Verdicts::default();
+        for _ in 0..3 {
+            for (key, mark) in [("first", first), (other.as_str(), KeyMark::of(other.as_bytes()))] {
+                if verdicts.known(&mark).is_none() {
+                    verdicts.keep(&mark, key, facts);
+                }
+            }
+        }
+        assert!(verdicts.known(&first).is_some() && verdicts.known(&KeyMark::of(other.as_bytes())).is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::redact::token::{self, INVALID, Stop};
 
 impl Walk<'_, '_> {
     /// Reads what stands before a member's value, from the comma before it, if there is one; what becomes of the value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn member(&mut self, comma: usize) -> Result<Fate, Stop> {
         // The loop that calls this found a frame.
         let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
