@@ -360,8 +360,12 @@ impl Pass<'_> {
         self.rules.values.next_make(text, at)
     }
 
+    pub(super) fn may_find_values(&self, traits: Traits, makes: bool) -> bool {
+        self.rules.values.may_find(traits, makes)
+    }
+
     pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
-        if !self.rules.values.may_find(traits, makes) {
+        if !self.may_find_values(traits, makes) {
             return;
         }
         let mut places = Vec::new();

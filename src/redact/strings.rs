@@ -31,6 +31,14 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
     if text.len() < MIN_BYTES {
         return None;
     }
+    let traits = Traits::of(text);
+    let says_something = traits.has(Traits::SYNTAX) || pass.may_find_values(traits, makes) || begins_like_json(text);
+    if says_something { look_into(pass, text, traits, level, makes) } else { None }
+}
+
+/// The same of a text that may have something in it.
+#[inline(never)]
+fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
     if begins_like_json(text) {
         match json_inside(pass, text, level) {
             Inside::Other => {}
@@ -38,7 +46,6 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -
             Inside::Redacted(redacted) => return Some(redacted),
         }
     }
-    let traits = Traits::of(text);
     if traits.has(Traits::LESS)
         && let Some(redacted) = markup_inside(pass, text, level)
     {

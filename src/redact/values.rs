@@ -137,6 +137,9 @@ impl Traits {
     pub(super) const LESS: u16 = 32;
     pub(super) const AMPERSAND: u16 = 64;
     pub(super) const BACKSLASH: u16 = 128;
+    /// What names have beside them, and what is encoded.
+    pub(super) const SYNTAX: u16 =
+        Self::COLON | Self::EQUALS | Self::PERCENT | Self::GREATER | Self::LESS | Self::AMPERSAND | Self::BACKSLASH;
     pub(super) const SEMICOLON: u16 = 256;
     const DIGIT: u16 = 512;
     /// White space within a line.
