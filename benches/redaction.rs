@@ -2,8 +2,8 @@
 //!
 //! One thread, a body in, the text of its record out, by the full default rules: parsed strictly, every key judged, every
 //! string looked into, secrets masked and remembered. Beside it, in the same interleaved rounds, what the same body costs
-//! to copy, to parse with `serde_json`, and to redact by hand as a tree. `-- --once N` redacts the 330 B body N times and
-//! nothing else, for callgrind.
+//! to copy, to parse with `serde_json`, and to redact by hand as a tree. `-- --once N [body]` redacts the 330 B body, or the
+//! one of that name, N times and nothing else, for callgrind.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod support;
@@ -11,6 +11,7 @@ mod support;
 use std::hint::black_box;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use support::workload::{BODY, Shape, shapes};
 use support::{asked, machine, median, thread_cpu};
@@ -19,8 +20,8 @@ use tower_audit::fuzzing::redacted_json;
 
 fn main() {
     let redactor = Redactor::default();
-    if let Some(times) = once() {
-        (0..times).for_each(|_| drop(black_box(redacted_json(&redactor, black_box(BODY.as_bytes())))));
+    if let Some((times, body)) = once() {
+        (0..times).for_each(|_| drop(black_box(redacted_json(&redactor, black_box(&body)))));
         return;
     }
     let rounds = if asked().quick { 15 } else { 200 };
@@ -62,10 +63,12 @@ fn main() {
 /// A way to treat a body, and its name.
 type Way<'a> = (&'a str, &'a dyn Fn(&str));
 
-/// How often, if only the one body is asked for.
-fn once() -> Option<u32> {
+/// How often which body, if only one is asked for.
+fn once() -> Option<(u32, Bytes)> {
     let mut args = std::env::args().skip_while(|arg| arg != "--once");
-    args.nth(1)?.parse().ok()
+    let times = args.nth(1)?.parse().ok()?;
+    let shape = args.next().and_then(|name| shapes().into_iter().find(|shape| shape.name == name));
+    Some((times, shape.map_or(Bytes::from_static(BODY.as_bytes()), |shape| shape.body)))
 }
 
 /// Nanoseconds for one, of as many as take some tenths of a millisecond.

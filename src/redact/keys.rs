@@ -218,8 +218,7 @@ impl Verdicts {
     pub(super) fn keep(&mut self, mark: &KeyMark, key: &str, facts: KeyFacts) {
         if self.slots.is_empty() {
             // The empty key is plain by the rule, so a slot that was never filled tells the truth.
-            let empty =
-                Slot { hash: 0, words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN, is_literal: false, next: 0 };
+            let empty = Slot { hash: 0, words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN, is_literal: false, next: 0 };
             self.slots = vec![empty; START + 1];
         }
         // Longer keys are judged each time.
