@@ -6,6 +6,7 @@ mod common;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -14,12 +15,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use common::bodies::{self, data};
-use common::sinks::{Disk, checked, named, told};
+use common::sinks::{Disk, Gate, checked, named, told};
 use common::{DEADLINE, Written, eventually, expected};
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
-use tower_audit::sink::{Output, sink_fn};
+use tower_audit::sink::{Output, Sink, sink_fn};
 use tower_audit::{Audited, Auditor, AuditorBuilder, Catalog, Event, ShutdownGuard};
 
 /// For what ends by its deadline.
@@ -116,6 +117,58 @@ async fn a_sink_that_hangs_does_not_hold_up_the_end_beyond_its_deadline_and_the_
     assert_eq!((report.written, report.lost, report.open, report.flushed), (4, 7, 0, false));
     assert!(!report.is_complete());
     disk.writing.set(false);
+}
+
+/// A sink whose writes do not return while its gate is shut, and how many have begun.
+fn gated(written: &Written) -> (impl Sink + use<>, Gate, Arc<AtomicU64>) {
+    let (lines, gate, begun) = (written.clone(), Gate::default(), Arc::new(AtomicU64::new(0)));
+    let (pass, count) = (gate.clone(), begun.clone());
+    let sink = sink_fn(move |batch: &[u8]| {
+        count.fetch_add(1, Ordering::SeqCst);
+        pass.pass();
+        lines.push(batch);
+        Ok(())
+    });
+    (sink, gate, begun)
+}
+
+#[tokio::test]
+async fn the_last_record_counts_those_of_ours_that_the_sink_is_still_writing() {
+    let written = Written::default();
+    let (sink, gate, begun) = gated(&written);
+    gate.set(true);
+    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    eventually("the first record is with the sink", || begun.load(Ordering::SeqCst) > 0).await;
+    let shutdown = guard.shutdown(DEADLINE);
+    eventually("the last record is made", || auditor.counters().sinks[0].buffered_bytes > 0).await;
+    gate.set(false);
+    let report = shutdown.await;
+    let records = checked(&written);
+    assert!(report.is_complete() && report.written == 2, "{report:?}");
+    assert_eq!((&records[1]["eventName"], &records[1]["meta"]["written"]), (&"AuditStopped".into(), &2.into()));
+}
+
+#[tokio::test]
+async fn what_was_lost_is_told_before_the_last_record_though_an_earlier_one_of_ours_still_waits() {
+    let written = Written::default();
+    let (sink, gate, begun) = gated(&written);
+    gate.set(true);
+    let (auditor, guard) = Auditor::builder().sink(sink).queue_records(1).build().unwrap();
+    let buffered = || auditor.counters().sinks[0].buffered_bytes;
+    eventually("the first record is with the sink", || begun.load(Ordering::SeqCst) > 0).await;
+    ask(&auditor, 1).await;
+    eventually("the one that there is room for waits", || buffered() > 0).await;
+    let before = buffered();
+    ask(&auditor, 1).await;
+    eventually("the first loss is told", || buffered() > before).await;
+    ask(&auditor, 1).await;
+    let report = guard.shutdown(Duration::ZERO).await;
+    assert_eq!((report.written, report.lost, report.flushed), (0, 3, false));
+    gate.set(false);
+    eventually("the sink comes to its end", || written.text().contains("AuditStopped")).await;
+    let records = checked(&written);
+    assert_eq!((records.len(), told(&records, "AuditRecordsLost")), (5, 2));
+    assert_eq!(records[4]["meta"]["lost"], 2);
 }
 
 #[tokio::test]

@@ -423,14 +423,18 @@ mod tests {
 
         #[test]
         fn what_the_router_binds_is_what_we_bind(
-            template in "(/(a|ab|:x|\\{y\\}|v-\\{z\\})){1,3}(/\\*rest)?",
-            path in "(/(a|ab|v-1|é|v-|)){0,5}",
+            template in "(/(a|ab|:x|\\{y\\}|v-\\{z\\}|é\\{\\{\\{w\\}|)){1,3}(/\\*rest|/é-\\{\\*rest\\})?",
+            path in "(/(a|ab|v-1|é|v-|é\\{x|é\\{|é-é|)){0,5}",
         ) {
             let Ok(template) = Template::parse(&template) else { return Ok(()) };
             let mut router = matchit::Router::new();
             router.insert(template.text(), ()).unwrap();
             let theirs = router.at(&path).ok().map(|found| found.params.iter().map(|(_, v)| v.to_owned()).collect());
             let ours: Option<Vec<_>> = bound(template.text(), &path).map(|v| v.into_iter().map(str::to_owned).collect());
+            if theirs.is_some() {
+                let ranges = template.ranges(&path, path.len());
+                prop_assert_eq!(&Some(ranges.iter().map(|range| path[range].to_owned()).collect::<Vec<_>>()), &theirs);
+            }
             prop_assert_eq!(ours, theirs);
         }
     }

@@ -112,6 +112,13 @@ impl Channel {
         self.outlet.progress()
     }
 
+    /// How many records it will have taken with one more of our own, which is counted before it is written: those of ours
+    /// that are on their way stand before it.
+    pub(super) fn written_at_the_end(&self) -> u64 {
+        let Progress { written, own_waiting, own_writing, state, .. } = self.progress();
+        if state == SinkState::Dead { written } else { written + own_waiting + own_writing + 1 }
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.progress().state != SinkState::Dead
     }

@@ -233,9 +233,17 @@ impl Queue {
     }
 
     pub(crate) fn unwritten(&self) -> usize {
-        // In this order: what has left by then was handed over before.
-        let settled = self.settled.load(Ordering::Acquire);
-        usize::try_from(self.pushed() - settled).unwrap_or(usize::MAX)
+        let mut settled = self.settled.load(Ordering::Acquire);
+        loop {
+            // In this order: what has left by then was handed over before.
+            let pushed = self.pushed();
+            // Whoever was held up in between would count those that came and went meanwhile, and find no room.
+            let still = self.settled.load(Ordering::Acquire);
+            if still == settled {
+                return usize::try_from(pushed - settled).unwrap_or(usize::MAX);
+            }
+            settled = still;
+        }
     }
 
     pub(crate) fn taken_bytes(&self) -> usize {

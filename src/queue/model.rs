@@ -167,6 +167,14 @@ impl Book {
         self.told("AuditRequestsRefused")
     }
 
+    /// How many records the last one says that were written, itself included.
+    fn told_written(&self) -> u64 {
+        let values = Self::values(&self.read(|pages| pages.bytes.clone()));
+        let last = values.last().expect("a record of the end is there");
+        assert_eq!(last["eventName"], "AuditStopped");
+        last["meta"]["written"].as_u64().unwrap()
+    }
+
     fn shut(&self, shut: bool) {
         self.read(|pages| pages.shut = shut);
     }

@@ -277,10 +277,13 @@ impl Running {
                 break;
             }
         }
-        let first = |running: &Self| running.worker.channels.first().map(Channel::progress).unwrap_or_default();
+        self.watch_sinks();
+        // Now or never, even where an earlier record of ours still waits.
+        if let Some(untold) = engine.queue.take_untold() {
+            self.tell(&untold);
+        }
         let mut report = ShutdownReport {
-            // The record of the end is counted before it is written.
-            written: first(&self).written + 1,
+            written: self.worker.channels.first().map(Channel::written_at_the_end).unwrap_or_default(),
             lost: engine.queue.lost(),
             refused: engine.queue.refused(),
             open: engine.open() as u64,

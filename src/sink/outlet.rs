@@ -61,6 +61,8 @@ pub(crate) struct Progress {
     pub(crate) buffered: usize,
     /// Records of our own that wait in the buffer.
     pub(crate) own_waiting: u64,
+    /// Records of our own that are being written.
+    pub(crate) own_writing: u64,
     /// Records of exchanges that never entered, because a sink that loses for itself had no room.
     pub(crate) missed: u64,
     /// Ordinary log lines that were taken and then given up.
@@ -283,6 +285,7 @@ impl Thread {
             if let Some(mut batch) = state.chunks.pop_front() {
                 state.buffered -= batch.bytes.len();
                 state.ordinary -= batch.ordinary;
+                state.progress.own_writing = batch.own;
                 // One sync for all who wait: when the last of them, or everything that is here, is written.
                 batch.flush = wants_flush && (batch.upto >= state.wanted || state.chunks.is_empty());
                 return Some(batch);
@@ -314,6 +317,7 @@ impl Thread {
         // Among the lines of a batch that was given up half-way nobody tells records from ordinary ones any more: rather
         // too many are counted as lost than too few.
         let lost = if written { 0 } else { batch.records.min(count_lines(rest)) };
+        state.progress.own_writing = 0;
         state.progress.written += if written { batch.records + batch.own } else { batch.records - lost };
         state.progress.lost += lost;
         state.progress.ordinary_lost += if written { 0 } else { batch.ordinary_lines.min(count_lines(rest)) };
