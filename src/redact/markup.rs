@@ -380,8 +380,6 @@ mod tests {
         ) {
             let end = if closed { format!("</{name}>z") } else { String::new() };
             let text = format!("{before}<{name}{attributes}>{content}{end}");
-            let quote_is_open = before.contains('"') || content.contains("/password");
-            prop_assume!(!quote_is_open || name == "password");
             let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             let text = match encoding {
                 0 => text,

@@ -435,7 +435,9 @@ mod tests {
             // A quoted value has to end with its quotes in the same text, and a block needs a line of its own.
             let text = format!("{before}{name}{separator}{value}{after}");
             let pairs = separator.contains('=') && !separator.contains(['>', ':']) && value.contains(['\n', ';']);
-            prop_assume!(!(pairs || value.starts_with('|') && separator.contains('\n')));
+            if pairs || value.starts_with('|') && separator.contains('\n') {
+                return Ok(());
+            }
             let shown = shown(&text);
             prop_assert!(!shown.contains("cAnArY"), "{} became {}", text, shown);
         }
