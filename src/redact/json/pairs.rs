@@ -53,7 +53,8 @@ impl Walk<'_, '_> {
                 let name = (from, self.at);
                 let is_secret = self.names_a_secret(name);
                 let Some(pair) = self.pairs.last_mut() else { return };
-                pair.name = Some(name);
+                // A harmless name may be long, and is not read again for each value.
+                pair.name = Some(if is_secret { name } else { (from, from) });
                 if is_secret && let Some(value) = pair.value.take() {
                     self.mask_behind(value);
                 }
