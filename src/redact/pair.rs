@@ -90,6 +90,48 @@ mod tests {
     }
 
     #[test]
+    fn no_value_before_the_name_is_passed_over() {
+        for (given, shown) in [
+            (r#"{"value":"one","values":["two"],"name":"DB_PASSWORD"}"#, r#"{"value":"***","name":"DB_PASSWORD"}"#),
+            (
+                r#"{"val":"one","a":[{"value":"x","name":"pin"}],"value":2,"b":1,"name":"pin"}"#,
+                r#"{"val":"***","b":1,"name":"pin"}"#,
+            ),
+            (
+                r#"{"value":"one","name":"A","header":"Authorization"}"#,
+                r#"{"value":"***","name":"A","header":"Authorization"}"#,
+            ),
+            (r#"{"value":1,"values":[2],"name":"A"}"#, r#"{"value":1,"values":[2],"name":"A"}"#),
+        ] {
+            assert_eq!(body(given, false), Body::Whole(shown.to_owned()), "{given}");
+        }
+        assert_eq!(
+            body(r#"[{"value":"one","val":"two","a"#, true),
+            Body::Beginning(r#"[{"value":"***"}]"#.to_owned(), Reason::Truncated)
+        );
+        let redactor = Redactor::default();
+        let mut pass = Pass::new(&redactor, None);
+        let mut error = "neither hunter-1 nor hunter-2".to_owned();
+        pass.json(br#"{"value":"hunter-1","val":["hunter-2"],"name":"password"}"#, false);
+        pass.scrub_text(&mut error);
+        assert_eq!(error, "neither *** nor ***");
+    }
+
+    #[test]
+    fn a_card_number_that_was_removed_before_its_name_came_is_gone() {
+        let redactor = Redactor::builder().remove().build().unwrap();
+        for (given, cut, shown) in [
+            (r#"{"a":1,"value":4111111111111111,"name":"pin","b":2}"#, false, r#"{"a":1,"name":"pin","b":2}"#),
+            (r#"{"value":"x","val":4111111111111111,"name":"pin"}"#, false, r#"{"value":"***","name":"pin"}"#),
+            (r#"{"a":1,"value":4111111111111111 ,"n"#, true, r#"{"a":1}"#),
+        ] {
+            let body = Pass::new(&redactor, None).json(given.as_bytes(), cut);
+            let (Body::Whole(json) | Body::Beginning(json, _)) = body else { panic!("{given}: {body:?}") };
+            assert_eq!(json, shown, "{given}");
+        }
+    }
+
+    #[test]
     fn a_cut_before_the_name_hides_the_value() {
         for (given, shown) in [
             (r#"[{"value":"x","a":[1],"na"#, r#"[{"value":"***","a":[1]}]"#),

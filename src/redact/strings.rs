@@ -341,7 +341,7 @@ fn value_after(bytes: &[u8], mut start: usize, in_url: bool) -> Range<usize> {
             let len = memchr::memmem::find(&bytes[start + 3..], &[quote; 3]);
             return start + 3..len.map_or(bytes.len(), |len| start + 3 + len);
         }
-        return start + 1..closing_quote(bytes, start + 1, quote);
+        return start + 1..end_of_quotes(bytes, start + 1, quote);
     }
     if let (Some(end), false) = (end_of_brackets(bytes, start), in_url) {
         return start..end;
@@ -356,6 +356,29 @@ fn value_after(bytes: &[u8], mut start: usize, in_url: bool) -> Range<usize> {
         }
     }
     start..end
+}
+
+/// Where the last of the strings ends that stand one directly behind the other: SQL doubles a quote in a string, and a shell
+/// joins what touches.
+fn end_of_quotes(bytes: &[u8], at: usize, quote: u8) -> usize {
+    let mut end = closing_quote(bytes, at, quote);
+    loop {
+        match bytes.get(end + 1) {
+            Some(next @ (b'"' | b'\'' | b'`')) => end = closing_quote(bytes, end + 2, *next),
+            Some(next) if next.is_ascii_alphanumeric() => {
+                let rest = &bytes[end + 1..];
+                let stops = |byte: &u8| {
+                    byte.is_ascii_whitespace() || matches!(byte, b'&' | b';' | b',' | b'"' | b'\'' | b'`' | b')' | b'}')
+                };
+                let len = rest.iter().position(stops).unwrap_or(rest.len());
+                match rest.get(len) {
+                    Some(quote @ (b'"' | b'\'' | b'`')) => end = closing_quote(bytes, end + len + 2, *quote),
+                    _ => return end + 1 + len,
+                }
+            }
+            _ => return end,
+        }
+    }
 }
 
 fn closing_quote(bytes: &[u8], mut at: usize, quote: u8) -> usize {

@@ -769,3 +769,16 @@ fn time_per_byte_is_flat() {
         );
     }
 }
+
+/// As much as a cut left of a secret number is no less secret than the beginning of a string.
+#[test]
+fn a_secret_number_that_a_cut_goes_through_is_remembered() {
+    for text in [r#"{"a":1,"pin":12345678"#, r#"{"a":1,"secrets":{"b":12345678"#, r#"{"a":1,"password":[12345678"#] {
+        let redactor = Redactor::default();
+        let mut pass = Pass::new(&redactor, None);
+        pass.json(text.as_bytes(), true);
+        let mut error = "wrong pin 1234567890".to_owned();
+        pass.scrub_text(&mut error);
+        assert_eq!(error, "wrong pin ***", "{text}");
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::extent::{Around, extent};
 use super::json::{self, Fate};
 use super::markup::find_elements;
 use super::names::find_named;
@@ -57,6 +58,7 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
     let mut outer = indent(bytes, 0);
     let mut named: Option<usize> = None;
     let mut unnamed = Unnamed::default();
+    let mut around = Around::default();
     let mut line = 0;
     while let Some(colon) = memchr::memchr(b':', &bytes[at..]).map(|len| at + len) {
         let name = name_before(bytes, at, colon);
@@ -83,7 +85,13 @@ fn find_lines(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {
         if pass.verdict(name) == Verdict::Plain && !(named.is_some() && part == Some(Part::Value)) {
             continue;
         }
-        let end = end_of_block(bytes, at, outer);
+        let mut end = end_of_block(bytes, at, outer);
+        if matches!(bytes[at..end].trim_ascii_start().first(), Some(b'"' | b'\'' | b'[' | b'{')) {
+            // What is in quotes or brackets ends with them, on whatever line.
+            around.advance(bytes, name_start);
+            end = end.max(extent(bytes, at, &around).end);
+            around.skip(bytes, end);
+        }
         let value = &text[at..end];
         let lead = value.len() - value.trim_ascii_start().len();
         let value = at + lead..at + lead + value.trim_ascii().len();
@@ -264,6 +272,9 @@ mod tests {
             ),
             ("password:\n  - a\n  - b\nc: d", "password:\n  ***\nc: d"),
             ("password:\n- a\n- b\nc: d", "password:\n***\nc: d"),
+            ("password: \"a\nb\" c\nd: e", "password: ***\nd: e"),
+            ("a:\n  password: {\n\"b\": \"x\",\n\"c\": 1\n}\nd: e", "a:\n  password: ***\nd: e"),
+            ("password: it's\nd: e", "password: ***\nd: e"),
             ("password: |\n  a\n\n  b\nc: d", "password: ***\nc: d"),
             (
                 "- value: x\n  name: DB_PASSWORD\n- value: y\n  name: A",

@@ -38,15 +38,24 @@ impl Walk<'_, '_> {
         let Some((part, from, written)) = pair.reading.take() else { return };
         let earlier = pair.name;
         match part {
-            Part::Value => pair.value = Some(Half { text: (from, self.at), out: (written, self.out.end(self.at)) }),
+            Part::Value => {
+                // Several values are one, with what is between them.
+                let (text, out) = pair.value.map_or((from, written), |first| (first.text.0, first.out.0));
+                let end = self.out.end(self.at);
+                // A card number may have been removed already, and its key with it.
+                if written <= end {
+                    pair.value = Some(Half { text: (text, self.at), out: (out, end) });
+                }
+            }
             // The first that names a secret stays.
             Part::Name if earlier.is_some_and(|name| self.names_a_secret(name)) => {}
             Part::Name => {
                 let name = (from, self.at);
                 let is_secret = self.names_a_secret(name);
                 let Some(pair) = self.pairs.last_mut() else { return };
-                pair.name = Some(name);
-                if let (true, Some(value)) = (is_secret, pair.value.take()) {
+                // A harmless name may be long, and is not read again for each value.
+                pair.name = Some(if is_secret { name } else { (from, from) });
+                if is_secret && let Some(value) = pair.value.take() {
                     self.mask_behind(value);
                 }
             }
@@ -66,7 +75,12 @@ impl Walk<'_, '_> {
         let text = &self.text[value.text.0..value.text.1];
         let mask = match walk(self.pass, text, false, Fate::Mask, self.level + 1) {
             Ok(walked) if !walked.json.is_empty() => walked.json,
-            _ => self.pass.masked(),
+            Ok(_) => self.pass.masked(),
+            Err(_) => {
+                // Several members, from the first value on: all of them are remembered.
+                let _ = walk(self.pass, &format!("{{\"\":{text}}}"), false, Fate::Mask, self.level + 1);
+                self.pass.masked()
+            }
         };
         if self.pass.is_explaining()
             && let Some(pair) = self.pairs.last()

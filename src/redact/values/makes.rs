@@ -153,6 +153,8 @@ impl Makes {
         }
         let bytes = text.as_bytes();
         let mut at = 0;
+        // So far the text has been read for a token with too few dots: other makes may stand in it.
+        let mut no_jwt = 0;
         while let Some(hit) = bytes.get(at..).and_then(|rest| self.beginnings.find(rest)) {
             let start = at + hit.start();
             let mut makes = self.of[hit.pattern().as_usize()].iter();
@@ -160,11 +162,20 @@ impl Makes {
                 at = start + 1;
                 continue;
             };
+            let is_jwt = matches!(make, Make::Jwt);
+            if is_jwt && start < no_jwt {
+                at = start + begins.len();
+                continue;
+            }
             at = match make.secret(bytes, start, start + begins.len()) {
                 Ok(secret) => {
                     let end = secret.end;
                     found.push(secret);
                     end.max(start + begins.len())
+                }
+                Err(end) if is_jwt => {
+                    no_jwt = end;
+                    start + begins.len()
                 }
                 Err(go_on) => go_on,
             };
@@ -473,6 +484,14 @@ mod tests {
             let (url, secret) = (spelt(url), spelt(secret));
             assert_eq!(found(&format!("see {url}{secret}?x=1 or not")), [secret.as_str()], "{url}");
             assert_eq!(found(&format!("{url}{secret}")), [secret.as_str()], "{url}");
+        }
+    }
+
+    #[test]
+    fn what_begins_like_a_token_hides_no_other_make() {
+        let github = spelt("ghp_#a1B2*9;");
+        for before in ["eyJhbGciOiJIUzI1NiJ9-", "eyJeyJeyJ.", "eyJ_eyJ_"] {
+            assert_eq!(found(&format!("{before}{github} x")), [github.as_str()], "{before}");
         }
     }
 
