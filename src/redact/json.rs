@@ -211,7 +211,10 @@ impl Walk<'_, '_> {
             b'"' => return self.string(fate),
             b'{' => return self.open(Shape::Object, fate),
             b'[' => return self.open(Shape::Array, fate),
-            b'-' | b'0'..=b'9' => self.at = self.closed(token::number(self.text.as_bytes(), start)?)?,
+            b'-' | b'0'..=b'9' => {
+                let end = token::number(self.text.as_bytes(), start).and_then(|end| self.closed(end));
+                self.at = end.inspect_err(|stop| self.remember_open(start, fate, *stop))?;
+            }
             _ => self.at = token::literal(self.text.as_bytes(), start)?,
         }
         let text = self.text;
@@ -233,15 +236,8 @@ impl Walk<'_, '_> {
     fn string(&mut self, fate: Fate) -> Result<(), Stop> {
         let start = self.at + 1;
         let text = self.text;
-        let token = match token::string(text.as_bytes(), start) {
-            Ok(token) => token,
-            Err(stop) => {
-                if stop == Stop::End && fate != Fate::Show {
-                    self.remember_open(&text[start..]);
-                }
-                return Err(stop);
-            }
-        };
+        let token = token::string(text.as_bytes(), start);
+        let token = token.inspect_err(|stop| self.remember_open(start, fate, *stop))?;
         self.at = token.end + 1;
         let raw = &text[start..token.end];
         let said = said(raw, token)?;
@@ -282,7 +278,12 @@ impl Walk<'_, '_> {
     }
 
     /// A secret that the cut went through: as much as can be read of it.
-    fn remember_open(&mut self, raw: &str) {
+    #[cold]
+    fn remember_open(&mut self, start: usize, fate: Fate, stop: Stop) {
+        if stop != Stop::End || fate == Fate::Show {
+            return;
+        }
+        let raw = &self.text[start..];
         // The longest escape has 12 bytes.
         let readable = (raw.len().saturating_sub(12)..=raw.len()).rev().find_map(|end| unescape(raw.get(..end)?));
         if let Some(beginning) = readable {

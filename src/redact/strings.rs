@@ -53,8 +53,8 @@ fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: 
         return Some(plain(pass, &redacted, Traits::of(&redacted), level, makes).unwrap_or(redacted));
     }
     let edited = plain(pass, text, traits, level, makes);
-    let may_be_encoded =
-        traits.has(Traits::PERCENT | Traits::BACKSLASH) || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON);
+    let may_be_encoded = traits.has(Traits::PERCENT | Traits::BACKSLASH | Traits::WIDE)
+        || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON);
     if may_be_encoded && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level) {
         return Some(redacted);
     }
@@ -193,7 +193,7 @@ fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
 fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
     let percent = percent_decode_str(text).decode_utf8_lossy();
     let entities = entities_decoded(&percent);
-    let said = unicode_decoded(&entities);
+    let said = wide_signs_decoded(unicode_decoded(&entities));
     if said == text {
         return None;
     }
@@ -204,6 +204,11 @@ fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
     let redacted = inspect(pass, &said, level + 1, true)?;
     let is_percent = matches!((&entities, &said), (Cow::Borrowed(_), Cow::Borrowed(_)));
     Some(if is_percent { utf8_percent_encode(&redacted, ENCODED).to_string() } else { redacted })
+}
+
+/// What a text says with the colons and equals signs of full width that Chinese and Japanese texts have.
+fn wide_signs_decoded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains(['：', '＝']) { text.replace('：', ":").replace('＝', "=").into() } else { text }
 }
 
 /// What a text says once escapes as in `\u003c` are read.

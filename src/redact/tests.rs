@@ -782,3 +782,15 @@ fn a_secret_number_that_a_cut_goes_through_is_remembered() {
         assert_eq!(error, "wrong pin ***", "{text}");
     }
 }
+
+#[test]
+fn signs_of_full_width_are_signs() {
+    for (given, shown) in [
+        ("password：x y", "password:***"),
+        ("密码：x", "密码:***"),
+        ("a＝1&password＝x", "a=1&password=***"),
+        ("メモ：ｘ", "メモ：ｘ"),
+    ] {
+        assert_eq!(Pass::new(&Redactor::default(), None).string(given), shown, "{given}");
+    }
+}

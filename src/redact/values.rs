@@ -138,9 +138,17 @@ impl Traits {
     pub(super) const AMPERSAND: u16 = 64;
     pub(super) const BACKSLASH: u16 = 128;
     /// What names have beside them, and what is encoded.
-    pub(super) const SYNTAX: u16 =
-        Self::COLON | Self::EQUALS | Self::PERCENT | Self::GREATER | Self::LESS | Self::AMPERSAND | Self::BACKSLASH;
+    pub(super) const SYNTAX: u16 = Self::COLON
+        | Self::EQUALS
+        | Self::PERCENT
+        | Self::GREATER
+        | Self::LESS
+        | Self::AMPERSAND
+        | Self::BACKSLASH
+        | Self::WIDE;
     pub(super) const SEMICOLON: u16 = 256;
+    /// The first byte of signs of full width.
+    pub(super) const WIDE: u16 = 2_048;
     const DIGIT: u16 = 512;
     /// White space within a line.
     const SPACE: u16 = 1_024;
@@ -157,6 +165,7 @@ impl Traits {
             table[b'&' as usize] = Traits::AMPERSAND;
             table[b'\\' as usize] = Traits::BACKSLASH;
             table[b';' as usize] = Traits::SEMICOLON;
+            table[0xef] = Traits::WIDE;
             let mut digit = b'0';
             while digit <= b'9' {
                 table[digit as usize] = Traits::DIGIT;
