@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::extent::end_of_brackets;
 use super::json::{self, Fate};
 use super::markup::{entities_decoded, find_elements};
-use super::names::{Name, find_named};
+use super::names::{Name, find_named, names_nothing};
 use super::pass::Pass;
 use super::values::{Traits, Values};
 use super::xml;
@@ -65,11 +65,13 @@ fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: 
 fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
     let mut edits = Vec::new();
     pass.find_values(text, traits, makes, &mut edits);
-    if traits.has(Traits::EQUALS) {
-        find_pairs(pass, text, traits, level, &mut edits);
-    }
-    if traits.has(Traits::COLON | Traits::GREATER) {
-        find_named(pass, text, &mut edits);
+    if traits.has(Traits::EQUALS | Traits::COLON | Traits::GREATER) && !names_nothing(pass, text) {
+        if traits.has(Traits::EQUALS) {
+            find_pairs(pass, text, traits, level, &mut edits);
+        }
+        if traits.has(Traits::COLON | Traits::GREATER) {
+            find_named(pass, text, &mut edits);
+        }
     }
     if traits.has(Traits::LESS) {
         find_elements(pass, text, &mut edits);
@@ -314,7 +316,7 @@ pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usi
     start..end
 }
 
-pub(super) fn is_name(byte: u8) -> bool {
+pub(super) const fn is_name(byte: u8) -> bool {
     const NAME: [bool; 256] = {
         let mut name = [false; 256];
         let mut byte = 0_u8;
@@ -331,7 +333,7 @@ pub(super) fn is_name(byte: u8) -> bool {
         }
         name
     };
-    NAME[usize::from(byte)]
+    NAME[byte as usize]
 }
 
 /// The value after an equals sign. In a URL it ends where the URL does; elsewhere it goes on over
