@@ -58,7 +58,7 @@ impl Values {
     /// Whether a text with these traits may hold a secret at all.
     #[inline]
     pub(super) fn may_find(&self, traits: Traits, makes: bool) -> bool {
-        makes
+        (makes && traits.has(Traits::WORD))
             || traits.has(Traits::SPACE | Traits::DIGIT)
             || traits.has_all(Traits::AT | Traits::COLON)
             || !self.patterns.is_empty()
@@ -66,14 +66,14 @@ impl Values {
 
     /// Puts the places of all secrets in a text, each once. `makes`: whether to look for known makes.
     pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
-        if makes && text.len() >= MIN_TOKEN {
+        if makes && text.len() >= MIN_TOKEN && traits.has(Traits::WORD) {
             self.makes.find(text, found);
         }
         if traits.has(Traits::SPACE) {
             schemes::find(text, found);
         }
         if traits.has(Traits::DIGIT) {
-            find_digits(text, found);
+            find_digits(text, traits, found);
         }
         if traits.has_all(Traits::AT | Traits::COLON) {
             userinfo::find(text, found);
@@ -96,8 +96,10 @@ impl Values {
 }
 
 /// What is a secret by its digits.
-fn find_digits(text: &str, found: &mut Vec<Range<usize>>) {
-    makes::find_twilio(text, found);
+fn find_digits(text: &str, traits: Traits, found: &mut Vec<Range<usize>>) {
+    if traits.has(Traits::UPPER) {
+        makes::find_twilio(text, found);
+    }
     if cards::may_be(text) {
         cards::find(text, found);
     }
@@ -152,30 +154,45 @@ impl Traits {
     const DIGIT: u16 = 512;
     /// White space within a line.
     const SPACE: u16 = 1_024;
+    const UPPER: u16 = 4_096;
+    /// More than hexadecimal digits and hyphens, which is what numbers, dates, digests and UUIDs are made of.
+    const WORD: u16 = 8_192;
 
     pub(super) fn of(text: &str) -> Self {
         const TABLE: [u16; 256] = {
             let mut table = [0; 256];
-            table[b'@' as usize] = Traits::AT;
-            table[b':' as usize] = Traits::COLON;
-            table[b'=' as usize] = Traits::EQUALS;
-            table[b'%' as usize] = Traits::PERCENT;
-            table[b'>' as usize] = Traits::GREATER;
-            table[b'<' as usize] = Traits::LESS;
-            table[b'&' as usize] = Traits::AMPERSAND;
-            table[b'\\' as usize] = Traits::BACKSLASH;
-            table[b';' as usize] = Traits::SEMICOLON;
-            table[0xef] = Traits::WIDE;
-            let mut digit = b'0';
-            while digit <= b'9' {
-                table[digit as usize] = Traits::DIGIT;
-                digit += 1;
+            let mut byte = 0_u8;
+            loop {
+                table[byte as usize] = Traits::of_byte(byte);
+                if byte == u8::MAX {
+                    break;
+                }
+                byte += 1;
             }
-            table[b' ' as usize] = Traits::SPACE;
-            table[b'\t' as usize] = Traits::SPACE;
             table
         };
         Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
+    }
+
+    const fn of_byte(byte: u8) -> u16 {
+        let one = match byte {
+            b'0'..=b'9' => return Self::DIGIT,
+            b'a'..=b'f' | b'-' => return 0,
+            b'A'..=b'Z' => Self::UPPER,
+            b'@' => Self::AT,
+            b':' => Self::COLON,
+            b'=' => Self::EQUALS,
+            b'%' => Self::PERCENT,
+            b'>' => Self::GREATER,
+            b'<' => Self::LESS,
+            b'&' => Self::AMPERSAND,
+            b'\\' => Self::BACKSLASH,
+            b';' => Self::SEMICOLON,
+            b' ' | b'\t' => Self::SPACE,
+            0xef => Self::WIDE,
+            _ => 0,
+        };
+        one | Self::WORD
     }
 
     /// Whether it has any of these.

@@ -370,6 +370,9 @@ mod tests {
     #[test]
     fn there_are_no_more_makes_than_the_search_is_fast_with() {
         let beginnings = Makes::new().unwrap().of.len();
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+        let is_word = |begins: &str| !begins.bytes().all(is_hex);
+        assert!(MAKES.iter().all(|(begins, _)| is_word(begins)), "texts of digits are not searched");
         assert!(beginnings <= 64 && MAKES.iter().all(|(begins, _)| begins.len() >= SEARCHED), "{beginnings}");
     }
 

@@ -50,8 +50,9 @@ const DIGEST: &[&str] = &[
 pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut read = 0;
-    for space in memchr::memchr2_iter(b' ', b'\t', bytes) {
-        if space < read {
+    // Spaces are too close to each other to jump from one to the next.
+    for (space, byte) in bytes.iter().enumerate() {
+        if !matches!(byte, b' ' | b'\t') || space < read {
             continue;
         }
         let Some(scheme) = scheme_before(bytes, space) else { continue };
