@@ -3,6 +3,13 @@
 //! [`Redactor`] holds the rules. A [`Pass`] redacts one exchange with them: bodies, query, parameters,
 //! URL, texts, each once; then everything is searched for the values that were masked anywhere in it.
 //! It runs on our own thread, takes time linear in what it reads, and what it cannot parse it leaves out.
+//!
+//! - A draft becomes a record: `draft`, by way of `facts` (the request), `texts`, `meta`, `verdict` and `scrub`.
+//! - What is secret: `redactor` (all rules), `rules` (keys), `values`, `pointer`, `pair`; what stands for it: `way`.
+//! - One file a format: `json`, `query` (and forms, by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
+//! - Inside of strings: `strings`, by way of `names` and `extent`, `markup`, `rejection`.
+//! - `pass` is what they share: `keys` (what was said of a key), `echo` and `cut` (what was masked), `token` (of JSON).
+//! - What hit where: `notes` and `trail`, told by `explain` and `report`; `standing` has the places that a record shows.
 
 mod cut;
 mod draft;
