@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::echo::MIN_BYTES;
-
 /// The bounds to which texts are cut without a mark: heads, and names of methods.
 const BOUNDS: [usize; 5] = [64, 256, 512, 1024, 8192];
 /// The longest character but one byte: where a cut goes back to the beginning of a character.
 const SLACK: usize = 3;
+/// Shorter values stand in too many places by chance.
+pub(super) const MIN_BYTES: usize = 6;
 /// The mark that texts from the application get.
 pub(super) const MARK: char = '…';
 

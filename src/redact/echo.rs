@@ -12,11 +12,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
 use zeroize::Zeroize;
 
-use super::cut::{Beginnings, may_be_cut};
+use super::cut::{Beginnings, MIN_BYTES, may_be_cut};
 use crate::record::fragment::{escape_at, push_json_text, scalar_end, string_end, unescape};
 
-/// Shorter values stand in too many places by chance.
-pub(super) const MIN_BYTES: usize = 6;
 /// Bounds of what is remembered of one exchange. Two bodies of the default size cannot reach them.
 const MAX_VALUES: usize = 8_192;
 const MAX_BYTES: usize = 256 * 1024;

@@ -5,15 +5,15 @@ use std::ops::Range;
 use http::{Method, StatusCode};
 
 use super::Pass;
-use super::texts::headers;
+use super::percent::percent_decoded;
+use super::texts::{headers, is_claimed};
 use super::trail::Place;
-use super::url::percent_decoded;
 use crate::capture::{BodyCopy, Door, Draft, Media, Progress, Stage};
 use crate::catalog::{Strangers, bind, param_names};
 use crate::engine::Engine;
 use crate::plan::Plan;
+use crate::record::Reason;
 use crate::record::finished::{Body, Fragment, Request, Response};
-use crate::record::{Actor, Reason};
 
 /// What of a request is used more than once, redacted.
 #[derive(Default)]
@@ -146,11 +146,6 @@ fn is_stranger(draft: &Draft) -> bool {
     const REFUSED: [u16; 5] = [401, 403, 404, 405, 429];
     let known = draft.actor().is_some_and(|actor| actor.id().is_some() && !is_claimed(draft, actor));
     !known && draft.status.is_some_and(|status| REFUSED.contains(&status.as_u16()))
-}
-
-/// An identity that nobody verified, and that was then refused, is only claimed.
-pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
-    actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
 }
 
 fn bound<'t>(template: &'t str, path: &str) -> Vec<(&'t str, Range<usize>)> {

@@ -12,7 +12,8 @@ use std::borrow::Cow;
 
 use output::Output;
 
-use super::explain::HitRule;
+use super::frame::{Fate, Frame, Shape};
+use super::hit::HitRule;
 use super::pair::Part;
 use super::pass::Pass;
 use super::pointer::Active;
@@ -34,19 +35,6 @@ pub(super) struct Walked {
     pub(super) whole: bool,
     /// An object in it repeats a key.
     pub(super) repeated: bool,
-}
-
-/// What becomes of a value, or of what is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It shows, but for what its own keys and values say.
-    Show,
-    /// It is in a bag of secrets: containers show, all else is masked.
-    Leaf,
-    /// It is one mask.
-    Mask,
-    /// It is inside of what is one mask: nothing is written, all is remembered.
-    Hide,
 }
 
 /// Redacts a document of valid UTF-8. With `cut`, it may end anywhere.
@@ -85,31 +73,6 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
     }
     walk.pass.put_stack(walk.stack);
     Ok(Walked { json: walk.out.finish(), changed: walk.changed, whole, repeated: walk.repeated })
-}
-
-/// An open object or array.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    shape: Shape,
-    /// What becomes of what is in it.
-    below: Fate,
-    /// Where the value that is masked as one begins, if this is it.
-    masks_from: Option<usize>,
-    /// No member has been read yet.
-    fresh: bool,
-    /// A member has been written, so that the next one needs a comma; and whether one had before that.
-    written: bool,
-    wrote: bool,
-    /// Where the output ended before the member that is being read.
-    before_member: usize,
-    /// Tells objects apart; for arrays, the next index.
-    count: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    Object,
-    Array,
 }
 
 /// The halves of `{"name":"DB_PASSWORD","value":"x"}`, in either order: the one names the other.

@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::edit::Edit;
 use super::pair::Part;
 use super::pass::Pass;
 use super::rules::Verdict;
-use super::strings::Edit;
 use super::xml::{name_len, part};
 
 /// Elements of HTML that have no content.

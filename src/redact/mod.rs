@@ -6,18 +6,24 @@
 //!
 //! - A draft becomes a record: `draft`, by way of `facts` (the request), `texts`, `meta`, `verdict` and `scrub`.
 //! - What is secret: `redactor` (all rules), `rules` (keys), `values`, `pointer`, `pair`; what stands for it: `way`.
-//! - One file a format: `json`, `query` (and forms, by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
-//! - Inside of strings: `strings`, by way of `names` and `extent`, `markup`, `rejection`.
-//! - `pass` is what they share: `keys` (what was said of a key), `echo` and `cut` (what was masked), `token` (of JSON).
-//! - What hit where: `notes` and `trail`, told by `explain` and `report`; `standing` has the places that a record shows.
+//! - `front` has each kind of text redacted by the file of its format: `json` (by `frame` and `token`), `query` (and forms,
+//!   by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
+//! - Inside of strings: `strings`, by way of `names` and `extent`, `markup`, `rejection`; what changes in one: `edit`.
+//! - `pass` is what they share, with the memory of `scratch`: `keys` (what was said of a key), `echo` and `cut` (what was
+//!   masked).
+//! - What hit where: `notes` and `trail`, told by `explain` and `report`, in terms of `hit`; `standing` has the places that a record shows.
 
 mod cut;
 mod draft;
 mod echo;
+mod edit;
 mod explain;
 mod extent;
 mod facts;
 mod fields;
+mod frame;
+mod front;
+mod hit;
 mod json;
 mod keys;
 mod markup;
@@ -27,12 +33,14 @@ mod names;
 mod notes;
 mod pair;
 mod pass;
+mod percent;
 mod pointer;
 mod query;
 mod redactor;
 mod rejection;
 mod report;
 mod rules;
+mod scratch;
 mod scrub;
 mod standing;
 mod strings;
@@ -50,8 +58,10 @@ mod way;
 mod xml;
 
 pub(crate) use draft::{bare_record, record};
-pub use explain::{Explanation, Hit, HitRule};
-pub(crate) use pass::{Body, Pass};
+pub use explain::Explanation;
+pub(crate) use front::Body;
+pub use hit::{Hit, HitRule};
+pub(crate) use pass::Pass;
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};
 pub(crate) use report::Report;

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
-use super::explain::HitRule;
 use super::fields::{Fields, Origin};
+use super::hit::HitRule;
 use super::pass::Pass;
 use super::pointer::Effect;
 use crate::record::Reason;

@@ -6,12 +6,14 @@
 
 use std::ops::Range;
 
+use super::edit::Edit;
+use super::extent::is_name;
 use super::extent::{Around, extent, strings_in};
-use super::json::{self, Fate};
+use super::frame::Fate;
+use super::json;
 use super::pass::Pass;
 use super::rejection;
 use super::rules::Verdict;
-use super::strings::{Edit, is_name};
 use crate::record::fragment::unescape;
 
 /// How far before its end a quoted name, or the words of a name, may begin.

@@ -1,7 +1,7 @@
 //! What a pass notes to explain a document and to report on records. Without a trail each of these is one branch; with one,
 //! none changes what the pass makes.
 
-use super::explain::{Hit, HitRule};
+use super::hit::{Hit, HitRule};
 use super::pass::Pass;
 use super::trail::{Before, Place, Trail};
 

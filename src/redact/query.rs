@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::explain::HitRule;
 use super::fields::{Fields, Origin};
+use super::hit::HitRule;
 use super::pass::Pass;
 use super::pointer::Effect;
 use super::rules::Verdict;

@@ -1,13 +1,13 @@
 //! The rules of redaction, checked and compiled once, shared by all.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::pass::Scratch;
 use super::pointer::{Effect, Pointers};
 use super::rules::{KeyRules, Names};
+use super::scratch::Pool;
 use super::values::Values;
 use super::way::Way;
 use crate::Error;
@@ -43,26 +43,6 @@ pub(super) struct Rules {
     pub(super) values: Values,
     pub(super) way: Way,
     pub(super) scratch: Pool,
-}
-
-/// Memory that passes work with, for the next ones.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Scratch>>);
-
-impl Pool {
-    /// More than run at a time are let go.
-    const MAX_KEPT: usize = 4;
-
-    pub(super) fn take(&self) -> Scratch {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    pub(super) fn put(&self, scratch: Scratch) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Self::MAX_KEPT {
-            kept.push(scratch);
-        }
-    }
 }
 
 impl Redactor {

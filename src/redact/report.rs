@@ -10,7 +10,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::Pass;
-use super::explain::HitRule;
+use super::hit::HitRule;
 use super::standing::Shown;
 use super::trail::{ANY, Before, Counts, LEFT_OUT, Note, Steps, keys};
 use crate::record::finished::Record;

@@ -16,7 +16,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, dfa::DFA};
 use percent_encoding::percent_decode_str;
 
-use super::explain::HitRule;
+use super::hit::HitRule;
 use crate::Error;
 use words::{HARMLESS, INNOCENT, LAST, LONG, SHORT};
 

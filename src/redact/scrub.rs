@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::Pass;
-use super::explain::HitRule;
 use super::facts::{OTHER_METHOD, known_method};
+use super::hit::HitRule;
 use super::trail::Place;
 use crate::capture::{Draft, EventRef};
 use crate::record::finished::{Fragment, Record};

@@ -6,12 +6,14 @@ use std::ops::Range;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::extent::end_of_brackets;
-use super::json::{self, Fate};
+use super::edit::{Edit, apply};
+use super::extent::{end_of_brackets, is_name};
+use super::frame::Fate;
+use super::json;
 use super::markup::{entities_decoded, find_elements};
 use super::names::{Name, find_named, names_nothing};
 use super::pass::Pass;
-use super::values::{Traits, Values};
+use super::values::Traits;
 use super::xml;
 use crate::record::Reason;
 use crate::record::fragment::escape_at;
@@ -20,10 +22,39 @@ use crate::record::fragment::escape_at;
 const MAX_LEVEL: u8 = 4;
 /// Too short for anything: the shortest secret in a text is `pw=x`.
 const MIN_BYTES: usize = 4;
-/// A key shorter than any token or card number can only be one by a pattern of the application's.
-const MIN_SECRET_KEY: usize = 4;
 /// What is encoded when a decoded text goes back to where it was encoded.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'*');
+
+/// Texts that may have others inside of them.
+impl Pass<'_> {
+    pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
+        inspect(self, text, level, true)
+    }
+
+    /// A string of a document; `makes`: whether it may hold a secret of a known make.
+    pub(super) fn inspect_value(&mut self, text: &str, level: u8, makes: bool) -> Option<String> {
+        inspect(self, text, level, makes)
+    }
+
+    /// Keys of JSON: only what gives itself away.
+    pub(super) fn inspect_key(&mut self, key: &str) -> Option<String> {
+        inspect_key(self, key)
+    }
+
+    /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
+    pub(super) fn inspect_text_key(&mut self, key: &str) -> Option<String> {
+        inspect(self, key, 0, true)
+    }
+
+    pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
+        if !self.may_find_values(traits, makes) {
+            return;
+        }
+        let mut places = Vec::new();
+        self.rules.values.find(text, traits, makes, &mut places);
+        edits.extend(places.into_iter().map(Edit::mask));
+    }
+}
 
 /// The redacted text of a string, if it has to differ. `makes`: whether it may hold a secret of a known
 /// make, as it may whenever nothing larger has been searched for them.
@@ -95,62 +126,11 @@ fn markup_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
     }
 }
 
-/// Whether a key gives itself away as a secret.
-pub(super) fn tells(values: &Values, key: &str) -> bool {
-    let mut found = Vec::new();
-    if key.len() >= MIN_SECRET_KEY {
-        values.find(key, Traits::of(key), true, &mut found);
-    }
-    !found.is_empty()
-}
-
 /// The redacted text of a key that does.
 pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
     let mut edits = Vec::new();
     pass.find_values(key, Traits::of(key), true, &mut edits);
     apply(pass, key, edits)
-}
-
-/// A place in a text, and what goes there if it is not a mask.
-#[derive(Debug)]
-pub(super) struct Edit {
-    pub(super) place: Range<usize>,
-    pub(super) redacted: Option<String>,
-}
-
-impl Edit {
-    pub(super) fn mask(place: Range<usize>) -> Self {
-        Self { place, redacted: None }
-    }
-}
-
-/// Makes the edits, and remembers what they mask; `None` if there are none.
-pub(super) fn apply(pass: &mut Pass<'_>, text: &str, mut edits: Vec<Edit>) -> Option<String> {
-    if edits.is_empty() {
-        return None;
-    }
-    // Of two edits of one place the mask comes first.
-    edits.sort_unstable_by_key(|edit| (edit.place.start, usize::MAX - edit.place.end, edit.redacted.is_some()));
-    let mut out = String::with_capacity(text.len());
-    let mut copied = 0;
-    for edit in edits {
-        if edit.redacted.is_none() {
-            pass.remember_encoded(&text[edit.place.clone()]);
-        }
-        if edit.place.start < copied {
-            // Within the one before, or going on behind it.
-            copied = copied.max(edit.place.end);
-            continue;
-        }
-        out.push_str(&text[copied..edit.place.start]);
-        match &edit.redacted {
-            Some(redacted) => out.push_str(redacted),
-            None => pass.push_mask_in_text(&mut out, &text[edit.place.clone()]),
-        }
-        copied = edit.place.end;
-    }
-    out.push_str(&text[copied..]);
-    Some(out)
 }
 
 enum Inside {
@@ -314,26 +294,6 @@ pub(super) fn name_before(bytes: &[u8], from: usize, equals: usize) -> Range<usi
         start -= 1;
     }
     start..end
-}
-
-pub(super) const fn is_name(byte: u8) -> bool {
-    const NAME: [bool; 256] = {
-        let mut name = [false; 256];
-        let mut byte = 0_u8;
-        loop {
-            name[byte as usize] = matches!(
-                byte,
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80.. |
-                b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+'
-            );
-            if byte == u8::MAX {
-                break;
-            }
-            byte += 1;
-        }
-        name
-    };
-    NAME[byte as usize]
 }
 
 /// The value after an equals sign. In a URL it ends where the URL does; elsewhere it goes on over

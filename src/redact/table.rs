@@ -6,10 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::edit::{Edit, apply};
 use super::pair::{self, Part};
 use super::pass::Pass;
 use super::rules::Verdict;
-use super::strings::{Edit, apply};
 use crate::record::Reason;
 
 /// What may part cells, the likeliest first.

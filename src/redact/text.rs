@@ -3,15 +3,17 @@
 
 use std::ops::Range;
 
+use super::edit::{Edit, apply};
 use super::extent::{Around, extent};
-use super::json::{self, Fate};
+use super::frame::Fate;
+use super::json;
 use super::markup::find_elements;
 use super::names::find_named;
 use super::pair::{self, Part};
 use super::pass::Pass;
 use super::query::is_well_formed;
 use super::rules::Verdict;
-use super::strings::{Edit, apply, find_pairs, name_before};
+use super::strings::{find_pairs, name_before};
 use super::values::Traits;
 use super::xml;
 use crate::record::Reason;

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use http::StatusCode;
+
 use super::Pass;
-use super::facts::is_claimed;
 use super::trail::Place;
 use crate::capture::{Draft, Late, Stage};
 use crate::record::finished::{Address, Fragment, Record};
@@ -155,4 +156,9 @@ pub(super) fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
         }
     }
     (!fragment.is_empty()).then(|| fragment + "}")
+}
+
+/// An identity that nobody verified, and that was then refused, is only claimed.
+pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
+    actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
 }

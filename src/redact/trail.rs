@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::explain::{Hit, HitRule};
+use super::hit::{Hit, HitRule};
 
 /// A text of the record, by the names under which it stands there.
 #[derive(Clone, Copy, Debug)]

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::explain::HitRule;
+use super::edit::Edit;
 use super::fields::{Fields, Origin};
+use super::hit::HitRule;
 use super::pass::Pass;
+use super::percent::percent_decoded;
 use super::pointer::Effect;
 use super::rules::Verdict;
-use super::strings::Edit;
 use super::values::Traits;
 
 const MAX_BYTES: usize = 4_096;
@@ -213,15 +214,6 @@ fn decoded(piece: &str, plus: bool) -> Cow<'_, str> {
         return percent_decoded(&spaced).into_owned().into();
     }
     percent_decoded(piece)
-}
-
-/// What a text says once it is percent-decoded; what is not UTF-8 then shows as U+FFFD.
-pub(super) fn percent_decoded(text: &str) -> Cow<'_, str> {
-    // Most has nothing to decode, and to know that takes far less than to decode it.
-    if !text.as_bytes().contains(&b'%') {
-        return Cow::Borrowed(text);
-    }
-    percent_decode_str(text).decode_utf8_lossy()
 }
 
 /// What stands for a secret segment: it cannot go, or the path would be another.

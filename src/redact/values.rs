@@ -21,6 +21,8 @@ use crate::Error;
 
 /// No value of a known make is shorter.
 const MIN_TOKEN: usize = 14;
+/// A key shorter than any token or card number can only be one by a pattern of the application's.
+const MIN_KEY: usize = 4;
 const MAX_PATTERNS: usize = 64;
 const MAX_HITS: usize = 100;
 
@@ -62,6 +64,15 @@ impl Values {
             || traits.has(Traits::SPACE | Traits::DIGIT)
             || traits.has_all(Traits::AT | Traits::COLON)
             || !self.patterns.is_empty()
+    }
+
+    /// Whether a key gives itself away as a secret.
+    pub(super) fn tells(&self, key: &str) -> bool {
+        let mut found = Vec::new();
+        if key.len() >= MIN_KEY {
+            self.find(key, Traits::of(key), true, &mut found);
+        }
+        !found.is_empty()
     }
 
     /// Puts the places of all secrets in a text, each once. `makes`: whether to look for known makes.

@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
+use super::edit::{Edit, apply};
 use super::markup::remember_content;
 use super::pair::{self, Part};
 use super::pass::Pass;
 use super::rules::Verdict;
-use super::strings::{Edit, apply};
 use super::text::remember_what_is_dropped;
 use super::values::Traits;
 use crate::record::Reason;

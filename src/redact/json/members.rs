@@ -1,9 +1,10 @@
 //! What stands before a value: the key of a member, or the index of an element; and what they say of the value.
 
-use super::{Fate, MAX_KEYS, Shape, Walk};
+use super::{MAX_KEYS, Walk};
 use crate::record::Reason;
 use crate::record::fragment::{push_json_string, unescape};
-use crate::redact::explain::HitRule;
+use crate::redact::frame::{Fate, Shape};
+use crate::redact::hit::HitRule;
 use crate::redact::keys::KeyFacts;
 use crate::redact::pointer::{Active, Effect};
 use crate::redact::rules::Verdict;

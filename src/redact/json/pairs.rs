@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::{Fate, Half, Pair, Part, Walk, walk};
+use super::{Half, Pair, Part, Walk, walk};
 use crate::record::fragment::unescape;
-use crate::redact::explain::HitRule;
+use crate::redact::frame::Fate;
+use crate::redact::hit::HitRule;
 use crate::redact::rules::Verdict;
 
 impl Walk<'_, '_> {
