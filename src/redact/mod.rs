@@ -66,4 +66,6 @@ pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};
 pub(crate) use report::Report;
 pub use report::{HitCount, RedactionReport};
+#[cfg(feature = "__fuzzing")]
+pub(crate) use strings::said_by;
 pub(crate) use values::open_card_number;

@@ -173,9 +173,7 @@ fn json_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Inside {
 
 /// What a text says once it is decoded, redacted; encoded again, if it was only percent-encoded.
 fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
-    let percent = percent_decode_str(text).decode_utf8_lossy();
-    let entities = entities_decoded(&percent);
-    let said = wide_signs_decoded(unicode_decoded(&entities));
+    let (said, is_percent) = said_by(text);
     if said == text {
         return None;
     }
@@ -184,8 +182,16 @@ fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
         return Some(pass.mask_text().to_owned());
     }
     let redacted = inspect(pass, &said, level + 1, true)?;
-    let is_percent = matches!((&entities, &said), (Cow::Borrowed(_), Cow::Borrowed(_)));
     Some(if is_percent { utf8_percent_encode(&redacted, ENCODED).to_string() } else { redacted })
+}
+
+/// What a text says once it is decoded, in every way once; and whether it was only percent-encoded.
+pub(crate) fn said_by(text: &str) -> (String, bool) {
+    let percent = percent_decode_str(text).decode_utf8_lossy();
+    let entities = entities_decoded(&percent);
+    let said = wide_signs_decoded(unicode_decoded(&entities));
+    let is_percent = matches!((&entities, &said), (Cow::Borrowed(_), Cow::Borrowed(_)));
+    (said.into_owned(), is_percent)
 }
 
 /// What a text says with the colons and equals signs of full width that Chinese and Japanese texts have.
