@@ -71,11 +71,12 @@ fn main() {
     }
 }
 
-/// The body of many keys, with others each time: more than are kept from one body to the next.
+/// The bodies of many keys, with others each time: more than are kept from one body to the next.
 fn with_new_keys(shape: &Shape) -> Vec<String> {
     let body = String::from_utf8_lossy(&shape.body);
-    let times = if body.contains("\"key0\"") { 100 } else { 1 };
-    (0..times).map(|time| body.replace("\"key", &format!("\"k{time:02}"))).collect()
+    let times = if body.contains("\"key0\"") || body.contains("\"token0\"") { 100 } else { 1 };
+    let keys = |time: u32| (format!("\"k{time:02}"), format!("\"t{time:02}token"));
+    (0..times).map(keys).map(|(key, token)| body.replace("\"key", &key).replace("\"token", &token)).collect()
 }
 
 /// A way to treat a body, and its name.
