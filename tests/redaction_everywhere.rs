@@ -103,6 +103,12 @@ impl Everything {
     }
 }
 
+/// Sends a request and reads its answer to the end.
+async fn answered(all: &Everything, app: Router, request: Request<Body>) {
+    let response = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    response.into_body().collect().await.unwrap();
+}
+
 fn catalog() -> Catalog {
     Catalog::new()
         .event(
@@ -208,17 +214,7 @@ async fn a_secret_of_the_body_stands_in_no_string_of_the_record() {
             let request = if visible { request.header("x-request-id", &value) } else { request };
             let request = if kind == "text" { request.header("host", format!("{value}:80")) } else { request };
             let request = request.body(Body::from(body)).unwrap();
-            all.log
-                .auditor()
-                .around(app)
-                .into_service()
-                .oneshot(request)
-                .await
-                .unwrap()
-                .into_body()
-                .collect()
-                .await
-                .unwrap();
+            answered(&all, app, request).await;
             let records = all.searched(&canaries, 2).await;
             assert_eq!((&records[0]["stage"], &records[1]["stage"]), (&json!("initiation"), &json!("completion")));
             for pointer in ["/actor/name", "/object/kind", "/scope/path", "/errors/0/stack", "/eula/number", "/edge"] {
@@ -369,17 +365,7 @@ async fn what_is_left_out_or_cut_leaves_nothing_of_a_secret_behind() {
     let mut count = 0;
     for (content_type, body) in bodies {
         let request = Request::post("/other").header("content-type", content_type).body(Body::from(body)).unwrap();
-        all.log
-            .auditor()
-            .around(app())
-            .into_service()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_body()
-            .collect()
-            .await
-            .unwrap();
+        answered(&all, app(), request).await;
         count += 2;
     }
     // Cut at each byte of a secret; what quotes the whole of it is masked too.
@@ -388,17 +374,7 @@ async fn what_is_left_out_or_cut_leaves_nothing_of_a_secret_behind() {
         let body = format!(r#"{{"fill":"{fill}","token":"{value}","last":1}}"#);
         let request =
             Request::post("/other").header("content-type", "application/json").body(Body::from(body)).unwrap();
-        all.log
-            .auditor()
-            .around(app())
-            .into_service()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_body()
-            .collect()
-            .await
-            .unwrap();
+        answered(&all, app(), request).await;
         count += 2;
     }
     all.searched(&canaries, count).await;

@@ -9,8 +9,8 @@
 //! - `front` has each kind of text redacted by the file of its format: `json` (by `frame` and `token`), `query` (and forms,
 //!   by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
 //! - Inside of strings: `strings`, by way of `names` and `extent`, `markup`, `rejection`; what changes in one: `edit`.
-//! - `pass` is what they share, with the memory of `scratch`: `keys` (what was said of a key), `echo` and `cut` (what was
-//!   masked).
+//! - `pass` is what they share, with the memory of `scratch`: `keys` (what was said of a key), `echo`, `cut` and `view` (what
+//!   was masked, and where it stands again).
 //! - What hit where: `notes` and `trail`, told by `explain` and `report`, in terms of `hit`; `standing` has the places that a record shows.
 
 mod cut;
@@ -54,6 +54,7 @@ mod trail;
 mod url;
 mod values;
 mod verdict;
+mod view;
 mod way;
 mod xml;
 
