@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::values::is_name;
+
 /// How far ahead the name of a following pair is looked for.
 const MAX_AHEAD: usize = 96;
 
@@ -313,25 +315,4 @@ fn a_name_follows(bytes: &[u8], at: usize) -> bool {
 /// Without white space at its end.
 fn trimmed(bytes: &[u8], from: usize, end: usize) -> usize {
     from + bytes[from..end].trim_ascii_end().len()
-}
-
-/// Whether a byte may be a part of a name.
-pub(super) const fn is_name(byte: u8) -> bool {
-    const NAME: [bool; 256] = {
-        let mut name = [false; 256];
-        let mut byte = 0_u8;
-        loop {
-            name[byte as usize] = matches!(
-                byte,
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | 0x80.. |
-                b'_' | b'-' | b'.' | b'[' | b']' | b'%' | b'$' | b'@' | b'+'
-            );
-            if byte == u8::MAX {
-                break;
-            }
-            byte += 1;
-        }
-        name
-    };
-    NAME[byte as usize]
 }

@@ -52,7 +52,6 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         stack,
         is_guided: !root.is_none() || is_explaining,
         pointers: Following::from(root),
-        next_make: 0,
         why: HitRule::Key,
         is_excepted: false,
         pairs: Vec::new(),
@@ -107,8 +106,6 @@ struct Walk<'w, 'a> {
     /// Each step matters: pointers lead on, or somebody asks where.
     is_guided: bool,
     pointers: Following,
-    /// The next place in the text where something begins like a secret of a known make.
-    next_make: usize,
     /// Why the value that is read next would be masked.
     why: HitRule,
     /// A pointer says that the value that is read next shows.
@@ -205,17 +202,14 @@ impl Walk<'_, '_> {
         let raw = &text[start..token.end];
         let said = said(raw, token)?;
         match fate {
-            Fate::Show => {
-                let makes = self.may_be_make(start, token);
-                match self.pass.inspect_value(&said, self.level, makes) {
-                    None => self.show_string(raw, token),
-                    Some(redacted) => {
-                        self.changed = true;
-                        self.note_hit(HitRule::Value);
-                        push_json_string(self.out.instead(start - 1, self.at), &redacted);
-                    }
+            Fate::Show => match self.pass.inspect(&said, self.level) {
+                None => self.show_string(raw, token),
+                Some(redacted) => {
+                    self.changed = true;
+                    self.note_hit(HitRule::Value);
+                    push_json_string(self.out.instead(start - 1, self.at), &redacted);
                 }
-            }
+            },
             Fate::Leaf | Fate::Mask => self.mask_scalar(start - 1, &said, fate),
             Fate::Hide => self.pass.remember(&said),
         }
@@ -229,15 +223,6 @@ impl Walk<'_, '_> {
         if token.has_odd() {
             push_json_raw(self.out.instead(token.end - raw.len(), token.end), raw);
         }
-    }
-
-    /// Whether the string token that was just read may hold a secret of a known make. One search runs
-    /// ahead of the walk, from hit to hit; only what is escaped has to be searched by itself.
-    fn may_be_make(&mut self, start: usize, token: StringToken) -> bool {
-        if self.next_make < start {
-            self.next_make = self.pass.next_make(self.text, start);
-        }
-        self.next_make < token.end || token.has_escapes()
     }
 
     /// A secret that the cut went through: as much as can be read of it.

@@ -9,10 +9,12 @@
 //! - `front` has each kind of text redacted by the file of its format: `json` (by `frame` and `token`), `query` (and forms,
 //!   by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
 //! - Inside of strings: `strings`, by way of `names` and `extent`, `markup`, `rejection`; what changes in one: `edit`.
+//! - `block` looks at sixteen bytes of a text at once.
 //! - `pass` is what they share, with the memory of `scratch`: `keys` (what was said of a key), `echo`, `cut` and `view` (what
 //!   was masked, and where it stands again).
 //! - What hit where: `notes` and `trail`, told by `explain` and `report`, in terms of `hit`; `standing` has the places that a record shows.
 
+mod block;
 mod cut;
 mod draft;
 mod echo;

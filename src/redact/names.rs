@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use super::edit::Edit;
-use super::extent::is_name;
 use super::extent::{Around, extent, strings_in};
 use super::frame::Fate;
 use super::json;
 use super::pass::Pass;
 use super::rejection;
 use super::rules::Verdict;
+use super::values::is_name;
 use crate::record::fragment::unescape;
 
 /// How far before its end a quoted name, or the words of a name, may begin.
@@ -22,58 +22,6 @@ const MAX_NAME: usize = 128;
 const MAX_TAG: usize = 16;
 /// A name of more words is a sentence, of which only the last word and what makes a name with it count.
 const MAX_WORDS: usize = 3;
-
-/// Whether a short text has nothing but plain words directly before its colons and equals signs, as references and URLs
-/// do: then no secret is named in it, and nothing has to be searched for.
-pub(super) fn names_nothing(pass: &mut Pass<'_>, text: &str) -> bool {
-    const MAX: usize = 256;
-    if text.len() > MAX {
-        return false;
-    }
-    let beside = |byte: u8| BESIDE[usize::from(byte)];
-    let mut rest = text;
-    while let Some(end) = rest.bytes().position(|byte| !matches!(beside(byte), Beside::Within)) {
-        let (word, sign) = (&rest[..end], rest.as_bytes()[end]);
-        match beside(sign) {
-            Beside::Sign if word.is_empty() || pass.verdict(word) != Verdict::Plain => return false,
-            Beside::Else => return false,
-            Beside::Sign | Beside::Apart | Beside::Within => rest = &rest[end + 1..],
-        }
-    }
-    true
-}
-
-/// What a byte is to a plain word.
-#[derive(Clone, Copy)]
-enum Beside {
-    /// A part of it.
-    Within,
-    /// It makes the word a name.
-    Sign,
-    /// It ends the word, and nothing else.
-    Apart,
-    /// It may belong to a name that is more than a word.
-    Else,
-}
-
-const BESIDE: [Beside; 256] = {
-    let mut table = [Beside::Else; 256];
-    let mut byte = 0_u8;
-    loop {
-        table[byte as usize] = match byte {
-            b':' | b'=' => Beside::Sign,
-            b'/' | b'?' | b'&' | b';' | b',' | b'#' => Beside::Apart,
-            b'%' => Beside::Else,
-            byte if is_name(byte) => Beside::Within,
-            _ => Beside::Else,
-        };
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
-    }
-    table
-};
 
 /// Finds what is named by a secret name, and remembers the parts of it that may stand elsewhere by themselves.
 pub(super) fn find_named(pass: &mut Pass<'_>, text: &str, edits: &mut Vec<Edit>) {

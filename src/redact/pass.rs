@@ -145,13 +145,8 @@ impl Pass<'_> {
         facts
     }
 
-    /// The first place from `at` on where something begins like a secret of a known make.
-    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
-        self.rules.values.next_make(text, at)
-    }
-
-    pub(super) fn may_find_values(&self, traits: Traits, makes: bool) -> bool {
-        self.rules.values.may_find(traits, makes)
+    pub(super) fn may_find_values(&self, traits: Traits) -> bool {
+        self.rules.values.may_find(traits)
     }
 
     pub(super) fn remember(&mut self, value: &str) {

@@ -7,13 +7,14 @@ use std::ops::Range;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::edit::{Edit, apply};
-use super::extent::{end_of_brackets, is_name};
+use super::extent::end_of_brackets;
 use super::frame::Fate;
 use super::json;
 use super::markup::{entities_decoded, find_elements};
-use super::names::{Name, find_named, names_nothing};
+use super::names::{Name, find_named};
 use super::pass::Pass;
-use super::values::Traits;
+use super::rules::Verdict;
+use super::values::{Traits, is_name};
 use super::xml;
 use crate::record::Reason;
 use crate::record::fragment::escape_at;
@@ -28,12 +29,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// Texts that may have others inside of them.
 impl Pass<'_> {
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
-        inspect(self, text, level, true)
-    }
-
-    /// A string of a document; `makes`: whether it may hold a secret of a known make.
-    pub(super) fn inspect_value(&mut self, text: &str, level: u8, makes: bool) -> Option<String> {
-        inspect(self, text, level, makes)
+        inspect(self, text, level)
     }
 
     /// Keys of JSON: only what gives itself away.
@@ -43,33 +39,43 @@ impl Pass<'_> {
 
     /// Keys of queries and forms: whatever stands before the first equals sign, so perhaps anything.
     pub(super) fn inspect_text_key(&mut self, key: &str) -> Option<String> {
-        inspect(self, key, 0, true)
+        inspect(self, key, 0)
     }
 
-    pub(super) fn find_values(&mut self, text: &str, traits: Traits, makes: bool, edits: &mut Vec<Edit>) {
-        if !self.may_find_values(traits, makes) {
+    pub(super) fn find_values(&mut self, text: &str, traits: Traits, edits: &mut Vec<Edit>) {
+        if !self.may_find_values(traits) {
             return;
         }
         let mut places = Vec::new();
-        self.rules.values.find(text, traits, makes, &mut places);
+        self.rules.values.find(text, traits, &mut places);
         edits.extend(places.into_iter().map(Edit::mask));
     }
 }
 
-/// The redacted text of a string, if it has to differ. `makes`: whether it may hold a secret of a known
-/// make, as it may whenever nothing larger has been searched for them.
-pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8, makes: bool) -> Option<String> {
+/// The redacted text of a string, if it has to differ.
+pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
     if text.len() < MIN_BYTES {
         return None;
     }
-    let traits = Traits::of(text);
-    let says_something = traits.has(Traits::SYNTAX) || pass.may_find_values(traits, makes) || begins_like_json(text);
-    if says_something { look_into(pass, text, traits, level, makes) } else { None }
+    let traits = traits_of(pass, text);
+    let says_something = traits.has(Traits::NAME | Traits::LESS)
+        || may_be_encoded(traits)
+        || pass.may_find_values(traits)
+        || begins_like_json(text);
+    if says_something { look_into(pass, text, traits, level) } else { None }
+}
+
+fn traits_of(pass: &mut Pass<'_>, text: &str) -> Traits {
+    Traits::with_names(text, |name| pass.verdict(name) != Verdict::Plain)
+}
+
+fn may_be_encoded(traits: Traits) -> bool {
+    traits.has(Traits::ENCODED) || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON)
 }
 
 /// The same of a text that may have something in it.
 #[inline(never)]
-fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
+fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8) -> Option<String> {
     if begins_like_json(text) {
         match json_inside(pass, text, level) {
             Inside::Other => {}
@@ -81,22 +87,22 @@ fn look_into(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: 
         && let Some(redacted) = markup_inside(pass, text, level)
     {
         // What it says between its tags has been looked into; what it says across them has not.
-        return Some(plain(pass, &redacted, Traits::of(&redacted), level, makes).unwrap_or(redacted));
+        return Some(plain(pass, &redacted, Traits::of(&redacted), level).unwrap_or(redacted));
     }
-    let edited = plain(pass, text, traits, level, makes);
-    let may_be_encoded = traits.has(Traits::PERCENT | Traits::BACKSLASH | Traits::WIDE)
-        || traits.has_all(Traits::AMPERSAND | Traits::SEMICOLON);
-    if may_be_encoded && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level) {
+    let edited = plain(pass, text, traits, level);
+    if may_be_encoded(traits)
+        && let Some(redacted) = decoded(pass, edited.as_deref().unwrap_or(text), level)
+    {
         return Some(redacted);
     }
     edited
 }
 
 /// The redacted text of one that is read as it stands.
-fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8, makes: bool) -> Option<String> {
+fn plain(pass: &mut Pass<'_>, text: &str, traits: Traits, level: u8) -> Option<String> {
     let mut edits = Vec::new();
-    pass.find_values(text, traits, makes, &mut edits);
-    if traits.has(Traits::EQUALS | Traits::COLON | Traits::GREATER) && !names_nothing(pass, text) {
+    pass.find_values(text, traits, &mut edits);
+    if traits.has(Traits::NAME) {
         if traits.has(Traits::EQUALS) {
             find_pairs(pass, text, traits, level, &mut edits);
         }
@@ -129,7 +135,7 @@ fn markup_inside(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
 /// The redacted text of a key that does.
 pub(super) fn inspect_key(pass: &mut Pass<'_>, key: &str) -> Option<String> {
     let mut edits = Vec::new();
-    pass.find_values(key, Traits::of(key), true, &mut edits);
+    pass.find_values(key, Traits::of(key), &mut edits);
     apply(pass, key, edits)
 }
 
@@ -181,7 +187,7 @@ fn decoded(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<String> {
         pass.remember(text);
         return Some(pass.mask_text().to_owned());
     }
-    let redacted = inspect(pass, &said, level + 1, true)?;
+    let redacted = inspect(pass, &said, level + 1)?;
     Some(if is_percent { utf8_percent_encode(&redacted, ENCODED).to_string() } else { redacted })
 }
 

@@ -45,7 +45,7 @@ fn plain(pass: &mut Pass<'_>, text: &str) -> String {
     let mut edits = Vec::new();
     find_lines(pass, text, &mut edits);
     let named = edits.len();
-    pass.find_values(text, Traits::of(text), true, &mut edits);
+    pass.find_values(text, Traits::of(text), &mut edits);
     pass.note_values(edits.len() - named);
     let redacted = apply(pass, text, edits).unwrap_or_else(|| text.to_owned());
     // Whatever else has a name in it, or is encoded.
@@ -223,7 +223,7 @@ pub(super) fn remember_what_is_dropped(pass: &mut Pass<'_>, text: &str, kept: us
     let mut edits = Vec::new();
     find_lines(pass, text, &mut edits);
     let traits = Traits::of(text);
-    pass.find_values(text, traits, true, &mut edits);
+    pass.find_values(text, traits, &mut edits);
     find_pairs(pass, text, traits, 0, &mut edits);
     find_named(pass, text, &mut edits);
     find_elements(pass, text, &mut edits);

@@ -114,7 +114,7 @@ fn secrets_with_slashes(pass: &mut Pass<'_>, path: &str) -> Vec<Range<usize>> {
         return Vec::new();
     }
     let mut edits = Vec::new();
-    pass.find_values(path, Traits::of(path), true, &mut edits);
+    pass.find_values(path, Traits::of(path), &mut edits);
     let places = edits.into_iter().map(|Edit { place, .. }| place);
     places.filter(|place| path[place.clone()].contains('/')).collect()
 }

@@ -7,6 +7,8 @@
 mod cards;
 mod makes;
 mod schemes;
+mod tells;
+mod traits;
 mod userinfo;
 
 use std::ops::Range;
@@ -16,6 +18,7 @@ use regex::Regex;
 pub(super) use self::cards::is_card_number;
 pub(crate) use self::cards::open_at_end as open_card_number;
 use self::makes::Makes;
+pub(super) use self::traits::{Traits, is_name};
 use super::cut::MARK;
 use crate::Error;
 
@@ -52,16 +55,10 @@ impl Values {
         Ok(Self { makes, patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
     }
 
-    /// The first place from `at` on where something begins like a secret of a known make; else the last of all.
-    pub(super) fn next_make(&self, text: &str, at: usize) -> usize {
-        self.makes.next(text, at).unwrap_or(usize::MAX)
-    }
-
     /// Whether a text with these traits may hold a secret at all.
     #[inline]
-    pub(super) fn may_find(&self, traits: Traits, makes: bool) -> bool {
-        (makes && traits.has(Traits::WORD))
-            || traits.has(Traits::SPACE | Traits::DIGIT)
+    pub(super) fn may_find(&self, traits: Traits) -> bool {
+        traits.has(Traits::MAKE | Traits::SPACE | Traits::DIGIT)
             || traits.has_all(Traits::AT | Traits::COLON)
             || !self.patterns.is_empty()
     }
@@ -70,14 +67,14 @@ impl Values {
     pub(super) fn tells(&self, key: &str) -> bool {
         let mut found = Vec::new();
         if key.len() >= MIN_KEY {
-            self.find(key, Traits::of(key), true, &mut found);
+            self.find(key, Traits::of(key), &mut found);
         }
         !found.is_empty()
     }
 
-    /// Puts the places of all secrets in a text, each once. `makes`: whether to look for known makes.
-    pub(super) fn find(&self, text: &str, traits: Traits, makes: bool, found: &mut Vec<Range<usize>>) {
-        if makes && text.len() >= MIN_TOKEN && traits.has(Traits::WORD) {
+    /// Puts the places of all secrets in a text, each once.
+    pub(super) fn find(&self, text: &str, traits: Traits, found: &mut Vec<Range<usize>>) {
+        if traits.has(Traits::MAKE) && text.len() >= MIN_TOKEN {
             self.makes.find(text, found);
         }
         if traits.has(Traits::SPACE) {
@@ -108,7 +105,7 @@ impl Values {
 
 /// What is a secret by its digits.
 fn find_digits(text: &str, traits: Traits, found: &mut Vec<Range<usize>>) {
-    if traits.has(Traits::UPPER) {
+    if traits.has(Traits::MAKE) {
         makes::find_twilio(text, found);
     }
     if cards::may_be(text) {
@@ -137,92 +134,13 @@ fn is_token68(byte: u8) -> bool {
     is_token(byte) || matches!(byte, b'.' | b'~' | b'+' | b'/' | b'=')
 }
 
-/// Which telling characters a text has: found in one pass, asked before each test.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Traits(u16);
-
-impl Traits {
-    pub(super) const AT: u16 = 1;
-    pub(super) const COLON: u16 = 2;
-    pub(super) const EQUALS: u16 = 4;
-    pub(super) const PERCENT: u16 = 8;
-    pub(super) const GREATER: u16 = 16;
-    pub(super) const LESS: u16 = 32;
-    pub(super) const AMPERSAND: u16 = 64;
-    pub(super) const BACKSLASH: u16 = 128;
-    /// What names have beside them, and what is encoded.
-    pub(super) const SYNTAX: u16 = Self::COLON
-        | Self::EQUALS
-        | Self::PERCENT
-        | Self::GREATER
-        | Self::LESS
-        | Self::AMPERSAND
-        | Self::BACKSLASH
-        | Self::WIDE;
-    pub(super) const SEMICOLON: u16 = 256;
-    /// The first byte of signs of full width.
-    pub(super) const WIDE: u16 = 2_048;
-    const DIGIT: u16 = 512;
-    /// White space within a line.
-    const SPACE: u16 = 1_024;
-    const UPPER: u16 = 4_096;
-    /// More than hexadecimal digits and hyphens, which is what numbers, dates, digests and UUIDs are made of.
-    const WORD: u16 = 8_192;
-
-    pub(super) fn of(text: &str) -> Self {
-        const TABLE: [u16; 256] = {
-            let mut table = [0; 256];
-            let mut byte = 0_u8;
-            loop {
-                table[byte as usize] = Traits::of_byte(byte);
-                if byte == u8::MAX {
-                    break;
-                }
-                byte += 1;
-            }
-            table
-        };
-        Self(text.bytes().fold(0, |traits, byte| traits | TABLE[usize::from(byte)]))
-    }
-
-    const fn of_byte(byte: u8) -> u16 {
-        let one = match byte {
-            b'0'..=b'9' => return Self::DIGIT,
-            b'a'..=b'f' | b'-' => return 0,
-            b'A'..=b'Z' => Self::UPPER,
-            b'@' => Self::AT,
-            b':' => Self::COLON,
-            b'=' => Self::EQUALS,
-            b'%' => Self::PERCENT,
-            b'>' => Self::GREATER,
-            b'<' => Self::LESS,
-            b'&' => Self::AMPERSAND,
-            b'\\' => Self::BACKSLASH,
-            b';' => Self::SEMICOLON,
-            b' ' | b'\t' => Self::SPACE,
-            0xef => Self::WIDE,
-            _ => 0,
-        };
-        one | Self::WORD
-    }
-
-    /// Whether it has any of these.
-    pub(super) fn has(self, any: u16) -> bool {
-        self.0 & any != 0
-    }
-
-    pub(super) fn has_all(self, all: u16) -> bool {
-        self.0 & all == all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        Values::new(&[]).unwrap().find(text, Traits::of(text), true, &mut found);
+        Values::new(&[]).unwrap().find(text, Traits::of(text), &mut found);
         found.into_iter().map(|place| &text[place]).collect()
     }
 
@@ -393,7 +311,7 @@ mod tests {
                 let text = piece.repeat((1 << 17) / piece.len()) + end;
                 let began = std::time::Instant::now();
                 let mut places = Vec::new();
-                Values::new(&[]).unwrap().find(&text, Traits::of(&text), true, &mut places);
+                Values::new(&[]).unwrap().find(&text, Traits::of(&text), &mut places);
                 assert!(places.iter().all(|place| text.get(place.clone()).is_some()), "{piece}");
                 assert!(began.elapsed().as_secs() < 30, "{piece}: {:?}", began.elapsed());
             }
@@ -404,7 +322,7 @@ mod tests {
     fn own_patterns_are_found_and_checked() {
         let values = Values::new(&[r"ID-\d{6}".to_owned()]).unwrap();
         let mut places = Vec::new();
-        values.find("an ID-123456!", Traits::of(""), true, &mut places);
+        values.find("an ID-123456!", Traits::of(""), &mut places);
         assert_eq!(places.first(), Some(&(3..12)));
         assert_eq!(places.len(), 1);
         assert!(Values::new(&["(".to_owned()]).is_err());

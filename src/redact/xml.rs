@@ -35,7 +35,7 @@ pub(super) fn redact(pass: &mut Pass<'_>, text: &str, cut: bool, level: u8) -> R
     }
     let text = &text[..kept];
     let named = edits.len();
-    pass.find_values(text, Traits::of(text), true, &mut edits);
+    pass.find_values(text, Traits::of(text), &mut edits);
     pass.note_values(edits.len() - named);
     Ok(apply(pass, text, edits).unwrap_or_else(|| text.to_owned()))
 }

@@ -11,7 +11,7 @@ use crate::Error;
 
 /// What a secret of a known make begins with, and at least how many characters of a token follow.
 /// At most 64 that differ in their first three characters: beyond, the search loses its vector instructions.
-const MAKES: &[(&str, Make)] = &[
+pub(super) const MAKES: &[(&str, Make)] = &[
     ("eyJ", Make::Jwt),
     ("-----BEGIN ", Make::Pem),
     ("AKIA", Make::Upper(16)),
@@ -79,7 +79,7 @@ const MAKES: &[(&str, Make)] = &[
 
 /// How a secret of a known make goes on after its beginning.
 #[derive(Clone, Copy, Debug)]
-enum Make {
+pub(super) enum Make {
     Jwt,
     Pem,
     /// At least so many upper-case letters and digits.
@@ -140,17 +140,8 @@ impl Makes {
         Ok(Self { beginnings, of })
     }
 
-    /// The first place from `at` on where something begins like a secret of a known make.
-    pub(super) fn next(&self, text: &str, at: usize) -> Option<usize> {
-        let rest = text.as_bytes().get(at..)?;
-        Some(at + self.beginnings.find(rest)?.start())
-    }
-
     /// Appends the places of secrets in a text.
     pub(super) fn find(&self, text: &str, found: &mut Vec<Range<usize>>) {
-        if !may_be_make(text) {
-            return;
-        }
         let bytes = text.as_bytes();
         let mut at = 0;
         // So far the text has been read for a token with too few dots: other makes may stand in it.
@@ -202,66 +193,16 @@ pub(super) fn find_twilio(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Whether the first three characters of a make stand anywhere in a text, or something alike: most texts are too short for
-/// a search to be worth its start.
-fn may_be_make(text: &str) -> bool {
-    const SHORT: usize = 64;
-    /// For each byte, in which groups of makes it is the first, the second and the third: [`GROUPS`] bits each.
-    const TABLE: [u64; 256] = {
-        let mut table = [0; 256];
-        let mut make = 0;
-        while make < MAKES.len() {
-            let mut place = 0;
-            while place < 3 {
-                table[MAKES[make].0.as_bytes()[place] as usize] |= 1 << (GROUPS * place + group(make));
-                place += 1;
-            }
-            make += 1;
-        }
-        table
-    };
-    if text.len() > SHORT {
-        return true;
-    }
-    let mut all = 0;
-    let (mut first, mut second) = (0, 0);
-    for byte in text.bytes() {
-        let groups = TABLE[usize::from(byte)];
-        all |= groups & second;
-        second = (groups & first) << GROUPS;
-        first = groups << GROUPS;
-    }
-    all != 0
-}
-
-/// A third of a word.
-const GROUPS: usize = 21;
-
-/// Makes whose first letter is the same, whatever its case, are one group; no more groups than a word has bits for.
-const fn group(make: usize) -> usize {
-    let mut groups = 0;
-    let mut before = 0;
-    while before < make {
-        let letter = MAKES[before].0.as_bytes()[0];
-        if letter.eq_ignore_ascii_case(&MAKES[make].0.as_bytes()[0]) {
-            return group(before);
-        }
-        let mut earlier = 0;
-        while earlier < before && !letter.eq_ignore_ascii_case(&MAKES[earlier].0.as_bytes()[0]) {
-            earlier += 1;
-        }
-        groups += (earlier == before) as usize;
-        before += 1;
-    }
-    assert!(groups < GROUPS, "the groups of makes do not fit");
-    groups
-}
-
 fn begins_word(bytes: &[u8], start: usize) -> bool {
     start == 0 || !bytes[start - 1].is_ascii_alphanumeric()
 }
 
 impl Make {
+    /// Whether it is only looked for where a word begins.
+    pub(super) const fn begins_a_word(self) -> bool {
+        matches!(self, Self::Upper(_) | Self::Token(_) | Self::Digits(_) | Self::Hex(_))
+    }
+
     /// Where the secret is that begins at `start` and goes on at `body`; else where to look on.
     fn secret(self, bytes: &[u8], start: usize, body: usize) -> Result<Range<usize>, usize> {
         let begins_word = || begins_word(bytes, start);
@@ -345,12 +286,16 @@ fn pem_end(bytes: &[u8], body: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
     use super::super::{Traits, Values};
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        Values::new(&[]).unwrap().find(text, Traits::of(text), true, &mut found);
+        Values::new(&[]).unwrap().find(text, Traits::of(text), &mut found);
         found.into_iter().map(|place| &text[place]).collect()
     }
 
@@ -370,9 +315,6 @@ mod tests {
     #[test]
     fn there_are_no_more_makes_than_the_search_is_fast_with() {
         let beginnings = Makes::new().unwrap().of.len();
-        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
-        let is_word = |begins: &str| !begins.bytes().all(is_hex);
-        assert!(MAKES.iter().all(|(begins, _)| is_word(begins)), "texts of digits are not searched");
         assert!(beginnings <= 64 && MAKES.iter().all(|(begins, _)| begins.len() >= SEARCHED), "{beginnings}");
     }
 
@@ -513,15 +455,33 @@ mod tests {
     }
 
     #[test]
-    fn every_make_is_seen_wherever_it_stands_in_a_short_text() {
-        assert!(!may_be_make("4d3c1f0a-6f0e-4f7c-9a55-0d7f6b6f4a11") && !may_be_make(""));
-        for (begins, _) in MAKES {
+    fn every_make_is_told_wherever_it_may_begin() {
+        for text in ["4d3c1f0a-6f0e-4f7c-9a55-0d7f6b6f4a11", "", "github.com/a-b_c.d", "task-sku", "a/web/hooks"] {
+            assert!(!Traits::of(text).has(Traits::MAKE), "{text}");
+        }
+        for (begins, make) in MAKES {
             for before in 0..32 {
                 for after in 0..16 {
-                    let text = format!("{}{begins}{}", "gxs-B".repeat(8).split_at(before).0, "e".repeat(after));
-                    assert!(may_be_make(&text), "{text}");
+                    let before = "g.xs-éB".repeat(8).chars().take(before).collect::<String>();
+                    let word = if make.begins_a_word() && before.ends_with(char::is_alphanumeric) { "-" } else { "" };
+                    let text = format!("{before}{word}{begins}{}", "e".repeat(after.max(20 - begins.len().min(20))));
+                    assert!(Traits::of(&text).has(Traits::MAKE), "{text}");
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_told(parts in prop::collection::vec(0..MAKES.len() + 8, 1..6), more in "[a-zA-Z0-9_.é/-]{0,40}") {
+            let signs = ["-", ".", "/", "a", "Z0", "é", " ", "SK00112233445566778899aabbccddeeff"];
+            let text = parts.iter().map(|part| MAKES.get(*part).map_or_else(|| signs[part - MAKES.len()], |make| make.0));
+            let text = text.collect::<String>() + &more;
+            let mut all = Vec::new();
+            static ALL: LazyLock<Makes> = LazyLock::new(|| Makes::new().unwrap());
+            ALL.find(&text, &mut all);
+            find_twilio(&text, &mut all);
+            prop_assert!(all.is_empty() || Traits::of(&text).has(Traits::MAKE), "{}", text);
         }
     }
 }

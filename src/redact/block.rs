@@ -1,0 +1,110 @@
+//! A text sixteen bytes at a time: which of them are of a kind, as one bit each, that of the first byte the lowest.
+
+use wide::u8x16;
+
+pub(super) const LEN: usize = 16;
+
+/// Sixteen bytes of a text; or which of them are of a kind.
+#[derive(Clone, Copy)]
+pub(super) struct Block(u8x16);
+
+impl Block {
+    pub(super) const NONE: Self = Self(u8x16::splat(0));
+
+    /// The bytes from a place on, if there are so many.
+    #[inline(always)]
+    pub(super) fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        bytes.get(at..)?.first_chunk().map(|block| Self(u8x16::new(*block)))
+    }
+
+    /// Those from a place on where fewer are left, and how many of the block stand before that place. In a shorter text,
+    /// letters stand for those behind its end.
+    #[inline(always)]
+    pub(super) fn last(bytes: &[u8], at: usize) -> (Self, usize) {
+        match bytes.last_chunk() {
+            Some(block) => (Self(u8x16::new(*block)), (at + LEN).saturating_sub(bytes.len())),
+            None => (Self(u8x16::new(padded(bytes))), at),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn is(self, byte: u8) -> Self {
+        Self(self.0.simd_eq(u8x16::splat(byte)))
+    }
+
+    #[inline(always)]
+    pub(super) fn is_in(self, first: u8, last: u8) -> Self {
+        let above = self.0 - u8x16::splat(first);
+        Self(above.min(u8x16::splat(last - first)).simd_eq(above))
+    }
+
+    /// ASCII letters.
+    #[inline(always)]
+    pub(super) fn is_letter(self) -> Self {
+        Self(self.0 | u8x16::splat(0x20)).is_in(b'a', b'z')
+    }
+
+    #[inline(always)]
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits of those that are not.
+    #[inline(always)]
+    pub(super) fn not(self) -> u32 {
+        self.bits() ^ 0xffff
+    }
+
+    #[inline(always)]
+    pub(super) fn bits(self) -> u32 {
+        self.0.to_bitmask()
+    }
+}
+
+/// A text of fewer than sixteen bytes, and letters.
+#[inline(never)]
+fn padded(bytes: &[u8]) -> [u8; LEN] {
+    const LETTERS: u128 = u128::from_le_bytes([b'a'; LEN]);
+    let len = bytes.len().min(LEN - 1);
+    let word = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        // What stands in both is the same.
+        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+    } else {
+        bytes.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
+    };
+    (word | LETTERS << (8 * len)).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_the_text_and_letters() {
+        let text = b"0123456789ABCDEFGHIJ";
+        for len in 0..LEN {
+            let mut expected = [b'a'; LEN];
+            expected[..len].copy_from_slice(&text[..len]);
+            assert_eq!(padded(&text[..len]), expected);
+        }
+        for at in 5..text.len() {
+            let (block, before) = Block::last(text, at);
+            assert_eq!((block.is(text[at]).bits() >> before, before), (1, at - 4));
+            assert!(Block::at(text, at).is_none());
+        }
+        assert_eq!(Block::at(text, 4).unwrap().is(b'4').bits(), 1);
+    }
+
+    #[test]
+    fn each_byte_is_of_its_kinds() {
+        for byte in 0..=u8::MAX {
+            let block = Block(u8x16::splat(byte));
+            let all = |is: bool| if is { 0xffff } else { 0 };
+            assert_eq!(block.is_letter().bits(), all(byte.is_ascii_alphabetic()));
+            assert_eq!(block.is_in(b'0', b'9').bits(), all(byte.is_ascii_digit()));
+            assert_eq!(block.is(b'"').or(block.is(0xff)).bits(), all(matches!(byte, b'"' | 0xff)));
+        }
+    }
+}
