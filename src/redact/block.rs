@@ -44,6 +44,12 @@ impl Block {
         Self(self.0 | u8x16::splat(0x20)).is_in(b'a', b'z')
     }
 
+    /// The bits of the bytes that are not the same.
+    #[inline(always)]
+    pub(super) fn differs(self, other: Self) -> u32 {
+        Self(self.0.simd_eq(other.0)).not()
+    }
+
     #[inline(always)]
     pub(super) fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

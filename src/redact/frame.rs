@@ -1,5 +1,7 @@
 //! Open containers of a JSON document, and what becomes of what is in them.
 
+use super::keys::Object;
+
 /// What becomes of a value, or of what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -23,13 +25,17 @@ pub(super) struct Frame {
     pub(super) masks_from: Option<usize>,
     /// No member has been read yet.
     pub(super) fresh: bool,
-    /// A member has been written, so that the next one needs a comma; and whether one had before that.
+    /// A member has been written, so that the next one needs a comma; and whether one had been before that.
     pub(super) written: bool,
     pub(super) wrote: bool,
-    /// Where the output ended before the member that is being read.
+    /// Where the output ended before the member that is being read. Like these two, only where members may go.
     pub(super) before_member: usize,
-    /// Tells objects apart; for arrays, the next index.
-    pub(super) count: u64,
+    /// The object that it is, or that it is in.
+    pub(super) object: Object,
+    /// The next index of an array.
+    pub(super) index: u64,
+    /// Where the value stands of a key that names the value of another one: see [`Part::Name`](super::pair::Part::Name).
+    pub(super) name: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use output::Output;
 
 use super::frame::{Fate, Frame, Shape};
 use super::hit::HitRule;
+use super::keys::Object;
 use super::pair::Part;
 use super::pass::Pass;
 use super::pointer::Active;
@@ -40,8 +41,12 @@ pub(super) struct Walked {
 /// Redacts a document of valid UTF-8. With `cut`, it may end anywhere.
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
     let stack = pass.take_stack();
+    let around = pass.around();
     let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
     let is_explaining = pass.is_explaining();
+    let is_guided = !root.is_none() || is_explaining;
+    let may_drop = cut || pass.removes();
+    let is_simple = !is_guided && !pass.event_has_keys();
     let mut walk = Walk {
         pass,
         text,
@@ -50,7 +55,10 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         level,
         out: Output::of(text),
         stack,
-        is_guided: !root.is_none() || is_explaining,
+        around,
+        may_drop,
+        is_guided,
+        is_simple,
         pointers: Following::from(root),
         why: HitRule::Key,
         is_excepted: false,
@@ -103,8 +111,14 @@ struct Walk<'w, 'a> {
     level: u8,
     out: Output<'w>,
     stack: Vec<Frame>,
+    /// What stands around the document.
+    around: Object,
+    /// Members may go once they have been written: one that is removed, or that the cut went through.
+    may_drop: bool,
     /// Each step matters: pointers lead on, or somebody asks where.
     is_guided: bool,
+    /// A key means what it always means.
+    is_simple: bool,
     pointers: Following,
     /// Why the value that is read next would be masked.
     why: HitRule,
@@ -141,26 +155,36 @@ impl Walk<'_, '_> {
         loop {
             self.value(fate)?;
             fate = loop {
-                let Some(frame) = self.stack.last() else { return self.end() };
-                let (shape, fresh) = (frame.shape, frame.fresh);
                 self.white();
-                let comma = match (shape, self.peek()?) {
+                let next = self.text.as_bytes().get(self.at).copied();
+                let Some(frame) = self.stack.last_mut() else { return self.end() };
+                let comma = match (frame.shape, next.ok_or(Stop::End)?) {
                     (Shape::Object, b'}') | (Shape::Array, b']') => {
                         self.close();
                         continue;
                     }
-                    (_, b',') if !fresh => 1,
-                    _ if fresh => 0,
+                    (_, b',') if !frame.fresh => 1,
+                    _ if frame.fresh => 0,
                     _ => return Err(INVALID),
                 };
-                break self.member(comma)?;
+                frame.fresh = false;
+                let Frame { shape, below, object, .. } = *frame;
+                if self.may_drop {
+                    self.begin_member(comma);
+                }
+                self.at += comma;
+                self.white();
+                break match shape {
+                    Shape::Object => self.key(below, object)?,
+                    Shape::Array if self.is_guided => self.element(below),
+                    Shape::Array => below,
+                };
             };
         }
     }
 
-    /// After the outermost value: only white space.
-    fn end(&mut self) -> Result<(), Stop> {
-        self.white();
+    /// After the outermost value, and white space.
+    fn end(&self) -> Result<(), Stop> {
         if self.at == self.text.len() { Ok(()) } else { Err(INVALID) }
     }
 
@@ -250,7 +274,8 @@ impl Walk<'_, '_> {
         if fate == Fate::Mask {
             self.out.hide(self.at);
         }
-        let count = if shape == Shape::Object { self.pass.next_object() } else { 0 };
+        let outer = self.stack.last().map_or(self.around, |frame| frame.object);
+        let object = if shape == Shape::Object { self.pass.begin_object(outer) } else { outer };
         self.stack.push(Frame {
             shape,
             below,
@@ -259,7 +284,9 @@ impl Walk<'_, '_> {
             written: false,
             wrote: false,
             before_member: 0,
-            count,
+            object,
+            index: 0,
+            name: None,
         });
         if self.pointers.any {
             self.pointers.open.push(self.pointers.next);

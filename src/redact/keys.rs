@@ -1,16 +1,17 @@
-//! Finds keys that an object repeats without keeping them, and keeps what the rules said of keys.
+//! What the rules said of keys, kept for the next time; and which keys an object repeats, found without keeping them all.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
+use super::block::{self, Block};
 use super::pair::Part;
 use super::rules::Verdict;
 
-/// The keys of all objects of a document so far, as hashes under a seed that no sender knows.
+/// Keys of objects of a document, as hashes under a seed that no sender knows.
 ///
 /// Two keys that share a hash by chance (once in 2^64) make a body appear as text: nothing worse.
 #[derive(Debug, Default)]
-pub(super) struct KeySet {
+struct KeySet {
     /// Open addressing; 0 is free. A power of two, at most half full.
     slots: Vec<u64>,
     len: usize,
@@ -18,7 +19,7 @@ pub(super) struct KeySet {
 
 impl KeySet {
     /// Forgets all keys.
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         if self.len > 0 {
             self.slots.truncate(64);
             self.slots.fill(0);
@@ -27,16 +28,24 @@ impl KeySet {
     }
 
     /// Adds a key of an object by its hash; whether it is new there.
-    #[inline(always)]
-    pub(super) fn insert(&mut self, object: u64, hash: u64) -> bool {
+    fn insert(&mut self, object: u64, hash: u64) -> bool {
         if self.len * 2 >= self.slots.len() {
             self.grow();
         }
-        // Nobody who does not know the seed can choose a key by the difference of two objects.
-        let hash = hash.wrapping_add(object.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1);
-        let new = place(&mut self.slots, hash);
+        let new = place(&mut self.slots, in_object(object, hash));
         self.len += usize::from(new);
         new
+    }
+
+    /// Whether an object has a key with this hash.
+    #[inline(always)]
+    fn has(&self, object: u64, hash: u64) -> bool {
+        self.len > 0 && self.finds(object, hash)
+    }
+
+    #[inline(never)]
+    fn finds(&self, object: u64, hash: u64) -> bool {
+        self.slots[place_of(&self.slots, in_object(object, hash))] != 0
     }
 
     #[cold]
@@ -49,90 +58,34 @@ impl KeySet {
     }
 }
 
-#[inline(always)]
+/// Nobody who does not know the seed can choose a key by the difference of two objects.
+fn in_object(object: u64, hash: u64) -> u64 {
+    hash.wrapping_add(object.wrapping_mul(0x9e37_79b9_7f4a_7c15)).max(1)
+}
+
 fn place(slots: &mut [u64], hash: u64) -> bool {
+    let place = place_of(slots, hash);
+    std::mem::replace(&mut slots[place], hash) == 0
+}
+
+/// Where a hash is, or where there is room for it.
+fn place_of(slots: &[u64], hash: u64) -> usize {
     let last = slots.len() - 1;
     // Only the low bits of the hash choose the slot.
     let mut at = usize::try_from(hash & (last as u64)).unwrap_or(0);
-    loop {
-        if slots[at] == 0 {
-            slots[at] = hash;
-            return true;
-        }
-        if slots[at] == hash {
-            return false;
-        }
+    while slots[at] != 0 && slots[at] != hash {
         at = (at + 1) & last;
     }
+    at
 }
 
-/// A key as the set and the cache know it: its hash and, if it is short, its text in words.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeyMark {
-    pub(super) hash: u64,
-    words: [u64; WORDS],
-    len: usize,
+/// An object of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Object {
+    id: u64,
+    /// The last of those that were begun before it and may be open still: any later one has ended.
+    around: u64,
 }
-
-/// So many words hold a short key.
-const WORDS: usize = 4;
-
-impl KeyMark {
-    /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
-    #[inline(always)]
-    pub(super) fn of(key: &[u8]) -> Self {
-        let [first, second] = seed();
-        let words = words_of(key);
-        let mut hash = fold(words[0] ^ first, words[1] ^ second);
-        if key.len() > 16 {
-            hash = fold(words[2] ^ hash, words[3] ^ second);
-        }
-        if key.len() > WORDS * 8 {
-            hash = hash_on(hash, key);
-        }
-        Self { hash: fold(hash ^ key.len() as u64, second ^ first), words, len: key.len() }
-    }
-
-    /// The high bits choose where it is cached: the low ones choose a slot in the set of keys.
-    #[inline]
-    fn slot(&self) -> usize {
-        usize::try_from(self.hash >> 54).unwrap_or(0) % SLOTS
-    }
-}
-
-/// The hash of a key that has more than its words.
-#[cold]
-fn hash_on(hash: u64, key: &[u8]) -> u64 {
-    let [_, second] = seed();
-    key.chunks(16).fold(hash, |hash, chunk| {
-        let words = words_of(chunk);
-        fold(words[0] ^ hash, words[1] ^ second)
-    })
-}
-
-/// The words of a key, from both of its ends, overlapping: together with its length they are all of a short one.
-#[inline(always)]
-fn words_of(key: &[u8]) -> [u64; WORDS] {
-    let word = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word));
-    let half = |at: usize| key.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |half| u32::from_le_bytes(*half));
-    match key.len() {
-        len @ 17.. => [word(0), word(8), word(len - 16), word(len - 8)],
-        len @ 8.. => [word(0), word(len - 8), 0, 0],
-        len @ 4.. => [u64::from(half(0)) << 32 | u64::from(half(len - 4)), 0, 0, 0],
-        _ => [key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0, 0, 0],
-    }
-}
-
-#[inline]
-fn fold(left: u64, right: u64) -> u64 {
-    let product = u128::from(left) * u128::from(right);
-    // The two halves of the product, on purpose.
-    #[allow(clippy::cast_possible_truncation)]
-    let halves = (product as u64, (product >> 64) as u64);
-    halves.0 ^ halves.1
-}
-
-const SLOTS: usize = 1_024;
 
 /// What the rules say of a key, whatever stands under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,119 +101,260 @@ impl KeyFacts {
     const PLAIN: Self = Self { verdict: Verdict::Plain, part: None, tells: false };
 }
 
-/// What the rules said of the keys seen last: services see the same few again and again, mostly in the same order.
+/// A key that was met in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Met {
+    pub(super) facts: KeyFacts,
+    /// The object has no other one.
+    pub(super) is_new: bool,
+}
+
+/// A key that was met where it was expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// How long it is with what stands behind it.
+    pub(super) len: usize,
+    /// The object has no other one.
+    pub(super) is_new: bool,
+    /// Nothing is said of it.
+    pub(super) is_plain: bool,
+}
+
+/// What the rules said of the keys seen last: services see the same few again and again, mostly in the same order. With each
+/// key is kept in which object it was met last, so that most of those that are not repeated cost nothing more.
 #[derive(Default)]
-pub(super) struct Verdicts {
+pub(super) struct Keys {
     /// One for each place, and [`START`].
     slots: Vec<Slot>,
     /// The slot of the key that was met last.
     last: usize,
+    /// How many objects there were, in all documents.
+    objects: u64,
+    /// The first object of this document.
+    first: u64,
+    /// The keys of objects that may be open, but for what is kept with the slots.
+    others: KeySet,
 }
 
+const SLOTS: usize = 1_024;
 /// The slot before the first key of a document.
 const START: usize = SLOTS;
+/// Longer keys are judged each time.
+const MAX_KEY: usize = 46;
+/// What stands behind a key in most documents.
+pub(super) const BEHIND: &[u8] = b"\":";
 
 #[derive(Clone, Copy)]
 struct Slot {
     hash: u64,
-    words: [u64; WORDS],
+    /// The last object that it was met in.
+    object: u64,
+    /// The key, and what stands behind it.
+    text: [u8; MAX_KEY + BEHIND.len()],
     len: u8,
+    /// How long that is where it stands in a document; 0 if it stands there in another way, or does not show.
+    written: u8,
     facts: KeyFacts,
-    /// In a document it stands as it reads, and it shows.
-    is_literal: bool,
+    is_plain: bool,
     /// The slot of the key that came after it.
     next: u16,
 }
 
-/// A key that was expected where it stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Expected {
-    pub(super) hash: u64,
-    pub(super) len: usize,
-    pub(super) facts: KeyFacts,
-}
-
-impl Verdicts {
-    /// A document begins.
+impl Keys {
+    /// A document begins: none of its keys has been met.
     pub(super) fn start(&mut self) {
+        self.first = self.objects + 1;
+        self.others.clear();
         self.last = START;
     }
 
-    /// The key that came after the last one before, if it is what stands in a document here and then a quote.
+    /// What stands around a document, in which objects may be open.
+    pub(super) fn around(&self) -> Object {
+        Object { id: self.objects, around: self.objects }
+    }
+
+    /// An object begins in another one.
+    pub(super) fn begin(&mut self, outer: Object) -> Object {
+        self.objects += 1;
+        Object { id: self.objects, around: outer.id }
+    }
+
+    /// Meets the key that came after the last one before, if it stands in a document here, with a quote and a colon behind it.
     #[inline(always)]
-    pub(super) fn expected(&mut self, rest: &[u8]) -> Option<Expected> {
+    pub(super) fn meet_expected(&mut self, object: Object, text: &[u8], at: usize) -> Option<Expected> {
         let next = usize::from(self.slots.get(self.last)?.next);
-        let slot = self.slots.get(next)?;
-        let len = usize::from(slot.len);
-        let key = rest.get(..len).filter(|_| slot.is_literal && rest.get(len) == Some(&b'"'))?;
-        if slot.differs(&words_of(key), len) {
+        let slot = self.slots.get_mut(next)?;
+        if !slot.stands_at(text, at) {
             return None;
         }
         self.last = next;
-        Some(Expected { hash: slot.hash, len, facts: slot.facts })
+        let is_new = slot.met_in(object, self.first, &mut self.others);
+        Some(Expected { len: usize::from(slot.written), is_new, is_plain: slot.is_plain })
     }
 
-    /// What was said of a key.
-    #[inline]
-    pub(super) fn known(&self, mark: &KeyMark) -> Option<KeyFacts> {
-        Some(self.slots.get(self.place_of(mark)?)?.facts)
+    /// What is said of the key that was met last.
+    pub(super) fn last(&self) -> KeyFacts {
+        self.slots.get(self.last).map_or(KeyFacts::PLAIN, |slot| slot.facts)
     }
 
-    /// The slot of a key: one of two, so that no two keys push each other out for ever.
-    #[inline]
-    fn place_of(&self, mark: &KeyMark) -> Option<usize> {
-        let is_there = |place: &usize| self.slots.get(*place).is_some_and(|slot| !slot.differs(&mark.words, mark.len));
-        let first = mark.slot();
-        Some(first).filter(is_there).or_else(|| Some(first ^ 1).filter(is_there))
-    }
-
-    /// Keeps what was said of a key.
-    pub(super) fn keep(&mut self, mark: &KeyMark, key: &str, facts: KeyFacts) {
-        if self.slots.is_empty() {
-            // The empty key is plain by the rule, so a slot that was never filled tells the truth.
-            let empty = Slot { hash: 0, words: [0; WORDS], len: 0, facts: KeyFacts::PLAIN, is_literal: false, next: 0 };
-            self.slots = vec![empty; START + 1];
-        }
-        // Longer keys are judged each time.
-        let Some(len) = u8::try_from(mark.len).ok().filter(|len| usize::from(*len) <= WORDS * 8) else { return };
-        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-        let is_literal = !facts.tells && key.bytes().all(is_plain);
-        let place = mark.slot();
-        // What was there goes to the other slot of the two.
-        if self.slots.get(place).is_some_and(|slot| slot.len > 0) {
-            self.slots.swap(place, place ^ 1);
-        }
-        if let Some(slot) = self.slots.get_mut(place) {
-            *slot = Slot { hash: mark.hash, words: mark.words, len, facts, is_literal, next: 0 };
-        }
-    }
-
-    /// A key was met in a document: it is expected there next time.
-    pub(super) fn follow(&mut self, mark: &KeyMark) {
-        let Some(place) = self.place_of(mark) else { return };
+    /// Meets a key, if it is known; it is expected here next time.
+    pub(super) fn meet(&mut self, object: Object, hash: KeyHash, key: &str) -> Option<Met> {
+        let place = self.place_of(hash, key)?;
         if let (Some(last), Ok(next)) = (self.slots.get_mut(self.last), u16::try_from(place)) {
             last.next = next;
         }
         self.last = place;
+        let slot = self.slots.get_mut(place)?;
+        Some(Met { facts: slot.facts, is_new: slot.met_in(object, self.first, &mut self.others) })
+    }
+
+    /// Meets a key that is too long to be kept; whether it is new.
+    pub(super) fn meet_long(&mut self, object: Object, hash: KeyHash) -> bool {
+        self.others.insert(object.id, hash.0)
+    }
+
+    /// What was said of a key.
+    pub(super) fn known(&self, hash: KeyHash, key: &str) -> Option<KeyFacts> {
+        Some(self.slots.get(self.place_of(hash, key)?)?.facts)
+    }
+
+    /// The slot of a key: one of two, so that no two keys push each other out for ever.
+    fn place_of(&self, hash: KeyHash, key: &str) -> Option<usize> {
+        let is_there = |place: &usize| self.slots.get(*place).is_some_and(|slot| slot.is_of(hash, key.as_bytes()));
+        let first = hash.slot();
+        Some(first).filter(is_there).or_else(|| Some(first ^ 1).filter(is_there))
+    }
+
+    /// Keeps what was said of a key; false if it is too long.
+    pub(super) fn keep(&mut self, hash: KeyHash, key: &str, facts: KeyFacts) -> bool {
+        if key.len() > MAX_KEY {
+            return false;
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![Slot::EMPTY; START + 1];
+        }
+        let place = hash.slot();
+        let Some([slot, other]) = self.slots.get_disjoint_mut([place, place ^ 1]).ok() else { return false };
+        // What was there goes to the other slot of the two.
+        if slot.hash != 0 {
+            std::mem::swap(slot, other);
+        }
+        if slot.object >= self.first {
+            self.others.insert(slot.object, slot.hash);
+        }
+        *slot = Slot::of(hash, key.as_bytes(), facts);
+        true
     }
 }
 
 impl Slot {
-    /// Word by word: what was just computed is in registers, and would have to be stored to be compared at once.
-    #[inline(always)]
-    fn differs(&self, words: &[u64; WORDS], len: usize) -> bool {
-        let mut differs = u64::from(self.len) ^ len as u64;
-        for (kept, word) in self.words.iter().zip(words) {
-            differs |= kept ^ word;
+    /// The empty key is plain by the rule, so a slot that was never filled tells the truth.
+    const EMPTY: Self = Self {
+        hash: 0,
+        object: 0,
+        text: [0; MAX_KEY + BEHIND.len()],
+        len: 0,
+        written: 0,
+        facts: KeyFacts::PLAIN,
+        is_plain: true,
+        next: 0,
+    };
+
+    fn of(hash: KeyHash, key: &[u8], facts: KeyFacts) -> Self {
+        let mut slot = Self { hash: hash.0, facts, is_plain: facts == KeyFacts::PLAIN, ..Self::EMPTY };
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        let is_literal = !facts.tells && key.iter().all(is_plain);
+        for (to, from) in slot.text.iter_mut().zip(key.iter().chain(BEHIND)) {
+            *to = *from;
         }
-        differs != 0
+        // No key is longer than the text.
+        slot.len = u8::try_from(key.len()).unwrap_or(0);
+        slot.written = if is_literal { slot.len + 2 } else { 0 };
+        slot
+    }
+
+    fn is_of(&self, hash: KeyHash, key: &[u8]) -> bool {
+        self.hash == hash.0 && self.text.get(..usize::from(self.len)) == Some(key)
+    }
+
+    /// Whether it stands in a document here.
+    #[inline(always)]
+    fn stands_at(&self, text: &[u8], at: usize) -> bool {
+        let len = usize::from(self.written);
+        match (Block::at(text, at), Block::at(&self.text, 0)) {
+            (Some(here), Some(key)) if (1..=block::LEN).contains(&len) => {
+                here.differs(key).trailing_zeros() as usize >= len
+            }
+            _ => len > 0 && text.get(at..at + len) == self.text.get(..len),
+        }
+    }
+
+    /// It is met in an object; whether it is new there.
+    #[inline(always)]
+    fn met_in(&mut self, object: Object, first: u64, others: &mut KeySet) -> bool {
+        let before = std::mem::replace(&mut self.object, object.id);
+        if before == object.id {
+            return false;
+        }
+        // It may be met again in an object that goes on.
+        if before >= first && before <= object.around {
+            others.insert(before, self.hash);
+        }
+        !others.has(object.id, self.hash)
     }
 }
 
-impl std::fmt::Debug for Verdicts {
+impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verdicts").finish_non_exhaustive()
+        f.debug_struct("Keys").finish_non_exhaustive()
     }
+}
+
+/// The hash of a key, under a seed that no sender knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyHash(u64);
+
+impl KeyHash {
+    /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
+    #[inline]
+    pub(super) fn of(key: &str) -> Self {
+        let [first, second] = seed();
+        let key = key.as_bytes();
+        let hash = if key.len() <= 16 { fold_words(key, first, second) } else { hash_long(key, first, second) };
+        Self(fold(hash ^ key.len() as u64, second ^ first))
+    }
+
+    /// The high bits choose where it is kept: the low ones choose a slot in the set of keys.
+    fn slot(self) -> usize {
+        usize::try_from(self.0 >> 54).unwrap_or(0) % SLOTS
+    }
+}
+
+#[inline(never)]
+fn hash_long(key: &[u8], first: u64, second: u64) -> u64 {
+    key.chunks(16).fold(first, |hash, chunk| fold_words(chunk, hash, second))
+}
+
+/// Both ends of at most 16 bytes, which may overlap: together with the length they are all of them.
+#[inline(always)]
+fn fold_words(key: &[u8], first: u64, second: u64) -> u64 {
+    let words = if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
+        [u64::from_le_bytes(*low), u64::from_le_bytes(*high)]
+    } else if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
+        [u64::from(u32::from_le_bytes(*low)), u64::from(u32::from_le_bytes(*high))]
+    } else {
+        [key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0]
+    };
+    fold(words[0] ^ first, words[1] ^ second)
+}
+
+#[inline]
+fn fold(left: u64, right: u64) -> u64 {
+    let product = u128::from(left) * u128::from(right);
+    // The two halves of the product, on purpose.
+    #[allow(clippy::cast_possible_truncation)]
+    let halves = (product as u64, (product >> 64) as u64);
+    halves.0 ^ halves.1
 }
 
 fn seed() -> [u64; 2] {
@@ -273,91 +367,161 @@ fn seed() -> [u64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashSet;
 
-    #[test]
-    fn only_the_same_key_of_the_same_object_is_repeated() {
-        let mut set = KeySet::default();
-        let mut known = HashSet::new();
-        for number in 0..5_000_u64 {
-            let key = format!("{}", number % 700);
-            let object = number / 1_400;
-            assert_eq!(set.insert(object, KeyMark::of(key.as_bytes()).hash), known.insert((object, key)));
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRET: KeyFacts = KeyFacts { verdict: Verdict::Secret, ..KeyFacts::PLAIN };
+
+    /// As a document is read: what is expected first, then what is known, then what has to be judged.
+    fn meet(keys: &mut Keys, object: Object, key: &str, facts: KeyFacts) -> Met {
+        let text = format!("\"{key}\":{}", "1".repeat(key.len() % 40));
+        if let Some(expected) = keys.meet_expected(object, text.as_bytes(), 1) {
+            assert_eq!((expected.len, expected.is_plain), (key.len() + 2, facts == KeyFacts::PLAIN), "{key}");
+            return Met { facts: keys.last(), is_new: expected.is_new };
         }
-        let mut add = |key: &[u8]| set.insert(9, KeyMark::of(key).hash);
-        assert!(add(b"") && add(b"\0") && add(b"\0\0") && add(b"\0\0\0") && add(b"\0\0\0\0") && !add(b""));
-        set.clear();
-        assert!(set.insert(9, KeyMark::of(b"").hash));
+        let hash = KeyHash::of(key);
+        keys.meet(object, hash, key).unwrap_or_else(|| {
+            if !keys.keep(hash, key, facts) {
+                return Met { facts, is_new: keys.meet_long(object, hash) };
+            }
+            keys.meet(object, hash, key).unwrap()
+        })
     }
 
     #[test]
     fn a_verdict_is_kept_for_its_key_only() {
-        let facts = |verdict| KeyFacts { verdict, part: None, tells: verdict == Verdict::Bag };
-        let mut verdicts = Verdicts::default();
-        let mut get = |key: &str, facts: KeyFacts| {
-            let mark = KeyMark::of(key.as_bytes());
-            verdicts.known(&mark).unwrap_or_else(|| {
-                verdicts.keep(&mark, key, facts);
-                facts
-            })
+        let mut keys = Keys::default();
+        let facts = |number: usize| KeyFacts {
+            verdict: if number % 3 == 0 { Verdict::Secret } else { Verdict::Plain },
+            part: None,
+            tells: number % 7 == 0,
         };
         for round in 0..3 {
             for number in 0..2_000 {
                 let key = format!("{number}").repeat(1 + number % 12);
-                let verdict = if number % 3 == 0 { Verdict::Secret } else { Verdict::Plain };
-                assert_eq!(get(&key, facts(verdict)), facts(verdict), "{round}");
+                let hash = KeyHash::of(&key);
+                let known = keys.known(hash, &key);
+                assert!(known.is_none_or(|known| known == facts(number)), "{round}");
+                if known.is_none() {
+                    keys.keep(hash, &key, facts(number));
+                }
             }
         }
-        assert_eq!(get("token", facts(Verdict::Secret)), facts(Verdict::Secret));
-        assert_eq!(get("token", facts(Verdict::Plain)), facts(Verdict::Secret));
-        assert_eq!(get("", facts(Verdict::Plain)), facts(Verdict::Plain));
+        assert!(keys.known(KeyHash::of("\0"), "").is_none_or(|facts| facts == KeyFacts::PLAIN));
     }
 
     #[test]
     fn two_keys_of_one_place_are_both_kept() {
-        let facts = KeyFacts { verdict: Verdict::Secret, ..KeyFacts::PLAIN };
-        let pair = |mark: &KeyMark| mark.slot() / 2;
-        let first = KeyMark::of(b"first");
+        let pair = |key: &str| KeyHash::of(key).slot() / 2;
         let names = (0..).map(|number| format!("key{number}"));
-        let other = names.into_iter().find(|name| pair(&KeyMark::of(name.as_bytes())) == pair(&first)).unwrap();
-        let mut verdicts = Verdicts::default();
+        let other = names.into_iter().find(|name| pair(name) == pair("first")).unwrap();
+        let mut keys = Keys::default();
         for _ in 0..3 {
-            for (key, mark) in [("first", first), (other.as_str(), KeyMark::of(other.as_bytes()))] {
-                if verdicts.known(&mark).is_none() {
-                    verdicts.keep(&mark, key, facts);
+            for key in ["first", &other] {
+                if keys.known(KeyHash::of(key), key).is_none() {
+                    assert!(keys.keep(KeyHash::of(key), key, SECRET));
                 }
             }
         }
-        assert!(verdicts.known(&first).is_some() && verdicts.known(&KeyMark::of(other.as_bytes())).is_some());
+        assert!(["first", &other].iter().all(|key| keys.known(KeyHash::of(key), key) == Some(SECRET)));
+        assert!(!keys.keep(KeyHash::of(&"x".repeat(47)), &"x".repeat(47), SECRET));
     }
 
     #[test]
     fn a_key_is_expected_after_the_one_before_it() {
-        let facts = KeyFacts { verdict: Verdict::Secret, ..KeyFacts::PLAIN };
-        let mut verdicts = Verdicts::default();
-        let keys = ["a", "password", "", "a key of more than sixteen", "x\"y", "é", "z"];
-        for key in keys {
-            verdicts.keep(&KeyMark::of(key.as_bytes()), key, facts);
+        let all = [
+            "a",
+            "password",
+            "",
+            "a key of fourte",
+            "a key of fifteen",
+            "a key of more than sixteen",
+            "x\"y",
+            "é",
+            "z",
+        ];
+        let mut keys = Keys::default();
+        keys.start();
+        let object = keys.begin(keys.around());
+        for key in all {
+            assert!(meet(&mut keys, object, key, SECRET).is_new);
         }
-        verdicts.start();
-        keys.iter().for_each(|key| verdicts.follow(&KeyMark::of(key.as_bytes())));
-        verdicts.start();
-        for key in keys {
-            let mark = KeyMark::of(key.as_bytes());
-            let here = verdicts.expected(format!("{key}\":1").as_bytes());
+        keys.start();
+        let object = keys.begin(keys.around());
+        for key in all {
+            let text = format!("\"{key}\":1234567890abcdef");
+            let met = keys.meet_expected(object, text.as_bytes(), 1);
             // What is not written as it reads is read first.
             if matches!(key, "x\"y" | "é") {
-                assert!(here.is_none(), "{key}");
-                verdicts.follow(&mark);
-                continue;
+                assert_eq!(met, None, "{key}");
+                keys.meet(object, KeyHash::of(key), key).unwrap();
+            } else {
+                assert_eq!(met, Some(Expected { len: key.len() + 2, is_new: true, is_plain: false }), "{key}");
+                assert_eq!(keys.last(), SECRET);
             }
-            let here = here.unwrap();
-            assert_eq!((here.hash, here.len, here.facts), (mark.hash, key.len(), facts), "{key}");
         }
-        for other in ["b\"", "a", "", "a ", "aa\"", "password\""] {
-            verdicts.start();
-            assert!(verdicts.expected(other.as_bytes()).is_none(), "{other}");
+        for other in ["b\":", "a", "", "a ", "a\"", "a\" :", "aa\":", "password\":"] {
+            keys.start();
+            assert_eq!(keys.meet_expected(object, other.as_bytes(), 0), None, "{other}");
+        }
+    }
+
+    /// What may happen while a document is read.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Open,
+        Close,
+        Key(u16),
+        Start,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            2 => Just(Step::Open),
+            2 => Just(Step::Close),
+            // Few, so that they are repeated; and many, so that they push each other out.
+            8 => (0_u16..6).prop_map(Step::Key),
+            8 => (0_u16..4_000).prop_map(Step::Key),
+            1 => Just(Step::Start),
+        ];
+        prop::collection::vec(step, 0..400)
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_same_key_of_the_same_object_is_repeated(steps in steps(), kept in 0_u16..4_000) {
+            let mut keys = Keys::default();
+            let name = |number: u16| format!("{number}").repeat(1 + usize::from(number % 20));
+            // All are in the way of each other.
+            for number in 0..kept {
+                let key = name(number);
+                keys.keep(KeyHash::of(&key), &key, KeyFacts::PLAIN);
+            }
+            keys.start();
+            let mut known = HashSet::new();
+            let outermost = keys.begin(keys.around());
+            let mut open = vec![outermost];
+            for step in steps {
+                let object = *open.last().unwrap();
+                match step {
+                    Step::Open => open.push(keys.begin(object)),
+                    Step::Close if open.len() > 1 => drop(open.pop()),
+                    Step::Close => {}
+                    Step::Key(number) => {
+                        let met = meet(&mut keys, object, &name(number), KeyFacts::PLAIN);
+                        prop_assert_eq!(met.is_new, known.insert((object.id, number)), "{}", number);
+                    }
+                    Step::Start => {
+                        keys.start();
+                        known.clear();
+                        let outermost = keys.begin(keys.around());
+                        open = vec![outermost];
+                    }
+                }
+            }
         }
     }
 }

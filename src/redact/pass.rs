@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::frame::Frame;
-use super::keys::{Expected, KeyFacts, KeyMark};
+use super::keys::{Expected, KeyFacts, KeyHash, Met, Object};
 use super::pair;
 use super::percent::percent_decoded;
 use super::pointer::{Active, Effect, Pointers};
@@ -20,7 +20,6 @@ use crate::record::fragment::push_json_string;
 pub(crate) struct Pass<'a> {
     pub(super) rules: &'a Rules,
     pub(super) event: Option<&'a EventRules>,
-    objects: u64,
     scratch: Scratch,
     /// Only to explain and to report: costs nothing otherwise.
     pub(super) trail: Option<Box<Trail>>,
@@ -32,7 +31,9 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn of(rules: &'a Rules, event: Option<&'a EventRules>) -> Self {
-        Self { rules, event, objects: 0, scratch: rules.scratch.take(), trail: None }
+        let mut scratch = rules.scratch.take();
+        scratch.keys.start();
+        Self { rules, event, scratch, trail: None }
     }
 
     /// A pass that notes what hits where.
@@ -76,7 +77,6 @@ impl<'a> Pass<'a> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.scratch.echo.clear();
-        self.scratch.keys.clear();
         self.rules.scratch.put(std::mem::take(&mut self.scratch));
     }
 }
@@ -84,45 +84,66 @@ impl Drop for Pass<'_> {
 /// What the walkers of single formats need.
 impl Pass<'_> {
     pub(super) fn verdict(&mut self, key: &str) -> Verdict {
-        self.facts_of(&KeyMark::of(key.as_bytes()), key).verdict
+        let hash = KeyHash::of(key);
+        let facts = self.scratch.keys.known(hash, key).unwrap_or_else(|| {
+            let facts = self.judge(key);
+            self.scratch.keys.keep(hash, key, facts);
+            facts
+        });
+        self.with_event(facts, key).verdict
     }
 
     /// A document begins: none of its keys has been met.
     pub(super) fn start_document(&mut self) {
-        self.scratch.keys.clear();
-        self.scratch.verdicts.start();
+        self.scratch.keys.start();
     }
 
-    /// Meets the key that came next last time, if it stands here again: its length, all that the rules say of it, and
-    /// whether it is new in its object.
+    /// What stands around a document, which may be a string in another one.
+    pub(super) fn around(&self) -> Object {
+        self.scratch.keys.around()
+    }
+
+    pub(super) fn begin_object(&mut self, outer: Object) -> Object {
+        self.scratch.keys.begin(outer)
+    }
+
+    /// Whether the event adds keys to the rules.
+    pub(super) fn event_has_keys(&self) -> bool {
+        self.event.is_some_and(|event| !event.names.is_empty())
+    }
+
+    /// Meets the key that came next last time, if it stands here again with a quote and a colon behind it.
     #[inline(always)]
-    pub(super) fn meet_expected(&mut self, object: u64, text: &str, at: usize) -> Option<(usize, KeyFacts, bool)> {
-        let Expected { hash, len, facts } = self.scratch.verdicts.expected(text.as_bytes().get(at..)?)?;
-        let is_new = self.scratch.keys.insert(object, hash);
-        Some((len, self.with_event(facts, || &text[at..at + len]), is_new))
+    pub(super) fn meet_expected(&mut self, object: Object, text: &str, at: usize) -> Option<Expected> {
+        self.scratch.keys.meet_expected(object, text.as_bytes(), at)
     }
 
-    /// Meets a key in an object: all that the rules say of it, and whether it is new there.
-    pub(super) fn meet_key(&mut self, object: u64, key: &str) -> (KeyFacts, bool) {
-        let mark = KeyMark::of(key.as_bytes());
-        let is_new = self.scratch.keys.insert(object, mark.hash);
-        let facts = self.facts_of(&mark, key);
-        self.scratch.verdicts.follow(&mark);
-        (facts, is_new)
+    /// What is said of the key that was met last.
+    pub(super) fn facts_of_last(&self, key: &str) -> KeyFacts {
+        self.with_event(self.scratch.keys.last(), key)
     }
 
-    #[inline(always)]
-    fn facts_of(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
-        let facts = self.scratch.verdicts.known(mark).unwrap_or_else(|| self.judge(mark, key));
-        self.with_event(facts, || key)
+    /// Meets a key in an object.
+    pub(super) fn meet_key(&mut self, object: Object, key: &str) -> Met {
+        let hash = KeyHash::of(key);
+        let met = self.scratch.keys.meet(object, hash, key).unwrap_or_else(|| self.meet_new(object, hash, key));
+        Met { facts: self.with_event(met.facts, key), ..met }
+    }
+
+    #[inline(never)]
+    fn meet_new(&mut self, object: Object, hash: KeyHash, key: &str) -> Met {
+        let facts = self.judge(key);
+        let keys = &mut self.scratch.keys;
+        let kept = keys.keep(hash, key, facts).then(|| keys.meet(object, hash, key)).flatten();
+        kept.unwrap_or_else(|| Met { facts, is_new: keys.meet_long(object, hash) })
     }
 
     /// With what the event adds to the rules.
     #[inline(always)]
-    fn with_event<'k>(&self, facts: KeyFacts, key: impl FnOnce() -> &'k str) -> KeyFacts {
+    fn with_event(&self, facts: KeyFacts, key: &str) -> KeyFacts {
         match self.event {
             Some(event) if !event.names.is_empty() => {
-                KeyFacts { verdict: self.judge_for(event, key(), facts.verdict), ..facts }
+                KeyFacts { verdict: self.judge_for(event, key, facts.verdict), ..facts }
             }
             _ => facts,
         }
@@ -135,14 +156,8 @@ impl Pass<'_> {
 
     /// What the rules say of a key that was not seen lately.
     #[inline(never)]
-    fn judge(&mut self, mark: &KeyMark, key: &str) -> KeyFacts {
-        let facts = KeyFacts {
-            verdict: self.rules.keys.verdict(key),
-            part: pair::part(key),
-            tells: self.rules.values.tells(key),
-        };
-        self.scratch.verdicts.keep(mark, key, facts);
-        facts
+    fn judge(&self, key: &str) -> KeyFacts {
+        KeyFacts { verdict: self.rules.keys.verdict(key), part: pair::part(key), tells: self.rules.values.tells(key) }
     }
 
     pub(super) fn may_find_values(&self, traits: Traits) -> bool {
@@ -191,6 +206,11 @@ impl Pass<'_> {
         }
     }
 
+    /// Whether members with a secret value go as a whole.
+    pub(super) fn removes(&self) -> bool {
+        self.rules.way.removes()
+    }
+
     pub(super) fn pointers_at_root(&self) -> Active {
         Active::all(&self.rules.pointers, self.event_pointers())
     }
@@ -201,11 +221,6 @@ impl Pass<'_> {
 
     fn event_pointers(&self) -> Option<&Pointers> {
         self.event.map(|event| &event.pointers)
-    }
-
-    pub(super) fn next_object(&mut self) -> u64 {
-        self.objects += 1;
-        self.objects
     }
 
     /// The stack of open containers, whose memory walks share.

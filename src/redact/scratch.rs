@@ -4,14 +4,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::echo::Echo;
 use super::frame::Frame;
-use super::keys::{KeySet, Verdicts};
+use super::keys::Keys;
 
 /// The memory that a pass works with, and leaves to the next one.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) echo: Echo,
-    pub(super) keys: KeySet,
-    pub(super) verdicts: Verdicts,
+    pub(super) keys: Keys,
     /// Open containers of JSON.
     pub(super) stack: Vec<Frame>,
 }

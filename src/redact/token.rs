@@ -1,5 +1,6 @@
 //! The tokens of strict JSON: where a string or a number ends, and whether it is one.
 
+use super::block::{self, Block};
 use crate::record::Reason;
 use crate::record::fragment::{escape_at, is_odd_at};
 
@@ -80,35 +81,30 @@ fn string_from(bytes: &[u8], at: usize) -> Result<StringToken, Stop> {
 }
 
 /// The first byte from `at` on that is not plain text of a JSON string.
-#[inline]
+#[inline(always)]
 fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    let mut rest = bytes.get(at..).unwrap_or_default();
-    while let Some((chunk, behind)) = rest.split_first_chunk() {
-        let found = not_plain(u64::from_le_bytes(*chunk));
-        if found != 0 {
-            // Little-endian: the first byte is the lowest.
-            return at + (found.trailing_zeros() / 8) as usize;
+    while let Some(block) = Block::at(bytes, at) {
+        let stops = not_plain(block);
+        if stops != 0 {
+            return at + stops.trailing_zeros() as usize;
         }
-        at += chunk.len();
-        rest = behind;
+        at += block::LEN;
     }
-    while bytes.get(at).is_some_and(|byte| matches!(byte, b' '..=b'~' if !matches!(byte, b'"' | b'\\'))) {
-        at += 1;
-    }
-    at
+    skip_last(bytes, at)
 }
 
-/// The high bit of each of eight bytes that is a quote, a backslash, a control character, or not ASCII. What a subtraction
-/// borrows, or an addition carries, comes from such a byte: only what stands above one can be a false alarm.
-#[inline]
-fn not_plain(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let control = word.wrapping_sub(ONES * 0x20);
-    let quote = (word ^ (ONES * 0x22)).wrapping_sub(ONES);
-    let backslash = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    let delete = word.wrapping_add(ONES);
-    (control | quote | backslash | delete | word) & HIGHS
+/// The same where the text ends before the block.
+#[inline(never)]
+fn skip_last(bytes: &[u8], at: usize) -> usize {
+    let (block, before) = Block::last(bytes, at.min(bytes.len()));
+    let stops = not_plain(block) >> before;
+    if stops == 0 { bytes.len() } else { bytes.len().min(at + stops.trailing_zeros() as usize) }
+}
+
+/// The bits of quotes, backslashes, control characters, and what is not ASCII.
+#[inline(always)]
+fn not_plain(block: Block) -> u32 {
+    block.is_in(b' ', b'~').not() | block.is(b'"').or(block.is(b'\\')).bits()
 }
 
 /// The length of the escape at `at`; two of a surrogate pair count as one.

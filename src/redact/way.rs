@@ -81,10 +81,15 @@ impl Way {
     pub(super) fn push_text(&self, out: &mut String, value: &str) -> bool {
         match self.fingerprint_of(value) {
             Some(fingerprint) => out.push_str(&fingerprint),
-            None if matches!(self.kind, Kind::Remove) => return false,
+            None if self.removes() => return false,
             None => out.push_str(&self.text),
         }
         true
+    }
+
+    /// Whether whole members go.
+    pub(super) fn removes(&self) -> bool {
+        matches!(self.kind, Kind::Remove)
     }
 
     /// Whether this is what stands for a secret already.

@@ -3,64 +3,72 @@
 use super::{MAX_KEYS, Walk};
 use crate::record::Reason;
 use crate::record::fragment::{push_json_string, unescape};
-use crate::redact::frame::{Fate, Shape};
+use crate::redact::frame::Fate;
 use crate::redact::hit::HitRule;
-use crate::redact::keys::KeyFacts;
+use crate::redact::keys::{BEHIND, Expected, Met, Object};
 use crate::redact::pointer::{Active, Effect};
 use crate::redact::rules::Verdict;
 use crate::redact::token::{self, INVALID, Stop};
 
 impl Walk<'_, '_> {
-    /// Reads what stands before a member's value, from the comma before it, if there is one; what becomes of the value.
-    #[inline(always)]
-    pub(super) fn member(&mut self, comma: usize) -> Result<Fate, Stop> {
-        // The loop that calls this found a frame.
-        let Some(frame) = self.stack.last_mut() else { return Err(INVALID) };
-        frame.fresh = false;
+    /// What becomes of an element, if it matters where it stands.
+    #[inline(never)]
+    pub(super) fn element(&mut self, below: Fate) -> Fate {
+        let Some(frame) = self.stack.last_mut() else { return below };
+        let index = frame.index.to_string();
+        frame.index += 1;
+        self.note_step(&index);
+        self.step(&index, below)
+    }
+
+    /// Notes what it takes to drop the member that begins.
+    #[inline(never)]
+    pub(super) fn begin_member(&mut self, comma: usize) {
+        let Some(frame) = self.stack.last_mut() else { return };
         frame.before_member = self.out.end(self.at);
         if !frame.written {
             self.out.instead(self.at, self.at + comma);
         }
         frame.wrote = std::mem::replace(&mut frame.written, true);
-        let (shape, below, count) = (frame.shape, frame.below, frame.count);
-        frame.count += u64::from(shape == Shape::Array);
-        self.at += comma;
-        self.white();
-        if shape == Shape::Object {
-            return self.key(below, count);
-        }
-        if !self.is_guided {
-            return Ok(below);
-        }
-        let index = count.to_string();
-        self.note_step(&index);
-        Ok(self.step(&index, below))
     }
 
+    /// Reads the key of a member, and the colon; what becomes of its value.
     #[inline(always)]
-    fn key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
-        if self.peek()? != b'"' {
-            return Err(INVALID);
-        }
+    pub(super) fn key(&mut self, below: Fate, object: Object) -> Result<Fate, Stop> {
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Stop::Because(Reason::TooDeep));
         }
-        let start = self.at + 1;
-        if below != Fate::Hide
-            && let Some((len, facts, is_new)) = self.pass.meet_expected(object, self.text, start)
-        {
-            let text = self.text;
-            self.at = start + len + 1;
-            self.repeated |= !is_new;
-            return self.said_by(|| &text[start..start + len], facts, below);
+        if self.peek()? != b'"' {
+            return Err(INVALID);
         }
-        self.read_key(below, object)
+        let start = self.at + 1;
+        if below == Fate::Hide {
+            return self.read_key(below, object);
+        }
+        let Some(Expected { len, is_new, is_plain }) = self.pass.meet_expected(object, self.text, start) else {
+            return self.read_key(below, object);
+        };
+        self.at = start + len;
+        self.white();
+        if is_plain && is_new && self.is_simple {
+            return Ok(below);
+        }
+        Ok(self.expected_key(start, len, is_new, below))
+    }
+
+    /// What becomes of the value of a key that was expected, if something is said of it.
+    #[inline(never)]
+    fn expected_key(&mut self, start: usize, len: usize, is_new: bool, below: Fate) -> Fate {
+        let text = self.text;
+        let key = &text[start..start + len - BEHIND.len()];
+        let facts = self.pass.facts_of_last(key);
+        self.said_by(key, Met { facts, is_new }, below)
     }
 
     /// Reads a key that was not expected.
     #[inline(never)]
-    fn read_key(&mut self, below: Fate, object: u64) -> Result<Fate, Stop> {
+    fn read_key(&mut self, below: Fate, object: Object) -> Result<Fate, Stop> {
         let start = self.at + 1;
         let token = token::string(self.text.as_bytes(), start)?;
         self.at = token.end + 1;
@@ -77,19 +85,20 @@ impl Walk<'_, '_> {
             self.colon()?;
             return Ok(below);
         }
-        let (facts, is_new) = self.pass.meet_key(object, key);
-        self.repeated |= !is_new;
-        if facts.tells {
+        let met = self.pass.meet_key(object, key);
+        if met.facts.tells {
             self.mask_key(object, raw, key);
         } else {
             self.show_string(raw, token);
         }
-        self.said_by(|| key, facts, below)
+        self.colon()?;
+        Ok(self.said_by(key, met, below))
     }
 
-    /// What a key says of its value, and on to that.
-    #[inline(always)]
-    fn said_by<'k>(&mut self, key: impl Fn() -> &'k str, facts: KeyFacts, below: Fate) -> Result<Fate, Stop> {
+    /// What a key says of its value.
+    fn said_by(&mut self, key: &str, met: Met, below: Fate) -> Fate {
+        let Met { facts, is_new } = met;
+        self.repeated |= !is_new;
         let mut fate = match facts.verdict {
             Verdict::Plain => below,
             Verdict::Secret => Fate::Mask,
@@ -99,18 +108,16 @@ impl Walk<'_, '_> {
         self.is_excepted = false;
         if self.is_guided {
             if !facts.tells {
-                self.note_step(key());
+                self.note_step(key);
             }
-            fate = self.step(key(), fate);
+            fate = self.step(key, fate);
         }
-        self.colon()?;
         match facts.part {
-            Some(part) if below == Fate::Show => Ok(self.begin_part(part, fate, key())),
-            _ => Ok(fate),
+            Some(part) if below == Fate::Show => self.begin_part(part, fate, key),
+            _ => fate,
         }
     }
 
-    #[inline(always)]
     fn colon(&mut self) -> Result<(), Stop> {
         self.white();
         if self.peek()? != b':' {
@@ -122,12 +129,12 @@ impl Walk<'_, '_> {
     }
 
     /// Masks what gives itself away in a key.
-    fn mask_key(&mut self, object: u64, raw: &str, key: &str) {
+    fn mask_key(&mut self, object: Object, raw: &str, key: &str) {
         let Some(masked) = self.pass.inspect_key(key) else { return };
         self.note_step(&masked);
         self.note_hit(HitRule::Value);
         self.changed = true;
-        self.repeated |= !self.pass.meet_key(object, &masked).1;
+        self.repeated |= !self.pass.meet_key(object, &masked).is_new;
         push_json_string(self.out.instead(self.at - raw.len() - 2, self.at), &masked);
     }
 

@@ -7,13 +7,25 @@ use crate::record::fragment::unescape;
 use crate::redact::frame::Fate;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::Verdict;
+use crate::redact::token;
 
 impl Walk<'_, '_> {
     /// What becomes of a value that is one half of a pair: masked if the other half has named a secret.
     pub(super) fn begin_part(&mut self, part: Part, fate: Fate, key: &str) -> Fate {
         let depth = self.stack.len();
         if self.pairs.last().is_none_or(|pair| pair.depth != depth) {
-            self.pairs.push(Pair { depth, ..Pair::default() });
+            let earlier = self.stack.last().and_then(|frame| frame.name);
+            let secret = earlier.and_then(|name| self.secret_name_at(name));
+            if part == Part::Name {
+                // Nothing to do until there is a value; the first name of a secret stays.
+                if let (None, Some(frame)) = (secret, self.stack.last_mut()) {
+                    frame.name = Some(self.at);
+                }
+                return fate;
+            }
+            // A harmless name may be long, and is not read again for each value.
+            let name = secret.or(earlier.map(|at| (at, at)));
+            self.pairs.push(Pair { depth, name, ..Pair::default() });
         }
         // What a pointer or an exception shows stays out of this.
         let is_open = fate == Fate::Show && !self.is_excepted;
@@ -61,6 +73,13 @@ impl Walk<'_, '_> {
                 }
             }
         }
+    }
+
+    /// The token at a place, if it is a string that reads as a secret key.
+    fn secret_name_at(&mut self, at: usize) -> Option<(usize, usize)> {
+        let inside = self.text.get(at..)?.starts_with('"').then_some(at + 1)?;
+        let end = token::string(self.text.as_bytes(), inside).ok()?.end;
+        self.names_a_secret((at, end + 1)).then_some((at, end + 1))
     }
 
     /// Whether a token is a string that reads as a secret key.
