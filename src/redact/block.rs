@@ -67,6 +67,21 @@ impl Block {
     }
 }
 
+/// Where a byte that is no letter stands first. For short texts: those of some hundred bytes are for `memchr`.
+#[inline]
+pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
+        let found = block.is(byte).bits() >> before;
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
+        }
+        at += LEN;
+    }
+    None
+}
+
 /// A text of fewer than sixteen bytes, and letters.
 #[inline(never)]
 fn padded(bytes: &[u8]) -> [u8; LEN] {
@@ -101,6 +116,19 @@ mod tests {
             assert!(Block::at(text, at).is_none());
         }
         assert_eq!(Block::at(text, 4).unwrap().is(b'4').bits(), 1);
+    }
+
+    #[test]
+    fn a_byte_is_found_where_it_stands_first() {
+        for len in 0..70 {
+            let text = vec![b'-'; len];
+            assert_eq!(find(&text, b'+'), None);
+            for at in 0..len {
+                let mut text = text.clone();
+                text[at..].fill(b'+');
+                assert_eq!(find(&text, b'+'), Some(at), "{len}");
+            }
+        }
     }
 
     #[test]

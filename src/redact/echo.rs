@@ -9,8 +9,9 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memmem;
-use zeroize::Zeroize;
+use zeroize::optimization_barrier;
 
+use super::block;
 use super::cut::{Beginnings, MIN_BYTES, may_be_cut};
 use super::view::View;
 use crate::record::fragment::{push_json_text, scalar_end, string_end, unescape};
@@ -66,7 +67,8 @@ impl Echo {
         if self.is_empty() {
             return;
         }
-        self.text.as_mut_slice().zeroize();
+        self.text.fill(0);
+        optimization_barrier(self.text.as_slice());
         self.text.clear();
         self.text.shrink_to(KEPT_BYTES);
         self.values.clear();
@@ -90,7 +92,7 @@ impl Echo {
     fn add_with_scheme(&mut self, value: &str, cut: bool) {
         self.add(value, cut);
         let beginning = &value.as_bytes()[..value.len().min(LONGEST_SCHEME + 1)];
-        let Some(space) = memchr::memchr(b' ', beginning) else { return };
+        let Some(space) = block::find(beginning, b' ') else { return };
         if SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(&value[..space])) {
             self.add(trimmed(&value[space + 1..]), cut);
         }
@@ -110,7 +112,7 @@ impl Echo {
         }
         let start = self.text.len();
         self.text.extend_from_slice(value.as_bytes());
-        if memchr::memchr(b'+', value.as_bytes()).is_some() {
+        if block::find(value.as_bytes(), b'+').is_some() {
             self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
         }
         self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };

@@ -15,7 +15,7 @@ use output::Output;
 use super::frame::{Fate, Frame, Shape};
 use super::hit::HitRule;
 use super::keys::Object;
-use super::pair::Part;
+use super::pair::Pair;
 use super::pass::Pass;
 use super::pointer::Active;
 use super::token::{self, INVALID, Stop, StringToken};
@@ -40,7 +40,7 @@ pub(super) struct Walked {
 
 /// Redacts a document of valid UTF-8. With `cut`, it may end anywhere.
 pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level: u8) -> Result<Walked, Reason> {
-    let stack = pass.take_stack();
+    let (stack, pairs) = pass.take_open();
     let around = pass.around();
     let root = if level == 0 { pass.pointers_at_root() } else { Active::NONE };
     let is_explaining = pass.is_explaining();
@@ -62,7 +62,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         pointers: Following::from(root),
         why: HitRule::Key,
         is_excepted: false,
-        pairs: Vec::new(),
+        pairs,
         keys: 0,
         kept: None,
         changed: false,
@@ -78,28 +78,8 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
     if !whole && !walk.close_what_is_kept() {
         return walk.give_up(Reason::Truncated);
     }
-    walk.pass.put_stack(walk.stack);
+    walk.pass.put_open(walk.stack, walk.pairs);
     Ok(Walked { json: walk.out.finish(), changed: walk.changed, whole, repeated: walk.repeated })
-}
-
-/// The halves of `{"name":"DB_PASSWORD","value":"x"}`, in either order: the one names the other.
-#[derive(Debug, Default)]
-struct Pair {
-    /// How many containers are open in the object.
-    depth: usize,
-    /// The half that is being read, and where it begins in text and output.
-    reading: Option<(Part, usize, usize)>,
-    /// The token that names.
-    name: Option<(usize, usize)>,
-    value: Option<Half>,
-    /// Only to explain.
-    value_key: String,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Half {
-    text: (usize, usize),
-    out: (usize, usize),
 }
 
 struct Walk<'w, 'a> {
@@ -352,7 +332,7 @@ impl Walk<'_, '_> {
     }
 
     fn give_up(self, reason: Reason) -> Result<Walked, Reason> {
-        self.pass.put_stack(self.stack);
+        self.pass.put_open(self.stack, self.pairs);
         Err(reason)
     }
 

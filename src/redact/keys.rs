@@ -99,6 +99,15 @@ pub(super) struct KeyFacts {
 
 impl KeyFacts {
     const PLAIN: Self = Self { verdict: Verdict::Plain, part: None, tells: false };
+
+    fn say(self) -> Says {
+        match self {
+            Self { part: Some(_), .. } | Self { tells: true, .. } => Says::More,
+            Self { verdict: Verdict::Plain, .. } => Says::Nothing,
+            Self { verdict: Verdict::Secret, .. } => Says::Secret,
+            Self { verdict: Verdict::Bag, .. } => Says::Bag,
+        }
+    }
 }
 
 /// A key that was met in an object.
@@ -116,8 +125,17 @@ pub(super) struct Expected {
     pub(super) len: usize,
     /// The object has no other one.
     pub(super) is_new: bool,
-    /// Nothing is said of it.
-    pub(super) is_plain: bool,
+    pub(super) says: Says,
+}
+
+/// What a key says of its value by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    Nothing,
+    Secret,
+    Bag,
+    /// It has to be asked for: [`Keys::last`].
+    More,
 }
 
 /// What the rules said of the keys seen last: services see the same few again and again, mostly in the same order. With each
@@ -155,7 +173,7 @@ struct Slot {
     /// How long that is where it stands in a document; 0 if it stands there in another way, or does not show.
     written: u8,
     facts: KeyFacts,
-    is_plain: bool,
+    says: Says,
     /// The slot of the key that came after it.
     next: u16,
 }
@@ -189,7 +207,7 @@ impl Keys {
         }
         self.last = next;
         let is_new = slot.met_in(object, self.first, &mut self.others);
-        Some(Expected { len: usize::from(slot.written), is_new, is_plain: slot.is_plain })
+        Some(Expected { len: usize::from(slot.written), is_new, says: slot.says })
     }
 
     /// What is said of the key that was met last.
@@ -256,12 +274,12 @@ impl Slot {
         len: 0,
         written: 0,
         facts: KeyFacts::PLAIN,
-        is_plain: true,
+        says: Says::Nothing,
         next: 0,
     };
 
     fn of(hash: KeyHash, key: &[u8], facts: KeyFacts) -> Self {
-        let mut slot = Self { hash: hash.0, facts, is_plain: facts == KeyFacts::PLAIN, ..Self::EMPTY };
+        let mut slot = Self { hash: hash.0, facts, says: facts.say(), ..Self::EMPTY };
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         let is_literal = !facts.tells && key.iter().all(is_plain);
         for (to, from) in slot.text.iter_mut().zip(key.iter().chain(BEHIND)) {
@@ -379,7 +397,7 @@ mod tests {
     fn meet(keys: &mut Keys, object: Object, key: &str, facts: KeyFacts) -> Met {
         let text = format!("\"{key}\":{}", "1".repeat(key.len() % 40));
         if let Some(expected) = keys.meet_expected(object, text.as_bytes(), 1) {
-            assert_eq!((expected.len, expected.is_plain), (key.len() + 2, facts == KeyFacts::PLAIN), "{key}");
+            assert_eq!((expected.len, expected.says), (key.len() + 2, facts.say()), "{key}");
             return Met { facts: keys.last(), is_new: expected.is_new };
         }
         let hash = KeyHash::of(key);
@@ -459,7 +477,7 @@ mod tests {
                 assert_eq!(met, None, "{key}");
                 keys.meet(object, KeyHash::of(key), key).unwrap();
             } else {
-                assert_eq!(met, Some(Expected { len: key.len() + 2, is_new: true, is_plain: false }), "{key}");
+                assert_eq!(met, Some(Expected { len: key.len() + 2, is_new: true, says: Says::Secret }), "{key}");
                 assert_eq!(keys.last(), SECRET);
             }
         }

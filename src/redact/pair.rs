@@ -10,6 +10,27 @@ pub(super) enum Part {
     Value,
 }
 
+/// The halves of one such object, in either order.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
+    /// How many containers are open in the object.
+    pub(super) depth: usize,
+    /// The half that is being read, and where it begins in text and output.
+    pub(super) reading: Option<(Part, usize, usize)>,
+    /// The token that names.
+    pub(super) name: Option<(usize, usize)>,
+    pub(super) value: Option<Half>,
+    /// Only to explain.
+    pub(super) value_key: String,
+}
+
+/// Where the value stands in text and output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Half {
+    pub(super) text: (usize, usize),
+    pub(super) out: (usize, usize),
+}
+
 /// Which half stands under a key, if it is one.
 pub(super) fn part(key: &str) -> Option<Part> {
     if !(3..=8).contains(&key.len()) {

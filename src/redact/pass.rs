@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::frame::Frame;
 use super::keys::{Expected, KeyFacts, KeyHash, Met, Object};
-use super::pair;
+use super::pair::{self, Pair};
 use super::percent::percent_decoded;
 use super::pointer::{Active, Effect, Pointers};
 use super::redactor::{EventRules, Redactor, Rules};
@@ -223,14 +223,16 @@ impl Pass<'_> {
         self.event.map(|event| &event.pointers)
     }
 
-    /// The stack of open containers, whose memory walks share.
-    pub(super) fn take_stack(&mut self) -> Vec<Frame> {
-        std::mem::take(&mut self.scratch.stack)
+    /// The stack of open containers, and the pairs among them, whose memory walks share.
+    pub(super) fn take_open(&mut self) -> (Vec<Frame>, Vec<Pair>) {
+        (std::mem::take(&mut self.scratch.stack), std::mem::take(&mut self.scratch.pairs))
     }
 
-    pub(super) fn put_stack(&mut self, mut stack: Vec<Frame>) {
+    pub(super) fn put_open(&mut self, mut stack: Vec<Frame>, mut pairs: Vec<Pair>) {
         stack.clear();
+        pairs.clear();
         self.scratch.stack = stack;
+        self.scratch.pairs = pairs;
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use super::echo::Echo;
 use super::frame::Frame;
 use super::keys::Keys;
+use super::pair::Pair;
 
 /// The memory that a pass works with, and leaves to the next one.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(super) struct Scratch {
     pub(super) keys: Keys,
     /// Open containers of JSON.
     pub(super) stack: Vec<Frame>,
+    pub(super) pairs: Vec<Pair>,
 }
 
 /// Memory that passes work with, for the next ones.

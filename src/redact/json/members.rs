@@ -5,7 +5,7 @@ use crate::record::Reason;
 use crate::record::fragment::{push_json_string, unescape};
 use crate::redact::frame::Fate;
 use crate::redact::hit::HitRule;
-use crate::redact::keys::{BEHIND, Expected, Met, Object};
+use crate::redact::keys::{BEHIND, Expected, KeyFacts, Met, Object, Says};
 use crate::redact::pointer::{Active, Effect};
 use crate::redact::rules::Verdict;
 use crate::redact::token::{self, INVALID, Stop};
@@ -46,24 +46,28 @@ impl Walk<'_, '_> {
         if below == Fate::Hide {
             return self.read_key(below, object);
         }
-        let Some(Expected { len, is_new, is_plain }) = self.pass.meet_expected(object, self.text, start) else {
+        let Some(Expected { len, is_new, says }) = self.pass.meet_expected(object, self.text, start) else {
             return self.read_key(below, object);
         };
         self.at = start + len;
         self.white();
-        if is_plain && is_new && self.is_simple {
-            return Ok(below);
-        }
-        Ok(self.expected_key(start, len, is_new, below))
+        self.repeated |= !is_new;
+        self.why = HitRule::Key;
+        Ok(match says {
+            Says::Nothing if self.is_simple => below,
+            Says::Secret if self.is_simple => Fate::Mask,
+            Says::Bag if self.is_simple => Fate::Leaf,
+            _ => self.expected_key(start, len, below),
+        })
     }
 
-    /// What becomes of the value of a key that was expected, if something is said of it.
+    /// What becomes of the value of a key that was expected, if more is said of it.
     #[inline(never)]
-    fn expected_key(&mut self, start: usize, len: usize, is_new: bool, below: Fate) -> Fate {
+    fn expected_key(&mut self, start: usize, len: usize, below: Fate) -> Fate {
         let text = self.text;
         let key = &text[start..start + len - BEHIND.len()];
         let facts = self.pass.facts_of_last(key);
-        self.said_by(key, Met { facts, is_new }, below)
+        self.said_by(key, facts, below)
     }
 
     /// Reads a key that was not expected.
@@ -85,20 +89,19 @@ impl Walk<'_, '_> {
             self.colon()?;
             return Ok(below);
         }
-        let met = self.pass.meet_key(object, key);
-        if met.facts.tells {
+        let Met { facts, is_new } = self.pass.meet_key(object, key);
+        self.repeated |= !is_new;
+        if facts.tells {
             self.mask_key(object, raw, key);
         } else {
             self.show_string(raw, token);
         }
         self.colon()?;
-        Ok(self.said_by(key, met, below))
+        Ok(self.said_by(key, facts, below))
     }
 
     /// What a key says of its value.
-    fn said_by(&mut self, key: &str, met: Met, below: Fate) -> Fate {
-        let Met { facts, is_new } = met;
-        self.repeated |= !is_new;
+    fn said_by(&mut self, key: &str, facts: KeyFacts, below: Fate) -> Fate {
         let mut fate = match facts.verdict {
             Verdict::Plain => below,
             Verdict::Secret => Fate::Mask,

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::{Half, Pair, Part, Walk, walk};
+use super::{Walk, walk};
 use crate::record::fragment::unescape;
 use crate::redact::frame::Fate;
 use crate::redact::hit::HitRule;
+use crate::redact::pair::{Half, Pair, Part};
 use crate::redact::rules::Verdict;
 use crate::redact::token;
 
