@@ -85,17 +85,26 @@ pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
 /// A text of fewer than sixteen bytes, and letters.
 #[inline(never)]
 fn padded(bytes: &[u8]) -> [u8; LEN] {
-    const LETTERS: u128 = u128::from_le_bytes([b'a'; LEN]);
-    let len = bytes.len().min(LEN - 1);
-    let word = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        // What stands in both is the same.
-        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8))
+    let word = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+    let half = |bytes: [u8; 4]| u64::from(u32::from_le_bytes(bytes));
+    let letters = word([b'a'; 8]);
+    // Never as much as a whole word, which no shift can be.
+    let bits = |bytes: usize| 8 * (bytes.min(LEN - 1) % 8);
+    let (low, high) = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        // Without those of the last bytes that are among the first.
+        let more = bits(bytes.len());
+        (word(*first), word(*last) >> 1 >> (63 - more) | letters << more)
     } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (len - 4))
+        // What stands in both is the same.
+        (half(*first) | half(*last) << bits(bytes.len() - 4) | letters << bits(bytes.len()), letters)
     } else {
-        bytes.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
+        let few = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        (few | letters << bits(bytes.len()), letters)
     };
-    (word | LETTERS << (8 * len)).to_le_bytes()
+    let mut block = [0; LEN];
+    block[..8].copy_from_slice(&low.to_le_bytes());
+    block[8..].copy_from_slice(&high.to_le_bytes());
+    block
 }
 
 #[cfg(test)]

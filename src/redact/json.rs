@@ -8,8 +8,6 @@ mod members;
 mod output;
 mod pairs;
 
-use std::borrow::Cow;
-
 use output::Output;
 
 use super::frame::{Fate, Frame, Shape};
@@ -46,7 +44,7 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
     let is_explaining = pass.is_explaining();
     let is_guided = !root.is_none() || is_explaining;
     let may_drop = cut || pass.removes();
-    let is_simple = !is_guided && !pass.event_has_keys();
+    let pass_has_keys = pass.event_has_keys();
     let mut walk = Walk {
         pass,
         text,
@@ -57,9 +55,8 @@ pub(super) fn walk(pass: &mut Pass<'_>, text: &str, cut: bool, fate: Fate, level
         stack,
         around,
         may_drop,
-        is_guided,
-        is_simple,
-        pointers: Following::from(root),
+        is_simple: !is_guided && !pass_has_keys,
+        guide: is_guided.then(|| Guide::from(root)),
         why: HitRule::Key,
         is_excepted: false,
         pairs,
@@ -95,11 +92,10 @@ struct Walk<'w, 'a> {
     around: Object,
     /// Members may go once they have been written: one that is removed, or that the cut went through.
     may_drop: bool,
-    /// Each step matters: pointers lead on, or somebody asks where.
-    is_guided: bool,
     /// A key means what it always means.
     is_simple: bool,
-    pointers: Following,
+    /// Only if each step matters: pointers lead on, or somebody asks where.
+    guide: Option<Guide>,
     /// Why the value that is read next would be masked.
     why: HitRule,
     /// A pointer says that the value that is read next shows.
@@ -113,29 +109,26 @@ struct Walk<'w, 'a> {
     repeated: bool,
 }
 
-/// The pointers on the way down; nothing is kept if there are none.
+/// The pointers on the way down.
 #[derive(Debug)]
-struct Following {
-    any: bool,
+struct Guide {
     /// Those that lead to the value that is read next.
     next: Active,
     /// Those that lead to each open container.
     open: Vec<Active>,
 }
 
-impl Following {
+impl Guide {
     fn from(root: Active) -> Self {
-        Self { any: !root.is_none(), next: root, open: Vec::new() }
+        Self { next: root, open: Vec::new() }
     }
 }
 
 impl Walk<'_, '_> {
     fn run(&mut self, mut fate: Fate) -> Result<(), Stop> {
-        self.white();
         loop {
             self.value(fate)?;
             fate = loop {
-                self.white();
                 let next = self.text.as_bytes().get(self.at).copied();
                 let Some(frame) = self.stack.last_mut() else { return self.end() };
                 let comma = match (frame.shape, next.ok_or(Stop::End)?) {
@@ -144,6 +137,10 @@ impl Walk<'_, '_> {
                         continue;
                     }
                     (_, b',') if !frame.fresh => 1,
+                    (_, byte) if is_white(byte) => {
+                        self.skip_white();
+                        continue;
+                    }
                     _ if frame.fresh => 0,
                     _ => return Err(INVALID),
                 };
@@ -153,18 +150,18 @@ impl Walk<'_, '_> {
                     self.begin_member(comma);
                 }
                 self.at += comma;
-                self.white();
                 break match shape {
                     Shape::Object => self.key(below, object)?,
-                    Shape::Array if self.is_guided => self.element(below),
+                    Shape::Array if self.guide.is_some() => self.element(below),
                     Shape::Array => below,
                 };
             };
         }
     }
 
-    /// After the outermost value, and white space.
-    fn end(&self) -> Result<(), Stop> {
+    /// After the outermost value: only white space.
+    fn end(&mut self) -> Result<(), Stop> {
+        self.skip_white();
         if self.at == self.text.len() { Ok(()) } else { Err(INVALID) }
     }
 
@@ -178,6 +175,10 @@ impl Walk<'_, '_> {
             b'-' | b'0'..=b'9' => {
                 let end = token::number(self.text.as_bytes(), start).and_then(|end| self.closed(end));
                 self.at = end.inspect_err(|stop| self.remember_open(start, fate, *stop))?;
+            }
+            byte if is_white(byte) => {
+                self.skip_white();
+                return self.value(fate);
             }
             _ => self.at = token::literal(self.text.as_bytes(), start)?,
         }
@@ -204,9 +205,15 @@ impl Walk<'_, '_> {
         let token = token.inspect_err(|stop| self.remember_open(start, fate, *stop))?;
         self.at = token.end + 1;
         let raw = &text[start..token.end];
-        let said = said(raw, token)?;
+        let unescaped;
+        let said = if token.has_escapes() {
+            unescaped = unescape(raw).ok_or(INVALID)?;
+            &unescaped
+        } else {
+            raw
+        };
         match fate {
-            Fate::Show => match self.pass.inspect(&said, self.level) {
+            Fate::Show => match self.pass.inspect(said, self.level) {
                 None => self.show_string(raw, token),
                 Some(redacted) => {
                     self.changed = true;
@@ -214,8 +221,8 @@ impl Walk<'_, '_> {
                     push_json_string(self.out.instead(start - 1, self.at), &redacted);
                 }
             },
-            Fate::Leaf | Fate::Mask => self.mask_scalar(start - 1, &said, fate),
-            Fate::Hide => self.pass.remember(&said),
+            Fate::Leaf | Fate::Mask => self.mask_scalar(start - 1, said, fate),
+            Fate::Hide => self.pass.remember(said),
         }
         self.complete();
         Ok(())
@@ -268,8 +275,8 @@ impl Walk<'_, '_> {
             index: 0,
             name: None,
         });
-        if self.pointers.any {
-            self.pointers.open.push(self.pointers.next);
+        if let Some(guide) = &mut self.guide {
+            guide.open.push(guide.next);
         }
         self.at += 1;
         Ok(())
@@ -278,7 +285,9 @@ impl Walk<'_, '_> {
     fn close(&mut self) {
         self.at += 1;
         let Some(frame) = self.stack.pop() else { return };
-        self.pointers.open.pop();
+        if let Some(guide) = &mut self.guide {
+            guide.open.pop();
+        }
         self.pairs.pop_if(|pair| pair.depth > self.stack.len());
         if let Some(from) = frame.masks_from {
             let text = self.text;
@@ -340,24 +349,19 @@ impl Walk<'_, '_> {
         self.text.as_bytes().get(self.at).copied().ok_or(Stop::End)
     }
 
-    #[inline]
-    fn white(&mut self) {
-        // Most documents have none.
-        if self.text.as_bytes().get(self.at).is_some_and(|byte| *byte <= b' ') {
-            self.skip_white();
-        }
-    }
-
+    /// Most documents have no white space: where it may stand, something else is looked for first.
+    #[inline(never)]
     fn skip_white(&mut self) {
         let start = self.at;
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.text.as_bytes().get(self.at) {
+        while self.text.as_bytes().get(self.at).is_some_and(|byte| is_white(*byte)) {
             self.at += 1;
         }
-        self.out.instead(start, self.at);
+        if self.at > start {
+            self.out.instead(start, self.at);
+        }
     }
 }
 
-/// What a string token says.
-fn said(raw: &str, token: StringToken) -> Result<Cow<'_, str>, Stop> {
-    if token.has_escapes() { Ok(Cow::Owned(unescape(raw).ok_or(INVALID)?)) } else { Ok(Cow::Borrowed(raw)) }
+fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\t' | b'\r')
 }

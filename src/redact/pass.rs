@@ -12,7 +12,6 @@ use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
 use super::scratch::Scratch;
 use super::trail::Trail;
-use super::values::Traits;
 use crate::record::fragment::push_json_string;
 
 /// The redaction of one exchange.
@@ -158,10 +157,6 @@ impl Pass<'_> {
     #[inline(never)]
     fn judge(&self, key: &str) -> KeyFacts {
         KeyFacts { verdict: self.rules.keys.verdict(key), part: pair::part(key), tells: self.rules.values.tells(key) }
-    }
-
-    pub(super) fn may_find_values(&self, traits: Traits) -> bool {
-        self.rules.values.may_find(traits)
     }
 
     pub(super) fn remember(&mut self, value: &str) {

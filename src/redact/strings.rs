@@ -42,8 +42,12 @@ impl Pass<'_> {
         inspect(self, key, 0)
     }
 
+    fn has_patterns(&self) -> bool {
+        self.rules.values.has_patterns()
+    }
+
     pub(super) fn find_values(&mut self, text: &str, traits: Traits, edits: &mut Vec<Edit>) {
-        if !self.may_find_values(traits) {
+        if !self.rules.values.may_find(traits) {
             return;
         }
         let mut places = Vec::new();
@@ -58,13 +62,11 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
         return None;
     }
     let traits = traits_of(pass, text);
-    let says_something = traits.has(Traits::NAME | Traits::LESS)
-        || may_be_encoded(traits)
-        || pass.may_find_values(traits)
-        || begins_like_json(text);
-    if says_something { look_into(pass, text, traits, level) } else { None }
+    let may_say_something = traits.has(Traits::ANY) || begins_like_json(text) || pass.has_patterns();
+    if may_say_something { look_into(pass, text, traits, level) } else { None }
 }
 
+#[inline(always)]
 fn traits_of(pass: &mut Pass<'_>, text: &str) -> Traits {
     Traits::with_names(text, |name| pass.verdict(name) != Verdict::Plain)
 }

@@ -160,20 +160,16 @@ fn digits(bytes: &[u8], at: usize) -> Result<usize, Stop> {
 
 /// Reads `true`, `false` or `null`; where it ends.
 pub(super) fn literal(bytes: &[u8], at: usize) -> Result<usize, Stop> {
-    let word: &[u8] = match bytes[at] {
-        b't' => b"true",
-        b'f' => b"false",
-        b'n' => b"null",
+    let rest = bytes.get(at..).unwrap_or_default();
+    let word: &[u8] = match rest {
+        [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => return Ok(at + 4),
+        [b'f', b'a', b'l', b's', b'e', ..] => return Ok(at + 5),
+        [b't', ..] => b"true",
+        [b'f', ..] => b"false",
+        [b'n', ..] => b"null",
         _ => return Err(INVALID),
     };
-    let rest = &bytes[at..];
-    if rest.starts_with(word) {
-        Ok(at + word.len())
-    } else if word.starts_with(rest) {
-        Err(Stop::End)
-    } else {
-        Err(INVALID)
-    }
+    if word.starts_with(rest) { Err(Stop::End) } else { Err(INVALID) }
 }
 
 #[cfg(test)]

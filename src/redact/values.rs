@@ -55,12 +55,17 @@ impl Values {
         Ok(Self { makes, patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
     }
 
+    /// Whether the application has patterns of its own.
+    pub(super) fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// Whether a text with these traits may hold a secret at all.
     #[inline]
     pub(super) fn may_find(&self, traits: Traits) -> bool {
         traits.has(Traits::MAKE | Traits::SPACE | Traits::DIGIT)
             || traits.has_all(Traits::AT | Traits::COLON)
-            || !self.patterns.is_empty()
+            || self.has_patterns()
     }
 
     /// Whether a key gives itself away as a secret.

@@ -40,7 +40,10 @@ impl Walk<'_, '_> {
             return Err(Stop::Because(Reason::TooDeep));
         }
         if self.peek()? != b'"' {
-            return Err(INVALID);
+            self.skip_white();
+            if self.peek()? != b'"' {
+                return Err(INVALID);
+            }
         }
         let start = self.at + 1;
         if below == Fate::Hide {
@@ -50,7 +53,6 @@ impl Walk<'_, '_> {
             return self.read_key(below, object);
         };
         self.at = start + len;
-        self.white();
         self.repeated |= !is_new;
         self.why = HitRule::Key;
         Ok(match says {
@@ -64,6 +66,7 @@ impl Walk<'_, '_> {
     /// What becomes of the value of a key that was expected, if more is said of it.
     #[inline(never)]
     fn expected_key(&mut self, start: usize, len: usize, below: Fate) -> Fate {
+        self.skip_white();
         let text = self.text;
         let key = &text[start..start + len - BEHIND.len()];
         let facts = self.pass.facts_of_last(key);
@@ -101,6 +104,7 @@ impl Walk<'_, '_> {
     }
 
     /// What a key says of its value.
+    #[inline(always)]
     fn said_by(&mut self, key: &str, facts: KeyFacts, below: Fate) -> Fate {
         let mut fate = match facts.verdict {
             Verdict::Plain => below,
@@ -109,7 +113,7 @@ impl Walk<'_, '_> {
         };
         self.why = HitRule::Key;
         self.is_excepted = false;
-        if self.is_guided {
+        if self.guide.is_some() {
             if !facts.tells {
                 self.note_step(key);
             }
@@ -122,12 +126,12 @@ impl Walk<'_, '_> {
     }
 
     fn colon(&mut self) -> Result<(), Stop> {
-        self.white();
+        self.skip_white();
         if self.peek()? != b':' {
             return Err(INVALID);
         }
         self.at += 1;
-        self.white();
+        self.skip_white();
         Ok(())
     }
 
@@ -143,12 +147,10 @@ impl Walk<'_, '_> {
 
     /// Follows the pointers to a member or element; what becomes of its value.
     fn step(&mut self, key: &str, fate: Fate) -> Fate {
-        if !self.pointers.any {
-            return fate;
-        }
-        let active = self.pointers.open.last().copied().unwrap_or(Active::NONE);
+        let Some(guide) = &mut self.guide else { return fate };
+        let active = guide.open.last().copied().unwrap_or(Active::NONE);
         let (next, reached) = self.pass.step(active, self.stack.len() - 1, key);
-        self.pointers.next = next;
+        guide.next = next;
         match reached {
             None => fate,
             Some(_) if fate == Fate::Hide => fate,
@@ -166,7 +168,7 @@ impl Walk<'_, '_> {
     /// To explain: where the walk stands. What is inside of a string has the string's place.
     #[inline]
     pub(super) fn note_step(&mut self, key: &str) {
-        if !self.is_guided {
+        if self.guide.is_none() {
             return;
         }
         let depth = self.stack.len().saturating_sub(1);
@@ -177,7 +179,7 @@ impl Walk<'_, '_> {
 
     #[inline]
     pub(super) fn note_hit(&mut self, rule: HitRule) {
-        if !self.is_guided {
+        if self.guide.is_none() {
             return;
         }
         let depth = self.stack.len();

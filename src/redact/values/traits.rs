@@ -40,6 +40,10 @@ impl Traits {
     /// What encoded texts have.
     pub(in crate::redact) const ENCODED: u16 = Self::PERCENT | Self::BACKSLASH | Self::WIDE;
 
+    /// A text that has none of these says nothing.
+    pub(in crate::redact) const ANY: u16 =
+        Self::NAME | Self::LESS | Self::ENCODED | Self::SEMICOLON | Self::MAKE | Self::SPACE | Self::DIGIT | Self::AT;
+
     /// What a text has; any name in it may be that of a secret.
     pub(in crate::redact) fn of(text: &str) -> Self {
         Self::with_names(text, |_| true)
