@@ -91,6 +91,9 @@ impl Echo {
 
     fn add_with_scheme(&mut self, value: &str, cut: bool) {
         self.add(value, cut);
+        if !value.bytes().next().is_some_and(begins_scheme) {
+            return;
+        }
         let beginning = &value.as_bytes()[..value.len().min(LONGEST_SCHEME + 1)];
         let Some(space) = block::find(beginning, b' ') else { return };
         if SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(&value[..space])) {
@@ -404,6 +407,22 @@ fn trimmed(value: &str) -> &str {
     let is_word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     let bytes = value.as_bytes();
     if is_word(bytes.first()) && is_word(bytes.last()) { value } else { value.trim() }
+}
+
+/// Whether the name of an authentication scheme begins with a letter.
+fn begins_scheme(letter: u8) -> bool {
+    const LETTERS: [bool; 256] = {
+        let mut letters = [false; 256];
+        let mut scheme = 0;
+        while scheme < SCHEMES.len() {
+            let letter = SCHEMES[scheme].as_bytes()[0];
+            letters[letter as usize] = true;
+            letters[letter.to_ascii_uppercase() as usize] = true;
+            scheme += 1;
+        }
+        letters
+    };
+    LETTERS[usize::from(letter)]
 }
 
 /// Ranges in order, those that touch or overlap as one.

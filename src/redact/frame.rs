@@ -34,7 +34,7 @@ pub(super) struct Frame {
     pub(super) object: Object,
     /// The next index of an array.
     pub(super) index: u64,
-    /// Where the value stands of a key that names the value of another one: see [`Part::Name`](super::pair::Part::Name).
+    /// Behind which colon the value stands of a key that names the value of another one: see [`Part::Name`](super::pair::Part::Name).
     pub(super) name: Option<usize>,
 }
 

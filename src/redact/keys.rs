@@ -102,6 +102,7 @@ impl KeyFacts {
 
     fn say(self) -> Says {
         match self {
+            Self { verdict: Verdict::Plain, part: Some(Part::Name), tells: false } => Says::Name,
             Self { part: Some(_), .. } | Self { tells: true, .. } => Says::More,
             Self { verdict: Verdict::Plain, .. } => Says::Nothing,
             Self { verdict: Verdict::Secret, .. } => Says::Secret,
@@ -134,6 +135,8 @@ pub(super) enum Says {
     Nothing,
     Secret,
     Bag,
+    /// It names another value: see [`Part::Name`].
+    Name,
     /// It has to be asked for: [`Keys::last`].
     More,
 }

@@ -64,6 +64,11 @@ mod tests {
             (r#"{"name":"DB_PASSWORD","value":"x"}"#, r#"{"name":"DB_PASSWORD","value":"***"}"#),
             (r#"{"value":"x","name":"DB_PASSWORD","a":1}"#, r#"{"value":"***","name":"DB_PASSWORD","a":1}"#),
             (r#"{"Value":{"a":["x"]},"b":[2],"Name":"apiKey"}"#, r#"{"Value":"***","b":[2],"Name":"apiKey"}"#),
+            ("{\n  \"name\" : \"DB_PASSWORD\" ,\n  \"value\" : \"x\"\n}", r#"{"name":"DB_PASSWORD","value":"***"}"#),
+            (
+                "[{\"name\":\n\"a\",\"key\":\t\"pin\",\"value\": 1},{\"name\": \"pin\", \"values\":\r\n[1]}]",
+                r#"[{"name":"a","key":"***","value":"***"},{"name":"pin","values":"***"}]"#,
+            ),
             (r#"{"key":"token","value":1}"#, r#"{"key":"***","value":"***"}"#),
             (r#"{"value":1,"key":"token"}"#, r#"{"value":"***","key":"***"}"#),
             (r#"{"name":"p\u0061ssword","val":[1]}"#, r#"{"name":"p\u0061ssword","val":"***"}"#),

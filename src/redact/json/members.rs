@@ -59,6 +59,7 @@ impl Walk<'_, '_> {
             Says::Nothing if self.is_simple => below,
             Says::Secret if self.is_simple => Fate::Mask,
             Says::Bag if self.is_simple => Fate::Leaf,
+            Says::Name if self.is_simple && self.begin_name() => below,
             _ => self.expected_key(start, len, below),
         })
     }

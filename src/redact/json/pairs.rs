@@ -11,6 +11,19 @@ use crate::redact::rules::Verdict;
 use crate::redact::token;
 
 impl Walk<'_, '_> {
+    /// A key that names another value, as most do that have a value of their own: whether there is nothing to it yet.
+    #[inline(always)]
+    pub(super) fn begin_name(&mut self) -> bool {
+        let is_pair = self.pairs.last().is_some_and(|pair| pair.depth == self.stack.len());
+        match self.stack.last_mut() {
+            Some(frame) if !is_pair && frame.name.is_none() => {
+                frame.name = Some(self.at);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// What becomes of a value that is one half of a pair: masked if the other half has named a secret.
     pub(super) fn begin_part(&mut self, part: Part, fate: Fate, key: &str) -> Fate {
         let depth = self.stack.len();
@@ -76,9 +89,11 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The token at a place, if it is a string that reads as a secret key.
-    fn secret_name_at(&mut self, at: usize) -> Option<(usize, usize)> {
-        let inside = self.text.get(at..)?.starts_with('"').then_some(at + 1)?;
+    /// The token behind a colon, if it is a string that reads as a secret key.
+    fn secret_name_at(&mut self, colon: usize) -> Option<(usize, usize)> {
+        let behind = self.text.get(colon..)?.trim_ascii_start();
+        let at = self.text.len() - behind.len();
+        let inside = behind.starts_with('"').then_some(at + 1)?;
         let end = token::string(self.text.as_bytes(), inside).ok()?.end;
         self.names_a_secret((at, end + 1)).then_some((at, end + 1))
     }

@@ -51,7 +51,7 @@ impl Traits {
 
     /// The same, but in a short text that has nothing but plain words before its colons and equals signs, as references and
     /// URLs do, only those may name a secret that are secret by themselves.
-    #[inline]
+    #[inline(always)]
     pub(in crate::redact) fn with_names(text: &str, mut is_secret: impl FnMut(&str) -> bool) -> Self {
         const MAX: usize = 256;
         let bytes = text.as_bytes();
