@@ -167,7 +167,7 @@ pub(super) const BEHIND: &[u8] = b"\":";
 
 #[derive(Clone, Copy)]
 struct Slot {
-    hash: u64,
+    key: KeyHash,
     /// The last object that it was met in.
     object: u64,
     /// The key, and what stands behind it.
@@ -231,7 +231,7 @@ impl Keys {
 
     /// Meets a key that is too long to be kept; whether it is new.
     pub(super) fn meet_long(&mut self, object: Object, hash: KeyHash) -> bool {
-        self.others.insert(object.id, hash.0)
+        self.others.insert(object.id, hash.hash)
     }
 
     /// What was said of a key.
@@ -257,11 +257,11 @@ impl Keys {
         let place = hash.slot();
         let Some([slot, other]) = self.slots.get_disjoint_mut([place, place ^ 1]).ok() else { return false };
         // What was there goes to the other slot of the two.
-        if slot.hash != 0 {
+        if slot.key.hash != 0 {
             std::mem::swap(slot, other);
         }
         if slot.object >= self.first {
-            self.others.insert(slot.object, slot.hash);
+            self.others.insert(slot.object, slot.key.hash);
         }
         *slot = Slot::of(hash, key.as_bytes(), facts);
         true
@@ -271,7 +271,7 @@ impl Keys {
 impl Slot {
     /// The empty key is plain by the rule, so a slot that was never filled tells the truth.
     const EMPTY: Self = Self {
-        hash: 0,
+        key: KeyHash { hash: 0, words: [0; 2] },
         object: 0,
         text: [0; MAX_KEY + BEHIND.len()],
         len: 0,
@@ -282,7 +282,7 @@ impl Slot {
     };
 
     fn of(hash: KeyHash, key: &[u8], facts: KeyFacts) -> Self {
-        let mut slot = Self { hash: hash.0, facts, says: facts.say(), ..Self::EMPTY };
+        let mut slot = Self { key: hash, facts, says: facts.say(), ..Self::EMPTY };
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
         let is_literal = !facts.tells && key.iter().all(is_plain);
         for (to, from) in slot.text.iter_mut().zip(key.iter().chain(BEHIND)) {
@@ -295,7 +295,8 @@ impl Slot {
     }
 
     fn is_of(&self, hash: KeyHash, key: &[u8]) -> bool {
-        self.hash == hash.0 && self.text.get(..usize::from(self.len)) == Some(key)
+        let len = usize::from(self.len);
+        self.key == hash && len == key.len() && (len <= SHORT || self.text.get(..len) == Some(key))
     }
 
     /// Whether it stands in a document here.
@@ -319,9 +320,9 @@ impl Slot {
         }
         // It may be met again in an object that goes on.
         if before >= first && before <= object.around {
-            others.insert(before, self.hash);
+            others.insert(before, self.key.hash);
         }
-        !others.has(object.id, self.hash)
+        !others.has(object.id, self.key.hash)
     }
 }
 
@@ -331,9 +332,12 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// The hash of a key, under a seed that no sender knows.
+/// The hash of a key, under a seed that no sender knows; and its words, which are all of a short one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct KeyHash(u64);
+pub(super) struct KeyHash {
+    hash: u64,
+    words: [u64; 2],
+}
 
 impl KeyHash {
     /// Multiply and fold, as wyhash does: good enough against senders who do not know the seed.
@@ -341,32 +345,39 @@ impl KeyHash {
     pub(super) fn of(key: &str) -> Self {
         let [first, second] = seed();
         let key = key.as_bytes();
-        let hash = if key.len() <= 16 { fold_words(key, first, second) } else { hash_long(key, first, second) };
-        Self(fold(hash ^ key.len() as u64, second ^ first))
+        let words = words_of(key);
+        let hash =
+            if key.len() <= SHORT { fold(words[0] ^ first, words[1] ^ second) } else { hash_long(key, first, second) };
+        Self { hash: fold(hash ^ key.len() as u64, second ^ first), words }
     }
 
     /// The high bits choose where it is kept: the low ones choose a slot in the set of keys.
     fn slot(self) -> usize {
-        usize::try_from(self.0 >> 54).unwrap_or(0) % SLOTS
+        usize::try_from(self.hash >> 54).unwrap_or(0) % SLOTS
     }
 }
 
 #[inline(never)]
 fn hash_long(key: &[u8], first: u64, second: u64) -> u64 {
-    key.chunks(16).fold(first, |hash, chunk| fold_words(chunk, hash, second))
+    key.chunks(SHORT).fold(first, |hash, chunk| {
+        let words = words_of(chunk);
+        fold(words[0] ^ hash, words[1] ^ second)
+    })
 }
 
-/// Both ends of at most 16 bytes, which may overlap: together with the length they are all of them.
+/// So many bytes are two words.
+const SHORT: usize = 16;
+
+/// Both ends of a key, which may overlap: together with its length they are all of a short one.
 #[inline(always)]
-fn fold_words(key: &[u8], first: u64, second: u64) -> u64 {
-    let words = if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
+fn words_of(key: &[u8]) -> [u64; 2] {
+    if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
         [u64::from_le_bytes(*low), u64::from_le_bytes(*high)]
     } else if let (Some(low), Some(high)) = (key.first_chunk(), key.last_chunk()) {
         [u64::from(u32::from_le_bytes(*low)), u64::from(u32::from_le_bytes(*high))]
     } else {
         [key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0]
-    };
-    fold(words[0] ^ first, words[1] ^ second)
+    }
 }
 
 #[inline]
@@ -459,6 +470,7 @@ mod tests {
             "",
             "a key of fourte",
             "a key of fifteen",
+            "a key that has more than thirty bytes",
             "a key of more than sixteen",
             "x\"y",
             "é",

@@ -58,9 +58,8 @@ impl<'t> Output<'t> {
         &mut self.written
     }
 
-    pub(super) fn finish(mut self) -> String {
-        self.instead(self.text.len(), self.text.len());
-        self.written
+    pub(super) fn finish(&mut self) -> String {
+        std::mem::take(self.instead(self.text.len(), self.text.len()))
     }
 }
 
