@@ -147,8 +147,9 @@ pub(super) enum Says {
 pub(super) struct Keys {
     /// One for each place, and [`START`].
     slots: Vec<Slot>,
-    /// The slot of the key that was met last.
+    /// The slot of the key that was met last, and of the one that is expected next.
     last: usize,
+    next: usize,
     /// How many objects there were, in all documents.
     objects: u64,
     /// The first object of this document.
@@ -187,6 +188,7 @@ impl Keys {
         self.first = self.objects + 1;
         self.others.clear();
         self.last = START;
+        self.next = self.slots.get(START).map_or(0, |start| usize::from(start.next));
     }
 
     /// What stands around a document, in which objects may be open.
@@ -203,12 +205,11 @@ impl Keys {
     /// Meets the key that came after the last one before, if it stands in a document here, with a quote and a colon behind it.
     #[inline(always)]
     pub(super) fn meet_expected(&mut self, object: Object, text: &[u8], at: usize) -> Option<Expected> {
-        let next = usize::from(self.slots.get(self.last)?.next);
-        let slot = self.slots.get_mut(next)?;
+        let slot = self.slots.get_mut(self.next)?;
         if !slot.stands_at(text, at) {
             return None;
         }
-        self.last = next;
+        self.last = std::mem::replace(&mut self.next, usize::from(slot.next));
         let is_new = slot.met_in(object, self.first, &mut self.others);
         Some(Expected { len: usize::from(slot.written), is_new, says: slot.says })
     }
@@ -226,6 +227,7 @@ impl Keys {
         }
         self.last = place;
         let slot = self.slots.get_mut(place)?;
+        self.next = usize::from(slot.next);
         Some(Met { facts: slot.facts, is_new: slot.met_in(object, self.first, &mut self.others) })
     }
 
