@@ -105,17 +105,23 @@ impl Echo {
         if value.len() < MIN_BYTES || self.values.len() == MAX_VALUES || self.text.len() + value.len() > MAX_BYTES {
             return;
         }
+        let has_plus = block::find(value.as_bytes(), b'+').is_some();
         let is_same = |known: &Value| {
+            let text = &self.text[known.range.clone()];
             known.cut == cut
-                && known.range.len() == value.len()
-                && self.text[known.range.clone()].iter().copied().eq(value.bytes().map(plus_as_space))
+                && text.len() == value.len()
+                && if has_plus {
+                    text.iter().copied().eq(value.bytes().map(plus_as_space))
+                } else {
+                    text == value.as_bytes()
+                }
         };
         if self.values.iter().rev().take(FEW).any(is_same) {
             return;
         }
         let start = self.text.len();
         self.text.extend_from_slice(value.as_bytes());
-        if block::find(value.as_bytes(), b'+').is_some() {
+        if has_plus {
             self.text[start..].iter_mut().for_each(|byte| *byte = plus_as_space(*byte));
         }
         self.shortest = if self.is_empty() { value.len() } else { self.shortest.min(value.len()) };

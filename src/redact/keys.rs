@@ -429,9 +429,9 @@ mod tests {
     fn a_verdict_is_kept_for_its_key_only() {
         let mut keys = Keys::default();
         let facts = |number: usize| KeyFacts {
-            verdict: if number % 3 == 0 { Verdict::Secret } else { Verdict::Plain },
+            verdict: if number.is_multiple_of(3) { Verdict::Secret } else { Verdict::Plain },
             part: None,
-            tells: number % 7 == 0,
+            tells: number.is_multiple_of(7),
         };
         for round in 0..3 {
             for number in 0..2_000 {
