@@ -1,7 +1,8 @@
 //! What the benchmarks share: clocks of CPU time, pipes that are drained, and the line that says where they ran.
 #![allow(dead_code, reason = "no benchmark uses all of it")]
 
-use std::io::{self, LineWriter, PipeWriter, Read as _, Write};
+use std::io::{self, LineWriter, PipeWriter, Read, Write};
+use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tower_audit::{Auditor, AuditorBuilder, ShutdownGuard, sink};
 
+pub(crate) mod client;
+pub(crate) mod server;
 pub(crate) mod variants;
 pub(crate) mod workload;
 
@@ -64,10 +67,15 @@ impl Drained {
     }
 }
 
-/// A pipe with a thread that reads it as a log collector does: whatever is there, at once.
+/// A pipe with a thread that reads it.
 pub(crate) fn drained_pipe() -> (PipeWriter, Arc<Drained>) {
+    let (reader, writer) = io::pipe().expect("the system gives a pipe");
+    (writer, drain(reader))
+}
+
+/// Reads on a thread of its own as a log collector does: whatever is there, at once.
+pub(crate) fn drain(mut reader: impl Read + Send + 'static) -> Arc<Drained> {
     const KEPT: usize = 64 * 1024;
-    let (mut reader, writer) = io::pipe().expect("the system gives a pipe");
     let drained = Arc::<Drained>::default();
     let ours = drained.clone();
     thread::spawn(move || {
@@ -84,7 +92,7 @@ pub(crate) fn drained_pipe() -> (PipeWriter, Arc<Drained>) {
             ours.lines.fetch_add(lines as u64, Ordering::Release);
         }
     });
-    (writer, drained)
+    drained
 }
 
 /// What std's stdout is: a lock around a buffer that is written out at each end of a line.
@@ -94,6 +102,12 @@ pub(crate) struct LinePipe(Arc<Mutex<LineWriter<PipeWriter>>>);
 impl LinePipe {
     pub(crate) fn new(pipe: PipeWriter) -> Self {
         Self(Arc::new(Mutex::new(LineWriter::new(pipe))))
+    }
+
+    /// Onto this process's own standard output.
+    pub(crate) fn stdout() -> Self {
+        let duplicate = io::stdout().as_fd().try_clone_to_owned().expect("a benchmark has a standard output");
+        Self::new(duplicate.into())
     }
 
     pub(crate) fn print_line(&self, line: &str) {

@@ -111,8 +111,7 @@ pub(crate) fn variant(name: &'static str) -> Variant {
         }
         _ => {
             let (pipe, drained) = drained_pipe();
-            let app = plain().layer(from_fn_with_state(LinePipe::new(pipe), by_hand));
-            (running(app), Records::Lines(drained))
+            (running(written_by_hand(plain(), LinePipe::new(pipe))), Records::Lines(drained))
         }
     };
     Variant { name, run, records, served: 0 }
@@ -141,13 +140,17 @@ fn audited(each: u64, run: impl FnOnce(&Auditor) -> Run) -> (Run, Records) {
 }
 
 /// One line a request, with method, path and version from the span, and status and latency from the event.
-fn traced(app: Router, to_pipe: bool) -> (Run, Arc<Drained>) {
+pub(crate) fn with_trace_layer(app: Router) -> Router {
     let layer = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
         .on_request(())
         .on_response(DefaultOnResponse::new().level(Level::INFO));
+    app.layer(layer)
+}
+
+fn traced(app: Router, to_pipe: bool) -> (Run, Arc<Drained>) {
     let target = Target::of_subscriber();
-    let mut run = running(app.layer(layer));
+    let mut run = running(with_trace_layer(app));
     let to = target.clone();
     let run = Box::new(move |requests| {
         to.0.to_pipe.store(to_pipe, Ordering::Relaxed);
@@ -205,6 +208,10 @@ impl io::Write for Line<'_> {
 }
 
 /// What people write today: buffer both bodies, parse, redact, print.
+pub(crate) fn written_by_hand(app: Router, out: LinePipe) -> Router {
+    app.layer(from_fn_with_state(out, by_hand))
+}
+
 async fn by_hand(State(out): State<LinePipe>, request: Request<Body>, next: Next) -> Response {
     const LIMIT: usize = 1024 * 1024;
     let began = Instant::now();

@@ -14,6 +14,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tower::{Service, ServiceExt as _};
 use tower_audit::{Actor, Audit, Catalog, Event, Source};
 
@@ -224,6 +225,30 @@ where
         length += frame.data_ref().map_or(0, Bytes::len);
     }
     length
+}
+
+/// What is wrong with the record of a POST. The whole contract has to stand there: what skips a part of it measures nothing.
+pub(crate) fn check(record: &Value, peer: &str) -> Result<(), String> {
+    for (pointer, expected) in [
+        ("/isAuditLog", Value::from(true)),
+        ("/eventName", "TaskCreation".into()),
+        ("/stage", "completion".into()),
+        ("/outcome", "completed".into()),
+        ("/requestId", "0b5f4b0e-9d67-4a1c-a4a3-51b40a6d6c4f".into()),
+        ("/traceId", "0af7651916cd43dd8448eb211c80319c".into()),
+        ("/actor/ip", peer.into()),
+        ("/actor/hostname", "backstage.example.com".into()),
+        ("/request/route", "/v2/tasks".into()),
+        ("/request/body/values/name", "payment-gateway".into()),
+        ("/request/body/secrets/password", "***".into()),
+        ("/response/status", 201.into()),
+    ] {
+        if record.pointer(pointer) != Some(&expected) {
+            return Err(format!("{pointer} is not {expected}"));
+        }
+    }
+    let delivered = record.pointer("/response/bytes").and_then(Value::as_u64);
+    if delivered.is_some_and(|bytes| bytes > 0) { Ok(()) } else { Err("/response/bytes is not counted".into()) }
 }
 
 /// A body made to be slow.
