@@ -25,6 +25,16 @@ pub(crate) fn push_json_raw(out: &mut String, raw: &str) {
 
 /// Escapes the ASCII characters that are special, and the odd ones beyond ASCII, whose bytes are all special.
 fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
+    let plain = plain_len(text.as_bytes(), &is_special);
+    out.push_str(&text[..plain]);
+    if plain < text.len() {
+        push_special(out, &text[plain..], is_special);
+    }
+}
+
+/// The same of a text that begins with something special.
+#[inline(never)]
+fn push_special(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
     out.reserve(text.len());
     let mut rest = text;
     loop {

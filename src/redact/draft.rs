@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Pass;
 use super::facts::{Facts, known_method};
+use super::familiar::Familiar;
 use super::meta;
 use super::scrub::scrub;
 use super::texts::texts;
@@ -16,37 +17,36 @@ use crate::plan::Plan;
 use crate::record::Reason;
 use crate::record::finished::{Address, Body, Record, Request, Response};
 
-/// Everything that stands on the record of a draft.
-pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
-    let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
+/// Writes everything that stands on the record of a draft into `record`, whatever was there before.
+pub(crate) fn record(engine: &Engine, draft: &Draft, familiar: &mut Familiar, record: &mut Record) {
+    let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft, record) };
     let mut pass = match &engine.report {
         None => Pass::new(&engine.redactor, Some(&plan.rules)),
         Some(_) => Pass::with_trail(&engine.redactor, Some(&plan.rules), Trail::counting()),
     };
-    let mut record = frame(engine, draft, plan);
+    frame(engine, draft, plan, record);
     draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
     // Bodies first: what is masked in them is masked wherever it stands again.
-    let facts = Facts::of(engine, draft, plan, &mut pass);
-    texts(draft, &mut pass, &mut record);
-    meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
-    record.message = Some(message(draft, plan, &facts, &record));
+    let facts = Facts::of(engine, draft, plan, familiar, &mut pass);
+    texts(draft, familiar, &mut pass, record);
+    meta::collect(engine, draft, plan, &facts, &mut pass, record);
+    record.message = Some(message(draft, plan, &facts, record));
     if draft.door == Door::Request {
-        (record.request, record.response) = facts.shown(draft, &mut pass);
+        (record.request, record.response) = facts.shown(draft, familiar, &mut pass);
     }
     if pass.has_masked() {
-        scrub(&mut pass, draft, &mut record);
+        scrub(&mut pass, draft, record);
     }
     if let Some(report) = &engine.report {
-        contained("the redaction report", || report.add(&mut pass, &record));
+        contained("the redaction report", || report.add(&mut pass, record));
     }
-    record
 }
 
-/// What stands on a record whose redaction failed: nothing that anybody but us has written.
-pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
-    let Some(plan) = engine.plan(&draft.event) else { return Record::default() };
-    let mut record = frame(engine, draft, plan);
+/// The same of a record whose redaction failed: nothing that anybody but us has written.
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
+    let Some(plan) = engine.plan(&draft.event) else { return *record = Record::default() };
+    frame(engine, draft, plan, record);
     record.address = Address { ip: draft.ip, port: draft.port, peer_ip: draft.peer_ip, ..Address::default() };
     if draft.door == Door::Request {
         let omitted = |copy: &BodyCopy| Body {
@@ -55,7 +55,7 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
             ..Body::default()
         };
         record.request = Some(Request {
-            method: known_method(draft).to_owned(),
+            method: known_method(draft).into(),
             route: draft.route.listed.as_ref().map(|(route, _)| engine.routes.template(*route).to_owned()),
             protocol: draft.version,
             body: omitted(&draft.request_body),
@@ -66,18 +66,17 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
             record.response = Some(Response { status: Some(status), bytes, body: omitted(&draft.response_body) });
         }
     }
-    record
 }
 
 /// What holds no text from outside: times, ids, names, and how it ended.
-fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
+fn frame(engine: &Engine, draft: &Draft, plan: &Plan, record: &mut Record) {
     let verdict = verdict::of(engine, draft, plan);
     let completion = draft.stage != Stage::Initiation;
-    Record {
+    *record = Record {
         timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
         level: verdict.level,
         event_name: plan.policy.shared_name(),
-        event_kind: plan.labels.kind.clone(),
+        labels: Some(plan.labels.clone()),
         stage: match &draft.stage {
             Stage::Initiation => Cow::Borrowed("initiation"),
             Stage::Completion => Cow::Borrowed("completion"),
@@ -88,13 +87,10 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
         audit_id: draft.audit_id,
         started_at: completion.then_some(draft.started),
         duration: completion.then_some(draft.elapsed),
-        service: plan.labels.service.clone(),
-        plugin: plan.labels.plugin.clone(),
-        component: plan.labels.component.clone(),
         errors: verdict.errors,
         url_cut: draft.url_cut,
         ..Record::default()
-    }
+    };
 }
 
 fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {

@@ -1,10 +1,12 @@
 //! What of a request is used more than once, redacted once: URL, parameters, query, bodies.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use http::{Method, StatusCode};
 
 use super::Pass;
+use super::familiar::Familiar;
 use super::percent::percent_decoded;
 use super::texts::{headers, is_claimed};
 use super::trail::Place;
@@ -18,7 +20,7 @@ use crate::record::finished::{Body, Fragment, Request, Response};
 /// What of a request is used more than once, redacted.
 #[derive(Default)]
 pub(super) struct Facts {
-    pub(super) method: String,
+    pub(super) method: Cow<'static, str>,
     pub(super) url: String,
     pub(super) route: Option<String>,
     /// Under the catalogue's names, which the sources of `meta` use.
@@ -39,7 +41,13 @@ struct Shown {
 }
 
 impl Facts {
-    pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan, pass: &mut Pass<'_>) -> Self {
+    pub(super) fn of(
+        engine: &Engine,
+        draft: &Draft,
+        plan: &Plan,
+        familiar: &mut Familiar,
+        pass: &mut Pass<'_>,
+    ) -> Self {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
         let request_body = match plan.captures_request {
@@ -49,6 +57,7 @@ impl Facts {
                 &draft.text(draft.request_type),
                 draft.request_encoded,
                 plan.shows_text,
+                familiar,
                 pass,
             ),
             false => Body::default(),
@@ -60,6 +69,7 @@ impl Facts {
                 &draft.text(draft.response_type),
                 draft.response_encoded,
                 plan.shows_text,
+                familiar,
                 pass,
             ),
             false => Body::default(),
@@ -114,14 +124,18 @@ impl Facts {
     }
 
     /// What of it the record shows.
-    pub(super) fn shown(self, draft: &Draft, pass: &mut Pass<'_>) -> (Option<Request>, Option<Response>) {
-        let referer = draft.text(draft.referer);
+    pub(super) fn shown(
+        self,
+        draft: &Draft,
+        familiar: &mut Familiar,
+        pass: &mut Pass<'_>,
+    ) -> (Option<Request>, Option<Response>) {
         let request = Request {
             method: self.method,
             url: self.url,
             route: self.route,
             protocol: draft.version,
-            referer: (!referer.is_empty()).then(|| pass.string_at(Place::of("request.referer", ""), &referer)),
+            referer: familiar.string_at(pass, Place::of("request.referer", ""), draft.bytes(draft.referer)),
             params: self.reported_params.unwrap_or(self.listed_params),
             query: self.query,
             headers: headers(draft, pass),
@@ -192,7 +206,15 @@ impl Side {
 }
 
 /// A body as the record may show it, or why not.
-fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_text: bool, pass: &mut Pass<'_>) -> Body {
+fn body(
+    side: Side,
+    copy: &BodyCopy,
+    content_type: &str,
+    encoded: bool,
+    shows_text: bool,
+    familiar: &mut Familiar,
+    pass: &mut Pass<'_>,
+) -> Body {
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
         return Body::default();
     }
@@ -234,15 +256,15 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
         }
     };
     let place = Place::of(side.omitted(), "/contentType");
-    let content_type = omitted.filter(|_| !content_type.is_empty()).map(|_| pass.string_at(place, content_type));
+    let content_type = omitted.and_then(|_| familiar.string_at(pass, place, content_type.as_bytes()));
     Body { shown, omitted, bytes: copy.total, content_type }
 }
 
 /// The method as it was sent.
-fn method(draft: &Draft, pass: &mut Pass<'_>) -> String {
+fn method(draft: &Draft, pass: &mut Pass<'_>) -> Cow<'static, str> {
     match known_method(draft) {
-        OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)),
-        known => known.to_owned(),
+        OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)).into(),
+        known => known.into(),
     }
 }
 
