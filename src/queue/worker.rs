@@ -53,7 +53,7 @@ impl Worker {
             flushes: Vec::new(),
             stop: None,
             record: Box::default(),
-            familiar: redact::Familiar::default(),
+            memory: redact::Memory::default(),
             ids: UuidV7::new(),
             #[cfg(feature = "metrics")]
             publisher: crate::publish::Publisher::default(),
@@ -81,7 +81,7 @@ struct Running {
     stop: Option<Stop>,
     /// The record that is being made, always in the same memory: one is large.
     record: Box<Record>,
-    familiar: redact::Familiar,
+    memory: redact::Memory,
     ids: UuidV7,
     #[cfg(feature = "metrics")]
     publisher: crate::publish::Publisher,
@@ -155,8 +155,8 @@ impl Running {
             let Some(draft) = self.batch.pop_front() else { break };
             entry.records += 1;
             entry.reserved += draft.reserved();
-            let Self { record, familiar, .. } = self;
-            let made = contained("redaction", || redact::record(&engine, &draft, familiar, record))
+            let Self { record, memory, .. } = self;
+            let made = contained("redaction", || redact::record(&engine, &draft, memory, record))
                 .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
             if !given {

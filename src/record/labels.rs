@@ -8,9 +8,9 @@ pub(crate) struct Labels {
     kind: Option<Box<str>>,
     has_service: bool,
     /// The member that tells the kind.
-    pub(super) kind_member: String,
+    pub(super) kind_member: Vec<u8>,
     /// The members that tell where in the system it happened.
-    pub(super) place_members: String,
+    pub(super) place_members: Vec<u8>,
 }
 
 impl Labels {

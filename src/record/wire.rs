@@ -1,14 +1,14 @@
 //! A record as one JSON object: the only place where field names are written.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Version;
 
 use super::finished::{Body, Context, Record, Request, Response};
-use super::fragment::{members_as_arrays, push_json_string, push_json_text};
+use super::fragment::{Text as _, members_as_arrays, push_json_string, push_json_text};
 use super::{Actor, Entity, Failure};
 use crate::clock::Micros;
 
@@ -87,7 +87,7 @@ macro_rules! key {
 }
 
 /// Appends the record as one JSON object.
-pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut String) {
+pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Vec<u8>) {
     let mut line = Object::open(out);
     line.time(key!("timestamp"), record.timestamp);
     line.plain(key!("level"), record.level.as_str());
@@ -168,15 +168,15 @@ fn write_context(line: &mut Object<'_>, context: &Context) {
 }
 
 /// The member that tells an event's kind, as [`write`] puts it into a line.
-pub(super) fn kind_member(kind: Option<&str>) -> String {
-    let mut members = String::new();
+pub(super) fn kind_member(kind: Option<&str>) -> Vec<u8> {
+    let mut members = Vec::new();
     Object { out: &mut members }.some_text(key!("eventKind"), kind);
     members
 }
 
 /// The members that tell where in the system an event happens.
-pub(super) fn place_members(service: Option<&str>, plugin: Option<&str>, component: Option<&str>) -> String {
-    let mut members = String::new();
+pub(super) fn place_members(service: Option<&str>, plugin: Option<&str>, component: Option<&str>) -> Vec<u8> {
+    let mut members = Vec::new();
     let mut line = Object { out: &mut members };
     line.some_text(key!("service"), service);
     line.some_text(key!("plugin"), plugin);
@@ -315,30 +315,30 @@ fn protocol(version: Version) -> Option<&'static str> {
 /// Writes one JSON object, member by member. Each member, and so each write, ends in a comma; the last one's goes with the
 /// end of the object.
 struct Object<'o> {
-    out: &'o mut String,
+    out: &'o mut Vec<u8>,
 }
 
 impl<'o> Object<'o> {
-    fn open(out: &'o mut String) -> Self {
-        out.push('{');
+    fn open(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
         Self { out }
     }
 
     fn close(self) {
-        close(self.out, '}');
+        close(self.out, b'}');
     }
 
     /// A value that needs no escaping.
     fn plain(&mut self, key: Key, value: &str) {
-        self.out.push_str(key.quote);
-        self.out.push_str(value);
-        self.out.push_str("\",");
+        self.out.push_text(key.quote);
+        self.out.push_text(value);
+        self.out.push_text("\",");
     }
 
     fn text(&mut self, key: Key, value: &str) {
-        self.out.push_str(key.quote);
+        self.out.push_text(key.quote);
         push_json_text(self.out, value);
-        self.out.push_str("\",");
+        self.out.push_text("\",");
     }
 
     fn some_text(&mut self, key: Key, value: Option<&str>) {
@@ -355,9 +355,9 @@ impl<'o> Object<'o> {
     }
 
     fn raw(&mut self, key: Key, fragment: &str) {
-        self.out.push_str(key.plain);
-        self.out.push_str(fragment);
-        self.out.push(',');
+        self.out.push_text(key.plain);
+        self.out.push_text(fragment);
+        self.out.push(b',');
     }
 
     fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
@@ -367,25 +367,25 @@ impl<'o> Object<'o> {
     }
 
     /// Members that were written before.
-    fn members(&mut self, members: &str) {
-        self.out.push_str(members);
+    fn members(&mut self, members: &[u8]) {
+        self.out.extend_from_slice(members);
     }
 
     /// A member whose key the application chose.
     fn named(&mut self, key: &str, fragment: &str) {
         push_json_string(self.out, key);
-        self.out.push(':');
-        self.out.push_str(fragment);
-        self.out.push(',');
+        self.out.push(b':');
+        self.out.push_text(fragment);
+        self.out.push(b',');
     }
 
     fn ip(&mut self, key: Key, ip: IpAddr) {
-        self.out.push_str(key.quote);
+        self.out.push_text(key.quote);
         match ip {
             IpAddr::V4(ip) => {
                 for (at, byte) in ip.octets().into_iter().enumerate() {
                     if at > 0 {
-                        self.out.push('.');
+                        self.out.push(b'.');
                     }
                     push_number(self.out, u64::from(byte), 1);
                 }
@@ -394,103 +394,106 @@ impl<'o> Object<'o> {
                 let _ = write!(self.out, "{ip}");
             }
         }
-        self.out.push_str("\",");
+        self.out.push_text("\",");
     }
 
     fn number(&mut self, key: Key, value: u64) {
-        self.out.push_str(key.plain);
+        self.out.push_text(key.plain);
         push_number(self.out, value, 1);
-        self.out.push(',');
+        self.out.push(b',');
     }
 
     fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
-        self.out.push_str(key.plain);
+        self.out.push_text(key.plain);
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         push_number(self.out, micros / 1000, 1);
-        self.out.push('.');
+        self.out.push(b'.');
         push_number(self.out, micros % 1000, 3);
-        self.out.push(',');
+        self.out.push(b',');
     }
 
     fn time(&mut self, key: Key, at: Micros) {
-        self.out.push_str(key.quote);
-        push_time(self.out, at);
-        self.out.push_str("\",");
+        self.out.push_text(key.quote);
+        self.out.extend_from_slice(&time_text(at));
+        self.out.push_text("\",");
     }
 
     fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
-        self.out.push_str(key.plain);
+        self.out.push_text(key.plain);
         let mut object = Object::open(self.out);
         members(&mut object);
         object.close();
-        self.out.push(',');
+        self.out.push(b',');
     }
 
     fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
-        self.out.push_str(key.plain);
-        self.out.push('[');
+        self.out.push_text(key.plain);
+        self.out.push(b'[');
         for item in items {
             let mut object = Object::open(self.out);
             member(&mut object, item);
             object.close();
-            self.out.push(',');
+            self.out.push(b',');
         }
-        close(self.out, ']');
-        self.out.push(',');
+        close(self.out, b']');
+        self.out.push(b',');
     }
 }
 
 /// Ends an object or a list whose members each end in a comma.
-fn close(out: &mut String, bracket: char) {
-    if out.ends_with(',') {
-        out.truncate(out.len() - 1);
-    }
+fn close(out: &mut Vec<u8>, bracket: u8) {
+    out.pop_if(|last| *last == b',');
     out.push(bracket);
 }
 
 /// A number with at least so many digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
-fn push_number(out: &mut String, value: u64, digits: usize) {
-    if value < 1000 && digits <= 3 {
-        return push_group(out, value, digits);
+fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut rest = value;
+    let mut count = 0;
+    for place in digits.iter_mut().rev() {
+        if rest == 0 {
+            break;
+        }
+        *place = digit(rest);
+        rest /= 10;
+        count += 1;
     }
-    push_number(out, value / 1000, digits.saturating_sub(3).max(1));
-    push_group(out, value % 1000, 3);
-}
-
-/// A number below a thousand with at least so many digits.
-fn push_group(out: &mut String, value: u64, digits: usize) {
-    if value > 99 || digits > 2 {
-        out.push(digit(value / 100));
-    }
-    if value > 9 || digits > 1 {
-        out.push(digit(value / 10));
-    }
-    out.push(digit(value));
+    out.extend_from_slice(&digits[digits.len() - least.max(count)..]);
 }
 
 /// The last digit of a number.
-fn digit(number: u64) -> char {
-    char::from(b'0' + u8::try_from(number % 10).unwrap_or_default())
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC with microseconds.
 pub(crate) fn push_time(out: &mut String, at: Micros) {
+    out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
+}
+
+fn time_text(at: Micros) -> [u8; 27] {
+    /// What comes before the digits of a second's fraction.
+    const WHOLE: usize = 20;
     thread_local! {
         // Most times of a thread are in the same second as the one before. Nothing here has to be dropped with the thread:
         // loggers may still write while it ends.
-        static LAST: Cell<(i64, [u8; 20])> = const { Cell::new((i64::MIN, [0; 20])) };
+        static LAST: Cell<(i64, [u8; 27])> = const { Cell::new((i64::MIN, *b"0000-00-00T00:00:00.000000Z")) };
     }
     let second = at.0.div_euclid(1_000_000);
     let (last, mut text) = LAST.get();
     if last != second {
         // `Micros` is clamped to what a timestamp can say when it is made: years have four digits.
         let time = jiff::Timestamp::from_second(second).unwrap_or_default();
-        text.copy_from_slice(&format!("{time:.1}").as_bytes()[..20]);
+        text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
         LAST.set((second, text));
     }
-    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
-    push_number(out, at.0.rem_euclid(1_000_000).unsigned_abs(), 6);
-    out.push('Z');
+    let mut micros = at.0.rem_euclid(1_000_000).unsigned_abs();
+    for place in text[WHOLE..WHOLE + 6].iter_mut().rev() {
+        *place = digit(micros);
+        micros /= 10;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -512,10 +515,10 @@ mod tests {
     #[test]
     fn a_number_is_what_core_writes() {
         for value in [0, 7, 10, 999, 1000, 65_535, u64::MAX] {
-            let mut text = String::new();
+            let mut text = Vec::new();
             push_number(&mut text, value, 1);
             push_number(&mut text, value, 3);
-            assert_eq!(text, format!("{value}{value:03}"));
+            assert_eq!(text, format!("{value}{value:03}").into_bytes());
         }
     }
 }

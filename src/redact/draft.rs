@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Pass;
 use super::facts::{Facts, known_method};
-use super::familiar::Familiar;
+use super::memory::Memory;
 use super::meta;
 use super::scrub::scrub;
 use super::texts::texts;
@@ -18,22 +18,25 @@ use crate::record::Reason;
 use crate::record::finished::{Address, Body, Record, Request, Response};
 
 /// Writes everything that stands on the record of a draft into `record`, whatever was there before.
-pub(crate) fn record(engine: &Engine, draft: &Draft, familiar: &mut Familiar, record: &mut Record) {
+pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record: &mut Record) {
     let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft, record) };
     let mut pass = match &engine.report {
         None => Pass::new(&engine.redactor, Some(&plan.rules)),
         Some(_) => Pass::with_trail(&engine.redactor, Some(&plan.rules), Trail::counting()),
     };
+    memory.keep_texts_of(record);
     frame(engine, draft, plan, record);
     draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
     // Bodies first: what is masked in them is masked wherever it stands again.
-    let facts = Facts::of(engine, draft, plan, familiar, &mut pass);
-    texts(draft, familiar, &mut pass, record);
+    let facts = Facts::of(engine, draft, plan, memory, &mut pass);
+    texts(draft, memory, &mut pass, record);
     meta::collect(engine, draft, plan, &facts, &mut pass, record);
-    record.message = Some(message(draft, plan, &facts, record));
+    let mut message = memory.empty();
+    meta::render_message(plan.policy.message(), draft, &facts, record, &mut message);
+    record.message = Some(message);
     if draft.door == Door::Request {
-        (record.request, record.response) = facts.shown(draft, familiar, &mut pass);
+        (record.request, record.response) = facts.shown(draft, memory, &mut pass);
     }
     if pass.has_masked() {
         scrub(&mut pass, draft, record);
@@ -91,10 +94,4 @@ fn frame(engine: &Engine, draft: &Draft, plan: &Plan, record: &mut Record) {
         url_cut: draft.url_cut,
         ..Record::default()
     };
-}
-
-fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {
-    let mut message = String::with_capacity(128);
-    meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
-    message
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use http::{Method, StatusCode};
 
 use super::Pass;
-use super::familiar::Familiar;
+use super::memory::Memory;
 use super::percent::percent_decoded;
 use super::texts::{headers, is_claimed};
 use super::trail::Place;
@@ -41,13 +41,7 @@ struct Shown {
 }
 
 impl Facts {
-    pub(super) fn of(
-        engine: &Engine,
-        draft: &Draft,
-        plan: &Plan,
-        familiar: &mut Familiar,
-        pass: &mut Pass<'_>,
-    ) -> Self {
+    pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan, memory: &mut Memory, pass: &mut Pass<'_>) -> Self {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
         let request_body = match plan.captures_request {
@@ -57,7 +51,7 @@ impl Facts {
                 &draft.text(draft.request_type),
                 draft.request_encoded,
                 plan.shows_text,
-                familiar,
+                memory,
                 pass,
             ),
             false => Body::default(),
@@ -69,7 +63,7 @@ impl Facts {
                 &draft.text(draft.response_type),
                 draft.response_encoded,
                 plan.shows_text,
-                familiar,
+                memory,
                 pass,
             ),
             false => Body::default(),
@@ -108,7 +102,7 @@ impl Facts {
             query: pass.query(&query),
             method: method(draft, pass),
             url,
-            route: reported.or(listed_route).map(str::to_owned),
+            route: reported.or(listed_route).map(|route| memory.copy(route)),
             listed_params,
             reported_params,
             request_body,
@@ -127,7 +121,7 @@ impl Facts {
     pub(super) fn shown(
         self,
         draft: &Draft,
-        familiar: &mut Familiar,
+        memory: &mut Memory,
         pass: &mut Pass<'_>,
     ) -> (Option<Request>, Option<Response>) {
         let request = Request {
@@ -135,7 +129,7 @@ impl Facts {
             url: self.url,
             route: self.route,
             protocol: draft.version,
-            referer: familiar.string_at(pass, Place::of("request.referer", ""), draft.bytes(draft.referer)),
+            referer: memory.familiar_at(pass, Place::of("request.referer", ""), draft.bytes(draft.referer)),
             params: self.reported_params.unwrap_or(self.listed_params),
             query: self.query,
             headers: headers(draft, pass),
@@ -212,7 +206,7 @@ fn body(
     content_type: &str,
     encoded: bool,
     shows_text: bool,
-    familiar: &mut Familiar,
+    memory: &mut Memory,
     pass: &mut Pass<'_>,
 ) -> Body {
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
@@ -256,7 +250,7 @@ fn body(
         }
     };
     let place = Place::of(side.omitted(), "/contentType");
-    let content_type = omitted.and_then(|_| familiar.string_at(pass, place, content_type.as_bytes()));
+    let content_type = omitted.and_then(|_| memory.familiar_at(pass, place, content_type.as_bytes()));
     Body { shown, omitted, bytes: copy.total, content_type }
 }
 

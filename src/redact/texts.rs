@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::Pass;
-use super::familiar::Familiar;
+use super::memory::Memory;
 use super::trail::Place;
 use crate::capture::{Draft, Late, Stage};
 use crate::record::finished::{Address, Context, Fragment, Record};
@@ -13,10 +13,10 @@ use crate::record::fragment::push_json_string;
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
 
 /// The strings that do not belong to the request itself.
-pub(super) fn texts(draft: &Draft, familiar: &mut Familiar, pass: &mut Pass<'_>, record: &mut Record) {
+pub(super) fn texts(draft: &Draft, memory: &mut Memory, pass: &mut Pass<'_>, record: &mut Record) {
     let mut text = |field, span| {
         let text = Some(draft.text(span)).filter(|text| !text.is_empty());
-        text.map(|text| pass.string_at(Place::of(field, ""), &text))
+        text.map(|text| memory.string_at(pass, Place::of(field, ""), &text))
     };
     record.request_id = text("requestId", draft.request_id);
     if let Some((trace, span)) = draft.trace {
@@ -27,8 +27,8 @@ pub(super) fn texts(draft: &Draft, familiar: &mut Familiar, pass: &mut Pass<'_>,
         ip: draft.ip,
         port: draft.port,
         peer_ip: draft.peer_ip,
-        hostname: familiar.string_at(pass, Place::of("actor", "/hostname"), draft.bytes(draft.host)),
-        client: familiar.string_at(pass, Place::of("actor", "/client"), draft.bytes(draft.user_agent)),
+        hostname: memory.familiar_at(pass, Place::of("actor", "/hostname"), draft.bytes(draft.host)),
+        client: memory.familiar_at(pass, Place::of("actor", "/client"), draft.bytes(draft.user_agent)),
     };
     let credential = draft.late.as_ref().and_then(|late| late.credential.as_ref());
     if draft.actor().is_some() || credential.is_some() {
