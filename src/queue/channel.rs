@@ -68,8 +68,7 @@ impl Channel {
     }
 
     pub(super) fn end_round(&mut self, upto: u64) {
-        self.outlet.append(&self.lines, std::mem::take(&mut self.records), upto);
-        self.lines.clear();
+        self.outlet.append(&mut self.lines, std::mem::take(&mut self.records), upto);
         if self.skipped > 0 {
             self.outlet.note_missed(std::mem::take(&mut self.skipped));
         }

@@ -46,14 +46,14 @@ pub struct Record {
 
 impl Record {
     /// Takes out the texts that most records have, for their memory.
-    pub(crate) fn take_texts(&mut self, taken: impl FnMut(String)) {
+    pub(crate) fn take_texts(&mut self, mut taken: impl FnMut(String)) {
         let Self { message, request_id, trace_id, span_id, address, request, .. } = self;
         let texts = [message, request_id, trace_id, span_id, &mut address.hostname, &mut address.client];
-        let texts = texts.into_iter().filter_map(Option::take);
-        let request = request.take().map(|Request { url, route, referer, params, query, .. }| {
-            [Some(url), route, referer, params, query].into_iter().flatten()
-        });
-        texts.chain(request.into_iter().flatten()).for_each(taken);
+        texts.into_iter().filter_map(Option::take).for_each(&mut taken);
+        if let Some(Request { url, route, referer, params, query, .. }) = request {
+            taken(std::mem::take(url));
+            [route, referer, params, query].into_iter().filter_map(Option::take).for_each(taken);
+        }
     }
 
     /// The event's name, such as `ScaffolderTaskCreation`.

@@ -91,8 +91,7 @@ pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Vec<
     let mut line = Object::open(out);
     line.time(key!("timestamp"), record.timestamp);
     line.plain(key!("level"), record.level.as_str());
-    line.raw(key!("isAuditLog"), "true");
-    line.plain(key!("schema"), "1.0");
+    line.members(br#""isAuditLog":true,"schema":"1.0","#);
     line.plain(key!("eventName"), &record.event_name);
     if let Some(labels) = &record.labels {
         line.members(&labels.kind_member);
@@ -449,17 +448,14 @@ fn close(out: &mut Vec<u8>, bracket: u8) {
 /// A number with at least so many digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
 fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
     let mut digits = [b'0'; 20];
+    let mut begin = digits.len();
     let mut rest = value;
-    let mut count = 0;
-    for place in digits.iter_mut().rev() {
-        if rest == 0 {
-            break;
-        }
-        *place = digit(rest);
+    while rest > 0 && begin > 0 {
+        begin -= 1;
+        digits[begin] = digit(rest);
         rest /= 10;
-        count += 1;
     }
-    out.extend_from_slice(&digits[digits.len() - least.max(count)..]);
+    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
 }
 
 /// The last digit of a number.

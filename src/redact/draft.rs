@@ -24,6 +24,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
         None => Pass::new(&engine.redactor, Some(&plan.rules)),
         Some(_) => Pass::with_trail(&engine.redactor, Some(&plan.rules), Trail::counting()),
     };
+    let draft = &draft.reading();
     memory.keep_texts_of(record);
     frame(engine, draft, plan, record);
     draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
@@ -75,23 +76,24 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
 fn frame(engine: &Engine, draft: &Draft, plan: &Plan, record: &mut Record) {
     let verdict = verdict::of(engine, draft, plan);
     let completion = draft.stage != Stage::Initiation;
-    *record = Record {
-        timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
-        level: verdict.level,
-        event_name: plan.policy.shared_name(),
-        labels: Some(plan.labels.clone()),
-        stage: match &draft.stage {
-            Stage::Initiation => Cow::Borrowed("initiation"),
-            Stage::Completion => Cow::Borrowed("completion"),
-            Stage::Named(stage) => stage.clone(),
-        },
-        status: verdict.status,
-        outcome: draft.outcome.filter(|_| completion),
-        audit_id: draft.audit_id,
-        started_at: completion.then_some(draft.started),
-        duration: completion.then_some(draft.elapsed),
-        errors: verdict.errors,
-        url_cut: draft.url_cut,
-        ..Record::default()
+    let mut meta = std::mem::take(&mut record.meta);
+    meta.clear();
+    *record = Record::default();
+    record.meta = meta;
+    record.timestamp = if completion { draft.started.plus(draft.elapsed) } else { draft.started };
+    record.level = verdict.level;
+    record.event_name = plan.policy.shared_name();
+    record.labels = Some(plan.labels.clone());
+    record.stage = match &draft.stage {
+        Stage::Initiation => Cow::Borrowed("initiation"),
+        Stage::Completion => Cow::Borrowed("completion"),
+        Stage::Named(stage) => stage.clone(),
     };
+    record.status = verdict.status;
+    record.outcome = draft.outcome.filter(|_| completion);
+    record.audit_id = draft.audit_id;
+    record.started_at = completion.then_some(draft.started);
+    record.duration = completion.then_some(draft.elapsed);
+    record.errors = verdict.errors;
+    record.url_cut = draft.url_cut;
 }

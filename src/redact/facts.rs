@@ -10,7 +10,7 @@ use super::memory::Memory;
 use super::percent::percent_decoded;
 use super::texts::{headers, is_claimed};
 use super::trail::Place;
-use crate::capture::{BodyCopy, Door, Draft, Media, Progress, Stage};
+use crate::capture::{Door, Draft, Media, Progress, Reading, Stage};
 use crate::catalog::{Strangers, bind, param_names};
 use crate::engine::Engine;
 use crate::plan::Plan;
@@ -41,33 +41,21 @@ struct Shown {
 }
 
 impl Facts {
-    pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan, memory: &mut Memory, pass: &mut Pass<'_>) -> Self {
+    pub(super) fn of(
+        engine: &Engine,
+        draft: &Reading<'_>,
+        plan: &Plan,
+        memory: &mut Memory,
+        pass: &mut Pass<'_>,
+    ) -> Self {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
-        let request_body = match plan.captures_request {
-            true => body(
-                Side::Request,
-                &draft.request_body,
-                &draft.text(draft.request_type),
-                draft.request_encoded,
-                plan.shows_text,
-                memory,
-                pass,
-            ),
+        let mut body_of = |side, captured| match captured {
+            true => body(side, draft, plan.shows_text, memory, pass),
             false => Body::default(),
         };
-        let response_body = match plan.captures_response && draft.stage != Stage::Initiation {
-            true => body(
-                Side::Response,
-                &draft.response_body,
-                &draft.text(draft.response_type),
-                draft.response_encoded,
-                plan.shows_text,
-                memory,
-                pass,
-            ),
-            false => Body::default(),
-        };
+        let request_body = body_of(Side::Request, plan.captures_request);
+        let response_body = body_of(Side::Response, plan.captures_response && draft.stage != Stage::Initiation);
         if draft.door == Door::Activity {
             return Self { request_body, response_body, shows, ..Self::default() };
         }
@@ -120,7 +108,7 @@ impl Facts {
     /// What of it the record shows.
     pub(super) fn shown(
         self,
-        draft: &Draft,
+        draft: &Reading<'_>,
         memory: &mut Memory,
         pass: &mut Pass<'_>,
     ) -> (Option<Request>, Option<Response>) {
@@ -200,18 +188,15 @@ impl Side {
 }
 
 /// A body as the record may show it, or why not.
-fn body(
-    side: Side,
-    copy: &BodyCopy,
-    content_type: &str,
-    encoded: bool,
-    shows_text: bool,
-    memory: &mut Memory,
-    pass: &mut Pass<'_>,
-) -> Body {
+fn body(side: Side, draft: &Reading<'_>, shows_text: bool, memory: &mut Memory, pass: &mut Pass<'_>) -> Body {
+    let (copy, content_type, encoded) = match side {
+        Side::Request => (&draft.request_body, draft.request_type, draft.request_encoded),
+        Side::Response => (&draft.response_body, draft.response_type, draft.response_encoded),
+    };
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
         return Body::default();
     }
+    let content_type = &*draft.text(content_type);
     let media = Media::of(content_type.as_bytes());
     let looks_into = match media {
         Media::Json | Media::Form | Media::Multipart => true,
@@ -255,7 +240,7 @@ fn body(
 }
 
 /// The method as it was sent.
-fn method(draft: &Draft, pass: &mut Pass<'_>) -> Cow<'static, str> {
+fn method(draft: &Reading<'_>, pass: &mut Pass<'_>) -> Cow<'static, str> {
     match known_method(draft) {
         OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)).into(),
         known => known.into(),

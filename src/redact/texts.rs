@@ -7,13 +7,13 @@ use http::StatusCode;
 use super::Pass;
 use super::memory::Memory;
 use super::trail::Place;
-use crate::capture::{Draft, Late, Stage};
+use crate::capture::{Draft, Late, Reading, Stage};
 use crate::record::finished::{Address, Context, Fragment, Record};
 use crate::record::fragment::push_json_string;
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
 
 /// The strings that do not belong to the request itself.
-pub(super) fn texts(draft: &Draft, memory: &mut Memory, pass: &mut Pass<'_>, record: &mut Record) {
+pub(super) fn texts(draft: &Reading<'_>, memory: &mut Memory, pass: &mut Pass<'_>, record: &mut Record) {
     let mut text = |field, span| {
         let text = Some(draft.text(span)).filter(|text| !text.is_empty());
         text.map(|text| memory.string_at(pass, Place::of(field, ""), &text))
@@ -146,7 +146,7 @@ fn redacted_entity(entity: Entity, field: &'static str, pass: &mut Pass<'_>) -> 
 }
 
 /// A header that stands several times has a list.
-pub(super) fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
+pub(super) fn headers(draft: &Reading<'_>, pass: &mut Pass<'_>) -> Option<Fragment> {
     pass.at(Some("request.headers"));
     let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {
