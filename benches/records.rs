@@ -3,7 +3,8 @@
 //! Everything goes through the front door: requests around a handler that does nothing but read, and a sink that drops
 //! what it gets. The worker's CPU time is that of the process without the request's thread and the sink's, so neither
 //! the requests nor other programs on the machine are on its clock. What a body costs is the difference to the same
-//! request whose body is not captured: keeping it, redacting it, and writing it out.
+//! request whose body is not captured: keeping it, redacting it, and writing it out. `-- --once N [get|post|bare]` makes N
+//! rounds of one sort of request and nothing else, for callgrind: `audit-worker` is the thread to look at.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod support;
@@ -24,6 +25,13 @@ use tower::{Layer as _, service_fn};
 use tower_audit::{Auditor, Bodies, Catalog, Event, RequestBody, ShutdownGuard, Source, sink};
 
 fn main() -> ExitCode {
+    if let Some((rounds, request)) = once() {
+        let mut worker = Worker::new(false);
+        for _ in 0..rounds {
+            worker.record(&*request);
+        }
+        return told(worker.finish());
+    }
     let rounds = if asked().quick { 5 } else { 40 };
     let shapes = shapes();
     let (mut worker, mut reporting) = (Worker::new(false), Worker::new(true));
@@ -58,13 +66,32 @@ fn main() -> ExitCode {
         let (time, bytes) = (median(times.iter().copied()), shape.body.len());
         println!("| {} | {bytes} | {time:.0} | {:.2} |", shape.name, time / bytes as f64);
     }
-    match worker.finish().and_then(|()| reporting.finish()) {
+    told(worker.finish().and_then(|()| reporting.finish()))
+}
+
+fn told(finished: Result<(), String>) -> ExitCode {
+    match finished {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             println!("\n**{problem}**");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Makes a request.
+type Make = Box<dyn Fn() -> Request<Body>>;
+
+/// What `--once N [get|post|bare]` asks for.
+fn once() -> Option<(u32, Make)> {
+    let mut args = std::env::args().skip_while(|arg| arg != "--once").skip(1);
+    let rounds = args.next()?.parse().expect("`--once` is followed by a number");
+    let request: Make = match args.next().as_deref() {
+        Some("post") => Box::new(|| task(&Bytes::from_static(BODY.as_bytes()), "/v2/tasks")),
+        Some("bare") => Box::new(|| task(&Bytes::from_static(BODY.as_bytes()), "/v2/hidden")),
+        _ => Box::new(|| request(Kind::Get)),
+    };
+    Some((rounds, request))
 }
 
 /// Records on the clock at once: few enough for the queue.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use crate::capture::Media;
 use crate::catalog::{EventPolicy, StreamEnd, Texts};
 use crate::error::Error;
-use crate::record::{Delivery, Stages};
+use crate::record::{Delivery, Labels, Stages};
 use crate::redact::EventRules;
 
 /// What the engine decides for events that do not say it themselves.
@@ -22,7 +22,7 @@ pub(crate) struct Defaults {
 pub(crate) struct Plan {
     pub(crate) policy: EventPolicy,
     pub(crate) rules: EventRules,
-    pub(crate) labels: Labels,
+    pub(crate) labels: Arc<Labels>,
     pub(crate) stages: Stages,
     pub(crate) delivery: Delivery,
     pub(crate) captures_request: bool,
@@ -31,15 +31,6 @@ pub(crate) struct Plan {
     pub(crate) shows_text: bool,
     pub(crate) shows_request: bool,
     pub(crate) shows_response: bool,
-}
-
-/// What stands on each record of an event as it is, shared by all of them.
-#[derive(Debug)]
-pub(crate) struct Labels {
-    pub(crate) kind: Option<Arc<str>>,
-    pub(crate) service: Option<Arc<str>>,
-    pub(crate) plugin: Option<Arc<str>>,
-    pub(crate) component: Option<Arc<str>>,
 }
 
 impl Plan {
@@ -68,12 +59,7 @@ impl Plan {
         };
         Ok(Self {
             rules: rules(&policy)?,
-            labels: Labels {
-                kind: policy.kind().map(Into::into),
-                service: policy.service().map(Into::into),
-                plugin: policy.plugin().map(Into::into),
-                component: policy.component().map(Into::into),
-            },
+            labels: Arc::new(Labels::new(policy.kind(), policy.service(), policy.plugin(), policy.component())),
             stages: policy.stages().unwrap_or(defaults.stages),
             delivery,
             captures_request: policy.captures().show_request(),

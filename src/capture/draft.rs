@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,6 +187,11 @@ impl Draft {
         std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
     }
 
+    /// The draft for somebody who needs most of its pieces as text.
+    pub(crate) fn reading(&self) -> Reading<'_> {
+        Reading { draft: self, whole: std::str::from_utf8(&self.text).ok() }
+    }
+
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         &self.text[span.range()]
     }
@@ -220,5 +225,28 @@ impl Draft {
                 *buffer = Vec::new();
             }
         }
+    }
+}
+
+/// A draft that is being read: all of its text is known to be UTF-8, or not, at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'d> {
+    draft: &'d Draft,
+    whole: Option<&'d str>,
+}
+
+impl<'d> Reading<'d> {
+    /// As [`Draft::text`].
+    pub(crate) fn text(&self, span: Span) -> Cow<'d, str> {
+        let text = self.whole.and_then(|whole| whole.get(span.range()));
+        text.map_or_else(|| self.draft.text(span), Cow::Borrowed)
+    }
+}
+
+impl Deref for Reading<'_> {
+    type Target = Draft;
+
+    fn deref(&self) -> &Draft {
+        self.draft
     }
 }

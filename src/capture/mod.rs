@@ -12,7 +12,7 @@ pub mod resolver;
 
 pub(crate) use body::{BodyCopy, Progress};
 pub(crate) use client_ip::{ClientIp, TRUSTED_PEER_ALLOWED, TrustedPeer};
-pub(crate) use draft::{Door, Draft, EventRef, Stage};
+pub(crate) use draft::{Door, Draft, EventRef, Reading, Stage};
 pub use head::PeerAddr;
 pub(crate) use head::{HeadPolicy, PeerFn, ResponseHeaders, TraceFn, grpc_status};
 pub(crate) use late::{Late, name};

@@ -9,7 +9,7 @@ use crate::record::wire::{self, Process};
 use crate::record::{Failure, Reason};
 
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
-pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usize, out: &mut String) {
+pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usize, out: &mut Vec<u8>) {
     let start = out.len();
     let mut shortened = Vec::new();
     // Another sink's line may have named it already, with what it shortened besides.
@@ -28,7 +28,7 @@ pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usi
             wire::write(record, process, seq, out);
         }
     }
-    out.push('\n');
+    out.push(b'\n');
 }
 
 /// What is shortened, in this order, until a line fits. Never: times, ids, names, outcome, status, actor, method, route.

@@ -19,7 +19,7 @@ pub(crate) struct Channel {
     format: Option<Formatter>,
     next_seq: u64,
     /// The lines of this round.
-    lines: String,
+    lines: Vec<u8>,
     records: u64,
     /// It has no room and loses this round's records for itself.
     skipping: bool,
@@ -37,7 +37,7 @@ impl Channel {
             filter,
             format,
             next_seq: 1,
-            lines: String::new(),
+            lines: Vec::new(),
             records: 0,
             skipping: false,
             skipped: 0,
@@ -68,8 +68,7 @@ impl Channel {
     }
 
     pub(super) fn end_round(&mut self, upto: u64) {
-        self.outlet.append(self.lines.as_bytes(), std::mem::take(&mut self.records), upto);
-        self.lines.clear();
+        self.outlet.append(&mut self.lines, std::mem::take(&mut self.records), upto);
         if self.skipped > 0 {
             self.outlet.note_missed(std::mem::take(&mut self.skipped));
         }
@@ -85,7 +84,7 @@ impl Channel {
     /// No filter removes our own records.
     pub(super) fn give_own(&mut self, record: &mut Record, process: &Process, budget: usize) {
         if self.push_line(record, process, budget) {
-            self.outlet.append_own(self.lines.as_bytes());
+            self.outlet.append_own(&self.lines);
         }
         self.lines.clear();
     }
@@ -173,16 +172,16 @@ impl Channel {
     /// Puts the application's format in the place of the JSON line; where it panics, the line stays.
     fn reformat(&mut self, record: &Record, begin: usize) {
         let Some(format) = &mut self.format else { return };
-        let json = self.lines[begin..].trim_end();
+        let line = String::from_utf8_lossy(&self.lines[begin..]);
         let mut own = String::new();
-        if catch_unwind(AssertUnwindSafe(|| format(record, json, &mut own))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| format(record, line.trim_end(), &mut own))).is_err() {
             self.note_panic("a format panics; what it cannot write stands as JSON");
             return;
         }
         self.lines.truncate(begin);
         // A record is one line, whatever the format makes of it.
-        self.lines.extend(own.chars().map(|char| if matches!(char, '\n' | '\r') { ' ' } else { char }));
-        self.lines.push('\n');
+        self.lines.extend(own.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+        self.lines.push(b'\n');
     }
 
     /// Counts a panic of the application's code, and tells the first.

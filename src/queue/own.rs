@@ -1,6 +1,7 @@
 //! Our own records: the brackets around each run, and what was lost or refused in it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -9,7 +10,7 @@ use super::control::ShutdownReport;
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::record::wire::push_time;
-use crate::record::{Actor, Failure, Level, Record, Status};
+use crate::record::{Actor, Failure, Labels, Level, Record, Status};
 
 /// Identity and time of one of our own records.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +61,7 @@ fn succeeded<const N: usize>(
     Record {
         timestamp: stamp.at,
         event_name: Cow::Borrowed(name),
-        event_kind: Some("audit".into()),
+        labels: Some(Arc::new(Labels::new(Some("audit"), None, None, None))),
         stage: Cow::Borrowed("completion"),
         message: Some(message.to_owned()),
         audit_id: stamp.id,

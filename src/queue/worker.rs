@@ -52,6 +52,8 @@ impl Worker {
             quiet: 0,
             flushes: Vec::new(),
             stop: None,
+            record: Box::default(),
+            memory: redact::Memory::default(),
             ids: UuidV7::new(),
             #[cfg(feature = "metrics")]
             publisher: crate::publish::Publisher::default(),
@@ -77,6 +79,9 @@ struct Running {
     quiet: u32,
     flushes: Vec<Flush>,
     stop: Option<Stop>,
+    /// The record that is being made, always in the same memory: one is large.
+    record: Box<Record>,
+    memory: redact::Memory,
     ids: UuidV7,
     #[cfg(feature = "metrics")]
     publisher: crate::publish::Publisher,
@@ -150,9 +155,10 @@ impl Running {
             let Some(draft) = self.batch.pop_front() else { break };
             entry.records += 1;
             entry.reserved += draft.reserved();
-            let given = contained("redaction", || redact::record(&engine, &draft))
-                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft)))
-                .is_some_and(|mut record| self.give(&mut record));
+            let Self { record, memory, .. } = self;
+            let made = contained("redaction", || redact::record(&engine, &draft, memory, record))
+                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft, record)));
+            let given = made.is_some() && self.give();
             if !given {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
@@ -165,12 +171,12 @@ impl Running {
         self.ledger.push_back(entry);
     }
 
-    /// Gives a record to every sink; false if not each of them could be given its line.
-    fn give(&mut self, record: &mut Record) -> bool {
+    /// Gives the record to every sink; false if not each of them could be given its line.
+    fn give(&mut self) -> bool {
         let Worker { channels, process, line_budget, .. } = &mut self.worker;
         let mut given = true;
         for channel in channels {
-            given &= channel.give(record, process, *line_budget);
+            given &= channel.give(&mut self.record, process, *line_budget);
         }
         given
     }

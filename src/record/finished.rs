@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{StatusCode, Version};
 use uuid::Uuid;
 
-use super::{Actor, Entity, Eula, Failure, Level, Outcome, Reason, Scope, Status};
+use super::{Actor, Entity, Eula, Failure, Labels, Level, Outcome, Reason, Scope, Status};
 use crate::clock::Micros;
 
 /// A JSON value as compact text.
@@ -22,7 +22,7 @@ pub struct Record {
     pub(crate) timestamp: Micros,
     pub(crate) level: Level,
     pub(crate) event_name: Cow<'static, str>,
-    pub(crate) event_kind: Option<Arc<str>>,
+    pub(crate) labels: Option<Arc<Labels>>,
     pub(crate) stage: Cow<'static, str>,
     pub(crate) status: Status,
     pub(crate) outcome: Option<Outcome>,
@@ -33,20 +33,9 @@ pub struct Record {
     pub(crate) request_id: Option<String>,
     pub(crate) trace_id: Option<String>,
     pub(crate) span_id: Option<String>,
-    pub(crate) service: Option<Arc<str>>,
-    pub(crate) plugin: Option<Arc<str>>,
-    pub(crate) component: Option<Arc<str>>,
     pub(crate) actor: Actor,
     pub(crate) address: Address,
-    pub(crate) object: Option<Entity>,
-    pub(crate) target: Option<Entity>,
-    pub(crate) scope: Option<Scope>,
-    pub(crate) project: Option<String>,
-    pub(crate) repository: Option<String>,
-    pub(crate) namespace: Option<String>,
-    pub(crate) edge: Option<String>,
-    pub(crate) eula: Option<Eula>,
-    pub(crate) context: Option<String>,
+    pub(crate) context: Option<Box<Context>>,
     /// The URL was longer than what is kept of one.
     pub(crate) url_cut: bool,
     pub(crate) meta: Vec<(Cow<'static, str>, Fragment)>,
@@ -56,6 +45,17 @@ pub struct Record {
 }
 
 impl Record {
+    /// Takes out the texts that most records have, for their memory.
+    pub(crate) fn take_texts(&mut self, mut taken: impl FnMut(String)) {
+        let Self { message, request_id, trace_id, span_id, address, request, .. } = self;
+        let texts = [message, request_id, trace_id, span_id, &mut address.hostname, &mut address.client];
+        texts.into_iter().filter_map(Option::take).for_each(&mut taken);
+        if let Some(Request { url, route, referer, params, query, .. }) = request {
+            taken(std::mem::take(url));
+            [route, referer, params, query].into_iter().filter_map(Option::take).for_each(taken);
+        }
+    }
+
     /// The event's name, such as `ScaffolderTaskCreation`.
     pub fn event_name(&self) -> &str {
         &self.event_name
@@ -63,7 +63,7 @@ impl Record {
 
     /// The event's group, such as `scaffolder`.
     pub fn event_kind(&self) -> Option<&str> {
-        self.event_kind.as_deref()
+        self.labels.as_ref()?.kind()
     }
 
     /// `initiation`, `completion`, or what the application said.
@@ -98,7 +98,7 @@ impl Record {
 
     /// The request's method.
     pub fn method(&self) -> Option<&str> {
-        self.request.as_ref().map(|request| request.method.as_str())
+        self.request.as_ref().map(|request| &*request.method)
     }
 
     /// The template of the route that matched.
@@ -110,6 +110,21 @@ impl Record {
     pub fn response_status(&self) -> Option<StatusCode> {
         self.response.as_ref()?.status
     }
+}
+
+/// What was acted on and where, as far as the application said it: most records have nothing of this.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) object: Option<Entity>,
+    pub(crate) target: Option<Entity>,
+    pub(crate) scope: Option<Scope>,
+    pub(crate) project: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) edge: Option<String>,
+    pub(crate) eula: Option<Eula>,
+    /// What the application itself calls the context.
+    pub(crate) said: Option<String>,
 }
 
 /// Where the actor was, as far as the exchange itself tells.
@@ -125,7 +140,7 @@ pub(crate) struct Address {
 
 #[derive(Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) method: String,
+    pub(crate) method: Cow<'static, str>,
     pub(crate) url: String,
     pub(crate) route: Option<String>,
     pub(crate) protocol: Version,

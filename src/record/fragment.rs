@@ -4,16 +4,33 @@
 //! time linear in the fragment, never recurses, and never panics: on text that is no fragment the
 //! answer is `None`, or text as wrong as what came in.
 
+/// Where text is written: a string, or bytes that are one.
+pub(crate) trait Text {
+    fn push_text(&mut self, text: &str);
+}
+
+impl Text for String {
+    fn push_text(&mut self, text: &str) {
+        self.push_str(text);
+    }
+}
+
+impl Text for Vec<u8> {
+    fn push_text(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// Appends `text` as a JSON string, with everything escaped that could end a line or turn its reading
 /// around: control characters, U+0080–009F, U+2028, U+2029 and the bidirectional controls.
-pub(crate) fn push_json_string(out: &mut String, text: &str) {
-    out.push('"');
+pub(crate) fn push_json_string(out: &mut impl Text, text: &str) {
+    out.push_text("\"");
     push_json_text(out, text);
-    out.push('"');
+    out.push_text("\"");
 }
 
 /// The same without the quotes around it, to build one string from several pieces.
-pub(crate) fn push_json_text(out: &mut String, text: &str) {
+pub(crate) fn push_json_text(out: &mut impl Text, text: &str) {
     push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
@@ -24,20 +41,28 @@ pub(crate) fn push_json_raw(out: &mut String, raw: &str) {
 }
 
 /// Escapes the ASCII characters that are special, and the odd ones beyond ASCII, whose bytes are all special.
-fn push_escaped(out: &mut String, text: &str, is_special: impl Fn(u8) -> bool) {
-    out.reserve(text.len());
+fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
+    let plain = plain_len(text.as_bytes(), &is_special);
+    out.push_text(&text[..plain]);
+    if plain < text.len() {
+        push_special(out, &text[plain..], is_special);
+    }
+}
+
+/// The same of a text that begins with something special.
+#[inline(never)]
+fn push_special(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
     let mut rest = text;
-    loop {
-        let plain = plain_len(rest.as_bytes(), &is_special);
-        out.push_str(&rest[..plain]);
-        rest = &rest[plain..];
-        let Some(char) = rest.chars().next() else { return };
+    while let Some(char) = rest.chars().next() {
+        let (char_text, behind) = rest.split_at(char.len_utf8());
         if char.is_ascii() || is_odd_at(rest.as_bytes(), 0) {
             push_escape(out, char);
         } else {
-            out.push(char);
+            out.push_text(char_text);
         }
-        rest = &rest[char.len_utf8()..];
+        let plain = plain_len(behind.as_bytes(), &is_special);
+        out.push_text(&behind[..plain]);
+        rest = &behind[plain..];
     }
 }
 
@@ -83,22 +108,22 @@ pub(crate) fn is_odd_at(bytes: &[u8], at: usize) -> bool {
     }
 }
 
-fn push_escape(out: &mut String, char: char) {
+fn push_escape(out: &mut impl Text, char: char) {
     match char {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
+        '"' => out.push_text("\\\""),
+        '\\' => out.push_text("\\\\"),
+        '\n' => out.push_text("\\n"),
+        '\r' => out.push_text("\\r"),
+        '\t' => out.push_text("\\t"),
+        '\u{8}' => out.push_text("\\b"),
+        '\u{c}' => out.push_text("\\f"),
         other => {
             let mut units = [0; 2];
             for unit in other.encode_utf16(&mut units) {
-                out.push_str("\\u");
+                out.push_text("\\u");
                 for shift in [12, 8, 4, 0] {
                     let digit = usize::from((*unit >> shift) & 0xf);
-                    out.push(char::from(b"0123456789abcdef"[digit]));
+                    out.push_text(&"0123456789abcdef"[digit..=digit]);
                 }
             }
         }

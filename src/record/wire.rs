@@ -1,14 +1,14 @@
 //! A record as one JSON object: the only place where field names are written.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Version;
 
-use super::finished::{Body, Record, Request, Response};
-use super::fragment::{members_as_arrays, push_json_string};
+use super::finished::{Body, Context, Record, Request, Response};
+use super::fragment::{Text as _, members_as_arrays, push_json_string, push_json_text};
 use super::{Actor, Entity, Failure};
 use crate::clock::Micros;
 
@@ -71,25 +71,31 @@ impl UserAgentKey {
     }
 }
 
-/// A key of ours, which needs no escaping, as it stands behind another member.
+/// A key of ours, which needs no escaping.
 #[derive(Clone, Copy)]
-struct Key(&'static str);
+struct Key {
+    /// As it stands before any value.
+    plain: &'static str,
+    /// As it stands before a string, whose opening quote it has.
+    quote: &'static str,
+}
 
 macro_rules! key {
     ($name:literal) => {
-        Key(concat!(",\"", $name, "\":"))
+        Key { plain: concat!("\"", $name, "\":"), quote: concat!("\"", $name, "\":\"") }
     };
 }
 
 /// Appends the record as one JSON object.
-pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut String) {
+pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Vec<u8>) {
     let mut line = Object::open(out);
     line.time(key!("timestamp"), record.timestamp);
     line.plain(key!("level"), record.level.as_str());
-    line.raw(key!("isAuditLog"), "true");
-    line.plain(key!("schema"), "1.0");
+    line.members(br#""isAuditLog":true,"schema":"1.0","#);
     line.plain(key!("eventName"), &record.event_name);
-    line.some_text(key!("eventKind"), record.event_kind.as_deref());
+    if let Some(labels) = &record.labels {
+        line.members(&labels.kind_member);
+    }
     line.text(key!("stage"), &record.stage);
     line.plain(key!("status"), record.status.as_str());
     if let Some(outcome) = record.outcome {
@@ -108,34 +114,17 @@ pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Stri
     line.some_text(key!("requestId"), record.request_id.as_deref());
     line.some_text(key!("traceId"), record.trace_id.as_deref());
     line.some_text(key!("spanId"), record.span_id.as_deref());
-    line.some_text(key!("service"), record.service.as_deref().or(process.service.as_deref()));
-    line.some_text(key!("plugin"), record.plugin.as_deref());
-    line.some_text(key!("component"), record.component.as_deref());
+    if !record.labels.as_ref().is_some_and(|labels| labels.has_service()) {
+        line.some_text(key!("service"), process.service.as_deref());
+    }
+    if let Some(labels) = &record.labels {
+        line.members(&labels.place_members);
+    }
     line.some_text(key!("host"), process.host.as_deref());
     line.object(key!("actor"), |actor| write_actor(actor, record, process.user_agent_key));
-    if let Some(entity) = &record.object {
-        line.object(key!("object"), |object| write_entity(object, entity));
+    if let Some(context) = &record.context {
+        write_context(&mut line, context);
     }
-    if let Some(entity) = &record.target {
-        line.object(key!("target"), |object| write_entity(object, entity));
-    }
-    if let Some(scope) = &record.scope {
-        line.object(key!("scope"), |object| {
-            object.text(key!("kind"), &scope.kind);
-            object.text(key!("path"), &scope.path);
-        });
-    }
-    line.some_text(key!("project"), record.project.as_deref());
-    line.some_text(key!("repository"), record.repository.as_deref());
-    line.some_text(key!("namespace"), record.namespace.as_deref());
-    line.some_text(key!("edge"), record.edge.as_deref());
-    if let Some(eula) = &record.eula {
-        line.object(key!("eula"), |object| {
-            object.text(key!("id"), &eula.id);
-            object.text(key!("number"), &eula.number);
-        });
-    }
-    line.some_text(key!("context"), record.context.as_deref());
     if !record.meta.is_empty() {
         line.object(key!("meta"), |meta| record.meta.iter().for_each(|(key, value)| meta.named(key, value)));
     }
@@ -149,6 +138,49 @@ pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Stri
         line.object(key!("request"), |object| write_request(object, request, process.body_as));
     }
     line.close();
+}
+
+fn write_context(line: &mut Object<'_>, context: &Context) {
+    if let Some(entity) = &context.object {
+        line.object(key!("object"), |object| write_entity(object, entity));
+    }
+    if let Some(entity) = &context.target {
+        line.object(key!("target"), |object| write_entity(object, entity));
+    }
+    if let Some(scope) = &context.scope {
+        line.object(key!("scope"), |object| {
+            object.text(key!("kind"), &scope.kind);
+            object.text(key!("path"), &scope.path);
+        });
+    }
+    line.some_text(key!("project"), context.project.as_deref());
+    line.some_text(key!("repository"), context.repository.as_deref());
+    line.some_text(key!("namespace"), context.namespace.as_deref());
+    line.some_text(key!("edge"), context.edge.as_deref());
+    if let Some(eula) = &context.eula {
+        line.object(key!("eula"), |object| {
+            object.text(key!("id"), &eula.id);
+            object.text(key!("number"), &eula.number);
+        });
+    }
+    line.some_text(key!("context"), context.said.as_deref());
+}
+
+/// The member that tells an event's kind, as [`write`] puts it into a line.
+pub(super) fn kind_member(kind: Option<&str>) -> Vec<u8> {
+    let mut members = Vec::new();
+    Object { out: &mut members }.some_text(key!("eventKind"), kind);
+    members
+}
+
+/// The members that tell where in the system an event happens.
+pub(super) fn place_members(service: Option<&str>, plugin: Option<&str>, component: Option<&str>) -> Vec<u8> {
+    let mut members = Vec::new();
+    let mut line = Object { out: &mut members };
+    line.some_text(key!("service"), service);
+    line.some_text(key!("plugin"), plugin);
+    line.some_text(key!("component"), component);
+    members
 }
 
 fn write_actor(object: &mut Object<'_>, record: &Record, user_agent_key: UserAgentKey) {
@@ -235,7 +267,9 @@ fn write_request(object: &mut Object<'_>, request: &Request, body_as: BodyAs) {
     object.text(key!("method"), &request.method);
     object.text(key!("url"), &request.url);
     object.some_text(key!("route"), request.route.as_deref());
-    object.some_text(key!("protocol"), protocol(request.protocol));
+    if let Some(protocol) = protocol(request.protocol) {
+        object.plain(key!("protocol"), protocol);
+    }
     object.some_text(key!("referer"), request.referer.as_deref());
     write_values(object, key!("params"), request.params.as_deref(), body_as);
     write_values(object, key!("query"), request.query.as_deref(), body_as);
@@ -277,44 +311,33 @@ fn protocol(version: Version) -> Option<&'static str> {
     })
 }
 
-/// Writes one JSON object, member by member.
+/// Writes one JSON object, member by member. Each member, and so each write, ends in a comma; the last one's goes with the
+/// end of the object.
 struct Object<'o> {
-    out: &'o mut String,
-    empty: bool,
+    out: &'o mut Vec<u8>,
 }
 
 impl<'o> Object<'o> {
-    fn open(out: &'o mut String) -> Self {
-        out.push('{');
-        Self { out, empty: true }
+    fn open(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out }
     }
 
     fn close(self) {
-        self.out.push('}');
-    }
-
-    fn key(&mut self, key: Key) {
-        let first = std::mem::take(&mut self.empty);
-        self.out.push_str(if first { &key.0[1..] } else { key.0 });
-    }
-
-    fn comma(&mut self) {
-        if !std::mem::take(&mut self.empty) {
-            self.out.push(',');
-        }
+        close(self.out, b'}');
     }
 
     /// A value that needs no escaping.
     fn plain(&mut self, key: Key, value: &str) {
-        self.key(key);
-        self.out.push('"');
-        self.out.push_str(value);
-        self.out.push('"');
+        self.out.push_text(key.quote);
+        self.out.push_text(value);
+        self.out.push_text("\",");
     }
 
     fn text(&mut self, key: Key, value: &str) {
-        self.key(key);
-        push_json_string(self.out, value);
+        self.out.push_text(key.quote);
+        push_json_text(self.out, value);
+        self.out.push_text("\",");
     }
 
     fn some_text(&mut self, key: Key, value: Option<&str>) {
@@ -331,8 +354,9 @@ impl<'o> Object<'o> {
     }
 
     fn raw(&mut self, key: Key, fragment: &str) {
-        self.key(key);
-        self.out.push_str(fragment);
+        self.out.push_text(key.plain);
+        self.out.push_text(fragment);
+        self.out.push(b',');
     }
 
     fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
@@ -341,22 +365,26 @@ impl<'o> Object<'o> {
         }
     }
 
+    /// Members that were written before.
+    fn members(&mut self, members: &[u8]) {
+        self.out.extend_from_slice(members);
+    }
+
     /// A member whose key the application chose.
     fn named(&mut self, key: &str, fragment: &str) {
-        self.comma();
         push_json_string(self.out, key);
-        self.out.push(':');
-        self.out.push_str(fragment);
+        self.out.push(b':');
+        self.out.push_text(fragment);
+        self.out.push(b',');
     }
 
     fn ip(&mut self, key: Key, ip: IpAddr) {
-        self.key(key);
-        self.out.push('"');
+        self.out.push_text(key.quote);
         match ip {
             IpAddr::V4(ip) => {
                 for (at, byte) in ip.octets().into_iter().enumerate() {
                     if at > 0 {
-                        self.out.push('.');
+                        self.out.push(b'.');
                     }
                     push_number(self.out, u64::from(byte), 1);
                 }
@@ -365,102 +393,103 @@ impl<'o> Object<'o> {
                 let _ = write!(self.out, "{ip}");
             }
         }
-        self.out.push('"');
+        self.out.push_text("\",");
     }
 
     fn number(&mut self, key: Key, value: u64) {
-        self.key(key);
+        self.out.push_text(key.plain);
         push_number(self.out, value, 1);
+        self.out.push(b',');
     }
 
     fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
-        self.key(key);
+        self.out.push_text(key.plain);
         let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
         push_number(self.out, micros / 1000, 1);
-        self.out.push('.');
+        self.out.push(b'.');
         push_number(self.out, micros % 1000, 3);
+        self.out.push(b',');
     }
 
     fn time(&mut self, key: Key, at: Micros) {
-        self.key(key);
-        self.out.push('"');
-        push_time(self.out, at);
-        self.out.push('"');
+        self.out.push_text(key.quote);
+        self.out.extend_from_slice(&time_text(at));
+        self.out.push_text("\",");
     }
 
     fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
-        self.key(key);
+        self.out.push_text(key.plain);
         let mut object = Object::open(self.out);
         members(&mut object);
         object.close();
+        self.out.push(b',');
     }
 
     fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
-        self.key(key);
-        self.out.push('[');
-        for (at, item) in items.iter().enumerate() {
-            if at > 0 {
-                self.out.push(',');
-            }
+        self.out.push_text(key.plain);
+        self.out.push(b'[');
+        for item in items {
             let mut object = Object::open(self.out);
             member(&mut object, item);
             object.close();
+            self.out.push(b',');
         }
-        self.out.push(']');
+        close(self.out, b']');
+        self.out.push(b',');
     }
 }
 
+/// Ends an object or a list whose members each end in a comma.
+fn close(out: &mut Vec<u8>, bracket: u8) {
+    out.pop_if(|last| *last == b',');
+    out.push(bracket);
+}
+
 /// A number with at least so many digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
-fn push_number(out: &mut String, value: u64, digits: usize) {
-    /// All numbers below a thousand with three digits each.
-    const THREE_DIGITS: &str = {
-        const TEXT: [u8; 3000] = {
-            let mut text = [b'0'; 3000];
-            let digits = b"0123456789";
-            let mut number = 0;
-            while number < 1000 {
-                text[3 * number] = digits[number / 100];
-                text[3 * number + 1] = digits[number / 10 % 10];
-                text[3 * number + 2] = digits[number % 10];
-                number += 1;
-            }
-            text
-        };
-        match std::str::from_utf8(&TEXT) {
-            Ok(text) => text,
-            Err(_) => panic!("digits are text"),
-        }
-    };
-    let (above, group) = (value / 1000, usize::try_from(value % 1000).unwrap_or_default());
-    let least = if above > 0 || digits > 3 {
-        push_number(out, above, digits.saturating_sub(3).max(1));
-        3
-    } else {
-        digits
-    };
-    let needed = 1 + usize::from(group > 9) + usize::from(group > 99);
-    let end = 3 * group + 3;
-    out.push_str(&THREE_DIGITS[end - needed.max(least)..end]);
+fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut begin = digits.len();
+    let mut rest = value;
+    while rest > 0 && begin > 0 {
+        begin -= 1;
+        digits[begin] = digit(rest);
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
+}
+
+/// The last digit of a number.
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC with microseconds.
 pub(crate) fn push_time(out: &mut String, at: Micros) {
+    out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
+}
+
+fn time_text(at: Micros) -> [u8; 27] {
+    /// What comes before the digits of a second's fraction.
+    const WHOLE: usize = 20;
     thread_local! {
-        // Most times of a thread are in the same second as the one before.
-        static LAST: Cell<(i64, [u8; 19])> = const { Cell::new((i64::MIN, [0; 19])) };
+        // Most times of a thread are in the same second as the one before. Nothing here has to be dropped with the thread:
+        // loggers may still write while it ends.
+        static LAST: Cell<(i64, [u8; 27])> = const { Cell::new((i64::MIN, *b"0000-00-00T00:00:00.000000Z")) };
     }
     let second = at.0.div_euclid(1_000_000);
     let (last, mut text) = LAST.get();
     if last != second {
         // `Micros` is clamped to what a timestamp can say when it is made: years have four digits.
         let time = jiff::Timestamp::from_second(second).unwrap_or_default();
-        text.copy_from_slice(&format!("{time:.0}").as_bytes()[..19]);
+        text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
         LAST.set((second, text));
     }
-    out.push_str(std::str::from_utf8(&text).unwrap_or_default());
-    out.push('.');
-    push_number(out, at.0.rem_euclid(1_000_000).unsigned_abs(), 6);
-    out.push('Z');
+    let mut micros = at.0.rem_euclid(1_000_000).unsigned_abs();
+    for place in text[WHOLE..WHOLE + 6].iter_mut().rev() {
+        *place = digit(micros);
+        micros /= 10;
+    }
+    text
 }
 
 #[cfg(test)]
@@ -482,10 +511,10 @@ mod tests {
     #[test]
     fn a_number_is_what_core_writes() {
         for value in [0, 7, 10, 999, 1000, 65_535, u64::MAX] {
-            let mut text = String::new();
+            let mut text = Vec::new();
             push_number(&mut text, value, 1);
             push_number(&mut text, value, 3);
-            assert_eq!(text, format!("{value}{value:03}"));
+            assert_eq!(text, format!("{value}{value:03}").into_bytes());
         }
     }
 }

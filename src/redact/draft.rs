@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Pass;
 use super::facts::{Facts, known_method};
+use super::memory::Memory;
 use super::meta;
 use super::scrub::scrub;
 use super::texts::texts;
@@ -16,37 +17,40 @@ use crate::plan::Plan;
 use crate::record::Reason;
 use crate::record::finished::{Address, Body, Record, Request, Response};
 
-/// Everything that stands on the record of a draft.
-pub(crate) fn record(engine: &Engine, draft: &Draft) -> Record {
-    let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft) };
+/// Writes everything that stands on the record of a draft into `record`, whatever was there before.
+pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record: &mut Record) {
+    let Some(plan) = engine.plan(&draft.event) else { return bare_record(engine, draft, record) };
     let mut pass = match &engine.report {
         None => Pass::new(&engine.redactor, Some(&plan.rules)),
         Some(_) => Pass::with_trail(&engine.redactor, Some(&plan.rules), Trail::counting()),
     };
-    let mut record = frame(engine, draft, plan);
+    let draft = &draft.reading();
+    memory.keep_texts_of(record);
+    frame(engine, draft, plan, record);
     draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| pass.remember(secret));
 
     // Bodies first: what is masked in them is masked wherever it stands again.
-    let facts = Facts::of(engine, draft, plan, &mut pass);
-    texts(draft, &mut pass, &mut record);
-    meta::collect(engine, draft, plan, &facts, &mut pass, &mut record);
-    record.message = Some(message(draft, plan, &facts, &record));
+    let facts = Facts::of(engine, draft, plan, memory, &mut pass);
+    texts(draft, memory, &mut pass, record);
+    meta::collect(engine, draft, plan, &facts, &mut pass, record);
+    let mut message = memory.empty();
+    meta::render_message(plan.policy.message(), draft, &facts, record, &mut message);
+    record.message = Some(message);
     if draft.door == Door::Request {
-        (record.request, record.response) = facts.shown(draft, &mut pass);
+        (record.request, record.response) = facts.shown(draft, memory, &mut pass);
     }
     if pass.has_masked() {
-        scrub(&mut pass, draft, &mut record);
+        scrub(&mut pass, draft, record);
     }
     if let Some(report) = &engine.report {
-        contained("the redaction report", || report.add(&mut pass, &record));
+        contained("the redaction report", || report.add(&mut pass, record));
     }
-    record
 }
 
-/// What stands on a record whose redaction failed: nothing that anybody but us has written.
-pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
-    let Some(plan) = engine.plan(&draft.event) else { return Record::default() };
-    let mut record = frame(engine, draft, plan);
+/// The same of a record whose redaction failed: nothing that anybody but us has written.
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
+    let Some(plan) = engine.plan(&draft.event) else { return *record = Record::default() };
+    frame(engine, draft, plan, record);
     record.address = Address { ip: draft.ip, port: draft.port, peer_ip: draft.peer_ip, ..Address::default() };
     if draft.door == Door::Request {
         let omitted = |copy: &BodyCopy| Body {
@@ -55,7 +59,7 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
             ..Body::default()
         };
         record.request = Some(Request {
-            method: known_method(draft).to_owned(),
+            method: known_method(draft).into(),
             route: draft.route.listed.as_ref().map(|(route, _)| engine.routes.template(*route).to_owned()),
             protocol: draft.version,
             body: omitted(&draft.request_body),
@@ -66,39 +70,30 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft) -> Record {
             record.response = Some(Response { status: Some(status), bytes, body: omitted(&draft.response_body) });
         }
     }
-    record
 }
 
 /// What holds no text from outside: times, ids, names, and how it ended.
-fn frame(engine: &Engine, draft: &Draft, plan: &Plan) -> Record {
+fn frame(engine: &Engine, draft: &Draft, plan: &Plan, record: &mut Record) {
     let verdict = verdict::of(engine, draft, plan);
     let completion = draft.stage != Stage::Initiation;
-    Record {
-        timestamp: if completion { draft.started.plus(draft.elapsed) } else { draft.started },
-        level: verdict.level,
-        event_name: plan.policy.shared_name(),
-        event_kind: plan.labels.kind.clone(),
-        stage: match &draft.stage {
-            Stage::Initiation => Cow::Borrowed("initiation"),
-            Stage::Completion => Cow::Borrowed("completion"),
-            Stage::Named(stage) => stage.clone(),
-        },
-        status: verdict.status,
-        outcome: draft.outcome.filter(|_| completion),
-        audit_id: draft.audit_id,
-        started_at: completion.then_some(draft.started),
-        duration: completion.then_some(draft.elapsed),
-        service: plan.labels.service.clone(),
-        plugin: plan.labels.plugin.clone(),
-        component: plan.labels.component.clone(),
-        errors: verdict.errors,
-        url_cut: draft.url_cut,
-        ..Record::default()
-    }
-}
-
-fn message(draft: &Draft, plan: &Plan, facts: &Facts, record: &Record) -> String {
-    let mut message = String::with_capacity(128);
-    meta::render_message(plan.policy.message(), draft, facts, record, &mut message);
-    message
+    let mut meta = std::mem::take(&mut record.meta);
+    meta.clear();
+    *record = Record::default();
+    record.meta = meta;
+    record.timestamp = if completion { draft.started.plus(draft.elapsed) } else { draft.started };
+    record.level = verdict.level;
+    record.event_name = plan.policy.shared_name();
+    record.labels = Some(plan.labels.clone());
+    record.stage = match &draft.stage {
+        Stage::Initiation => Cow::Borrowed("initiation"),
+        Stage::Completion => Cow::Borrowed("completion"),
+        Stage::Named(stage) => stage.clone(),
+    };
+    record.status = verdict.status;
+    record.outcome = draft.outcome.filter(|_| completion);
+    record.audit_id = draft.audit_id;
+    record.started_at = completion.then_some(draft.started);
+    record.duration = completion.then_some(draft.elapsed);
+    record.errors = verdict.errors;
+    record.url_cut = draft.url_cut;
 }

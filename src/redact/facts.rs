@@ -1,14 +1,16 @@
 //! What of a request is used more than once, redacted once: URL, parameters, query, bodies.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use http::{Method, StatusCode};
 
 use super::Pass;
+use super::memory::Memory;
 use super::percent::percent_decoded;
 use super::texts::{headers, is_claimed};
 use super::trail::Place;
-use crate::capture::{BodyCopy, Door, Draft, Media, Progress, Stage};
+use crate::capture::{Door, Draft, Media, Progress, Reading, Stage};
 use crate::catalog::{Strangers, bind, param_names};
 use crate::engine::Engine;
 use crate::plan::Plan;
@@ -18,7 +20,7 @@ use crate::record::finished::{Body, Fragment, Request, Response};
 /// What of a request is used more than once, redacted.
 #[derive(Default)]
 pub(super) struct Facts {
-    pub(super) method: String,
+    pub(super) method: Cow<'static, str>,
     pub(super) url: String,
     pub(super) route: Option<String>,
     /// Under the catalogue's names, which the sources of `meta` use.
@@ -39,31 +41,21 @@ struct Shown {
 }
 
 impl Facts {
-    pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan, pass: &mut Pass<'_>) -> Self {
+    pub(super) fn of(
+        engine: &Engine,
+        draft: &Reading<'_>,
+        plan: &Plan,
+        memory: &mut Memory,
+        pass: &mut Pass<'_>,
+    ) -> Self {
         let stranger = is_stranger(draft) && plan.policy.strangers() == Strangers::Hidden;
         let shows = Shown { request: plan.shows_request && !stranger, response: plan.shows_response && !stranger };
-        let request_body = match plan.captures_request {
-            true => body(
-                Side::Request,
-                &draft.request_body,
-                &draft.text(draft.request_type),
-                draft.request_encoded,
-                plan.shows_text,
-                pass,
-            ),
+        let mut body_of = |side, captured| match captured {
+            true => body(side, draft, plan.shows_text, memory, pass),
             false => Body::default(),
         };
-        let response_body = match plan.captures_response && draft.stage != Stage::Initiation {
-            true => body(
-                Side::Response,
-                &draft.response_body,
-                &draft.text(draft.response_type),
-                draft.response_encoded,
-                plan.shows_text,
-                pass,
-            ),
-            false => Body::default(),
-        };
+        let request_body = body_of(Side::Request, plan.captures_request);
+        let response_body = body_of(Side::Response, plan.captures_response && draft.stage != Stage::Initiation);
         if draft.door == Door::Activity {
             return Self { request_body, response_body, shows, ..Self::default() };
         }
@@ -98,7 +90,7 @@ impl Facts {
             query: pass.query(&query),
             method: method(draft, pass),
             url,
-            route: reported.or(listed_route).map(str::to_owned),
+            route: reported.or(listed_route).map(|route| memory.copy(route)),
             listed_params,
             reported_params,
             request_body,
@@ -114,14 +106,18 @@ impl Facts {
     }
 
     /// What of it the record shows.
-    pub(super) fn shown(self, draft: &Draft, pass: &mut Pass<'_>) -> (Option<Request>, Option<Response>) {
-        let referer = draft.text(draft.referer);
+    pub(super) fn shown(
+        self,
+        draft: &Reading<'_>,
+        memory: &mut Memory,
+        pass: &mut Pass<'_>,
+    ) -> (Option<Request>, Option<Response>) {
         let request = Request {
             method: self.method,
             url: self.url,
             route: self.route,
             protocol: draft.version,
-            referer: (!referer.is_empty()).then(|| pass.string_at(Place::of("request.referer", ""), &referer)),
+            referer: memory.familiar_at(pass, Place::of("request.referer", ""), draft.bytes(draft.referer)),
             params: self.reported_params.unwrap_or(self.listed_params),
             query: self.query,
             headers: headers(draft, pass),
@@ -192,10 +188,15 @@ impl Side {
 }
 
 /// A body as the record may show it, or why not.
-fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_text: bool, pass: &mut Pass<'_>) -> Body {
+fn body(side: Side, draft: &Reading<'_>, shows_text: bool, memory: &mut Memory, pass: &mut Pass<'_>) -> Body {
+    let (copy, content_type, encoded) = match side {
+        Side::Request => (&draft.request_body, draft.request_type, draft.request_encoded),
+        Side::Response => (&draft.response_body, draft.response_type, draft.response_encoded),
+    };
     if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
         return Body::default();
     }
+    let content_type = &*draft.text(content_type);
     let media = Media::of(content_type.as_bytes());
     let looks_into = match media {
         Media::Json | Media::Form | Media::Multipart => true,
@@ -234,15 +235,15 @@ fn body(side: Side, copy: &BodyCopy, content_type: &str, encoded: bool, shows_te
         }
     };
     let place = Place::of(side.omitted(), "/contentType");
-    let content_type = omitted.filter(|_| !content_type.is_empty()).map(|_| pass.string_at(place, content_type));
+    let content_type = omitted.and_then(|_| memory.familiar_at(pass, place, content_type.as_bytes()));
     Body { shown, omitted, bytes: copy.total, content_type }
 }
 
 /// The method as it was sent.
-fn method(draft: &Draft, pass: &mut Pass<'_>) -> String {
+fn method(draft: &Reading<'_>, pass: &mut Pass<'_>) -> Cow<'static, str> {
     match known_method(draft) {
-        OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)),
-        known => known.to_owned(),
+        OTHER_METHOD => pass.string_at(Place::of("request.method", ""), &draft.text(draft.method)).into(),
+        known => known.into(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn collect(
     pass: &mut Pass<'_>,
     record: &mut Record,
 ) {
-    let mut meta: Vec<(Cow<'static, str>, Fragment)> = Vec::new();
+    let meta = &mut record.meta;
     pass.at(Some("meta"));
     for field in plan.policy.meta() {
         pass.enter(&field.key);
@@ -51,7 +51,6 @@ pub(super) fn collect(
         let at = if draft.status.is_some() { "body" } else { "head" };
         meta.push((Cow::Borrowed("abortedAt"), string(at)));
     }
-    record.meta = meta;
 }
 
 /// What a source yields, as a redacted JSON value.

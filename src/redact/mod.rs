@@ -4,7 +4,8 @@
 //! URL, texts, each once; then everything is searched for the values that were masked anywhere in it.
 //! It runs on our own thread, takes time linear in what it reads, and what it cannot parse it leaves out.
 //!
-//! - A draft becomes a record: `draft`, by way of `facts` (the request), `texts`, `meta`, `verdict` and `scrub`.
+//! - A draft becomes a record: `draft`, by way of `facts` (the request), `texts`, `memory` (those that were seen before),
+//!   `meta`, `verdict` and `scrub`.
 //! - What is secret: `redactor` (all rules), `rules` (keys), `values`, `pointer`, `pair`; what stands for it: `way`.
 //! - `front` has each kind of text redacted by the file of its format: `json` (by `frame` and `token`), `query` (and forms,
 //!   by `fields`), `multipart`, `url`, `text`, `table`, `xml`.
@@ -29,6 +30,7 @@ mod hit;
 mod json;
 mod keys;
 mod markup;
+mod memory;
 mod meta;
 mod multipart;
 mod names;
@@ -64,6 +66,7 @@ pub(crate) use draft::{bare_record, record};
 pub use explain::Explanation;
 pub(crate) use front::Body;
 pub use hit::{Hit, HitRule};
+pub(crate) use memory::Memory;
 pub(crate) use pass::Pass;
 pub(crate) use redactor::EventRules;
 pub use redactor::{Redactor, RedactorBuilder};

@@ -45,9 +45,14 @@ impl Pass<'_> {
 
     /// A text of the record that stands at this place.
     pub(super) fn string_at(&mut self, place: Place, text: &str) -> String {
-        let Some(redacted) = self.inspect(text, 0) else { return text.to_owned() };
+        self.redacted_at(place, text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// The same, if the text has to differ.
+    pub(super) fn redacted_at(&mut self, place: Place, text: &str) -> Option<String> {
+        let redacted = self.inspect(text, 0)?;
         self.note(place, HitRule::Value);
-        redacted
+        Some(redacted)
     }
 
     /// What hit the text at a place.

@@ -46,7 +46,7 @@ impl<'k> Pairs<'k> {
             return false;
         }
         let pointed = self.fields.next(pass, &key);
-        let mut json = String::new();
+        let mut json = String::with_capacity(value.len() + 2);
         let (stays, rule) = push_value(pass, &mut json, &key, value, pointed);
         if let Some(rule) = rule {
             pass.note_pair(&key, rule);

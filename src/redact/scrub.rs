@@ -8,7 +8,7 @@ use super::facts::{OTHER_METHOD, known_method};
 use super::hit::HitRule;
 use super::trail::Place;
 use crate::capture::{Draft, EventRef};
-use crate::record::finished::{Fragment, Record};
+use crate::record::finished::{Context, Fragment, Record};
 use crate::record::{Actor, Credential, Entity, Failure, Location, Scope};
 
 /// Masks what was masked anywhere in the exchange wherever it stands again.
@@ -20,11 +20,6 @@ pub(super) fn scrub(pass: &mut Pass<'_>, draft: &Draft, record: &mut Record) {
         ("requestId", &mut record.request_id),
         ("traceId", &mut record.trace_id),
         ("spanId", &mut record.span_id),
-        ("context", &mut record.context),
-        ("project", &mut record.project),
-        ("repository", &mut record.repository),
-        ("namespace", &mut record.namespace),
-        ("edge", &mut record.edge),
     ] {
         text(pass, Place::of(field, ""), one);
     }
@@ -32,22 +27,8 @@ pub(super) fn scrub(pass: &mut Pass<'_>, draft: &Draft, record: &mut Record) {
     text(pass, Place::of("actor", "/hostname"), &mut record.address.hostname);
     text(pass, Place::of("actor", "/client"), &mut record.address.client);
     scrub_actor(pass, 0, &mut record.actor);
-    for (field, entity) in [("object", &mut record.object), ("target", &mut record.target)] {
-        let Some(Entity { kind, id, name, version, slug, format }) = entity else { continue };
-        text(pass, Place::of(field, "/kind"), owned(kind));
-        text(pass, Place::of(field, "/id"), id);
-        text(pass, Place::of(field, "/name"), name);
-        text(pass, Place::of(field, "/version"), version);
-        text(pass, Place::of(field, "/slug"), slug);
-        text(pass, Place::of(field, "/format"), format);
-    }
-    if let Some(Scope { kind, path }) = &mut record.scope {
-        text(pass, Place::of("scope", "/kind"), owned(kind));
-        text(pass, Place::of("scope", "/path"), Some(path));
-    }
-    if let Some(eula) = &mut record.eula {
-        text(pass, Place::of("eula", "/id"), Some(&mut eula.id));
-        text(pass, Place::of("eula", "/number"), Some(&mut eula.number));
+    if let Some(context) = &mut record.context {
+        scrub_context(pass, context);
     }
     for Failure { name, message, stack } in &mut record.errors {
         text(pass, Place::of("errors", "/*/name"), Some(name));
@@ -57,7 +38,7 @@ pub(super) fn scrub(pass: &mut Pass<'_>, draft: &Draft, record: &mut Record) {
     if let Some(request) = &mut record.request {
         text(pass, Place::of("request.url", ""), Some(&mut request.url));
         if known_method(draft) == OTHER_METHOD {
-            text(pass, Place::of("request.method", ""), Some(&mut request.method));
+            text(pass, Place::of("request.method", ""), owned(&mut request.method));
         }
         text(pass, Place::of("request.referer", ""), &mut request.referer);
         fragment(pass, "request.params", Cut::Elsewhere, &mut request.params);
@@ -69,6 +50,35 @@ pub(super) fn scrub(pass: &mut Pass<'_>, draft: &Draft, record: &mut Record) {
     if let Some(response) = &mut record.response {
         fragment(pass, "response.body", Cut::Elsewhere, &mut response.body.shown);
         text(pass, Place::of("response.bodyOmitted", "/contentType"), &mut response.body.content_type);
+    }
+}
+
+fn scrub_context(pass: &mut Pass<'_>, context: &mut Context) {
+    for (field, one) in [
+        ("context", &mut context.said),
+        ("project", &mut context.project),
+        ("repository", &mut context.repository),
+        ("namespace", &mut context.namespace),
+        ("edge", &mut context.edge),
+    ] {
+        text(pass, Place::of(field, ""), one);
+    }
+    for (field, entity) in [("object", &mut context.object), ("target", &mut context.target)] {
+        let Some(Entity { kind, id, name, version, slug, format }) = entity else { continue };
+        text(pass, Place::of(field, "/kind"), owned(kind));
+        text(pass, Place::of(field, "/id"), id);
+        text(pass, Place::of(field, "/name"), name);
+        text(pass, Place::of(field, "/version"), version);
+        text(pass, Place::of(field, "/slug"), slug);
+        text(pass, Place::of(field, "/format"), format);
+    }
+    if let Some(Scope { kind, path }) = &mut context.scope {
+        text(pass, Place::of("scope", "/kind"), owned(kind));
+        text(pass, Place::of("scope", "/path"), Some(path));
+    }
+    if let Some(eula) = &mut context.eula {
+        text(pass, Place::of("eula", "/id"), Some(&mut eula.id));
+        text(pass, Place::of("eula", "/number"), Some(&mut eula.number));
     }
 }
 

@@ -5,62 +5,48 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::Pass;
+use super::memory::Memory;
 use super::trail::Place;
-use crate::capture::{Draft, Late, Stage};
-use crate::record::finished::{Address, Fragment, Record};
+use crate::capture::{Draft, Late, Reading, Stage};
+use crate::record::finished::{Address, Context, Fragment, Record};
 use crate::record::fragment::push_json_string;
-use crate::record::{Actor, Credential, Entity, Failure, Location};
+use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
 
 /// The strings that do not belong to the request itself.
-pub(super) fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
-    let mut text = |field, at, span| {
+pub(super) fn texts(draft: &Reading<'_>, memory: &mut Memory, pass: &mut Pass<'_>, record: &mut Record) {
+    let mut text = |field, span| {
         let text = Some(draft.text(span)).filter(|text| !text.is_empty());
-        text.map(|text| pass.string_at(Place::of(field, at), &text))
+        text.map(|text| memory.string_at(pass, Place::of(field, ""), &text))
     };
-    record.request_id = text("requestId", "", draft.request_id);
+    record.request_id = text("requestId", draft.request_id);
     if let Some((trace, span)) = draft.trace {
-        record.trace_id = text("traceId", "", trace);
-        record.span_id = text("spanId", "", span);
+        record.trace_id = text("traceId", trace);
+        record.span_id = text("spanId", span);
     }
     record.address = Address {
         ip: draft.ip,
         port: draft.port,
         peer_ip: draft.peer_ip,
-        hostname: text("actor", "/hostname", draft.host),
-        client: text("actor", "/client", draft.user_agent),
+        hostname: memory.familiar_at(pass, Place::of("actor", "/hostname"), draft.bytes(draft.host)),
+        client: memory.familiar_at(pass, Place::of("actor", "/client"), draft.bytes(draft.user_agent)),
     };
-    let nothing = Late::default();
-    let late = draft.late.as_deref().unwrap_or(&nothing);
-    let mut actor = draft.actor().cloned().unwrap_or_default();
-    if late.credential.is_some() {
-        actor.credential.clone_from(&late.credential);
+    let credential = draft.late.as_ref().and_then(|late| late.credential.as_ref());
+    if draft.actor().is_some() || credential.is_some() {
+        let mut actor = draft.actor().cloned().unwrap_or_default();
+        if credential.is_some() {
+            actor.credential = credential.cloned();
+        }
+        if is_claimed(draft, &actor) {
+            actor = actor.into_claimed();
+        }
+        record.actor = redacted_actor(actor, 0, pass);
     }
-    if is_claimed(draft, &actor) {
-        actor = actor.into_claimed();
-    }
-    record.actor = redacted_actor(actor, 0, pass);
-    record.object = late.object.clone().map(|entity| redacted_entity(entity, "object", pass));
-    record.target = late.target.clone().map(|entity| redacted_entity(entity, "target", pass));
-    record.scope.clone_from(&late.scope);
-    if let Some(scope) = &mut record.scope {
-        scope.kind = redacted_kind(std::mem::take(&mut scope.kind), Place::of("scope", "/kind"), pass);
-        scope.path = pass.string_at(Place::of("scope", "/path"), &scope.path);
-    }
-    if let Some((trace, span)) = &late.trace {
-        record.trace_id = Some(pass.string_at(Place::of("traceId", ""), trace));
-        record.span_id = Some(pass.string_at(Place::of("spanId", ""), span));
-    }
-    let mut some =
-        |field, text: &Option<String>| text.as_deref().map(|text| pass.string_at(Place::of(field, ""), text));
-    record.context = some("context", &late.context);
-    record.project = some("project", &late.project);
-    record.repository = some("repository", &late.repository);
-    record.namespace = some("namespace", &late.namespace);
-    record.edge = some("edge", &late.edge);
-    record.eula.clone_from(&late.eula);
-    if let Some(eula) = &mut record.eula {
-        eula.id = pass.string_at(Place::of("eula", "/id"), &eula.id);
-        eula.number = pass.string_at(Place::of("eula", "/number"), &eula.number);
+    if let Some(late) = &draft.late {
+        record.context = redacted_context(late, pass);
+        if let Some((trace, span)) = &late.trace {
+            record.trace_id = Some(pass.string_at(Place::of("traceId", ""), trace));
+            record.span_id = Some(pass.string_at(Place::of("spanId", ""), span));
+        }
     }
     for Failure { name, message, stack } in &mut record.errors {
         *name = pass.string_at(Place::of("errors", "/*/name"), name);
@@ -70,6 +56,38 @@ pub(super) fn texts(draft: &Draft, pass: &mut Pass<'_>, record: &mut Record) {
     if let Stage::Named(stage) = &draft.stage {
         record.stage = Cow::Owned(pass.string_at(Place::of("stage", ""), stage));
     }
+}
+
+/// What else the application said; `None` if that is nothing.
+fn redacted_context(late: &Late, pass: &mut Pass<'_>) -> Option<Box<Context>> {
+    let Late { object, target, scope, project, repository, namespace, edge, eula, context: said, .. } = late;
+    let texts = [project, repository, namespace, edge, said];
+    let has_text = texts.iter().any(|text| text.is_some());
+    if object.is_none() && target.is_none() && scope.is_none() && eula.is_none() && !has_text {
+        return None;
+    }
+    let object = object.clone().map(|entity| redacted_entity(entity, "object", pass));
+    let target = target.clone().map(|entity| redacted_entity(entity, "target", pass));
+    let scope = scope.clone().map(|Scope { kind, path }| Scope {
+        kind: redacted_kind(kind, Place::of("scope", "/kind"), pass),
+        path: pass.string_at(Place::of("scope", "/path"), &path),
+    });
+    let mut some =
+        |field, text: &Option<String>| text.as_deref().map(|text| pass.string_at(Place::of(field, ""), text));
+    Some(Box::new(Context {
+        object,
+        target,
+        scope,
+        said: some("context", said),
+        project: some("project", project),
+        repository: some("repository", repository),
+        namespace: some("namespace", namespace),
+        edge: some("edge", edge),
+        eula: eula.as_ref().map(|eula| Eula {
+            id: pass.string_at(Place::of("eula", "/id"), &eula.id),
+            number: pass.string_at(Place::of("eula", "/number"), &eula.number),
+        }),
+    }))
 }
 
 /// `behind`: how many actors stand before this one, each acting for the next.
@@ -128,7 +146,7 @@ fn redacted_entity(entity: Entity, field: &'static str, pass: &mut Pass<'_>) -> 
 }
 
 /// A header that stands several times has a list.
-pub(super) fn headers(draft: &Draft, pass: &mut Pass<'_>) -> Option<Fragment> {
+pub(super) fn headers(draft: &Reading<'_>, pass: &mut Pass<'_>) -> Option<Fragment> {
     pass.at(Some("request.headers"));
     let mut shown: Vec<(Cow<'_, str>, Vec<Fragment>)> = Vec::new();
     for header in &draft.headers {

@@ -133,10 +133,11 @@ impl Outlet {
         self.shared.lock().buffered < BEST_EFFORT
     }
 
-    /// Takes whole lines, of `records` records, after which everything up to record `upto` is here or never will be.
-    pub(crate) fn append(&self, lines: &[u8], records: u64, upto: u64) {
+    /// Takes whole lines, of `records` records, after which everything up to record `upto` is here or never will be. Leaves
+    /// an empty buffer.
+    pub(crate) fn append(&self, lines: &mut Vec<u8>, records: u64, upto: u64) {
         let mut state = self.shared.lock();
-        state.push(lines, upto).records += records;
+        state.take(lines, upto).records += records;
         drop(state);
         self.shared.ready.notify_one();
     }
@@ -228,10 +229,26 @@ impl Outlet {
 }
 
 impl State {
+    /// As [`State::push`], and empties the buffer.
+    fn take(&mut self, lines: &mut Vec<u8>, upto: u64) -> &mut Batch {
+        if self.begins_chunk() && self.spare.capacity() > 0 {
+            // The chunk that begins is made of the spare memory: with the lines in it already, nothing has to be copied.
+            std::mem::swap(lines, &mut self.spare);
+            self.buffered += self.spare.len();
+        }
+        let last = self.push(lines, upto);
+        lines.clear();
+        last
+    }
+
+    fn begins_chunk(&self) -> bool {
+        self.chunks.back().is_none_or(|last| last.bytes.len() >= CHUNK)
+    }
+
     fn push(&mut self, lines: &[u8], upto: u64) -> &mut Batch {
         self.buffered += lines.len();
         self.filled = upto;
-        if self.chunks.back().is_none_or(|last| last.bytes.len() >= CHUNK) {
+        if self.begins_chunk() {
             let bytes = std::mem::take(&mut self.spare);
             self.chunks.push_back(Batch { bytes, ..Batch::default() });
         }
@@ -264,7 +281,10 @@ impl Thread {
             }
             batch.bytes.clear();
             batch.bytes.shrink_to(2 * CHUNK);
-            self.shared.lock().spare = batch.bytes;
+            let mut state = self.shared.lock();
+            if state.spare.capacity() < batch.bytes.capacity() {
+                state.spare = batch.bytes;
+            }
         }
         let ended = contained(|| self.sink.shutdown());
         let mut state = self.shared.lock();

@@ -24,7 +24,7 @@ fn feed(writes: &'static [Turn], flushes: &'static [Turn], at_the_end: fn(Progre
         let same = outlet.clone();
         let feeder = thread::spawn(move || {
             for upto in 1..=RECORDS {
-                same.append(format!("{upto}\n").as_bytes(), 1, upto);
+                same.append(&mut format!("{upto}\n").into_bytes(), 1, upto);
             }
         });
         let same = outlet.clone();
