@@ -326,7 +326,8 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     let counters = auditor.counters();
     let dropped = counters.dropped_log_lines;
     assert!(dropped > 0 && dropped < TASKS * LINES, "{dropped}");
-    assert!(counters.sinks[0].buffered_bytes <= 1024 * 1024, "{counters:?}");
+    // The record of the start may still wait beside them.
+    assert!(counters.sinks[0].buffered_bytes <= 1024 * 1024 + 1024, "{counters:?}");
     drop(open);
     // Told without that anything else is logged, or with the next line.
     dispatcher::with_default(&subscriber, || tracing::info!("after it"));
