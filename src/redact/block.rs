@@ -55,6 +55,11 @@ impl Block {
         Self(self.0 | other.0)
     }
 
+    #[inline(always)]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The bits of those that are not.
     #[inline(always)]
     pub(super) fn not(self) -> u32 {
@@ -80,6 +85,40 @@ pub(super) fn find(bytes: &[u8], byte: u8) -> Option<usize> {
         at += LEN;
     }
     None
+}
+
+/// Whether any of three bytes that are no letters stands in a text.
+pub(super) fn has_any(bytes: &[u8], [first, second, third]: [u8; 3]) -> bool {
+    let mut at = 0;
+    while at < bytes.len() {
+        let (block, _) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
+        if block.is(first).or(block.is(second)).or(block.is(third)).bits() != 0 {
+            return true;
+        }
+        at += LEN;
+    }
+    false
+}
+
+/// Whether four bytes stand somewhere in a row.
+pub(super) fn has_four(bytes: &[u8], four: [u8; 4]) -> bool {
+    const SPAN: usize = LEN + 3;
+    let stands_in = |bytes: &[u8]| bytes.windows(four.len()).any(|here| here == four);
+    let Some(last) = bytes.len().checked_sub(SPAN) else { return stands_in(bytes) };
+    let mut at = 0;
+    loop {
+        if let (Some(first), Some(fourth)) = (Block::at(bytes, at), Block::at(bytes, at + 3))
+            && first.is(four[0]).and(fourth.is(four[3])).bits() != 0
+            && bytes.get(at..at + SPAN).is_some_and(stands_in)
+        {
+            return true;
+        }
+        if at == last {
+            return false;
+        }
+        // The last ones overlap those before them.
+        at = last.min(at + LEN);
+    }
 }
 
 /// A text of fewer than sixteen bytes, and letters.
@@ -136,6 +175,24 @@ mod tests {
                 let mut text = text.clone();
                 text[at..].fill(b'+');
                 assert_eq!(find(&text, b'+'), Some(at), "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn four_bytes_are_found_wherever_they_stand() {
+        for len in 0..70 {
+            let text = vec![b'-'; len];
+            assert!(!has_four(&text, *b"abca") && !has_any(&text, *b"+%\\"));
+            for at in 0..len {
+                let mut text = text.clone();
+                text[at] = b"+%\\"[at % 3];
+                assert!(has_any(&text, *b"+%\\"), "{len} {at}");
+                text[at] = b'a';
+                for (more, there) in (at + 1..len).zip(*b"bca") {
+                    text[more] = there;
+                }
+                assert_eq!(has_four(&text, *b"abca"), at + 4 <= len, "{len} {at}");
             }
         }
     }

@@ -198,41 +198,45 @@ impl Echo {
         if base.bytes.len() < self.shortest {
             return found;
         }
-        let is_plain = memchr::memchr2(b'\\', b'%', &base.bytes).is_none();
-        let has_escapes = !is_plain && base.has(b'\\');
-        let has_percents = !is_plain && base.has(b'%');
-        if has_escapes {
+        if !block::has_any(&base.bytes, [b'\\', b'%', b'+']) {
+            self.find_in(base, &base.bytes, &mut found);
+            return merged(found);
+        }
+        if base.has(b'\\') {
             let unescaped = base.unescaped();
             if unescaped.has(b'\\') {
-                self.find_in(&unescaped.unescaped(), &mut found);
+                self.find_spaced_in(&unescaped.unescaped(), &mut found);
             }
             if unescaped.has(b'%') {
-                self.find_in(&unescaped.percent_decoded(), &mut found);
+                self.find_spaced_in(&unescaped.percent_decoded(), &mut found);
             }
-            self.find_in(&unescaped, &mut found);
+            self.find_spaced_in(&unescaped, &mut found);
         }
-        if has_percents {
+        if base.has(b'%') {
             let decoded = base.percent_decoded();
             if decoded.has(b'%') {
-                self.find_in(&decoded.percent_decoded(), &mut found);
+                self.find_spaced_in(&decoded.percent_decoded(), &mut found);
             }
             if decoded.has(b'\\') {
-                self.find_in(&decoded.unescaped(), &mut found);
+                self.find_spaced_in(&decoded.unescaped(), &mut found);
             }
-            self.find_in(&decoded, &mut found);
+            self.find_spaced_in(&decoded, &mut found);
         }
-        self.find_in(base, &mut found);
+        self.find_spaced_in(base, &mut found);
         merged(found)
     }
 
-    fn find_in(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
-        let spaced;
-        let bytes = if view.has(b'+') {
-            spaced = view.bytes.iter().copied().map(plus_as_space).collect::<Vec<u8>>();
-            &spaced
+    fn find_spaced_in(&self, view: &View<'_>, found: &mut Vec<Range<usize>>) {
+        if view.has(b'+') {
+            let spaced: Vec<u8> = view.bytes.iter().copied().map(plus_as_space).collect();
+            self.find_in(view, &spaced, found);
         } else {
-            &*view.bytes
-        };
+            self.find_in(view, &view.bytes, found);
+        }
+    }
+
+    /// The places of all values in the bytes of a view, in which `+` is a space.
+    fn find_in(&self, view: &View<'_>, bytes: &[u8], found: &mut Vec<Range<usize>>) {
         if self.values.len() <= VERY_FEW && !self.has_beginning_in(bytes) {
             return;
         }
@@ -284,7 +288,7 @@ impl Echo {
     /// Whether any value may begin in a text.
     fn has_beginning_in(&self, text: &[u8]) -> bool {
         let values = self.values.iter().map(|value| &self.text[value.range.clone()]);
-        values.filter_map(<[u8]>::first_chunk).any(|beginning| has_four(text, *beginning))
+        values.filter_map(<[u8]>::first_chunk).any(|beginning| block::has_four(text, *beginning))
     }
 
     fn prepare(&self) -> Finder {
@@ -375,16 +379,6 @@ impl FreeNames {
         out.push('~');
         out.push_str(&self.last.to_string());
     }
-}
-
-/// Whether four bytes stand somewhere in a row; without a way out before the end, so that the compiler looks at many places
-/// at once.
-fn has_four(text: &[u8], [first, second, third, fourth]: [u8; 4]) -> bool {
-    let at = |place: usize| text.get(place..).unwrap_or_default().iter();
-    let places = at(0).zip(at(1)).zip(at(2).zip(at(3)));
-    places.fold(false, |found, ((a, b), (c, d))| {
-        found | ((*a == first) & (*b == second) & (*c == third) & (*d == fourth))
-    })
 }
 
 fn plus_as_space(byte: u8) -> u8 {
