@@ -14,7 +14,7 @@ use super::markup::{entities_decoded, find_elements};
 use super::names::{Name, find_named};
 use super::pass::Pass;
 use super::rules::Verdict;
-use super::values::{Traits, is_name};
+use super::values::{Traits, digits_tell, is_name};
 use super::xml;
 use crate::record::Reason;
 use crate::record::fragment::escape_at;
@@ -30,6 +30,12 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 impl Pass<'_> {
     pub(super) fn inspect(&mut self, text: &str, level: u8) -> Option<String> {
         inspect(self, text, level)
+    }
+
+    /// Whether there is nothing in any part of a text.
+    pub(super) fn parts_say_nothing(&mut self, text: &str) -> bool {
+        let traits = traits_of(self, text);
+        !may_say(self, text, traits) && memchr::memchr3(b'[', b'{', b'"', text.as_bytes()).is_none()
     }
 
     /// Keys of JSON: only what gives itself away.
@@ -62,8 +68,13 @@ pub(super) fn inspect(pass: &mut Pass<'_>, text: &str, level: u8) -> Option<Stri
         return None;
     }
     let traits = traits_of(pass, text);
-    let may_say_something = traits.has(Traits::ANY) || begins_like_json(text) || pass.has_patterns();
-    if may_say_something { look_into(pass, text, traits, level) } else { None }
+    let may_say = may_say(pass, text, traits) || begins_like_json(text);
+    if may_say { look_into(pass, text, traits, level) } else { None }
+}
+
+/// Whether there may be anything in a text that is no JSON.
+fn may_say(pass: &Pass<'_>, text: &str, traits: Traits) -> bool {
+    traits.has(Traits::ANY) || traits.has(Traits::DIGIT) && digits_tell(text) || pass.has_patterns()
 }
 
 #[inline(always)]

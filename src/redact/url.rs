@@ -46,6 +46,26 @@ pub(super) enum Params<'p> {
 pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: &Params<'_>) -> String {
     let room = path.len() + query.map_or(0, |query| query.len() + 1);
     let mut out = Capped { text: String::with_capacity(room.min(MAX_BYTES)), full: false };
+    if shows_whole(pass, path, params) {
+        out.piece(path);
+    } else {
+        redact_path(pass, path, params, &mut out);
+    }
+    if let Some(query) = query {
+        self::query(pass, query, &mut out);
+    }
+    out.text
+}
+
+/// Whether nothing in a path is secret, as in most: then it is looked at once.
+fn shows_whole(pass: &mut Pass<'_>, path: &str, params: &Params<'_>) -> bool {
+    let Params::Known(params) = params else { return false };
+    path.len() <= MAX_BYTES
+        && !params.iter().any(|(name, _)| secret_param(pass, name).is_some())
+        && pass.parts_say_nothing(path)
+}
+
+fn redact_path(pass: &mut Pass<'_>, path: &str, params: &Params<'_>, out: &mut Capped) {
     let wide = secrets_with_slashes(pass, path);
     let mut at = 0;
     let mut previous = "";
@@ -77,10 +97,6 @@ pub(super) fn url(pass: &mut Pass<'_>, path: &str, query: Option<&str>, params: 
         previous = segment;
         at = end;
     }
-    if let Some(query) = query {
-        self::query(pass, query, &mut out);
-    }
-    out.text
 }
 
 /// What makes a segment secret where no route matched: the one before it, or a name before a slash that is encoded in it.

@@ -108,6 +108,11 @@ impl Values {
     }
 }
 
+/// Whether the digits of a text may be a secret. Those of most are too few in a row.
+pub(super) fn digits_tell(text: &str) -> bool {
+    cards::may_be(text) || text.ends_with(MARK)
+}
+
 /// What is a secret by its digits.
 fn find_digits(text: &str, traits: Traits, found: &mut Vec<Range<usize>>) {
     if traits.has(Traits::MAKE) {

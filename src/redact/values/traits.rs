@@ -24,7 +24,7 @@ impl Traits {
     pub(in crate::redact) const WIDE: u16 = 1 << 9;
     /// White space within a line.
     pub(super) const SPACE: u16 = 1 << 10;
-    pub(super) const DIGIT: u16 = 1 << 11;
+    pub(in crate::redact) const DIGIT: u16 = 1 << 11;
     /// A secret of a known make may stand in it.
     pub(super) const MAKE: u16 = 1 << 12;
     /// A secret may be named in it.
@@ -40,9 +40,9 @@ impl Traits {
     /// What encoded texts have.
     pub(in crate::redact) const ENCODED: u16 = Self::PERCENT | Self::BACKSLASH | Self::WIDE;
 
-    /// A text that has none of these says nothing.
+    /// A text that has none of these says nothing, unless by its digits.
     pub(in crate::redact) const ANY: u16 =
-        Self::NAME | Self::LESS | Self::ENCODED | Self::SEMICOLON | Self::MAKE | Self::SPACE | Self::DIGIT | Self::AT;
+        Self::NAME | Self::LESS | Self::ENCODED | Self::SEMICOLON | Self::MAKE | Self::SPACE | Self::AT;
 
     /// What a text has; any name in it may be that of a secret.
     pub(in crate::redact) fn of(text: &str) -> Self {
