@@ -34,8 +34,19 @@ pub(super) struct Frame {
     pub(super) object: Object,
     /// The next index of an array.
     pub(super) index: u64,
-    /// Behind which colon the value stands of a key that names the value of another one: see [`Part::Name`](super::pair::Part::Name).
-    pub(super) name: Option<usize>,
+    /// What names the value of another key, until there is one.
+    pub(super) named: Named,
+}
+
+/// What is known of a key that names another value: see [`Part::Name`](super::pair::Part::Name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// There was none.
+    Nothing,
+    /// The name stands behind this colon, and has not been read.
+    At(usize),
+    /// It is that of a secret.
+    Secret,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ mod pairs;
 
 use output::Output;
 
-use super::frame::{Fate, Frame, Shape};
+use super::frame::{Fate, Frame, Named, Shape};
 use super::hit::HitRule;
 use super::keys::Object;
 use super::pair::Pair;
@@ -273,7 +273,7 @@ impl Walk<'_, '_> {
             before_member: 0,
             object,
             index: 0,
-            name: None,
+            named: Named::Nothing,
         });
         if let Some(guide) = &mut self.guide {
             guide.open.push(guide.next);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Walk, walk};
 use crate::record::fragment::unescape;
-use crate::redact::frame::Fate;
+use crate::redact::frame::{Fate, Named};
 use crate::redact::hit::HitRule;
 use crate::redact::pair::{Half, Pair, Part};
 use crate::redact::rules::Verdict;
@@ -16,8 +16,8 @@ impl Walk<'_, '_> {
     pub(super) fn begin_name(&mut self) -> bool {
         let is_pair = self.pairs.last().is_some_and(|pair| pair.depth == self.stack.len());
         match self.stack.last_mut() {
-            Some(frame) if !is_pair && frame.name.is_none() => {
-                frame.name = Some(self.at);
+            Some(frame) if !is_pair && frame.named == Named::Nothing => {
+                frame.named = Named::At(self.at);
                 true
             }
             _ => false,
@@ -28,18 +28,20 @@ impl Walk<'_, '_> {
     pub(super) fn begin_part(&mut self, part: Part, fate: Fate, key: &str) -> Fate {
         let depth = self.stack.len();
         if self.pairs.last().is_none_or(|pair| pair.depth != depth) {
-            let earlier = self.stack.last().and_then(|frame| frame.name);
-            let secret = earlier.and_then(|name| self.secret_name_at(name));
+            // A name may be long, and is not read again for each key that follows.
+            let secret = match self.stack.last().map_or(Named::Nothing, |frame| frame.named) {
+                Named::Nothing => None,
+                Named::At(colon) => Some(self.names_a_secret_at(colon)),
+                Named::Secret => Some(true),
+            };
             if part == Part::Name {
                 // Nothing to do until there is a value; the first name of a secret stays.
-                if let (None, Some(frame)) = (secret, self.stack.last_mut()) {
-                    frame.name = Some(self.at);
+                if let Some(frame) = self.stack.last_mut() {
+                    frame.named = if secret == Some(true) { Named::Secret } else { Named::At(self.at) };
                 }
                 return fate;
             }
-            // A harmless name may be long, and is not read again for each value.
-            let name = secret.or(earlier.map(|at| (at, at)));
-            self.pairs.push(Pair { depth, name, ..Pair::default() });
+            self.pairs.push(Pair { depth, secret, ..Pair::default() });
         }
         // What a pointer or an exception shows stays out of this.
         let is_open = fate == Fate::Show && !self.is_excepted;
@@ -47,8 +49,7 @@ impl Walk<'_, '_> {
         if part == Part::Value && !is_open {
             return fate;
         }
-        let named = self.pairs.last().and_then(|pair| pair.name);
-        if part == Part::Value && named.is_some_and(|name| self.names_a_secret(name)) {
+        if part == Part::Value && self.pairs.last().is_some_and(|pair| pair.secret == Some(true)) {
             return Fate::Mask;
         }
         if let Some(pair) = self.pairs.last_mut() {
@@ -63,7 +64,6 @@ impl Walk<'_, '_> {
     pub(super) fn complete_part(&mut self) {
         let Some(pair) = self.pairs.last_mut().filter(|pair| pair.depth == self.stack.len()) else { return };
         let Some((part, from, written)) = pair.reading.take() else { return };
-        let earlier = pair.name;
         match part {
             Part::Value => {
                 // Several values are one, with what is between them.
@@ -75,13 +75,11 @@ impl Walk<'_, '_> {
                 }
             }
             // The first that names a secret stays.
-            Part::Name if earlier.is_some_and(|name| self.names_a_secret(name)) => {}
+            Part::Name if pair.secret == Some(true) => {}
             Part::Name => {
-                let name = (from, self.at);
-                let is_secret = self.names_a_secret(name);
+                let is_secret = self.names_a_secret((from, self.at));
                 let Some(pair) = self.pairs.last_mut() else { return };
-                // A harmless name may be long, and is not read again for each value.
-                pair.name = Some(if is_secret { name } else { (from, from) });
+                pair.secret = Some(is_secret);
                 if is_secret && let Some(value) = pair.value.take() {
                     self.mask_behind(value);
                 }
@@ -89,13 +87,12 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The token behind a colon, if it is a string that reads as a secret key.
-    fn secret_name_at(&mut self, colon: usize) -> Option<(usize, usize)> {
-        let behind = self.text.get(colon..)?.trim_ascii_start();
+    /// Whether the token behind a colon is a string that reads as a secret key.
+    fn names_a_secret_at(&mut self, colon: usize) -> bool {
+        let behind = self.text.get(colon..).unwrap_or_default().trim_ascii_start();
         let at = self.text.len() - behind.len();
-        let inside = behind.starts_with('"').then_some(at + 1)?;
-        let end = token::string(self.text.as_bytes(), inside).ok()?.end;
-        self.names_a_secret((at, end + 1)).then_some((at, end + 1))
+        behind.starts_with('"')
+            && token::string(self.text.as_bytes(), at + 1).is_ok_and(|name| self.names_a_secret((at, name.end + 1)))
     }
 
     /// Whether a token is a string that reads as a secret key.
@@ -137,7 +134,7 @@ impl Walk<'_, '_> {
     /// At a cut: a value whose name has not come yet may be a secret. What of the output is kept then.
     pub(super) fn mask_what_may_be_named(&mut self) -> Option<(usize, usize)> {
         let mut kept = self.kept?;
-        let is_unnamed = |pair: &Pair| pair.name.is_none();
+        let is_unnamed = |pair: &Pair| pair.secret.is_none();
         let reads_value = |pair: &Pair| matches!(pair.reading, Some((Part::Value, ..)));
         let open = self.pairs.iter().find(|pair| is_unnamed(pair) && reads_value(pair)).map(|pair| pair.depth);
         if let Some(depth) = open.filter(|depth| *depth <= kept.1) {
