@@ -219,14 +219,16 @@ impl Engine {
 
     /// Decides what of the response's body is kept, when its head is known.
     pub(crate) fn decide_response_capture(&self, draft: &mut Draft) {
-        let media = Media::of(draft.bytes(draft.response_type));
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response && plan.keeps(media));
-        if captures && !draft.response_encoded {
-            draft.response_body.keep(self.max_body_bytes, media == Media::Json);
-        } else {
-            // A stream that nothing is kept of must not hold memory for as long as it lives.
-            self.give_back_unused_of(&mut draft.response_body);
+        let plan = self.plan(&draft.event).filter(|plan| plan.captures_response && !draft.response_encoded);
+        if let Some(plan) = plan {
+            let media = Media::of(draft.bytes(draft.response_type));
+            if plan.keeps(media) {
+                draft.response_body.keep(self.max_body_bytes, media == Media::Json);
+                return;
+            }
         }
+        // A stream that nothing is kept of must not hold memory for as long as it lives.
+        self.give_back_unused_of(&mut draft.response_body);
     }
 
     /// The memory that the bodies of an exchange may need, as far as its request's head tells.
