@@ -68,9 +68,10 @@ impl Compiled {
         table.at(path).unwrap_or(Found::Unclaimed)
     }
 
-    /// The parameters of the path that a route was found for. What a `{*rest}` takes reaches past a slash that was trimmed.
-    pub(crate) fn params(&self, found: MatchedRoute, path: &str) -> Params {
-        self.routes[found.route as usize].ranges(&path[..found.len], path.len())
+    /// Adds the parameters of the path that a route was found for. What a `{*rest}` takes reaches past a slash that was
+    /// trimmed.
+    pub(crate) fn params(&self, found: MatchedRoute, path: &str, params: &mut Params) {
+        self.routes[found.route as usize].ranges(&path[..found.len], path.len(), params);
     }
 
     fn trimmed<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -286,7 +287,8 @@ mod tests {
     fn found(compiled: &Compiled, method: &Method, path: &str) -> String {
         match compiled.find(method, path) {
             Found::Event(found) => {
-                let params = compiled.params(found, path);
+                let mut params = Params::default();
+                compiled.params(found, path, &mut params);
                 let names = compiled.param_names(found.route).iter().zip(params.iter());
                 let params = names.map(|(name, range)| format!(" {name}={}", &path[range]));
                 [compiled.event(found.event).name().to_owned()].into_iter().chain(params).collect()
@@ -484,7 +486,8 @@ mod tests {
                     Found::Event(found) => {
                         let target = compiled.by_template(&method, &axum);
                         assert_eq!(target, Some(Target::Event { event: found.event, route: found.route }), "{axum}");
-                        let params = compiled.params(found, raw.path());
+                        let mut params = Params::default();
+                        compiled.params(found, raw.path(), &mut params);
                         assert!(bind(&axum, raw.path()).unwrap().iter().eq(params.iter()), "{path}");
                         continue;
                     }
@@ -509,7 +512,9 @@ mod tests {
             let compiled = strict();
             if let Found::Event(found) = compiled.find(&Method::GET, &path) {
                 let bound = bind(compiled.template(found.route), &path).unwrap();
-                prop_assert!(compiled.params(found, &path).iter().eq(bound.iter()));
+                let mut params = Params::default();
+                compiled.params(found, &path, &mut params);
+                prop_assert!(params.iter().eq(bound.iter()));
             }
         }
     }

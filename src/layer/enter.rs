@@ -10,7 +10,7 @@ use http_body::Body;
 use super::guard::Guard;
 use crate::audit::{Audit, LeftOut};
 use crate::capture::{EventRef, Progress};
-use crate::catalog::{Found, MatchedRoute};
+use crate::catalog::{Found, MatchedRoute, Params};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
@@ -88,7 +88,11 @@ fn open<B: Body<Data = Bytes>>(
     engine.stamp(&mut draft);
     draft.class = engine.class(&found.event);
     draft.event = found.event;
-    draft.route.listed = found.listed.map(|found| (found.route, engine.routes.params(found, uri.path())));
+    if let Some(found) = found.listed {
+        // Where they stay: they are not moved once more.
+        let (_, params) = draft.route.listed.insert((found.route, Params::default()));
+        engine.routes.params(found, uri.path(), params);
+    }
     engine.head.request(head, uri, &mut draft);
     if let Some(template) = matched_path(head) {
         draft.route.reported = draft.keep(template.as_bytes(), TEMPLATE);
