@@ -29,6 +29,59 @@ pub trait IdSource: Send + Sync + 'static {
     fn audit_id(&self, at: SystemTime) -> Uuid;
 }
 
+/// A moment of the wall clock, as its source tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wall {
+    /// Nanoseconds since 1970.
+    Nanos(u64),
+    Time(SystemTime),
+}
+
+impl Wall {
+    pub(crate) fn micros(self) -> Micros {
+        match self {
+            // 584 years: within what `Micros` may say.
+            Self::Nanos(nanos) => Micros((nanos / 1000).cast_signed()),
+            Self::Time(time) => Micros::from_system(time),
+        }
+    }
+
+    fn millis(self) -> u64 {
+        match self {
+            Self::Nanos(nanos) => nanos / 1_000_000,
+            Self::Time(time) => in_millis(time),
+        }
+    }
+
+    fn time(self) -> SystemTime {
+        match self {
+            Self::Nanos(nanos) => UNIX_EPOCH + Duration::from_nanos(nanos),
+            Self::Time(time) => time,
+        }
+    }
+}
+
+/// Where an engine's ids come from.
+pub(crate) enum Ids {
+    Own(UuidV7),
+    Given(Box<dyn IdSource>),
+}
+
+impl Ids {
+    pub(crate) fn audit_id(&self, at: Wall) -> Uuid {
+        match self {
+            Self::Own(ids) => ids.at(at.millis()),
+            Self::Given(ids) => contained("the id source", || ids.audit_id(at.time())).unwrap_or_else(Uuid::new_v4),
+        }
+    }
+}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ids")
+    }
+}
+
 /// Where an engine's time comes from.
 pub(crate) enum Time {
     System(SystemClock),
@@ -51,10 +104,10 @@ impl Time {
     }
 
     /// What both say at this moment.
-    pub(crate) fn both(&self) -> (SystemTime, Duration) {
+    pub(crate) fn both(&self) -> (Wall, Duration) {
         match self {
             Self::System(clock) => clock.both(),
-            Self::Given(_) => (self.now(), self.monotonic()),
+            Self::Given(_) => (Wall::Time(self.now()), self.monotonic()),
         }
     }
 }
@@ -86,13 +139,13 @@ impl SystemClock {
     }
 
     /// Both clocks, at the price of one while there is traffic: reading them is a good part of what a request pays.
-    fn both(&self) -> (SystemTime, Duration) {
+    fn both(&self) -> (Wall, Duration) {
         let monotonic = self.monotonic();
         let nanos = in_nanos(monotonic);
         // Also if another thread has read it in between.
         if nanos.wrapping_sub(self.read.load(Ordering::Acquire)) < FRESH {
             let since_1970 = self.ahead.load(Ordering::Relaxed).wrapping_add(nanos);
-            return (UNIX_EPOCH + Duration::from_nanos(since_1970), monotonic);
+            return (Wall::Nanos(since_1970), monotonic);
         }
         let wall = self.now();
         let took = in_nanos(self.monotonic()).saturating_sub(nanos);
@@ -103,7 +156,7 @@ impl SystemClock {
             self.ahead.store(in_nanos(since_1970).wrapping_sub(nanos), Ordering::Relaxed);
             self.read.store(nanos, Ordering::Release);
         }
-        (wall, monotonic)
+        (Wall::Time(wall), monotonic)
     }
 }
 
@@ -156,16 +209,26 @@ impl UuidV7 {
     }
 }
 
+impl UuidV7 {
+    /// An id with 48 bits of milliseconds, four of salt, eight of the mix, six of salt, and the rest of the mix.
+    fn at(&self, millis: u64) -> Uuid {
+        let mix = splitmix64(self.key.wrapping_add(number()));
+        let salt = u64::from(self.salt);
+        let version = 7 << 12;
+        let variant = 0b10 << 62;
+        let high = (millis << 16) | version | ((salt & 0xf) << 8) | (mix >> 56);
+        let low = variant | (((salt >> 4) & 0x3f) << 56) | (mix & (u64::MAX >> 8));
+        Uuid::from_u64_pair(high, low)
+    }
+}
+
+fn in_millis(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
 impl IdSource for UuidV7 {
     fn audit_id(&self, at: SystemTime) -> Uuid {
-        let millis =
-            at.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-        let [m0, rest @ ..] = splitmix64(self.key.wrapping_add(number())).to_be_bytes();
-        let [salt0, salt1] = self.salt.to_be_bytes();
-        // The version and the variant overwrite bits of the first and third byte: only salt stands there.
-        let mut random = [salt0, m0, salt1, 0, 0, 0, 0, 0, 0, 0];
-        random[3..].copy_from_slice(&rest);
-        uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+        self.at(in_millis(at))
     }
 }
 
@@ -207,6 +270,7 @@ mod tests {
         for _ in 0..1000 {
             let before = (clock.now(), clock.monotonic());
             let (wall, monotonic) = clock.both();
+            let wall = wall.time();
             let after = (clock.now(), clock.monotonic());
             assert!((before.1..=after.1).contains(&monotonic));
             // Not more exactly than that: others may set the clock of this machine.

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use uuid::Uuid;
-
 use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
-use crate::clock::{IdSource, Micros, Time};
+use crate::clock::{Ids, Time};
 use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::exchange::Exchange;
@@ -28,7 +26,7 @@ pub(crate) type TimeoutClassifier = Box<dyn Fn(&(dyn std::error::Error + 'static
 pub(crate) struct Engine {
     pub(crate) enabled: bool,
     pub(crate) clock: Time,
-    pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unclaimed: Option<Plan>,
@@ -54,7 +52,7 @@ pub(crate) struct Engine {
 pub(crate) struct Parts {
     pub(crate) enabled: bool,
     pub(crate) clock: Time,
-    pub(crate) ids: Box<dyn IdSource>,
+    pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
@@ -142,9 +140,9 @@ impl Engine {
     /// Gives a draft its identity, and the time from which on it counts.
     pub(crate) fn stamp(&self, draft: &mut Draft) {
         let (now, began) = self.clock.both();
-        draft.started = Micros::from_system(now);
+        draft.started = now.micros();
         draft.began = began;
-        draft.audit_id = contained("the id source", || self.ids.audit_id(now)).unwrap_or_else(Uuid::new_v4);
+        draft.audit_id = self.ids.audit_id(now);
     }
 
     pub(crate) fn now(&self) -> SystemTime {
@@ -221,14 +219,16 @@ impl Engine {
 
     /// Decides what of the response's body is kept, when its head is known.
     pub(crate) fn decide_response_capture(&self, draft: &mut Draft) {
-        let media = Media::of(draft.bytes(draft.response_type));
-        let captures = self.plan(&draft.event).is_some_and(|plan| plan.captures_response && plan.keeps(media));
-        if captures && !draft.response_encoded {
-            draft.response_body.keep(self.max_body_bytes, media == Media::Json);
-        } else {
-            // A stream that nothing is kept of must not hold memory for as long as it lives.
-            self.give_back_unused_of(&mut draft.response_body);
+        let plan = self.plan(&draft.event).filter(|plan| plan.captures_response && !draft.response_encoded);
+        if let Some(plan) = plan {
+            let media = Media::of(draft.bytes(draft.response_type));
+            if plan.keeps(media) {
+                draft.response_body.keep(self.max_body_bytes, media == Media::Json);
+                return;
+            }
         }
+        // A stream that nothing is kept of must not hold memory for as long as it lives.
+        self.give_back_unused_of(&mut draft.response_body);
     }
 
     /// The memory that the bodies of an exchange may need, as far as its request's head tells.

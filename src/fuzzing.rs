@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::capture::{ClientIp, TrustedPeer, host, request_id as read_request_id, traceparent as read_traceparent};
+use crate::capture::{
+    ClientIp, TrustedPeer, authority, host, request_id as read_request_id, traceparent as read_traceparent,
+};
 use crate::config::Settings;
 use crate::record::fragment::push_json_string;
 use crate::redact::{Body, EventRules, Pass, Redactor, said_by};
@@ -343,15 +345,15 @@ pub fn client_ip(data: &[u8]) {
 pub fn traceparent(data: &[u8]) {
     let (kind, input) = split(data);
     let Ok(value) = HeaderValue::from_bytes(input) else { return };
-    if let Some((trace, span)) = read_traceparent(Some(&value)) {
+    if let Some((trace, span)) = read_traceparent(Some(value.as_bytes())) {
         let is_hex = |text: &[u8]| text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         assert!((trace.len(), span.len()) == (32, 16) && is_hex(trace) && is_hex(span), "{value:?}");
     }
-    if let Some(id) = read_request_id(Some(&value)) {
+    if let Some(id) = read_request_id(Some(value.as_bytes())) {
         assert!((1..=128).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic), "{value:?}");
     }
     let uri = if kind & 1 > 0 { Uri::try_from(input).unwrap_or_default() } else { Uri::default() };
-    if let Some(name) = host(&uri, Some(&value)) {
+    if let Some(name) = host(authority(&uri, Some(value.as_bytes()))) {
         assert!(name.len() <= 255 && !name.iter().any(|byte| b"@/ ".contains(byte)), "{value:?}");
     }
 }

@@ -15,7 +15,7 @@ use super::{Auditor, ShutdownGuard};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, IdSource, SystemClock, Time, UuidV7};
+use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
 use crate::config::{self, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
@@ -59,7 +59,7 @@ pub struct AuditorBuilder {
     audit_id_header: bool,
     host: Option<String>,
     clock: Time,
-    ids: Box<dyn IdSource>,
+    ids: Ids,
     instance: Option<String>,
     outside: Settings,
 }
@@ -97,7 +97,7 @@ impl Default for AuditorBuilder {
             audit_id_header: false,
             host: None,
             clock: Time::System(SystemClock::new()),
-            ids: Box::new(UuidV7::new()),
+            ids: Ids::Own(UuidV7::new()),
             instance: None,
             outside: Settings::default(),
         }
@@ -328,7 +328,7 @@ impl AuditorBuilder {
 
     /// Where `auditId`s come from; for tests.
     pub fn ids(mut self, ids: impl IdSource) -> Self {
-        self.ids = Box::new(ids);
+        self.ids = Ids::Given(Box::new(ids));
         self
     }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::body::BodyCopy;
 use super::head::ShownHeader;
 use super::late::Late;
+use super::request_id::{self, request_id, traceparent};
 use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
@@ -34,6 +35,12 @@ impl Span {
 
     pub(crate) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
+    }
+
+    /// A piece of this piece.
+    fn part(self, range: Range<usize>) -> Self {
+        let at = |offset| u32::try_from(offset).map_or(self.end, |offset| (self.start + offset).min(self.end));
+        Self { start: at(range.start), end: at(range.end) }
     }
 }
 
@@ -106,9 +113,10 @@ pub(crate) struct Draft {
     pub(crate) version: Version,
     pub(crate) referer: Span,
     pub(crate) user_agent: Span,
-    pub(crate) host: Span,
-    pub(crate) request_id: Span,
-    pub(crate) trace: Option<(Span, Span)>,
+    /// As it was sent, as are the two after it: [`Reading`] knows what of it is right.
+    pub(super) authority: Span,
+    pub(super) sent_id: Span,
+    pub(super) traceparent: Span,
     pub(crate) headers: Vec<ShownHeader>,
     pub(crate) route: Route,
     pub(crate) ip: Option<IpAddr>,
@@ -180,6 +188,11 @@ impl Draft {
         Span { start: to_u32(start), end: to_u32(self.text.len()) }
     }
 
+    /// Copies what is worth nothing without its end, unless it is longer than `cap`.
+    pub(crate) fn keep_whole(&mut self, bytes: Option<&[u8]>, cap: usize) -> Span {
+        bytes.filter(|bytes| bytes.len() <= cap).map_or_else(Span::default, |bytes| self.keep(bytes, cap))
+    }
+
     /// A kept piece; what was not UTF-8 shows as U+FFFD.
     pub(crate) fn text(&self, span: Span) -> Cow<'_, str> {
         // Nearly all of it is UTF-8, and to know that takes far less than to look for what is not.
@@ -189,7 +202,18 @@ impl Draft {
 
     /// The draft for somebody who needs most of its pieces as text.
     pub(crate) fn reading(&self) -> Reading<'_> {
-        Reading { draft: self, whole: std::str::from_utf8(&self.text).ok() }
+        let sent = |span| Some(self.bytes(span));
+        let id = request_id(sent(self.sent_id));
+        let trace = traceparent(sent(self.traceparent));
+        let host = request_id::host(sent(self.authority)).map_or(0, <[u8]>::len);
+        Reading {
+            draft: self,
+            whole: std::str::from_utf8(&self.text).ok(),
+            request_id: id.map_or_else(Span::default, |_| self.sent_id),
+            trace: trace
+                .map(|_| (self.traceparent.part(request_id::TRACE_ID), self.traceparent.part(request_id::SPAN_ID))),
+            host: self.authority.part(0..host),
+        }
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
@@ -233,6 +257,12 @@ impl Draft {
 pub(crate) struct Reading<'d> {
     draft: &'d Draft,
     whole: Option<&'d str>,
+    /// What others called the request.
+    pub(crate) request_id: Span,
+    /// The trace and the caller's span.
+    pub(crate) trace: Option<(Span, Span)>,
+    /// The host that was addressed.
+    pub(crate) host: Span,
 }
 
 impl<'d> Reading<'d> {

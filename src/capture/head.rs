@@ -104,16 +104,13 @@ impl HeadPolicy {
                 draft.headers.push(ShownHeader { name, value: shown, sensitive: value.is_sensitive() });
             }
         }
-        if let Some(id) = request_id::request_id(id.only()) {
-            draft.request_id = draft.keep(id, 128);
-        }
-        if let Some((trace, span)) = request_id::traceparent(trace.only()) {
-            draft.trace = Some((draft.keep(trace, 32), draft.keep(span, 16)));
-        } else {
+        draft.sent_id = draft.keep_whole(id.only(), request_id::MAX_REQUEST_ID);
+        draft.authority = draft.keep_whole(request_id::authority(uri, host.only()), request_id::MAX_AUTHORITY);
+        if self.trace.is_some() && request_id::traceparent(trace.only()).is_none() {
             self.current_trace(draft);
-        }
-        if let Some(host) = request_id::host(uri, host.only()) {
-            draft.host = draft.keep(host, HEADER);
+        } else {
+            let trace = trace.only().unwrap_or_default();
+            draft.traceparent = draft.keep(trace, request_id::TRACEPARENT_BEGINNING);
         }
     }
 
@@ -122,8 +119,8 @@ impl HeadPolicy {
         let Some(current) = &self.trace else { return };
         let ids = contained("the function for the trace context", current).flatten();
         if let Some((trace, span)) = ids.filter(|(trace, span)| request_id::are_trace_ids(trace, span)) {
-            let mut keep = |id: String, digits| draft.keep(id.to_ascii_lowercase().as_bytes(), digits);
-            draft.trace = Some((keep(trace, 32), keep(span, 16)));
+            let traceparent = format!("00-{trace}-{span}-00").to_ascii_lowercase();
+            draft.traceparent = draft.keep(traceparent.as_bytes(), request_id::TRACEPARENT_BEGINNING);
         }
     }
 

@@ -19,4 +19,4 @@ pub(crate) use late::{Late, name};
 pub(crate) use media::Media;
 pub(crate) use request_id::are_trace_ids;
 #[cfg(feature = "__fuzzing")]
-pub(crate) use request_id::{host, request_id, traceparent};
+pub(crate) use request_id::{authority, host, request_id, traceparent};

@@ -1,9 +1,11 @@
-//! Reads the ids that others gave to a request, and the host that it was addressed to; borrows, and never allocates.
+//! Reads the ids that others gave to a request, and the host that it was addressed to; borrows, and never allocates. The
+//! request's thread only keeps what was sent: whether it is right is looked at when its draft is read.
 //!
 //! Each of them counts only if its header stands there exactly once: of two values, one was added by somebody who could
 //! not remove the other, and nothing tells which; joining logs on the wrong one misleads more than no id does.
 
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 use http::Uri;
 use http::header::{HeaderName, HeaderValue};
@@ -11,10 +13,18 @@ use http::header::{HeaderName, HeaderValue};
 /// The header of the W3C's trace context.
 pub(crate) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-const MAX_REQUEST_ID: usize = 128;
+pub(crate) const MAX_REQUEST_ID: usize = 128;
+
+/// Where the two ids stand in a `traceparent`.
+pub(crate) const TRACE_ID: Range<usize> = 3..35;
+pub(crate) const SPAN_ID: Range<usize> = 36..52;
+/// So much of it tells all: whatever follows its 55 characters begins with a dash, or makes it wrong.
+pub(crate) const TRACEPARENT_BEGINNING: usize = 56;
 
 /// DNS allows 253 characters; two more for the brackets of an address.
 const MAX_HOST: usize = 255;
+/// With a colon and a port.
+pub(crate) const MAX_AUTHORITY: usize = MAX_HOST + 6;
 
 /// A header as it is met on the way through all of them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,9 +41,9 @@ impl<'a> Met<'a> {
     }
 
     /// Its value, if it stands there exactly once.
-    pub(crate) fn only(self) -> Option<&'a HeaderValue> {
+    pub(crate) fn only(self) -> Option<&'a [u8]> {
         match self {
-            Self::Once(value) => Some(value),
+            Self::Once(value) => Some(value.as_bytes()),
             Self::Never | Self::Again => None,
         }
     }
@@ -42,18 +52,17 @@ impl<'a> Met<'a> {
 /// The id that a client or a proxy gave to the request: at most 128 visible ASCII characters.
 ///
 /// Whatever is longer or holds anything else is not cut or cleaned, because it would then equal another id.
-pub(crate) fn request_id(value: Option<&HeaderValue>) -> Option<&[u8]> {
-    let id = value?.as_bytes();
+pub(crate) fn request_id(value: Option<&[u8]>) -> Option<&[u8]> {
+    let id = value?;
     let fits = (1..=MAX_REQUEST_ID).contains(&id.len());
     (fits && all(id, |byte| byte.is_ascii_graphic())).then_some(id)
 }
 
 /// Trace id and parent span id of [`traceparent`](https://www.w3.org/TR/trace-context/#traceparent-header).
-pub(crate) fn traceparent(value: Option<&HeaderValue>) -> Option<(&[u8], &[u8])> {
-    let text = value?.as_bytes();
-    let (text, longer) = text.split_at_checked(55)?;
+pub(crate) fn traceparent(value: Option<&[u8]>) -> Option<(&[u8], &[u8])> {
+    let (text, longer) = value?.split_at_checked(55)?;
     let hex = |range| text.get(range).filter(|part| all(part, is_lower_hex));
-    let (version, trace, span, _flags) = (hex(0..2)?, hex(3..35)?, hex(36..52)?, hex(53..55)?);
+    let (version, trace, span, _flags) = (hex(0..2)?, hex(TRACE_ID)?, hex(SPAN_ID)?, hex(53..55)?);
     let dashes = [2, 35, 52].into_iter().all(|at| text[at] == b'-');
     if !dashes || longer.first().is_some_and(|&byte| byte != b'-') {
         return None;
@@ -74,15 +83,18 @@ pub(crate) fn are_trace_ids(trace: &str, span: &str) -> bool {
     is_id(trace, 32) && is_id(span, 16)
 }
 
-/// The host that the actor addressed, without user and port; an IPv6 address keeps its brackets, as in a URL.
+/// What the actor addressed, as it was sent.
 ///
 /// The authority of the target (HTTP/2's `:authority`, HTTP/1's absolute form) comes before `Host`, as
-/// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2) says. What is no host name is left out.
-pub(crate) fn host<'a>(uri: &'a Uri, value: Option<&'a HeaderValue>) -> Option<&'a [u8]> {
-    if let Some(host) = uri.host() {
-        return Some(host.as_bytes()).filter(|host| is_host(host));
-    }
-    let authority = value?.as_bytes().trim_ascii();
+/// [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2) says.
+pub(crate) fn authority<'a>(uri: &'a Uri, value: Option<&'a [u8]>) -> Option<&'a [u8]> {
+    uri.host().map(str::as_bytes).or_else(|| value.map(<[u8]>::trim_ascii))
+}
+
+/// The host of an authority, without the port; an IPv6 address keeps its brackets, as in a URL. What is no host name is
+/// left out.
+pub(crate) fn host(authority: Option<&[u8]>) -> Option<&[u8]> {
+    let authority = authority?;
     // Most have neither port nor brackets.
     if is_host(authority) { Some(authority) } else { without_port(authority).filter(|host| is_host(host)) }
 }
@@ -152,7 +164,7 @@ mod tests {
         values.iter().map(|value| (name.clone(), HeaderValue::from_bytes(value.as_bytes()).unwrap())).collect()
     }
 
-    fn only<'a>(headers: &'a HeaderMap, wanted: &HeaderName) -> Option<&'a HeaderValue> {
+    fn only<'a>(headers: &'a HeaderMap, wanted: &HeaderName) -> Option<&'a [u8]> {
         let mut met = Met::default();
         headers.iter().filter(|(name, _)| *name == wanted).for_each(|(_, value)| met.meet(value));
         met.only()
@@ -272,12 +284,13 @@ mod tests {
         ] {
             let uri: Uri = uri.parse().unwrap();
             let expected = expected.map(str::as_bytes);
-            assert_eq!(host(&uri, only(&headers("host", &[value]), &HOST)), expected, "{uri} {value}");
+            let headers = headers("host", &[value]);
+            assert_eq!(host(authority(&uri, only(&headers, &HOST))), expected, "{uri} {value}");
         }
         let uri = Uri::from_static("/");
-        assert_eq!(host(&uri, only(&headers("host", &["a.example", "b.example"]), &HOST)), None);
-        assert_eq!(host(&uri, only(&headers("host", &["a".repeat(256).as_str()]), &HOST)), None);
-        assert_eq!(host(&uri, None), None);
+        for values in [&["a.example", "b.example"][..], &["a".repeat(256).as_str()], &[]] {
+            assert_eq!(host(authority(&uri, only(&headers("host", values), &HOST))), None);
+        }
     }
 
     proptest! {
@@ -290,7 +303,7 @@ mod tests {
                         .collect();
                 request_id(only(&headers, &ID));
                 traceparent(only(&headers, &TRACEPARENT));
-                host(&Uri::from_static("/"), only(&headers, &HOST));
+                host(authority(&Uri::from_static("/"), only(&headers, &HOST)));
             }
         }
     }

@@ -224,7 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Found, Source};
+    use crate::catalog::{Found, Params, Source};
 
     fn problem(catalog: Catalog) -> String {
         let error = compile(catalog).unwrap_err();
@@ -405,8 +405,10 @@ mod tests {
             for path in &paths {
                 for method in [Method::HEAD, Method::GET, Method::POST] {
                     if let Found::Event(found) = compiled.find(&method, path) {
-                        prop_assert_eq!(found.params.len(), compiled.param_names(found.route).len());
-                        prop_assert!(found.params.iter().all(|range| path.get(range).is_some()));
+                        let mut params = Params::default();
+                        compiled.params(found, path, &mut params);
+                        prop_assert_eq!(params.len(), compiled.param_names(found.route).len());
+                        prop_assert!(params.iter().all(|range| path.get(range).is_some()));
                     }
                 }
             }

@@ -22,7 +22,7 @@ pub(crate) struct Compiled {
 }
 
 /// What the catalogue says about a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Found {
     /// It is an event.
     Event(MatchedRoute),
@@ -33,11 +33,12 @@ pub(crate) enum Found {
 }
 
 /// The route that a path matched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct MatchedRoute {
     pub(crate) event: u32,
     pub(crate) route: u32,
-    pub(crate) params: Params,
+    /// Without the slash that was trimmed.
+    len: usize,
 }
 
 /// What a route stands for.
@@ -60,19 +61,17 @@ impl Compiled {
         }
         let table = self.tables.of(method);
         if let Some(trimmed) = self.trimmed(path)
-            && let Some(found) = self.at(table, trimmed, path.len())
+            && let Some(found) = table.at(trimmed)
         {
             return found;
         }
-        self.at(table, path, path.len()).unwrap_or(Found::Unclaimed)
+        table.at(path).unwrap_or(Found::Unclaimed)
     }
 
-    /// Matches in one table; what a `{*rest}` takes reaches to `end`, past a slash that was trimmed.
-    fn at(&self, table: &Table, path: &str, end: usize) -> Option<Found> {
-        let found = table.tree.at(path).ok()?;
-        let Target::Event { event, route } = *found.value else { return Some(Found::Skipped) };
-        let params = self.routes[route as usize].ranges(path, end);
-        Some(Found::Event(MatchedRoute { event, route, params }))
+    /// Adds the parameters of the path that a route was found for. What a `{*rest}` takes reaches past a slash that was
+    /// trimmed.
+    pub(crate) fn params(&self, found: MatchedRoute, path: &str, params: &mut Params) {
+        self.routes[found.route as usize].ranges(&path[..found.len], path.len(), params);
     }
 
     fn trimmed<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -229,6 +228,14 @@ pub(super) enum Clash {
 }
 
 impl Table {
+    fn at(&self, path: &str) -> Option<Found> {
+        let found = self.tree.at(path).ok()?;
+        Some(match *found.value {
+            Target::Event { event, route } => Found::Event(MatchedRoute { event, route, len: path.len() }),
+            Target::Skip { .. } => Found::Skipped,
+        })
+    }
+
     pub(super) fn insert(&mut self, template: &str, target: Target) -> Result<(), Clash> {
         let shape = shape(template);
         if let Some(other) = self.texts.get(&*shape) {
@@ -280,7 +287,9 @@ mod tests {
     fn found(compiled: &Compiled, method: &Method, path: &str) -> String {
         match compiled.find(method, path) {
             Found::Event(found) => {
-                let names = compiled.param_names(found.route).iter().zip(found.params.iter());
+                let mut params = Params::default();
+                compiled.params(found, path, &mut params);
+                let names = compiled.param_names(found.route).iter().zip(params.iter());
                 let params = names.map(|(name, range)| format!(" {name}={}", &path[range]));
                 [compiled.event(found.event).name().to_owned()].into_iter().chain(params).collect()
             }
@@ -477,7 +486,9 @@ mod tests {
                     Found::Event(found) => {
                         let target = compiled.by_template(&method, &axum);
                         assert_eq!(target, Some(Target::Event { event: found.event, route: found.route }), "{axum}");
-                        assert!(bind(&axum, raw.path()).unwrap().iter().eq(found.params.iter()), "{path}");
+                        let mut params = Params::default();
+                        compiled.params(found, raw.path(), &mut params);
+                        assert!(bind(&axum, raw.path()).unwrap().iter().eq(params.iter()), "{path}");
                         continue;
                     }
                     Found::Skipped => "skipped",
@@ -501,7 +512,9 @@ mod tests {
             let compiled = strict();
             if let Found::Event(found) = compiled.find(&Method::GET, &path) {
                 let bound = bind(compiled.template(found.route), &path).unwrap();
-                prop_assert!(found.params.iter().eq(bound.iter()));
+                let mut params = Params::default();
+                compiled.params(found, &path, &mut params);
+                prop_assert!(params.iter().eq(bound.iter()));
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::error::Error;
 
 pub use event::{Bodies, Event};
 pub(crate) use event::{Strangers, StreamEnd, Texts};
-pub(crate) use matching::{Compiled, Found};
+pub(crate) use matching::{Compiled, Found, MatchedRoute};
 pub(crate) use message::{Message, Placeholder};
 pub(crate) use policy::{EventPolicy, compile_event};
 pub(crate) use route::{Params, bind, param_names};

@@ -15,25 +15,18 @@ const INLINE_PARAMS: usize = 8;
 pub(crate) struct Template {
     text: Box<str>,
     names: Box<[Box<str>]>,
-    /// Where its parameters stand, as many as there are names.
-    places: Box<[Place]>,
+    /// For each name the bytes of a path that stand between the parameter before it, or the beginning, and its own.
+    gaps: Box<[usize]>,
     tail: Tail,
-}
-
-/// Where a parameter stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    /// How many segments stand before its own.
-    segment: usize,
-    /// Bytes of a path that stand before it in its segment.
-    literal: usize,
 }
 
 /// What stands at the end of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// A segment: a path ends where the template does.
-    Segment,
+    /// A literal.
+    Literal,
+    /// A parameter: it takes what is left of the path, which is one segment.
+    Param,
     /// `{*rest}`: the last parameter takes what is left of the path.
     CatchAll,
 }
@@ -49,22 +42,25 @@ impl Template {
         }
         let mut text = String::with_capacity(template.len() + 4);
         let mut names: Vec<Box<str>> = Vec::new();
-        let mut places = Vec::new();
-        let mut tail = Tail::Segment;
-        for (at, segment) in inner.split('/').enumerate() {
+        let (mut gaps, mut gap) = (Vec::new(), 0);
+        let mut tail = Tail::Literal;
+        for segment in inner.split('/') {
             let segment = Segment::parse(segment).map_err(|problem| format!("route `{template}`: {problem}"))?;
             if tail == Tail::CatchAll {
                 return Err(format!("route `{template}`: only the last segment can take the rest of the path"));
             }
-            if segment.kind == SegmentKind::CatchAll {
-                tail = Tail::CatchAll;
-            }
+            tail = match segment.kind {
+                SegmentKind::Literal => Tail::Literal,
+                SegmentKind::Param => Tail::Param,
+                SegmentKind::CatchAll => Tail::CatchAll,
+            };
+            gap += 1 + unescaped_len(segment.literal);
             if segment.kind != SegmentKind::Literal {
                 if names.iter().any(|name| **name == *segment.name) {
                     return Err(format!("route `{template}` has two parameters named `{}`", segment.name));
                 }
                 names.push(segment.name.into());
-                places.push(Place { segment: at, literal: unescaped_len(segment.literal) });
+                gaps.push(std::mem::take(&mut gap));
             }
             text.push('/');
             segment.write(&mut text, segment.name);
@@ -75,7 +71,7 @@ impl Template {
                 names.len()
             ));
         }
-        Ok(Self { text: text.into(), names: names.into(), places: places.into(), tail })
+        Ok(Self { text: text.into(), names: names.into(), gaps: gaps.into(), tail })
     }
 
     /// The template in the `{name}` spelling.
@@ -88,25 +84,24 @@ impl Template {
         &self.names
     }
 
-    /// The ranges that its parameters cover in a path that the router matched with it. The router has them too, but makes
+    /// Adds the ranges that its parameters cover in a path that the router matched with it. The router has them too, but makes
     /// text of each name and value on the way out. What a `{*rest}` takes reaches to `end`.
-    pub(super) fn ranges(&self, path: &str, end: usize) -> Params {
-        let mut params = Params::default();
-        let (mut segment, mut start) = (0, 1);
-        let slash_from = |start: usize| memchr(b'/', path.as_bytes().get(start..)?).map(|at| start + at);
-        for (index, place) in self.places.iter().enumerate() {
-            while segment < place.segment {
-                let Some(slash) = slash_from(start) else { return params };
-                (segment, start) = (segment + 1, slash + 1);
-            }
-            let from = start + place.literal;
-            if self.tail == Tail::CatchAll && index + 1 == self.places.len() {
-                params.push(from..end);
-            } else {
-                params.push(from..slash_from(from).unwrap_or(path.len()));
-            }
+    pub(super) fn ranges(&self, path: &str, end: usize, params: &mut Params) {
+        let mut from = 0;
+        for (index, gap) in self.gaps.iter().enumerate() {
+            from += gap;
+            let is_last = index + 1 == self.gaps.len();
+            let to = match self.tail {
+                Tail::CatchAll if is_last => end,
+                Tail::Param if is_last => path.len(),
+                _ => {
+                    let Some(rest) = path.as_bytes().get(from..) else { break };
+                    memchr(b'/', rest).map_or(path.len(), |slash| from + slash)
+                }
+            };
+            params.push(from..to);
+            from = to;
         }
-        params
     }
 }
 
@@ -432,7 +427,8 @@ mod tests {
             let theirs = router.at(&path).ok().map(|found| found.params.iter().map(|(_, v)| v.to_owned()).collect());
             let ours: Option<Vec<_>> = bound(template.text(), &path).map(|v| v.into_iter().map(str::to_owned).collect());
             if theirs.is_some() {
-                let ranges = template.ranges(&path, path.len());
+                let mut ranges = Params::default();
+                template.ranges(&path, path.len(), &mut ranges);
                 prop_assert_eq!(&Some(ranges.iter().map(|range| path[range].to_owned()).collect::<Vec<_>>()), &theirs);
             }
             prop_assert_eq!(ours, theirs);

@@ -147,6 +147,24 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// What was asked for, as far as it decides where the response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Head,
+    Tunnel,
+    Body,
+}
+
+impl Asked {
+    pub(crate) fn by(method: &Method) -> Self {
+        match *method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Tunnel,
+            _ => Self::Body,
+        }
+    }
+}
+
 /// How a response ends, as far as its head tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -159,12 +177,12 @@ pub(crate) enum End {
 }
 
 /// Where the end of a response lies, by RFC 9110 section 6.4.1 and RFC 9112 section 6.3.
-pub(crate) fn end_of<B: Body>(method: &Method, status: StatusCode, headers: &ResponseHeaders<'_>, body: &B) -> End {
-    if status == StatusCode::SWITCHING_PROTOCOLS || (*method == Method::CONNECT && status.is_success()) {
+pub(crate) fn end_of<B: Body>(asked: Asked, status: StatusCode, headers: &ResponseHeaders<'_>, body: &B) -> End {
+    if status == StatusCode::SWITCHING_PROTOCOLS || (asked == Asked::Tunnel && status.is_success()) {
         return End::AtHead(Outcome::Upgraded);
     }
     let bodiless = status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if *method == Method::HEAD || bodiless || body.is_end_stream() {
+    if asked == Asked::Head || bodiless || body.is_end_stream() {
         return End::AtHead(Outcome::Completed);
     }
     // A gRPC answer ends with its trailers, however long the data before them is.

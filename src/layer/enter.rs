@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Uri;
 use http::request::Parts;
+use http::{Method, Uri};
 use http_body::Body;
 
 use super::guard::Guard;
 use crate::audit::{Audit, LeftOut};
 use crate::capture::{EventRef, Progress};
-use crate::catalog::{Found, Params};
+use crate::catalog::{Found, MatchedRoute, Params};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 /// What the layer found for a request.
 struct Match {
     event: EventRef,
-    listed: Option<(u32, Params)>,
+    listed: Option<MatchedRoute>,
 }
 
 /// Lets a request into the layer.
@@ -54,35 +54,46 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         }
         // A handle that outlived its exchange, on a request that was made from that one: it is a request of its own.
     }
-    let Some(found) = find(engine, own, head) else {
+    let uri = original_uri(head);
+    let Some(found) = find(engine, own, &head.method, uri.path()) else {
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
-    open(engine, found, head, body)
+    let (exchange, entry) = open(engine, found, head, uri, body);
+    head.extensions.insert(Audit::of(exchange));
+    entry
 }
 
 /// One route match, before any work is done for a request.
-fn find(engine: &Engine, own: Option<&Arc<Plan>>, head: &Parts) -> Option<Match> {
+fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -> Option<Match> {
     if let Some(plan) = own {
         return Some(Match { event: EventRef::Own(plan.clone()), listed: None });
     }
-    match engine.routes.find(&head.method, original_uri(head).path()) {
-        Found::Event(found) => {
-            Some(Match { event: EventRef::Listed(found.event), listed: Some((found.route, found.params)) })
-        }
+    match engine.routes.find(method, path) {
+        Found::Event(found) => Some(Match { event: EventRef::Listed(found.event), listed: Some(found) }),
         Found::Unclaimed if engine.unclaimed.is_some() => Some(Match { event: EventRef::Unclaimed, listed: None }),
         Found::Unclaimed | Found::Skipped => None,
     }
 }
 
-fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, head: &mut Parts, body: &B) -> Entry {
+fn open<B: Body<Data = Bytes>>(
+    engine: &Arc<Engine>,
+    found: Match,
+    head: &Parts,
+    uri: &Uri,
+    body: &B,
+) -> (Arc<Exchange>, Entry) {
     let has_body = !body.is_end_stream();
     let (mut draft, exchange) = engine.take_both();
     engine.stamp(&mut draft);
     draft.class = engine.class(&found.event);
     draft.event = found.event;
-    draft.route.listed = found.listed;
-    engine.head.request(head, original_uri(head), &mut draft);
+    if let Some(found) = found.listed {
+        // Where they stay: they are not moved once more.
+        let (_, params) = draft.route.listed.insert((found.route, Params::default()));
+        engine.routes.params(found, uri.path(), params);
+    }
+    engine.head.request(head, uri, &mut draft);
     if let Some(template) = matched_path(head) {
         draft.route.reported = draft.keep(template.as_bytes(), TEMPLATE);
     }
@@ -100,8 +111,8 @@ fn open<B: Body<Data = Bytes>>(engine: &Arc<Engine>, found: Match, head: &mut Pa
     };
     let exchange = Exchange::open_in(exchange, engine.clone(), draft);
     let admission = admission.map(|admission| (exchange.clone(), admission));
-    head.extensions.insert(Audit::of(exchange.clone()));
-    Entry { body: has_body.then(|| exchange.clone()), guard: Some(Guard::new(exchange)), admission }
+    let body = has_body.then(|| exchange.clone());
+    (exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission })
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.

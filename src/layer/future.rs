@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::body::{BoxError, End, RequestBody, ResponseBody, end_of};
+use super::body::{Asked, BoxError, End, RequestBody, ResponseBody, end_of};
 use super::enter::admitted;
 use super::failure::{is_timeout, note_service_error};
 use super::guard::Guard;
@@ -37,7 +37,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, B, T, E> {
         // The inner future is dropped before the guard: what its destructors say still stands on the record.
-        Running { #[pin] future: F, guard: Option<Guard>, method: Method },
+        Running { #[pin] future: F, guard: Option<Guard>, asked: Asked },
         // For room in the queue.
         Waiting { held: Option<Box<Held<S, B>>>, waiting: Waiting },
         // For the initiation record to be durable.
@@ -90,6 +90,7 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
+    #[inline]
     pub(crate) fn running(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> Self {
         Self { state: run(service, request, guard) }
     }
@@ -112,12 +113,12 @@ fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Gu
 where
     S: Service<Request<RequestBody<B>>>,
 {
-    let method = match &guard {
-        Some(_) => request.method().clone(),
-        None => Method::GET,
-    };
-    let future = Guard::watch_if(guard.as_ref(), || service.call(request));
-    State::Running { future, guard, method }
+    let asked = Asked::by(request.method());
+    // As `Guard::watch_if` does it, but a closure would move the request once more: it is large.
+    Guard::set_inside(guard.as_ref(), true);
+    let future = service.call(request);
+    Guard::set_inside(guard.as_ref(), false);
+    State::Running { future, guard, asked }
 }
 
 impl<S, B, R> Future for ResponseFuture<S, B>
@@ -133,10 +134,10 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Running { future, guard, method } => {
+                StateProj::Running { future, guard, asked } => {
                     let result = ready!(Guard::watch_if(guard.as_ref(), || future.poll(cx)));
                     let (result, durable) = match result {
-                        Ok(response) => match answered(guard.take(), method, response) {
+                        Ok(response) => match answered(guard.take(), *asked, response) {
                             Answered::Deliver(response) => return Poll::Ready(Ok(response)),
                             Answered::Hold(response, durable) => (Ok(response), durable),
                         },
@@ -145,7 +146,7 @@ where
                             Some(durable) => (Err(error), durable),
                         },
                     };
-                    State::Holding { result: Some(result), durable, is_head: *method == Method::HEAD }
+                    State::Holding { result: Some(result), durable, is_head: *asked == Asked::Head }
                 }
                 StateProj::Waiting { held, waiting } => {
                     let granted = ready!(Pin::new(waiting).poll(cx));
@@ -191,41 +192,42 @@ enum Answered<R> {
 }
 
 /// The head is there: notes it, and finds out where the end will be.
-fn answered<R>(guard: Option<Guard>, method: &Method, response: Response<R>) -> Answered<R>
+fn answered<R>(guard: Option<Guard>, asked: Asked, response: Response<R>) -> Answered<R>
 where
     R: Body<Data = Bytes>,
 {
     let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
-    let (mut head, body) = response.into_parts();
-    let headers = ResponseHeaders::of(&head.headers);
+    // Should it panic, its destructors run before the guard's.
+    let mut response = response;
+    let (status, headers) = (response.status(), ResponseHeaders::of(response.headers()));
     let exchange = guard.exchange();
     let engine = exchange.engine();
     let id = exchange.with(|draft| {
-        headers.note(head.status, draft);
+        headers.note(status, draft);
         engine.decide_response_capture(draft);
         // Until its end is known.
         draft.response_body.progress = Progress::Open;
         exchange.initiate(draft);
         draft.audit_id
     });
-    let end = guard.watch(|| end_of(method, head.status, &headers, &body));
+    let end = guard.watch(|| end_of(asked, status, &headers, response.body()));
     if engine.audit_id_header
         && let Some(id) = id
         && let Ok(value) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut [0; 36]))
     {
-        head.headers.insert("audit-id", value);
+        response.headers_mut().insert("audit-id", value);
     }
-    let body = match end {
+    let length = match end {
         End::AtHead(outcome) => {
-            if let Some(durable) = guard.finish_at_head(outcome) {
-                return Answered::Hold(Response::from_parts(head, body), durable);
-            }
-            ResponseBody::plain(body)
+            return match guard.finish_at_head(outcome) {
+                Some(durable) => Answered::Hold(response, durable),
+                None => Answered::Deliver(response.map(ResponseBody::plain)),
+            };
         }
-        End::After(length) => ResponseBody::watched(body, guard, Some(length)),
-        End::OfStream => ResponseBody::watched(body, guard, None),
+        End::After(length) => Some(length),
+        End::OfStream => None,
     };
-    Answered::Deliver(Response::from_parts(head, body))
+    Answered::Deliver(response.map(|body| ResponseBody::watched(body, guard, length)))
 }
 
 /// The inner service returned an error instead of a response.

@@ -34,11 +34,17 @@ impl Guard {
 
     /// Runs the inner service's code, with a guard if there is one.
     pub(crate) fn watch_if<R>(guard: Option<&Self>, inner: impl FnOnce() -> R) -> R {
-        let set = |inside| guard.map(|guard| guard.inside.store(inside, Ordering::Relaxed));
-        set(true);
+        Self::set_inside(guard, true);
         let result = inner();
-        set(false);
+        Self::set_inside(guard, false);
         result
+    }
+
+    /// Notes that the inner service's code runs from now on, or does no more.
+    pub(super) fn set_inside(guard: Option<&Self>, inside: bool) {
+        if let Some(guard) = guard {
+            guard.inside.store(inside, Ordering::Relaxed);
+        }
     }
 
     /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.

@@ -27,7 +27,7 @@ use uuid::Uuid;
 use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
 use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, Time, UuidV7};
+use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkWatch};
 use crate::plan::Defaults;
@@ -354,7 +354,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
     Parts {
         enabled: true,
         clock: Time::Given(Box::new(ModelClock(Instant::now()))),
-        ids: Box::new(UuidV7::new()),
+        ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
         defaults: Defaults { stages: setting.stages, delivery: setting.delivery },
         head: HeadPolicy {
