@@ -10,7 +10,7 @@ use super::percent::percent_decoded;
 use super::pointer::{Active, Effect, Pointers};
 use super::redactor::{EventRules, Redactor, Rules};
 use super::rules::Verdict;
-use super::scratch::Scratch;
+use super::scratch::Lent;
 use super::trail::Trail;
 use crate::record::fragment::push_json_string;
 
@@ -19,7 +19,7 @@ use crate::record::fragment::push_json_string;
 pub(crate) struct Pass<'a> {
     pub(super) rules: &'a Rules,
     pub(super) event: Option<&'a EventRules>,
-    scratch: Scratch,
+    scratch: Lent<'a>,
     /// Only to explain and to report: costs nothing otherwise.
     pub(super) trail: Option<Box<Trail>>,
 }
@@ -30,7 +30,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn of(rules: &'a Rules, event: Option<&'a EventRules>) -> Self {
-        let mut scratch = rules.scratch.take();
+        let mut scratch = rules.scratch.lend();
         scratch.keys.start();
         Self { rules, event, scratch, trail: None }
     }
@@ -76,7 +76,6 @@ impl<'a> Pass<'a> {
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         self.scratch.echo.clear();
-        self.rules.scratch.put(std::mem::take(&mut self.scratch));
     }
 }
 

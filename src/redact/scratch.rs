@@ -1,6 +1,7 @@
 //! The memory that passes work with, and leave to the next ones.
 
-use std::sync::{Mutex, PoisonError};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 
 use super::echo::Echo;
 use super::frame::Frame;
@@ -17,22 +18,81 @@ pub(super) struct Scratch {
     pub(super) pairs: Vec<Pair>,
 }
 
-/// Memory that passes work with, for the next ones.
-#[derive(Default)]
-pub(super) struct Pool(Mutex<Vec<Scratch>>);
+/// Memory for passes, as many as run at a time: the worker's, and one within it.
+#[derive(Debug, Default)]
+pub(super) struct Pool([Mutex<Scratch>; Self::SIZE]);
 
 impl Pool {
-    /// More than run at a time are let go.
-    const MAX_KEPT: usize = 4;
+    const SIZE: usize = 4;
 
-    pub(super) fn take(&self) -> Scratch {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    /// Memory that nobody else works with; new if there is none.
+    pub(super) fn lend(&self) -> Lent<'_> {
+        for memory in &self.0 {
+            match memory.try_lock() {
+                Ok(memory) => return Lent::Kept(memory),
+                // A pass begins anew whatever the last one left.
+                Err(TryLockError::Poisoned(memory)) => return Lent::Kept(memory.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        Lent::New(Box::default())
+    }
+}
+
+/// The memory of a pass, while that works with it.
+#[derive(Debug)]
+pub(super) enum Lent<'p> {
+    Kept(MutexGuard<'p, Scratch>),
+    New(Box<Scratch>),
+}
+
+impl Deref for Lent<'_> {
+    type Target = Scratch;
+
+    #[inline(always)]
+    fn deref(&self) -> &Scratch {
+        match self {
+            Self::Kept(memory) => memory,
+            Self::New(memory) => memory,
+        }
+    }
+}
+
+impl DerefMut for Lent<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Scratch {
+        match self {
+            Self::Kept(memory) => memory,
+            Self::New(memory) => memory,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_passes_share_memory_and_the_next_one_finds_it() {
+        let pool = Pool::default();
+        let mut all: Vec<Lent<'_>> = (0..=Pool::SIZE).map(|_| pool.lend()).collect();
+        all.iter_mut().for_each(|memory| memory.stack.reserve(1));
+        assert_eq!(all.iter().filter(|memory| matches!(memory, Lent::New(_))).count(), 1);
+        drop(all);
+        assert!(pool.lend().stack.capacity() > 0);
     }
 
-    pub(super) fn put(&self, scratch: Scratch) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Self::MAX_KEPT {
-            kept.push(scratch);
-        }
+    #[test]
+    fn a_panic_costs_no_memory() {
+        let pool = Pool::default();
+        let panics = std::thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    let _memory = pool.lend();
+                    panic!("on purpose");
+                })
+                .join()
+        });
+        assert!(panics.is_err() && matches!(pool.lend(), Lent::Kept(_)));
     }
 }
