@@ -141,7 +141,7 @@ impl AuditorBuilder {
     }
 
     /// Whether to count which rule of redaction hit where, for [`Auditor::redaction_report`]. Off by default, and then free.
-    /// Switched on it changes no record, but the worker takes about twice the time for one in which something is masked
+    /// Switched on it changes no record, but the worker takes about three times as long for one in which something is masked
     /// (`cargo bench --bench records`), and the counts take at most about one MiB.
     pub fn redaction_report(mut self, on: bool) -> Self {
         self.redaction_report = on;
