@@ -306,7 +306,9 @@ pub fn text(data: &[u8]) {
     let encoded: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let escaped: String = CANARY.bytes().map(|byte| format!("\\u{:04X}", u32::from(byte))).collect();
     for said in [CANARY, &encoded, &utf8_percent_encode(&encoded, NON_ALPHANUMERIC).to_string(), &escaped] {
-        let mut all = format!("{text}{said}{text}");
+        // A backslash before it would make it read as something else, on more levels than are looked at.
+        let apart = if text.ends_with('\\') { " " } else { "" };
+        let mut all = format!("{text}{apart}{said}{text}");
         let mut json = String::new();
         push_json_string(&mut json, &all);
         pass.scrub_text(&mut all);
