@@ -21,7 +21,7 @@ use support::client::{Connection, load, wire};
 use support::server::{self, Cores, Door, Server};
 use support::variants::{BARE, HAND, TRACE, with_trace_layer, written_by_hand};
 use support::workload::{Handlers, Kind, catalog, check, router};
-use support::{LinePipe, PATIENCE, asked, block_on, machine, median, per};
+use support::{LinePipe, PATIENCE, block_on, machine, median, per};
 use tower_audit::{Auditor, sink};
 use tracing::Level;
 
@@ -30,17 +30,7 @@ const OURS: &str = "`around(..)`, to the pipe";
 const NAMES: [&str; 4] = [BARE, OURS, TRACE, HAND];
 
 fn main() -> ExitCode {
-    let asked = asked();
-    if let Some(name) = server::asked_for(&asked) {
-        return server::ended(serve(name));
-    }
-    match compare(asked.quick) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            println!("\n**{problem}**");
-            ExitCode::FAILURE
-        }
-    }
+    server::run(serve, compare)
 }
 
 /// The server's side.

@@ -27,7 +27,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use support::client::Connection;
 use support::server::{self, Cores, Door, Server};
-use support::{PATIENCE, asked, block_on, machine, median};
+use support::{PATIENCE, block_on, machine, median};
 use tower_audit::{Auditor, Bodies, Catalog, Event, sink};
 
 const BARE: &str = "bare router";
@@ -37,17 +37,7 @@ const NAMES: [&str; 2] = [BARE, OURS];
 const MIB: u64 = 1024 * 1024;
 
 fn main() -> ExitCode {
-    let asked = asked();
-    if let Some(name) = server::asked_for(&asked) {
-        return server::ended(serve(name));
-    }
-    match compare(asked.quick) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            println!("\n**{problem}**");
-            ExitCode::FAILURE
-        }
-    }
+    server::run(serve, compare)
 }
 
 /// The server's side.

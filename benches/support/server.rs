@@ -13,13 +13,29 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Asked, Drained, drain};
+use super::{Asked, Drained, asked, drain};
 
 /// The argument before the name of what to serve.
 const SERVE: &str = "--serve";
 
+/// Runs a benchmark of servers: as one of them, by its name, or as the one that starts and compares them, perhaps quickly.
+#[expect(clippy::print_stdout, reason = "what went wrong stands with the tables")]
+pub(crate) fn run(serve: fn(&str) -> Result<(), String>, compare: fn(bool) -> Result<(), String>) -> ExitCode {
+    let asked = asked();
+    if let Some(name) = asked_for(&asked) {
+        return ended(serve(name));
+    }
+    match compare(asked.quick) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            println!("\n**{problem}**");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// What this process is to serve, if it was started as a server.
-pub(crate) fn asked_for(asked: &Asked) -> Option<&str> {
+fn asked_for(asked: &Asked) -> Option<&str> {
     let at = asked.args.iter().position(|arg| arg == SERVE)?;
     asked.args.get(at + 1).map(String::as_str)
 }
@@ -61,7 +77,7 @@ impl Door {
 
 /// How a server's process ends. Its standard output is for records.
 #[expect(clippy::print_stderr, reason = "standard output is for records")]
-pub(crate) fn ended(served: Result<(), String>) -> ExitCode {
+fn ended(served: Result<(), String>) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
