@@ -1,0 +1,137 @@
+//! A text with its encoding undone, and where each place of it is in the encoded text.
+
+use std::ops::Range;
+
+use crate::json::escape_at;
+
+/// A decoded text with its map of places.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) text: String,
+    /// Where the decoded text and the encoded one run on in step: (place in the decoded text, place in the encoded one).
+    steps: Vec<(usize, usize)>,
+}
+
+impl Decoded {
+    /// The inside of a JSON string token. What is no valid escape stays as it is.
+    pub(super) fn json(raw: &str) -> Self {
+        let mut decoded = Self::empty(raw);
+        let bytes = raw.as_bytes();
+        let mut at = 0;
+        while let Some(skipped) = memchr::memchr(b'\\', &bytes[at..]) {
+            let escape = at + skipped;
+            decoded.text.push_str(&raw[at..escape]);
+            match escape_at(bytes, escape) {
+                Some((char, len)) => {
+                    decoded.step(char, escape, len);
+                    at = escape + len;
+                }
+                None => {
+                    decoded.text.push('\\');
+                    at = escape + 1;
+                }
+            }
+        }
+        decoded.text.push_str(&raw[at..]);
+        decoded
+    }
+
+    /// Percent-encoding (RFC 3986, section 2.1); `None` if there is none. What is not UTF-8 becomes U+FFFD.
+    pub(super) fn percent(raw: &str) -> Option<Self> {
+        let bytes = raw.as_bytes();
+        let mut decoded: Option<Self> = None;
+        let mut copied = 0;
+        let mut from = 0;
+        while let Some(skipped) = memchr::memchr(b'%', &bytes[from..]) {
+            let start = from + skipped;
+            let Some(_) = octet(bytes, start) else {
+                from = start + 1;
+                continue;
+            };
+            let decoded = decoded.get_or_insert_with(|| Self::empty(raw));
+            decoded.text.push_str(&raw[copied..start]);
+            let (mut octets, mut end) = (Vec::new(), start);
+            while let Some(octet) = octet(bytes, end) {
+                octets.push(octet);
+                end += 3;
+            }
+            let mut place = start;
+            for chunk in octets.utf8_chunks() {
+                for char in chunk.valid().chars() {
+                    decoded.step(char, place, 3 * char.len_utf8());
+                    place += 3 * char.len_utf8();
+                }
+                if !chunk.invalid().is_empty() {
+                    decoded.step('\u{fffd}', place, 3 * chunk.invalid().len());
+                    place += 3 * chunk.invalid().len();
+                }
+            }
+            copied = end;
+            from = end;
+        }
+        let mut decoded = decoded?;
+        decoded.text.push_str(&raw[copied..]);
+        Some(decoded)
+    }
+
+    fn empty(raw: &str) -> Self {
+        Self { text: String::with_capacity(raw.len()), steps: Vec::new() }
+    }
+
+    /// One character that takes `len` bytes of the encoded text.
+    fn step(&mut self, char: char, source: usize, len: usize) {
+        self.steps.push((self.text.len(), source));
+        self.text.push(char);
+        self.steps.push((self.text.len(), source + len));
+    }
+
+    /// Where a place of the decoded text is in the encoded one. Places do not go through a character.
+    pub(super) fn source(&self, place: &Range<usize>) -> Range<usize> {
+        self.source_of(place.start)..self.source_of(place.end)
+    }
+
+    fn source_of(&self, at: usize) -> usize {
+        let behind = self.steps.partition_point(|(decoded, _)| *decoded <= at);
+        let step = behind.checked_sub(1).and_then(|step| self.steps.get(step));
+        step.map_or(at, |(decoded, source)| source + (at - decoded))
+    }
+}
+
+fn octet(bytes: &[u8], at: usize) -> Option<u8> {
+    let [b'%', high, low] = bytes.get(at..)?.first_chunk()? else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_lead_back_to_the_encoded_text() {
+        let raw = r#"a\n\u0062c\\d\uD834\uDD1Ee"#;
+        let decoded = Decoded::json(raw);
+        assert_eq!(decoded.text, "a\nbc\\d𝄞e");
+        let source = |part: &str| {
+            let at = decoded.text.find(part).unwrap();
+            &raw[decoded.source(&(at..at + part.len()))]
+        };
+        for (part, expected) in
+            [("a", "a"), ("\n", r"\n"), ("b", r"\u0062"), ("bc", r"\u0062c"), ("c\\d", r"c\\d"), ("𝄞", r"\uD834\uDD1E"), ("e", "e")]
+        {
+            assert_eq!(source(part), expected);
+        }
+    }
+
+    #[test]
+    fn percent_encoding_is_undone_once() {
+        assert!(Decoded::percent("100% of a%zz").is_none());
+        let raw = "a%3Db%20%E2%82%AC%ff%2525=x";
+        let decoded = Decoded::percent(raw).unwrap();
+        assert_eq!(decoded.text, "a=b €\u{fffd}%25=x");
+        let at = decoded.text.find("b €").unwrap();
+        assert_eq!(&raw[decoded.source(&(at..at + 5))], "b%20%E2%82%AC");
+        let at = decoded.text.find("=x").unwrap();
+        assert_eq!(&raw[decoded.source(&(at..at + 2))], "=x");
+    }
+}

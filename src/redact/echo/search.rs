@@ -1,0 +1,130 @@
+//! The second phase of a redaction: what was masked is looked for in what clients and errors say.
+
+use super::finder::Finder;
+use super::remembered::Remembered;
+use crate::json::{scalar_end, string_end};
+use crate::redact::Reason;
+use crate::redact::decode::Decoded;
+use crate::redact::mask::MaskStyle;
+use crate::redact::redacted::{ClientJson, ClientText, Redacted};
+
+/// The search for echoes in the pieces of one record. Its methods take pieces of clients' texts, so that it cannot reach
+/// evidence.
+#[derive(Debug)]
+pub(crate) struct EchoSearch<'a> {
+    style: &'a MaskStyle,
+    out: &'a mut Redacted,
+    finder: Option<Finder>,
+    is_full: bool,
+}
+
+impl<'a> EchoSearch<'a> {
+    pub(in crate::redact) fn new(style: &'a MaskStyle, remembered: &Remembered, out: &'a mut Redacted) -> Self {
+        let values = remembered.values();
+        let finder = (!values.is_empty()).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
+        Self { style, out, finder, is_full: remembered.is_full() }
+    }
+
+    /// Whether any text may hold an echo; one look at all of them has told.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.finder.is_some() || self.is_full
+    }
+
+    /// Masks echoes in a text. One that cannot be searched becomes a mask.
+    pub(crate) fn text(&mut self, piece: &mut ClientText) {
+        let text = self.out.get(*piece);
+        if self.is_full {
+            *piece = ClientText(self.out.push(self.style.text()));
+            return;
+        }
+        let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return };
+        if let Some(masked) = masked(self.style, finder, text) {
+            *piece = ClientText(self.out.push(&masked));
+        }
+    }
+
+    /// Masks echoes in the strings and numbers of a JSON value, not in keys.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be searched, because more is remembered than is allowed. It must then be left out.
+    pub(crate) fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
+        if self.is_full {
+            return Err(Reason::Budget);
+        }
+        let text = self.out.get(*piece);
+        let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return Ok(()) };
+        if let Some(masked) = masked_json(self.style, finder, text) {
+            *piece = ClientJson(self.out.push(&masked));
+        }
+        Ok(())
+    }
+}
+
+/// A text with echoes masked; `None` if it has none.
+fn masked(style: &MaskStyle, finder: &Finder, text: &str) -> Option<String> {
+    let mut places = Vec::new();
+    finder.find(text, 0, &mut places);
+    if places.is_empty() {
+        return None;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut copied = 0;
+    for place in places {
+        out.push_str(&text[copied..place.start]);
+        style.push(&mut out, &text[place.clone()]);
+        copied = place.end;
+    }
+    out.push_str(&text[copied..]);
+    Some(out)
+}
+
+fn masked_json(style: &MaskStyle, finder: &Finder, json: &str) -> Option<String> {
+    let bytes = json.as_bytes();
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                let end = string_end(bytes, at)?;
+                if bytes.get(end) != Some(&b':') {
+                    let mut places = Vec::new();
+                    let raw = &json[at + 1..end - 1];
+                    if raw.contains('\\') {
+                        let decoded = Decoded::json(raw);
+                        finder.find(&decoded.text, 0, &mut places);
+                        places.iter_mut().for_each(|place| *place = decoded.source(place));
+                    } else {
+                        finder.find(raw, 0, &mut places);
+                    }
+                    for place in places {
+                        out.push_str(&json[copied..at + 1 + place.start]);
+                        style.push(&mut out, &raw[place.clone()]);
+                        copied = at + 1 + place.end;
+                    }
+                }
+                at = end;
+            }
+            b'-' | b'0'..=b'9' => {
+                let end = scalar_end(bytes, at);
+                let mut places = Vec::new();
+                finder.find(&json[at..end], 0, &mut places);
+                if !places.is_empty() {
+                    out.push_str(&json[copied..at]);
+                    out.push('"');
+                    style.push(&mut out, &json[at..end]);
+                    out.push('"');
+                    copied = end;
+                }
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(&json[copied..]);
+    Some(out)
+}

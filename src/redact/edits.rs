@@ -1,0 +1,88 @@
+//! What changes in a text: places, and what is written there instead. A text without edits is copied in one piece.
+
+use std::ops::Range;
+
+use super::mask::MaskStyle;
+
+/// The edits of one text.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    list: Vec<Edit>,
+    /// What is written instead, one after the other.
+    written: String,
+    is_unsorted: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    start: usize,
+    end: usize,
+    from: usize,
+    to: usize,
+}
+
+impl Edits {
+    pub(super) fn clear(&mut self) {
+        self.list.clear();
+        self.written.clear();
+        self.is_unsorted = false;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Removes a place.
+    pub(super) fn remove(&mut self, place: Range<usize>) {
+        self.replace(place, |_| {});
+    }
+
+    /// Masks a value, which reads as `value`.
+    pub(super) fn mask(&mut self, place: Range<usize>, value: &str, style: &MaskStyle) {
+        self.replace(place, |out| style.push(out, value));
+    }
+
+    pub(super) fn replace(&mut self, place: Range<usize>, write: impl FnOnce(&mut String)) {
+        let from = self.written.len();
+        write(&mut self.written);
+        self.is_unsorted |= self.list.last().is_some_and(|last| last.end > place.start);
+        self.list.push(Edit { start: place.start, end: place.end, from, to: self.written.len() });
+    }
+
+    /// Appends the edited text up to a place. Of edits that overlap, the one that begins first counts, and of those the
+    /// longest.
+    pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
+        if self.is_unsorted {
+            self.list.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
+            self.is_unsorted = false;
+        }
+        let mut copied = 0;
+        for edit in &self.list {
+            if edit.start < copied || edit.end > upto {
+                continue;
+            }
+            out.push_str(&text[copied..edit.start]);
+            out.push_str(&self.written[edit.from..edit.to]);
+            copied = edit.end;
+        }
+        out.push_str(&text[copied..upto]);
+    }
+}
+
+/// Sorts places, and joins those that overlap.
+pub(super) fn join(places: &mut Vec<Range<usize>>) {
+    if places.len() < 2 {
+        return;
+    }
+    places.sort_unstable_by_key(|place| place.start);
+    let mut kept = 0;
+    for at in 1..places.len() {
+        if places[at].start < places[kept].end {
+            places[kept].end = places[kept].end.max(places[at].end);
+        } else {
+            kept += 1;
+            places[kept] = places[at].clone();
+        }
+    }
+    places.truncate(kept + 1);
+}

@@ -1,0 +1,348 @@
+//! Fields with names: of a query, a form, or a route's parameters. In: pairs. Out: a redacted object, and the places of
+//! secrets in the text as it was sent.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::super::Reason;
+use super::super::decode::Decoded;
+use super::super::edits::join;
+use super::super::hit::HitRule;
+use super::super::detect::SIGNATURE_PARAMETERS;
+use super::super::rules::{Active, Class, Effect};
+use super::super::session::{Search, Session};
+use super::json::Action;
+use super::url::decoded;
+use crate::json::push_json_string;
+
+const MAX_FIELDS: usize = 4_096;
+/// So many names are compared one by one.
+const FEW: usize = 16;
+
+/// Where fields come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Origin {
+    /// A form: exceptions by pointer and allow lists hold.
+    Form,
+    Query,
+    /// Parameters of a path, which are evidence.
+    Params,
+}
+
+/// A redacted object under construction: names in order of appearance, repeated ones as lists.
+#[derive(Debug)]
+pub(in crate::redact) struct Fields<'k> {
+    origin: Origin,
+    pointers: Active,
+    shown: Option<Active>,
+    members: Vec<Member<'k>>,
+    places: HashMap<String, usize>,
+    /// How often each name that a pointer leads into was met.
+    met: HashMap<String, usize>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Member<'k> {
+    name: Cow<'k, str>,
+    /// The values, with commas between them.
+    values: String,
+    count: usize,
+}
+
+/// A part of a multipart body that was judged: its value as JSON.
+pub(super) enum Judged {
+    Shown(String),
+    Masked(String),
+    Removed,
+}
+
+/// What becomes of a field's value.
+enum Fate {
+    Shown,
+    /// With these places masked, in the decoded value.
+    Partly(Vec<Range<usize>>),
+    Masked,
+    Removed,
+}
+
+impl<'k> Fields<'k> {
+    pub(in crate::redact) fn new(session: &Session<'_>, origin: Origin) -> Self {
+        Self {
+            origin,
+            pointers: session.pointers_at_root(),
+            shown: session.shown_at_root().filter(|_| origin == Origin::Form),
+            members: Vec::new(),
+            places: HashMap::new(),
+            met: HashMap::new(),
+            count: 0,
+        }
+    }
+
+    /// For the parts of a multipart body, which are fields of a form.
+    pub(super) fn of_parts(session: &Session<'_>) -> Self {
+        Self::new(session, Origin::Form)
+    }
+
+    /// The value of a part, which is the `index`th.
+    pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
+        let fate = self.fate(session, name, value, || format!("/{index}/value"));
+        match self.json(session, value, &fate) {
+            None => if matches!(fate, Fate::Masked) { Judged::Shown(String::new()) } else { Judged::Removed },
+            Some(json) if matches!(fate, Fate::Masked) => Judged::Masked(json),
+            Some(json) => Judged::Shown(json),
+        }
+    }
+
+    /// A part that the cut went through: nothing of its value shows. Whether the part does.
+    pub(super) fn open_part(&mut self, session: &mut Session<'_>, name: &str, value: &str) -> bool {
+        let (effect, is_shown) = self.pointed(session, name);
+        if effect == Some(Effect::Mask) || session.class(name) != Class::Plain {
+            session.remember_beginning(value);
+        }
+        is_shown
+    }
+
+    /// Whether a file shows, by the name of its field.
+    pub(super) fn shows_part(&mut self, session: &Session<'_>, name: &str) -> bool {
+        self.pointed(session, name).1
+    }
+
+    /// Adds a decoded field.
+    pub(in crate::redact) fn add(&mut self, session: &mut Session<'_>, name: Cow<'k, str>, value: &str) -> Result<(), Reason> {
+        self.judge(session, name, value).map(|_| ())
+    }
+
+    fn judge(&mut self, session: &mut Session<'_>, name: Cow<'k, str>, value: &str) -> Result<Fate, Reason> {
+        self.count += 1;
+        if self.count > MAX_FIELDS {
+            return Err(Reason::TooDeep);
+        }
+        let fate = self.fate(session, &name, value, || pointer(&name));
+        if let Some(json) = self.json(session, value, &fate) {
+            let name = session.masked_key(&name).map_or(name, Cow::Owned);
+            self.push(name, &json);
+        }
+        Ok(fate)
+    }
+
+    /// A value as JSON; `None` if it is removed.
+    fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
+        let mut json = String::with_capacity(value.len() + 2);
+        match fate {
+            Fate::Shown => push_json_string(&mut json, value),
+            Fate::Partly(places) => push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value)),
+            Fate::Masked if session.style().removes() => return None,
+            Fate::Masked => {
+                json.push('"');
+                session.style().push(&mut json, value);
+                json.push('"');
+            }
+            Fate::Removed => return None,
+        }
+        Some(json)
+    }
+
+    fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
+        let (effect, is_shown) = self.pointed(session, name);
+        let class = session.class(name);
+        let (action, rule) = match effect {
+            Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
+            Some(Effect::Except) => (Action::Show, HitRule::Key),
+            _ if self.origin == Origin::Query && is_signature(name) => (Action::Always, HitRule::Key),
+            _ => (Action::of(class), if class == Class::Bag { HitRule::Bag } else { HitRule::Key }),
+        };
+        if action.masks_text(value) && !session.is_mask(value) {
+            session.remember(value, action != Action::AsText);
+            note(session, &pointer, rule);
+            return if is_shown { Fate::Masked } else { Fate::Removed };
+        }
+        let mut places = Vec::new();
+        let search = if self.origin == Origin::Params { Search::Evidence } else { Search::Client };
+        session.find(value, 0, search, &mut places);
+        if !is_shown {
+            return Fate::Removed;
+        }
+        if places.is_empty() {
+            return Fate::Shown;
+        }
+        note(session, &pointer, HitRule::Value);
+        Fate::Partly(places)
+    }
+
+    /// What pointers say of the next field of a name, and whether the allow list shows it.
+    fn pointed(&mut self, session: &Session<'_>, name: &str) -> (Option<Effect>, bool) {
+        if self.pointers.is_none() && self.shown.is_none() {
+            return (None, true);
+        }
+        let (below, mut effect) = session.step(self.pointers, 0, name);
+        let (shown_below, mut is_shown) = self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
+        if !below.is_none() || !shown_below.is_none() {
+            let met = self.met.entry(name.to_owned()).or_default();
+            let index = met.to_string();
+            *met += 1;
+            let (_, element) = session.step(below, 1, &index);
+            effect = if element == Some(Effect::Mask) { element } else { effect.or(element) };
+            is_shown |= !shown_below.is_none() && session.step_shown(shown_below, 1, &index).1;
+        }
+        let holds = |effect: &Effect| *effect == Effect::Mask || self.origin == Origin::Form;
+        (effect.filter(holds), is_shown)
+    }
+
+    fn push(&mut self, name: Cow<'k, str>, json: &str) {
+        let place = match self.members.len() {
+            0..=FEW => self.members.iter().position(|member| member.name == name),
+            _ => self.places.get(&*name).copied(),
+        };
+        if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
+            member.values.push(',');
+            member.values.push_str(json);
+            member.count += 1;
+            return;
+        }
+        self.members.push(Member { name, values: json.to_owned(), count: 1 });
+        if self.members.len() > FEW {
+            let known = self.places.len();
+            for (place, member) in self.members.iter().enumerate().skip(known) {
+                self.places.insert(member.name.clone().into_owned(), place);
+            }
+        }
+    }
+
+    /// The object; `None` if no field is left.
+    pub(in crate::redact) fn finish(self) -> Option<String> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let len: usize = self.members.iter().map(|member| member.name.len() + member.values.len() + 6).sum();
+        let mut out = String::with_capacity(len + 2);
+        out.push('{');
+        for member in &self.members {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            push_json_string(&mut out, &member.name);
+            out.push(':');
+            let (open, close) = if member.count > 1 { ("[", "]") } else { ("", "") };
+            out.push_str(open);
+            out.push_str(&member.values);
+            out.push_str(close);
+        }
+        out.push('}');
+        Some(out)
+    }
+}
+
+fn note(session: &mut Session<'_>, pointer: impl Fn() -> String, rule: HitRule) {
+    if session.is_explaining() {
+        let pointer = pointer();
+        let pointer = session.masked_key(&pointer).unwrap_or(pointer);
+        session.note(pointer, rule);
+    }
+}
+
+fn pointer(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// A query: the places of secrets in it as it was sent, and its fields as an object.
+pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Range<usize>>, Option<String>) {
+    let mut fields = Fields::new(session, Origin::Query);
+    let mut places = Vec::new();
+    for place in split(raw, 0) {
+        let (name, value) = parts(raw, &place);
+        let value = value.unwrap_or(place.end..place.end);
+        let name_text = form_decoded(&raw[name.clone()]);
+        // A name may be a token too.
+        let mut inside = Vec::new();
+        session.find(&raw[name.clone()], 0, Search::Evidence, &mut inside);
+        places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
+        let raw_value = &raw[value.clone()];
+        let decoded = form_decoded(raw_value);
+        let fate = match fields.judge(session, name_text, &decoded) {
+            Ok(fate) => fate,
+            Err(_) => {
+                // What cannot be read is not shown.
+                places.push(place.start..raw.len());
+                break;
+            }
+        };
+        match fate {
+            Fate::Shown => {}
+            Fate::Masked | Fate::Removed => places.push(value),
+            Fate::Partly(_) if decoded == raw_value => {
+                let Fate::Partly(found) = fate else { continue };
+                places.extend(found.iter().map(|found| value.start + found.start..value.start + found.end));
+            }
+            Fate::Partly(found) => match Decoded::percent(raw_value).filter(|map| map.text.len() == decoded.len()) {
+                Some(map) => places.extend(found.iter().map(|found| {
+                    let found = map.source(found);
+                    value.start + found.start..value.start + found.end
+                })),
+                None if decoded.len() == raw_value.len() => {
+                    places.extend(found.iter().map(|found| value.start + found.start..value.start + found.end));
+                }
+                None => places.push(value),
+            },
+        }
+    }
+    join(&mut places);
+    (places, fields.finish())
+}
+
+/// A form as an object. With `cut`, its last field is not complete.
+pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) -> Result<String, Reason> {
+    let mut fields = Fields::new(session, Origin::Form);
+    for place in split(text, 0) {
+        let (name, value) = parts(text, &place);
+        let name = form_decoded(&text[name]);
+        let value = form_decoded(value.map_or("", |value| &text[value]));
+        if cut && place.end == text.len() {
+            if session.class(&name) != Class::Plain {
+                session.remember_beginning(value.trim_end_matches(['%', '\u{fffd}']));
+            }
+            break;
+        }
+        fields.add(session, name, &value)?;
+    }
+    Ok(fields.finish().unwrap_or_else(|| "{}".to_owned()))
+}
+
+/// The places of fields, separated by `&`; of a URL, also by what else can begin one: `?`, `#`.
+pub(super) fn split(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = from;
+    std::iter::from_fn(move || {
+        while start < text.len() {
+            let is_sign = |byte: u8| byte == b'&' || (from > 0 && matches!(byte, b'#' | b'?'));
+            let len = text.as_bytes()[start..].iter().position(|byte| is_sign(*byte)).unwrap_or(text.len() - start);
+            let place = start..start + len;
+            start = place.end + 1;
+            if !place.is_empty() {
+                return Some(place);
+            }
+        }
+        None
+    })
+}
+
+/// The places of a field's name and value.
+pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
+    match memchr::memchr(b'=', &text.as_bytes()[place.clone()]) {
+        Some(len) => (place.start..place.start + len, Some(place.start + len + 1..place.end)),
+        None => (place.clone(), None),
+    }
+}
+
+/// Whether a parameter holds the signature of a presigned URL.
+pub(super) fn is_signature(name: &str) -> bool {
+    SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))
+}
+
+/// As browsers encode forms: a plus sign is a space.
+fn form_decoded(text: &str) -> Cow<'_, str> {
+    if text.as_bytes().contains(&b'+') {
+        return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());
+    }
+    decoded(text)
+}

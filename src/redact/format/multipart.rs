@@ -1,0 +1,311 @@
+//! Multipart bodies (RFC 7578, RFC 2046) as the list of their parts: name, file name, content type and
+//! size, and the redacted value of each small field that is no file.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
+
+use super::super::Reason;
+use super::super::session::Session;
+use super::fields::{Fields, Judged};
+use crate::json::push_json_string;
+
+/// Larger fields show their size only.
+const MAX_VALUE: usize = 1_024;
+const MAX_PARTS: usize = 256;
+const MAX_HEAD: usize = 8 * 1_024;
+
+/// The list as JSON. With `cut`, the last part may be open: it shows without its size.
+pub(in crate::redact) fn parts(
+    session: &mut Session<'_>,
+    content_type: &str,
+    bytes: &[u8],
+    cut: bool,
+) -> Result<String, Reason> {
+    let boundary = parameter(content_type, "boundary").ok_or(Reason::Invalid)?;
+    if boundary.is_empty() || boundary.len() > 70 {
+        return Err(Reason::Invalid);
+    }
+    let mut body = Reader { bytes, delimiter: format!("\r\n--{boundary}"), at: 0 };
+    let mut list = String::from("[");
+    let mut fields = Fields::of_parts(session);
+    let mut delimiter = body.first_delimiter();
+    for count in 0.. {
+        match delimiter {
+            Delimiter::Last => break,
+            Delimiter::None if cut => break,
+            Delimiter::None => return Err(Reason::Invalid),
+            Delimiter::Next if count == MAX_PARTS => return Err(Reason::TooDeep),
+            Delimiter::Next => {}
+        }
+        let Some(head) = body.head()? else { if cut { break } else { return Err(Reason::Invalid) } };
+        let (content, next) = body.content();
+        let end = if next == Delimiter::None { body.without_delimiter(content.clone()) } else { content.end };
+        let part = Part { head, content: &bytes[content.start..end], is_whole: next != Delimiter::None };
+        part.push(session, &mut fields, count, &mut list);
+        delimiter = next;
+    }
+    list.push(']');
+    Ok(list)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delimiter {
+    Next,
+    Last,
+    /// The body ends first.
+    None,
+}
+
+struct Reader<'b> {
+    bytes: &'b [u8],
+    delimiter: String,
+    at: usize,
+}
+
+impl<'b> Reader<'b> {
+    /// The body may begin with a delimiter, or have a preamble, which nobody reads.
+    fn first_delimiter(&mut self) -> Delimiter {
+        let line = &self.delimiter.as_bytes()[2..];
+        if self.bytes.starts_with(line)
+            && let Some(found) = self.after_delimiter(line.len())
+        {
+            return found;
+        }
+        self.content().1
+    }
+
+    /// The content up to the next delimiter; then the reader is behind that.
+    fn content(&mut self) -> (Range<usize>, Delimiter) {
+        let start = self.at;
+        // The line break before a delimiter may be the one that ends the head.
+        let mut from = start.saturating_sub(2);
+        while let Some(len) = memchr::memmem::find(&self.bytes[from..], self.delimiter.as_bytes()) {
+            let end = from + len;
+            if let Some(found) = self.after_delimiter(end + self.delimiter.len()) {
+                return (start..end.max(start), found);
+            }
+            from = end + 1;
+        }
+        self.at = self.bytes.len();
+        (start..self.at, Delimiter::None)
+    }
+
+    /// The end of a content that the cut left open: its last bytes may be the beginning of a delimiter.
+    fn without_delimiter(&self, content: Range<usize>) -> usize {
+        let bytes = &self.bytes[content.clone()];
+        let delimiter = self.delimiter.as_bytes();
+        let is_beginning = |len: &usize| bytes.ends_with(&delimiter[..*len]);
+        let longest = delimiter.len().min(bytes.len());
+        content.end - (1..=longest).rev().find(is_beginning).unwrap_or(0)
+    }
+
+    /// What kind of delimiter ends here; none if its line goes on.
+    fn after_delimiter(&mut self, at: usize) -> Option<Delimiter> {
+        let rest = &self.bytes[at..];
+        if rest.starts_with(b"--") {
+            self.at = self.bytes.len();
+            return Some(Delimiter::Last);
+        }
+        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        if rest[padding..].starts_with(b"\r\n") {
+            self.at = at + padding + 2;
+            return Some(Delimiter::Next);
+        }
+        None
+    }
+
+    /// The head of a part, up to its empty line; `None` if that is not there.
+    fn head(&mut self) -> Result<Option<Head>, Reason> {
+        let rest = &self.bytes[self.at..];
+        let within = &rest[..rest.len().min(MAX_HEAD)];
+        let len = if within.starts_with(b"\r\n") {
+            Some(0)
+        } else {
+            memchr::memmem::find(within, b"\r\n\r\n").map(|len| len + 2)
+        };
+        let Some(len) = len else {
+            return if rest.len() > MAX_HEAD { Err(Reason::TooDeep) } else { Ok(None) };
+        };
+        self.at += len + 2;
+        Ok(Some(Head::parse(&String::from_utf8_lossy(&rest[..len]))?))
+    }
+}
+
+/// What the header fields of a part say.
+#[derive(Debug, Default)]
+struct Head {
+    name: Option<String>,
+    file_name: Option<String>,
+    content_type: Option<String>,
+    /// A transfer encoding is named for the content.
+    is_encoded: bool,
+}
+
+impl Head {
+    fn parse(text: &str) -> Result<Self, Reason> {
+        let mut head = Self::default();
+        let mut is_named = false;
+        for line in text.split("\r\n").filter(|line| !line.is_empty()) {
+            // Folded lines have been obsolete for long, and hide things.
+            let (field, value) =
+                line.split_once(':').filter(|(field, _)| !field.contains(' ')).ok_or(Reason::Invalid)?;
+            match field.to_ascii_lowercase().as_str() {
+                "content-disposition" => {
+                    // Of two names nobody knows which one the handler reads.
+                    if std::mem::replace(&mut is_named, true) || !has_one_name(value) {
+                        return Err(Reason::Invalid);
+                    }
+                    head.name = parameter(value, "name").map(Cow::into_owned);
+                    let extended = parameter(value, "filename*").map(|extended| decode_extended(&extended));
+                    head.file_name = extended.or_else(|| parameter(value, "filename").map(Cow::into_owned));
+                }
+                "content-type" => head.content_type = Some(value.trim().to_owned()),
+                "content-transfer-encoding" => {
+                    head.is_encoded = !matches!(value.trim().to_ascii_lowercase().as_str(), "7bit" | "8bit" | "binary");
+                }
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// A part that was read.
+struct Part<'b> {
+    head: Head,
+    content: &'b [u8],
+    is_whole: bool,
+}
+
+impl Part<'_> {
+    fn push(&self, session: &mut Session<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
+        let Head { name, file_name, content_type, .. } = &self.head;
+        let text = String::from_utf8_lossy(self.content);
+        let is_file = file_name.is_some();
+        let mut value = String::new();
+        let mut is_shown = true;
+        if let Some(name) = name.as_deref().filter(|_| !is_file) {
+            if self.is_whole {
+                match fields.judge_part(session, name, &text, index) {
+                    // The value of a secret is masked whatever its size.
+                    Judged::Masked(json) => value = json,
+                    Judged::Shown(json) if self.is_small_text() => value = json,
+                    Judged::Shown(_) => {}
+                    Judged::Removed => is_shown = false,
+                }
+            } else {
+                is_shown = fields.open_part(session, name, text.trim_end_matches('\u{fffd}'));
+            }
+        } else if let Some(name) = name {
+            is_shown = fields.shows_part(session, name);
+        }
+        if !is_shown {
+            return;
+        }
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push('{');
+        let start = list.len();
+        for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
+            let Some(text) = text else { continue };
+            push_key(list, start, key);
+            let masked = session.masked(text);
+            push_json_string(list, masked.as_deref().unwrap_or(text));
+        }
+        if self.is_whole {
+            push_key(list, start, "size");
+            list.push_str(&self.content.len().to_string());
+        }
+        if !value.is_empty() {
+            push_key(list, start, "value");
+            list.push_str(&value);
+        }
+        list.push('}');
+    }
+
+    fn is_small_text(&self) -> bool {
+        let is_plain = self.head.content_type.as_deref().is_none_or(is_text);
+        is_plain && !self.head.is_encoded && self.content.len() <= MAX_VALUE && std::str::from_utf8(self.content).is_ok()
+    }
+}
+
+fn push_key(list: &mut String, start: usize, key: &'static str) {
+    if list.len() > start {
+        list.push(',');
+    }
+    push_json_string(list, key);
+    list.push(':');
+}
+
+/// Text in UTF-8, or JSON, which strings are looked into for.
+fn is_text(content_type: &str) -> bool {
+    let lower = content_type.to_ascii_lowercase();
+    let (media, parameters) = lower.split_once(';').unwrap_or((&lower, ""));
+    let other_charset =
+        parameters.contains("charset") && !parameters.contains("utf-8") && !parameters.contains("us-ascii");
+    matches!(media.trim(), "text/plain" | "application/json") && !other_charset
+}
+
+/// A parameter of a header value: a token, or a quoted string.
+fn parameter<'v>(value: &'v str, wanted: &str) -> Option<Cow<'v, str>> {
+    parameters(value).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, text)| text)
+}
+
+/// Whether a disposition has at most one name, in plain spelling.
+fn has_one_name(value: &str) -> bool {
+    let names = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case("name"));
+    let extended = parameters(value).any(|(name, _)| name.eq_ignore_ascii_case("name*"));
+    names.count() <= 1 && !extended
+}
+
+/// The parameters of a header value, up to the first that cannot be read.
+fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+    let mut rest = value.split_once(';').map(|(_, rest)| rest);
+    std::iter::from_fn(move || {
+        let (name, after) = rest.take()?.split_once('=')?;
+        let after = after.trim_start();
+        let (text, behind) = match after.strip_prefix('"') {
+            Some(quoted) => quoted_string(quoted)?,
+            None => {
+                let end = after.find(';').unwrap_or(after.len());
+                (Cow::Borrowed(after[..end].trim_end()), &after[end..])
+            }
+        };
+        rest = behind.split_once(';').map(|(_, rest)| rest);
+        // A parameter without a value may stand before the name.
+        let name = name.rsplit(';').next().unwrap_or(name);
+        Some((name.trim(), text))
+    })
+}
+
+/// The text of a quoted string whose opening quote has been read, and what stands behind it.
+fn quoted_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let mut plain = String::new();
+    let mut escaped = false;
+    for (at, char) in text.char_indices() {
+        match char {
+            // Browsers escape quotes only; a backslash before anything else is a path's.
+            '"' if escaped => {
+                plain.pop();
+                plain.push('"');
+                escaped = false;
+            }
+            '"' => return Some((Cow::Owned(plain), &text[at + 1..])),
+            other => {
+                escaped = other == '\\' && !escaped;
+                plain.push(other);
+            }
+        }
+    }
+    None
+}
+
+/// `UTF-8''na%20me` of RFC 8187.
+fn decode_extended(value: &str) -> String {
+    let text = value.splitn(3, '\'').nth(2).unwrap_or(value);
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+

@@ -1,0 +1,155 @@
+//! Values whose name, or whose mark, is in a member beside them: the one tracker of such members.
+//!
+//! `{"name": N, "value": V}` and its kin, JSON Patch and SCIM (`op`, `path`, `value`), Kubernetes' `Secret` (`data`,
+//! `stringData`), AWS's `SecureString`, `sensitive` and `masked` of Terraform and GitLab. The name may come after the
+//! value, so the leaves of a value that might be named are noted while it is walked.
+
+use std::ops::Range;
+
+use super::super::memory::Part;
+use super::super::rules::Class;
+use super::json::MIN_TEXT;
+
+/// A leaf of a value that a member beside it may call a secret.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    /// The inside of a string, or the whole of another token.
+    pub(super) place: Range<usize>,
+    pub(super) kind: LeafKind,
+    /// Its pointer, where somebody asks for it.
+    pub(super) hit: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeafKind {
+    Text,
+    Number,
+    Boolean,
+}
+
+impl Leaf {
+    pub(super) fn is_masked_as(&self, class: Class) -> bool {
+        match (class, self.kind) {
+            (Class::Plain, _) | (Class::AsText, LeafKind::Number) => false,
+            (Class::AsText | Class::Code | Class::Always, LeafKind::Boolean) => false,
+            (Class::AsText, LeafKind::Text) => self.place.len() >= MIN_TEXT,
+            (Class::Code | Class::Always | Class::Bag, _) => !self.place.is_empty(),
+        }
+    }
+}
+
+/// The leaves of open values.
+#[derive(Debug, Default)]
+pub(super) struct Leaves(Vec<Leaf>);
+
+impl Leaves {
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push(&mut self, leaf: Leaf) {
+        self.0.push(leaf);
+    }
+
+    /// Takes leaves out: what is masked once need not be noted for an outer value.
+    pub(super) fn take(&mut self, range: Range<usize>) -> Vec<Leaf> {
+        let end = range.end.min(self.0.len());
+        self.0.drain(range.start.min(end)..end).collect()
+    }
+}
+
+/// What the members of one object say of each other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pair {
+    name: Class,
+    path: Class,
+    has_name: bool,
+    has_op: bool,
+    has_api_version: bool,
+    is_kubernetes_secret: bool,
+    has_kind: bool,
+    is_marked: bool,
+    recording: Option<Part>,
+    from: usize,
+    value: Option<Range<usize>>,
+    data: [Option<Range<usize>>; 2],
+}
+
+impl Pair {
+    /// A member begins; `leaves` are noted so far.
+    pub(super) fn begin_member(&mut self, part: Part, leaves: usize) {
+        match part {
+            Part::Op => self.has_op = true,
+            Part::ApiVersion => self.has_api_version = true,
+            Part::Value => (self.recording, self.from) = (Some(part), leaves),
+            Part::Data if self.has_api_version => (self.recording, self.from) = (Some(part), leaves),
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    pub(super) fn end_member(&mut self, leaves: usize) {
+        match self.recording.take() {
+            Some(Part::Value) => self.value = Some(self.from..leaves),
+            Some(_) => {
+                let slot = usize::from(self.data[0].is_some());
+                self.data[slot] = Some(self.from..leaves);
+            }
+            None => {}
+        }
+    }
+
+    /// What a member says.
+    pub(super) fn say(&mut self, part: Part, text: &str, class: Class) {
+        match part {
+            Part::Name => {
+                self.has_name = true;
+                if class != Class::Plain {
+                    self.name = class;
+                }
+            }
+            Part::Path => self.path = class,
+            Part::Kind => {
+                self.has_kind = true;
+                self.is_kubernetes_secret |= text == "Secret";
+            }
+            Part::Type => self.is_marked |= text == "SecureString",
+            Part::Marker => self.is_marked |= text == "true",
+            _ => {}
+        }
+    }
+
+    pub(super) fn closed(mut self, leaves: usize) -> Self {
+        self.end_member(leaves);
+        self
+    }
+
+    /// The object is cut: what was to come may have named its value.
+    pub(super) fn cut(mut self) -> Self {
+        self.end_member(usize::MAX);
+        self.is_marked |= self.value.is_some() && !self.has_name && !(self.has_op && self.path == Class::Plain);
+        self.is_kubernetes_secret |= self.has_api_version && !self.has_kind;
+        self
+    }
+
+    /// Which leaves are secret, those noted last first.
+    pub(super) fn secrets(self) -> impl Iterator<Item = (Class, Range<usize>)> {
+        let class = match (self.is_marked, self.name, self.has_op) {
+            (true, ..) => Class::Always,
+            (false, Class::Plain, true) => self.path,
+            (false, name, _) => name,
+        };
+        let value = self.value.filter(|_| class != Class::Plain).map(|range| (class, range));
+        let data = self.data.into_iter().flatten().filter(move |_| self.is_kubernetes_secret);
+        let mut all: Vec<_> = value.into_iter().chain(data.map(|range| (Class::Bag, range))).collect();
+        all.sort_by_key(|(_, range)| std::cmp::Reverse(range.start));
+        all.into_iter()
+    }
+}

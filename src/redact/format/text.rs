@@ -1,0 +1,165 @@
+//! Free text: messages, stacks, logs. A value is found by the name before it; prose is never masked.
+//!
+//! A name counts before `=`, `:` and their kin. Its value is masked if name and value are both quoted, or if the value looks
+//! like a credential by itself. Each byte is read a bounded number of times: a name is read back to the sign before it,
+//! and the search goes on behind a value.
+
+use std::ops::Range;
+
+use super::super::detect::{self, Scan};
+use super::super::rules::Class;
+use super::super::session::{Search, Session};
+use super::json::{Action, MIN_TEXT};
+
+/// A longer name is none.
+const LONGEST_NAME: usize = 64;
+
+/// Appends the places of values that free text names.
+pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+    if !scan.has(Scan::EQUALS | Scan::COLON) {
+        return;
+    }
+    let bytes = text.as_bytes();
+    let (mut at, mut read) = (0, 0);
+    let mut quotes = OpenQuotes::default();
+    while let Some(skipped) = memchr::memchr2(b':', b'=', &bytes[at..]) {
+        let sign = at + skipped;
+        at = sign + 1;
+        let Some(name) = Name::before(bytes, read, sign) else {
+            read = at;
+            continue;
+        };
+        read = at;
+        let class = session.class(&text[name.place.clone()]);
+        if class == Class::Plain {
+            continue;
+        }
+        let Some(value) = Value::behind(bytes, sign, &mut quotes) else { continue };
+        let said = &text[value.place.clone()];
+        let is_secret = Action::of(class).masks_text(said)
+            && if name.is_quoted && value.is_quoted { true } else { looks_like_credential(said) };
+        if is_secret && !session.is_mask(said) {
+            session.remember(said, class == Class::Always);
+            places.push(value.place.clone());
+            at = value.place.end;
+            read = at;
+        }
+    }
+}
+
+/// A text body: the places of its secrets, and how much of it can be shown.
+pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
+    // The last word of a cut text may be the beginning of a secret.
+    let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
+    let mut places = Vec::new();
+    session.find(text, 0, Search::Free, &mut places);
+    if upto < text.len() {
+        let last = &text[upto..];
+        let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
+        session.remember_beginning(value.trim());
+    }
+    // A secret that begins in front of the end and goes on behind it.
+    let upto = places.iter().find(|place| place.end > upto).map_or(upto, |place| place.start.min(upto));
+    places.retain(|place| place.end <= upto);
+    (places, upto)
+}
+
+/// A name before a sign.
+struct Name {
+    place: Range<usize>,
+    is_quoted: bool,
+}
+
+impl Name {
+    /// The name that ends before the sign, and begins behind `from`.
+    fn before(bytes: &[u8], from: usize, sign: usize) -> Option<Self> {
+        let from = from.max(sign.saturating_sub(LONGEST_NAME + 4));
+        let mut end = sign;
+        while end > from && bytes[end - 1] == b' ' {
+            end -= 1;
+        }
+        let quote = bytes[from..end].last().copied().filter(|byte| matches!(byte, b'"' | b'\''));
+        if quote.is_some() {
+            end -= 1;
+            // An escaped quote.
+            if end > from && bytes[end - 1] == b'\\' {
+                end -= 1;
+            }
+        }
+        let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
+        let is_quoted = quote.is_some() && bytes.get((end - len).wrapping_sub(1)) == quote.as_ref();
+        (len > 0 && (quote.is_none() || is_quoted)).then_some(Self { place: end - len..end, is_quoted })
+    }
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..)
+}
+
+/// A value behind a sign.
+struct Value {
+    place: Range<usize>,
+    is_quoted: bool,
+}
+
+/// From where on there is no closing quote of a kind.
+#[derive(Default)]
+struct OpenQuotes {
+    double: Option<usize>,
+    single: Option<usize>,
+}
+
+impl Value {
+    fn behind(bytes: &[u8], sign: usize, quotes: &mut OpenQuotes) -> Option<Self> {
+        let mut at = sign + 1;
+        // `:=` and `=>`.
+        if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
+            at += 1;
+        }
+        at += bytes[at..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        // An escaped quote.
+        let quote = at + usize::from(bytes.get(at) == Some(&b'\\'));
+        if let Some(kind @ (b'"' | b'\'')) = bytes.get(quote).copied() {
+            let end = quotes.end(bytes, quote + 1, kind)?;
+            let end = if end > quote + 1 && bytes[end - 1] == b'\\' && quote > at { end - 1 } else { end };
+            return Some(Self { place: quote + 1..end, is_quoted: true });
+        }
+        let len = bytes[at..].iter().take_while(|byte| !ends_value(**byte)).count();
+        let mut end = at + len;
+        while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!' | b'?') {
+            end -= 1;
+        }
+        (end > at).then_some(Self { place: at..end, is_quoted: false })
+    }
+}
+
+impl OpenQuotes {
+    /// The closing quote of a kind, looked for once where there is none.
+    fn end(&mut self, bytes: &[u8], from: usize, kind: u8) -> Option<usize> {
+        let none = if kind == b'"' { &mut self.double } else { &mut self.single };
+        if none.is_some_and(|none| from >= none) {
+            return None;
+        }
+        let end = memchr::memchr(kind, &bytes[from..]).map(|len| from + len);
+        if end.is_none() {
+            *none = Some(from);
+        }
+        end
+    }
+}
+
+fn ends_value(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'|' | b'`')
+}
+
+/// Whether a word looks like a credential: letters and digits that are no word, number, version or time. Behind a name, six
+/// characters are enough.
+pub(in crate::redact) fn looks_like_credential(word: &str) -> bool {
+    let is_mixed = |run: &str| {
+        let digits = run.bytes().filter(u8::is_ascii_digit).count();
+        // `3m20s`, `1024KiB`: few letters behind the digits.
+        let letters = run.bytes().filter(u8::is_ascii_alphabetic).count();
+        run.len() >= MIN_TEXT && digits > 0 && letters >= 3
+    };
+    detect::looks_like_credential(word) || word.split(|char: char| "-_./:@".contains(char)).any(is_mixed)
+}

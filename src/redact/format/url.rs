@@ -1,0 +1,99 @@
+//! URLs: the path of the request, and fields in a URL or form that is a value somewhere.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
+
+use super::super::decode::Decoded;
+use super::super::edits::join;
+use super::super::rules::{Class, Effect};
+use super::super::session::{Search, Session};
+use super::fields;
+use super::json::Action;
+use super::text::looks_like_credential;
+
+/// The places of secrets in a path: in parameters with secret names, tokens, and, where no route matched, what looks like a
+/// credential behind a segment with a secret name.
+pub(in crate::redact) fn path(
+    session: &mut Session<'_>,
+    path: &str,
+    params: Option<&[(&str, Range<usize>)]>,
+) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    session.find(path, 0, Search::Evidence, &mut places);
+    if let Some(decoded) = Decoded::percent(path) {
+        let mut inside = Vec::new();
+        session.find(&decoded.text, 1, Search::Evidence, &mut inside);
+        places.extend(inside.iter().map(|place| decoded.source(place)));
+    }
+    match params {
+        Some(params) => {
+            for (name, place) in params {
+                let place = place.start.min(path.len())..place.end.min(path.len());
+                if path.get(place.clone()).is_some_and(|value| is_secret_param(session, name, value)) {
+                    places.push(place);
+                }
+            }
+        }
+        None => {
+            let mut start = 0;
+            let mut is_named = false;
+            for segment in path.split('/') {
+                let place = start..start + segment.len();
+                start = place.end + 1;
+                if is_named && looks_like_credential(&decoded(segment)) {
+                    session.remember(segment, false);
+                    places.push(place);
+                }
+                is_named = session.class(&decoded(segment)) != Class::Plain;
+            }
+        }
+    }
+    join(&mut places);
+    places
+}
+
+fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
+    let (_, effect) = session.step(session.pointers_at_root(), 0, name);
+    let class = session.class(name);
+    let is_secret = effect == Some(Effect::Mask) || Action::of(class).masks_text(value);
+    if is_secret {
+        session.remember(&decoded(value), class == Class::Always);
+    }
+    is_secret
+}
+
+/// Appends the places of secret fields in a text that is a URL, or a form.
+pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
+    // A text with white space is none of them, nor is a single assignment without anything that marks a URL.
+    if text.bytes().any(|byte| byte.is_ascii_whitespace()) || !text.contains(['?', '&', '#']) {
+        return;
+    }
+    let begin = text.find('?').map_or(0, |at| at + 1);
+    for place in fields::split(text, begin) {
+        let (name, value) = fields::parts(text, &place);
+        let Some(value) = value else { continue };
+        let name = decoded(&text[name]);
+        let raw = &text[value.clone()];
+        let class = session.class(&name);
+        if fields::is_signature(&name) || Action::of(class).masks_text(raw) {
+            if !session.is_mask(raw) && !raw.is_empty() {
+                session.remember(&decoded(raw), class == Class::Always);
+                places.push(value);
+            }
+        } else if raw.len() > 2 && level == 0 && raw.contains(['%', '{', '=']) {
+            let mut inside = Vec::new();
+            session.find(raw, level + 1, Search::Client, &mut inside);
+            places.extend(inside.into_iter().map(|place| value.start + place.start..value.start + place.end));
+        }
+    }
+}
+
+/// A text with its percent-encoding undone once.
+pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.as_bytes().contains(&b'%') {
+        return Cow::Borrowed(text);
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}

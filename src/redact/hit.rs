@@ -1,0 +1,38 @@
+//! What was masked, and by which rule: by pointers, never by values.
+
+use std::fmt;
+
+/// One value that was masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hit {
+    /// Where it is, as a JSON Pointer (RFC 6901).
+    pub pointer: String,
+    /// What made it a secret.
+    pub rule: HitRule,
+}
+
+/// What made a value a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HitRule {
+    /// The phrase at the end of its key, or a name beside it.
+    Key,
+    /// Its key names a bag of secrets.
+    Bag,
+    /// A pointer of the rules leads to it.
+    Pointer,
+    /// The value gives itself away, or holds something that does.
+    Value,
+}
+
+impl fmt::Display for HitRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Bag => "bag",
+            Self::Pointer => "pointer",
+            Self::Value => "value",
+        })
+    }
+}

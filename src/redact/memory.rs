@@ -1,0 +1,160 @@
+//! What the worker keeps from one record to the next: what the rules say of keys, texts that held nothing secret, and the
+//! memory of lists. It belongs to one redactor.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::echo::Remembered;
+use super::edits::Edits;
+use super::format::JsonScratch;
+use super::redactor::Redactor;
+use super::rules::Class;
+
+/// How many keys are kept; more take each other's places.
+const KEYS: usize = 512;
+/// Longer keys are not kept.
+const LONGEST_KEY: usize = 64;
+/// How many texts are kept, and the longest.
+const TEXTS: usize = 64;
+const LONGEST_TEXT: usize = 512;
+
+/// What is kept from record to record.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    owner: Option<Redactor>,
+    seed: u64,
+    keys: Vec<Known>,
+    texts: Vec<String>,
+    pub(super) remembered: Remembered,
+    pub(super) json: Vec<JsonScratch>,
+    pub(super) edits: Vec<Edits>,
+}
+
+/// A key that was judged, and what the rules say of it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    key: String,
+    facts: KeyFacts,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyFacts {
+    pub(super) class: Class,
+    pub(super) part: Part,
+    /// It has to be looked into: it may hold a token, or a character that has to be escaped.
+    pub(super) is_odd: bool,
+}
+
+/// What a key means for the value beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Part {
+    #[default]
+    Nothing,
+    /// Its value is the name of the value beside it.
+    Name,
+    Value,
+    /// JSON Patch and SCIM.
+    Op,
+    Path,
+    /// A Kubernetes object.
+    ApiVersion,
+    Kind,
+    Data,
+    /// AWS: `SecureString`.
+    Type,
+    /// Terraform and GitLab: `true` marks the value beside it.
+    Marker,
+}
+
+impl Part {
+    pub(super) fn of(key: &str) -> Self {
+        const PARTS: &[(&str, Part)] = &[
+            ("name", Part::Name),
+            ("key", Part::Name),
+            ("field", Part::Name),
+            ("header", Part::Name),
+            ("variable", Part::Name),
+            ("value", Part::Value),
+            ("op", Part::Op),
+            ("path", Part::Path),
+            ("apiVersion", Part::ApiVersion),
+            ("kind", Part::Kind),
+            ("data", Part::Data),
+            ("stringData", Part::Data),
+            ("type", Part::Type),
+            ("sensitive", Part::Marker),
+            ("masked", Part::Marker),
+        ];
+        let part = PARTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        part.map_or(Self::Nothing, |(_, part)| *part)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            owner: None,
+            seed: RandomState::new().hash_one(0),
+            keys: vec![Known::default(); KEYS],
+            texts: vec![String::new(); TEXTS],
+            remembered: Remembered::default(),
+            json: Vec::new(),
+            edits: Vec::new(),
+        }
+    }
+}
+
+impl Memory {
+    /// Forgets what another redactor said.
+    pub(super) fn begin(&mut self, redactor: &Redactor) {
+        if !self.owner.as_ref().is_some_and(|owner| owner.is_same(redactor)) {
+            self.keys.fill(Known::default());
+            self.texts.fill(String::new());
+            self.owner = Some(redactor.clone());
+        }
+        self.remembered.clear();
+    }
+
+    /// A hash that nobody outside can predict.
+    pub(super) fn hash(&self, text: &str) -> u64 {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(23);
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let hash = words.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let last = rest.iter().fold(text.len() as u64, |last, byte| last << 8 | u64::from(*byte));
+        mix(hash, last)
+    }
+
+    /// What the rules say of a key: kept, or judged now.
+    pub(super) fn facts(&mut self, hash: u64, key: &str, judge: impl FnOnce() -> KeyFacts) -> KeyFacts {
+        let known = &mut self.keys[slot(hash, KEYS)];
+        if known.key == key && !key.is_empty() {
+            return known.facts;
+        }
+        let facts = judge();
+        if key.len() <= LONGEST_KEY {
+            known.key.clear();
+            known.key.push_str(key);
+            known.facts = facts;
+        }
+        facts
+    }
+
+    /// Whether a text was kept.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        text.len() <= LONGEST_TEXT && self.texts[slot(self.hash(text), TEXTS)] == text
+    }
+
+    /// Keeps a text that holds nothing secret.
+    pub(super) fn keep(&mut self, text: &str) {
+        if text.len() <= LONGEST_TEXT {
+            let at = slot(self.hash(text), TEXTS);
+            self.texts[at].clear();
+            self.texts[at].push_str(text);
+        }
+    }
+}
+
+fn slot(hash: u64, slots: usize) -> usize {
+    usize::try_from(hash >> 32).unwrap_or_default() % slots
+}

@@ -1,0 +1,244 @@
+//! The rules of redaction, checked and compiled once, shared by all.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::HeaderName;
+use zeroize::Zeroizing;
+
+use super::detect::Detector;
+use super::mask::MaskStyle;
+use super::rules::{Effect, KeyRules, Names, Pointers};
+use crate::Error;
+
+/// What is secret, and what a record shows instead.
+///
+/// The default masks what is under keys that end like a secret (`password`, `access_token`, `apiKey`, …) and values that
+/// give themselves away (tokens of known formats, private keys, card numbers, passwords in URLs), and writes `***` for
+/// each. [`guide::redaction`](crate::guide::redaction) has the rules. A redactor is cheap to clone.
+///
+/// # Example: a word of one's own
+///
+/// ```
+/// use tower_audit::Redactor;
+///
+/// let redactor = Redactor::builder().key("badge_number").except("reset_token").build()?;
+/// let shown = redactor.explain(br#"{"badgeNumber":"B-7","reset_token":"tomorrow"}"#).redacted;
+/// assert_eq!(shown.as_deref(), Some(r#"{"badgeNumber":"***","reset_token":"tomorrow"}"#));
+/// # Ok::<(), tower_audit::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Redactor {
+    rules: Arc<Rules>,
+}
+
+/// What a redactor and each session share.
+pub(super) struct Rules {
+    pub(super) keys: KeyRules,
+    pub(super) pointers: Pointers,
+    pub(super) detector: Detector,
+    pub(super) style: MaskStyle,
+    headers: Vec<HeaderName>,
+}
+
+impl Redactor {
+    /// A builder that begins with the default rules.
+    pub fn builder() -> RedactorBuilder {
+        RedactorBuilder::default()
+    }
+
+    /// The fingerprint that records show for a value, to search for it; `None` unless secrets are shown as
+    /// [fingerprints](RedactorBuilder::fingerprint).
+    pub fn fingerprint(&self, value: &str) -> Option<String> {
+        self.rules.style.fingerprint_of(value)
+    }
+
+    /// The request headers whose values are credentials.
+    pub(crate) fn credential_headers(&self) -> &[HeaderName] {
+        &self.rules.headers
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rules, &other.rules)
+    }
+}
+
+impl Default for Redactor {
+    /// The default rules.
+    fn default() -> Self {
+        Self::builder().build().expect("the default rules are valid, as the tests of this module show")
+    }
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redactor")
+            .field("keys", &self.rules.keys)
+            .field("pointers", &self.rules.pointers)
+            .field("style", &self.rules.style)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Redactor`]: the default rules, and what is added to them.
+#[derive(Default)]
+#[must_use = "a builder does nothing before `build`"]
+pub struct RedactorBuilder {
+    keys: Vec<String>,
+    except: Vec<String>,
+    bags: Vec<String>,
+    pointers: Vec<(String, Effect)>,
+    patterns: Vec<String>,
+    headers: Vec<HeaderName>,
+    mask: Option<String>,
+    shown: Shown,
+}
+
+#[derive(Default)]
+enum Shown {
+    #[default]
+    Mask,
+    Nothing,
+    Fingerprint {
+        key_id: String,
+        key: Zeroizing<Vec<u8>>,
+    },
+}
+
+impl RedactorBuilder {
+    /// Adds a phrase that makes a key secret if the key ends with it: `badge_number` matches `badgeNumber`,
+    /// `X-Badge-Number` and `staff_badge_numbers` too. Strings and numbers under such a key are masked. At most 256
+    /// phrases of at most 64 bytes, in any language.
+    pub fn key(mut self, phrase: impl Into<String>) -> Self {
+        self.keys.push(phrase.into());
+        self
+    }
+
+    /// Shows the value under exactly this key, though the rules call it secret. Values that give themselves away stay
+    /// masked.
+    pub fn except(mut self, key: impl Into<String>) -> Self {
+        self.except.push(key.into());
+        self
+    }
+
+    /// Shows the value at this JSON Pointer (RFC 6901; `*` for any member or element), in bodies only: JSON, forms and
+    /// multipart, where `/name` is the field of that name, and `/name/0` the first of several. Not in the query or in the
+    /// parameters of the path: what is harmless at one place of a body may be a secret under the same name in a URL.
+    /// At most 64 pointers of both sorts.
+    pub fn except_pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointers.push((pointer.into(), Effect::Except));
+        self
+    }
+
+    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`.
+    pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
+        self.bags.push(key.into());
+        self
+    }
+
+    /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields of
+    /// forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
+    /// name, `/name/0` and `/name/*` one or all of several. Of an object each leaf is masked. It wins over any exception.
+    /// At most 64 pointers of both sorts.
+    ///
+    /// # Example: a field wherever a client puts it
+    ///
+    /// ```
+    /// use tower_audit::{Event, Redactor};
+    ///
+    /// let redactor = Redactor::builder().pointer("/badge").build()?;
+    /// let form = "application/x-www-form-urlencoded";
+    /// let shown = |media, body: &[u8]| redactor.explain_for(&Event::new("BadgeIssue"), media, body);
+    /// assert_eq!(shown(form, b"badge=7&a=1")?.redacted.as_deref(), Some(r#"{"badge":"***","a":"1"}"#));
+    /// assert_eq!(shown("text/json", br#"{"badge":7}"#)?.redacted.as_deref(), Some(r#"{"badge":"***"}"#));
+    /// # Ok::<(), tower_audit::Error>(())
+    /// ```
+    pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointers.push((pointer.into(), Effect::Mask));
+        self
+    }
+
+    /// Masks what this regular expression (of the `regex` crate) finds in any text of a client. At most 64.
+    pub fn pattern(mut self, regex: impl Into<String>) -> Self {
+        self.patterns.push(regex.into());
+        self
+    }
+
+    /// Names a request header that carries a credential, besides `Authorization`, `Proxy-Authorization`, `Cookie`,
+    /// `X-Api-Key` and `X-Auth-Token`. Its value is masked where it is repeated in a body, a query or an error. At most 8.
+    pub fn credential_header(mut self, name: HeaderName) -> Self {
+        self.headers.push(name);
+        self
+    }
+
+    /// The text that replaces a secret: `***` by default; 1 to 64 bytes, without control characters and `" \ % & < > ? #`.
+    pub fn mask(mut self, text: impl Into<String>) -> Self {
+        self.mask = Some(text.into());
+        self
+    }
+
+    /// Removes the member of a secret, with its key. A secret that is only a part of a text, or a segment of a path, is
+    /// masked.
+    pub fn remove(mut self) -> Self {
+        self.shown = Shown::Nothing;
+        self
+    }
+
+    /// Writes `hmac:<key id>:<HMAC-SHA-256 in hex>` for a secret, so that equal secrets match across records without being
+    /// known. The key has at least 16 bytes and is wiped from memory with the redactor.
+    pub fn fingerprint(mut self, key_id: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
+        self.shown = Shown::Fingerprint { key_id: key_id.into(), key: Zeroizing::new(key.into()) };
+        self
+    }
+
+    /// Checks and compiles the rules.
+    ///
+    /// # Errors
+    ///
+    /// If a key, bag or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the
+    /// empty text, a mask or fingerprint key is out of its bounds, or there are too many.
+    pub fn build(self) -> Result<Redactor, Error> {
+        const MAX_HEADERS: usize = 8;
+        if self.headers.len() > MAX_HEADERS {
+            let given = self.headers.len();
+            return Err(Error::redaction(format!(
+                "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
+            )));
+        }
+        let names = Names::new(self.bags.iter().map(String::as_str), self.except.iter().map(String::as_str))?;
+        let mut pointers = Pointers::default();
+        for (pointer, effect) in &self.pointers {
+            pointers.add(pointer, *effect)?;
+        }
+        let mask = MaskStyle::mask(self.mask.as_deref().unwrap_or("***"))?;
+        let style = match self.shown {
+            Shown::Mask => mask,
+            Shown::Nothing => mask.remove(),
+            Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key)?,
+        };
+        let rules = Rules {
+            keys: KeyRules::new(&self.keys, names)?,
+            pointers,
+            detector: Detector::new(&self.patterns)?,
+            style,
+            headers: self.headers,
+        };
+        Ok(Redactor { rules: Arc::new(rules) })
+    }
+}
+
+impl fmt::Debug for RedactorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedactorBuilder")
+            .field("keys", &self.keys)
+            .field("except", &self.except)
+            .field("bags", &self.bags)
+            .field("pointers", &self.pointers)
+            .field("patterns", &self.patterns)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,203 @@
+//! What a key says of the value under it: the published rule, applied to one key.
+//!
+//! A key is split into words at case changes, digits and separators. Words at its end that only say how the value is
+//! written are dropped. The key is secret if what is left ends with a listed phrase, singular or plural; of several that
+//! it ends with, the longest decides.
+
+use std::collections::HashMap;
+
+use super::words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
+use crate::Error;
+
+/// How many words an application may add.
+const MAX_ADDED: usize = 256;
+/// As much of the end of a key is read, in bytes: more than the longest phrase.
+const READ: usize = 64;
+/// A phrase of this length counts at the end of a longer word too (`dbpassword`); a shorter one (`pin`) is a word of its own.
+const GLUED: usize = 6;
+
+/// What becomes of the value under a key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::redact) enum Class {
+    /// It shows.
+    #[default]
+    Plain,
+    /// Strings are masked; objects are read by their own keys.
+    AsText,
+    /// Strings and numbers are masked; objects are read by their own keys.
+    Code,
+    /// Strings and numbers are masked, in objects and lists too.
+    Always,
+    /// Each leaf is masked: the value is a bag of secrets.
+    Bag,
+}
+
+/// The keys that are secret, compiled.
+#[derive(Debug)]
+pub(in crate::redact) struct KeyRules {
+    /// By the letters of the phrase.
+    phrases: HashMap<Box<str>, Class>,
+    shortest_glued: usize,
+    own: Names,
+}
+
+/// Bags and exceptions: of a redactor, or of one event.
+#[derive(Debug, Default)]
+pub(in crate::redact) struct Names {
+    bags: Vec<Box<str>>,
+    except: Vec<Box<str>>,
+}
+
+impl Names {
+    pub(in crate::redact) fn new<'n>(
+        bags: impl IntoIterator<Item = &'n str>,
+        except: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Self, Error> {
+        let mut names = Self::default();
+        for bag in bags {
+            names.bags.push(letters(bag, "the name of a bag")?);
+        }
+        for name in except {
+            if name.is_empty() {
+                return Err(Error::redaction("redaction: an exception without a name"));
+            }
+            names.except.push(name.into());
+        }
+        Ok(names)
+    }
+
+    pub(in crate::redact) fn is_empty(&self) -> bool {
+        self.bags.is_empty() && self.except.is_empty()
+    }
+
+    /// What these names change of a key's class.
+    pub(in crate::redact) fn apply(&self, key: &str, class: Class) -> Class {
+        if self.except.iter().any(|name| **name == *key) {
+            return Class::Plain;
+        }
+        let is_bag = !self.bags.is_empty() && self.bags.iter().any(|bag| Words::of(key).letters() == &**bag);
+        if is_bag { Class::Bag } else { class }
+    }
+}
+
+impl KeyRules {
+    /// `added`: phrases of the application, which are always secret.
+    pub(in crate::redact) fn new(added: &[String], own: Names) -> Result<Self, Error> {
+        if added.len() > MAX_ADDED {
+            let given = added.len();
+            return Err(Error::redaction(format!(
+                "redaction: {given} secret keys added, at most {MAX_ADDED} are allowed"
+            )));
+        }
+        let mut phrases = HashMap::new();
+        for (list, class) in [(HARMLESS, Class::Plain), (AS_TEXT, Class::AsText), (CODES, Class::Code), (ALWAYS, Class::Always)] {
+            for phrase in list {
+                phrases.insert(letters(phrase, "a phrase")?, class);
+            }
+        }
+        for phrase in added {
+            phrases.insert(letters(phrase, "the secret key")?, Class::Always);
+        }
+        let shortest_glued = phrases.keys().map(|phrase| phrase.len()).filter(|len| *len >= GLUED).min().unwrap_or(GLUED);
+        Ok(Self { phrases, shortest_glued, own })
+    }
+
+    pub(in crate::redact) fn class(&self, key: &str) -> Class {
+        let is_bag = BAGS.iter().any(|bag| bag.eq_ignore_ascii_case(key));
+        let class = if is_bag { Class::Bag } else { self.by_phrase(&Words::of(key).without_dropped()) };
+        self.own.apply(key, class)
+    }
+
+    fn by_phrase(&self, words: &Words) -> Class {
+        let letters = words.letters();
+        let mut longest = (0, Class::Plain);
+        let mut consider = |phrase: &str| {
+            if phrase.len() > longest.0 && let Some(class) = self.find(phrase) {
+                longest = (phrase.len(), class);
+            }
+        };
+        for start in words.starts() {
+            consider(&letters[start..]);
+        }
+        // Inside of the last word: `dbpassword`.
+        for at in words.starts().next().map_or(letters.len(), |start| start + 1)..letters.len() {
+            if letters.len() - at < self.shortest_glued {
+                break;
+            }
+            if letters.is_char_boundary(at) {
+                consider(&letters[at..]);
+            }
+        }
+        longest.1
+    }
+
+    /// Singular, or plural.
+    fn find(&self, phrase: &str) -> Option<Class> {
+        let plural = || ["s", "es"].iter().find_map(|end| self.phrases.get(phrase.strip_suffix(end)?));
+        self.phrases.get(phrase).or_else(plural).copied()
+    }
+}
+
+/// The letters of a phrase.
+fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
+    let words = Words::of(phrase);
+    if words.letters().is_empty() || phrase.len() > READ {
+        return Err(Error::redaction(format!(
+            "redaction: {what} {phrase:?} must have a letter, and at most {READ} bytes"
+        )));
+    }
+    Ok(words.letters().into())
+}
+
+/// The words at the end of a key, in lower case.
+struct Words {
+    letters: String,
+    /// Where each begins.
+    starts: Vec<usize>,
+}
+
+impl Words {
+    fn of(key: &str) -> Self {
+        let from = (key.len().saturating_sub(READ)..=key.len()).find(|at| key.is_char_boundary(*at)).unwrap_or(0);
+        let mut words = Self { letters: String::with_capacity(READ), starts: Vec::with_capacity(8) };
+        let mut chars = key[from..].chars().peekable();
+        let mut before = ' ';
+        while let Some(char) = chars.next() {
+            if !char.is_alphabetic() {
+                before = ' ';
+                continue;
+            }
+            let after = chars.peek().copied().unwrap_or(' ');
+            // `camelCase`, and the last capital of `APIKey`.
+            let begins = !before.is_alphabetic()
+                || (char.is_uppercase() && (!before.is_uppercase() || after.is_lowercase()));
+            if begins {
+                words.starts.push(words.letters.len());
+            }
+            words.letters.extend(char.to_lowercase());
+            before = char;
+        }
+        words
+    }
+
+    fn without_dropped(mut self) -> Self {
+        while let Some(start) = self.starts.last().copied() {
+            let word = &self.letters[start..];
+            if !DROPPED.contains(&word) {
+                break;
+            }
+            self.letters.truncate(start);
+            self.starts.pop();
+        }
+        self
+    }
+
+    fn letters(&self) -> &str {
+        &self.letters
+    }
+
+    /// From the last word to the first.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        self.starts.iter().rev().copied()
+    }
+}

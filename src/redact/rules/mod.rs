@@ -1,0 +1,44 @@
+//! What is secret, apart from what values tell by themselves: keys, bags, exceptions and pointers.
+
+mod keys;
+mod pointers;
+mod words;
+
+pub(super) use keys::{Class, KeyRules, Names};
+pub(super) use pointers::{Active, Effect, Pointers};
+#[cfg(test)]
+pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+
+use crate::Error;
+
+/// What one event adds to the rules.
+#[derive(Debug, Default)]
+pub(crate) struct EventRules {
+    pub(super) names: Names,
+    pub(super) pointers: Pointers,
+    /// Where an event lists what its bodies show.
+    pub(super) show: Option<Pointers>,
+}
+
+impl EventRules {
+    /// Bags by name; pointers to what is masked; exceptions by exact name, or by pointer if they begin with `/`; pointers
+    /// to all that bodies show, if there are any.
+    pub(crate) fn new(bags: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
+        let mut compiled = Pointers::default();
+        for pointer in pointers {
+            compiled.add(pointer, Effect::Mask)?;
+        }
+        let (excepted_pointers, excepted_names): (Vec<_>, Vec<_>) =
+            except.iter().map(String::as_str).partition(|one| one.starts_with('/'));
+        for pointer in excepted_pointers {
+            compiled.add(pointer, Effect::Except)?;
+        }
+        let mut shown = (!show.is_empty()).then(Pointers::default);
+        for pointer in show {
+            if let Some(shown) = &mut shown {
+                shown.add(pointer, Effect::Show)?;
+            }
+        }
+        Ok(Self { names: Names::new(bags.iter().map(String::as_str), excepted_names)?, pointers: compiled, show: shown })
+    }
+}

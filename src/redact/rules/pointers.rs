@@ -1,0 +1,141 @@
+//! JSON Pointers with `*`, followed step by step while a document is walked.
+
+use crate::Error;
+
+/// How many pointers a redactor, and an event, may have: each is one bit of what is active.
+const MAX_POINTERS: usize = 64;
+
+/// What holds where a pointer leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Effect {
+    /// The value is masked.
+    Mask,
+    /// No key makes the value secret.
+    Except,
+    /// The value shows, where an event lists what does.
+    Show,
+}
+
+/// The pointers of a redactor or of an event, compiled.
+#[derive(Debug, Default)]
+pub(in crate::redact) struct Pointers {
+    all: Vec<(Vec<Segment>, Effect)>,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Any,
+    Named(Box<str>),
+}
+
+impl Segment {
+    fn matches(&self, key: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(name) => **name == *key,
+        }
+    }
+}
+
+impl Pointers {
+    pub(in crate::redact) fn add(&mut self, pointer: &str, effect: Effect) -> Result<(), Error> {
+        let Some(path) = pointer.strip_prefix('/') else {
+            return Err(Error::redaction(format!("redaction: the pointer {pointer:?} does not begin with '/'")));
+        };
+        if self.all.len() == MAX_POINTERS {
+            return Err(Error::redaction(format!(
+                "redaction: more than {MAX_POINTERS} pointers, {pointer:?} is one too many"
+            )));
+        }
+        let segments = path.split('/').map(|segment| match segment {
+            "*" => Segment::Any,
+            named => Segment::Named(named.replace("~1", "/").replace("~0", "~").into()),
+        });
+        self.all.push((segments.collect(), effect));
+        Ok(())
+    }
+}
+
+/// The pointers that lead to where the walk is, of a redactor (low half) and of an event (high half).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) struct Active(u128);
+
+impl Active {
+    pub(in crate::redact) const NONE: Self = Self(0);
+
+    /// At the root of a document.
+    pub(in crate::redact) fn all(own: &Pointers, event: Option<&Pointers>) -> Self {
+        let bits = |pointers: &Pointers| (1_u128 << pointers.all.len()) - 1;
+        Self(bits(own) | event.map_or(0, bits) << MAX_POINTERS)
+    }
+
+    pub(in crate::redact) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// One step down to a member or element: what is active there, and what has been reached. A mask wins.
+    pub(in crate::redact) fn step(
+        self,
+        own: &Pointers,
+        event: Option<&Pointers>,
+        depth: usize,
+        key: &str,
+    ) -> (Self, Option<Effect>) {
+        let mut next = 0;
+        let mut reached = None;
+        let mut left = self.0;
+        while left != 0 {
+            let bit = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let pointer = if bit < MAX_POINTERS {
+                own.all.get(bit)
+            } else {
+                event.and_then(|event| event.all.get(bit - MAX_POINTERS))
+            };
+            let Some((segments, effect)) = pointer else { continue };
+            if !segments.get(depth).is_some_and(|segment| segment.matches(key)) {
+                continue;
+            }
+            if depth + 1 < segments.len() {
+                next |= 1 << bit;
+            } else if reached != Some(Effect::Mask) {
+                reached = Some(*effect);
+            }
+        }
+        (Self(next), reached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_followed() {
+        let mut own = Pointers::default();
+        own.add("/a/*/b~1c", Effect::Mask).unwrap();
+        own.add("/a/x", Effect::Except).unwrap();
+        let mut event = Pointers::default();
+        event.add("/*", Effect::Mask).unwrap();
+        let root = Active::all(&own, Some(&event));
+        let (at_a, reached) = root.step(&own, Some(&event), 0, "a");
+        assert_eq!(reached, Some(Effect::Mask));
+        let (at_x, reached) = at_a.step(&own, Some(&event), 1, "x");
+        assert_eq!(reached, Some(Effect::Except));
+        let (end, reached) = at_x.step(&own, Some(&event), 2, "b/c");
+        assert_eq!((end, reached), (Active::NONE, Some(Effect::Mask)));
+        assert_eq!(at_x.step(&own, Some(&event), 2, "b"), (Active::NONE, None));
+    }
+
+    #[test]
+    fn wrong_pointers_are_refused() {
+        let mut own = Pointers::default();
+        assert!(own.add("a", Effect::Mask).is_err());
+        assert!(own.add("", Effect::Mask).is_err());
+        for _ in 0..64 {
+            own.add("/a", Effect::Mask).unwrap();
+        }
+        assert!(own.add("/a", Effect::Mask).is_err());
+        assert!(!Active::all(&own, Some(&own)).is_none());
+    }
+}

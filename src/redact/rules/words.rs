@@ -1,0 +1,120 @@
+//! The published lists: which phrases at the end of a key name a secret. `guide::redaction` shows them, and a test compares.
+
+/// Strings and numbers under these keys are masked; of an object or a list, each leaf.
+pub(in crate::redact) const ALWAYS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pass",
+    "pwd",
+    "secret",
+    "private key",
+    "secret key",
+    "secret access key",
+    "pre shared key",
+    "psk",
+    "seed phrase",
+    "recovery phrase",
+    "mnemonic",
+    "connection string",
+    "secret string",
+    "security answer",
+];
+
+/// Strings and numbers under these keys are masked, alone or in a list. Objects are read by their own keys.
+pub(in crate::redact) const CODES: &[&str] = &[
+    "pin",
+    "pin code",
+    "otp",
+    "totp",
+    "cvv",
+    "cvc",
+    "csc",
+    "card security code",
+    "card number",
+    "ssn",
+    "social security number",
+    "iban",
+];
+
+/// Strings under these keys are masked, alone or in a list. Objects are read by their own keys; numbers, booleans, null
+/// and texts of fewer than six bytes show.
+pub(in crate::redact) const AS_TEXT: &[&str] = &[
+    "token",
+    "token code",
+    "api key",
+    "access key",
+    "account key",
+    "activation key",
+    "app key",
+    "encryption key",
+    "master key",
+    "server key",
+    "service account key",
+    "session key",
+    "shared access key",
+    "signing key",
+    "unlock key",
+    "write key",
+    "session id",
+    "session token",
+    "credential",
+    "authorization",
+    "auth",
+    "auth header",
+    "bearer",
+    "cookie",
+    "jwt",
+    "csrf",
+    "xsrf",
+    "assertion",
+    "saml response",
+    "code verifier",
+    "authorization code",
+    "auth code",
+    "backup code",
+    "recovery code",
+    "verification code",
+    "salt",
+    "hmac",
+    "dsn",
+    "pem",
+];
+
+/// Words at the end of a key that only say how its value is written.
+pub(in crate::redact) const DROPPED: &[&str] = &[
+    "value",
+    "hash",
+    "text",
+    "string",
+    "plaintext",
+    "base64",
+    "hex",
+    "raw",
+    "confirmation",
+    "confirm",
+    "repeat",
+    "again",
+    "old",
+    "new",
+];
+
+/// Keys that end like a secret and are none: tokens that mark a page or a repetition, and public halves.
+pub(in crate::redact) const HARMLESS: &[&str] = &[
+    "next token",
+    "previous token",
+    "prev token",
+    "continuation token",
+    "page token",
+    "pagination token",
+    "skip token",
+    "delta token",
+    "change token",
+    "creation token",
+    "request token",
+    "idempotency token",
+];
+
+/// Objects whose keys show while every leaf in them is masked.
+pub(in crate::redact) const BAGS: &[&str] = &["secrets"];

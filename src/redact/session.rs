@@ -1,0 +1,515 @@
+//! The redaction of one exchange: each of its texts goes through it once, and comes out as a piece of the record.
+//!
+//! It ends by becoming an [`EchoSearch`], which looks for what was masked in the client's texts.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value;
+
+use super::Reason;
+use super::decode::Decoded;
+use super::detect::{Scan, is_card_number};
+use super::echo::EchoSearch;
+use super::edits::join;
+use super::format::{Action, Target, fields, json, multipart, text, url, walk};
+use super::hit::{Hit, HitRule};
+use super::mask::MaskStyle;
+use super::memory::{KeyFacts, Memory, Part};
+use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted};
+use super::redactor::{Redactor, Rules};
+use super::rules::{Active, Class, Effect, EventRules};
+use crate::json::{plain_len, push_json_string};
+use crate::tokens::TokenFormats;
+
+/// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
+const MAX_LEVEL: u8 = 2;
+/// A longer text of `meta` is read as free text.
+const LONG: usize = 256;
+
+/// The redaction of one exchange, first phase.
+pub(crate) struct Session<'a> {
+    rules: &'a Rules,
+    event: Option<&'a EventRules>,
+    pub(super) memory: &'a mut Memory,
+    pub(super) out: &'a mut Redacted,
+    /// Where somebody asks for it, what was masked.
+    hits: Option<Vec<Hit>>,
+}
+
+/// A redacted body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    Whole(ClientJson),
+    /// As much as could be redacted with certainty, and why not all.
+    Beginning(ClientJson, Reason),
+    Omitted(Reason),
+}
+
+/// How a text is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// A value of a client: all that gives itself away, and the structures inside.
+    Client,
+    /// The same, and what free text names.
+    Free,
+    /// Evidence: token formats only.
+    Evidence,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        redactor: &'a Redactor,
+        event: Option<&'a EventRules>,
+        memory: &'a mut Memory,
+        out: &'a mut Redacted,
+    ) -> Self {
+        memory.begin(redactor);
+        Self { rules: redactor.rules(), event, memory, out, hits: None }
+    }
+
+    /// A session that notes what it masks.
+    pub(super) fn explaining(mut self) -> Self {
+        self.hits = Some(Vec::new());
+        self
+    }
+
+    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
+        self.hits.take().unwrap_or_default()
+    }
+
+    /// A value that the application calls secret: masked in everything that follows, in evidence too.
+    pub(crate) fn secret(&mut self, value: &str) {
+        self.memory.remembered.add_everywhere(value);
+    }
+
+    /// More values are secret than are allowed: what could hold them is left out.
+    pub(crate) fn too_many_secrets(&mut self) {
+        self.memory.remembered.overflow();
+    }
+
+    /// The credentials in a request header, whether the header is shown or not.
+    pub(crate) fn credential_header(&mut self, name: &str, value: &[u8]) {
+        self.memory.remembered.add_header(name, &String::from_utf8_lossy(value));
+    }
+
+    /// What was redacted so far.
+    pub(crate) fn get(&self, piece: impl Piece) -> &str {
+        self.out.get(piece)
+    }
+
+    pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
+        self.out.constant(text)
+    }
+
+    /// Ends the first phase: what was masked is then looked for in what clients said.
+    pub(crate) fn finish(self) -> EchoSearch<'a> {
+        EchoSearch::new(&self.rules.style, &self.memory.remembered, self.out)
+    }
+}
+
+/// Evidence.
+impl Session<'_> {
+    /// A name, an id, a message. Only tokens, and what the application calls secret, are masked in it.
+    pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
+        match self.masked_evidence(text) {
+            None => Evidence(self.out.push(text)),
+            Some(masked) => Evidence(self.out.push(&masked)),
+        }
+    }
+
+    /// A text that many requests share, such as a host.
+    pub(crate) fn shared_evidence(&mut self, bytes: &[u8]) -> Evidence {
+        self.evidence(&String::from_utf8_lossy(bytes))
+    }
+
+    fn masked_evidence(&mut self, text: &str) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(text, 0, Search::Evidence, &mut places);
+        self.apply(text, &places)
+    }
+
+    /// The parameters of a route, decoded, as an object; `None` if there are none.
+    pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
+        let mut fields = fields::Fields::new(self, fields::Origin::Params);
+        for (name, value) in pairs {
+            if fields.add(self, Cow::Borrowed(name), &value).is_err() {
+                break;
+            }
+        }
+        let object = fields.finish()?;
+        Some(EvidenceJson(self.out.push(&object)))
+    }
+
+    /// The path as it was sent, with the places of its parameters; none are known where no route matched.
+    pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
+        let places = url::path(self, path, params);
+        match self.apply(path, &places) {
+            None => Evidence(self.out.push(path)),
+            Some(masked) => Evidence(self.out.push(&masked)),
+        }
+    }
+
+    /// A value of `meta` that the application gave.
+    pub(crate) fn meta(&mut self, key: &str, value: &Value) -> EvidenceJson {
+        match json_text(value) {
+            Some(text) => self.meta_of(key, &text),
+            None => self.masked_meta(),
+        }
+    }
+
+    /// For a value beyond the limits.
+    fn masked_meta(&mut self) -> EvidenceJson {
+        let start = self.out.len();
+        push_json_string(self.out.writer(), self.rules.style.text());
+        EvidenceJson(self.out.since(start))
+    }
+
+    /// A value of `meta` that was made of redacted pieces, as JSON.
+    pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
+        let action = Action::of(self.class(key));
+        let mut edits = self.memory.edits.pop().unwrap_or_default();
+        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Evidence, false);
+        let start = self.out.len();
+        let piece = match walked {
+            Ok(walked) => {
+                edits.apply(fragment, walked.upto, self.out.writer());
+                EvidenceJson(self.out.since(start))
+            }
+            Err(_) => self.masked_meta(),
+        };
+        edits.clear();
+        self.memory.edits.push(edits);
+        piece
+    }
+}
+
+/// What clients and errors say.
+impl Session<'_> {
+    /// Free text: an error's message or stack.
+    pub(crate) fn text(&mut self, text: &str) -> ClientText {
+        let mut places = Vec::new();
+        self.find(text, 0, Search::Free, &mut places);
+        self.push_text(text, &places)
+    }
+
+    /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
+    pub(crate) fn shared_text(&mut self, bytes: &[u8]) -> ClientText {
+        let text = String::from_utf8_lossy(bytes);
+        let is_shared = self.event.is_none_or(|event| event.names.is_empty());
+        if is_shared && self.memory.knows(&text) {
+            return ClientText(self.out.push(&text));
+        }
+        let before = self.memory.remembered.len();
+        let mut places = Vec::new();
+        self.find(&text, 0, Search::Free, &mut places);
+        if is_shared && places.is_empty() && self.memory.remembered.len() == before {
+            self.memory.keep(&text);
+        }
+        self.push_text(&text, &places)
+    }
+
+    /// The value of a header that the configuration shows; `None` if it is removed.
+    pub(crate) fn header(&mut self, name: &str, value: &[u8], is_sensitive: bool) -> Option<ClientText> {
+        let text = String::from_utf8_lossy(value);
+        let is_masked = is_sensitive || Action::of(self.class(name)).masks_text(&text);
+        if !is_masked {
+            return Some(self.text(&text));
+        }
+        self.memory.remembered.add_header(name, &text);
+        if self.rules.style.removes() {
+            return None;
+        }
+        let start = self.out.len();
+        self.rules.style.push(self.out.writer(), &text);
+        Some(ClientText(self.out.since(start)))
+    }
+
+    /// A query as it was sent: the text behind the question mark, and its fields as an object, if there are any.
+    pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
+        let (places, object) = fields::query(self, raw);
+        let text = self.push_text(raw, &places);
+        (text, object.map(|object| ClientJson(self.out.push(&object))))
+    }
+
+    /// A JSON body. With `cut`, only its beginning was captured.
+    pub(crate) fn json_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let text = match valid_text(bytes, cut) {
+            Ok(text) => text,
+            Err(reason) => return Body::Omitted(reason),
+        };
+        let mut edits = self.memory.edits.pop().unwrap_or_default();
+        let walked = walk(self, text, Target::Edits(&mut edits), Action::Show, 0, Search::Client, cut);
+        let body = match walked {
+            Err(reason) => Body::Omitted(reason),
+            Ok(walked) => {
+                let start = self.out.len();
+                if walked.is_rejected {
+                    let mut plain = String::with_capacity(text.len());
+                    edits.apply(text, walked.upto, &mut plain);
+                    plain.push_str(&walked.closers);
+                    push_json_string(self.out.writer(), &plain);
+                } else {
+                    edits.apply(text, walked.upto, self.out.writer());
+                    if !walked.is_whole {
+                        self.out.writer().push_str(&walked.closers);
+                    }
+                }
+                let piece = ClientJson(self.out.since(start));
+                if walked.is_whole { Body::Whole(piece) } else { Body::Beginning(piece, Reason::Truncated) }
+            }
+        };
+        edits.clear();
+        self.memory.edits.push(edits);
+        body
+    }
+
+    /// A body of type `application/x-www-form-urlencoded`.
+    pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
+        self.body_of(object, cut)
+    }
+
+    /// A multipart body as the list of its parts.
+    pub(crate) fn multipart_body(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
+        let list = multipart::parts(self, content_type, bytes, cut);
+        self.body_of(list, cut)
+    }
+
+    fn body_of(&mut self, json: Result<String, Reason>, cut: bool) -> Body {
+        match json {
+            Err(reason) => Body::Omitted(reason),
+            Ok(json) if cut && json.len() <= 2 => Body::Omitted(Reason::Truncated),
+            Ok(json) => {
+                let piece = ClientJson(self.out.push(&json));
+                if cut { Body::Beginning(piece, Reason::Truncated) } else { Body::Whole(piece) }
+            }
+        }
+    }
+
+    /// A text body, where the event asks for it, as a JSON string.
+    pub(crate) fn text_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        let text = match valid_text(bytes, cut) {
+            Ok(text) => text,
+            Err(reason) => return Body::Omitted(reason),
+        };
+        let (places, upto) = text::body(self, text, cut);
+        let kept = &text[..upto];
+        let shown = self.apply(kept, &places);
+        let mut json = String::with_capacity(kept.len() + 2);
+        push_json_string(&mut json, shown.as_deref().unwrap_or(kept));
+        self.body_of(Ok(json), cut)
+    }
+
+    fn push_text(&mut self, text: &str, places: &[Range<usize>]) -> ClientText {
+        match self.apply(text, places) {
+            None => ClientText(self.out.push(text)),
+            Some(masked) => ClientText(self.out.push(&masked)),
+        }
+    }
+}
+
+/// What the files of single formats need.
+impl Session<'_> {
+    /// Appends the places of secrets in a text, sorted and apart from each other. `level`: how many texts it is inside of.
+    pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
+        let rules = self.rules;
+        let begin = places.len();
+        debug_assert!(begin == 0, "places of another text");
+        let scan = Scan::of(text);
+        match search {
+            Search::Evidence => {
+                find_tokens(text, scan, places);
+                self.memory.remembered.find_everywhere(text, places);
+                if text.len() > LONG {
+                    text::names(self, text, scan, places);
+                }
+            }
+            Search::Client | Search::Free => {
+                if rules.detector.may_find(scan) {
+                    rules.detector.find(text, scan, false, places);
+                    for place in places.iter() {
+                        self.memory.remembered.add(&text[place.clone()], false);
+                    }
+                }
+                if level < MAX_LEVEL {
+                    self.find_inside(text, scan, level, search, places);
+                }
+                if search == Search::Free {
+                    text::names(self, text, scan, places);
+                }
+            }
+        }
+        join(places);
+    }
+
+    /// Looks into a text that is itself encoded, JSON, or a URL.
+    fn find_inside(
+        &mut self,
+        text: &str,
+        scan: Scan,
+        level: u8,
+        search: Search,
+        places: &mut Vec<Range<usize>>,
+    ) {
+        if scan.has(Scan::BRACKET) && json::may_be_document(text) {
+            let before = places.len();
+            if walk(self, text, Target::Places(places), Action::Show, level + 1, search, false).is_ok() {
+                return;
+            }
+            places.truncate(before);
+        }
+        if scan.has(Scan::EQUALS) {
+            url::find_fields(self, text, level, places);
+        }
+        if scan.has(Scan::PERCENT) && let Some(decoded) = Decoded::percent(text) {
+            let mut inside = Vec::new();
+            self.find(&decoded.text, level + 1, search, &mut inside);
+            places.extend(inside.iter().map(|place| decoded.source(place)));
+        }
+    }
+
+    /// A text with these places masked; `None` if there are none.
+    pub(super) fn apply(&self, text: &str, places: &[Range<usize>]) -> Option<String> {
+        if places.is_empty() {
+            return None;
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut copied = 0;
+        for place in places {
+            out.push_str(&text[copied..place.start]);
+            self.rules.style.push(&mut out, &text[place.clone()]);
+            copied = place.end;
+        }
+        out.push_str(&text[copied..]);
+        Some(out)
+    }
+
+    /// A text of a client with what is secret in it masked; `None` if nothing is.
+    pub(super) fn masked(&mut self, text: &str) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(text, 0, Search::Client, &mut places);
+        self.apply(text, &places)
+    }
+
+    /// A key with its tokens masked; `None` if it has none.
+    pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
+        self.masked_evidence(key)
+    }
+
+    pub(super) fn class(&mut self, key: &str) -> Class {
+        let hash = self.memory.hash(key);
+        self.key_facts(hash, key).class
+    }
+
+    pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
+        let rules = self.rules;
+        let mut facts = self.memory.facts(hash, key, || KeyFacts {
+            class: rules.keys.class(key),
+            part: Part::of(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
+                || has_token(key),
+        });
+        facts.is_odd |= self.memory.remembered.has_everywhere();
+        if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {
+            facts.class = event.names.apply(key, facts.class);
+        }
+        facts
+    }
+
+    /// A card number, written as a number.
+    pub(super) fn is_card(&self, number: &str) -> bool {
+        is_card_number(number)
+    }
+
+    pub(super) fn style(&self) -> &MaskStyle {
+        &self.rules.style
+    }
+
+    pub(super) fn is_mask(&self, text: &str) -> bool {
+        self.rules.style.is_own(text)
+    }
+
+    pub(super) fn remember(&mut self, value: &str, is_always: bool) {
+        if !self.is_mask(value) {
+            self.memory.remembered.add(value, is_always);
+        }
+    }
+
+    /// Remembers a value whose end a cut took away.
+    pub(super) fn remember_beginning(&mut self, value: &str) {
+        self.memory.remembered.add_beginning(value);
+    }
+
+    pub(super) fn pointers_at_root(&self) -> Active {
+        Active::all(&self.rules.pointers, self.event.map(|event| &event.pointers))
+    }
+
+    pub(super) fn step(&self, active: Active, depth: usize, key: &str) -> (Active, Option<Effect>) {
+        active.step(&self.rules.pointers, self.event.map(|event| &event.pointers), depth, key)
+    }
+
+    /// The allow list of the event, if it has one.
+    pub(super) fn shown_at_root(&self) -> Option<Active> {
+        self.event?.show.as_ref().map(|show| Active::all(show, None))
+    }
+
+    /// A step in the allow list: what it names below, and whether it names the value itself.
+    pub(super) fn step_shown(&self, active: Active, depth: usize, key: &str) -> (Active, bool) {
+        let Some(show) = self.event.and_then(|event| event.show.as_ref()) else { return (active, true) };
+        let (inside, effect) = active.step(show, None, depth, key);
+        (inside, effect.is_some())
+    }
+
+    pub(super) fn is_explaining(&self) -> bool {
+        self.hits.is_some()
+    }
+
+    pub(super) fn note(&mut self, pointer: String, rule: HitRule) {
+        if let Some(hits) = &mut self.hits {
+            hits.push(Hit { pointer, rule });
+        }
+    }
+}
+
+/// Appends the places of tokens.
+fn find_tokens(text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+    if scan.has(Scan::TOKEN) {
+        TokenFormats::shared().find(text, false, &mut |place, _| places.push(place));
+    }
+}
+
+fn has_token(text: &str) -> bool {
+    let mut places = Vec::new();
+    find_tokens(text, Scan::of(text), &mut places);
+    !places.is_empty()
+}
+
+/// The text of a body; of a cut one, up to the character that the cut went through.
+fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) if cut && error.error_len().is_none() => {
+            std::str::from_utf8(&bytes[..error.valid_up_to()]).map_err(|_| Reason::Invalid)
+        }
+        Err(_) => Err(Reason::Invalid),
+    }
+}
+
+/// A value as text; `None` if it is so deep that writing it would recurse too far.
+fn json_text(value: &Value) -> Option<String> {
+    const MAX_DEPTH: usize = 64;
+    let mut left = vec![(value, 0)];
+    while let Some((value, depth)) = left.pop() {
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        match value {
+            Value::Array(elements) => left.extend(elements.iter().map(|element| (element, depth + 1))),
+            Value::Object(members) => left.extend(members.values().map(|member| (member, depth + 1))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    Some(value.to_string())
+}
