@@ -13,7 +13,7 @@ use crate::capture::{
     ClientIp, TrustedPeer, authority, host, request_id as read_request_id, traceparent as read_traceparent,
 };
 use crate::config::Settings;
-use crate::record::fragment::push_json_string;
+use crate::json::push_json_string;
 use crate::redact::{Body, EventRules, Pass, Redactor, said_by};
 
 /// What is planted, and is too odd to stand in an input by chance. An input that holds its beginning proves nothing.

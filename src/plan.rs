@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use std::borrow::Cow;
 
-use crate::capture::Media;
 use crate::catalog::{EventPolicy, StreamEnd, Texts};
 use crate::error::Error;
+use crate::media::Media;
 use crate::record::{Delivery, Labels, Stages};
 use crate::redact::EventRules;
 
@@ -59,7 +59,13 @@ impl Plan {
         };
         Ok(Self {
             rules: rules(&policy)?,
-            labels: Arc::new(Labels::new(policy.kind(), policy.service(), policy.plugin(), policy.component())),
+            labels: Arc::new(Labels::new(
+                policy.name(),
+                policy.kind(),
+                policy.service(),
+                policy.plugin(),
+                policy.component(),
+            )),
             stages: policy.stages().unwrap_or(defaults.stages),
             delivery,
             captures_request: policy.captures().show_request(),

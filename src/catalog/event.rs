@@ -222,11 +222,11 @@ impl Event {
 
     /// The sentence of the record, with placeholders. Default: `{event} by {actor} {result}`.
     ///
-    /// | placeholder | stands for |
+    /// | placeholder | value |
     /// |---|---|
     /// | `{actor}` | the actor's id, or `somebody` |
     /// | `{event}` | the event's name |
-    /// | `{method}`, `{url}`, `{path}`, `{route}` | of the request: as sent (`{path}` without the query), redacted; the route's template |
+    /// | `{method}`, `{path}`, `{route}` | the request's method and path as sent, redacted; the route's template |
     /// | `{params.NAME}` | a parameter of the path |
     /// | `{meta.KEY}` | a value of `meta` |
     /// | `{stage}` | `initiation` or `completion` |

@@ -146,9 +146,9 @@ impl EventPolicy {
         &self.name
     }
 
-    /// The same, without a copy where the code has it as a literal.
-    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
-        self.name.clone()
+    /// Whether the name is a constant of the program, and was not made while it runs.
+    pub(crate) fn has_constant_name(&self) -> bool {
+        matches!(self.name, Cow::Borrowed(_))
     }
 
     pub(crate) fn kind(&self) -> Option<&str> {

@@ -1,0 +1,19 @@
+//! JSON text: writing strings, finding values, shortening. It depends on no other room.
+//!
+//! What is read here is one valid JSON value without white space between its tokens. Everything takes time linear in the
+//! text, never recurses, and never panics: on other input the answer is `None`, or text as wrong as the input.
+//!
+//! - `write`: text → JSON strings.
+//! - `scan`: where tokens and values end; the text of a string.
+//! - `pointer`: JSON Pointers and look-up.
+//! - `shorten`: a valid beginning of a value; members as arrays.
+
+mod pointer;
+mod scan;
+mod shorten;
+mod write;
+
+pub(crate) use pointer::{Pointer, Segment, member};
+pub(crate) use scan::{InString, escape_at, scalar_end, string_end, unescape, value_end};
+pub(crate) use shorten::{beginning, members_as_arrays};
+pub(crate) use write::{Text, is_odd_at, plain_len, push_json_raw, push_json_string, push_json_text};

@@ -1,0 +1,153 @@
+//! JSON Pointers (RFC 6901): parsing one, and finding the value that it names.
+
+use super::scan::{string_end, unescape, value_end};
+
+/// A checked JSON Pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pointer {
+    segments: Box<[Segment]>,
+}
+
+/// One segment of a pointer, unescaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    text: Box<str>,
+}
+
+impl Segment {
+    /// The name of a member or the index of an element.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is `*`. Rules take that as any member or element; a look-up takes it as a name.
+    pub(crate) fn is_any(&self) -> bool {
+        &*self.text == "*"
+    }
+}
+
+impl Pointer {
+    /// Parses a pointer: empty, or segments that each begin with `/`. `~0` is `~`, `~1` is `/`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let Some(inner) = text.strip_prefix('/') else {
+            return Err(format!("JSON Pointer `{text}` has to be empty or begin with `/`"));
+        };
+        let is_escaped = |segment: &str| segment.split('~').skip(1).all(|piece| piece.starts_with(['0', '1']));
+        if !inner.split('/').all(is_escaped) {
+            return Err(format!("JSON Pointer `{text}`: `~` has to be written as `~0` (and `/` as `~1`)"));
+        }
+        let unescaped = |segment: &str| Segment { text: segment.replace("~1", "/").replace("~0", "~").into() };
+        Ok(Self { segments: inner.split('/').map(unescaped).collect() })
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The value that it names in a JSON text, as that is written.
+    pub(crate) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
+        self.segments.iter().try_fold(json, |value, segment| child(value, &segment.text))
+    }
+}
+
+/// The value of a key of an object.
+pub(crate) fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
+    child(object, key).filter(|_| object.starts_with('{'))
+}
+
+/// The member or element of that name.
+fn child<'f>(container: &'f str, wanted: &str) -> Option<&'f str> {
+    let bytes = container.as_bytes();
+    let object = match bytes.first()? {
+        b'{' => true,
+        b'[' => false,
+        _ => return None,
+    };
+    let index = if object { None } else { Some(wanted.parse::<usize>().ok()?) };
+    let mut at = 1;
+    let mut position = 0;
+    while !matches!(bytes.get(at)?, b'}' | b']') {
+        if bytes[at] == b',' {
+            at += 1;
+        }
+        let mut found = index == Some(position);
+        if object {
+            let end = string_end(bytes, at)?;
+            let raw = container.get(at + 1..end - 1)?;
+            found = if raw.contains('\\') { unescape(raw)? == wanted } else { raw == wanted };
+            // The colon.
+            at = end + 1;
+        }
+        let end = value_end(bytes, at)?;
+        if found {
+            return container.get(at..end);
+        }
+        at = end;
+        position += 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find<'j>(json: &'j str, pointer: &str) -> Option<&'j str> {
+        Pointer::parse(pointer).ok()?.find(json)
+    }
+
+    #[test]
+    fn a_pointer_names_a_value() {
+        let json = r#"{"a":{"b/c":[1,"x,]}",{"d":null}],"~":true,"*":0},"\u0062":"","":{}}"#;
+        assert_eq!(find(json, ""), Some(json));
+        assert_eq!(find(json, "/a/b~1c/0"), Some("1"));
+        assert_eq!(find(json, "/a/b~1c/1"), Some(r#""x,]}""#));
+        assert_eq!(find(json, "/a/b~1c/2/d"), Some("null"));
+        assert_eq!(find(json, "/a/b~1c/3"), None);
+        assert_eq!(find(json, "/a/b~1c/x"), None);
+        assert_eq!(find(json, "/a/~0"), Some("true"));
+        assert_eq!(find(json, "/a/*"), Some("0"));
+        assert_eq!(find(json, "/b"), Some("\"\""));
+        assert_eq!(find(json, "/"), Some("{}"));
+        assert_eq!(find("12", "/a"), None);
+        assert_eq!(find("{\"a", "/a"), None);
+    }
+
+    #[test]
+    fn segments_are_unescaped_once() {
+        let pointer = Pointer::parse("/a~1b//c~0d~01/*/0").unwrap();
+        let segments: Vec<&str> = pointer.segments().iter().map(Segment::text).collect();
+        assert_eq!(segments, ["a/b", "", "c~d~1", "*", "0"]);
+        let any: Vec<bool> = pointer.segments().iter().map(Segment::is_any).collect();
+        assert_eq!(any, [false, false, false, true, false]);
+        assert_eq!(Pointer::parse("").unwrap().segments(), []);
+        assert_eq!(Pointer::parse("/").unwrap().segments().len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_pointer_is_refused_with_the_reason() {
+        assert!(Pointer::parse("a").unwrap_err().contains("`a` has to be empty or begin with `/`"));
+        for text in ["/a~", "/~2", "/a/~x"] {
+            assert!(Pointer::parse(text).unwrap_err().contains("`~0`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_an_object_has_members() {
+        assert_eq!(member(r#"{"a":1,"0":2}"#, "0"), Some("2"));
+        assert_eq!(member("[1]", "0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_searched_without_a_panic(text in any::<String>(), pointer in any::<String>()) {
+            let _ = find(&text, &pointer);
+            let _ = unescape(&text);
+        }
+    }
+}

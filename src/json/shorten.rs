@@ -1,0 +1,176 @@
+//! JSON text → shorter or flatter JSON text.
+
+use super::scan::{escape_at, scalar_end, string_end, value_end};
+
+/// A valid beginning of a fragment in at most `max_bytes`: whatever is open at its end is dropped, and
+/// what holds it is closed. `None` if nothing would be left to read. A string is cut inside.
+pub(crate) fn beginning(fragment: &str, max_bytes: usize) -> Option<String> {
+    if fragment.len() <= max_bytes {
+        return Some(fragment.to_owned());
+    }
+    match fragment.as_bytes().first()? {
+        b'"' => string_beginning(fragment, max_bytes),
+        b'{' | b'[' => container_beginning(fragment, max_bytes),
+        _ => None,
+    }
+}
+
+fn container_beginning(fragment: &str, max_bytes: usize) -> Option<String> {
+    let bytes = fragment.as_bytes();
+    let mut open = Vec::new();
+    let mut kept: Option<(usize, usize)> = None;
+    let mut at = 0;
+    let mut before_value = true;
+    // `at` plus what is open never shrinks: what does not fit once never fits again.
+    while at < bytes.len() && at + open.len() <= max_bytes {
+        let mut complete = false;
+        match bytes[at] {
+            b'{' | b'[' => {
+                before_value = bytes[at] == b'[';
+                open.push(if bytes[at] == b'{' { '}' } else { ']' });
+                at += 1;
+            }
+            b'}' | b']' => {
+                open.pop();
+                complete = true;
+                at += 1;
+            }
+            b',' => {
+                before_value = open.last() == Some(&']');
+                at += 1;
+            }
+            b':' => {
+                before_value = true;
+                at += 1;
+            }
+            b'"' => {
+                at = string_end(bytes, at)?;
+                complete = before_value;
+            }
+            _ => {
+                at = scalar_end(bytes, at);
+                complete = true;
+            }
+        }
+        if complete && at + open.len() <= max_bytes {
+            kept = Some((at, open.len()));
+        }
+    }
+    let (len, depth) = kept?;
+    let mut out = fragment.get(..len)?.to_owned();
+    // What was open there is still open here: to close it would have been a place to keep.
+    out.extend(open.get(..depth)?.iter().rev());
+    Some(out)
+}
+
+fn string_beginning(fragment: &str, max_bytes: usize) -> Option<String> {
+    let bytes = fragment.as_bytes();
+    let room = max_bytes.checked_sub(1)?;
+    let mut at = 1;
+    while at < bytes.len() {
+        let step = match bytes[at] {
+            b'\\' => escape_at(bytes, at)?.1,
+            lead => utf8_len(lead),
+        };
+        if at + step > room {
+            break;
+        }
+        at += step;
+    }
+    if at <= 1 {
+        return None;
+    }
+    let mut out = fragment.get(..at)?.to_owned();
+    out.push('"');
+    Some(out)
+}
+
+/// The length of the character that a byte of valid UTF-8 leads.
+fn utf8_len(lead: u8) -> usize {
+    match lead {
+        0xf0.. => 4,
+        0xe0.. => 3,
+        0xc0.. => 2,
+        _ => 1,
+    }
+}
+
+/// An object with each value that is no array in an array of its own, for indexes that want one shape.
+pub(crate) fn members_as_arrays(object: &str) -> Option<String> {
+    let bytes = object.as_bytes();
+    if bytes.first() != Some(&b'{') {
+        return None;
+    }
+    let mut out = String::with_capacity(object.len() + 16);
+    let mut copied = 0;
+    let mut at = 1;
+    while *bytes.get(at)? != b'}' {
+        if bytes[at] == b',' {
+            at += 1;
+        }
+        let start = string_end(bytes, at)? + 1;
+        let end = value_end(bytes, start)?;
+        if bytes.get(start) != Some(&b'[') {
+            out.push_str(object.get(copied..start)?);
+            out.push('[');
+            out.push_str(object.get(start..end)?);
+            out.push(']');
+            copied = end;
+        }
+        at = end;
+    }
+    out.push_str(object.get(copied..)?);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn values_become_arrays() {
+        assert_eq!(
+            members_as_arrays(r#"{"a":"b","c":["d","e"],"f":""}"#).as_deref(),
+            Some(r#"{"a":["b"],"c":["d","e"],"f":[""]}"#)
+        );
+        assert_eq!(members_as_arrays("{}").as_deref(), Some("{}"));
+        assert_eq!(members_as_arrays("[]"), None);
+        assert_eq!(members_as_arrays("{\"a"), None);
+    }
+
+    #[test]
+    fn a_beginning_drops_what_is_open() {
+        let fragment = r#"{"a":1,"b":[{"c":"dd"},2],"e":3}"#;
+        assert_eq!(beginning(fragment, 100).as_deref(), Some(fragment));
+        assert_eq!(beginning(fragment, 27).as_deref(), Some(r#"{"a":1,"b":[{"c":"dd"},2]}"#));
+        assert_eq!(beginning(fragment, 25).as_deref(), Some(r#"{"a":1,"b":[{"c":"dd"}]}"#));
+        assert_eq!(beginning(fragment, 23).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(beginning(fragment, 7).as_deref(), Some(r#"{"a":1}"#));
+        assert_eq!(beginning(fragment, 6), None);
+        assert_eq!(beginning("123456", 3), None);
+        assert_eq!(beginning(r#""añ\nb""#, 5).as_deref(), Some(r#""añ""#));
+        assert_eq!(beginning(r#""a\ud83d\ude00b""#, 10).as_deref(), Some(r#""a""#));
+        assert_eq!(beginning("\"ñ\"", 3), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_beginning_parses(text in prop::collection::vec((".{0,6}", prop::collection::vec(".{0,6}", 0..4)), 0..8), max in 0_usize..200) {
+            let map: serde_json::Map<String, Value> = text.into_iter().map(|(k, v)| (k, v.into())).collect();
+            let fragment = Value::Object(map).to_string();
+            if let Some(short) = beginning(&fragment, max) {
+                prop_assert!(short.len() <= max.max(2));
+                prop_assert!(serde_json::from_str::<Value>(&short).is_ok(), "{}", short);
+            }
+        }
+
+        #[test]
+        fn any_text_is_shortened_without_a_panic(text in any::<String>(), max in 0_usize..50) {
+            let _ = beginning(&text, max);
+            let _ = members_as_arrays(&text);
+        }
+    }
+}
