@@ -3,16 +3,17 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy, Media};
+use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy};
 use crate::catalog::{self, Event};
 use crate::clock::{Ids, Time};
 use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::media::Media;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
-use crate::redact::{Redactor, Report};
+use crate::redact::Redactor;
 use crate::sink::{SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,8 +34,6 @@ pub(crate) struct Engine {
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
-    /// What hit where, if the application asked for it.
-    pub(crate) report: Option<Report>,
     pub(crate) is_success: StatusClassifier,
     pub(crate) is_timeout: TimeoutClassifier,
     pub(crate) max_body_bytes: usize,
@@ -57,7 +56,6 @@ pub(crate) struct Parts {
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
-    pub(crate) report: Option<Report>,
     pub(crate) is_success: StatusClassifier,
     pub(crate) is_timeout: TimeoutClassifier,
     pub(crate) max_body_bytes: usize,
@@ -95,7 +93,6 @@ impl Engine {
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
-            report: parts.report,
             is_success: parts.is_success,
             is_timeout: parts.is_timeout,
             max_body_bytes: parts.max_body_bytes,

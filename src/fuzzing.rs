@@ -13,10 +13,10 @@ use crate::capture::{
     ClientIp, TrustedPeer, authority, host, request_id as read_request_id, traceparent as read_traceparent,
 };
 use crate::config::Settings;
-use crate::record::fragment::push_json_string;
-use crate::redact::{Body, EventRules, Pass, Redactor, said_by};
+use crate::json::push_json_string;
+use crate::redact::{Body, EventRules, Memory, Redacted, Redactor, Session};
 
-/// What is planted, and is too odd to stand in an input by chance. An input that holds its beginning proves nothing.
+/// What is planted, and is too odd to be in an input by chance. An input that holds its beginning proves nothing.
 const CANARY: &str = "cAnArY7Qx0";
 const BEGINNING: &str = "cAnArY";
 
@@ -38,7 +38,10 @@ pub const TARGETS: [(&str, Target); 8] = [
 fn redactor(kind: u8) -> &'static Redactor {
     static ALL: OnceLock<[Redactor; 3]> = OnceLock::new();
     let all = ALL.get_or_init(|| {
-        let builder = || Redactor::builder().pointer("/x/*/y").except_pointer("/public/key").key("badge").bag("bag");
+        let builder = || {
+            let builder = Redactor::builder().pointer("/x/*/y").except_pointer("/public/key");
+            builder.key("badge").mask_values_under("bag")
+        };
         let key = b"0123456789abcdef".to_vec();
         [builder(), builder().remove(), builder().fingerprint("k1", key)]
             .map(|builder| builder.build().expect("the rules are valid, as each run shows"))
@@ -50,12 +53,8 @@ fn rules() -> &'static EventRules {
     static RULES: OnceLock<EventRules> = OnceLock::new();
     RULES.get_or_init(|| {
         let one = |text: &str| vec![text.to_owned()];
-        EventRules::new(&one("values"), &one("/list/0"), &one("sort_key")).expect("the rules are valid")
+        EventRules::new(&one("values"), &one("/list/0"), &one("sort_key"), &[]).expect("the rules are valid")
     })
-}
-
-fn pass(kind: u8) -> Pass<'static> {
-    Pass::new(redactor(kind), (kind & 8 > 0).then(rules))
 }
 
 /// The first byte decides about the rules and the cut; the rest is the input.
@@ -67,36 +66,39 @@ fn is_cut(kind: u8) -> bool {
     kind & 16 > 0
 }
 
-fn fragment(body: Body) -> Option<String> {
-    match body {
-        Body::Whole(json) | Body::Beginning(json, _) | Body::Text(json) => Some(json),
-        Body::Omitted(_) => None,
+/// A body as a record shows it, before and after the search for echoes.
+fn shown(kind: u8, redact: impl FnOnce(&mut Session<'_>) -> Body) -> Vec<String> {
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(redactor(kind), (kind & 8 > 0).then(rules), &mut memory, &mut out);
+    let (Body::Whole(mut piece) | Body::Beginning(mut piece, _)) = redact(&mut session) else { return Vec::new() };
+    let before = session.get(piece).to_owned();
+    let searched = session.finish().json(&mut piece).is_ok();
+    let mut all = vec![before];
+    if searched {
+        all.push(out.get(piece).to_owned());
     }
+    all
 }
 
-/// Every output is one JSON value on one line, without a canary, before and after what was masked is looked for again.
-fn check(pass: &Pass<'_>, output: &str, input: &str) {
-    let mut scrubbed = output.to_owned();
-    pass.scrub_json(&mut scrubbed);
-    for output in [output, &scrubbed] {
-        // Deeper than `serde_json` reads: a body of 64 levels, quoted, is one string.
+/// Every output is one JSON value on one line, without a canary.
+fn check(shown: Vec<String>, input: &str) {
+    for output in shown {
         assert!(!output.contains('\n'), "two lines: {output:?} of {input:?}");
-        match serde_json::from_str(output) {
+        match serde_json::from_str(&output) {
             Ok(value) => absent_from_strings(&value, input),
             Err(_) => {
-                assert!(is_json(output), "not JSON: {output:?} of {input:?}");
+                // Deeper than `serde_json` reads: a body of 64 levels, quoted, is one string.
+                assert!(is_json(&output), "not JSON: {output:?} of {input:?}");
                 assert!(!output.contains(CANARY), "canary: {output:?} of {input:?}");
             }
         }
     }
 }
 
-/// Whether it is JSON; `serde_json` has no place for numbers beyond floats, which a record shows digit for digit.
 fn is_json(text: &str) -> bool {
-    serde_json::from_str::<Value>(text).map_or_else(|error| error.to_string().contains("out of range"), |_| true)
+    serde_json::from_str::<Value>(text).is_ok()
 }
 
-/// As they read: the end of an escape may be the beginning of what only looks like a canary.
 fn absent_from_strings(value: &Value, input: &str) {
     match value {
         Value::String(text) => absent(text, input),
@@ -115,39 +117,65 @@ fn absent(output: &str, input: &str) {
     assert!(!output.contains(BEGINNING), "canary: {output:?} of {input:?}");
 }
 
-/// However it is encoded, and however often.
+/// As it is, or percent-encoded or escaped, however often.
 fn holds_canary(text: &str) -> bool {
     let mut read = text.to_owned();
-    loop {
+    for _ in 0..8 {
         if read.contains(BEGINNING) {
             return true;
         }
-        let (decoded, _) = said_by(&read);
-        if decoded == read {
-            return false;
-        }
-        read = decoded;
+        let escaped = read.replace("\\u00", "%").replace("\\U00", "%");
+        read = percent_encoding::percent_decode_str(&escaped).decode_utf8_lossy().into_owned();
+    }
+    false
+}
+
+/// What the benchmark of redaction alone measures: JSON bodies in, the bytes of their redacted text out.
+#[derive(Debug, Default)]
+pub struct Bench {
+    redactor: Redactor,
+    memory: Memory,
+    out: Redacted,
+}
+
+impl Bench {
+    /// The length of a redacted JSON body.
+    pub fn json(&mut self, body: &[u8]) -> usize {
+        self.redact(|session| match session.json_body(body, false) {
+            Body::Whole(piece) | Body::Beginning(piece, _) => session.get(piece).len(),
+            Body::Omitted(_) => 0,
+        })
+    }
+
+    /// The same of a form.
+    pub fn form(&mut self, body: &[u8]) -> usize {
+        self.redact(|session| match session.form_body(body, false) {
+            Body::Whole(piece) | Body::Beginning(piece, _) => session.get(piece).len(),
+            Body::Omitted(_) => 0,
+        })
+    }
+
+    /// The same of an error's text.
+    pub fn text(&mut self, text: &str) -> usize {
+        self.redact(|session| {
+            let piece = session.text(text);
+            session.get(piece).len()
+        })
+    }
+
+    fn redact(&mut self, redact: impl FnOnce(&mut Session<'_>) -> usize) -> usize {
+        self.out.clear();
+        redact(&mut Session::new(&self.redactor, None, &mut self.memory, &mut self.out))
     }
 }
 
-/// What the benchmark of redaction alone measures: a JSON body in, the text of its record out.
-pub fn redacted_json(redactor: &Redactor, body: &[u8]) -> Option<String> {
-    fragment(Pass::new(redactor, None).json(body, false))
-}
-
-/// The JSON walker.
+/// JSON bodies.
 pub fn json(data: &[u8]) {
     let (kind, input) = split(data);
-    let mut pass = pass(kind);
-    if let Some(json) = fragment(pass.json(input, is_cut(kind))) {
+    for json in shown(kind, |session| session.json_body(input, is_cut(kind))) {
         assert!(std::str::from_utf8(input).is_ok() || is_cut(kind), "invalid UTF-8 was shown");
-        let mut scrubbed = json.clone();
-        pass.scrub_json(&mut scrubbed);
-        for json in [&json, &scrubbed] {
-            assert!(is_json(json), "not JSON: {json:?} of {:?}", lossy(input));
-        }
+        assert!(is_json(&json), "not JSON: {json:?} of {:?}", lossy(input));
     }
-    drop(pass);
 
     // The same as a value beside canaries, and in a string.
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -167,11 +195,8 @@ pub fn json(data: &[u8]) {
     ] {
         let at = usize::from(kind).wrapping_mul(131) % (document.len() + 1);
         for cut in [None, Some(at)] {
-            let mut pass = self::pass(kind);
             let bytes = &document.as_bytes()[..cut.unwrap_or(document.len())];
-            if let Some(json) = fragment(pass.json(bytes, cut.is_some())) {
-                check(&pass, &json, &document);
-            }
+            check(shown(kind, |session| session.json_body(bytes, cut.is_some())), &document);
         }
     }
 }
@@ -181,40 +206,44 @@ pub fn query(data: &[u8]) {
     let (kind, input) = split(data);
     let input = lossy(input);
     let input = input.as_str();
-    let mut pass = pass(kind);
-    let shown = [pass.query(input), pass.params([(input, input.into()), ("token", input.into())].into_iter())];
-    shown.iter().flatten().for_each(|json| assert!(is_json(json), "{json:?}"));
-    let (path, query) = input.split_once('?').map_or((input, None), |(path, query)| (path, Some(query)));
+    let (path, raw) = input.split_once('?').unwrap_or((input, ""));
     let (start, end) = (usize::from(kind) % (path.len() + 1), path.len());
-    let mut url = pass.url(path, query, &[("token", start..end), ("id", 0..start)]);
-    let mut other = pass.url_of_no_route(path, query);
-    pass.scrub_text(&mut url);
-    pass.scrub_text(&mut other);
-    assert!(url.len() <= 4096 + 64 && other.len() <= 4096 + 64, "longer than its cap");
-    drop(pass);
+    in_session(kind, |session| {
+        let places = [("token", start..end), ("id", 0..start)];
+        for params in [Some(&places[..]), None] {
+            session.path(path, params);
+        }
+        let params = session.params([(input, input.into()), ("token", input.into())].into_iter());
+        let (_, object) = session.query(raw);
+        assert!(params.is_none_or(|json| is_json(session.get(json))), "{input:?}");
+        assert!(object.is_none_or(|json| is_json(session.get(json))), "{input:?}");
+    });
 
-    // The query of a URL has no fragment: what stands around its sign comes together.
-    if holds_canary(input) || holds_canary(&input.replace('#', "")) {
+    if holds_canary(input) {
         return;
     }
-    let mut pass = self::pass(kind);
     let encoded = utf8_percent_encode(CANARY, NON_ALPHANUMERIC).to_string();
-    let raw = format!("{input}&access_token={CANARY}&to%6ben={encoded}&next=https%3A%2F%2Fh%2F%3Fsig%3D{CANARY}");
-    let shown = pass.query(&raw);
-    let mut url = pass.url(&format!("/a/{CANARY}"), Some(&raw.replace('#', "")), &[("token", 3..3 + CANARY.len())]);
-    pass.scrub_text(&mut url);
-    shown.iter().for_each(|json| check(&pass, json, &raw));
-    absent(&url, &raw);
+    let raw = format!("{raw}&access_token={CANARY}&to%6ben={encoded}&next=https%3A%2F%2Fh%2F%3Fsig%3D{CANARY}");
+    in_session(kind, |session| {
+        let path = session.path(&format!("/a/{CANARY}"), Some(&[("token", 3..3 + CANARY.len())]));
+        absent(session.get(path), &raw);
+        let (text, object) = session.query(&raw);
+        absent(session.get(text), &raw);
+        check(object.map(|object| session.get(object).to_owned()).into_iter().collect(), &raw);
+    });
+}
+
+fn in_session(kind: u8, redact: impl FnOnce(&mut Session<'_>)) {
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    redact(&mut Session::new(redactor(kind), (kind & 8 > 0).then(rules), &mut memory, &mut out));
 }
 
 /// Forms.
 pub fn form(data: &[u8]) {
     let (kind, input) = split(data);
-    let mut pass = pass(kind);
-    if let Some(json) = fragment(pass.form(input, is_cut(kind))) {
+    for json in shown(kind, |session| session.form_body(input, is_cut(kind))) {
         assert!(is_json(&json), "{json:?}");
     }
-    drop(pass);
     let text = lossy(input);
     if holds_canary(&text) {
         return;
@@ -222,10 +251,8 @@ pub fn form(data: &[u8]) {
     let raw = [input, b"&user%5Bpassword%5D=", CANARY.as_bytes(), b"&a=", input].concat();
     let at = usize::from(kind).wrapping_mul(131) % (raw.len() + 1);
     for cut in [None, Some(at)] {
-        let mut pass = self::pass(kind);
-        if let Some(json) = fragment(pass.form(&raw[..cut.unwrap_or(raw.len())], cut.is_some())) {
-            check(&pass, &json, &lossy(&raw));
-        }
+        let bytes = &raw[..cut.unwrap_or(raw.len())];
+        check(shown(kind, |session| session.form_body(bytes, cut.is_some())), &lossy(&raw));
     }
 }
 
@@ -233,14 +260,12 @@ pub fn form(data: &[u8]) {
 pub fn multipart(data: &[u8]) {
     let (kind, input) = split(data);
     let content_type = "multipart/form-data; boundary=x";
-    let mut pass = pass(kind);
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     for content_type in [content_type, &lossy(&input[..line])] {
-        if let Some(json) = fragment(pass.multipart(content_type, input, is_cut(kind))) {
+        for json in shown(kind, |session| session.multipart_body(content_type, input, is_cut(kind))) {
             assert!(is_json(&json), "{json:?}");
         }
     }
-    drop(pass);
     let text = lossy(input);
     if holds_canary(&text) {
         return;
@@ -253,68 +278,61 @@ pub fn multipart(data: &[u8]) {
     let raw = [part(b"a", input), secret, part(b"b", input), b"--x--\r\n".to_vec()].concat();
     let at = usize::from(kind).wrapping_mul(131) % (raw.len() + 1);
     for cut in [None, Some(at)] {
-        let mut pass = self::pass(kind);
-        if let Some(json) = fragment(pass.multipart(content_type, &raw[..cut.unwrap_or(raw.len())], cut.is_some())) {
-            check(&pass, &json, &lossy(&raw));
-        }
+        let bytes = &raw[..cut.unwrap_or(raw.len())];
+        check(shown(kind, |session| session.multipart_body(content_type, bytes, cut.is_some())), &lossy(&raw));
     }
 }
 
-/// Text and XML bodies, headers, free texts, and the search for what was masked.
+/// Text bodies, headers, free texts, and the search for what was masked.
 pub fn text(data: &[u8]) {
     let (kind, input) = split(data);
-    let mut pass = pass(kind);
-    let shown = fragment(pass.text_of(if kind & 32 > 0 { "text/csv" } else { "text/plain" }, input, is_cut(kind)));
-    let shown = shown.into_iter().chain([{
-        let mut json = String::new();
-        push_json_string(&mut json, &pass.string(&lossy(input)));
-        json
-    }]);
-    for mut json in shown {
-        pass.scrub_json(&mut json);
+    for json in shown(kind, |session| session.text_body(input, is_cut(kind))) {
         assert!(is_json(&json), "{json:?}");
     }
-    let _ = pass.header(&lossy(input), input, false);
-    let _ = pass.member(&lossy(input), &Value::from(lossy(input)));
-    drop(pass);
+    in_session(kind, |session| {
+        session.text(&lossy(input));
+        session.shared_text(input);
+        let meta = session.meta(&lossy(input), &Value::from(lossy(input)));
+        assert!(is_json(session.get(meta)));
+        let headers = session.headers([(lossy(input).as_str(), input, kind & 1 > 0)].into_iter());
+        assert!(headers.is_none_or(|headers| is_json(session.get(headers))));
+    });
 
     let Ok(text) = std::str::from_utf8(input) else { return };
     if holds_canary(text) {
         return;
     }
-    let line = text.lines().next().unwrap_or_default();
-    for body in [
-        format!("{text}\npassword: {CANARY}\n"),
-        format!("password={CANARY}\n{text}"),
-        format!("<a>{text}<password>{CANARY}</password></a>"),
-        format!("<a b=\"{}\" password=\"{CANARY}\"/>", line.replace(['"', '<', '>', '&'], " ")),
-        format!("<a><value>{CANARY}</value><name>pin</name>{text}</a>"),
-    ] {
+    for body in [format!("{text}\npassword: {CANARY}\n"), format!("password={CANARY}\n{text}")] {
         let at = usize::from(kind).wrapping_mul(131) % (body.len() + 1);
         for cut in [None, Some(at)] {
-            let mut pass = self::pass(kind);
             let bytes = &body.as_bytes()[..cut.unwrap_or(body.len())];
-            if let Some(json) = fragment(pass.text_of("text/plain", bytes, cut.is_some())) {
-                check(&pass, &json, &body);
-            }
+            check(shown(kind, |session| session.text_body(bytes, cut.is_some())), &body);
         }
     }
 
-    // Where a value was masked once, it stands nowhere else.
-    let mut pass = self::pass(kind);
-    let _ = pass.header("authorization", format!("Bearer {CANARY}").as_bytes(), false);
+    // A value that a header carried is masked wherever it is repeated, and evidence stays.
     let encoded: String = CANARY.bytes().map(|byte| format!("%{byte:02x}")).collect();
     let escaped: String = CANARY.bytes().map(|byte| format!("\\u{:04X}", u32::from(byte))).collect();
     for said in [CANARY, &encoded, &utf8_percent_encode(&encoded, NON_ALPHANUMERIC).to_string(), &escaped] {
-        // A backslash before it would make it read as something else, on more levels than are looked at.
+        // A backslash in front of it would make it read as something else, on more levels than are searched.
         let apart = if text.ends_with('\\') { " " } else { "" };
-        let mut all = format!("{text}{apart}{said}{text}");
-        let mut json = String::new();
-        push_json_string(&mut json, &all);
-        pass.scrub_text(&mut all);
-        pass.scrub_json(&mut json);
-        let inside: String = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {json:?}"));
-        assert!(!all.contains(said) && !inside.contains(said), "{said} is still in {all:?} or {json:?}");
+        let all = format!("{text}{apart}{said}{text}");
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(redactor(kind), None, &mut memory, &mut out);
+        session.credential_header("authorization", format!("Bearer {CANARY}").as_bytes());
+        let evidence = session.evidence(CANARY);
+        let mut plain = session.text(&all);
+        let mut quoted = String::new();
+        push_json_string(&mut quoted, &all);
+        let (Body::Whole(mut body) | Body::Beginning(mut body, _)) = session.json_body(quoted.as_bytes(), false) else {
+            panic!("a JSON string is a JSON body: {quoted:?}")
+        };
+        let mut search = session.finish();
+        search.text(&mut plain);
+        search.json(&mut body).expect("one value is not too much to remember");
+        let inside: String = serde_json::from_str(out.get(body)).unwrap_or_else(|error| panic!("{error}: {quoted:?}"));
+        assert!(!out.get(plain).contains(said) && !inside.contains(said), "{said} is still in {inside:?}");
+        assert_eq!(out.get(evidence), CANARY);
     }
 }
 

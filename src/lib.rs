@@ -84,6 +84,7 @@ mod axum_support;
 mod capture;
 mod catalog;
 mod clock;
+mod compose;
 mod config;
 mod counters;
 mod diagnostics;
@@ -95,9 +96,11 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod guide;
+mod json;
 mod layer;
 #[cfg(feature = "tracing-subscriber")]
 mod log_layer;
+mod media;
 mod plan;
 pub mod presets;
 #[cfg(feature = "metrics")]
@@ -110,6 +113,8 @@ mod sync;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod tokens;
+mod work;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};
@@ -129,7 +134,7 @@ pub use record::{
     Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages,
     Status, UserAgentKey,
 };
-pub use redact::{Explanation, Hit, HitCount, HitRule, RedactionReport, Redactor, RedactorBuilder};
+pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;
 
 /// The README's code compiles.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use std::borrow::Cow;
 
-use crate::capture::Media;
 use crate::catalog::{EventPolicy, StreamEnd, Texts};
 use crate::error::Error;
+use crate::media::Media;
 use crate::record::{Delivery, Labels, Stages};
 use crate::redact::EventRules;
 
@@ -59,7 +59,13 @@ impl Plan {
         };
         Ok(Self {
             rules: rules(&policy)?,
-            labels: Arc::new(Labels::new(policy.kind(), policy.service(), policy.plugin(), policy.component())),
+            labels: Arc::new(Labels::new(
+                policy.name(),
+                policy.kind(),
+                policy.service(),
+                policy.plugin(),
+                policy.component(),
+            )),
             stages: policy.stages().unwrap_or(defaults.stages),
             delivery,
             captures_request: policy.captures().show_request(),
@@ -75,6 +81,12 @@ impl Plan {
 
 fn rules(policy: &EventPolicy) -> Result<EventRules, Error> {
     let owned = |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
-    EventRules::new(&owned(policy.secret_bags()), &owned(policy.secret_pointers()), &owned(policy.not_secret()))
+    EventRules::new(
+        &owned(policy.value_masks()),
+        &owned(policy.secret_pointers()),
+        &owned(policy.not_secret()),
+        &owned(policy.shown()),
+    )
+    
         .map_err(|error| Error::redaction(format!("event `{}`: {error}", policy.name())))
 }

@@ -19,7 +19,6 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Answer, Reach, ShutdownReport};
-use crate::redact::{RedactionReport, Report};
 
 /// The engine behind every layer and every activity: a handle that is cheap to clone.
 ///
@@ -93,36 +92,6 @@ impl Auditor {
         self.counted.snapshot(&self.engine)
     }
 
-    /// Which rule of redaction hit where since the start, by names and pointers, never by values; `None` unless it was
-    /// [switched on](AuditorBuilder::redaction_report).
-    ///
-    /// To see what the rules do to real traffic: a secret that is missing needs a rule, a field that should show needs an
-    /// exception. What was recorded last may still be on its way: [flush](Self::flush) first where that matters.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use serde_json::json;
-    /// use tower_audit::{Auditor, sink};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), tower_audit::Error> {
-    /// let (lines, _records) = sink::memory();
-    /// let (auditor, guard) = Auditor::builder().sink(lines).redaction_report(true).build()?;
-    /// let login = auditor.begin("Login").meta("form", json!({ "password": "hunter2", "pin": 7 }));
-    /// login.meta("note", "hunter2 failed").emit().await?;
-    /// guard.shutdown(Duration::from_secs(5)).await;
-    ///
-    /// let report = auditor.redaction_report().expect("it was switched on");
-    /// let hits: Vec<String> = report.hits.iter().map(ToString::to_string).collect();
-    /// assert_eq!(hits, ["Login meta /form/password key 1", "Login meta /form/pin key 1", "Login meta /note echo 1"]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn redaction_report(&self) -> Option<RedactionReport> {
-        self.engine.report.as_ref().map(Report::snapshot)
-    }
-
     /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].
     #[cfg(feature = "tracing-subscriber")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
@@ -188,43 +157,5 @@ impl Drop for ShutdownGuard {
 impl fmt::Debug for ShutdownGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShutdownGuard").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-
-    use super::*;
-    use crate::sink;
-
-    /// What a record of an activity with a secret says, and how the report of it went.
-    async fn recorded(is_broken: bool) -> (String, Auditor) {
-        let (lines, records) = sink::memory();
-        let (auditor, guard) = Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
-        let report = auditor.engine.report.as_ref().unwrap();
-        report.is_broken.store(is_broken, Ordering::Relaxed);
-        auditor.begin("Login").meta("pin", 1).meta("note", "so").emit().await.unwrap();
-        assert!(guard.shutdown(Duration::from_secs(10)).await.is_complete());
-        (records.text(), auditor)
-    }
-
-    #[tokio::test]
-    async fn a_report_that_panics_costs_nothing_of_a_record() {
-        for is_broken in [false, true] {
-            let (text, auditor) = recorded(is_broken).await;
-            assert!(text.contains(r#""meta":{"pin":"***","note":"so"}"#), "{text}");
-            assert_eq!(auditor.counters().lost.total(), 0);
-            let told = auditor.redaction_report().unwrap().to_string();
-            assert_eq!(told, if is_broken { "" } else { "Login  meta  /pin  key  1" });
-        }
-    }
-
-    #[tokio::test]
-    async fn there_is_no_report_unless_it_is_asked_for() {
-        let (lines, _records) = sink::memory();
-        let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
-        assert!(guard.shutdown(Duration::from_secs(10)).await.is_complete());
-        assert_eq!(auditor.redaction_report(), None);
     }
 }

@@ -1,5 +1,7 @@
 //! The bounded copy of a body that is kept beside its stream.
 
+use crate::json::InString;
+
 /// How far a body came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -104,8 +106,7 @@ impl BodyCopy {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Squeezer {
     started: bool,
-    in_string: bool,
-    escaped: bool,
+    string: InString,
 }
 
 impl Squeezer {
@@ -120,10 +121,10 @@ impl Squeezer {
     /// Appends what counts of `data`; false if some of that did not fit.
     fn append(&mut self, data: &[u8], kept: &mut Vec<u8>, limit: usize) -> bool {
         for &byte in data {
-            let before = (self.in_string, self.escaped);
+            let before = self.string;
             if self.counts(byte) {
                 if kept.len() == limit {
-                    (self.in_string, self.escaped) = before;
+                    self.string = before;
                     return false;
                 }
                 kept.push(byte);
@@ -133,18 +134,7 @@ impl Squeezer {
     }
 
     fn counts(&mut self, byte: u8) -> bool {
-        if self.in_string {
-            if self.escaped {
-                self.escaped = false;
-            } else if byte == b'\\' {
-                self.escaped = true;
-            } else if byte == b'"' {
-                self.in_string = false;
-            }
-            return true;
-        }
-        self.in_string = byte == b'"';
-        !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+        self.string.take(byte) || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
     }
 }
 

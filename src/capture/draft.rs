@@ -1,6 +1,6 @@
 //! What is known of an exchange before redaction: one contiguous buffer with ranges, and fixed fields.
 //!
-//! A draft is not a record. It is private to the crate, and `redact` is the only way from it to one.
+//! A draft is not a record. It is private to the crate, and `compose` is the only way from it to one.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use http::{StatusCode, Version};
 use uuid::Uuid;
 
 use super::body::BodyCopy;
-use super::head::ShownHeader;
+use super::head::KeptHeader;
 use super::late::Late;
 use super::request_id::{self, request_id, traceparent};
 use crate::catalog::Params;
@@ -117,7 +117,7 @@ pub(crate) struct Draft {
     pub(super) authority: Span,
     pub(super) sent_id: Span,
     pub(super) traceparent: Span,
-    pub(crate) headers: Vec<ShownHeader>,
+    pub(crate) headers: Vec<KeptHeader>,
     pub(crate) route: Route,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,

@@ -19,6 +19,9 @@ const QUERY: usize = 16 * 1024;
 const HEADER: usize = 512;
 const SHOWN_HEADER: usize = 1024;
 const MOST_HEADERS: usize = 64;
+/// Of a longer credential its beginning is remembered.
+const CREDENTIAL: usize = 4 * 1024;
+const MOST_CREDENTIALS: usize = 8;
 
 /// Finds the peer's address in what a server left in the request's extensions.
 pub(crate) type PeerFn = Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
@@ -31,6 +34,7 @@ pub(crate) struct HeadPolicy {
     pub(crate) client_ip: ClientIp,
     pub(crate) request_id: HeaderName,
     pub(crate) shown: Vec<HeaderName>,
+    pub(crate) credentials: CredentialHeaders,
     pub(crate) peer: Option<PeerFn>,
     pub(crate) resolvers: Vec<Box<dyn ActorResolver>>,
     pub(crate) trace: Option<TraceFn>,
@@ -78,6 +82,7 @@ impl HeadPolicy {
 
     fn headers(&self, uri: &http::Uri, headers: &HeaderMap, draft: &mut Draft) {
         let (mut id, mut host, mut trace) = (Met::default(), Met::default(), Met::default());
+        let (mut shown, mut credentials) = (0, 0);
         for (name, value) in headers {
             if *name == self.request_id {
                 id.meet(value);
@@ -94,14 +99,21 @@ impl HeadPolicy {
                 _ if *name == request_id::TRACEPARENT => trace.meet(value),
                 _ => {}
             }
-            if self.shown.contains(name) && draft.headers.len() < MOST_HEADERS {
+            if self.shown.contains(name) && shown < MOST_HEADERS {
+                shown += 1;
                 let name = draft.keep(name.as_str().as_bytes(), 128);
-                let shown = if value.is_sensitive() {
-                    Span::default()
+                let (value, used) = if value.is_sensitive() {
+                    (Span::default(), HeaderUse::Sensitive)
                 } else {
-                    draft.keep(whole_words(value.as_bytes(), SHOWN_HEADER), SHOWN_HEADER)
+                    (draft.keep(whole_words(value.as_bytes(), SHOWN_HEADER), SHOWN_HEADER), HeaderUse::Shown)
                 };
-                draft.headers.push(ShownHeader { name, value: shown, sensitive: value.is_sensitive() });
+                draft.headers.push(KeptHeader { name, value, used });
+            }
+            if self.credentials.contain(name) && credentials < MOST_CREDENTIALS {
+                credentials += 1;
+                let name = draft.keep(name.as_str().as_bytes(), 128);
+                let value = draft.keep(value.as_bytes(), CREDENTIAL);
+                draft.headers.push(KeptHeader { name, value, used: HeaderUse::Credential });
             }
         }
         draft.sent_id = draft.keep_whole(id.only(), request_id::MAX_REQUEST_ID);
@@ -145,12 +157,57 @@ impl HeadPolicy {
     }
 }
 
-/// A header that the configuration asked for. The value of a sensitive one is not even copied.
+/// A header that is kept for the record.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ShownHeader {
-    pub(crate) name: Span,
+pub(crate) struct KeptHeader {
+    name: Span,
     pub(crate) value: Span,
-    pub(crate) sensitive: bool,
+    pub(crate) used: HeaderUse,
+}
+
+/// What a kept header is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderUse {
+    /// The record shows it, redacted.
+    Shown,
+    /// The record shows a mask: its value is marked as sensitive, and not even copied.
+    Sensitive,
+    /// A credential: never shown, and masked where anything quotes it.
+    Credential,
+}
+
+impl KeptHeader {
+    /// The name, in lower case.
+    pub(crate) fn name(self, draft: &Draft) -> &str {
+        std::str::from_utf8(draft.bytes(self.name)).unwrap_or_default()
+    }
+}
+
+/// The headers that carry credentials: the known ones, and those that the application names.
+#[derive(Debug)]
+pub(crate) struct CredentialHeaders {
+    names: Vec<HeaderName>,
+    /// A bit for the length of each name, because most names are compared in vain.
+    lengths: u128,
+}
+
+impl CredentialHeaders {
+    pub(crate) fn new<'n>(further: impl Iterator<Item = &'n HeaderName>) -> Self {
+        let custom = ["x-api-key", "x-auth-token"].map(HeaderName::from_static);
+        let mut names = vec![header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+        names.extend(custom);
+        names.extend(further.cloned());
+        let lengths = names.iter().fold(0, |lengths, name| lengths | Self::bit(name));
+        Self { names, lengths }
+    }
+
+    fn bit(name: &HeaderName) -> u128 {
+        1 << name.as_str().len().min(127)
+    }
+
+    fn contain(&self, name: &HeaderName) -> bool {
+        self.lengths & Self::bit(name) != 0 && self.names.contains(name)
+    }
 }
 
 /// What counts of a response's headers, found in one pass over them. Of headers that stand there twice, the first.

@@ -6,7 +6,6 @@ mod draft;
 mod head;
 mod key_like;
 mod late;
-mod media;
 mod request_id;
 pub mod resolver;
 
@@ -14,9 +13,8 @@ pub(crate) use body::{BodyCopy, Progress};
 pub(crate) use client_ip::{ClientIp, TRUSTED_PEER_ALLOWED, TrustedPeer};
 pub(crate) use draft::{Door, Draft, EventRef, Reading, Stage};
 pub use head::PeerAddr;
-pub(crate) use head::{HeadPolicy, PeerFn, ResponseHeaders, TraceFn, grpc_status};
+pub(crate) use head::{CredentialHeaders, HeadPolicy, HeaderUse, PeerFn, ResponseHeaders, TraceFn, grpc_status};
 pub(crate) use late::{Late, name};
-pub(crate) use media::Media;
 pub(crate) use request_id::are_trace_ids;
 #[cfg(feature = "__fuzzing")]
 pub(crate) use request_id::{authority, host, request_id, traceparent};

@@ -407,7 +407,7 @@ mod tests {
                     if let Found::Event(found) = compiled.find(&method, path) {
                         let mut params = Params::default();
                         compiled.params(found, path, &mut params);
-                        prop_assert_eq!(params.len(), compiled.param_names(found.route).len());
+                        prop_assert_eq!(params.len(), compiled.template(found.route).names().len());
                         prop_assert!(params.iter().all(|range| path.get(range).is_some()));
                     }
                 }

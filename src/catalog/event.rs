@@ -44,9 +44,10 @@ pub struct Event {
     pub(super) strangers: Strangers,
     pub(super) meta: Vec<(Cow<'static, str>, Source)>,
     pub(super) message: Option<Cow<'static, str>>,
-    pub(super) secret_bags: Vec<Cow<'static, str>>,
+    pub(super) value_masks: Vec<Cow<'static, str>>,
     pub(super) secret_pointers: Vec<Cow<'static, str>>,
     pub(super) not_secret: Vec<Cow<'static, str>>,
+    pub(super) shown: Vec<Cow<'static, str>>,
     pub(super) texts: Texts,
     pub(super) group: Group,
 }
@@ -120,7 +121,7 @@ impl Event {
     pub(crate) fn rules(&self) -> Result<EventRules, Error> {
         let owned =
             |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
-        EventRules::new(&owned(&self.secret_bags), &owned(&self.secret_pointers), &owned(&self.not_secret))
+        EventRules::new(&owned(&self.value_masks), &owned(&self.secret_pointers), &owned(&self.not_secret), &owned(&self.shown))
     }
 
     pub(crate) fn shows_text(&self) -> bool {
@@ -143,9 +144,10 @@ impl Event {
             strangers: Strangers::default(),
             meta: Vec::new(),
             message: None,
-            secret_bags: Vec::new(),
+            value_masks: Vec::new(),
             secret_pointers: Vec::new(),
             not_secret: Vec::new(),
+            shown: Vec::new(),
             texts: Texts::default(),
             group: Group::default(),
         }
@@ -222,11 +224,11 @@ impl Event {
 
     /// The sentence of the record, with placeholders. Default: `{event} by {actor} {result}`.
     ///
-    /// | placeholder | stands for |
+    /// | placeholder | value |
     /// |---|---|
     /// | `{actor}` | the actor's id, or `somebody` |
     /// | `{event}` | the event's name |
-    /// | `{method}`, `{url}`, `{path}`, `{route}` | of the request: as sent (`{path}` without the query), redacted; the route's template |
+    /// | `{method}`, `{path}`, `{route}` | the request's method and path as sent, redacted; the route's template |
     /// | `{params.NAME}` | a parameter of the path |
     /// | `{meta.KEY}` | a value of `meta` |
     /// | `{stage}` | `initiation` or `completion` |
@@ -243,8 +245,8 @@ impl Event {
 
     /// The name of objects, at any depth of its bodies and `meta`, all of whose leaves are masked while their keys stay:
     /// `secrets`, where the names of what was handed over matter. Repeatable. Default: none.
-    pub fn secret_bag(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.secret_bags.push(name.into());
+    pub fn mask_values_under(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.value_masks.push(name.into());
         self
     }
 
@@ -252,6 +254,27 @@ impl Event {
     /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several.
     pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
         self.secret_pointers.push(pointer.into());
+        self
+    }
+
+    /// Shows these places of the request's and the response's body and nothing else: JSON Pointers (RFC 6901), with `*` for
+    /// any member or element. The safest choice for a body that may hold secrets: what a client adds to it later never shows.
+    ///
+    /// A pointer shows the value with all that is in it, but for what the rules mask there. In forms and multipart `/name` is
+    /// the field of that name, `/name/0` the first of several. Values of `meta` that come from a body are read from what shows.
+    /// Bodies that are text do not show. At most 64 pointers.
+    ///
+    /// ```
+    /// use tower_audit::{Event, Redactor};
+    ///
+    /// let event = Event::new("UserCreation").show(["/name", "/roles/*/id"]);
+    /// let body = br#"{"name":"jane","note":"my code is 4711","roles":[{"id":7,"why":"because"}]}"#;
+    /// let shown = Redactor::default().explain_for(&event, "application/json", body)?.redacted;
+    /// assert_eq!(shown.as_deref(), Some(r#"{"name":"jane","roles":[{"id":7}]}"#));
+    /// # Ok::<(), tower_audit::Error>(())
+    /// ```
+    pub fn show<P: Into<Cow<'static, str>>>(mut self, pointers: impl IntoIterator<Item = P>) -> Self {
+        self.shown.extend(pointers.into_iter().map(Into::into));
         self
     }
 

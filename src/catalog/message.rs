@@ -1,6 +1,6 @@
 //! Message templates: one sentence for a person, with the values of its record filled in.
 
-/// What a placeholder stands for. Which value it has, only the record knows.
+/// The value that a placeholder names. Only the record knows that value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Placeholder {
     /// `{actor}`: the actor's id; `somebody` where nobody is known.
@@ -9,9 +9,7 @@ pub(crate) enum Placeholder {
     Event,
     /// `{method}`: the request's method.
     Method,
-    /// `{url}`: path and query as sent, redacted.
-    Url,
-    /// `{path}`: the path of `{url}`, without the query.
+    /// `{path}`: the path as sent, redacted.
     Path,
     /// `{route}`: the template of the route that matched.
     Route,
@@ -31,7 +29,7 @@ pub(crate) enum Placeholder {
     ResponseStatus,
 }
 
-const ALLOWED: &str = "{actor}, {event}, {method}, {url}, {path}, {route}, {params.NAME}, {meta.KEY}, {stage}, \
+const ALLOWED: &str = "{actor}, {event}, {method}, {path}, {route}, {params.NAME}, {meta.KEY}, {stage}, \
                        {status}, {outcome}, {result}, {response.status}";
 
 /// A checked message template.
@@ -103,7 +101,6 @@ impl Placeholder {
             "actor" => Self::Actor,
             "event" => Self::Event,
             "method" => Self::Method,
-            "url" => Self::Url,
             "path" => Self::Path,
             "route" => Self::Route,
             "stage" => Self::Stage,

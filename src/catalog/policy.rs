@@ -22,9 +22,10 @@ pub(crate) struct EventPolicy {
     strangers: Strangers,
     meta: Vec<MetaField>,
     message: Message,
-    secret_bags: Vec<Cow<'static, str>>,
+    value_masks: Vec<Cow<'static, str>>,
     secret_pointers: Vec<Cow<'static, str>>,
     not_secret: Vec<Cow<'static, str>>,
+    shown: Vec<Cow<'static, str>>,
     texts: Texts,
     group: Group,
     captures: Bodies,
@@ -103,7 +104,7 @@ impl EventPolicy {
             }
         }
         let meta = collect_meta(event.meta, &mut problem);
-        if event.secret_bags.iter().any(|bag| bag.is_empty()) {
+        if event.value_masks.iter().any(|bag| bag.is_empty()) {
             problem("a secret bag needs a name".to_owned());
         }
         if let Some(routes) = params {
@@ -128,9 +129,10 @@ impl EventPolicy {
             strangers: event.strangers,
             meta,
             message,
-            secret_bags: event.secret_bags,
+            value_masks: event.value_masks,
             secret_pointers: event.secret_pointers,
             not_secret: event.not_secret,
+            shown: event.shown,
             texts: event.texts,
             group: event.group.or(outer),
         }
@@ -146,9 +148,9 @@ impl EventPolicy {
         &self.name
     }
 
-    /// The same, without a copy where the code has it as a literal.
-    pub(crate) fn shared_name(&self) -> Cow<'static, str> {
-        self.name.clone()
+    /// Whether the name is a constant of the program, and was not made while it runs.
+    pub(crate) fn has_constant_name(&self) -> bool {
+        matches!(self.name, Cow::Borrowed(_))
     }
 
     pub(crate) fn kind(&self) -> Option<&str> {
@@ -190,6 +192,10 @@ impl EventPolicy {
         &self.secret_pointers
     }
 
+    pub(crate) fn shown(&self) -> &[Cow<'static, str>] {
+        &self.shown
+    }
+
     pub(crate) fn not_secret(&self) -> &[Cow<'static, str>] {
         &self.not_secret
     }
@@ -198,8 +204,8 @@ impl EventPolicy {
         self.texts
     }
 
-    pub(crate) fn secret_bags(&self) -> &[Cow<'static, str>] {
-        &self.secret_bags
+    pub(crate) fn value_masks(&self) -> &[Cow<'static, str>] {
+        &self.value_masks
     }
 
     pub(crate) fn plugin(&self) -> Option<&str> {
@@ -283,7 +289,7 @@ mod tests {
         assert_eq!((policy.level(), policy.bodies(), policy.captures()), (None, Bodies::Request, Bodies::Request));
         assert_eq!((policy.stream_end(), policy.strangers()), (StreamEnd::Server, Strangers::Hidden));
         assert_eq!((policy.plugin(), policy.service(), policy.component()), (None, None, None));
-        assert!(policy.meta().is_empty() && policy.secret_bags().is_empty());
+        assert!(policy.meta().is_empty() && policy.value_masks().is_empty());
         assert_eq!(policy.message(), &Message::of_events());
     }
 
@@ -297,7 +303,7 @@ mod tests {
             .delivery(Delivery::Lossy)
             .client_ends_stream()
             .strangers_bodies()
-            .secret_bag("secrets")
+            .mask_values_under("secrets")
             .plugin("p")
             .service("s")
             .component("c");
@@ -309,7 +315,7 @@ mod tests {
         assert_eq!((policy.delivery(), policy.bodies()), (Some(Delivery::Lossy), Bodies::None));
         assert_eq!((policy.stream_end(), policy.strangers()), (StreamEnd::Client, Strangers::Shown));
         assert_eq!((policy.plugin(), policy.service(), policy.component()), (Some("p"), Some("s"), Some("c")));
-        assert_eq!(policy.secret_bags(), ["secrets"]);
+        assert_eq!(policy.value_masks(), ["secrets"]);
     }
 
     #[test]
@@ -353,7 +359,7 @@ mod tests {
             .message("{who}")
             .meta("", Source::value(1))
             .meta("id", Source::request_body("id"))
-            .secret_bag("");
+            .mask_values_under("");
         let problem = problem(event);
         for part in ["`{who}` is no placeholder", "1 to 128 bytes", "`meta` key `id`: JSON Pointer", "secret bag"] {
             assert!(problem.contains(part), "{problem}");

@@ -1,8 +1,11 @@
 //! Route templates: one text for both spellings, and the ranges of a path that their parameters cover.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memchr;
+
+use crate::record::RouteLabel;
 
 /// matchit names parameters by a letter each and panics beyond them, so a template may not get there.
 const MAX_PARAMS: usize = 25;
@@ -13,21 +16,21 @@ const INLINE_PARAMS: usize = 8;
 /// A checked route template in the `{name}` spelling, which is also how axum reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
-    text: Box<str>,
+    label: Arc<RouteLabel>,
     names: Box<[Box<str>]>,
-    /// For each name the bytes of a path that stand between the parameter before it, or the beginning, and its own.
-    gaps: Box<[usize]>,
+    /// For each name what a path has between the parameter before it, or the beginning, and its own.
+    gaps: Box<[Box<str>]>,
+    /// What a path has after the last parameter.
+    end: Box<str>,
     tail: Tail,
 }
 
-/// What stands at the end of a template.
+/// How a template ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// A literal.
-    Literal,
-    /// A parameter: it takes what is left of the path, which is one segment.
-    Param,
-    /// `{*rest}`: the last parameter takes what is left of the path.
+    /// With a literal or a parameter of one segment.
+    Segment,
+    /// With `{*rest}`: the last parameter takes what is left of the path.
     CatchAll,
 }
 
@@ -42,25 +45,25 @@ impl Template {
         }
         let mut text = String::with_capacity(template.len() + 4);
         let mut names: Vec<Box<str>> = Vec::new();
-        let (mut gaps, mut gap) = (Vec::new(), 0);
-        let mut tail = Tail::Literal;
+        let (mut gaps, mut gap) = (Vec::new(), String::new());
+        let mut tail = Tail::Segment;
         for segment in inner.split('/') {
             let segment = Segment::parse(segment).map_err(|problem| format!("route `{template}`: {problem}"))?;
             if tail == Tail::CatchAll {
                 return Err(format!("route `{template}`: only the last segment can take the rest of the path"));
             }
             tail = match segment.kind {
-                SegmentKind::Literal => Tail::Literal,
-                SegmentKind::Param => Tail::Param,
+                SegmentKind::Literal | SegmentKind::Param => Tail::Segment,
                 SegmentKind::CatchAll => Tail::CatchAll,
             };
-            gap += 1 + unescaped_len(segment.literal);
+            gap.push('/');
+            gap.push_str(&segment.literal.replace("{{", "{").replace("}}", "}"));
             if segment.kind != SegmentKind::Literal {
                 if names.iter().any(|name| **name == *segment.name) {
                     return Err(format!("route `{template}` has two parameters named `{}`", segment.name));
                 }
                 names.push(segment.name.into());
-                gaps.push(std::mem::take(&mut gap));
+                gaps.push(std::mem::take(&mut gap).into());
             }
             text.push('/');
             segment.write(&mut text, segment.name);
@@ -71,12 +74,17 @@ impl Template {
                 names.len()
             ));
         }
-        Ok(Self { text: text.into(), names: names.into(), gaps: gaps.into(), tail })
+        Ok(Self { label: Arc::new(RouteLabel::new(&text)), names: names.into(), gaps: gaps.into(), end: gap.into(), tail })
     }
 
     /// The template in the `{name}` spelling.
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        self.label.text()
+    }
+
+    /// The template as records show it.
+    pub(crate) fn label(&self) -> &Arc<RouteLabel> {
+        &self.label
     }
 
     /// The names of its parameters, in the order of the path.
@@ -84,30 +92,29 @@ impl Template {
         &self.names
     }
 
-    /// Adds the ranges that its parameters cover in a path that the router matched with it. The router has them too, but makes
-    /// text of each name and value on the way out. What a `{*rest}` takes reaches to `end`.
-    pub(super) fn ranges(&self, path: &str, end: usize, params: &mut Params) {
+    /// Adds the ranges of its parameters in a raw path; false if the path is not one of the template, which happens when
+    /// something between rewrote it. What was added then means nothing.
+    ///
+    /// Nothing is decoded, and a parameter is empty only where a slash follows: both as the router does it. A `{*rest}`
+    /// reaches to `end`: past a slash that the matcher trimmed from the path.
+    pub(crate) fn bind(&self, path: &str, end: usize, params: &mut Params) -> bool {
+        let bytes = path.as_bytes();
         let mut from = 0;
         for (index, gap) in self.gaps.iter().enumerate() {
-            from += gap;
-            let is_last = index + 1 == self.gaps.len();
-            let to = match self.tail {
-                Tail::CatchAll if is_last => end,
-                Tail::Param if is_last => path.len(),
-                _ => {
-                    let Some(rest) = path.as_bytes().get(from..) else { break };
-                    memchr(b'/', rest).map_or(path.len(), |slash| from + slash)
-                }
+            let Some(rest) = bytes[from..].strip_prefix(gap.as_bytes()).filter(|rest| !rest.is_empty()) else {
+                return false;
             };
+            from += gap.len();
+            if self.tail == Tail::CatchAll && index + 1 == self.gaps.len() {
+                params.push(from..end);
+                return true;
+            }
+            let to = memchr(b'/', rest).map_or(bytes.len(), |slash| from + slash);
             params.push(from..to);
             from = to;
         }
+        bytes[from..] == *self.end.as_bytes()
     }
-}
-
-/// Bytes of a path that a literal stands for: its braces are doubled.
-fn unescaped_len(literal: &str) -> usize {
-    literal.len() - literal.bytes().filter(|byte| matches!(byte, b'{' | b'}')).count() / 2
 }
 
 /// The template with its parameters' names left out, so that `/a/:id` and `/a/{key}` are the same.
@@ -125,59 +132,6 @@ pub(super) fn shape(template: &str) -> String {
         }
     }
     shape
-}
-
-/// The names of an axum template's parameters, in its order.
-pub(crate) fn param_names(template: &str) -> impl Iterator<Item = &str> {
-    template.split('/').filter_map(|segment| {
-        let name = segment.rsplit_once('{').filter(|(before, _)| !before.ends_with('{'))?.1.strip_suffix('}')?;
-        Some(name.strip_prefix('*').unwrap_or(name))
-    })
-}
-
-/// Binds an axum template (`/api/{kind}/x/{*rest}`) to the raw path that it matched, segment by segment.
-///
-/// `None` if the path is not one of the template, which happens when something between rewrote it.
-/// Nothing is decoded, and a parameter is empty only where a slash follows: both as the router does it.
-pub(crate) fn bind(template: &str, path: &str) -> Option<Params> {
-    let mut params = Params::default();
-    let mut segments = template.strip_prefix('/')?.split('/');
-    let mut rest = path.strip_prefix('/')?;
-    loop {
-        let segment = Segment::parse_braces(segments.next()?).ok()?;
-        let start = path.len() - rest.len();
-        let end = rest.find('/').map_or(path.len(), |slash| start + slash);
-        let literal = start + literal_len(segment.literal, &path[start..end])?;
-        match segment.kind {
-            SegmentKind::CatchAll => {
-                params.push((literal < path.len()).then_some(literal..path.len())?);
-                return segments.next().is_none().then_some(params);
-            }
-            SegmentKind::Param => params.push((literal < path.len()).then_some(literal..end)?),
-            SegmentKind::Literal if literal == end => {}
-            SegmentKind::Literal => return None,
-        }
-        if end == path.len() {
-            return segments.next().is_none().then_some(params);
-        }
-        rest = &path[end + 1..];
-    }
-}
-
-/// How many bytes of `text` the literal covers, whose braces are doubled; `None` if it is no prefix of it.
-fn literal_len(literal: &str, text: &str) -> Option<usize> {
-    let mut literal = literal.bytes();
-    let mut len = 0;
-    while let Some(byte) = literal.next() {
-        if matches!(byte, b'{' | b'}') {
-            literal.next();
-        }
-        if text.as_bytes().get(len) != Some(&byte) {
-            return None;
-        }
-        len += 1;
-    }
-    Some(len)
 }
 
 /// One segment of a template: a literal, which may be followed by one parameter.
@@ -319,7 +273,9 @@ mod tests {
     use super::*;
 
     fn bound<'p>(template: &str, path: &'p str) -> Option<Vec<&'p str>> {
-        bind(template, path).map(|params| params.iter().map(|range| &path[range]).collect())
+        let mut params = Params::default();
+        Template::parse(template).ok().filter(|template| template.bind(path, path.len(), &mut params))?;
+        Some(params.iter().map(|range| &path[range]).collect())
     }
 
     #[test]
@@ -405,15 +361,17 @@ mod tests {
     #[test]
     fn a_ninth_parameter_is_kept_too() {
         let template = "/{a}/{b}/{c}/{d}/{e}/{f}/{g}/{h}/{i}/{*j}";
-        let params = bind(template, "/1/2/3/4/5/6/7/8/9/10").unwrap();
+        let path = "/1/2/3/4/5/6/7/8/9/10";
+        let mut params = Params::default();
+        assert!(Template::parse(template).unwrap().bind(path, path.len(), &mut params));
         assert_eq!((params.len(), params.range(9), params.range(10)), (10, Some(19..21), None));
-        assert_eq!(bound(template, "/1/2/3/4/5/6/7/8/9/10").unwrap()[8..], ["9", "10"]);
+        assert_eq!(bound(template, path).unwrap()[8..], ["9", "10"]);
     }
 
     proptest! {
         #[test]
         fn nothing_panics(template in "[/{}*:aé]{0,24}", path in any::<String>()) {
-            let _ = (Template::parse(&template), shape(&template), bind(&template, &path), bind(&path, &path));
+            let _ = (shape(&template), bound(&template, &path), bound(&path, &path));
         }
 
         #[test]
@@ -426,11 +384,6 @@ mod tests {
             router.insert(template.text(), ()).unwrap();
             let theirs = router.at(&path).ok().map(|found| found.params.iter().map(|(_, v)| v.to_owned()).collect());
             let ours: Option<Vec<_>> = bound(template.text(), &path).map(|v| v.into_iter().map(str::to_owned).collect());
-            if theirs.is_some() {
-                let mut ranges = Params::default();
-                template.ranges(&path, path.len(), &mut ranges);
-                prop_assert_eq!(&Some(ranges.iter().map(|range| path[range].to_owned()).collect::<Vec<_>>()), &theirs);
-            }
             prop_assert_eq!(ours, theirs);
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::message::{Piece, pieces};
+use crate::json::Pointer;
 
 /// Where a value of a record's `meta` comes from: given to [`Event::meta`](crate::Event::meta).
 ///
@@ -149,35 +150,6 @@ impl MetaSource {
     }
 }
 
-/// A checked JSON Pointer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pointer {
-    text: Box<str>,
-}
-
-impl Pointer {
-    fn parse(text: &str) -> Result<Self, String> {
-        if !text.is_empty() && !text.starts_with('/') {
-            return Err(format!("JSON Pointer `{text}` has to be empty or begin with `/`"));
-        }
-        text.split('/').try_for_each(|token| check_escapes(token, text))?;
-        Ok(Self { text: text.into() })
-    }
-
-    /// The pointer as written.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-/// RFC 6901 knows two escapes.
-fn check_escapes(token: &str, pointer: &str) -> Result<(), String> {
-    match token.split('~').skip(1).all(|piece| piece.starts_with(['0', '1'])) {
-        true => Ok(()),
-        false => Err(format!("JSON Pointer `{pointer}`: `~` has to be written as `~0` (and `/` as `~1`)")),
-    }
-}
-
 /// A checked text of [`Source::template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TextTemplate(Vec<TextPart>);
@@ -215,14 +187,6 @@ impl TextTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pointers_are_checked_and_kept_as_written() {
-        let pointer = Pointer::parse("/a~1b//c~0d~01/0").unwrap();
-        assert_eq!(pointer.as_str(), "/a~1b//c~0d~01/0");
-        assert_eq!(Pointer::parse("").unwrap().as_str(), "");
-        assert_eq!(Pointer::parse("/").unwrap().as_str(), "/");
-    }
 
     #[test]
     fn malformed_sources_are_refused() {

@@ -1,31 +1,35 @@
-//! One record as one line of JSON, made to fit the line budget.
+//! One record as one line of JSON, shortened to fit its budget. Pure: a record is never changed, so each sink's line is
+//! shortened for itself.
 
 use std::borrow::Cow;
 
-use crate::record::finished::{Body, Record};
-use crate::record::fragment::{beginning, push_json_string};
-use crate::record::text::{head, tail};
-use crate::record::wire::{self, Process};
-use crate::record::{Failure, Reason};
+use crate::json::beginning;
+use crate::record::finished::{Body, Fields, Record, Request};
+use crate::record::text::head;
+use crate::record::wire::{self, BodyCut, Cuts, ELLIPSIS, Process};
+use crate::redact::Redacted;
 
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
-pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usize, out: &mut Vec<u8>) {
+pub(crate) fn line(record: &Record, process: &Process, seq: u64, budget: usize, out: &mut Vec<u8>) {
     let start = out.len();
-    let mut shortened = Vec::new();
-    // Another sink's line may have named it already, with what it shortened besides.
-    if record.url_cut && !record.meta.iter().any(|(key, _)| key == "shortened") {
-        shortened.push(Cow::Borrowed("url"));
-        name_what_was_shortened(record, &shortened);
+    let mut cuts = Cuts::default();
+    if record.fields.url_cut {
+        cuts.named.push(Cow::Borrowed("url"));
     }
-    wire::write(record, process, seq, out);
-    let mut steps = Step::ALL.iter();
+    wire::write(record, process, seq, &cuts, out);
+    // The second round makes room for the names of what the first one shortened.
+    let mut steps = Step::ALL.iter().chain(&Step::ALL);
     while out.len() - start >= budget {
-        let Some(step) = steps.next() else { break };
         let excess = out.len() + 1 - start - budget;
-        if step.shorten(record, excess, &mut shortened) {
-            name_what_was_shortened(record, &shortened);
+        let is_shorter = match steps.next() {
+            Some(step) => step.shorten(record, excess, &mut cuts),
+            // Nothing else is left to shorten.
+            None if cuts.named.len() > 1 => cuts.named.pop().is_some(),
+            None => break,
+        };
+        if is_shorter {
             out.truncate(start);
-            wire::write(record, process, seq, out);
+            wire::write(record, process, seq, &cuts, out);
         }
     }
     out.push(b'\n');
@@ -35,8 +39,8 @@ pub(crate) fn line(record: &mut Record, process: &Process, seq: u64, budget: usi
 #[derive(Clone, Copy, Debug)]
 enum Step {
     ResponseBody,
-    RequestBody,
     ResponseBodyWhole,
+    RequestBody,
     RequestBodyWhole,
     Headers,
     Stacks,
@@ -70,106 +74,125 @@ impl Step {
         Self::Url,
     ];
 
-    /// Takes about `excess` bytes away; false if there was nothing to take.
-    fn shorten(self, record: &mut Record, excess: usize, shortened: &mut Vec<Cow<'static, str>>) -> bool {
-        let request = record.request.as_mut();
-        let response = record.response.as_mut();
+    /// Takes about `excess` bytes from the line; false if there was nothing to take.
+    fn shorten(self, Record { text, fields }: &Record, excess: usize, cuts: &mut Cuts) -> bool {
+        let request = fields.request.as_ref();
+        let response = fields.response.as_ref();
         let name = match self {
-            Self::ResponseBody => return response.is_some_and(|response| shorten_body(&mut response.body, excess)),
-            Self::RequestBody => return request.is_some_and(|request| shorten_body(&mut request.body, excess)),
-            Self::ResponseBodyWhole => return response.is_some_and(|response| omit_body(&mut response.body)),
-            Self::RequestBodyWhole => return request.is_some_and(|request| omit_body(&mut request.body)),
-            Self::Headers => request.and_then(|request| request.headers.take()).map(|_| "headers"),
-            Self::Stacks => drop_stacks(&mut record.errors).then_some("errors.stack"),
-            Self::Meta => return shorten_meta(record, excess, shortened),
-            Self::Query => request.and_then(|request| request.query.take()).map(|_| "query"),
-            Self::Params => request.and_then(|request| request.params.take()).map(|_| "params"),
-            Self::Errors => (record.errors.len() > 1).then(|| record.errors.truncate(1)).map(|()| "errors"),
+            Self::ResponseBody => {
+                return response.is_some_and(|it| shorten_body(text, &it.body, excess, &mut cuts.response_body));
+            }
+            Self::RequestBody => {
+                return request.is_some_and(|it| shorten_body(text, &it.body, excess, &mut cuts.request_body));
+            }
+            Self::ResponseBodyWhole => {
+                return response.is_some_and(|it| omit_body(&it.body, &mut cuts.response_body));
+            }
+            Self::RequestBodyWhole => return request.is_some_and(|it| omit_body(&it.body, &mut cuts.request_body)),
+            Self::Meta => return shorten_meta(text, fields, excess, cuts),
+            Self::Headers => {
+                let is_there = request.is_some_and(|request| request.headers.is_some());
+                omit(is_there, &mut cuts.headers).then_some("headers")
+            }
+            Self::Stacks => {
+                let is_there = fields.errors.iter().any(|error| error.stack.is_some());
+                omit(is_there, &mut cuts.stacks).then_some("errors.stack")
+            }
+            Self::Query => {
+                omit(request.is_some_and(|request| request.query.is_some()), &mut cuts.query).then_some("query")
+            }
+            Self::Params => {
+                omit(request.is_some_and(|request| request.params.is_some()), &mut cuts.params).then_some("params")
+            }
+            Self::Errors => omit(fields.errors.len() > 1, &mut cuts.further_errors).then_some("errors"),
             Self::ErrorMessage => {
-                let first = record.errors.first_mut().map(|error| &mut error.message);
-                first.is_some_and(|message| cut_middle(message, excess)).then_some("errors.message")
+                let len = fields.errors.first().map(|error| error.message.of(text).len());
+                cut_middle(len, excess, &mut cuts.error_message).then_some("errors.message")
             }
-            Self::Message => record.message.as_mut().is_some_and(|text| cut_middle(text, excess)).then_some("message"),
-            Self::Referer => request.and_then(|request| request.referer.take()).map(|_| "referer"),
+            Self::Message => {
+                let len = fields.message.map(|message| text.get(message).len());
+                cut_middle(len, excess, &mut cuts.message).then_some("message")
+            }
+            Self::Referer => {
+                omit(request.is_some_and(|request| request.referer.is_some()), &mut cuts.referer).then_some("referer")
+            }
             Self::Client => {
-                record.address.client.as_mut().is_some_and(|text| cut_middle(text, excess)).then_some("client")
+                let len = fields.address.client.map(|client| text.get(client).len());
+                cut_middle(len, excess, &mut cuts.client).then_some("client")
             }
-            Self::Url => request.is_some_and(|request| cut_middle(&mut request.url, excess)).then_some("url"),
+            Self::Url => {
+                let len = request.map(|request| request.url_len(text).min(Request::MOST_URL));
+                cut_middle(len, excess, &mut cuts.url).then_some("url")
+            }
         };
-        shortened.extend(name.map(Cow::Borrowed));
-        name.is_some()
+        name.is_some_and(|name| cuts.name(Cow::Borrowed(name)))
     }
 }
 
-/// Keeps the beginning of a body that fits, if that leaves something worth reading.
-fn shorten_body(body: &mut Body, excess: usize) -> bool {
+impl Cuts {
+    /// Names what is not on the line as it was, for `meta.shortened`; bodies say so themselves.
+    fn name(&mut self, name: Cow<'static, str>) -> bool {
+        const MOST_NAMED: usize = 16;
+        if self.named.len() < MOST_NAMED && !self.named.contains(&name) {
+            self.named.push(name);
+        }
+        true
+    }
+}
+
+/// Leaves a thing out that is there; false if it was left out before.
+fn omit(is_there: bool, is_omitted: &mut bool) -> bool {
+    is_there && !std::mem::replace(is_omitted, true)
+}
+
+/// Keeps the beginning of a body that fits, if enough remains to be worth reading.
+fn shorten_body(text: &Redacted, body: &Body, excess: usize, cut: &mut BodyCut) -> bool {
     const MARKER: usize = 120;
     const WORTH_READING: usize = 256;
-    let Some(shown) = &body.shown else { return false };
-    let Some(room) = shown.len().checked_sub(excess + MARKER).filter(|&room| room >= WORTH_READING) else {
-        return false;
-    };
-    let Some(kept) = beginning(shown, room) else { return false };
-    body.shown = Some(kept);
-    body.omitted = Some(Reason::Line);
+    let (Some(shown), BodyCut::None) = (body.shown, &cut) else { return false };
+    let shown = text.get(shown);
+    let room = shown.len().checked_sub(excess + MARKER).filter(|&room| room >= WORTH_READING);
+    let Some(kept) = room.and_then(|room| beginning(shown, room)) else { return false };
+    *cut = BodyCut::Beginning(kept);
     true
 }
 
-fn omit_body(body: &mut Body) -> bool {
-    if body.shown.take().is_none() {
+fn omit_body(body: &Body, cut: &mut BodyCut) -> bool {
+    if body.shown.is_none() || matches!(cut, BodyCut::Whole) {
         return false;
     }
-    body.omitted = Some(Reason::Line);
+    *cut = BodyCut::Whole;
     true
 }
 
-fn drop_stacks(errors: &mut [Failure]) -> bool {
-    errors.iter_mut().filter_map(|error| error.stack.take()).count() > 0
-}
-
-/// Drops the largest values of `meta` first.
-fn shorten_meta(record: &mut Record, excess: usize, shortened: &mut Vec<Cow<'static, str>>) -> bool {
+/// Leaves out the largest values of `meta` first.
+fn shorten_meta(text: &Redacted, fields: &Fields, excess: usize, cuts: &mut Cuts) -> bool {
     const NAMING: usize = 24;
     let mut freed = 0;
     while freed < excess + NAMING {
-        let largest = record.meta.iter().enumerate().max_by_key(|(_, (_, value))| value.len());
-        let Some((at, _)) = largest.filter(|(_, (_, value))| value.len() > NAMING) else { break };
-        let (key, value) = record.meta.remove(at);
-        freed += value.len() + key.len() + 4;
+        let len = |at: &usize| text.get(fields.meta[*at].1).len();
+        let left = (0..fields.meta.len()).filter(|at| !cuts.meta.contains(at));
+        let Some(largest) = left.max_by_key(len).filter(|at| len(at) > NAMING) else { break };
+        let key = text.get(fields.meta[largest].0);
+        freed += len(&largest) + key.len() + 4;
+        cuts.meta.push(largest);
         let mut name = String::from("meta.");
-        name.push_str(&key);
-        shortened.push(name.into());
+        name.push_str(key);
+        name.truncate(head(&name, 64).len());
+        cuts.name(name.into());
     }
     freed > 0
 }
 
-/// Takes the middle out of a text and puts an ellipsis there; false if that would not make it shorter.
-fn cut_middle(text: &mut String, excess: usize) -> bool {
-    const ELLIPSIS: &str = "…";
+/// Takes the middle out of a text of `len` bytes; false if that would not make it shorter.
+fn cut_middle(len: Option<usize>, excess: usize, kept: &mut Option<usize>) -> bool {
     // Escaping may have made the text longer on the line than it is here, never shorter: cut at least the excess.
-    const KEPT: usize = 64;
-    let keep = text.len().saturating_sub(excess + ELLIPSIS.len()).max(KEPT);
-    if keep + ELLIPSIS.len() >= text.len() {
+    const LEAST: usize = 64;
+    let Some(shown) = kept.map(|kept| kept + ELLIPSIS.len()).or(len) else { return false };
+    let keep = shown.saturating_sub(excess + ELLIPSIS.len()).max(LEAST);
+    if keep + ELLIPSIS.len() >= shown {
         return false;
     }
-    *text = [head(text, keep / 2), ELLIPSIS, tail(text, keep / 2)].concat();
+    *kept = Some(keep);
     true
-}
-
-/// `meta.shortened` lists what does not stand on the line as it was; bodies say it themselves.
-fn name_what_was_shortened(record: &mut Record, shortened: &[Cow<'static, str>]) {
-    const MOST_NAMED: usize = 16;
-    record.meta.retain(|(key, _)| key != "shortened");
-    if shortened.is_empty() {
-        return;
-    }
-    let mut names = String::from("[");
-    for name in shortened.iter().take(MOST_NAMED) {
-        if names.len() > 1 {
-            names.push(',');
-        }
-        push_json_string(&mut names, head(name, 64));
-    }
-    names.push(']');
-    record.meta.push((Cow::Borrowed("shortened"), names));
 }

@@ -6,9 +6,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::fields::{Fields, Text, Value};
 use crate::clock::Micros;
-use crate::record::fragment::push_json_text;
+use crate::json::push_json_text;
 use crate::record::text::head;
-use crate::record::wire::push_time;
+use crate::record::push_time;
 
 /// One event as one line, its newline included, of at most `budget` bytes.
 pub(super) fn line<S>(event: &Event<'_>, context: &Context<'_, S>, at: Micros, budget: usize) -> String

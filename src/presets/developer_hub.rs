@@ -161,7 +161,7 @@ pub fn catalog() -> Catalog {
 }
 
 fn scaffolder_event(name: &'static str) -> Event {
-    Event::new(name).kind("scaffolder").stages(Stages::Both).secret_bag("secrets")
+    Event::new(name).kind("scaffolder").stages(Stages::Both).mask_values_under("secrets")
 }
 
 fn catalog_event(name: &'static str) -> Event {
@@ -566,7 +566,7 @@ mod tests {
             let stream_end = if *name == "ScaffolderTaskStream" { StreamEnd::Client } else { StreamEnd::Server };
             assert_eq!((policy.stream_end(), policy.strangers()), (stream_end, Strangers::Hidden), "{name}");
             let bags: &[&str] = if plugin == "scaffolder" { &["secrets"] } else { &[] };
-            assert_eq!(policy.secret_bags(), bags, "{name}");
+            assert_eq!(policy.value_masks(), bags, "{name}");
             let fields = policy
                 .meta()
                 .iter()

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::control::Reach;
 use super::loss::{LossReason, Tally};
-use super::own::{self, Stamp};
+use super::own::{Maker, Own, Stamp};
 use crate::diagnostics::contained;
 use crate::format;
 use crate::record::Record;
@@ -53,12 +53,12 @@ impl Channel {
     }
 
     /// False if its line could not be made.
-    pub(super) fn give(&mut self, record: &mut Record, process: &Process, budget: usize) -> bool {
+    pub(super) fn give(&mut self, record: &Record, process: &Process, budget: usize) -> bool {
         if !self.wants(record) {
             return true;
         }
         if self.skipping {
-            self.missed.add(record.timestamp, Some(record.audit_id));
+            self.missed.add(record.fields.timestamp, Some(record.fields.audit_id));
             self.skipped += 1;
             return true;
         }
@@ -81,8 +81,8 @@ impl Channel {
         progress.state != SinkState::Dead && progress.own_waiting == 0
     }
 
-    /// No filter removes our own records.
-    pub(super) fn give_own(&mut self, record: &mut Record, process: &Process, budget: usize) {
+    /// No filter removes internal records.
+    pub(super) fn give_own(&mut self, record: &Record, process: &Process, budget: usize) {
         if self.push_line(record, process, budget) {
             self.outlet.append_own(&self.lines);
         }
@@ -93,12 +93,13 @@ impl Channel {
         self.missed.count > 0 && self.outlet.has_room() && self.can_tell()
     }
 
-    /// Tells what the sink lost for itself, once it has room again.
-    pub(super) fn tell_missed(&mut self, stamp: Stamp, process: &Process, budget: usize) {
+    /// Reports what the sink lost for itself, once it has room again.
+    pub(super) fn tell_missed(&mut self, stamp: Stamp, maker: &mut Maker<'_>, process: &Process, budget: usize) {
         if self.has_missed() {
             let missed = std::mem::take(&mut self.missed);
-            let mut record = own::records_lost(stamp, LossReason::SinkFull, &missed, Some(self.outlet.name()));
-            self.give_own(&mut record, process, budget);
+            let sink = Some(self.outlet.name());
+            let own = Own::RecordsLost { reason: LossReason::SinkFull, tally: &missed, sink };
+            self.give_own(maker.make(stamp, own), process, budget);
         }
     }
 
@@ -155,7 +156,7 @@ impl Channel {
         })
     }
 
-    fn push_line(&mut self, record: &mut Record, process: &Process, budget: usize) -> bool {
+    fn push_line(&mut self, record: &Record, process: &Process, budget: usize) -> bool {
         let begin = self.lines.len();
         let (seq, lines) = (self.next_seq, &mut self.lines);
         let written = contained("a format", || format::line(record, process, seq, budget, lines)).is_some();

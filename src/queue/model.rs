@@ -25,7 +25,7 @@ use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
 use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
-use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
+use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
@@ -33,7 +33,7 @@ use crate::engine::{Engine, Parts, SinkWatch};
 use crate::plan::Defaults;
 use crate::record::wire::Process;
 use crate::record::{Delivery, Outcome, Stages, Status};
-use crate::redact::Redactor;
+use crate::redact::{Redacted, Redactor};
 use crate::sink::{Need, Ordinary, Outlet, Retry, Sink};
 use crate::sync::{Arc, Instant, thread};
 
@@ -280,13 +280,9 @@ impl Rig {
         }
         let ordinary = Ordinary::new(outlets[0].clone(), 1024);
         let counted = Arc::new(Counted { outlets, ordinary });
-        let process = Process {
-            instance: String::new(),
-            host: None,
-            service: None,
-            user_agent_key: Default::default(),
-            body_as: Default::default(),
-        };
+        let mut text = Redacted::default();
+        let instance = text.constant("model");
+        let process = Process::new(&text, instance, None, None, Default::default());
         let settings = Value::Null;
         let event = engine.named("Modelled").unwrap();
         Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
@@ -361,12 +357,12 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
             client_ip: ClientIp::default(),
             request_id: HeaderName::from_static("x-request-id"),
             shown: Vec::new(),
+            credentials: CredentialHeaders::new(std::iter::empty()),
             peer: None,
             resolvers: Vec::new(),
             trace: None,
         },
         redactor: REDACTOR.clone(),
-        report: None,
         is_success: Box::new(|_| Status::Succeeded),
         is_timeout: Box::new(|_| false),
         max_body_bytes: 16,

@@ -1,6 +1,5 @@
-//! Our own records: the brackets around each run, and what was lost or refused in it.
+//! Internal records: the first and the last of each run, and what was lost or refused in it.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,91 +8,127 @@ use uuid::Uuid;
 use super::control::ShutdownReport;
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
-use crate::record::wire::push_time;
-use crate::record::{Actor, Failure, Labels, Level, Record, Status};
+use crate::diagnostics::contained;
+use crate::record::finished::{ErrorEntry, ErrorText, Identity};
+use crate::record::{Labels, Level, Record, Status, push_time};
+use crate::redact::{Memory, Part, Redactor, Session};
 
-/// Identity and time of one of our own records.
+/// Identity and time of an internal record.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamp {
     pub(super) at: Micros,
     pub(super) id: Uuid,
 }
 
-/// The first record of each run. `settings` is what stands in it to tell two configurations apart.
-pub(super) fn started(stamp: Stamp, enabled: bool, settings: &Value) -> Record {
-    let meta =
-        [("version", json!(env!("CARGO_PKG_VERSION"))), ("enabled", json!(enabled)), ("settings", settings.clone())];
-    succeeded("AuditStarted", stamp, "the audit log has started", meta)
+/// What an internal record reports.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Own<'s> {
+    /// The run begins. The settings tell two configurations apart.
+    Started { enabled: bool, settings: &'s Value },
+    /// The run ends.
+    Stopped(&'s ShutdownReport),
+    /// Records were lost, all of them or those of one sink.
+    RecordsLost { reason: LossReason, tally: &'s Tally, sink: Option<&'s str> },
+    /// Requests were refused.
+    RequestsRefused(&'s Tally),
 }
 
-/// The last record of each run.
-pub(super) fn stopped(stamp: Stamp, report: &ShutdownReport) -> Record {
-    let meta = [
-        ("written", json!(report.written)),
-        ("lost", json!(report.lost)),
-        ("refused", json!(report.refused)),
-        ("open", json!(report.open)),
-    ];
-    succeeded("AuditStopped", stamp, "the audit log has stopped", meta)
+/// What internal records are made with: the rules and the memory of every other record.
+pub(super) struct Maker<'w> {
+    pub(super) redactor: &'w Redactor,
+    pub(super) memory: &'w mut Memory,
+    pub(super) record: &'w mut Record,
 }
 
-/// `sink`: the one that lost them for itself.
-pub(super) fn records_lost(stamp: Stamp, reason: LossReason, tally: &Tally, sink: Option<&str>) -> Record {
-    let message = format!("{} audit record(s) were lost: {}", tally.count, reason.as_str());
-    let mut record = failed("AuditRecordsLost", stamp, "RecordsLost", message, tally, Some(reason));
-    if let Some(sink) = sink {
-        record.meta.push((Cow::Borrowed("sink"), json!(sink).to_string()));
-    }
-    record
-}
-
-pub(super) fn requests_refused(stamp: Stamp, tally: &Tally) -> Record {
-    let message = format!("{} request(s) were refused and could not be recorded", tally.count);
-    failed("AuditRequestsRefused", stamp, "RequestsRefused", message, tally, None)
-}
-
-fn succeeded<const N: usize>(
-    name: &'static str,
-    stamp: Stamp,
-    message: &str,
-    meta: [(&'static str, Value); N],
-) -> Record {
-    Record {
-        timestamp: stamp.at,
-        event_name: Cow::Borrowed(name),
-        labels: Some(Arc::new(Labels::new(Some("audit"), None, None, None))),
-        stage: Cow::Borrowed("completion"),
-        message: Some(message.to_owned()),
-        audit_id: stamp.id,
-        actor: Actor::system("tower-audit"),
-        meta: meta.into_iter().map(|(key, value)| (Cow::Borrowed(key), value.to_string())).collect(),
-        ..Record::default()
+impl Maker<'_> {
+    /// Makes an internal record. Where its redaction fails it has no `meta`.
+    pub(super) fn make(&mut self, stamp: Stamp, own: Own<'_>) -> &Record {
+        let Self { redactor, memory, record } = self;
+        record.clear();
+        frame(stamp, own, record);
+        let made = contained("redaction of an internal record", || {
+            let Record { text, fields } = &mut **record;
+            let mut session = Session::new(redactor, None, memory, text);
+            each_member(own, |key, value| {
+                let value = session.meta(key, value);
+                fields.meta.push((session.constant(key), value));
+            });
+        });
+        if made.is_none() {
+            record.fields.meta.clear();
+        }
+        record
     }
 }
 
-fn failed(
-    name: &'static str,
-    stamp: Stamp,
-    error: &str,
-    message: String,
-    tally: &Tally,
-    reason: Option<LossReason>,
-) -> Record {
+/// What is constant, or a number.
+fn frame(stamp: Stamp, own: Own<'_>, Record { text, fields }: &mut Record) {
+    let (name, message): (_, &[Part]) = match own {
+        Own::Started { .. } => ("AuditStarted", &[Part::Text("the audit log has started")]),
+        Own::Stopped(_) => ("AuditStopped", &[Part::Text("the audit log has stopped")]),
+        Own::RecordsLost { reason, tally, .. } => (
+            "AuditRecordsLost",
+            &[Part::Number(tally.count), Part::Text(" audit record(s) were lost: "), Part::Text(reason.as_str())],
+        ),
+        Own::RequestsRefused(tally) => (
+            "AuditRequestsRefused",
+            &[Part::Number(tally.count), Part::Text(" request(s) were refused and could not be recorded")],
+        ),
+    };
+    let message = text.parts(message.iter().copied());
+    let error = match own {
+        Own::Started { .. } | Own::Stopped(_) => None,
+        Own::RecordsLost { .. } => Some("RecordsLost"),
+        Own::RequestsRefused(_) => Some("RequestsRefused"),
+    };
+    let (actor, kind) = (text.constant("tower-audit"), text.constant("system"));
+    fields.timestamp = stamp.at;
+    fields.audit_id = stamp.id;
+    fields.labels = Some(Arc::new(Labels::new(name, Some("audit"), None, None, None)));
+    fields.message = Some(message);
+    fields.actors.push(Identity { id: Some(actor), kind: Some(kind), ..Identity::default() });
+    if let Some(error) = error {
+        fields.level = Level::Error;
+        fields.status = Status::Failed;
+        let entry = ErrorEntry { name: text.constant(error), message: ErrorText::Library(message), stack: None };
+        fields.errors.push(entry);
+    }
+}
+
+/// The members of `meta`.
+fn each_member(own: Own<'_>, mut add: impl FnMut(&'static str, &Value)) {
+    match own {
+        Own::Started { enabled, settings } => {
+            add("version", &json!(env!("CARGO_PKG_VERSION")));
+            add("enabled", &json!(enabled));
+            add("settings", settings);
+        }
+        Own::Stopped(report) => {
+            add("written", &json!(report.written));
+            add("lost", &json!(report.lost));
+            add("refused", &json!(report.refused));
+            add("open", &json!(report.open));
+        }
+        Own::RecordsLost { reason, tally, sink } => {
+            add("count", &json!(tally.count));
+            add("reason", &json!(reason.as_str()));
+            span(tally, &mut add);
+            if let Some(sink) = sink {
+                add("sink", &json!(sink));
+            }
+        }
+        Own::RequestsRefused(tally) => {
+            add("count", &json!(tally.count));
+            span(tally, &mut add);
+        }
+    }
+}
+
+fn span(tally: &Tally, add: &mut impl FnMut(&'static str, &Value)) {
     let samples: Vec<String> = tally.samples.iter().map(Uuid::to_string).collect();
-    let meta = [
-        ("count", json!(tally.count)),
-        ("first", json!(time(tally.first))),
-        ("last", json!(time(tally.last))),
-        ("auditIds", json!(samples)),
-    ];
-    let mut record = succeeded(name, stamp, &message, meta);
-    if let Some(reason) = reason {
-        record.meta.insert(1, (Cow::Borrowed("reason"), json!(reason.as_str()).to_string()));
-    }
-    record.level = Level::Error;
-    record.status = Status::Failed;
-    record.errors = vec![Failure::new(error, message)];
-    record
+    add("first", &json!(time(tally.first)));
+    add("last", &json!(time(tally.last)));
+    add("auditIds", &json!(samples));
 }
 
 fn time(at: Micros) -> String {

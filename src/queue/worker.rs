@@ -9,16 +9,16 @@ use serde_json::Value;
 use super::channel::Channel;
 use super::control::{Flush, Reach, ShutdownReport, Stop, after};
 use super::loss::{LossReason, Untold};
-use super::own::{self, Stamp};
+use super::own::{Maker, Own, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
+use crate::compose;
 use crate::counters::Counted;
 use crate::diagnostics::{self, contained};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::Record;
 use crate::record::wire::Process;
-use crate::redact;
 use crate::sink::Progress;
 use crate::sync::{Instant, thread};
 
@@ -26,7 +26,7 @@ use crate::sync::{Instant, thread};
 const PAUSE: Duration = Duration::from_millis(1);
 /// After so many pauses without work it goes to sleep, and the next record has to wake it.
 const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 64 };
-/// Records of our own that may wait for a sink.
+/// Internal records that may wait for a sink.
 const MOST_OWN: u64 = 16;
 /// Records that are rendered before their lines are handed to the sinks, and before those who wait are looked after.
 const ROUND: usize = 32;
@@ -53,14 +53,14 @@ impl Worker {
             flushes: Vec::new(),
             stop: None,
             record: Box::default(),
-            memory: redact::Memory::default(),
+            memory: compose::Memory::default(),
             ids: UuidV7::new(),
             #[cfg(feature = "metrics")]
             publisher: crate::publish::Publisher::default(),
             worker: self,
         };
         // Stamped here: its time is before that of whatever is recorded next.
-        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
+        let started = state.stamp();
         let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
         start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
     }
@@ -81,7 +81,7 @@ struct Running {
     stop: Option<Stop>,
     /// The record that is being made, always in the same memory: one is large.
     record: Box<Record>,
-    memory: redact::Memory,
+    memory: compose::Memory,
     ids: UuidV7,
     #[cfg(feature = "metrics")]
     publisher: crate::publish::Publisher,
@@ -95,9 +95,10 @@ struct Entry {
 }
 
 impl Running {
-    fn run(mut self, started: Record) {
+    fn run(mut self, started: Stamp) {
         diagnostics::enter_own_thread();
-        self.write_own(started);
+        let settings = std::mem::take(&mut self.worker.settings);
+        self.write_own(started, Own::Started { enabled: self.worker.engine.enabled, settings: &settings });
         let stop = loop {
             let (pause, attentive) = (self.pause(), self.somebody_waits());
             self.publish(pause.is_none());
@@ -156,8 +157,8 @@ impl Running {
             entry.records += 1;
             entry.reserved += draft.reserved();
             let Self { record, memory, .. } = self;
-            let made = contained("redaction", || redact::record(&engine, &draft, memory, record))
-                .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft, record)));
+            let made = contained("redaction", || compose::record(&engine, &draft, memory, record))
+                .or_else(|| contained("a bare record", || compose::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
             if !given {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
@@ -176,7 +177,7 @@ impl Running {
         let Worker { channels, process, line_budget, .. } = &mut self.worker;
         let mut given = true;
         for channel in channels {
-            given &= channel.give(&mut self.record, process, *line_budget);
+            given &= channel.give(&self.record, process, *line_budget);
         }
         given
     }
@@ -184,12 +185,10 @@ impl Running {
     /// What was lost stands before what comes next.
     fn tell(&mut self, untold: &Untold) {
         for (reason, tally) in untold.losses() {
-            let record = own::records_lost(self.stamp(), reason, tally, None);
-            self.write_own(record);
+            self.write_own(self.stamp(), Own::RecordsLost { reason, tally, sink: None });
         }
         if untold.refused.count > 0 {
-            let record = own::requests_refused(self.stamp(), &untold.refused);
-            self.write_own(record);
+            self.write_own(self.stamp(), Own::RequestsRefused(&untold.refused));
         }
     }
 
@@ -200,11 +199,14 @@ impl Running {
         channels.iter().any(|channel| channel.can_tell() && (channel.is_required() || !required_alive))
     }
 
-    /// Gives a record of ours to every sink that is not stuck on one of them already.
-    fn write_own(&mut self, mut record: Record) {
-        let Worker { channels, process, line_budget, .. } = &mut self.worker;
+    /// Gives an internal record to every sink that is not stuck on one of them already.
+    fn write_own(&mut self, stamp: Stamp, own: Own<'_>) {
+        let Worker { engine, channels, process, line_budget, .. } = &mut self.worker;
+        let (redactor, memory, record) = (&engine.redactor, &mut self.memory.redact, &mut *self.record);
+        let mut maker = Maker { redactor, memory, record };
+        let record = maker.make(stamp, own);
         for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
-            channel.give_own(&mut record, process, *line_budget);
+            channel.give_own(record, process, *line_budget);
         }
     }
 
@@ -214,8 +216,10 @@ impl Running {
         self.note_lost(lost);
         if self.worker.channels.iter().any(Channel::has_missed) {
             let stamp = self.stamp();
-            let Worker { channels, process, line_budget, .. } = &mut self.worker;
-            channels.iter_mut().for_each(|channel| channel.tell_missed(stamp, process, *line_budget));
+            let Worker { engine, channels, process, line_budget, .. } = &mut self.worker;
+            let (redactor, memory, record) = (&engine.redactor, &mut self.memory.redact, &mut *self.record);
+            let mut maker = Maker { redactor, memory, record };
+            channels.iter_mut().for_each(|channel| channel.tell_missed(stamp, &mut maker, process, *line_budget));
         }
     }
 
@@ -296,8 +300,7 @@ impl Running {
             flushed: false,
         };
         self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
-        let last = own::stopped(self.stamp(), &report);
-        self.write_own(last);
+        self.write_own(self.stamp(), Own::Stopped(&report));
         self.worker.channels.iter().for_each(Channel::end);
         while !self.has_ended(Reach::All) && Instant::now() < deadline {
             engine.queue.take(&mut self.batch, Some(PAUSE), true);

@@ -1,8 +1,10 @@
-//! A finished record: redacted, checked, and ready for any format.
+//! A finished record: one buffer of redacted text, and a struct of pieces of it.
 //!
-//! Only `redact` makes one. Plain fields hold plain text; what is a JSON value of any shape is a [`Fragment`].
+//! The types keep the promises of redaction. A text is a piece of a [`Redacted`], which only `redact` can fill with text from
+//! outside. What says who did what is [`Evidence`]; what a client or an error says is [`ClientText`]. Only the second is
+//! searched for echoes, by [`Fields::each_client`].
 
-use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,145 +12,212 @@ use std::time::Duration;
 use http::{StatusCode, Version};
 use uuid::Uuid;
 
-use super::{Actor, Entity, Eula, Failure, Labels, Level, Outcome, Reason, Scope, Status};
+use super::text::head;
+use super::{Labels, Level, Outcome, RouteLabel, Status};
 use crate::clock::Micros;
-
-/// A JSON value as compact text.
-pub(crate) type Fragment = String;
+use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Reason, Redacted};
 
 /// One record, redacted: what filters decide on and formats write.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Record {
+    /// All text of the record.
+    pub(crate) text: Redacted,
+    pub(crate) fields: Fields,
+}
+
+/// Everything of a record: pieces of its text, numbers, and names of the application's configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
     pub(crate) timestamp: Micros,
     pub(crate) level: Level,
-    pub(crate) event_name: Cow<'static, str>,
+    /// Of the event.
     pub(crate) labels: Option<Arc<Labels>>,
-    pub(crate) stage: Cow<'static, str>,
+    /// The event's name may hold a secret, and is not shown.
+    pub(crate) is_name_masked: bool,
+    pub(crate) stage: StageName,
     pub(crate) status: Status,
     pub(crate) outcome: Option<Outcome>,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Evidence>,
     pub(crate) audit_id: Uuid,
     pub(crate) started_at: Option<Micros>,
     pub(crate) duration: Option<Duration>,
-    pub(crate) request_id: Option<String>,
-    pub(crate) trace_id: Option<String>,
-    pub(crate) span_id: Option<String>,
-    pub(crate) actor: Actor,
+    pub(crate) request_id: Option<Evidence>,
+    pub(crate) trace_id: Option<Evidence>,
+    pub(crate) span_id: Option<Evidence>,
+    /// Who acted, then on whose behalf, and so on. Empty: nobody.
+    pub(crate) actors: Vec<Identity>,
     pub(crate) address: Address,
-    pub(crate) context: Option<Box<Context>>,
+    pub(crate) context: Option<Context>,
     /// The URL was longer than what is kept of one.
     pub(crate) url_cut: bool,
-    pub(crate) meta: Vec<(Cow<'static, str>, Fragment)>,
-    pub(crate) errors: Vec<Failure>,
+    pub(crate) meta: Vec<(Evidence, EvidenceJson)>,
+    pub(crate) errors: Vec<ErrorEntry>,
     pub(crate) response: Option<Response>,
     pub(crate) request: Option<Request>,
 }
 
-impl Record {
-    /// Takes out the texts that most records have, for their memory.
-    pub(crate) fn take_texts(&mut self, mut taken: impl FnMut(String)) {
-        let Self { message, request_id, trace_id, span_id, address, request, .. } = self;
-        let texts = [message, request_id, trace_id, span_id, &mut address.hostname, &mut address.client];
-        texts.into_iter().filter_map(Option::take).for_each(&mut taken);
-        if let Some(Request { url, route, referer, params, query, .. }) = request {
-            taken(std::mem::take(url));
-            [route, referer, params, query].into_iter().filter_map(Option::take).for_each(taken);
-        }
-    }
+/// The stage of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StageName {
+    Initiation,
+    #[default]
+    Completion,
+    /// Of an event that the application emits itself.
+    Named(Evidence),
+}
 
-    /// The event's name, such as `ScaffolderTaskCreation`.
-    pub fn event_name(&self) -> &str {
-        &self.event_name
-    }
+/// An actor; the address belongs to the exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Identity {
+    pub(crate) id: Option<Evidence>,
+    pub(crate) kind: Option<Evidence>,
+    pub(crate) name: Option<Evidence>,
+    pub(crate) url: Option<Evidence>,
+    pub(crate) slug: Option<Evidence>,
+    pub(crate) is_unverified: bool,
+    pub(crate) claimed: Option<Evidence>,
+    pub(crate) credential: Option<Key>,
+    pub(crate) location: Option<Place>,
+}
 
-    /// The event's group, such as `scaffolder`.
-    pub fn event_kind(&self) -> Option<&str> {
-        self.labels.as_ref()?.kind()
-    }
+/// The key that acted: a [`Credential`](super::Credential), redacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) kind: Evidence,
+    pub(crate) id: Option<Evidence>,
+    pub(crate) name: Option<Evidence>,
+    pub(crate) owner: Option<Evidence>,
+}
 
-    /// `initiation`, `completion`, or what the application said.
-    pub fn stage(&self) -> &str {
-        &self.stage
-    }
-
-    /// Whether it succeeded.
-    pub fn status(&self) -> Status {
-        self.status
-    }
-
-    /// The severity.
-    pub fn level(&self) -> Level {
-        self.level
-    }
-
-    /// How the exchange ended; completions only.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.outcome
-    }
-
-    /// The id that all records of an exchange share.
-    pub fn audit_id(&self) -> Uuid {
-        self.audit_id
-    }
-
-    /// Who acted.
-    pub fn actor_id(&self) -> Option<&str> {
-        self.actor.id()
-    }
-
-    /// The request's method.
-    pub fn method(&self) -> Option<&str> {
-        self.request.as_ref().map(|request| &*request.method)
-    }
-
-    /// The template of the route that matched.
-    pub fn route(&self) -> Option<&str> {
-        self.request.as_ref()?.route.as_deref()
-    }
-
-    /// The response's status.
-    pub fn response_status(&self) -> Option<StatusCode> {
-        self.response.as_ref()?.status
-    }
+/// A [`Location`](super::Location), redacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) city: Option<Evidence>,
+    pub(crate) country: Option<Evidence>,
+    pub(crate) continent: Option<Evidence>,
 }
 
 /// What was acted on and where, as far as the application said it: most records have nothing of this.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Context {
-    pub(crate) object: Option<Entity>,
-    pub(crate) target: Option<Entity>,
-    pub(crate) scope: Option<Scope>,
-    pub(crate) project: Option<String>,
-    pub(crate) repository: Option<String>,
-    pub(crate) namespace: Option<String>,
-    pub(crate) edge: Option<String>,
-    pub(crate) eula: Option<Eula>,
+    pub(crate) object: Option<Thing>,
+    pub(crate) target: Option<Thing>,
+    pub(crate) scope: Option<Owner>,
+    pub(crate) project: Option<Evidence>,
+    pub(crate) repository: Option<Evidence>,
+    pub(crate) namespace: Option<Evidence>,
+    pub(crate) edge: Option<Evidence>,
+    pub(crate) eula: Option<Licence>,
     /// What the application itself calls the context.
-    pub(crate) said: Option<String>,
+    pub(crate) said: Option<Evidence>,
+}
+
+/// An [`Entity`](super::Entity), redacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Thing {
+    pub(crate) kind: Evidence,
+    pub(crate) id: Option<Evidence>,
+    pub(crate) name: Option<Evidence>,
+    pub(crate) version: Option<Evidence>,
+    pub(crate) slug: Option<Evidence>,
+    pub(crate) format: Option<Evidence>,
+}
+
+/// A [`Scope`](super::Scope), redacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) kind: Evidence,
+    pub(crate) path: Evidence,
+}
+
+/// An [`Eula`](super::Eula), redacted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Licence {
+    pub(crate) id: Evidence,
+    pub(crate) number: Evidence,
 }
 
 /// Where the actor was, as far as the exchange itself tells.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Address {
     pub(crate) ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,
     pub(crate) peer_ip: Option<IpAddr>,
     /// The host that the actor addressed.
-    pub(crate) hostname: Option<String>,
-    pub(crate) client: Option<String>,
+    pub(crate) hostname: Option<Evidence>,
+    pub(crate) client: Option<ClientText>,
 }
 
-#[derive(Debug, Default)]
+/// One entry of `errors`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorEntry {
+    pub(crate) name: Evidence,
+    pub(crate) message: ErrorText,
+    pub(crate) stack: Option<ClientText>,
+}
+
+/// The text of an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ErrorText {
+    /// In the words of this library, such as `404 Not Found`: no client can change it.
+    Library(Evidence),
+    /// In the words of the application, which may quote a client.
+    Application(ClientText),
+}
+
+impl ErrorText {
+    /// The text itself.
+    pub(crate) fn of(self, text: &Redacted) -> &str {
+        match self {
+            Self::Library(piece) => text.get(piece),
+            Self::Application(piece) => text.get(piece),
+        }
+    }
+}
+
+#[derive(Debug)]
 pub(crate) struct Request {
-    pub(crate) method: Cow<'static, str>,
-    pub(crate) url: String,
-    pub(crate) route: Option<String>,
+    pub(crate) method: Evidence,
+    pub(crate) path: Evidence,
+    /// As sent, without the question mark.
+    pub(crate) url_query: Option<ClientText>,
+    pub(crate) route: Option<Route>,
     pub(crate) protocol: Version,
-    pub(crate) referer: Option<String>,
-    pub(crate) params: Option<Fragment>,
-    pub(crate) query: Option<Fragment>,
-    pub(crate) headers: Option<Fragment>,
+    pub(crate) referer: Option<ClientText>,
+    pub(crate) params: Option<EvidenceJson>,
+    pub(crate) query: Option<ClientJson>,
+    pub(crate) headers: Option<ClientJson>,
     pub(crate) body: Body,
+}
+
+impl Request {
+    /// Longest `url` of a record, in bytes.
+    pub(crate) const MOST_URL: usize = 4 * 1024;
+
+    /// Path and query, in at most [`MOST_URL`](Self::MOST_URL) bytes.
+    pub(crate) fn url(&self, text: &Redacted) -> String {
+        let mut url = text.get(self.path).to_owned();
+        if let Some(query) = self.url_query {
+            url.push('?');
+            url.push_str(text.get(query));
+        }
+        url.truncate(head(&url, Self::MOST_URL).len());
+        url
+    }
+
+    /// The length of path and query, however long they are.
+    pub(crate) fn url_len(&self, text: &Redacted) -> usize {
+        text.get(self.path).len() + self.url_query.map_or(0, |query| text.get(query).len() + 1)
+    }
+}
+
+/// The template of the route that matched.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    /// Of the catalogue.
+    Listed(Arc<RouteLabel>),
+    /// As the router or the application reported it.
+    Reported(Evidence),
 }
 
 #[derive(Debug, Default)]
@@ -160,12 +229,158 @@ pub(crate) struct Response {
 }
 
 /// A body as a record shows it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Body {
-    pub(crate) shown: Option<Fragment>,
+    pub(crate) shown: Option<ClientJson>,
     /// Why it, or the rest of it, is not there.
     pub(crate) omitted: Option<Reason>,
     /// What passed through the layer.
     pub(crate) bytes: u64,
-    pub(crate) content_type: Option<String>,
+    pub(crate) content_type: Option<ClientText>,
+}
+
+/// What is done with each piece that a client may have chosen.
+pub(crate) trait ClientPieces {
+    fn text(&mut self, piece: &mut ClientText);
+    /// An error says why the value must not be shown.
+    fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason>;
+}
+
+impl Record {
+    /// Empties the record for the next one and keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.fields.clear();
+    }
+
+    fn some(&self, piece: Option<impl Piece>) -> Option<&str> {
+        piece.map(|piece| self.text.get(piece))
+    }
+
+    /// The event's name, such as `ScaffolderTaskCreation`.
+    pub fn event_name(&self) -> &str {
+        match &self.fields.labels {
+            Some(labels) if !self.fields.is_name_masked => labels.name(),
+            _ => MASKED_NAME,
+        }
+    }
+
+    /// The event's group, such as `scaffolder`.
+    pub fn event_kind(&self) -> Option<&str> {
+        self.fields.labels.as_ref()?.kind()
+    }
+
+    /// `initiation`, `completion`, or what the application said.
+    pub fn stage(&self) -> &str {
+        match self.fields.stage {
+            StageName::Initiation => "initiation",
+            StageName::Completion => "completion",
+            StageName::Named(stage) => self.text.get(stage),
+        }
+    }
+
+    /// Whether it succeeded.
+    pub fn status(&self) -> Status {
+        self.fields.status
+    }
+
+    /// The severity.
+    pub fn level(&self) -> Level {
+        self.fields.level
+    }
+
+    /// How the exchange ended; completions only.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.fields.outcome
+    }
+
+    /// The id that all records of an exchange share.
+    pub fn audit_id(&self) -> Uuid {
+        self.fields.audit_id
+    }
+
+    /// Who acted.
+    pub fn actor_id(&self) -> Option<&str> {
+        self.some(self.fields.actors.first()?.id)
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> Option<&str> {
+        self.fields.request.as_ref().map(|request| self.text.get(request.method))
+    }
+
+    /// The template of the route that matched.
+    pub fn route(&self) -> Option<&str> {
+        match self.fields.request.as_ref()?.route.as_ref()? {
+            Route::Listed(route) => Some(route.text()),
+            Route::Reported(route) => Some(self.text.get(*route)),
+        }
+    }
+
+    /// The response's status.
+    pub fn response_status(&self) -> Option<StatusCode> {
+        self.fields.response.as_ref()?.status
+    }
+}
+
+/// The name of an event whose own name may hold a secret.
+pub(crate) const MASKED_NAME: &str = "Masked";
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("event_name", &self.event_name())
+            .field("stage", &self.stage())
+            .field("status", &self.status())
+            .field("outcome", &self.outcome())
+            .field("audit_id", &self.audit_id())
+            .field("actor_id", &self.actor_id())
+            .field("method", &self.method())
+            .field("route", &self.route())
+            .field("response_status", &self.response_status())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Fields {
+    fn clear(&mut self) {
+        let (mut actors, mut meta, mut errors) =
+            (std::mem::take(&mut self.actors), std::mem::take(&mut self.meta), std::mem::take(&mut self.errors));
+        actors.clear();
+        meta.clear();
+        errors.clear();
+        *self = Self { actors, meta, errors, ..Self::default() };
+    }
+
+    /// Visits each piece that a client may have chosen, once. A body that must not be shown is left out with the reason; so is
+    /// the query or the headers, without one.
+    pub(crate) fn each_client(&mut self, visit: &mut impl ClientPieces) {
+        let Self { address, errors, request, response, .. } = self;
+        address.client.iter_mut().for_each(|piece| visit.text(piece));
+        for ErrorEntry { message, stack, .. } in errors {
+            if let ErrorText::Application(piece) = message {
+                visit.text(piece);
+            }
+            stack.iter_mut().for_each(|piece| visit.text(piece));
+        }
+        if let Some(Request { url_query, referer, query, headers, body, .. }) = request {
+            url_query.iter_mut().chain(referer).for_each(|piece| visit.text(piece));
+            for piece in [query, headers] {
+                piece.take_if(|piece| visit.json(piece).is_err());
+            }
+            body.each_client(visit);
+        }
+        if let Some(Response { body, .. }) = response {
+            body.each_client(visit);
+        }
+    }
+}
+
+impl Body {
+    fn each_client(&mut self, visit: &mut impl ClientPieces) {
+        self.content_type.iter_mut().for_each(|piece| visit.text(piece));
+        if let Some(Err(reason)) = self.shown.as_mut().map(|piece| visit.json(piece)) {
+            (self.shown, self.omitted) = (None, Some(reason));
+        }
+    }
 }

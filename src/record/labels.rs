@@ -1,39 +1,68 @@
-//! What stands on each record of an event as it is.
+//! What the application's configuration writes into records: names of events and routes. Each is written once, as the part of
+//! a line that it becomes.
 
-use super::wire;
+use super::object::{Object, key};
 
-/// The labels of an event, shared by all of its records, and what a line says of them, written once.
+/// The labels of an event, shared by all of its records.
 #[derive(Debug, Default)]
 pub(crate) struct Labels {
+    name: Box<str>,
     kind: Option<Box<str>>,
     has_service: bool,
-    /// The member that tells the kind.
-    pub(super) kind_member: Vec<u8>,
-    /// The members that tell where in the system it happened.
-    pub(super) place_members: Vec<u8>,
+    /// The members `eventName` and `eventKind`.
+    pub(super) head: Vec<u8>,
+    /// The members that name the place in the system.
+    pub(super) place: Vec<u8>,
 }
 
 impl Labels {
     pub(crate) fn new(
+        name: &str,
         kind: Option<&str>,
         service: Option<&str>,
         plugin: Option<&str>,
         component: Option<&str>,
     ) -> Self {
-        Self {
-            kind: kind.map(Into::into),
-            has_service: service.is_some(),
-            kind_member: wire::kind_member(kind),
-            place_members: wire::place_members(service, plugin, component),
-        }
+        let (mut head, mut place) = (Vec::new(), Vec::new());
+        let mut members = Object::of(&mut head);
+        members.text(key!("eventName"), name);
+        members.some_text(key!("eventKind"), kind);
+        let mut members = Object::of(&mut place);
+        members.some_text(key!("service"), service);
+        members.some_text(key!("plugin"), plugin);
+        members.some_text(key!("component"), component);
+        Self { name: name.into(), kind: kind.map(Into::into), has_service: service.is_some(), head, place }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
     }
 
-    /// Whether they name a service; otherwise the process's stands there.
+    /// Whether they name a service; otherwise records have that of the process.
     pub(super) fn has_service(&self) -> bool {
         self.has_service
+    }
+}
+
+/// A route's template, shared by all records of its requests.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RouteLabel {
+    text: Box<str>,
+    pub(super) member: Vec<u8>,
+}
+
+impl RouteLabel {
+    pub(crate) fn new(template: &str) -> Self {
+        let mut member = Vec::new();
+        Object::of(&mut member).text(key!("route"), template);
+        Self { text: template.into(), member }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 }

@@ -1,12 +1,12 @@
-//! The model of a record: what one line says. It knows nobody else.
+//! The model of a record: its fields, and how they are written. Of other rooms it knows `redact`, for the types of text, and
+//! `json`.
 
 mod actor;
 mod entity;
 mod failure;
 pub(crate) mod finished;
-pub(crate) mod fragment;
 mod labels;
-mod omitted;
+mod object;
 mod outcome;
 pub(crate) mod text;
 pub(crate) mod wire;
@@ -15,7 +15,7 @@ pub use actor::{Actor, Credential, Location};
 pub use entity::{Entity, Eula, Scope};
 pub use failure::Failure;
 pub use finished::Record;
-pub(crate) use labels::Labels;
-pub(crate) use omitted::Reason;
+pub(crate) use labels::{Labels, RouteLabel};
+pub(crate) use object::push_time;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
 pub use wire::{BodyAs, UserAgentKey};

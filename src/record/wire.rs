@@ -1,28 +1,51 @@
-//! A record as one JSON object: the only place where field names are written.
+//! A record as one JSON object: the only file that writes field names.
 
-use std::cell::Cell;
-use std::io::Write as _;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use http::Version;
 
-use super::finished::{Body, Context, Record, Request, Response};
-use super::fragment::{Text as _, members_as_arrays, push_json_string, push_json_text};
-use super::{Actor, Entity, Failure};
-use crate::clock::Micros;
+use super::finished::{
+    Address, Body, Context, ErrorEntry, Identity, MASKED_NAME, Record, Request, Response, Route, StageName, Thing,
+};
+use super::object::{Object, key};
+use super::text::{head, tail};
+use crate::json::members_as_arrays;
+use crate::redact::{Evidence, EvidenceJson, Piece, Reason, Redacted};
 
-/// What is the same on every line of a process.
+/// What is the same on every line of a process, written once.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
-    pub(crate) instance: String,
-    pub(crate) host: Option<String>,
-    pub(crate) service: Option<Arc<str>>,
-    pub(crate) user_agent_key: UserAgentKey,
-    pub(crate) body_as: BodyAs,
+    instance: Vec<u8>,
+    host: Vec<u8>,
+    service: Vec<u8>,
+    user_agent_key: UserAgentKey,
+    body_as: BodyAs,
 }
 
-/// How bodies stand in a record.
+impl Process {
+    pub(crate) fn new(
+        text: &Redacted,
+        instance: Evidence,
+        host: Option<Evidence>,
+        service: Option<Evidence>,
+        (user_agent_key, body_as): (UserAgentKey, BodyAs),
+    ) -> Self {
+        let member = |key, piece: Option<Evidence>| {
+            let mut out = Vec::new();
+            Object::of(&mut out).some_text(key, some(text, piece));
+            out
+        };
+        Self {
+            instance: member(key!("instance"), Some(instance)),
+            host: member(key!("host"), host),
+            service: member(key!("service"), service),
+            user_agent_key,
+            body_as,
+        }
+    }
+}
+
+/// How records show bodies.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BodyAs {
@@ -44,7 +67,7 @@ impl BodyAs {
     }
 }
 
-/// Where the user agent stands in a record.
+/// The key under which records show the user agent.
 ///
 /// The documentation of Red Hat Developer Hub says `actor.client`, which is the default; the running product writes
 /// `actor.userAgent`.
@@ -71,230 +94,293 @@ impl UserAgentKey {
     }
 }
 
-/// A key of ours, which needs no escaping.
-#[derive(Clone, Copy)]
-struct Key {
-    /// As it stands before any value.
-    plain: &'static str,
-    /// As it stands before a string, whose opening quote it has.
-    quote: &'static str,
+/// What a line leaves out of its record, or cuts, to fit its budget. Empty for most lines.
+#[derive(Debug, Default)]
+pub(crate) struct Cuts {
+    pub(crate) request_body: BodyCut,
+    pub(crate) response_body: BodyCut,
+    pub(crate) headers: bool,
+    pub(crate) stacks: bool,
+    pub(crate) query: bool,
+    pub(crate) params: bool,
+    /// All errors but the first.
+    pub(crate) further_errors: bool,
+    pub(crate) referer: bool,
+    /// Places of the members of `meta` that are left out.
+    pub(crate) meta: Vec<usize>,
+    /// How many bytes are kept of texts.
+    pub(crate) error_message: Option<usize>,
+    pub(crate) message: Option<usize>,
+    pub(crate) client: Option<usize>,
+    pub(crate) url: Option<usize>,
+    /// What `meta.shortened` names.
+    pub(crate) named: Vec<Cow<'static, str>>,
 }
 
-macro_rules! key {
-    ($name:literal) => {
-        Key { plain: concat!("\"", $name, "\":"), quote: concat!("\"", $name, "\":\"") }
-    };
+/// What a line shows of a body.
+#[derive(Debug, Default)]
+pub(crate) enum BodyCut {
+    #[default]
+    None,
+    /// A valid beginning of it.
+    Beginning(String),
+    /// Nothing.
+    Whole,
+}
+
+/// A text without its middle, if only so many bytes of it are kept.
+pub(crate) fn without_middle(text: &str, kept: Option<usize>) -> Cow<'_, str> {
+    match kept {
+        None => Cow::Borrowed(text),
+        Some(kept) => Cow::Owned([head(text, kept / 2), ELLIPSIS, tail(text, kept / 2)].concat()),
+    }
+}
+
+pub(crate) const ELLIPSIS: &str = "…";
+
+fn some(text: &Redacted, piece: Option<impl Piece>) -> Option<&str> {
+    piece.map(|piece| text.get(piece))
 }
 
 /// Appends the record as one JSON object.
-pub(crate) fn write(record: &Record, process: &Process, seq: u64, out: &mut Vec<u8>) {
+pub(crate) fn write(record: &Record, process: &Process, seq: u64, cuts: &Cuts, out: &mut Vec<u8>) {
+    let Record { text, fields } = record;
     let mut line = Object::open(out);
-    line.time(key!("timestamp"), record.timestamp);
-    line.plain(key!("level"), record.level.as_str());
+    line.time(key!("timestamp"), fields.timestamp);
+    line.plain(key!("level"), fields.level.as_str());
     line.members(br#""isAuditLog":true,"schema":"1.0","#);
-    line.plain(key!("eventName"), &record.event_name);
-    if let Some(labels) = &record.labels {
-        line.members(&labels.kind_member);
+    match &fields.labels {
+        Some(labels) if !fields.is_name_masked => line.members(&labels.head),
+        _ => line.plain(key!("eventName"), MASKED_NAME),
     }
-    line.text(key!("stage"), &record.stage);
-    line.plain(key!("status"), record.status.as_str());
-    if let Some(outcome) = record.outcome {
+    match fields.stage {
+        StageName::Completion => line.members(br#""stage":"completion","#),
+        StageName::Initiation => line.members(br#""stage":"initiation","#),
+        StageName::Named(stage) => line.text(key!("stage"), text.get(stage)),
+    }
+    line.plain(key!("status"), fields.status.as_str());
+    if let Some(outcome) = fields.outcome {
         line.plain(key!("outcome"), outcome.as_str());
     }
-    line.some_text(key!("message"), record.message.as_deref());
-    line.plain(key!("auditId"), record.audit_id.hyphenated().encode_lower(&mut [0; 36]));
-    line.plain(key!("instance"), &process.instance);
+    if let Some(message) = fields.message {
+        line.text(key!("message"), &without_middle(text.get(message), cuts.message));
+    }
+    line.plain(key!("auditId"), fields.audit_id.hyphenated().encode_lower(&mut [0; 36]));
+    line.members(&process.instance);
     line.number(key!("seq"), seq);
-    if let Some(started) = record.started_at {
+    if let Some(started) = fields.started_at {
         line.time(key!("startedAt"), started);
     }
-    if let Some(duration) = record.duration {
+    if let Some(duration) = fields.duration {
         line.milliseconds(key!("durationMs"), duration);
     }
-    line.some_text(key!("requestId"), record.request_id.as_deref());
-    line.some_text(key!("traceId"), record.trace_id.as_deref());
-    line.some_text(key!("spanId"), record.span_id.as_deref());
-    if !record.labels.as_ref().is_some_and(|labels| labels.has_service()) {
-        line.some_text(key!("service"), process.service.as_deref());
+    line.some_text(key!("requestId"), some(text, fields.request_id));
+    line.some_text(key!("traceId"), some(text, fields.trace_id));
+    line.some_text(key!("spanId"), some(text, fields.span_id));
+    if !fields.labels.as_ref().is_some_and(|labels| labels.has_service()) {
+        line.members(&process.service);
     }
-    if let Some(labels) = &record.labels {
-        line.members(&labels.place_members);
+    if let Some(labels) = &fields.labels {
+        line.members(&labels.place);
     }
-    line.some_text(key!("host"), process.host.as_deref());
-    line.object(key!("actor"), |actor| write_actor(actor, record, process.user_agent_key));
-    if let Some(context) = &record.context {
-        write_context(&mut line, context);
+    line.members(&process.host);
+    line.object(key!("actor"), |actor| {
+        let (first, others) = fields.actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+        actor.nullable_text(key!("actorId"), some(text, first.and_then(|first| first.id)));
+        write_address(actor, text, &fields.address, process.user_agent_key, cuts);
+        if let Some(first) = first {
+            write_identity(actor, text, first, others);
+        }
+        if let Some(ip) = fields.address.peer_ip {
+            actor.ip(key!("peerIp"), ip);
+        }
+    });
+    if let Some(context) = &fields.context {
+        write_context(&mut line, text, context);
     }
-    if !record.meta.is_empty() {
-        line.object(key!("meta"), |meta| record.meta.iter().for_each(|(key, value)| meta.named(key, value)));
+    write_meta(&mut line, text, &fields.meta, cuts);
+    let errors = if cuts.further_errors { &fields.errors[..fields.errors.len().min(1)] } else { &fields.errors };
+    if !errors.is_empty() {
+        line.list(key!("errors"), errors, |object, at, error| {
+            write_error(object, text, error, cuts.stacks, cuts.error_message.filter(|_| at == 0));
+        });
     }
-    if !record.errors.is_empty() {
-        line.list(key!("errors"), &record.errors, write_error);
+    if let Some(response) = &fields.response {
+        line.object(key!("response"), |object| write_response(object, text, response, process.body_as, cuts));
     }
-    if let Some(response) = &record.response {
-        line.object(key!("response"), |object| write_response(object, response, process.body_as));
-    }
-    if let Some(request) = &record.request {
-        line.object(key!("request"), |object| write_request(object, request, process.body_as));
+    if let Some(request) = &fields.request {
+        line.object(key!("request"), |object| write_request(object, text, request, process.body_as, cuts));
     }
     line.close();
 }
 
-fn write_context(line: &mut Object<'_>, context: &Context) {
-    if let Some(entity) = &context.object {
-        line.object(key!("object"), |object| write_entity(object, entity));
-    }
-    if let Some(entity) = &context.target {
-        line.object(key!("target"), |object| write_entity(object, entity));
-    }
-    if let Some(scope) = &context.scope {
-        line.object(key!("scope"), |object| {
-            object.text(key!("kind"), &scope.kind);
-            object.text(key!("path"), &scope.path);
-        });
-    }
-    line.some_text(key!("project"), context.project.as_deref());
-    line.some_text(key!("repository"), context.repository.as_deref());
-    line.some_text(key!("namespace"), context.namespace.as_deref());
-    line.some_text(key!("edge"), context.edge.as_deref());
-    if let Some(eula) = &context.eula {
-        line.object(key!("eula"), |object| {
-            object.text(key!("id"), &eula.id);
-            object.text(key!("number"), &eula.number);
-        });
-    }
-    line.some_text(key!("context"), context.said.as_deref());
-}
-
-/// The member that tells an event's kind, as [`write`] puts it into a line.
-pub(super) fn kind_member(kind: Option<&str>) -> Vec<u8> {
-    let mut members = Vec::new();
-    Object { out: &mut members }.some_text(key!("eventKind"), kind);
-    members
-}
-
-/// The members that tell where in the system an event happens.
-pub(super) fn place_members(service: Option<&str>, plugin: Option<&str>, component: Option<&str>) -> Vec<u8> {
-    let mut members = Vec::new();
-    let mut line = Object { out: &mut members };
-    line.some_text(key!("service"), service);
-    line.some_text(key!("plugin"), plugin);
-    line.some_text(key!("component"), component);
-    members
-}
-
-fn write_actor(object: &mut Object<'_>, record: &Record, user_agent_key: UserAgentKey) {
-    let address = &record.address;
-    object.nullable_text(key!("actorId"), record.actor.id.as_deref());
+fn write_address(object: &mut Object<'_>, text: &Redacted, address: &Address, key: UserAgentKey, cuts: &Cuts) {
     if let Some(ip) = address.ip {
         object.ip(key!("ip"), ip);
     }
     if let Some(port) = address.port {
         object.number(key!("port"), u64::from(port));
     }
-    object.some_text(key!("hostname"), address.hostname.as_deref());
-    if user_agent_key != UserAgentKey::UserAgent {
-        object.some_text(key!("client"), address.client.as_deref());
+    object.some_text(key!("hostname"), some(text, address.hostname));
+    let Some(client) = address.client else { return };
+    let client = without_middle(text.get(client), cuts.client);
+    if key != UserAgentKey::UserAgent {
+        object.text(key!("client"), &client);
     }
-    if user_agent_key != UserAgentKey::Client {
-        object.some_text(key!("userAgent"), address.client.as_deref());
-    }
-    write_identity(object, &record.actor);
-    if let Some(ip) = address.peer_ip {
-        object.ip(key!("peerIp"), ip);
+    if key != UserAgentKey::Client {
+        object.text(key!("userAgent"), &client);
     }
 }
 
-/// What an actor is apart from its id and address; an actor on whose behalf another acts has nothing else.
-fn write_identity(object: &mut Object<'_>, actor: &Actor) {
-    object.some_text(key!("kind"), actor.kind.as_deref());
-    object.some_text(key!("name"), actor.name.as_deref());
-    object.some_text(key!("url"), actor.url.as_deref());
-    object.some_text(key!("slug"), actor.slug.as_deref());
-    if actor.unverified {
+/// What an actor is apart from its id and address, and on whose behalf it acts.
+fn write_identity(object: &mut Object<'_>, text: &Redacted, actor: &Identity, others: &[Identity]) {
+    object.some_text(key!("kind"), some(text, actor.kind));
+    object.some_text(key!("name"), some(text, actor.name));
+    object.some_text(key!("url"), some(text, actor.url));
+    object.some_text(key!("slug"), some(text, actor.slug));
+    if actor.is_unverified {
         object.raw(key!("verified"), "false");
     }
-    object.some_text(key!("claimed"), actor.claimed.as_deref());
+    object.some_text(key!("claimed"), some(text, actor.claimed));
     if let Some(credential) = &actor.credential {
         object.object(key!("credential"), |object| {
-            object.text(key!("kind"), &credential.kind);
-            object.some_text(key!("id"), credential.id.as_deref());
-            object.some_text(key!("name"), credential.name.as_deref());
-            object.some_text(key!("owner"), credential.owner.as_deref());
+            object.text(key!("kind"), text.get(credential.kind));
+            object.some_text(key!("id"), some(text, credential.id));
+            object.some_text(key!("name"), some(text, credential.name));
+            object.some_text(key!("owner"), some(text, credential.owner));
         });
     }
-    if let Some(other) = &actor.on_behalf_of {
+    if let Some((other, others)) = others.split_first() {
         object.object(key!("onBehalfOf"), |object| {
-            object.nullable_text(key!("actorId"), other.id.as_deref());
-            write_identity(object, other);
+            object.nullable_text(key!("actorId"), some(text, other.id));
+            write_identity(object, text, other, others);
         });
     }
     if let Some(location) = &actor.location {
         object.object(key!("location"), |object| {
-            object.some_text(key!("city"), location.city.as_deref());
-            object.some_text(key!("country"), location.country.as_deref());
-            object.some_text(key!("continent"), location.continent.as_deref());
+            object.some_text(key!("city"), some(text, location.city));
+            object.some_text(key!("country"), some(text, location.country));
+            object.some_text(key!("continent"), some(text, location.continent));
         });
     }
 }
 
-fn write_entity(object: &mut Object<'_>, entity: &Entity) {
-    object.text(key!("kind"), &entity.kind);
-    object.some_text(key!("id"), entity.id.as_deref());
-    object.some_text(key!("name"), entity.name.as_deref());
-    object.some_text(key!("version"), entity.version.as_deref());
-    object.some_text(key!("slug"), entity.slug.as_deref());
-    object.some_text(key!("format"), entity.format.as_deref());
+fn write_context(line: &mut Object<'_>, text: &Redacted, context: &Context) {
+    if let Some(thing) = &context.object {
+        line.object(key!("object"), |object| write_thing(object, text, thing));
+    }
+    if let Some(thing) = &context.target {
+        line.object(key!("target"), |object| write_thing(object, text, thing));
+    }
+    if let Some(scope) = &context.scope {
+        line.object(key!("scope"), |object| {
+            object.text(key!("kind"), text.get(scope.kind));
+            object.text(key!("path"), text.get(scope.path));
+        });
+    }
+    line.some_text(key!("project"), some(text, context.project));
+    line.some_text(key!("repository"), some(text, context.repository));
+    line.some_text(key!("namespace"), some(text, context.namespace));
+    line.some_text(key!("edge"), some(text, context.edge));
+    if let Some(eula) = &context.eula {
+        line.object(key!("eula"), |object| {
+            object.text(key!("id"), text.get(eula.id));
+            object.text(key!("number"), text.get(eula.number));
+        });
+    }
+    line.some_text(key!("context"), some(text, context.said));
 }
 
-fn write_error(object: &mut Object<'_>, error: &Failure) {
-    object.text(key!("name"), &error.name);
-    object.text(key!("message"), &error.message);
-    object.some_text(key!("stack"), error.stack.as_deref());
+fn write_thing(object: &mut Object<'_>, text: &Redacted, thing: &Thing) {
+    object.text(key!("kind"), text.get(thing.kind));
+    object.some_text(key!("id"), some(text, thing.id));
+    object.some_text(key!("name"), some(text, thing.name));
+    object.some_text(key!("version"), some(text, thing.version));
+    object.some_text(key!("slug"), some(text, thing.slug));
+    object.some_text(key!("format"), some(text, thing.format));
 }
 
-fn write_response(object: &mut Object<'_>, response: &Response, body_as: BodyAs) {
+fn write_meta(line: &mut Object<'_>, text: &Redacted, members: &[(Evidence, EvidenceJson)], cuts: &Cuts) {
+    if members.len() == cuts.meta.len() && cuts.named.is_empty() {
+        return;
+    }
+    line.object(key!("meta"), |meta| {
+        for (at, (key, value)) in members.iter().enumerate() {
+            if !cuts.meta.contains(&at) {
+                meta.named(text.get(*key), text.get(*value));
+            }
+        }
+        if !cuts.named.is_empty() {
+            meta.texts(key!("shortened"), &cuts.named);
+        }
+    });
+}
+
+fn write_error(object: &mut Object<'_>, text: &Redacted, error: &ErrorEntry, is_bare: bool, kept: Option<usize>) {
+    object.text(key!("name"), text.get(error.name));
+    object.text(key!("message"), &without_middle(error.message.of(text), kept));
+    if !is_bare {
+        object.some_text(key!("stack"), some(text, error.stack));
+    }
+}
+
+fn write_response(object: &mut Object<'_>, text: &Redacted, response: &Response, body_as: BodyAs, cuts: &Cuts) {
     if let Some(status) = response.status {
         object.number(key!("status"), u64::from(status.as_u16()));
     }
     if let Some(bytes) = response.bytes {
         object.number(key!("bytes"), bytes);
     }
-    write_body(object, &response.body, body_as);
+    write_body(object, text, &response.body, &cuts.response_body, body_as);
 }
 
-fn write_request(object: &mut Object<'_>, request: &Request, body_as: BodyAs) {
-    object.text(key!("method"), &request.method);
-    object.text(key!("url"), &request.url);
-    object.some_text(key!("route"), request.route.as_deref());
+fn write_request(object: &mut Object<'_>, text: &Redacted, request: &Request, body_as: BodyAs, cuts: &Cuts) {
+    object.text(key!("method"), text.get(request.method));
+    if cuts.url.is_none() && request.url_len(text) <= Request::MOST_URL {
+        object.url(key!("url"), text.get(request.path), some(text, request.url_query));
+    } else {
+        object.text(key!("url"), &without_middle(&request.url(text), cuts.url));
+    }
+    match &request.route {
+        Some(Route::Listed(route)) => object.members(&route.member),
+        Some(Route::Reported(route)) => object.text(key!("route"), text.get(*route)),
+        None => {}
+    }
     if let Some(protocol) = protocol(request.protocol) {
         object.plain(key!("protocol"), protocol);
     }
-    object.some_text(key!("referer"), request.referer.as_deref());
-    write_values(object, key!("params"), request.params.as_deref(), body_as);
-    write_values(object, key!("query"), request.query.as_deref(), body_as);
-    object.some_raw(key!("headers"), request.headers.as_deref());
-    write_body(object, &request.body, body_as);
-}
-
-/// Decoded names and values.
-fn write_values(object: &mut Object<'_>, key: Key, values: Option<&str>, body_as: BodyAs) {
-    match (values, body_as) {
-        (Some(values), BodyAs::String) => object.some_raw(key, members_as_arrays(values).as_deref()),
-        (values, _) => object.some_raw(key, values),
+    object.some_text(key!("referer"), some(text, request.referer.filter(|_| !cuts.referer)));
+    let params = some(text, request.params.filter(|_| !cuts.params));
+    let query = some(text, request.query.filter(|_| !cuts.query));
+    match body_as {
+        BodyAs::Json => {
+            object.some_raw(key!("params"), params);
+            object.some_raw(key!("query"), query);
+        }
+        BodyAs::String => {
+            object.some_raw(key!("params"), params.and_then(members_as_arrays).as_deref());
+            object.some_raw(key!("query"), query.and_then(members_as_arrays).as_deref());
+        }
     }
+    object.some_raw(key!("headers"), some(text, request.headers.filter(|_| !cuts.headers)));
+    write_body(object, text, &request.body, &cuts.request_body, body_as);
 }
 
-fn write_body(object: &mut Object<'_>, body: &Body, body_as: BodyAs) {
-    if let Some(reason) = body.omitted {
+fn write_body(object: &mut Object<'_>, text: &Redacted, body: &Body, cut: &BodyCut, body_as: BodyAs) {
+    let (shown, omitted) = match cut {
+        BodyCut::None => (some(text, body.shown), body.omitted),
+        BodyCut::Beginning(beginning) => (Some(beginning.as_str()), Some(Reason::Line)),
+        BodyCut::Whole => (None, Some(Reason::Line)),
+    };
+    if let Some(reason) = omitted {
         object.object(key!("bodyOmitted"), |object| {
             object.plain(key!("reason"), reason.as_str());
-            object.some_text(key!("contentType"), body.content_type.as_deref());
+            object.some_text(key!("contentType"), some(text, body.content_type));
             object.number(key!("bytes"), body.bytes);
         });
     }
-    match body.shown.as_deref() {
-        // What is a string already, such as a text, stays one.
+    match shown {
+        // A text is a JSON string already.
         Some(shown) if body_as == BodyAs::String && !shown.starts_with('"') => object.text(key!("body"), shown),
         shown => object.some_raw(key!("body"), shown),
     }
@@ -309,212 +395,4 @@ fn protocol(version: Version) -> Option<&'static str> {
         Version::HTTP_3 => "HTTP/3",
         _ => return None,
     })
-}
-
-/// Writes one JSON object, member by member. Each member, and so each write, ends in a comma; the last one's goes with the
-/// end of the object.
-struct Object<'o> {
-    out: &'o mut Vec<u8>,
-}
-
-impl<'o> Object<'o> {
-    fn open(out: &'o mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out }
-    }
-
-    fn close(self) {
-        close(self.out, b'}');
-    }
-
-    /// A value that needs no escaping.
-    fn plain(&mut self, key: Key, value: &str) {
-        self.out.push_text(key.quote);
-        self.out.push_text(value);
-        self.out.push_text("\",");
-    }
-
-    fn text(&mut self, key: Key, value: &str) {
-        self.out.push_text(key.quote);
-        push_json_text(self.out, value);
-        self.out.push_text("\",");
-    }
-
-    fn some_text(&mut self, key: Key, value: Option<&str>) {
-        if let Some(value) = value {
-            self.text(key, value);
-        }
-    }
-
-    fn nullable_text(&mut self, key: Key, value: Option<&str>) {
-        match value {
-            Some(value) => self.text(key, value),
-            None => self.raw(key, "null"),
-        }
-    }
-
-    fn raw(&mut self, key: Key, fragment: &str) {
-        self.out.push_text(key.plain);
-        self.out.push_text(fragment);
-        self.out.push(b',');
-    }
-
-    fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
-        if let Some(fragment) = fragment {
-            self.raw(key, fragment);
-        }
-    }
-
-    /// Members that were written before.
-    fn members(&mut self, members: &[u8]) {
-        self.out.extend_from_slice(members);
-    }
-
-    /// A member whose key the application chose.
-    fn named(&mut self, key: &str, fragment: &str) {
-        push_json_string(self.out, key);
-        self.out.push(b':');
-        self.out.push_text(fragment);
-        self.out.push(b',');
-    }
-
-    fn ip(&mut self, key: Key, ip: IpAddr) {
-        self.out.push_text(key.quote);
-        match ip {
-            IpAddr::V4(ip) => {
-                for (at, byte) in ip.octets().into_iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(b'.');
-                    }
-                    push_number(self.out, u64::from(byte), 1);
-                }
-            }
-            IpAddr::V6(ip) => {
-                let _ = write!(self.out, "{ip}");
-            }
-        }
-        self.out.push_text("\",");
-    }
-
-    fn number(&mut self, key: Key, value: u64) {
-        self.out.push_text(key.plain);
-        push_number(self.out, value, 1);
-        self.out.push(b',');
-    }
-
-    fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
-        self.out.push_text(key.plain);
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        push_number(self.out, micros / 1000, 1);
-        self.out.push(b'.');
-        push_number(self.out, micros % 1000, 3);
-        self.out.push(b',');
-    }
-
-    fn time(&mut self, key: Key, at: Micros) {
-        self.out.push_text(key.quote);
-        self.out.extend_from_slice(&time_text(at));
-        self.out.push_text("\",");
-    }
-
-    fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
-        self.out.push_text(key.plain);
-        let mut object = Object::open(self.out);
-        members(&mut object);
-        object.close();
-        self.out.push(b',');
-    }
-
-    fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, &T)) {
-        self.out.push_text(key.plain);
-        self.out.push(b'[');
-        for item in items {
-            let mut object = Object::open(self.out);
-            member(&mut object, item);
-            object.close();
-            self.out.push(b',');
-        }
-        close(self.out, b']');
-        self.out.push(b',');
-    }
-}
-
-/// Ends an object or a list whose members each end in a comma.
-fn close(out: &mut Vec<u8>, bracket: u8) {
-    out.pop_if(|last| *last == b',');
-    out.push(bracket);
-}
-
-/// A number with at least so many digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
-fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
-    let mut digits = [b'0'; 20];
-    let mut begin = digits.len();
-    let mut rest = value;
-    while rest > 0 && begin > 0 {
-        begin -= 1;
-        digits[begin] = digit(rest);
-        rest /= 10;
-    }
-    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
-}
-
-/// The last digit of a number.
-fn digit(number: u64) -> u8 {
-    b'0' + u8::try_from(number % 10).unwrap_or_default()
-}
-
-/// RFC 3339 in UTC with microseconds.
-pub(crate) fn push_time(out: &mut String, at: Micros) {
-    out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
-}
-
-fn time_text(at: Micros) -> [u8; 27] {
-    /// What comes before the digits of a second's fraction.
-    const WHOLE: usize = 20;
-    thread_local! {
-        // Most times of a thread are in the same second as the one before. Nothing here has to be dropped with the thread:
-        // loggers may still write while it ends.
-        static LAST: Cell<(i64, [u8; 27])> = const { Cell::new((i64::MIN, *b"0000-00-00T00:00:00.000000Z")) };
-    }
-    let second = at.0.div_euclid(1_000_000);
-    let (last, mut text) = LAST.get();
-    if last != second {
-        // `Micros` is clamped to what a timestamp can say when it is made: years have four digits.
-        let time = jiff::Timestamp::from_second(second).unwrap_or_default();
-        text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
-        LAST.set((second, text));
-    }
-    let mut micros = at.0.rem_euclid(1_000_000).unsigned_abs();
-    for place in text[WHOLE..WHOLE + 6].iter_mut().rev() {
-        *place = digit(micros);
-        micros /= 10;
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_what_jiff_writes() {
-        for at in [0, 1, -1, 999_999, 1_795_162_537_720_973, -62_167_219_200_000_000, 253_402_207_200_000_000] {
-            for at in [at, at] {
-                let mut text = String::new();
-                push_time(&mut text, Micros(at));
-                let expected = jiff::Timestamp::from_microsecond(at).unwrap();
-                assert_eq!(text, format!("{expected:.6}"));
-            }
-        }
-    }
-
-    #[test]
-    fn a_number_is_what_core_writes() {
-        for value in [0, 7, 10, 999, 1000, 65_535, u64::MAX] {
-            let mut text = Vec::new();
-            push_number(&mut text, value, 1);
-            push_number(&mut text, value, 3);
-            assert_eq!(text, format!("{value}{value:03}").into_bytes());
-        }
-    }
 }

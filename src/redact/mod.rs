@@ -25,12 +25,13 @@ mod redactor;
 mod rules;
 mod session;
 
+pub(crate) use detect::open_card_number;
 pub(crate) use echo::EchoSearch;
 pub use explain::Explanation;
 pub use hit::{Hit, HitRule};
 pub(crate) use memory::Memory;
 pub(crate) use reason::Reason;
-pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted, Span};
+pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, Redacted};
 pub use redactor::{Redactor, RedactorBuilder};
 pub(crate) use rules::EventRules;
 pub(crate) use session::{Body, Session};

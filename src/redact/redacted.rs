@@ -4,7 +4,7 @@
 //! type that says how it got there. [`Evidence`] says who did what: no value that a client sends changes it.
 //! [`ClientText`] is what clients and errors say: the search for echoes may mask more of it. Both also exist as JSON.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 /// The redacted text of one record.
@@ -25,6 +25,19 @@ impl Redacted {
     /// Adds text of the program itself, which needs no redaction.
     pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
         Evidence(self.push(text))
+    }
+
+    /// Adds text of the program itself with numbers in it, which needs no redaction either.
+    pub(crate) fn parts(&mut self, parts: impl IntoIterator<Item = Part>) -> Evidence {
+        let start = self.text.len();
+        for part in parts {
+            match part {
+                Part::Text(text) => self.text.push_str(text),
+                // Writing to a string cannot fail.
+                Part::Number(number) => drop(write!(self.text, "{number}")),
+            }
+        }
+        Evidence(self.since(start))
     }
 
     /// Forgets all text; its pieces read as empty afterwards, or as the text of the next record.
@@ -57,6 +70,13 @@ impl Redacted {
     pub(super) fn writer(&mut self) -> &mut String {
         &mut self.text
     }
+}
+
+/// A part of a text that needs no redaction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    Text(&'static str),
+    Number(u64),
 }
 
 /// What was masked may still be in the buffer, behind no piece.

@@ -16,7 +16,7 @@ use super::format::{Action, Target, fields, json, multipart, text, url, walk};
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory, Part};
-use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted};
+use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules};
 use crate::json::{plain_len, push_json_string};
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
 
     /// The credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &[u8]) {
-        self.memory.remembered.add_header(name, &String::from_utf8_lossy(value));
+        self.remember_header(name, &String::from_utf8_lossy(value));
     }
 
     /// What was redacted so far.
@@ -100,6 +100,10 @@ impl<'a> Session<'a> {
 
     pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
         self.out.constant(text)
+    }
+
+    pub(crate) fn parts(&mut self, parts: impl IntoIterator<Item = TextPart>) -> Evidence {
+        self.out.parts(parts)
     }
 
     /// Ends the first phase: what was masked is then looked for in what clients said.
@@ -209,20 +213,10 @@ impl Session<'_> {
         self.push_text(&text, &places)
     }
 
-    /// The value of a header that the configuration shows; `None` if it is removed.
-    pub(crate) fn header(&mut self, name: &str, value: &[u8], is_sensitive: bool) -> Option<ClientText> {
-        let text = String::from_utf8_lossy(value);
-        let is_masked = is_sensitive || Action::of(self.class(name)).masks_text(&text);
-        if !is_masked {
-            return Some(self.text(&text));
-        }
-        self.memory.remembered.add_header(name, &text);
-        if self.rules.style.removes() {
-            return None;
-        }
-        let start = self.out.len();
-        self.rules.style.push(self.out.writer(), &text);
-        Some(ClientText(self.out.since(start)))
+    /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
+    pub(crate) fn headers<'h>(&mut self, shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>) -> Option<ClientJson> {
+        let object = fields::headers(self, shown)?;
+        Some(ClientJson(self.out.push(&object)))
     }
 
     /// A query as it was sent: the text behind the question mark, and its fields as an object, if there are any.
@@ -289,6 +283,9 @@ impl Session<'_> {
 
     /// A text body, where the event asks for it, as a JSON string.
     pub(crate) fn text_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        if self.shown_at_root().is_some() {
+            return Body::Omitted(Reason::Text);
+        }
         let text = match valid_text(bytes, cut) {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
@@ -434,6 +431,10 @@ impl Session<'_> {
         if !self.is_mask(value) {
             self.memory.remembered.add(value, is_always);
         }
+    }
+
+    pub(super) fn remember_header(&mut self, name: &str, value: &str) {
+        self.memory.remembered.add_header(name, value);
     }
 
     /// Remembers a value whose end a cut took away.

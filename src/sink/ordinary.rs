@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::outlet::Outlet;
 use crate::clock::Micros;
-use crate::record::wire::push_time;
+use crate::record::push_time;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The way of ordinary lines into one sink. It never waits.

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode;
 use uuid::Uuid;
 
-use crate::record::fragment::escape_at;
+use crate::json::escape_at;
 
 /// How often a text is decoded, in any order of decodings.
 const DECODINGS: usize = 3;

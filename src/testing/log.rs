@@ -14,7 +14,6 @@ use crate::auditor::{Auditor, AuditorBuilder, ShutdownGuard};
 use crate::clock::{Clock, IdSource};
 use crate::error::Error;
 use crate::queue::ShutdownReport;
-use crate::redact::RedactionReport;
 use crate::sink::{self, MemoryRecords};
 
 /// 2026-01-01T00:00:00Z.
@@ -26,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 ///
 /// Its clock stands still at `2026-01-01T00:00:00.000000Z` until it is [moved](Self::advance), its `auditId`s count from
 /// `00000000-0000-0000-0000-000000000001`, `instance` is `test` and `host` is `test.example`; so whole records can be
-/// compared. It counts which rule of redaction hit where. Nothing here sleeps: what was recorded is there after a flush.
+/// compared. Nothing here sleeps: what was recorded is there after a flush.
 ///
 /// ```
 /// use serde_json::json;
@@ -67,7 +66,6 @@ impl TestLog {
         let clock = StillClock::default();
         let builder = Auditor::builder()
             .sink(lines)
-            .redaction_report(true)
             .clock(clock.clone())
             .ids(Counted::default())
             .instance("test")
@@ -128,17 +126,6 @@ impl TestLog {
             })
             .await;
         }
-    }
-
-    /// Which rule of redaction hit where so far; see [`Auditor::redaction_report`]. Compare it with
-    /// [`assert_hits`](super::assert_hits).
-    ///
-    /// # Panics
-    ///
-    /// If the records are not written within 30 seconds, or the test switched the report off.
-    pub async fn redaction_report(&self) -> RedactionReport {
-        self.lines().await;
-        self.auditor.redaction_report().expect("a test log has a report of redaction, unless it was switched off")
     }
 
     /// Shuts the audit log down; the report, and every line that was ever written.

@@ -3,7 +3,6 @@
 //! - [`TestLog`]: an audit log in memory whose clock, ids, instance and host never change, so that whole records can be
 //!   compared, and which waits by flushing, never by sleeping.
 //! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that they stand nowhere.
-//! - [`assert_hits`]: exactly the rules of redaction hit that the test expects, where it expects them.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
 //!
 //! # Example: no secret of a request is written
@@ -39,11 +38,9 @@
 //! ```
 
 mod canaries;
-mod hits;
 mod log;
 mod routes;
 
 pub use canaries::{Canaries, Finding};
-pub use hits::assert_hits;
 pub use log::TestLog;
 pub use routes::{assert_covers, uncovered};

@@ -102,6 +102,14 @@ impl Detector {
     }
 }
 
+/// Where a card number begins that the end of a text may have cut.
+pub(crate) fn open_card_number(text: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut found = Vec::new();
+    cards::find(text, true, &mut found);
+    found.last().filter(|place| place.end == text.len()).map(|place| place.start)
+}
+
 /// Sorts the places from `first` on and joins those that overlap.
 fn join(found: &mut Vec<Range<usize>>, first: usize) {
     if found.len() <= first + 1 {

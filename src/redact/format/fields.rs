@@ -291,6 +291,29 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     (places, fields.finish())
 }
 
+/// Headers as an object.
+pub(in crate::redact) fn headers<'h>(
+    session: &mut Session<'_>,
+    shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>,
+) -> Option<String> {
+    let mut fields = Fields::new(session, Origin::Params);
+    for (name, value, is_sensitive) in shown {
+        let value = String::from_utf8_lossy(value);
+        let fate = if is_sensitive || Action::of(session.class(name)).masks_text(&value) {
+            session.remember_header(name, &value);
+            Fate::Masked
+        } else {
+            let mut places = Vec::new();
+            session.find(&value, 0, Search::Free, &mut places);
+            if places.is_empty() { Fate::Shown } else { Fate::Partly(places) }
+        };
+        if let Some(json) = fields.json(session, &value, &fate) {
+            fields.push(Cow::Borrowed(name), &json);
+        }
+    }
+    fields.finish()
+}
+
 /// A form as an object. With `cut`, its last field is not complete.
 pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) -> Result<String, Reason> {
     let mut fields = Fields::new(session, Origin::Form);

@@ -1,6 +1,7 @@
 //! JSON Pointers with `*`, followed step by step while a document is walked.
 
 use crate::Error;
+use crate::json::Pointer;
 
 /// How many pointers a redactor, and an event, may have: each is one bit of what is active.
 const MAX_POINTERS: usize = 64;
@@ -19,39 +20,18 @@ pub(in crate::redact) enum Effect {
 /// The pointers of a redactor or of an event, compiled.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Pointers {
-    all: Vec<(Vec<Segment>, Effect)>,
-}
-
-#[derive(Debug)]
-enum Segment {
-    Any,
-    Named(Box<str>),
-}
-
-impl Segment {
-    fn matches(&self, key: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Named(name) => **name == *key,
-        }
-    }
+    all: Vec<(Pointer, Effect)>,
 }
 
 impl Pointers {
     pub(in crate::redact) fn add(&mut self, pointer: &str, effect: Effect) -> Result<(), Error> {
-        let Some(path) = pointer.strip_prefix('/') else {
-            return Err(Error::redaction(format!("redaction: the pointer {pointer:?} does not begin with '/'")));
-        };
+        let compiled = Pointer::parse(pointer).map_err(|problem| Error::redaction(format!("redaction: {problem}")))?;
         if self.all.len() == MAX_POINTERS {
             return Err(Error::redaction(format!(
                 "redaction: more than {MAX_POINTERS} pointers, {pointer:?} is one too many"
             )));
         }
-        let segments = path.split('/').map(|segment| match segment {
-            "*" => Segment::Any,
-            named => Segment::Named(named.replace("~1", "/").replace("~0", "~").into()),
-        });
-        self.all.push((segments.collect(), effect));
+        self.all.push((compiled, effect));
         Ok(())
     }
 }
@@ -92,8 +72,9 @@ impl Active {
             } else {
                 event.and_then(|event| event.all.get(bit - MAX_POINTERS))
             };
-            let Some((segments, effect)) = pointer else { continue };
-            if !segments.get(depth).is_some_and(|segment| segment.matches(key)) {
+            let Some((pointer, effect)) = pointer else { continue };
+            let segments = pointer.segments();
+            if !segments.get(depth).is_some_and(|segment| segment.is_any() || segment.text() == key) {
                 continue;
             }
             if depth + 1 < segments.len() {

@@ -1,0 +1,122 @@
+//! The errors of a record that failed: in the words of the application, or else of this library.
+
+use http::StatusCode;
+
+use crate::capture::{Door, Draft};
+use crate::record::finished::{ErrorEntry, ErrorText, Fields};
+use crate::record::{Failure, Outcome, Status};
+use crate::redact::{Evidence, Part, Redacted, Session};
+
+/// Writes the errors, of which a record that failed has at least one, and any other none.
+pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Fields) {
+    if fields.status == Status::Succeeded {
+        return;
+    }
+    for Failure { name, message, stack } in draft.late.iter().flat_map(|late| &late.errors) {
+        fields.errors.push(ErrorEntry {
+            name: session.evidence(name),
+            message: ErrorText::Application(session.text(message)),
+            stack: stack.as_ref().map(|stack| session.text(stack)),
+        });
+    }
+    if fields.errors.is_empty() {
+        fields.errors.push(library_error(draft, |parts| session.parts(parts.iter().copied())));
+    }
+}
+
+/// The same without a word of the application.
+pub(super) fn write_bare(draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
+    if fields.status == Status::Failed {
+        fields.errors.push(library_error(draft, |parts| text.parts(parts.iter().copied())));
+    }
+}
+
+/// The error of a failure for which nobody gave one.
+fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> ErrorEntry {
+    let mut entry = |name: &[Part], message: &[Part]| ErrorEntry {
+        name: text(name),
+        message: ErrorText::Library(text(message)),
+        stack: None,
+    };
+    let grpc_status = draft.grpc_status.filter(|status| *status != 0);
+    let (name, message) = match draft.outcome.unwrap_or(Outcome::Completed) {
+        Outcome::HandlerError => ("HandlerError", "the handler failed without a response"),
+        Outcome::Panicked => ("Panicked", "the handler panicked"),
+        Outcome::TimedOut => ("TimedOut", "the handler took too long"),
+        Outcome::Aborted if draft.door == Door::Activity => ("Abandoned", "the work was dropped before it ended"),
+        Outcome::Aborted => ("Aborted", "the exchange was broken off before it ended"),
+        Outcome::BodyError => ("BodyError", "the response's stream failed"),
+        Outcome::Rejected => ("Rejected", "the request could not be recorded and was not handled"),
+        Outcome::Shutdown => ("Shutdown", "the server stopped before the exchange ended"),
+        Outcome::Completed | Outcome::Upgraded => match (grpc_status, draft.status) {
+            (Some(code), _) => {
+                let message = [Part::Text("grpc-status "), Part::Number(code.into())];
+                return entry(&[Part::Text(grpc_name(code))], &message);
+            }
+            (None, Some(status)) => return status_error(status, entry),
+            (None, None) => ("Failed", "it failed"),
+        },
+    };
+    entry(&[Part::Text(name)], &[Part::Text(message)])
+}
+
+/// `{"name":"NotFound","message":"404 Not Found"}`.
+fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> ErrorEntry) -> ErrorEntry {
+    /// No reason phrase has more words.
+    const MOST_WORDS: usize = 8;
+    let code = Part::Number(status.as_u16().into());
+    let Some(reason) = status.canonical_reason() else { return entry(&[Part::Text("Status"), code], &[code]) };
+    let mut name = [Part::Text(""); MOST_WORDS];
+    let words = reason.split(|char: char| !char.is_ascii_alphanumeric());
+    name.iter_mut().zip(words).for_each(|(part, word)| *part = Part::Text(word));
+    entry(&name, &[code, Part::Text(" "), Part::Text(reason)])
+}
+
+/// By gRPC's own names: <https://grpc.io/docs/guides/status-codes/>.
+fn grpc_name(code: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    usize::try_from(code).ok().and_then(|code| NAMES.get(code)).copied().unwrap_or("UNKNOWN")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_every_status_is_its_reason_without_signs() {
+        for status in (100..1000).filter_map(|code| StatusCode::from_u16(code).ok()) {
+            let mut text = Redacted::default();
+            let error = status_error(status, |name, message| ErrorEntry {
+                name: text.parts(name.iter().copied()),
+                message: ErrorText::Library(text.parts(message.iter().copied())),
+                stack: None,
+            });
+            let (name, message) = match status.canonical_reason() {
+                Some(reason) => (
+                    reason.chars().filter(char::is_ascii_alphanumeric).collect(),
+                    format!("{} {reason}", status.as_u16()),
+                ),
+                None => (format!("Status{}", status.as_u16()), status.as_u16().to_string()),
+            };
+            assert_eq!((text.get(error.name), error.message.of(&text)), (name.as_str(), message.as_str()));
+        }
+    }
+}

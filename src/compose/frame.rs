@@ -1,0 +1,49 @@
+//! What holds no text from outside: times, ids, the event's labels, and how it ended.
+
+use http::StatusCode;
+
+use crate::capture::{Draft, Stage};
+use crate::diagnostics::contained;
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::record::finished::{Fields, StageName};
+use crate::record::{Level, Outcome, Status};
+
+/// Writes it into the fields of an empty record.
+pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fields) {
+    let completes = draft.stage != Stage::Initiation;
+    (fields.status, fields.level) = verdict(engine, draft, plan);
+    fields.timestamp = if completes { draft.started.plus(draft.elapsed) } else { draft.started };
+    fields.labels = Some(plan.labels.clone());
+    fields.stage = if completes { StageName::Completion } else { StageName::Initiation };
+    fields.outcome = draft.outcome.filter(|_| completes);
+    fields.audit_id = draft.audit_id;
+    fields.started_at = completes.then_some(draft.started);
+    fields.duration = completes.then_some(draft.elapsed);
+    fields.url_cut = draft.url_cut;
+}
+
+/// Whether the exchange failed, and how bad that is.
+fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
+    let success = (Status::Succeeded, plan.policy.level().unwrap_or(Level::Info));
+    if draft.stage == Stage::Initiation {
+        return success;
+    }
+    let outcome = draft.outcome.unwrap_or(Outcome::Completed);
+    let ended_well = matches!(outcome, Outcome::Completed | Outcome::Upgraded);
+    let refused = draft.status.is_some_and(|status| is_failure(engine, status));
+    let grpc_failed = draft.grpc_status.is_some_and(|status| status != 0);
+    let reported = draft.late.as_ref().is_some_and(|late| late.failed);
+    if ended_well && !refused && !grpc_failed && !reported {
+        return success;
+    }
+    let client_error = ended_well && draft.status.is_some_and(|status| status.is_client_error());
+    let level = if client_error || outcome == Outcome::Aborted { Level::Warn } else { Level::Error };
+    (Status::Failed, level)
+}
+
+/// As the classifier says; where it panics, as the default does.
+fn is_failure(engine: &Engine, status: StatusCode) -> bool {
+    let said = contained("the classifier of status", || (engine.is_success)(status));
+    said.map_or(status.as_u16() >= 400, |status| status == Status::Failed)
+}

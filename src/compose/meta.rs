@@ -1,0 +1,190 @@
+//! The facts of an event, from its sources, from the application, and from how the exchange went; and its message.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::request::{Sent, answered};
+use super::word;
+use crate::capture::{Door, Draft, Stage};
+use crate::catalog::{MetaSource, Placeholder, TextPart};
+use crate::engine::Engine;
+use crate::json::{Pointer, member, push_json_string, unescape};
+use crate::plan::Plan;
+use crate::record::Outcome;
+use crate::record::finished::{Body, Fields, MASKED_NAME, Route, StageName};
+use crate::redact::{Evidence, EvidenceJson, Session};
+
+/// Fills `meta`. For one key, what the application said wins over what a source finds.
+pub(super) fn collect(
+    engine: &Engine,
+    draft: &Draft,
+    plan: &Plan,
+    sent: &Sent,
+    scratch: &mut String,
+    session: &mut Session<'_>,
+    fields: &mut Fields,
+) {
+    for field in plan.policy.meta() {
+        scratch.clear();
+        if field.sources.iter().any(|source| read(source, sent, scratch, session)) {
+            let value = session.meta_of(&field.key, scratch);
+            let key = word(&field.key, session);
+            fields.meta.push((key, value));
+        }
+    }
+    for (key, value) in draft.late.iter().flat_map(|late| &late.meta) {
+        let value = session.meta(key, value);
+        put(key, value, session, fields);
+    }
+    if let Some(first) = draft.initiated.as_ref().and_then(|event| engine.plan(event))
+        && first.policy.name() != plan.policy.name()
+    {
+        let name = session.meta("initiatedAs", &first.policy.name().into());
+        put(&Cow::Borrowed("initiatedAs"), name, session, fields);
+    }
+    if draft.outcome == Some(Outcome::Aborted) && draft.stage == Stage::Completion && draft.door == Door::Request {
+        let at = if draft.status.is_some() { "body" } else { "head" };
+        let at = session.meta("abortedAt", &Value::from(at));
+        put(&Cow::Borrowed("abortedAt"), at, session, fields);
+    }
+}
+
+/// Adds a member, or replaces the value of one with the same key: masked, two keys may have become one.
+fn put(key: &Cow<'static, str>, value: EvidenceJson, session: &mut Session<'_>, fields: &mut Fields) {
+    let key = word(key, session);
+    let known = fields.meta.iter_mut().find(|(known, _)| session.get(*known) == session.get(key));
+    match known {
+        Some((_, known)) => *known = value,
+        None => fields.meta.push((key, value)),
+    }
+}
+
+/// Appends what a source yields as a JSON value, made of redacted pieces; false if that is nothing.
+fn read(source: &MetaSource, sent: &Sent, out: &mut String, session: &mut Session<'_>) -> bool {
+    let target = sent.target.as_ref();
+    let found = match source {
+        MetaSource::Param(name) => param(sent, name, session),
+        MetaSource::Query(name) => {
+            target.and_then(|target| target.query).and_then(|query| member(session.get(query), name))
+        }
+        MetaSource::RequestBody(at) => scalar(&sent.request_body, at, session),
+        MetaSource::ResponseBody(at) => scalar(&sent.response_body, at, session),
+        MetaSource::Template(template) => {
+            let mut text = String::new();
+            for part in template.parts() {
+                let value = match part {
+                    TextPart::Text(fixed) => {
+                        text.push_str(fixed);
+                        continue;
+                    }
+                    TextPart::Param(name) => param(sent, name, session),
+                    TextPart::RequestBody(at) => scalar(&sent.request_body, at, session),
+                };
+                let Some(value) = value else { return false };
+                text.push_str(&plain(value));
+            }
+            push_json_string(out, &text);
+            return true;
+        }
+        MetaSource::Object(members) => return object(members, sent, out, session),
+        MetaSource::Value(value) => {
+            let value = session.meta("", value);
+            Some(session.get(value))
+        }
+    };
+    found.inspect(|found| out.push_str(found)).is_some()
+}
+
+/// Keys whose source yields nothing are left out.
+fn object(
+    members: &[(Cow<'static, str>, MetaSource)],
+    sent: &Sent,
+    out: &mut String,
+    session: &mut Session<'_>,
+) -> bool {
+    let mut is_empty = true;
+    for (key, source) in members {
+        let mut value = String::new();
+        if read(source, sent, &mut value, session) {
+            out.push(if is_empty { '{' } else { ',' });
+            is_empty = false;
+            push_json_string(out, key);
+            out.push(':');
+            let value = session.meta_of(key, &value);
+            out.push_str(session.get(value));
+        }
+    }
+    if !is_empty {
+        out.push('}');
+    }
+    !is_empty
+}
+
+fn param<'s>(sent: &Sent, name: &str, session: &'s Session<'_>) -> Option<&'s str> {
+    member(session.get(sent.target.as_ref()?.params()?), name)
+}
+
+/// A scalar of a body; an object or a list is no fact, and the key of a list would change its type.
+fn scalar<'s>(body: &Body, at: &Pointer, session: &'s Session<'_>) -> Option<&'s str> {
+    at.find(session.get(body.shown?)).filter(|value| !value.starts_with(['{', '[']) && *value != "null")
+}
+
+/// A JSON value as a person reads it: a string without its quotes, anything else as it is.
+fn plain(json: &str) -> Cow<'_, str> {
+    let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner {
+        Some(raw) if raw.contains('\\') => unescape(raw).map_or(Cow::Borrowed(raw), Cow::Owned),
+        Some(raw) => Cow::Borrowed(raw),
+        None => Cow::Borrowed(json),
+    }
+}
+
+/// The event's message: its template, filled with evidence alone.
+pub(super) fn message(
+    draft: &Draft,
+    plan: &Plan,
+    sent: &Sent,
+    scratch: &mut String,
+    session: &mut Session<'_>,
+    fields: &Fields,
+) -> Evidence {
+    scratch.clear();
+    let target = sent.target.as_ref();
+    let stage = match fields.stage {
+        StageName::Initiation => "initiation",
+        StageName::Completion => "completion",
+        StageName::Named(stage) => session.get(stage),
+    };
+    plan.policy.message().render(scratch, &mut |placeholder, out| match placeholder {
+        Placeholder::Actor => {
+            let id = fields.actors.first().and_then(|actor| actor.id);
+            out.push_str(id.map_or("", |id| session.get(id)));
+        }
+        Placeholder::Event if fields.is_name_masked => out.push_str(MASKED_NAME),
+        Placeholder::Event => out.push_str(plan.policy.name()),
+        Placeholder::Method => out.push_str(target.map_or("", |target| session.get(target.method))),
+        Placeholder::Path => out.push_str(target.map_or("", |target| session.get(target.path))),
+        Placeholder::Route => match target.and_then(|target| target.route.as_ref()) {
+            Some(Route::Listed(route)) => out.push_str(route.text()),
+            Some(Route::Reported(route)) => out.push_str(session.get(*route)),
+            None => {}
+        },
+        Placeholder::Param(name) => out.push_str(&param(sent, name, session).map_or(Cow::Borrowed(""), plain)),
+        Placeholder::Meta(key) => {
+            let value = fields.meta.iter().find(|(known, _)| session.get(*known) == &**key);
+            out.push_str(&value.map_or(Cow::Borrowed(""), |(_, value)| plain(session.get(*value))));
+        }
+        Placeholder::Stage => out.push_str(stage),
+        Placeholder::Status => out.push_str(fields.status.as_str()),
+        Placeholder::Outcome => out.push_str(fields.outcome.map_or("", Outcome::as_str)),
+        Placeholder::Result if stage == "initiation" => out.push_str("initiated"),
+        Placeholder::Result => out.push_str(fields.status.as_str()),
+        Placeholder::ResponseStatus => {
+            if let Some(status) = answered(draft) {
+                out.push_str(status.as_str());
+            }
+        }
+    });
+    session.evidence(scratch)
+}

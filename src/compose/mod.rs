@@ -1,0 +1,120 @@
+//! Draft → record: the only way from what was captured to what is written.
+//!
+//! Each text of a draft goes through a redaction [`Session`], which gives it the type that it has in the record: evidence, or
+//! text of a client. Then the session ends, and the client's texts are searched for what was masked anywhere.
+//!
+//! - `frame`: what holds no text: times, level, status.
+//! - `request`: URL, parameters, query, headers and bodies.
+//! - `people`: actor, address and context.
+//! - `errors`: what the application said, or else the library.
+//! - `meta`: the facts of the event, and its message.
+
+mod errors;
+mod frame;
+mod meta;
+mod people;
+mod request;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use self::request::Sent;
+use crate::capture::{Door, Draft, EventRef, HeaderUse, Stage};
+use crate::catalog::Template;
+use crate::engine::Engine;
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::record::finished::{ClientPieces, StageName};
+use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, Session};
+
+/// What the worker keeps from one record to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) redact: redact::Memory,
+    scratch: Scratch,
+}
+
+/// Memory of texts in the making, and templates that were parsed before.
+#[derive(Debug, Default)]
+struct Scratch {
+    text: String,
+    /// Templates that routers reported and the catalogue does not have; `None` for what is no template.
+    templates: HashMap<Box<str>, Option<Template>>,
+}
+
+/// Makes a record of a draft, in the memory of the record before it.
+pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record: &mut Record) {
+    record.clear();
+    let Some(plan) = engine.plan(&draft.event) else { return };
+    let Record { text, fields } = record;
+    frame::write(engine, draft, plan, fields);
+    let draft = &draft.reading();
+    let Memory { redact, scratch } = memory;
+    let mut session = Session::new(&engine.redactor, Some(&plan.rules), redact, text);
+    // Before any text: what they hold is masked everywhere.
+    draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| session.secret(secret));
+    for header in draft.headers.iter().filter(|header| header.used == HeaderUse::Credential) {
+        session.credential_header(header.name(draft), draft.bytes(header.value));
+    }
+    fields.is_name_masked = holds_secret_name(&draft.event, plan, &mut session);
+    if let Stage::Named(stage) = &draft.stage {
+        fields.stage = StageName::Named(word(stage, &mut session));
+    }
+    let sent = Sent::of(engine, draft, plan, scratch, &mut session);
+    people::write(draft, &mut session, fields);
+    errors::write(draft, &mut session, fields);
+    meta::collect(engine, draft, plan, &sent, &mut scratch.text, &mut session, fields);
+    fields.message = Some(meta::message(draft, plan, &sent, &mut scratch.text, &mut session, fields));
+    sent.show(draft, &mut session, fields);
+    let mut search = session.finish();
+    if search.is_needed() {
+        fields.each_client(&mut search);
+    }
+}
+
+/// A record whose redaction failed: no text of it comes from outside.
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
+    record.clear();
+    let Some(plan) = engine.plan(&draft.event) else { return };
+    let Record { text, fields } = record;
+    frame::write(engine, draft, plan, fields);
+    fields.is_name_masked = matches!(draft.event, EventRef::Own(_)) && !plan.policy.has_constant_name();
+    fields.address.ip = draft.ip;
+    fields.address.port = draft.port;
+    fields.address.peer_ip = draft.peer_ip;
+    errors::write_bare(draft, text, fields);
+    if draft.door == Door::Request {
+        request::write_bare(engine, draft, text, fields);
+    }
+}
+
+impl ClientPieces for EchoSearch<'_> {
+    fn text(&mut self, piece: &mut ClientText) {
+        EchoSearch::text(self, piece);
+    }
+
+    fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
+        EchoSearch::json(self, piece)
+    }
+}
+
+/// Whether the event's name, if it is not the catalogue's and was made while the program ran, holds what must not show.
+fn holds_secret_name(event: &EventRef, plan: &Plan, session: &mut Session<'_>) -> bool {
+    if !matches!(event, EventRef::Own(_)) || plan.policy.has_constant_name() {
+        return false;
+    }
+    let shown = session.evidence(plan.policy.name());
+    session.get(shown) != plan.policy.name()
+}
+
+/// A word that is often a constant of the program, which holds nobody's secret.
+fn word(word: &Cow<'static, str>, session: &mut Session<'_>) -> Evidence {
+    match word {
+        Cow::Borrowed(constant) => session.constant(constant),
+        Cow::Owned(made) => session.evidence(made),
+    }
+}
+
+fn some(text: Option<&String>, session: &mut Session<'_>) -> Option<Evidence> {
+    text.map(|text| session.evidence(text))
+}

@@ -1,0 +1,117 @@
+//! Who acted, from where, on what: the evidence that does not belong to the request itself.
+
+use http::StatusCode;
+
+use super::{some, word};
+use crate::capture::{Draft, Late, Reading};
+use crate::record::finished::{Address, Context, Fields, Identity, Key, Licence, Owner, Place, Thing};
+use crate::record::{Actor, Credential, Entity, Eula, Location, Scope};
+use crate::redact::Session;
+
+/// Writes ids, actor, address and context.
+pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
+    let id = draft.bytes(draft.request_id);
+    if !id.is_empty() {
+        fields.request_id = Some(session.evidence(&String::from_utf8_lossy(id)));
+    }
+    let late = draft.late.as_deref();
+    if let Some((trace, span)) = late.and_then(|late| late.trace.as_ref()) {
+        fields.trace_id = Some(session.evidence(trace));
+        fields.span_id = Some(session.evidence(span));
+    } else if let Some((trace, span)) = draft.trace {
+        fields.trace_id = Some(session.evidence(&draft.text(trace)));
+        fields.span_id = Some(session.evidence(&draft.text(span)));
+    }
+    let (host, client) = (draft.bytes(draft.host), draft.bytes(draft.user_agent));
+    fields.address = Address {
+        ip: draft.ip,
+        port: draft.port,
+        peer_ip: draft.peer_ip,
+        hostname: (!host.is_empty()).then(|| session.shared_evidence(host)),
+        client: (!client.is_empty()).then(|| session.shared_text(client)),
+    };
+    write_actors(draft, late, session, fields);
+    fields.context = late.and_then(|late| context(late, session));
+}
+
+fn write_actors(draft: &Draft, late: Option<&Late>, session: &mut Session<'_>, fields: &mut Fields) {
+    let credential = late.and_then(|late| late.credential.as_ref());
+    let Some(actor) = draft.actor() else {
+        if credential.is_some() {
+            fields.actors.push(identity(&Actor::default(), credential, session));
+        }
+        return;
+    };
+    if is_claimed(draft, actor) {
+        fields.actors.push(identity(&actor.clone().into_claimed(), None, session));
+        return;
+    }
+    fields.actors.push(identity(actor, credential.or(actor.credential.as_ref()), session));
+    let others = std::iter::successors(actor.on_behalf_of.as_deref(), |other| other.on_behalf_of.as_deref());
+    fields.actors.extend(others.map(|other| identity(other, other.credential.as_ref(), session)));
+}
+
+/// An identity that nobody verified, and that was then refused, is only claimed.
+pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
+    actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
+}
+
+fn identity(actor: &Actor, credential: Option<&Credential>, session: &mut Session<'_>) -> Identity {
+    let Actor { id, kind, name, url, slug, unverified, claimed, credential: _, on_behalf_of: _, location } = actor;
+    Identity {
+        id: some(id.as_ref(), session),
+        kind: kind.as_ref().map(|kind| word(kind, session)),
+        name: some(name.as_ref(), session),
+        url: some(url.as_ref(), session),
+        slug: some(slug.as_ref(), session),
+        is_unverified: *unverified,
+        claimed: some(claimed.as_ref(), session),
+        credential: credential.map(|Credential { kind, id, name, owner }| Key {
+            kind: word(kind, session),
+            id: some(id.as_ref(), session),
+            name: some(name.as_ref(), session),
+            owner: some(owner.as_ref(), session),
+        }),
+        location: location.as_ref().map(|Location { city, country, continent }| Place {
+            city: some(city.as_ref(), session),
+            country: some(country.as_ref(), session),
+            continent: some(continent.as_ref(), session),
+        }),
+    }
+}
+
+/// What else the application said; `None` if that is nothing.
+fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
+    let Late { object, target, scope, project, repository, namespace, edge, eula, context, .. } = late;
+    let has_text = [project, repository, namespace, edge, context].into_iter().any(|text| text.is_some());
+    if object.is_none() && target.is_none() && scope.is_none() && eula.is_none() && !has_text {
+        return None;
+    }
+    Some(Context {
+        object: object.as_ref().map(|object| thing(object, session)),
+        target: target.as_ref().map(|target| thing(target, session)),
+        scope: scope
+            .as_ref()
+            .map(|Scope { kind, path }| Owner { kind: word(kind, session), path: session.evidence(path) }),
+        project: some(project.as_ref(), session),
+        repository: some(repository.as_ref(), session),
+        namespace: some(namespace.as_ref(), session),
+        edge: some(edge.as_ref(), session),
+        eula: eula
+            .as_ref()
+            .map(|Eula { id, number }| Licence { id: session.evidence(id), number: session.evidence(number) }),
+        said: some(context.as_ref(), session),
+    })
+}
+
+fn thing(entity: &Entity, session: &mut Session<'_>) -> Thing {
+    let Entity { kind, id, name, version, slug, format } = entity;
+    Thing {
+        kind: word(kind, session),
+        id: some(id.as_ref(), session),
+        name: some(name.as_ref(), session),
+        version: some(version.as_ref(), session),
+        slug: some(slug.as_ref(), session),
+        format: some(format.as_ref(), session),
+    }
+}

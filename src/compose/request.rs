@@ -1,0 +1,316 @@
+//! What a request sent and was answered: URL, parameters, query, headers and bodies.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use http::StatusCode;
+use percent_encoding::percent_decode;
+
+use super::Scratch;
+use super::people::is_claimed;
+use crate::capture::{BodyCopy, Door, Draft, HeaderUse, Progress, Reading, Stage};
+use crate::catalog::{Params, Strangers, Template};
+use crate::engine::Engine;
+use crate::media::Media;
+use crate::plan::Plan;
+use crate::record::finished::{Body, Fields, Request, Response, Route};
+use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
+
+/// What of a request is used more than once, redacted once.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// Absent for work without a request.
+    pub(super) target: Option<Target>,
+    pub(super) request_body: Body,
+    pub(super) response_body: Body,
+    shows_request: bool,
+    shows_response: bool,
+}
+
+/// Where a request went.
+pub(super) struct Target {
+    pub(super) method: Evidence,
+    pub(super) path: Evidence,
+    url_query: Option<ClientText>,
+    pub(super) route: Option<Route>,
+    /// Under the catalogue's names.
+    listed_params: Option<EvidenceJson>,
+    /// Under the router's names, where its template differs.
+    reported_params: Option<Option<EvidenceJson>>,
+    pub(super) query: Option<ClientJson>,
+}
+
+impl Sent {
+    pub(super) fn of(
+        engine: &Engine,
+        draft: &Reading<'_>,
+        plan: &Plan,
+        scratch: &mut Scratch,
+        session: &mut Session<'_>,
+    ) -> Self {
+        let is_hidden = plan.policy.strangers() == Strangers::Hidden && is_stranger(draft);
+        let answers = draft.stage != Stage::Initiation;
+        let mut body = |side, is_captured: bool| match is_captured {
+            true => body(side, draft, plan.shows_text, session),
+            false => Body::default(),
+        };
+        Self {
+            request_body: body(Side::Request, plan.captures_request),
+            response_body: body(Side::Response, plan.captures_response && answers),
+            shows_request: plan.shows_request && !is_hidden,
+            shows_response: plan.shows_response && !is_hidden,
+            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, scratch, session)),
+        }
+    }
+
+    /// Writes what the record shows of it.
+    pub(super) fn show(self, draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
+        let Some(target) = self.target else { return };
+        let shown = draft.headers.iter().filter(|header| header.used != HeaderUse::Credential);
+        let referer = draft.bytes(draft.referer);
+        fields.request = Some(Request {
+            method: target.method,
+            path: target.path,
+            url_query: target.url_query,
+            route: target.route,
+            protocol: draft.version,
+            referer: (!referer.is_empty()).then(|| session.shared_text(referer)),
+            params: target.reported_params.unwrap_or(target.listed_params),
+            query: target.query,
+            headers: session.headers(shown.map(|header| {
+                (header.name(draft), draft.bytes(header.value), header.used == HeaderUse::Sensitive)
+            })),
+            body: if self.shows_request { self.request_body } else { Body::default() },
+        });
+        fields.response = answered(draft).map(|status| Response {
+            status: Some(status),
+            bytes: Some(draft.response_body.total),
+            body: if self.shows_response { self.response_body } else { Body::default() },
+        });
+    }
+}
+
+impl Target {
+    fn of(engine: &Engine, draft: &Reading<'_>, scratch: &mut Scratch, session: &mut Session<'_>) -> Self {
+        let path = &*draft.text(draft.path);
+        let reported = &*draft.text(draft.route.reported);
+        let listed = draft.route.listed.as_ref().map(|(route, params)| (engine.routes.template(*route), params));
+        let differs = !reported.is_empty() && listed.is_none_or(|(template, _)| template.text() != reported);
+        let mut bound = Params::default();
+        let other = differs.then(|| scratch.template(reported)).flatten();
+        let other = other.filter(|template| template.bind(path, path.len(), &mut bound));
+
+        let mut bindings = Bindings::default();
+        if let Some((template, params)) = listed {
+            bindings.add(path, template, params);
+        }
+        let listed_params = params(path, bindings.all(), session);
+        let of_catalogue = bindings.all().len();
+        if let Some(template) = other {
+            bindings.add(path, template, &bound);
+        }
+        let reported_params = differs.then(|| params(path, &bindings.all()[of_catalogue..], session));
+        // A path that was cut may not bind any more: then nobody knows which of its parts is a secret.
+        let is_known = (listed.is_some() || differs) && !(draft.url_cut && bindings.all().is_empty());
+        let sent_query = draft.has_query.then(|| session.query(&draft.text(draft.query)));
+        let (url_query, query) = sent_query.map_or((None, None), |(url_query, query)| (Some(url_query), query));
+        Self {
+            method: match known_method(draft) {
+                Some(method) => session.constant(method),
+                None => session.evidence(&draft.text(draft.method)),
+            },
+            path: session.path(path, is_known.then_some(bindings.all())),
+            url_query,
+            route: match listed {
+                Some((template, _)) if !differs => Some(Route::Listed(template.label().clone())),
+                _ => differs.then(|| Route::Reported(session.evidence(reported))),
+            },
+            listed_params,
+            reported_params,
+            query,
+        }
+    }
+
+    /// The parameters as the event's sources know them: by the catalogue's names, or by the router's where the event was
+    /// named beside its route.
+    pub(super) fn params(&self) -> Option<EvidenceJson> {
+        self.listed_params.or_else(|| self.reported_params.flatten())
+    }
+}
+
+impl Scratch {
+    /// Templates of more routes are parsed again.
+    const MOST_TEMPLATES: usize = 256;
+
+    fn template(&mut self, text: &str) -> Option<&Template> {
+        if !self.templates.contains_key(text) {
+            if self.templates.len() == Self::MOST_TEMPLATES {
+                self.templates.clear();
+            }
+            self.templates.insert(text.into(), Template::parse(text).ok());
+        }
+        self.templates.get(text)?.as_ref()
+    }
+}
+
+/// Names and places of a path's parameters. Few of them take no allocation.
+#[derive(Default)]
+struct Bindings<'n> {
+    few: [(&'n str, Range<usize>); 4],
+    count: usize,
+    /// All of them, once they are more.
+    many: Vec<(&'n str, Range<usize>)>,
+}
+
+impl<'n> Bindings<'n> {
+    /// Of a path that was cut, the beginnings of its parameters.
+    fn add(&mut self, path: &str, template: &'n Template, params: &Params) {
+        for (name, range) in template.names().iter().zip(params.iter()) {
+            if range.start < path.len() {
+                self.push(name, range.start..range.end.min(path.len()));
+            }
+        }
+    }
+
+    fn push(&mut self, name: &'n str, range: Range<usize>) {
+        if let Some(place) = self.few.get_mut(self.count).filter(|_| self.many.is_empty()) {
+            *place = (name, range);
+            self.count += 1;
+            return;
+        }
+        if self.many.is_empty() {
+            self.many.extend_from_slice(&self.few);
+        }
+        self.many.push((name, range));
+    }
+
+    fn all(&self) -> &[(&'n str, Range<usize>)] {
+        if self.many.is_empty() { &self.few[..self.count] } else { &self.many }
+    }
+}
+
+fn params(path: &str, bindings: &[(&str, Range<usize>)], session: &mut Session<'_>) -> Option<EvidenceJson> {
+    if bindings.is_empty() {
+        return None;
+    }
+    session.params(bindings.iter().map(|(name, range)| {
+        let sent = path.as_bytes().get(range.clone()).unwrap_or_default();
+        // Most have nothing to decode, which takes far less to know than to do.
+        let plain = if sent.contains(&b'%') { None } else { path.get(range.clone()) };
+        (*name, plain.map_or_else(|| percent_decode(sent).decode_utf8_lossy(), Cow::Borrowed))
+    }))
+}
+
+/// The response's status, on records that come after its head.
+pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
+    draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
+}
+
+/// Refused requests of an unknown client, which must not be able to flood the log.
+fn is_stranger(draft: &Draft) -> bool {
+    const REFUSED: [u16; 5] = [401, 403, 404, 405, 429];
+    let known = draft.actor().is_some_and(|actor| actor.id().is_some() && !is_claimed(draft, actor));
+    !known && draft.status.is_some_and(|status| REFUSED.contains(&status.as_u16()))
+}
+
+/// Whose body it is: a request's that was not read to its end is unread, because the handler had to read it; a response's is
+/// cut, because the client had to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+/// A body as the record may show it, or why not.
+fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session<'_>) -> Body {
+    let (copy, content_type, encoded) = match side {
+        Side::Request => (&draft.request_body, draft.request_type, draft.request_encoded),
+        Side::Response => (&draft.response_body, draft.response_type, draft.response_encoded),
+    };
+    if copy.progress == Progress::Absent || (copy.progress == Progress::Ended && copy.total == 0) {
+        return Body::default();
+    }
+    let content_type = draft.bytes(content_type);
+    let media = Media::of(content_type);
+    let looks_into = match media {
+        Media::Json | Media::Form | Media::Multipart => true,
+        Media::Text => shows_text,
+        Media::Binary | Media::Unknown => false,
+    };
+    // A stream that did not end shows its beginning, and why there is no more.
+    let unfinished = match copy.progress {
+        Progress::Failed => Some(Reason::Failed),
+        Progress::Open => Some(if side == Side::Request { Reason::Unread } else { Reason::Truncated }),
+        // Of a type that is not looked into nothing was kept: its type is the reason.
+        Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
+    };
+    let cut = unfinished.is_some();
+    let redacted = if encoded {
+        redact::Body::Omitted(Reason::Encoded)
+    } else if copy.over_budget {
+        redact::Body::Omitted(Reason::Budget)
+    } else if copy.bytes.is_empty() && cut {
+        redact::Body::Omitted(Reason::Truncated)
+    } else {
+        match media {
+            Media::Json => session.json_body(&copy.bytes, cut),
+            Media::Form => session.form_body(&copy.bytes, cut),
+            Media::Multipart => session.multipart_body(&String::from_utf8_lossy(content_type), &copy.bytes, cut),
+            Media::Text if shows_text => session.text_body(&copy.bytes, cut),
+            Media::Text => redact::Body::Omitted(Reason::Text),
+            Media::Binary => redact::Body::Omitted(Reason::Binary),
+            Media::Unknown => redact::Body::Omitted(Reason::Unsupported),
+        }
+    };
+    let (shown, omitted) = match redacted {
+        redact::Body::Whole(shown) => (Some(shown), None),
+        redact::Body::Beginning(shown, reason) => (Some(shown), Some(unfinished.unwrap_or(reason))),
+        redact::Body::Omitted(Reason::Truncated) => (None, Some(unfinished.unwrap_or(Reason::Truncated))),
+        redact::Body::Omitted(reason) => (None, Some(reason)),
+    };
+    let has_type = omitted.is_some() && !content_type.is_empty();
+    Body { shown, omitted, bytes: copy.total, content_type: has_type.then(|| session.shared_text(content_type)) }
+}
+
+/// The method, if it is one that everybody knows; anything else is the client's own text.
+fn known_method(draft: &Draft) -> Option<&'static str> {
+    Some(match draft.bytes(draft.method) {
+        b"GET" => "GET",
+        b"POST" => "POST",
+        b"PUT" => "PUT",
+        b"DELETE" => "DELETE",
+        b"HEAD" => "HEAD",
+        b"OPTIONS" => "OPTIONS",
+        b"CONNECT" => "CONNECT",
+        b"PATCH" => "PATCH",
+        b"TRACE" => "TRACE",
+        _ => return None,
+    })
+}
+
+/// The request and response of a record whose redaction failed.
+pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
+    let omitted = |copy: &BodyCopy| Body {
+        omitted: (copy.progress != Progress::Absent).then_some(Reason::RedactorFailed),
+        bytes: copy.total,
+        ..Body::default()
+    };
+    let route = draft.route.listed.as_ref();
+    fields.request = Some(Request {
+        method: text.constant(known_method(draft).unwrap_or("OTHER")),
+        path: text.constant(""),
+        url_query: None,
+        route: route.map(|(route, _)| Route::Listed(engine.routes.template(*route).label().clone())),
+        protocol: draft.version,
+        referer: None,
+        params: None,
+        query: None,
+        headers: None,
+        body: omitted(&draft.request_body),
+    });
+    fields.response = answered(draft).map(|status| Response {
+        status: Some(status),
+        bytes: Some(draft.response_body.total),
+        body: omitted(&draft.response_body),
+    });
+}

@@ -1,0 +1,259 @@
+//! One JSON object, written member by member; and how times and numbers are written.
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use crate::clock::Micros;
+use crate::json::{Text as _, push_json_string, push_json_text};
+
+/// A key of the schema, which needs no escaping.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    /// As it precedes any value.
+    pub(super) plain: &'static str,
+    /// As it precedes a string, with the string's opening quote.
+    pub(super) quote: &'static str,
+}
+
+macro_rules! key {
+    ($name:literal) => {
+        $crate::record::object::Key { plain: concat!("\"", $name, "\":"), quote: concat!("\"", $name, "\":\"") }
+    };
+}
+
+pub(super) use key;
+
+/// Writes one JSON object, member by member. Each member ends with a comma; closing the object removes the last one.
+pub(super) struct Object<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> Object<'o> {
+    /// Continues an object that has been opened, or writes members alone.
+    pub(super) fn of(out: &'o mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    pub(super) fn open(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out }
+    }
+
+    pub(super) fn close(self) {
+        close(self.out, b'}');
+    }
+
+    /// A value that needs no escaping.
+    pub(super) fn plain(&mut self, key: Key, value: &str) {
+        self.out.push_text(key.quote);
+        self.out.push_text(value);
+        self.out.push_text("\",");
+    }
+
+    pub(super) fn text(&mut self, key: Key, value: &str) {
+        self.out.push_text(key.quote);
+        push_json_text(self.out, value);
+        self.out.push_text("\",");
+    }
+
+    /// A path, and its query if there is one.
+    pub(super) fn url(&mut self, key: Key, path: &str, query: Option<&str>) {
+        self.out.push_text(key.quote);
+        push_json_text(self.out, path);
+        if let Some(query) = query {
+            self.out.push(b'?');
+            push_json_text(self.out, query);
+        }
+        self.out.push_text("\",");
+    }
+
+    pub(super) fn texts(&mut self, key: Key, values: &[impl AsRef<str>]) {
+        self.out.push_text(key.plain);
+        self.out.push(b'[');
+        for value in values {
+            push_json_string(self.out, value.as_ref());
+            self.out.push(b',');
+        }
+        close(self.out, b']');
+        self.out.push(b',');
+    }
+
+    pub(super) fn some_text(&mut self, key: Key, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    pub(super) fn nullable_text(&mut self, key: Key, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.raw(key, "null"),
+        }
+    }
+
+    pub(super) fn raw(&mut self, key: Key, fragment: &str) {
+        self.out.push_text(key.plain);
+        self.out.push_text(fragment);
+        self.out.push(b',');
+    }
+
+    pub(super) fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
+        if let Some(fragment) = fragment {
+            self.raw(key, fragment);
+        }
+    }
+
+    /// Members that were written before.
+    pub(super) fn members(&mut self, members: &[u8]) {
+        self.out.extend_from_slice(members);
+    }
+
+    /// A member whose key the application chose.
+    pub(super) fn named(&mut self, key: &str, fragment: &str) {
+        push_json_string(self.out, key);
+        self.out.push(b':');
+        self.out.push_text(fragment);
+        self.out.push(b',');
+    }
+
+    pub(super) fn ip(&mut self, key: Key, ip: IpAddr) {
+        self.out.push_text(key.quote);
+        match ip {
+            IpAddr::V4(ip) => {
+                for (at, byte) in ip.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b'.');
+                    }
+                    push_number(self.out, u64::from(byte), 1);
+                }
+            }
+            IpAddr::V6(ip) => {
+                let _ = write!(self.out, "{ip}");
+            }
+        }
+        self.out.push_text("\",");
+    }
+
+    pub(super) fn number(&mut self, key: Key, value: u64) {
+        self.out.push_text(key.plain);
+        push_number(self.out, value, 1);
+        self.out.push(b',');
+    }
+
+    pub(super) fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
+        self.out.push_text(key.plain);
+        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        push_number(self.out, micros / 1000, 1);
+        self.out.push(b'.');
+        push_number(self.out, micros % 1000, 3);
+        self.out.push(b',');
+    }
+
+    pub(super) fn time(&mut self, key: Key, at: Micros) {
+        self.out.push_text(key.quote);
+        self.out.extend_from_slice(&time_text(at));
+        self.out.push_text("\",");
+    }
+
+    pub(super) fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
+        self.out.push_text(key.plain);
+        let mut object = Object::open(self.out);
+        members(&mut object);
+        object.close();
+        self.out.push(b',');
+    }
+
+    pub(super) fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, usize, &T)) {
+        self.out.push_text(key.plain);
+        self.out.push(b'[');
+        for (at, item) in items.iter().enumerate() {
+            let mut object = Object::open(self.out);
+            member(&mut object, at, item);
+            object.close();
+            self.out.push(b',');
+        }
+        close(self.out, b']');
+        self.out.push(b',');
+    }
+}
+
+/// Ends an object or a list whose members each end in a comma.
+fn close(out: &mut Vec<u8>, bracket: u8) {
+    out.pop_if(|last| *last == b',');
+    out.push(bracket);
+}
+
+/// A number with at least `least` digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
+fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut begin = digits.len();
+    let mut rest = value;
+    while rest > 0 && begin > 0 {
+        begin -= 1;
+        digits[begin] = digit(rest);
+        rest /= 10;
+    }
+    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
+}
+
+/// The last digit of a number.
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub(crate) fn push_time(out: &mut String, at: Micros) {
+    out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
+}
+
+fn time_text(at: Micros) -> [u8; 27] {
+    /// What comes before the digits of a second's fraction.
+    const WHOLE: usize = 20;
+    thread_local! {
+        // Most times of a thread are in the same second as the one before. Nothing here has to be dropped with the thread:
+        // loggers may still write while it ends.
+        static LAST: Cell<(i64, [u8; 27])> = const { Cell::new((i64::MIN, *b"0000-00-00T00:00:00.000000Z")) };
+    }
+    let second = at.0.div_euclid(1_000_000);
+    let (last, mut text) = LAST.get();
+    if last != second {
+        // `Micros` is clamped to what a timestamp can say when it is made: years have four digits.
+        let time = jiff::Timestamp::from_second(second).unwrap_or_default();
+        text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
+        LAST.set((second, text));
+    }
+    let mut micros = at.0.rem_euclid(1_000_000).unsigned_abs();
+    for place in text[WHOLE..WHOLE + 6].iter_mut().rev() {
+        *place = digit(micros);
+        micros /= 10;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_what_jiff_writes() {
+        for at in [0, 1, -1, 999_999, 1_795_162_537_720_973, -62_167_219_200_000_000, 253_402_207_200_000_000] {
+            for at in [at, at] {
+                let mut text = String::new();
+                push_time(&mut text, Micros(at));
+                let expected = jiff::Timestamp::from_microsecond(at).unwrap();
+                assert_eq!(text, format!("{expected:.6}"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_what_core_writes() {
+        for value in [0, 7, 10, 999, 1000, 65_535, u64::MAX] {
+            let mut text = Vec::new();
+            push_number(&mut text, value, 1);
+            push_number(&mut text, value, 3);
+            assert_eq!(text, format!("{value}{value:03}").into_bytes());
+        }
+    }
+}
