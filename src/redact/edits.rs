@@ -1,5 +1,6 @@
 //! What changes in a text: places, and what is written there instead. A text without edits is copied in one piece.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::mask::MaskStyle;
@@ -50,10 +51,10 @@ impl Edits {
     }
 
     /// Appends the edited text up to a place. Of edits that overlap, the one that begins first counts, and of those the
-    /// longest.
+    /// longest, and of equal ones the last.
     pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
         if self.is_unsorted {
-            self.list.sort_by_key(|edit| (edit.start, std::cmp::Reverse(edit.end)));
+            self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), Reverse(edit.from)));
             self.is_unsorted = false;
         }
         let mut copied = 0;

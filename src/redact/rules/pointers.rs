@@ -25,6 +25,9 @@ pub(in crate::redact) struct Pointers {
 
 impl Pointers {
     pub(in crate::redact) fn add(&mut self, pointer: &str, effect: Effect) -> Result<(), Error> {
+        if pointer.is_empty() {
+            return Err(Error::redaction("redaction: an empty pointer names the whole document"));
+        }
         let compiled = Pointer::parse(pointer).map_err(|problem| Error::redaction(format!("redaction: {problem}")))?;
         if self.all.len() == MAX_POINTERS {
             return Err(Error::redaction(format!(
