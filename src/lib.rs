@@ -110,6 +110,8 @@ mod sync;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod tokens;
+mod work;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};

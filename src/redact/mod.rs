@@ -17,6 +17,8 @@
 
 mod block;
 mod cut;
+#[allow(dead_code, unused_imports, reason = "not used by the other files yet")]
+mod detect;
 mod draft;
 mod echo;
 mod edit;

@@ -1,0 +1,129 @@
+//! Where the credentials are that give themselves away, whatever the key of the text.
+//!
+//! [`Scan`] looks at a text once and reports what it has; each search runs only on texts that have what it looks for:
+//! token formats (`crate::tokens`), `pem` (private keys), `schemes` (credentials in an `Authorization` header), `userinfo`
+//! (passwords in URLs), `cards` (card numbers), and patterns of the application. All of them are linear in the text;
+//! `crate::work` counts the bytes they look at. `signatures` names the query parameters that sign URLs.
+
+mod cards;
+mod credential;
+mod pem;
+mod scan;
+mod schemes;
+mod signatures;
+#[cfg(test)]
+mod tests;
+mod userinfo;
+
+use std::ops::Range;
+
+use regex::Regex;
+
+pub(in crate::redact) use self::cards::is_card_number;
+pub(in crate::redact) use self::credential::looks_like_credential;
+pub(in crate::redact) use self::scan::Scan;
+pub(in crate::redact) use self::signatures::SIGNATURE_PARAMETERS;
+use crate::Error;
+use crate::tokens::TokenFormats;
+use crate::work;
+
+/// The number of patterns that an application may add.
+const MAX_PATTERNS: usize = 64;
+/// Beyond this number of hits of a pattern, the rest of the text is taken as one.
+const MAX_HITS: usize = 100;
+/// Mark that the layer puts behind a text that it cut.
+const CUT_MARK: &str = "…";
+
+/// Finds credentials in texts.
+#[derive(Debug)]
+pub(in crate::redact) struct Detector {
+    patterns: Vec<Regex>,
+}
+
+impl Detector {
+    /// A detector with the application's patterns, whose matches are credentials too.
+    pub(in crate::redact) fn new(patterns: &[String]) -> Result<Self, Error> {
+        if patterns.len() > MAX_PATTERNS {
+            let given = patterns.len();
+            return Err(Error::redaction(format!("redaction: {given} patterns, at most {MAX_PATTERNS} are allowed")));
+        }
+        let compile = |pattern: &String| match Regex::new(pattern) {
+            Ok(regex) if regex.is_match("") => Err(Error::redaction(format!(
+                "redaction: the pattern {pattern:?} matches the empty text, so everything"
+            ))),
+            Ok(regex) => Ok(regex),
+            Err(cause) => {
+                Err(Error::redaction(format!("redaction: the pattern {pattern:?} does not compile")).with_source(cause))
+            }
+        };
+        Ok(Self { patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
+    #[inline]
+    pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
+        scan.has(Scan::TOKEN | Scan::SCHEME | Scan::DIGITS) || scan.has_all(Scan::USERINFO) || !self.patterns.is_empty()
+    }
+
+    /// Appends the places of credentials in a text, sorted and disjoint. `cut`: the text may have been cut at its end.
+    pub(in crate::redact) fn find(&self, text: &str, scan: Scan, cut: bool, found: &mut Vec<Range<usize>>) {
+        let first = found.len();
+        let whole = text;
+        let text = if cut { text.strip_suffix(CUT_MARK).unwrap_or(text) } else { text };
+        if scan.has(Scan::TOKEN) {
+            TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
+            pem::find(text, cut, found);
+        }
+        if scan.has(Scan::SCHEME) {
+            schemes::find(text, cut, found);
+        }
+        if scan.has(Scan::DIGITS) {
+            cards::find(text, cut, found);
+        }
+        if scan.has_all(Scan::USERINFO) {
+            userinfo::find(text, found);
+        }
+        self.find_patterns(whole, found);
+        join(found, first);
+    }
+
+    fn find_patterns(&self, text: &str, found: &mut Vec<Range<usize>>) {
+        for pattern in &self.patterns {
+            work::add(text.len());
+            // Each hit may have read on to the end of the text.
+            for (count, hit) in pattern.find_iter(text).enumerate() {
+                if count == MAX_HITS {
+                    found.push(hit.start()..text.len());
+                    break;
+                }
+                found.push(hit.range());
+            }
+        }
+    }
+}
+
+/// Sorts the places from `first` on and joins those that overlap.
+fn join(found: &mut Vec<Range<usize>>, first: usize) {
+    if found.len() <= first + 1 {
+        return;
+    }
+    found[first..].sort_unstable_by_key(|place| (place.start, place.end));
+    let mut last = first;
+    for next in first + 1..found.len() {
+        if found[next].start < found[last].end {
+            found[last].end = found[last].end.max(found[next].end);
+        } else {
+            last += 1;
+            found.swap(last, next);
+        }
+    }
+    found.truncate(last + 1);
+}
+
+/// Where a run of bytes of a class ends that begins at `at`.
+fn run(bytes: &[u8], at: usize, class: impl Fn(u8) -> bool) -> usize {
+    let rest = &bytes[at..];
+    let len = rest.iter().position(|byte| !class(*byte)).unwrap_or(rest.len());
+    work::add(len + 1);
+    at + len
+}

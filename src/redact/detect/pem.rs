@@ -1,0 +1,193 @@
+//! Private keys: PEM blocks, bodies of OpenSSH keys without their lines, and files of PuTTY. Certificates and public keys
+//! are public.
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::run;
+use crate::work;
+
+/// What private keys are looked for by, where a word begins.
+pub(super) const WORDS: [&str; 3] = ["BEGIN ", OPENSSH, PUTTY];
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+const LABEL: &[u8] = b"PRIVATE KEY";
+const MAX_LABEL: usize = 64;
+/// `openssh-key-v1`, in base64.
+const OPENSSH: &str = "b3BlbnNzaC1rZXktdjE";
+const PUTTY: &str = "PuTTY-User-Key-File-";
+const PUTTY_BODY: &str = "Private-Lines:";
+/// Lines before the body, such as `Proc-Type: 4,ENCRYPTED`.
+const MAX_HEADERS: usize = 8;
+const MAX_HEADER: usize = 128;
+/// The first line of a body is at least this long.
+const MIN_LINE: usize = 16;
+
+/// Whether one of [`WORDS`] begins here that may belong to a private key.
+pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
+    let rest = &bytes[at..];
+    let is_block = rest.starts_with(WORDS[0].as_bytes()) && bytes[..at].ends_with(DASHES.as_bytes());
+    is_block || rest.starts_with(OPENSSH.as_bytes()) || rest.starts_with(PUTTY.as_bytes())
+}
+
+/// Appends the places of private keys. `cut`: the text may have been cut at its end.
+pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    find_blocks(bytes, cut, found);
+    work::add(2 * bytes.len());
+    let mut at = 0;
+    while let Some(hit) = memmem::find(&bytes[at..], OPENSSH.as_bytes()) {
+        let start = at + hit;
+        at = open_body(bytes, start, cut).unwrap_or(start + OPENSSH.len());
+        found.push(start..at);
+    }
+    let mut at = 0;
+    while let Some(file) = memmem::find(&bytes[at..], PUTTY.as_bytes()) {
+        let from = at + file + PUTTY.len();
+        let Some(body) = memmem::find(&bytes[from..], PUTTY_BODY.as_bytes()) else { break };
+        let start = from + body + PUTTY_BODY.len();
+        let lines = run(bytes, start, |byte| byte == b' ' || byte.is_ascii_digit());
+        at = open_body(bytes, lines, cut).unwrap_or(lines);
+        found.push(start..at);
+    }
+}
+
+fn find_blocks(bytes: &[u8], cut: bool, found: &mut Vec<Range<usize>>) {
+    let mut at = 0;
+    // The next end line, as far as it is known, so that it is not looked for again for each beginning.
+    let mut next_end = Some(0);
+    while let Some(hit) = memmem::find(&bytes[at..], BEGIN.as_bytes()) {
+        work::add(hit);
+        let start = at + hit;
+        let label = start + BEGIN.len();
+        at = label;
+        let most = &bytes[label..bytes.len().min(label + MAX_LABEL + DASHES.len())];
+        let Some(len) = memmem::find(most, DASHES.as_bytes()) else { continue };
+        let label = &bytes[label..label + len];
+        if memmem::find(label, LABEL).is_none() {
+            continue;
+        }
+        let body = at + len + DASHES.len();
+        if next_end.is_some_and(|end| end < body) {
+            next_end = memmem::find(&bytes[body..], END.as_bytes()).map(|end| body + end);
+            work::add(next_end.unwrap_or(bytes.len()) - body);
+        }
+        let closed = next_end.filter(|end| bytes[end + END.len()..].starts_with(label));
+        let end = match closed {
+            Some(end) => {
+                let end = end + END.len() + len;
+                run(&bytes[..bytes.len().min(end + DASHES.len())], end, |byte| byte == b'-')
+            }
+            None => match open_body(bytes, body, cut) {
+                Some(end) => end,
+                None => continue,
+            },
+        };
+        found.push(start..end);
+        at = end;
+    }
+}
+
+/// Where the base64 lines end that follow, if there are any: a line that is shorter than the first is the last.
+fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
+    let mut at = behind_breaks(bytes, from);
+    for _ in 0..MAX_HEADERS {
+        let most = &bytes[..bytes.len().min(at + MAX_HEADER)];
+        let name = run(most, at, |byte| byte.is_ascii_alphabetic() || byte == b'-');
+        if name == at || bytes.get(name) != Some(&b':') {
+            break;
+        }
+        at = behind_breaks(bytes, run(most, name, |byte| !matches!(byte, b'\n' | b'\r' | b'\\')));
+    }
+    let mut width = None;
+    let mut end = None;
+    loop {
+        let line = run(bytes, at, is_base64);
+        let len = line - at;
+        let first = width.is_none();
+        if len == 0 || (first && len < MIN_LINE && !(cut && line == bytes.len())) {
+            return end;
+        }
+        end = Some(line);
+        at = behind_breaks(bytes, line);
+        if at == line || len < *width.get_or_insert(len) {
+            return end;
+        }
+    }
+}
+
+/// Behind line breaks and spaces, as they are or as JSON writes them.
+fn behind_breaks(bytes: &[u8], mut at: usize) -> usize {
+    loop {
+        match bytes.get(at) {
+            Some(b' ' | b'\t' | b'\r' | b'\n' | b'\\') => at += 1,
+            Some(b'n' | b'r' | b't') if at > 0 && bytes[at - 1] == b'\\' => at += 1,
+            _ => return at,
+        }
+    }
+}
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, cut: bool) -> Vec<&str> {
+        let mut found = Vec::new();
+        find(text, cut, &mut found);
+        found.into_iter().map(|place| &text[place]).collect()
+    }
+
+    fn body(line_break: &str) -> String {
+        format!("{0}{line_break}{0}{line_break}{1}==", "Ab0/".repeat(16), "Cd1+".repeat(5))
+    }
+
+    #[test]
+    fn private_keys_are_found_with_and_without_their_end() {
+        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
+            for line_break in ["\n", "\r\n", "\\n", "\\\\n", " ", ""] {
+                let body = body(line_break);
+                let open = format!("-----BEGIN {label}-----{line_break}{body}");
+                let whole = format!("{open}{line_break}-----END {label}-----");
+                assert_eq!(found(&format!("a {whole} b"), false), [whole.as_str()]);
+                assert_eq!(found(&format!("a {open}, b"), false), [open.as_str()]);
+                for len in open.len() - body.len() + 8..open.len() {
+                    let cut = found(&open[..len], true);
+                    assert_eq!(cut.len(), 1, "{}", &open[..len]);
+                    assert!(open[..len].trim_end_matches(['\n', '\r', '\\', 'n', ' ']).len() <= cut[0].len());
+                }
+            }
+        }
+        let headers = format!("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{}", body("\n"));
+        assert_eq!(found(&format!("{headers}, b"), false), [headers.as_str()]);
+    }
+
+    #[test]
+    fn bodies_without_their_lines_are_found() {
+        let openssh = format!("{OPENSSH}{}\n{}", "AA==".repeat(12), "Cd1+".repeat(5));
+        assert_eq!(found(&format!("key: {openssh}, b"), false), [openssh.as_str()]);
+        let putty = format!("{PUTTY}3: ssh-rsa\nComment: x\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 2\n");
+        assert_eq!(found(&format!("{putty}{}\nPrivate-MAC: 00", body("\n")), false), [format!(" 2\n{}", body("\n"))]);
+    }
+
+    #[test]
+    fn what_is_public_shows() {
+        let body = body("\n");
+        for text in [
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"),
+            format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----"),
+            format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}"),
+            "expected -----BEGIN PRIVATE KEY----- at line 1".to_owned(),
+            "-----BEGIN RSA PRIVATE".to_owned(),
+            "PuTTY-User-Key-File-2: ssh-rsa\nPublic-Lines: 1\nAAAA".to_owned(),
+        ] {
+            assert_eq!(found(&text, true), [""; 0], "{text}");
+        }
+    }
+}

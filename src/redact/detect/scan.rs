@@ -1,0 +1,257 @@
+//! One look at a text: which signs it has, and whether a token, a private key, the name of an authentication scheme or
+//! a card number may be in it. Most texts have none of these, and are not searched.
+//!
+//! Sixteen bytes are looked at at a time. Where a word begins, its first four characters are looked up in a table of bits;
+//! only if they are those of a keyword, the whole keyword is compared.
+
+use std::sync::LazyLock;
+
+use wide::u8x16;
+
+use super::{pem, schemes};
+use crate::tokens::TokenFormats;
+use crate::work;
+
+/// What a text has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) struct Scan(pub(super) u16);
+
+impl Scan {
+    pub(in crate::redact) const AT: u16 = 1;
+    pub(in crate::redact) const COLON: u16 = 1 << 1;
+    pub(in crate::redact) const EQUALS: u16 = 1 << 2;
+    pub(in crate::redact) const PERCENT: u16 = 1 << 3;
+    pub(in crate::redact) const BACKSLASH: u16 = 1 << 4;
+    pub(in crate::redact) const AMPERSAND: u16 = 1 << 5;
+    /// `{` or `[`.
+    pub(in crate::redact) const BRACKET: u16 = 1 << 6;
+    /// `"` or `'`.
+    pub(in crate::redact) const QUOTE: u16 = 1 << 7;
+    /// White space within a line.
+    pub(in crate::redact) const SPACE: u16 = 1 << 8;
+    pub(in crate::redact) const SLASH: u16 = 1 << 9;
+    pub(in crate::redact) const QUESTION: u16 = 1 << 10;
+    pub(in crate::redact) const NEWLINE: u16 = 1 << 11;
+    pub(in crate::redact) const NON_ASCII: u16 = 1 << 12;
+    /// A run of digits that may be a card number.
+    pub(in crate::redact) const DIGITS: u16 = 1 << 13;
+    /// The keyword of a token format or of a private key.
+    pub(in crate::redact) const TOKEN: u16 = 1 << 14;
+    /// The name of an authentication scheme, with a space behind it.
+    pub(in crate::redact) const SCHEME: u16 = 1 << 15;
+    /// What a URL with a password has.
+    pub(super) const USERINFO: u16 = Self::AT | Self::SLASH;
+
+    /// Looks at a text.
+    #[inline]
+    pub(in crate::redact) fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let keywords = Keywords::shared();
+        work::add(bytes.len());
+        let mut all = if keywords.may_begin(bytes, 0) { keywords.begins_at(bytes, 0) } else { 0 };
+        let (mut at, mut digits) = (0, 0);
+        while at < bytes.len() {
+            let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
+            let digit = block.is_in(b'0', b'9');
+            let count = match digit.bits() >> before {
+                0 => 0,
+                some => some.count_ones(),
+            };
+            if digits + count >= MIN_DIGITS {
+                all |= Self::DIGITS;
+            }
+            digits = count;
+            let mut signs = block.is_letter().or(digit).not() >> before;
+            while signs != 0 {
+                let place = at + signs.trailing_zeros() as usize;
+                signs &= signs - 1;
+                all |= bytes.get(place).map_or(0, |byte| OF[usize::from(*byte)]);
+                if keywords.may_begin(bytes, place + 1) {
+                    all |= keywords.begins_at(bytes, place + 1);
+                }
+            }
+            at += BLOCK;
+        }
+        Self(all)
+    }
+
+    /// Whether it has any of these.
+    #[inline]
+    pub(in crate::redact) fn has(self, any: u16) -> bool {
+        self.0 & any != 0
+    }
+
+    /// Whether it has all of these.
+    #[inline]
+    pub(in crate::redact) fn has_all(self, all: u16) -> bool {
+        self.0 & all == all
+    }
+
+    const fn of_byte(byte: u8) -> u16 {
+        match byte {
+            b'@' => Self::AT,
+            b':' => Self::COLON,
+            b'=' => Self::EQUALS,
+            b'%' => Self::PERCENT,
+            b'\\' => Self::BACKSLASH,
+            b'&' => Self::AMPERSAND,
+            b'{' | b'[' => Self::BRACKET,
+            b'"' | b'\'' => Self::QUOTE,
+            b' ' | b'\t' => Self::SPACE,
+            b'/' => Self::SLASH,
+            b'?' => Self::QUESTION,
+            b'\n' | b'\r' => Self::NEWLINE,
+            // A few formats have their keyword in the middle of a word, in front of this sign.
+            b'~' => Self::TOKEN,
+            0x80.. => Self::NON_ASCII,
+            _ => 0,
+        }
+    }
+}
+
+static OF: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = Scan::of_byte(byte);
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// The digits that a card number has, or what a cut left of it, in two blocks that follow each other.
+const MIN_DIGITS: u32 = 12;
+
+/// The first four characters of all keywords, as a set of bits by their hash. Capital letters are as small ones.
+struct Keywords([u64; BITS / 64]);
+
+const BITS: usize = 1 << 15;
+/// First bytes of what often follows a token and is no ASCII: of dashes, quotation marks and the mark of a cut, and of
+/// full-width punctuation.
+const NON_ASCII_ENDS: [u8; 4] = [0xc2, 0xe2, 0xe3, 0xef];
+
+impl Keywords {
+    #[inline(always)]
+    fn shared() -> &'static Self {
+        static SHARED: LazyLock<Box<Keywords>> = LazyLock::new(|| Box::new(Keywords::new()));
+        &SHARED
+    }
+
+    fn new() -> Self {
+        let mut bits = Self([0; BITS / 64]);
+        for classes in TokenFormats::shared().beginnings() {
+            let sets = classes.map(|class| {
+                let ends: &[u8] = if class.has(b' ') { &NON_ASCII_ENDS } else { &[] };
+                let mut set: Vec<u8> = (0..128).filter(|byte| class.has(*byte)).map(|byte| byte | 0x20).collect();
+                set.extend_from_slice(ends);
+                set.sort_unstable();
+                set.dedup();
+                set
+            });
+            bits.add(&sets);
+        }
+        let words = pem::WORDS.iter().filter_map(|word| word.as_bytes().first_chunk().copied());
+        for word in words.chain(schemes::beginnings()) {
+            bits.add(&word.map(|byte| vec![byte]));
+        }
+        bits
+    }
+
+    /// Adds all that begin with a character of each set.
+    fn add(&mut self, [first, second, third, fourth]: &[Vec<u8>; 4]) {
+        for first in first {
+            for second in second {
+                for third in third {
+                    for fourth in fourth {
+                        let (word, bit) = place([*first, *second, *third, *fourth]);
+                        self.0[word] |= 1 << bit;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the first four characters of a keyword may be at this place.
+    #[inline(always)]
+    fn may_begin(&self, bytes: &[u8], at: usize) -> bool {
+        match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(four) => {
+                let (word, bit) = place(*four);
+                self.0[word] >> bit & 1 != 0
+            }
+            // A keyword of three characters may be the end of a token, and of the text.
+            None => bytes.len() == at + 3,
+        }
+    }
+
+    /// What the keyword stands for that begins at this place, if one does.
+    #[inline(never)]
+    fn begins_at(&self, bytes: &[u8], at: usize) -> u16 {
+        let flag = |is: bool, flag: u16| if is { flag } else { 0 };
+        let is_token = TokenFormats::shared().begins_at(bytes, at) || pem::begins_at(bytes, at);
+        flag(is_token, Scan::TOKEN) | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
+    }
+}
+
+/// Where the bit of four characters is.
+#[inline(always)]
+fn place(four: [u8; 4]) -> (usize, u32) {
+    let hash = (u32::from_le_bytes(four) | 0x2020_2020).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
+    (hash as usize / 64, hash % 64)
+}
+
+const BLOCK: usize = 16;
+
+/// Sixteen bytes of a text; or which of them are of a kind.
+#[derive(Clone, Copy)]
+struct Block(u8x16);
+
+impl Block {
+    /// The bytes from a place on, if there are as many as a block has.
+    #[inline(always)]
+    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        bytes.get(at..)?.first_chunk().map(|block| Self(u8x16::new(*block)))
+    }
+
+    /// The last bytes of a text, and how many of the block precede the place. A shorter text is filled with letters.
+    #[inline(always)]
+    fn last(bytes: &[u8], at: usize) -> (Self, usize) {
+        if let Some(block) = bytes.last_chunk() {
+            return (Self(u8x16::new(*block)), at + BLOCK - bytes.len());
+        }
+        let mut block = [b'a'; BLOCK];
+        block.iter_mut().zip(bytes).for_each(|(filled, byte)| *filled = *byte);
+        (Self(u8x16::new(block)), at)
+    }
+
+    #[inline(always)]
+    fn is_in(self, first: u8, last: u8) -> Self {
+        let above = self.0 - u8x16::splat(first);
+        Self(above.min(u8x16::splat(last - first)).simd_eq(above))
+    }
+
+    /// ASCII letters.
+    #[inline(always)]
+    fn is_letter(self) -> Self {
+        Self(self.0 | u8x16::splat(0x20)).is_in(b'a', b'z')
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits of those that are not, that of the first byte the lowest.
+    #[inline(always)]
+    fn not(self) -> u32 {
+        self.bits() ^ 0xffff
+    }
+
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        self.0.to_bitmask()
+    }
+}

@@ -1,0 +1,252 @@
+//! Credentials behind the name of their authentication scheme, as in an `Authorization` header, in whatever case that is.
+
+use std::ops::Range;
+
+use super::credential::{is_uuid, looks_like};
+use super::run;
+use crate::work;
+
+#[derive(Clone, Copy)]
+enum Credentials {
+    /// A word that looks like a credential and is at least this long.
+    Word(usize),
+    /// Base64 of a name, a colon and a password.
+    Basic,
+    /// The values of these parameters, in a list of them.
+    Parameters(&'static [&'static str]),
+}
+
+/// Schemes by their names, in small letters.
+const SCHEMES: &[(&str, Credentials)] = &[
+    // RFC 7617, RFC 6750, RFC 7616, RFC 9449, RFC 4559; Microsoft's MS-NLMP.
+    ("basic", Credentials::Basic),
+    ("bearer", Credentials::Word(8)),
+    ("digest", Credentials::Parameters(&["response"])),
+    ("dpop", Credentials::Word(8)),
+    ("negotiate", Credentials::Word(16)),
+    ("ntlm", Credentials::Word(16)),
+    // Django REST framework and others; Elasticsearch; Okta; Opsgenie; Splunk; Discord.
+    ("token", Credentials::Word(16)),
+    ("apikey", Credentials::Word(16)),
+    ("api-key", Credentials::Word(16)),
+    ("ssws", Credentials::Word(16)),
+    ("geniekey", Credentials::Word(16)),
+    ("splunk", Credentials::Word(16)),
+    ("bot", Credentials::Word(24)),
+    // RFC 5849; Hawk; AWS Signature Version 4; Azure's shared access signatures.
+    ("oauth", Credentials::Parameters(&["oauth_signature", "oauth_token"])),
+    ("hawk", Credentials::Parameters(&["mac"])),
+    ("aws4-hmac-sha256", Credentials::Parameters(&["signature"])),
+    ("sharedaccesssignature", Credentials::Parameters(&["sig"])),
+];
+/// Where a text was cut, this much of a credential is enough.
+const MIN_CUT: usize = 6;
+
+/// What each of the first four letters of a scheme may be.
+pub(super) fn beginnings() -> impl Iterator<Item = [u8; 4]> {
+    SCHEMES.iter().map(|(name, _)| {
+        let name = name.as_bytes();
+        std::array::from_fn(|at| name.get(at).copied().unwrap_or(b' '))
+    })
+}
+
+/// Whether a word that begins here is the name of a scheme, with a space behind it.
+pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
+    scheme_at(bytes, at).is_some()
+}
+
+fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
+    let rest = &bytes[at..];
+    let (name, credentials) = SCHEMES.iter().find(|(name, _)| {
+        let is_blank = rest.get(name.len()).is_some_and(|byte| is_blank(*byte));
+        is_blank && rest[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+    })?;
+    Some((at + name.len(), *credentials))
+}
+
+/// Appends the places of credentials. `cut`: the text may have been cut at its end.
+pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        // From word to word.
+        let end = run(bytes, at, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let scheme = if end > at { scheme_at(bytes, at) } else { None };
+        let Some((name, credentials)) = scheme else {
+            at = end.max(at + 1);
+            continue;
+        };
+        at = run(bytes, name, is_blank);
+        match credentials {
+            Credentials::Parameters(names) => at = find_parameters(bytes, at, names, found),
+            Credentials::Word(_) | Credentials::Basic => {
+                let word = credential(text, at);
+                let is_one = match credentials {
+                    Credentials::Word(min) => {
+                        let min = if cut && word.end == bytes.len() { MIN_CUT } else { min };
+                        // Behind other words than `Bearer`, a UUID is an id.
+                        looks_like(&text[word.clone()], min) && (min <= 8 || !is_uuid(&text[word.clone()]))
+                    }
+                    _ => is_name_and_password(&bytes[word.clone()]),
+                };
+                if is_one {
+                    at = word.end;
+                    found.push(word);
+                }
+            }
+        }
+    }
+}
+
+/// The word that may be a credential: the characters of RFC 6750 and those that some issuers add.
+fn credential(text: &str, at: usize) -> Range<usize> {
+    let end = run(text.as_bytes(), at, |byte| byte.is_ascii_alphanumeric() || b"._~+/=-|:".contains(&byte));
+    let word = text[at..end].trim_end_matches(['.', ':']);
+    at..at + word.len()
+}
+
+/// Reads `name=value` and `name="value"` as long as they follow each other, and returns where they end.
+fn find_parameters(bytes: &[u8], from: usize, names: &[&str], found: &mut Vec<Range<usize>>) -> usize {
+    let mut at = from;
+    loop {
+        let name = run(bytes, at, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'*'));
+        if name == at || bytes.get(name) != Some(&b'=') {
+            return at;
+        }
+        let quoted = bytes.get(name + 1) == Some(&b'"');
+        let start = name + 1 + usize::from(quoted);
+        let end = run(bytes, start, |byte| if quoted { byte != b'"' } else { !b",& \t\r\n\"'".contains(&byte) });
+        if end > start && names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(&bytes[at..name])) {
+            found.push(start..end);
+        }
+        at = run(bytes, end, |byte| b"\",;& \t".contains(&byte));
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Whether Base64 text decodes to text with a colon in it, as Basic credentials do.
+fn is_name_and_password(encoded: &[u8]) -> bool {
+    let (mut bits, mut count, mut colon) = (0_u32, 0, false);
+    work::add(encoded.len());
+    for byte in encoded {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            b'=' => break,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            match (bits >> count & 0xff) as u8 {
+                0..b' ' | 0x7f => return false,
+                decoded => colon |= decoded == b':',
+            }
+        }
+    }
+    colon
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, cut: bool) -> Vec<&str> {
+        let mut found = Vec::new();
+        find(text, cut, &mut found);
+        found.into_iter().map(|place| &text[place]).collect()
+    }
+
+    #[test]
+    fn what_follows_a_scheme_is_found_in_any_case() {
+        for (scheme, secret) in [
+            ("Bearer", "abcDEF123"),
+            ("Bearer", "mF_9.B5f-4.1JqM"),
+            ("Bearer", "550e8400-e29b-41d4-a716-446655440000"),
+            ("Bearer", "12|AbCdEf0123456789"),
+            ("DPoP", "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"),
+            ("Basic", "dXNlcjpwYXNz"),
+            ("Basic", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("Negotiate", "YIIZWgYGKwYBBQUCoIIZTjCC"),
+            ("NTLM", "TlRMTVNTUAABAAAAB4IIogAAAAA="),
+            ("ApiKey", "VnVhQ2ZHY0JDZGJrUQ=="),
+            ("Token", "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"),
+            ("SSWS", "00QCjAl4MlV-WPXM-ThisIsNotReal"),
+            ("GenieKey", "a1b2c3d4e5f6a7b8c9d0"),
+        ] {
+            let mixed: String = scheme
+                .chars()
+                .enumerate()
+                .map(|(at, char)| if at % 2 == 0 { char.to_ascii_lowercase() } else { char.to_ascii_uppercase() })
+                .collect();
+            for scheme in [scheme, &scheme.to_lowercase(), &scheme.to_uppercase(), &mixed] {
+                for text in [
+                    format!("{scheme} {secret}"),
+                    format!("a {scheme}  \t{secret}\nb"),
+                    format!("Authorization: {scheme} {secret}."),
+                    format!("\"{scheme} {secret}\""),
+                    format!("({scheme} {secret}) is refused"),
+                ] {
+                    assert_eq!(found(&text, false), [secret], "{text}");
+                }
+            }
+        }
+        assert_eq!(found("Bearer abcDEF123, Token abcDEF1234567890", false), ["abcDEF123", "abcDEF1234567890"]);
+        assert_eq!(found("with bearer abcDE1", true), ["abcDE1"]);
+    }
+
+    #[test]
+    fn of_parameters_only_the_proof_is_secret() {
+        for (text, secrets) in [
+            ("Digest username=\"bob\", realm=\"x\", response=\"6629fae4\", opaque=\"y\"", vec!["6629fae4"]),
+            ("Hawk id=\"dh37fgj492je\", ts=\"1353832234\", mac=\"6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=\"", vec![
+                "6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=",
+            ]),
+            ("AWS4-HMAC-SHA256 Credential=x/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;date, Signature=f0e8bdb8", vec![
+                "f0e8bdb8",
+            ]),
+            ("SharedAccessSignature sr=x&sig=a%2Bb&se=1&skn=send", vec!["a%2Bb"]),
+        ] {
+            assert_eq!(found(text, false), secrets, "{text}");
+        }
+    }
+
+    #[test]
+    fn words_after_the_name_of_a_scheme_show() {
+        for text in [
+            "the bearer of news",
+            "Bearer authentication",
+            "Bearer realm=\"x\", error=\"invalid_token\"",
+            "Bearer <token>",
+            "Bearer undefined",
+            "Basic information",
+            "Basic authentication",
+            "basic dXNlcg==",
+            "Digest of the week",
+            "Digest: sha-256=x",
+            "digest length=16",
+            "Negotiate terms",
+            "negotiate connection-upgrades",
+            "the token has expired",
+            "Token revoked: id 4711",
+            "token 550e8400-e29b-41d4-a716-446655440000 was revoked",
+            "token 1234",
+            "token introspection/revocation",
+            "mytoken abcDEF1234567890",
+            "apikey missing",
+            "oauth client_id=x",
+            "bot ",
+            " ",
+            "token ",
+        ] {
+            assert_eq!(found(text, false), [""; 0], "{text}");
+        }
+    }
+}

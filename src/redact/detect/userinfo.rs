@@ -1,0 +1,129 @@
+//! Passwords in URLs: `scheme://user:password@host`. The user name shows, unless it is a credential by itself.
+
+use std::ops::Range;
+
+use super::credential::looks_like_credential;
+use super::run;
+use crate::work;
+
+/// How far a password may go on that holds a slash.
+const MAX_PASSWORD: usize = 256;
+/// A user name that is a credential is at least this long.
+const MIN_TOKEN: usize = 20;
+
+/// Appends the places of passwords.
+pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(hit) = memchr::memmem::find(&bytes[at..], b"//") {
+        work::add(hit);
+        let start = at + hit + 2;
+        let end = run(bytes, start, |byte| !matches!(byte, b'/' | b'?' | b'#') && !ends_url(byte));
+        at = end;
+        let authority = &bytes[start..end];
+        if let Some(len) = memchr::memrchr(b'@', authority) {
+            if !is_digest(&bytes[start + len + 1..]) {
+                found.extend(secret(text, start..start + len));
+            }
+        } else if let Some(password) = password_with_slash(bytes, start, end) {
+            at = password.end;
+            found.push(password);
+        }
+    }
+}
+
+/// What is secret of a user name and a password.
+fn secret(text: &str, info: Range<usize>) -> Option<Range<usize>> {
+    let (user, password) = match text[info.clone()].split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (&text[info.clone()], None),
+    };
+    match password {
+        Some(password) if !is_placeholder(password) => Some(info.start + user.len() + 1..info.end),
+        _ => {
+            let is_token = user.len() >= MIN_TOKEN && looks_like_credential(user);
+            is_token.then_some(info.start..info.start + user.len())
+        }
+    }
+}
+
+/// `user:pass/word@host`: no valid URL, but people write it. The colon is not that of a port or of an address.
+fn password_with_slash(bytes: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
+    let host = &bytes[start..end];
+    let colon = start + memchr::memchr(b':', host).filter(|_| host.first() != Some(&b'['))? + 1;
+    if colon == end || bytes[colon..end].iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let most = bytes.len().min(end + MAX_PASSWORD);
+    let most = run(&bytes[..most], end, |byte| !ends_url(byte));
+    let len = memchr::memchr(b'@', &bytes[end..most])?;
+    let has_host = bytes.get(end + len + 1).is_some_and(u8::is_ascii_alphanumeric);
+    (has_host && !is_digest(&bytes[end + len + 1..])).then_some(colon..end + len)
+}
+
+/// Images are named `registry/name:tag@sha256:…`.
+fn is_digest(behind: &[u8]) -> bool {
+    behind.starts_with(b"sha256:") || behind.starts_with(b"sha512:")
+}
+
+/// Nothing, or what others wrote in the place of a password.
+fn is_placeholder(password: &str) -> bool {
+    let all = |sign: u8| password.bytes().all(|byte| byte == sign);
+    all(b'*') || all(b'x') || password.starts_with("${") || (password.starts_with('{') && password.ends_with('}'))
+}
+
+fn ends_url(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'`' | 0..=b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        find(text, &mut found);
+        found.into_iter().map(|place| &text[place]).collect()
+    }
+
+    #[test]
+    fn passwords_in_urls_are_found() {
+        for (text, secret) in [
+            ("postgres://app:hunter2@db/x", "hunter2"),
+            ("https://user:p@ss@host/", "p@ss"),
+            ("//user:pass@host/x", "pass"),
+            ("redis://:hunter2@h", "hunter2"),
+            ("postgres://app:hun/ter2@db/x", "hun/ter2"),
+            ("mongodb+srv://u:p%40w@a.b,c.d/?x=y", "p%40w"),
+            ("(amqp://guest:guest@h:5672)", "guest"),
+            ("https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b@github.com/x", "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"),
+            ("https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b:@github.com/x", "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"),
+        ] {
+            assert_eq!(found(text), [secret], "{text}");
+        }
+        assert_eq!(found("see https://u:p%40w@h/ and ftp://a:b@c"), ["p%40w", "b"]);
+    }
+
+    #[test]
+    fn other_urls_show() {
+        for text in [
+            "ssh://git@github.com/x",
+            "https://jane.doe@example.com",
+            "https://host/a@b:c",
+            "mail me: a@b.c",
+            "https://host:80/@",
+            "https://host:3000/@scope/name",
+            "//git@host/x:y",
+            "https://[::1]:8080/x@y",
+            "https://host:/x@y",
+            "// see: a@b",
+            "https://h/a:b/c@d",
+            "docker://alpine:3.12@sha256:0000",
+            "postgres://app:***@db",
+            "postgres://app:${PASSWORD}@db",
+            "http://example.com",
+        ] {
+            assert_eq!(found(text), [""; 0], "{text}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Token formats: what the tokens, keys and secret URLs of known issuers look like, and where they are in a text.
+//!
+//! `table` is the data, `pattern` the language it is written in. A format is tried only where its keyword is found, and a
+//! keyword only where a word begins, or, if it begins with a sign, at that sign. The search is linear in the text.
+
+#[cfg(test)]
+pub(crate) mod examples;
+mod pattern;
+mod table;
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+pub(crate) use self::pattern::Class;
+use self::pattern::{MAX_CLASSES, Pattern, Runs, Subject};
+use self::table::TABLE;
+use crate::work;
+
+/// The sign at which formats are looked for whose keyword does not begin a word.
+const SIGN: u8 = b'~';
+/// Mark that the layer puts behind a text that it cut.
+const CUT_MARK: &[u8] = "…".as_bytes();
+
+/// One token format.
+#[derive(Debug)]
+pub(crate) struct TokenFormat {
+    id: &'static str,
+    pattern: Pattern,
+    /// The place in the keyword that begins a word, where the format is looked for.
+    anchor: usize,
+}
+
+impl TokenFormat {
+    #[cfg_attr(not(test), allow(dead_code, reason = "for reports"))]
+    pub(crate) fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// The length of the shortest token of this format.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for reports"))]
+    pub(crate) fn min_len(&self) -> usize {
+        self.pattern.min_len()
+    }
+
+    fn anchored(&self) -> &'static [u8] {
+        &self.pattern.keyword()[self.anchor..]
+    }
+
+    /// Where the keyword begins, if this is the place where the format is looked for.
+    fn keyword_at(&self, bytes: &[u8], at: usize) -> Option<usize> {
+        let start = at.checked_sub(self.anchor)?;
+        bytes[start..].starts_with(self.pattern.keyword()).then_some(start)
+    }
+}
+
+/// All formats of the table, ready for a search.
+#[derive(Debug)]
+pub(crate) struct TokenFormats {
+    /// By what they are looked for, in order.
+    words: Vec<TokenFormat>,
+    /// Where the formats of each first byte begin in `words`.
+    first: [u16; 257],
+    /// Those that are looked for at [`SIGN`].
+    signs: Vec<TokenFormat>,
+    classes: Vec<Class>,
+}
+
+impl TokenFormats {
+    /// The table's formats, parsed once.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: LazyLock<TokenFormats> = LazyLock::new(TokenFormats::new);
+        &SHARED
+    }
+
+    fn new() -> Self {
+        let mut classes = Vec::new();
+        let (mut words, mut signs) = (Vec::new(), Vec::new());
+        for (id, keyword, pattern, _) in TABLE {
+            let pattern = Pattern::parse(keyword, pattern, &mut classes).expect("the tests parse every pattern");
+            let in_word = pattern.has_before() && keyword.starts_with(|first: char| first.is_ascii_alphanumeric());
+            let anchor = keyword.bytes().position(|byte| byte.is_ascii_alphanumeric()).unwrap_or(0);
+            let format = TokenFormat { id, pattern, anchor };
+            if in_word { signs.push(format) } else { words.push(format) }
+        }
+        assert!(classes.len() <= MAX_CLASSES, "the table uses more classes than a search keeps runs of");
+        words.sort_by_key(TokenFormat::anchored);
+        let first = std::array::from_fn(|byte| {
+            let count = words.iter().take_while(|format| usize::from(format.anchored()[0]) < byte).count();
+            u16::try_from(count).expect("a table has fewer than 65536 rows")
+        });
+        Self { words, first, signs, classes }
+    }
+
+    /// The keywords of all formats.
+    #[cfg(any(test, feature = "__fuzzing"))]
+    #[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets will use it"))]
+    pub(crate) fn keywords(&self) -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|(_, keyword, ..)| *keyword)
+    }
+
+    /// What the first four characters may be where a format is looked for, which is where a word begins.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = [Class; 4]> {
+        self.words.iter().map(|format| format.pattern.first_four(format.anchor, &self.classes))
+    }
+
+    /// Whether a word that begins here is the keyword of a format.
+    pub(crate) fn begins_at(&self, bytes: &[u8], at: usize) -> bool {
+        self.candidates(bytes, at).any(|format| format.keyword_at(bytes, at).is_some())
+    }
+
+    /// Calls back with the place of each token in a text, in order. `cut`: the text may have been cut at its end, so a token
+    /// that reaches the end counts from six characters behind its keyword.
+    pub(crate) fn find(&self, text: &str, cut: bool, found: &mut impl FnMut(Range<usize>, &'static str)) {
+        let bytes = text.as_bytes();
+        let bytes = if cut { bytes.strip_suffix(CUT_MARK).unwrap_or(bytes) } else { bytes };
+        let text = Subject { bytes, cut };
+        let mut runs = Runs::new();
+        // No token begins before the end of the last.
+        let mut free = 0;
+        work::add(bytes.len());
+        for at in 0..bytes.len() {
+            let before = at.checked_sub(1).map_or(b' ', |before| bytes[before]);
+            if before.is_ascii_alphanumeric() {
+                continue;
+            }
+            let words = self.candidates(bytes, at);
+            let signs = if before == SIGN { self.signs.as_slice() } else { &[] };
+            let mut best: Option<(Range<usize>, &'static str)> = None;
+            let places = words.filter_map(|format| Some((format, format.keyword_at(bytes, at)?)));
+            let ends = signs.iter().filter(|format| bytes[..at].ends_with(format.pattern.keyword()));
+            for (format, keyword) in places.chain(ends.map(|format| (format, at - format.pattern.keyword().len()))) {
+                if let Some(place) = format.pattern.find(text, keyword, &self.classes, &mut runs)
+                    && place.start >= free
+                    && best.as_ref().is_none_or(|(best, _)| place.end >= best.end)
+                {
+                    best = Some((place, format.id));
+                }
+            }
+            if let Some((place, id)) = best {
+                free = place.end;
+                found(place, id);
+            }
+        }
+    }
+
+    /// Whether a text holds a token of a known format.
+    pub(crate) fn has_token(&self, text: &str) -> bool {
+        let mut has = false;
+        self.find(text, false, &mut |_, _| has = true);
+        has
+    }
+
+    /// Formats whose first byte is the one at this place.
+    fn candidates(&self, bytes: &[u8], at: usize) -> impl Iterator<Item = &TokenFormat> {
+        let byte = bytes.get(at).map_or(0, |byte| usize::from(*byte));
+        let formats = usize::from(self.first[byte])..usize::from(self.first[byte + 1]);
+        self.words[formats].iter()
+    }
+}
