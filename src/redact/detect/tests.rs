@@ -147,7 +147,6 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
         "SK0123456789abcdef",
         "sk-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     ];
-    let fragments: Vec<&str> = keywords.iter().map(String::as_str).chain(signs).collect();
     let check = |fragment: &str, len: usize, cut: bool| {
         let (few, many) = (work_on(fragment, len, cut), work_on(fragment, len * 8, cut));
         assert!(many <= few * 12, "{fragment:?}: {few} bytes, then {many}");
@@ -157,7 +156,16 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
         check(first, 1 << 12, false);
         check(first, 1 << 12, true);
     }
-    for first in signs.iter().chain(&["ghp_", "eyJ", "sk-", "dp.st.", ":AA", "secret-token:", "glpat-", "hooks.slack.com/services/"]) {
+    for first in signs.iter().chain(&[
+        "ghp_",
+        "eyJ",
+        "sk-",
+        "dp.st.",
+        ":AA",
+        "secret-token:",
+        "glpat-",
+        "hooks.slack.com/services/",
+    ]) {
         for second in signs {
             check(&format!("{first}{second}"), 1 << 10, true);
         }
