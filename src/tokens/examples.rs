@@ -211,7 +211,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     ("plaid-sandbox-token", "", "access-sandbox-#0a1b*2;-#0a1b*1;-#0a1b*1;-#0a1b*1;-#0a1b*3;", ["access-sandbox-#0a1b*2;-#0a1b*1;-#0a1b*1;-#0a1b*1;-#0a1b*2;0a1", "xaccess-sandbox-#0a1b*2;-#0a1b*1;-#0a1b*1;-#0a1b*1;-#0a1b*3;"]),
     ("paddle-api-key", "", "pdl_live_apikey_#a1b2*6;a1_#a1B2*5;a1_a1B", ["pdl_live_apikey_#a1b2*6;a1_#a1B2*5;a1_a1", "xpdl_live_apikey_#a1b2*6;a1_#a1B2*5;a1_a1B"]),
     ("paddle-sandbox-key", "", "pdl_sdbx_apikey_#a1b2*6;a1_#a1B2*5;a1_a1B", ["pdl_sdbx_apikey_#a1b2*6;a1_#a1B2*5;a1_a1", "xpdl_sdbx_apikey_#a1b2*6;a1_#a1B2*5;a1_a1B"]),
-    ("flutterwave-secret-key", "", "FLWSECK-#a1B2*8;-X", ["FLWSECK-#a1B2*7;a1B-X", "xFLWSECK-#a1B2*8;-X"]),
+    ("flutterwave-secret-key", "", "FLWSECK-#a1b2*8;-X", ["FLWSECK-#a1b2*7;a1b-X", "xFLWSECK-#a1b2*8;-X"]),
     ("flutterwave-test-key", "", "FLWSECK_TEST-#a1B2*4;", ["FLWSECK_TEST-#a1B2*2;a1B", "xFLWSECK_TEST-#a1B2*4;"]),
     ("duffel-live-token", "", "duffel_live_#a1B2*11;", ["duffel_live_#a1B2*9;a1B", "xduffel_live_#a1B2*11;"]),
     ("duffel-test-token", "", "duffel_test_#a1B2*11;", ["duffel_test_#a1B2*9;a1B", "xduffel_test_#a1B2*11;"]),

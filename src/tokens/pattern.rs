@@ -144,7 +144,8 @@ impl Pattern {
                 Part::Literal(_) => return None,
                 Part::Run { class, min, max } => {
                     let most = max.unwrap_or(*min);
-                    let len = bytes[..at].iter().rev().take(most).take_while(|byte| classes[*class].has(**byte)).count();
+                    let len =
+                        bytes[..at].iter().rev().take(most).take_while(|byte| classes[*class].has(**byte)).count();
                     work::add(len + 1);
                     if len < *min {
                         return None;

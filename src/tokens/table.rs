@@ -220,7 +220,7 @@ pub(super) const TABLE: &[Row] = &[
     ("plaid-sandbox-token", "access-sandbox-", "access-sandbox-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "https://plaid.com/docs/api/tokens/"),
     ("paddle-api-key", "pdl_live_apikey_", "pdl_live_apikey_[a-z0-9]{26}_[A-Za-z0-9]{22}_[A-Za-z0-9]{3}", "https://developer.paddle.com/api-reference/about/api-keys"),
     ("paddle-sandbox-key", "pdl_sdbx_apikey_", "pdl_sdbx_apikey_[a-z0-9]{26}_[A-Za-z0-9]{22}_[A-Za-z0-9]{3}", "https://developer.paddle.com/api-reference/about/api-keys"),
-    ("flutterwave-secret-key", "FLWSECK", "FLWSECK-[0-9a-z]{32}-X", "https://developer.flutterwave.com/docs/authentication"),
+    ("flutterwave-secret-key", "FLWSECK", "FLWSECK-[a-z0-9]{32}-X", "https://developer.flutterwave.com/docs/authentication"),
     ("flutterwave-test-key", "FLWSECK_TEST-", "FLWSECK_TEST-[0-9a-zA-Z]{12,}", "https://developer.flutterwave.com/docs/authentication"),
     ("duffel-live-token", "duffel_live_", "duffel_live_[A-Za-z0-9_=-]{40,}", "https://duffel.com/docs/api/overview/making-requests/authentication"),
     ("duffel-test-token", "duffel_test_", "duffel_test_[A-Za-z0-9_=-]{40,}", "https://duffel.com/docs/api/overview/making-requests/authentication"),

@@ -77,7 +77,8 @@ fn grouped(bytes: &[u8], start: usize, groups: &[usize], separator: u8, cut: boo
     let digits = &digits[..count];
     if count == groups.iter().sum::<usize>() {
         // Longer rows of hyphenated digits are ids.
-        let goes_on = separator == b'-' && bytes.get(at) == Some(&b'-') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+        let goes_on =
+            separator == b'-' && bytes.get(at) == Some(&b'-') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
         return (is_card(digits) && ends_number(bytes, at) && !goes_on).then_some(start..at);
     }
     (cut && is_open_card(digits)).then_some(start..at)
@@ -108,7 +109,8 @@ fn is_open_card(digits: &[u8]) -> bool {
 
 /// Whether digits begin as the cards of some issuer do that have this length (ISO/IEC 7812, and the issuers' own tables).
 fn has_issuer(digits: &[u8], len: usize) -> bool {
-    let first = |count: usize| digits.iter().take(count).fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let first =
+        |count: usize| digits.iter().take(count).fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
     match len {
         // American Express, JCB.
         15 => matches!(first(2), 34 | 37) || matches!(first(4), 1800 | 2131),
@@ -208,7 +210,9 @@ mod tests {
 
     #[test]
     fn most_of_a_card_number_is_found_where_a_text_was_cut() {
-        for card in ["411111111111", "4111 1111 1111", "4111 1111 1111 ", "4111-1111-1111-11", "378282246310", "3782 822463 10"] {
+        for card in
+            ["411111111111", "4111 1111 1111", "4111 1111 1111 ", "4111-1111-1111-11", "378282246310", "3782 822463 10"]
+        {
             assert_eq!(found(&format!("paid with {card}"), true), [card]);
             assert_eq!(found(&format!("paid with {card}"), false), [""; 0]);
             assert_eq!(found(&format!("paid with {card}, ok"), true), [""; 0]);

@@ -44,7 +44,9 @@ fn is_word(piece: &str) -> bool {
     let capitals = word.iter().all(u8::is_ascii_uppercase);
     // `OAuth2`, `GitHub`, `JavaScript`: at most three capitals, each of which begins a part of the word.
     let humps = rest.iter().filter(|byte| byte.is_ascii_uppercase()).count();
-    few_digits && word.len() <= MAX_WORD && (capitals || humps <= 2 && (humps == 0 || digits.is_empty() || humps == 1 && letters <= 5))
+    few_digits
+        && word.len() <= MAX_WORD
+        && (capitals || humps <= 2 && (humps == 0 || digits.is_empty() || humps == 1 && letters <= 5))
 }
 
 #[cfg(test)]

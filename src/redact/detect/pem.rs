@@ -21,8 +21,8 @@ const OPENSSH: &str = "b3BlbnNzaC1rZXktdjE";
 const PUTTY: &str = "PuTTY-User-Key-File-";
 const PUTTY_BODY: &str = "Private-Lines:";
 /// Lines before the body, such as `Proc-Type: 4,ENCRYPTED`.
-const MAX_HEADERS: usize = 8;
-const MAX_HEADER: usize = 128;
+const MAX_HEADERS: usize = 4;
+const MAX_HEADER: usize = 96;
 /// The first line of a body is at least this long.
 const MIN_LINE: usize = 16;
 
@@ -41,7 +41,7 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let mut at = 0;
     while let Some(hit) = memmem::find(&bytes[at..], OPENSSH.as_bytes()) {
         let start = at + hit;
-        at = open_body(bytes, start, cut).unwrap_or(start + OPENSSH.len());
+        at = base64_lines(bytes, start, cut).unwrap_or(start + OPENSSH.len());
         found.push(start..at);
     }
     let mut at = 0;
@@ -50,7 +50,7 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
         let Some(body) = memmem::find(&bytes[from..], PUTTY_BODY.as_bytes()) else { break };
         let start = from + body + PUTTY_BODY.len();
         let lines = run(bytes, start, |byte| byte == b' ' || byte.is_ascii_digit());
-        at = open_body(bytes, lines, cut).unwrap_or(lines);
+        at = base64_lines(bytes, behind_breaks(bytes, lines), cut).unwrap_or(lines);
         found.push(start..at);
     }
 }
@@ -91,7 +91,7 @@ fn find_blocks(bytes: &[u8], cut: bool, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Where the base64 lines end that follow, if there are any: a line that is shorter than the first is the last.
+/// Where the body of a block ends that has no end line, if there is one.
 fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
     let mut at = behind_breaks(bytes, from);
     for _ in 0..MAX_HEADERS {
@@ -102,6 +102,11 @@ fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
         }
         at = behind_breaks(bytes, run(most, name, |byte| !matches!(byte, b'\n' | b'\r' | b'\\')));
     }
+    base64_lines(bytes, at, cut)
+}
+
+/// Where lines of base64 end, if there are any: a line that is shorter than the first is the last.
+fn base64_lines(bytes: &[u8], mut at: usize, cut: bool) -> Option<usize> {
     let mut width = None;
     let mut end = None;
     loop {
@@ -150,7 +155,9 @@ mod tests {
 
     #[test]
     fn private_keys_are_found_with_and_without_their_end() {
-        for label in ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"] {
+        for label in
+            ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"]
+        {
             for line_break in ["\n", "\r\n", "\\n", "\\\\n", " ", ""] {
                 let body = body(line_break);
                 let open = format!("-----BEGIN {label}-----{line_break}{body}");
@@ -164,7 +171,10 @@ mod tests {
                 }
             }
         }
-        let headers = format!("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{}", body("\n"));
+        let headers = format!(
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n{}",
+            body("\n")
+        );
         assert_eq!(found(&format!("{headers}, b"), false), [headers.as_str()]);
     }
 

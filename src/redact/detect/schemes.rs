@@ -206,12 +206,14 @@ mod tests {
     fn of_parameters_only_the_proof_is_secret() {
         for (text, secrets) in [
             ("Digest username=\"bob\", realm=\"x\", response=\"6629fae4\", opaque=\"y\"", vec!["6629fae4"]),
-            ("Hawk id=\"dh37fgj492je\", ts=\"1353832234\", mac=\"6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=\"", vec![
-                "6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=",
-            ]),
-            ("AWS4-HMAC-SHA256 Credential=x/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;date, Signature=f0e8bdb8", vec![
-                "f0e8bdb8",
-            ]),
+            (
+                "Hawk id=\"dh37fgj492je\", ts=\"1353832234\", mac=\"6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE=\"",
+                vec!["6R4rV5iE+NPoym+WwjeHzjAGXUtLNIxmo1vpMofpLAE="],
+            ),
+            (
+                "AWS4-HMAC-SHA256 Credential=x/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;date, Signature=f0e8bdb8",
+                vec!["f0e8bdb8"],
+            ),
             ("SharedAccessSignature sr=x&sig=a%2Bb&se=1&skn=send", vec!["a%2Bb"]),
         ] {
             assert_eq!(found(text, false), secrets, "{text}");

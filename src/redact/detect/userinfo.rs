@@ -96,8 +96,14 @@ mod tests {
             ("postgres://app:hun/ter2@db/x", "hun/ter2"),
             ("mongodb+srv://u:p%40w@a.b,c.d/?x=y", "p%40w"),
             ("(amqp://guest:guest@h:5672)", "guest"),
-            ("https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b@github.com/x", "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"),
-            ("https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b:@github.com/x", "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b"),
+            (
+                "https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b@github.com/x",
+                "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b",
+            ),
+            (
+                "https://9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b:@github.com/x",
+                "9944b09199c62bcf9418ad846dd0e4bbdfc6ee4b",
+            ),
         ] {
             assert_eq!(found(text), [secret], "{text}");
         }
