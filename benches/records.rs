@@ -26,7 +26,7 @@ use tower_audit::{Auditor, Bodies, Catalog, Event, RequestBody, ShutdownGuard, S
 
 fn main() -> ExitCode {
     if let Some((rounds, request)) = once() {
-        let mut worker = Worker::new(false);
+        let mut worker = Worker::new();
         for _ in 0..rounds {
             worker.record(&*request);
         }
@@ -34,28 +34,24 @@ fn main() -> ExitCode {
     }
     let rounds = if asked().quick { 5 } else { 40 };
     let shapes = shapes();
-    let (mut worker, mut reporting) = (Worker::new(false), Worker::new(true));
-    let (mut plain, mut hidden, mut shown, mut reported) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut worker = Worker::new();
+    let (mut plain, mut hidden, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut bodies: Vec<Vec<f64>> = vec![Vec::new(); shapes.len()];
     for _ in 0..rounds {
         let bare = worker.record(&|| task(&Bytes::from_static(BODY.as_bytes()), "/v2/hidden"));
         plain.push(worker.record(&|| request(Kind::Get)));
         shown.push(worker.record(&|| task(&Bytes::from_static(BODY.as_bytes()), "/v2/tasks")));
-        reported.push(reporting.record(&|| task(&Bytes::from_static(BODY.as_bytes()), "/v2/tasks")));
         for (shape, times) in shapes.iter().zip(&mut bodies) {
             times.push(worker.record(&|| task(&shape.body, "/v2/tasks")) - bare);
         }
         hidden.push(bare);
     }
-    let (plain, bare, with_body, with_report) = (median(plain), median(hidden), median(shown), median(reported));
+    let (plain, bare, with_body) = (median(plain), median(hidden), median(shown));
 
     println!("{}\n\n| records through the worker | ns | a second, one core |\n|---|---|---|", machine());
-    for (what, time) in [
-        ("GET, no body", plain),
-        ("POST, body not captured", bare),
-        ("POST, 330 B body", with_body),
-        ("the same with a redaction report", with_report),
-    ] {
+    for (what, time) in
+        [("GET, no body", plain), ("POST, body not captured", bare), ("POST, 330 B body", with_body)]
+    {
         println!("| {what} | {time:.0} | {:.0}k |", 1e6 / time);
     }
     println!(
@@ -66,7 +62,7 @@ fn main() -> ExitCode {
         let (time, bytes) = (median(times.iter().copied()), shape.body.len());
         println!("| {} | {bytes} | {time:.0} | {:.2} |", shape.name, time / bytes as f64);
     }
-    told(worker.finish().and_then(|()| reporting.finish()))
+    told(worker.finish())
 }
 
 fn told(finished: Result<(), String>) -> ExitCode {
@@ -108,7 +104,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(reports: bool) -> Self {
+    fn new() -> Self {
         let catalog = Catalog::new()
             .service("backstage")
             .plugin("scaffolder")
@@ -129,7 +125,7 @@ impl Worker {
         });
         // Lines long enough that no body has to be cut to fit.
         let builder = Auditor::builder().catalog(catalog).max_line_bytes(256 * 1024).queue_bytes(1 << 30);
-        let (auditor, guard) = builder.sink(sink).redaction_report(reports).build().expect("the catalogue is valid");
+        let (auditor, guard) = builder.sink(sink).build().expect("the catalogue is valid");
         Self { auditor, guard, sink_cpu, lines, served: 0 }
     }
 

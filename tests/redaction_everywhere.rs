@@ -83,9 +83,6 @@ impl Everything {
     async fn searched(self, canaries: &Canaries, count: usize) -> Vec<Value> {
         let records = self.log.wait_for(count).await;
         assert_eq!(records.len(), count, "{records:#?}");
-        let redaction = self.log.redaction_report().await;
-        assert!(redaction.total() > 0, "something was masked");
-        canaries.assert_absent([format!("{redaction}\n{redaction:?}\n{}", redaction.to_json())]);
         let (report, lines) = self.log.stop().await;
         assert!(report.is_complete(), "{report:?}");
         for record in &records {
@@ -122,7 +119,7 @@ fn catalog() -> Catalog {
                 .meta("q", Source::query("q"))
                 .meta("said", Source::request_body("/said"))
                 .meta("answered", Source::response_body("/answered"))
-                .message("{actor} {method} {url} {path} {params.thing} {meta.q} {meta.late}"),
+                .message("{actor} {method} {path} {params.thing} {meta.q} {meta.late}"),
         )
         .event(Event::new("Other").on(Method::POST, "/other").strangers_bodies())
 }

@@ -324,7 +324,7 @@ mod tests {
         let middle = Catalog::new().mount("/{tenant}/", inner);
         let compiled = compile(Catalog::new().mount("/api", middle)).unwrap();
         let template = |path| match compiled.find(&Method::GET, path) {
-            Found::Event(found) => compiled.template(found.route).to_owned(),
+            Found::Event(found) => compiled.template(found.route).text().to_owned(),
             other => format!("{other:?}"),
         };
         assert_eq!(template("/api/t1/"), "/api/{tenant}/");

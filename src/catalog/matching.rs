@@ -70,8 +70,8 @@ impl Compiled {
 
     /// Adds the parameters of the path that a route was found for. A `{*rest}` reaches past a slash that was trimmed.
     pub(crate) fn params(&self, found: MatchedRoute, path: &str, params: &mut Params) {
-        let bound = self.routes[found.route as usize].bind(&path[..found.len], path.len(), params);
-        debug_assert!(bound, "a path that was matched binds");
+        // The path was matched: it can differ from the template in nothing but a trimmed slash at its end.
+        let _is_whole = self.routes[found.route as usize].bind(&path[..found.len], path.len(), params);
     }
 
     fn trimmed<'p>(&self, path: &'p str) -> Option<&'p str> {
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn templates_are_in_the_spelling_of_axum() {
         let Found::Event(found) = strict().find(&Method::GET, "/v2/tasks/42") else { panic!("it is mapped") };
-        assert_eq!(strict().template(found.route), "/v2/tasks/{taskId}");
+        assert_eq!(strict().template(found.route).text(), "/v2/tasks/{taskId}");
     }
 
     #[test]

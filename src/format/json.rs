@@ -189,7 +189,8 @@ fn cut_middle(len: Option<usize>, excess: usize, kept: &mut Option<usize>) -> bo
     // Escaping may have made the text longer on the line than it is here, never shorter: cut at least the excess.
     const LEAST: usize = 64;
     let Some(shown) = kept.map(|kept| kept + ELLIPSIS.len()).or(len) else { return false };
-    let keep = shown.saturating_sub(excess + ELLIPSIS.len()).max(LEAST);
+    // Both halves have the same length.
+    let keep = shown.saturating_sub(excess + ELLIPSIS.len()).max(LEAST) / 2 * 2;
     if keep + ELLIPSIS.len() >= shown {
         return false;
     }

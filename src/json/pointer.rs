@@ -1,5 +1,7 @@
 //! JSON Pointers (RFC 6901): parsing one, and finding the value that it names.
 
+use std::fmt;
+
 use super::scan::{string_end, unescape, value_end};
 
 /// A checked JSON Pointer.
@@ -50,6 +52,15 @@ impl Pointer {
     /// The value that it names in a JSON text, as that is written.
     pub(crate) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
         self.segments.iter().try_fold(json, |value, segment| child(value, &segment.text))
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.segments.iter().try_for_each(|segment| {
+            f.write_str("/")?;
+            f.write_str(&segment.text.replace('~', "~0").replace('/', "~1"))
+        })
     }
 }
 
@@ -125,6 +136,7 @@ mod tests {
         assert_eq!(segments, ["a/b", "", "c~d~1", "*", "0"]);
         let any: Vec<bool> = pointer.segments().iter().map(Segment::is_any).collect();
         assert_eq!(any, [false, false, false, true, false]);
+        assert_eq!(pointer.to_string(), "/a~1b//c~0d~01/*/0");
         assert_eq!(Pointer::parse("").unwrap().segments(), []);
         assert_eq!(Pointer::parse("/").unwrap().segments().len(), 1);
     }

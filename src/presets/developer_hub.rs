@@ -503,8 +503,8 @@ mod tests {
         match source {
             MetaSource::Param(name) => format!("<{name}>"),
             MetaSource::Query(name) => format!("?{name}"),
-            MetaSource::RequestBody(pointer) => format!("request{}", pointer.as_str()),
-            MetaSource::ResponseBody(pointer) => format!("response{}", pointer.as_str()),
+            MetaSource::RequestBody(pointer) => format!("request{pointer}"),
+            MetaSource::ResponseBody(pointer) => format!("response{pointer}"),
             MetaSource::Value(value) => value.to_string(),
             MetaSource::Object(fields) => {
                 let fields = fields.iter().map(|(key, source)| format!("{key}:{}", show(source)));
@@ -518,7 +518,7 @@ mod tests {
         match part {
             TextPart::Text(text) => text.to_string(),
             TextPart::Param(name) => format!("<{name}>"),
-            TextPart::RequestBody(pointer) => format!("request{}", pointer.as_str()),
+            TextPart::RequestBody(pointer) => format!("request{pointer}"),
         }
     }
 
