@@ -99,6 +99,11 @@ impl Auditor {
         LogLayer::new(self.engine.clone(), self.counted.clone())
     }
 
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Whether anything is recorded.
     pub fn is_enabled(&self) -> bool {
         self.engine.enabled

@@ -42,6 +42,8 @@ pub(crate) struct Late {
     pub(crate) errors: Vec<Failure>,
     /// Values that the application calls secret.
     pub(crate) secrets: Vec<String>,
+    /// It named more of them than are kept.
+    pub(crate) too_many_secrets: bool,
     /// The application said that it failed, whatever the response's status.
     pub(crate) failed: bool,
 }
@@ -94,12 +96,14 @@ impl Late {
         }
     }
 
-    /// Notes a value that must not show. A longer one than 8 KiB is looked for by its beginning.
+    /// Notes a value that must not show. A longer one than 8 KiB is searched for by its beginning.
     pub(crate) fn add_secret(&mut self, mut secret: String) {
-        if self.secrets.len() < MOST_SECRETS {
-            secret.truncate(head(&secret, TEXT).len());
-            self.secrets.push(secret);
+        if self.secrets.len() == MOST_SECRETS {
+            self.too_many_secrets = true;
+            return;
         }
+        secret.truncate(head(&secret, TEXT).len());
+        self.secrets.push(secret);
     }
 }
 
@@ -221,6 +225,7 @@ mod tests {
         assert!(actor.on_behalf_of.as_ref().unwrap().on_behalf_of.as_ref().unwrap().on_behalf_of.is_none());
         assert_eq!(actor.id.unwrap().len(), NAME + '…'.len_utf8());
         assert_eq!((late.meta.len(), late.errors.len(), late.secrets.len()), (MOST_META, MOST_ERRORS, MOST_SECRETS));
+        assert!(late.too_many_secrets);
         assert_eq!(late.meta[0].1, json!("… (larger than 8 KiB)"));
         assert!(late.meta[0].0.len() <= KEY + '…'.len_utf8());
     }

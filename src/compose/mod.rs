@@ -14,6 +14,8 @@ mod frame;
 mod meta;
 mod people;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -52,7 +54,12 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     let Memory { redact, scratch } = memory;
     let mut session = Session::new(&engine.redactor, Some(&plan.rules), redact, text);
     // Before any text: what they hold is masked everywhere.
-    draft.late.iter().flat_map(|late| &late.secrets).for_each(|secret| session.secret(secret));
+    if let Some(late) = &draft.late {
+        late.secrets.iter().for_each(|secret| session.secret(secret));
+        if late.too_many_secrets {
+            session.too_many_secrets();
+        }
+    }
     for header in draft.headers.iter().filter(|header| header.used == HeaderUse::Credential) {
         session.credential_header(header.name(draft), draft.bytes(header.value));
     }

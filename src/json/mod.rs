@@ -13,7 +13,7 @@ mod scan;
 mod shorten;
 mod write;
 
-pub(crate) use pointer::{Pointer, Segment, member};
-pub(crate) use scan::{InString, escape_at, scalar_end, string_end, unescape, value_end};
+pub(crate) use pointer::{Pointer, member};
+pub(crate) use scan::{InString, escape_at, scalar_end, string_end, unescape};
 pub(crate) use shorten::{beginning, members_as_arrays};
-pub(crate) use write::{Text, is_odd_at, plain_len, push_json_raw, push_json_string, push_json_text};
+pub(crate) use write::{Text, is_odd_at, plain_len, push_json_string, push_json_text};

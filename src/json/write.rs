@@ -30,12 +30,6 @@ pub(crate) fn push_json_text(out: &mut impl Text, text: &str) {
     push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
-/// Appends the inside of a JSON string token as it was sent, escapes included, and escapes the characters that JSON allows
-/// and a record does not.
-pub(crate) fn push_json_raw(out: &mut String, raw: &str) {
-    push_escaped(out, raw, |byte| byte >= 0x7f);
-}
-
 /// Escapes special ASCII characters, and odd characters beyond ASCII: all bytes of those are special.
 fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
     let plain = plain_len(text.as_bytes(), &is_special);
