@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::json::escape_at;
+use crate::work;
 
 /// A decoded text with its map of places.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub(super) struct Decoded {
 impl Decoded {
     /// The inside of a JSON string token. What is no valid escape stays as it is.
     pub(super) fn json(raw: &str) -> Self {
+        work::add(raw.len());
         let mut decoded = Self::empty(raw);
         let bytes = raw.as_bytes();
         let mut at = 0;
@@ -38,6 +40,7 @@ impl Decoded {
 
     /// Percent-encoding (RFC 3986, section 2.1); `None` if there is none. What is not UTF-8 becomes U+FFFD.
     pub(super) fn percent(raw: &str) -> Option<Self> {
+        work::add(raw.len());
         let bytes = raw.as_bytes();
         let mut decoded: Option<Self> = None;
         let mut copied = 0;

@@ -9,6 +9,7 @@ use memchr::memmem;
 use super::remembered::Value;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
+use crate::work;
 
 /// So many values are searched for one by one, which is faster than to build an automaton.
 const FEW: usize = 4;
@@ -70,6 +71,7 @@ impl Finder {
     }
 
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        work::add(text.len());
         let bytes = text.as_bytes();
         let place = |start: usize, len: usize, value: usize| {
             let end = start + len;

@@ -1,5 +1,6 @@
 //! JSON: a body, or a text inside of a string. One walk finds what is secret, without building a tree.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -12,6 +13,7 @@ use super::super::rules::{Active, Class, Effect};
 use super::super::session::{Search, Session};
 use super::pairs::{Leaf, LeafKind, Leaves, Pair};
 use crate::json::{is_odd_at, push_json_text, string_end, unescape};
+use crate::work;
 
 const MAX_DEPTH: usize = 64;
 const MAX_KEYS: usize = 4_096;
@@ -168,6 +170,8 @@ struct Walker<'w, 's> {
     next: Next,
     keys: usize,
     ids: u32,
+    /// How many open values a member beside them may name.
+    open_values: usize,
     is_rejected: bool,
 }
 
@@ -181,6 +185,7 @@ pub(in crate::redact) fn walk(
     search: Search,
     cut: bool,
 ) -> Result<Walked, Reason> {
+    work::add(text.len());
     let scratch = session.memory.json.pop().unwrap_or_default();
     let active = session.pointers_at_root();
     let is_body = level == 0 && search == Search::Client;
@@ -204,6 +209,7 @@ pub(in crate::redact) fn walk(
         next,
         keys: 0,
         ids: 0,
+        open_values: 0,
         is_rejected: false,
     };
     let walked = walker.run();
@@ -315,7 +321,14 @@ impl Walker<'_, '_> {
             return Err(Reason::Invalid);
         }
         self.scratch.keys.truncate(frame.keys_from);
-        self.resolve(frame.pair.closed(self.scratch.leaves.len()));
+        let mut pair = frame.pair;
+        self.open_values -= usize::from(pair.end_member(self.scratch.leaves.len()));
+        if pair.is_telling() {
+            self.resolve(pair);
+        }
+        if self.open_values == 0 {
+            self.scratch.leaves.clear();
+        }
         self.at += 1;
         self.finish_value(frame.member.start, frame.removed);
         Ok(Some(State::After))
@@ -335,7 +348,7 @@ impl Walker<'_, '_> {
         let at = self.at;
         let leaves = self.scratch.leaves.len();
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
-        frame.pair.end_member(leaves);
+        self.open_values -= usize::from(frame.pair.end_member(leaves));
         frame.index += 1;
         frame.last_comma = at;
         let (is_object, skips) = (frame.is_object, std::mem::take(&mut frame.skips_comma));
@@ -401,7 +414,7 @@ impl Walker<'_, '_> {
         let facts = self.session.key_facts(hash, key);
         let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
-        frame.pair.begin_member(facts.part, leaves);
+        self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
         let own = Action::of(facts.class);
         let next = Next {
             action: if frame.below == Action::Show { own } else { frame.below },
@@ -494,7 +507,8 @@ impl Walker<'_, '_> {
 
     /// A value that the cut went through: nothing of it is written.
     fn remember_open(&mut self, start: usize, next: Next) {
-        if next.action != Action::Show {
+        let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.names_a_secret());
+        if next.action != Action::Show || (next.part == Part::Value && is_named) {
             let raw = self.text[start..].trim_end_matches('\\');
             let text = Decoded::json(raw).text;
             self.session.remember_beginning(&text);
@@ -546,7 +560,7 @@ impl Walker<'_, '_> {
 
     /// What one value says of the value beside it.
     fn name_of_pair(&mut self, part: Part, raw: &str) {
-        let text = if raw.contains('\\') { unescape(raw).unwrap_or_default() } else { raw.to_owned() };
+        let text = if raw.contains('\\') { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
         let class = match part {
             Part::Name => self.session.class(&text),
             Part::Path => self.session.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
@@ -592,7 +606,7 @@ impl Walker<'_, '_> {
 
     /// Notes a leaf that a name behind it may call a secret.
     fn record(&mut self, place: Range<usize>, kind: LeafKind) {
-        if self.scratch.frames.iter().rev().any(|frame| frame.pair.is_recording()) {
+        if self.open_values > 0 {
             let hit = self.session.is_explaining().then(|| self.pointer());
             self.scratch.leaves.push(Leaf { place, kind, hit });
         }
@@ -654,7 +668,8 @@ impl Walker<'_, '_> {
         } else if let Some(frame) = self.scratch.frames.last_mut() {
             frame.has_kept = true;
         }
-        if self.scratch.frames.iter().all(|frame| frame.show != Show::Nothing) {
+        // What is in a hidden container is hidden too.
+        if self.scratch.frames.last().is_none_or(|frame| frame.show != Show::Nothing) {
             self.upto = self.at;
         }
     }

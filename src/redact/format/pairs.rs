@@ -80,30 +80,41 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// A member begins; `leaves` are noted so far.
-    pub(super) fn begin_member(&mut self, part: Part, leaves: usize) {
+    /// A member begins; `leaves` are noted so far. Whether those of its value are to be noted.
+    pub(super) fn begin_member(&mut self, part: Part, leaves: usize) -> bool {
         match part {
             Part::Op => self.has_op = true,
             Part::ApiVersion => self.has_api_version = true,
-            Part::Value => (self.recording, self.from) = (Some(part), leaves),
-            Part::Data if self.has_api_version => (self.recording, self.from) = (Some(part), leaves),
             _ => {}
         }
+        let is_noted = part == Part::Value || (part == Part::Data && self.has_api_version);
+        if is_noted {
+            (self.recording, self.from) = (Some(part), leaves);
+        }
+        is_noted
     }
 
-    pub(super) fn is_recording(&self) -> bool {
-        self.recording.is_some()
-    }
-
-    pub(super) fn end_member(&mut self, leaves: usize) {
+    /// A member ends. Whether the leaves of its value were noted.
+    pub(super) fn end_member(&mut self, leaves: usize) -> bool {
         match self.recording.take() {
             Some(Part::Value) => self.value = Some(self.from..leaves),
             Some(_) => {
                 let slot = usize::from(self.data[0].is_some());
                 self.data[slot] = Some(self.from..leaves);
             }
-            None => {}
+            None => return false,
         }
+        true
+    }
+
+    /// Whether any value may be a secret because of another member.
+    pub(super) fn is_telling(&self) -> bool {
+        self.value.is_some() || self.data[0].is_some()
+    }
+
+    /// Whether a member said that the value beside it is a secret.
+    pub(super) fn names_a_secret(&self) -> bool {
+        self.is_marked || self.name != Class::Plain || (self.has_op && self.path != Class::Plain)
     }
 
     /// What a member says.
@@ -124,11 +135,6 @@ impl Pair {
             Part::Marker => self.is_marked |= text == "true",
             _ => {}
         }
-    }
-
-    pub(super) fn closed(mut self, leaves: usize) -> Self {
-        self.end_member(leaves);
-        self
     }
 
     /// The object is cut: what was to come may have named its value.

@@ -10,6 +10,7 @@ use super::super::detect::{self, Scan};
 use super::super::rules::Class;
 use super::super::session::{Search, Session};
 use super::json::{Action, MIN_TEXT};
+use crate::work;
 
 /// A longer name is none.
 const LONGEST_NAME: usize = 64;
@@ -19,9 +20,12 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     if !scan.has(Scan::EQUALS | Scan::COLON) {
         return;
     }
+    work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
     let mut quotes = OpenQuotes::default();
+    // Up to here no word looks like a credential.
+    let mut plain_until = 0;
     while let Some(skipped) = memchr::memchr2(b':', b'=', &bytes[at..]) {
         let sign = at + skipped;
         at = sign + 1;
@@ -29,16 +33,19 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
             read = at;
             continue;
         };
+        work::add(sign - read);
         read = at;
         let class = session.class(&text[name.place.clone()]);
         if class == Class::Plain {
             continue;
         }
-        let Some(value) = Value::behind(bytes, sign, &mut quotes) else { continue };
+        let Some(value) = Value::behind(bytes, sign, plain_until, &mut quotes) else { continue };
         let said = &text[value.place.clone()];
-        let is_secret = Action::of(class).masks_text(said)
-            && if name.is_quoted && value.is_quoted { true } else { looks_like_credential(said) };
-        if is_secret && !session.is_mask(said) {
+        work::add(said.len());
+        let is_named = name.is_quoted && value.is_quoted;
+        if !is_named && !looks_like_credential(said) {
+            plain_until = if value.is_quoted { plain_until } else { value.place.end };
+        } else if Action::of(class).masks_text(said) && !session.is_mask(said) {
             session.remember(said, class == Class::Always);
             places.push(value.place.clone());
             at = value.place.end;
@@ -110,7 +117,7 @@ struct OpenQuotes {
 }
 
 impl Value {
-    fn behind(bytes: &[u8], sign: usize, quotes: &mut OpenQuotes) -> Option<Self> {
+    fn behind(bytes: &[u8], sign: usize, plain_until: usize, quotes: &mut OpenQuotes) -> Option<Self> {
         let mut at = sign + 1;
         // `:=` and `=>`.
         if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
@@ -124,9 +131,12 @@ impl Value {
             let end = if end > quote + 1 && bytes[end - 1] == b'\\' && quote > at { end - 1 } else { end };
             return Some(Self { place: quote + 1..end, is_quoted: true });
         }
+        if at < plain_until {
+            return None;
+        }
         let len = bytes[at..].iter().take_while(|byte| !ends_value(**byte)).count();
         let mut end = at + len;
-        while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!' | b'?') {
+        while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
         (end > at).then_some(Self { place: at..end, is_quoted: false })
@@ -149,7 +159,7 @@ impl OpenQuotes {
 }
 
 fn ends_value(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'|' | b'`')
+    byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'|' | b'`' | b'?' | b'#')
 }
 
 /// Whether a word looks like a credential: letters and digits that are no word, number, version or time. Behind a name, six

@@ -12,6 +12,7 @@ use super::super::session::{Search, Session};
 use super::fields;
 use super::json::Action;
 use super::text::looks_like_credential;
+use crate::work;
 
 /// The places of secrets in a path: in parameters with secret names, tokens, and, where no route matched, what looks like a
 /// credential behind a segment with a secret name.
@@ -66,6 +67,7 @@ fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
 
 /// Appends the places of secret fields in a text that is a URL, or a form.
 pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
+    work::add(text.len());
     // A text with white space is none of them, nor is a single assignment without anything that marks a URL.
     if text.bytes().any(|byte| byte.is_ascii_whitespace()) || !text.contains(['?', '&', '#']) {
         return;
