@@ -24,6 +24,8 @@ mod redacted;
 mod redactor;
 mod rules;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use detect::open_card_number;
 pub(crate) use echo::EchoSearch;

@@ -94,8 +94,9 @@ impl Remembered {
         if value.is_empty() {
             return;
         }
-        self.push(value, false);
-        self.everywhere_values.push(Value::new(value, false));
+        let value = Value { is_word: false, ..Value::new(value, false) };
+        self.everywhere_values.push(value.clone());
+        self.push_value(value);
         self.everywhere = Some(Finder::new(&self.everywhere_values));
     }
 
@@ -128,10 +129,15 @@ impl Remembered {
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if self.known.contains(value) || self.is_full {
+        if !self.known.contains(value) {
+            self.push_value(Value::new(value, is_beginning));
+        }
+    }
+
+    fn push_value(&mut self, value: Value) {
+        if self.is_full {
             return;
         }
-        let value = Value::new(value, is_beginning);
         self.bytes += value.text.len();
         if self.bytes > MAX_BYTES {
             self.is_full = true;

@@ -269,7 +269,10 @@ impl Walker<'_, '_> {
         }
         let mut closers = String::new();
         while let Some(frame) = self.scratch.frames.pop() {
-            closers.push(if frame.is_object { '}' } else { ']' });
+            // What is hidden was not opened.
+            if frame.show != Show::Nothing {
+                closers.push(if frame.is_object { '}' } else { ']' });
+            }
             // Whether its value is a secret may be said behind the cut.
             self.resolve(frame.pair.cut());
         }

@@ -183,7 +183,7 @@ impl Words {
     fn without_dropped(mut self) -> Self {
         while let Some(start) = self.starts.last().copied() {
             let word = &self.letters[start..];
-            if !DROPPED.contains(&word) {
+            if !DROPPED.iter().any(|dropped| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == word) {
                 break;
             }
             self.letters.truncate(start);

@@ -1,0 +1,473 @@
+//! The promises of redaction: golden cases, cuts, echoes, and properties with `serde_json` as oracle. `PROPTEST_CASES` sets how
+//! many cases each property tries.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+use super::*;
+
+/// What a session makes of a body, by its content type, before and after the search for echoes.
+fn shown_by(redactor: &Redactor, event: Option<&EventRules>, content_type: &str, body: &[u8], cut: bool) -> Option<String> {
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(redactor, event, &mut memory, &mut out);
+    let body = match content_type {
+        "json" => session.json_body(body, cut),
+        "form" => session.form_body(body, cut),
+        "text" => session.text_body(body, cut),
+        boundary => session.multipart_body(boundary, body, cut),
+    };
+    let (Body::Whole(mut piece) | Body::Beginning(mut piece, _)) = body else { return None };
+    let mut search = session.finish();
+    search.json(&mut piece).unwrap();
+    Some(out.get(piece).to_owned())
+}
+
+fn json_of(body: &str) -> String {
+    shown_by(&Redactor::default(), None, "json", body.as_bytes(), false).unwrap()
+}
+
+fn text_of(text: &str) -> String {
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let piece = Session::new(&Redactor::default(), None, &mut memory, &mut out).text(text);
+    out.get(piece).to_owned()
+}
+
+/// What an error that quotes `error` shows, beside a body.
+fn error_beside(content_type: &str, body: &[u8], cut: bool, error: &str) -> String {
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    match content_type {
+        "json" => session.json_body(body, cut),
+        "form" => session.form_body(body, cut),
+        "text" => session.text_body(body, cut),
+        boundary => session.multipart_body(boundary, body, cut),
+    };
+    let mut piece = session.text(error);
+    let mut search = session.finish();
+    search.text(&mut piece);
+    out.get(piece).to_owned()
+}
+
+#[test]
+fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
+    for (phrases, number) in [(ALWAYS, true), (CODES, true), (AS_TEXT, false)] {
+        for phrase in phrases {
+            let words: Vec<&str> = phrase.split(' ').collect();
+            let pascal: String = words.iter().map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+            let camel = pascal[..1].to_lowercase() + &pascal[1..];
+            for key in [
+                words.join("_"),
+                words.join("-").to_uppercase(),
+                words.concat(),
+                pascal.clone(),
+                camel,
+                format!("user{pascal}"),
+                format!("my_{}s", words.join("_")),
+                format!("{}_2", words.join("_")),
+                format!("user[{}]", words.join("_")),
+            ] {
+                let shown = json_of(&json!({ &key: "some value" }).to_string());
+                assert_eq!(shown, json!({ &key: "***" }).to_string(), "{phrase}");
+                let shown = json_of(&json!({ &key: 4711 }).to_string());
+                assert_eq!(shown.contains("***"), number, "{key}: {shown}");
+                assert_eq!(json_of(&json!({ &key: true }).to_string()), json!({ &key: true }).to_string());
+                // A word behind it says something else.
+                let other = format!("{key}_policy");
+                assert_eq!(json_of(&json!({ &other: "strict" }).to_string()), json!({ &other: "strict" }).to_string());
+            }
+            for dropped in DROPPED {
+                let key = format!("{}_{dropped}", words.join("_"));
+                assert_eq!(json_of(&json!({ &key: "some value" }).to_string()), json!({ &key: "***" }).to_string());
+            }
+        }
+    }
+    for phrase in HARMLESS {
+        let key = phrase.replace(' ', "_");
+        assert_eq!(json_of(&json!({ &key: "some value" }).to_string()), json!({ &key: "some value" }).to_string());
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_secret_shows() {
+    let body = r#"{"max_tokens":4096,"token_id":"t-4711-abc","public_key":"AAAAB3","secretName":"db-credentials","key":"theme","keys":["a-long-key"],"sid":"SM123456789","session":"morning","signature":"0xabcdef","primary_key":"user_id","sort_key":"created","secret_scanning_enabled":"enabled","github_com_two_factor_auth":true,"password_policy":"strict","next_page_token":"CAUQAA-and-more","idempotency_token":"a-b-c-d-e","author":"jane","token":"short","pass":null,"opinion":"strong","shipping":12,"compass":"north","tokenizer":"cl100k_base"}"#;
+    assert_eq!(json_of(body), body);
+}
+
+#[test]
+fn each_class_of_keys_reaches_as_far_as_it_says() {
+    let body = r#"{"password":{"a":"x","b":[1,{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"abcdefg"},"tokens":["abcdefg","short",1,{"id":"shown"}],"secrets":{"A":"x","B":{"c":1,"d":false}},"pins":[1,"2"]}"#;
+    let expected = r#"{"password":{"a":"***","b":["***",{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"***"},"tokens":["***","short",1,{"id":"shown"}],"secrets":{"A":"***","B":{"c":"***","d":"***"}},"pins":["***","***"]}"#;
+    assert_eq!(json_of(body), expected);
+    let listed = r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"plain-text"]}"#;
+    assert_eq!(json_of(listed), r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"***"]}"#);
+}
+
+#[test]
+fn names_and_marks_beside_a_value_are_understood_before_and_behind_it() {
+    for (body, expected) in [
+        (r#"{"name":"DB_PASSWORD","value":"hunter2"}"#, r#"{"name":"DB_PASSWORD","value":"***"}"#),
+        (r#"{"value":"hunter2","name":"DB_PASSWORD"}"#, r#"{"value":"***","name":"DB_PASSWORD"}"#),
+        (r#"{"value":{"a":["x",1]},"key":"secret"}"#, r#"{"value":{"a":["***","***"]},"key":"secret"}"#),
+        (r#"{"Key":"ApiKey","Value":"abcdefg"}"#, r#"{"Key":"ApiKey","Value":"***"}"#),
+        (r#"{"header":"x-auth-token","value":"abcdefg"}"#, r#"{"header":"x-auth-token","value":"***"}"#),
+        (r#"{"op":"replace","path":"/user/password","value":"x"}"#, r#"{"op":"replace","path":"/user/password","value":"***"}"#),
+        (r#"{"op":"add","path":"password","value":"x"}"#, r#"{"op":"add","path":"password","value":"***"}"#),
+        (
+            r#"{"apiVersion":"v1","data":{"user":"YWRtaW4="},"kind":"Secret","stringData":{"p":"x"}}"#,
+            r#"{"apiVersion":"v1","data":{"user":"***"},"kind":"Secret","stringData":{"p":"***"}}"#,
+        ),
+        (
+            r#"{"Name":"/db/url","Type":"SecureString","Value":"abcdefg"}"#,
+            r#"{"Name":"/db/url","Type":"SecureString","Value":"***"}"#,
+        ),
+        (r#"{"value":"abc","sensitive":true}"#, r#"{"value":"***","sensitive":true}"#),
+        (r#"{"key":"DB","masked":true,"value":"abc"}"#, r#"{"key":"DB","masked":true,"value":"***"}"#),
+    ] {
+        assert_eq!(json_of(body), expected);
+    }
+    for shown in [
+        r#"{"name":"DB_HOST","value":"db-1"}"#,
+        r#"{"path":"/password","value":"no patch"}"#,
+        r#"{"apiVersion":"v1","data":{"user":"YWRtaW4="},"kind":"ConfigMap"}"#,
+        r#"{"data":{"user":"jane"},"kind":"Secret"}"#,
+        r#"{"value":"abc","sensitive":false,"type":"String"}"#,
+        r#"{"name":"password","type":"string","description":"the new one"}"#,
+    ] {
+        assert_eq!(json_of(shown), shown);
+    }
+}
+
+#[test]
+fn strings_are_read_two_levels_deep() {
+    let inner = json!({ "user": "jane", "password": "hunter22" }).to_string();
+    let nested = json!({ "payload": inner, "deep": json!({ "p": inner }).to_string() }).to_string();
+    let shown: Value = serde_json::from_str(&json_of(&nested)).unwrap();
+    let expected = r#"{"password":"***","user":"jane"}"#;
+    assert_eq!(shown["payload"], expected);
+    assert_eq!(shown["deep"], json!({ "p": expected }).to_string());
+    for (value, expected) in [
+        ("https://h/p?token=abcdefg&a=1#x", "https://h/p?token=***&a=1#x"),
+        ("https://h/p?next=%2Fq%3Ftoken%3Dabcdefg%26a%3D1", "https://h/p?next=%2Fq%3Ftoken%3D***%26a%3D1"),
+        ("https://b.s3.amazonaws.com/k?X-Amz-Signature=0123abcd&x=1", "https://b.s3.amazonaws.com/k?X-Amz-Signature=***&x=1"),
+        ("postgres://app:hunter2@db/x", "postgres://app:***@db/x"),
+        ("user=jane&password=hunter2", "user=jane&password=***"),
+    ] {
+        assert_eq!(json_of(&json!({ "u": value }).to_string()), json!({ "u": expected }).to_string());
+    }
+}
+
+#[test]
+fn free_text_masks_values_and_never_prose() {
+    for (text, expected) in [
+        ("password=hunter2", "password=***"),
+        ("cannot log in with password: hunter2.", "cannot log in with password: ***."),
+        (r#"bad body {"user":"jane","password":"correct horse"}"#, r#"bad body {"user":"jane","password":"***"}"#),
+        (r#"log: {\"api_key\": \"abcdefg\"}"#, r#"log: {\"api_key\": \"***\"}"#),
+        ("LoginRequest(user=jane, password=hunter2, age=3)", "LoginRequest(user=jane, password=***, age=3)"),
+        ("x-api-key: abcdef123456\nhost: h", "x-api-key: ***\nhost: h"),
+        ("Authorization: Bearer abcdef123456", "Authorization: Bearer ***"),
+        ("token=550e8400-e29b-41d4-a716-446655440000", "token=***"),
+        ("Server=db;User Id=sa;Password=Pa55word;", "Server=db;User Id=sa;Password=***;"),
+    ] {
+        assert_eq!(text_of(text), expected);
+    }
+    for prose in [
+        "secretsmanager:GetSecretValue",
+        "auth-service:v2",
+        "Token revoked: id 4711",
+        "jwt: token is expired by 3m",
+        "Invalid token: expired",
+        "password: must have at least 12 characters",
+        "the secret: never give up",
+        "401 Unauthorized: invalid credentials",
+        "token: https://example.com/docs/tokens",
+        "std::auth::token::Error",
+    ] {
+        assert_eq!(text_of(prose), prose);
+    }
+}
+
+#[test]
+fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
+    let part = |name: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}");
+    let multipart = "multipart/form-data; boundary=x";
+    for (content_type, body) in [
+        ("json", r#"{"user":"jane","password":"hunter22"#.to_owned()),
+        ("json", r#"{"name":"DB_PASSWORD","value":"hunter22"#.to_owned()),
+        ("json", r#"{"value":"hunter22","na"#.to_owned()),
+        ("form", "user=jane&password=hunter22".to_owned()),
+        ("form", "password=hunter22&nex".to_owned()),
+        (multipart, part("name=\"password\"", "hunter22")),
+        (multipart, part("name=\"password\"", "hunter22\r\n-")),
+        ("text", "user jane\npassword=hunter22".to_owned()),
+    ] {
+        for error in ["no such password: hunter22", "hunter22 is wrong", "(\"hunter22\")"] {
+            let shown = error_beside(content_type, body.as_bytes(), true, error);
+            assert!(!shown.contains("hunter22"), "{body:?}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_name_in_extended_notation_is_not_read() {
+    let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
+    assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);
+}
+
+#[test]
+fn what_headers_carried_is_masked_where_it_is_repeated() {
+    let basic = "Basic amFuZTpodW50ZXIyMg==";
+    for (name, value, secret) in [
+        ("authorization", "Bearer opaque-value", "opaque-value"),
+        ("proxy-authorization", basic, "hunter22"),
+        ("authorization", basic, "amFuZTpodW50ZXIyMg=="),
+        ("cookie", "theme=dark; sid=\"abc123def\"", "abc123def"),
+        ("x-api-key", "k3y-of-jane", "k3y-of-jane"),
+        ("x-auth-token", "t0ken-of-jane", "t0ken-of-jane"),
+    ] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let redactor = Redactor::default();
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.credential_header(name, value.as_bytes());
+        let evidence = session.evidence(secret);
+        let mut error = session.text(&format!("rejected: '{secret}', theme dark"));
+        let mut search = session.finish();
+        search.text(&mut error);
+        assert_eq!(out.get(error), "rejected: '***', theme dark", "{name}");
+        assert_eq!(out.get(evidence), secret);
+    }
+}
+
+#[test]
+fn echoes_are_found_in_every_spelling_and_never_in_keys() {
+    let redactor = Redactor::default();
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    session.json_body(br#"{"password":"hun ter/22"}"#, false);
+    let Body::Whole(mut other) =
+        session.json_body(br#"{"hun ter/22":1,"a":"x hun ter/22 y","b":"hun\u0020ter\/22","c":"hun%20ter%2F22"}"#, false)
+    else {
+        panic!("it is JSON")
+    };
+    let mut search = session.finish();
+    assert!(search.is_needed());
+    search.json(&mut other).unwrap();
+    assert_eq!(out.get(other), r#"{"hun ter/22":1,"a":"x *** y","b":"***","c":"***"}"#);
+}
+
+#[test]
+fn a_secret_that_is_a_word_is_masked_as_a_word_of_its_own_only() {
+    let shown = json_of(r#"{"password":"cassandra","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try cassandra now"}"#);
+    let expected = r#"{"password":"***","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try *** now"}"#;
+    assert_eq!(shown, expected);
+    // States are no secrets.
+    assert_eq!(json_of(r#"{"client_secret":"disabled","mode":"disabled"}"#), r#"{"client_secret":"***","mode":"disabled"}"#);
+}
+
+#[test]
+fn what_the_application_calls_secret_is_masked_in_evidence_too() {
+    let redactor = Redactor::default();
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    session.secret("jane");
+    let (evidence, meta) = (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": "jane" })));
+    assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":"***"}"#));
+}
+
+#[test]
+fn ten_thousand_secrets_and_long_ones_are_remembered_or_everything_is_left_out() {
+    let secrets: Vec<String> = (0..4_000).map(|n| format!("s3cret-{n:05}")).collect();
+    let error = format!("{} {}", secrets[0], secrets[3_999]);
+    let bag: serde_json::Map<String, Value> =
+        secrets.iter().enumerate().map(|(at, secret)| (format!("k{at}"), Value::from(secret.as_str()))).collect();
+    let body = json!({ "secrets": bag });
+    let shown = error_beside("json", body.to_string().as_bytes(), false, &error);
+    assert_eq!(shown, "*** ***");
+    let long: Vec<String> = (0..10_000).map(|n| format!("password=s3cret-{n:05}-{}", "x".repeat(64))).collect();
+    let shown = error_beside("text", long.join("\n").as_bytes(), false, "s3cret-09999-");
+    assert_eq!(shown, "***");
+    let huge = "a1".repeat(32 * 1024);
+    let shown = error_beside("json", json!({ "password": huge }).to_string().as_bytes(), false, &format!("<{huge}>"));
+    assert_eq!(shown, "<***>");
+    assert_eq!(error_beside("json", br#"{"password":"x"}"#, false, "x is unknown"), "x is unknown");
+}
+
+#[test]
+fn an_allow_list_shows_its_places_and_nothing_else() {
+    let show = |pointers: &[&str]| {
+        let pointers: Vec<String> = pointers.iter().map(|pointer| (*pointer).to_owned()).collect();
+        EventRules::new(&[], &[], &[], &pointers).unwrap()
+    };
+    let redactor = Redactor::default();
+    let rules = show(&["/name", "/spec/owner", "/list/*/id", "/none/x"]);
+    let body = br#"{"a":1,"name":"n","spec":{"x":"y","owner":{"token":"abcdefg","b":1}},"z":[1],"list":[{"id":1,"c":2},3],"none":4}"#;
+    assert_eq!(
+        shown_by(&redactor, Some(&rules), "json", body, false).unwrap(),
+        r#"{"name":"n","spec":{"owner":{"token":"***","b":1}},"list":[{"id":1}]}"#
+    );
+    let form = b"a=1&name=n&name=m&spec=x&password=hunter2";
+    assert_eq!(shown_by(&redactor, Some(&show(&["/name/1"])), "form", form, false).unwrap(), r#"{"name":"m"}"#);
+    assert_eq!(shown_by(&redactor, Some(&rules), "json", b"[1,2]", false).unwrap(), "[]");
+    assert_eq!(shown_by(&redactor, Some(&rules), "json", b"4711", false).unwrap(), "null");
+    assert_eq!(shown_by(&redactor, Some(&rules), "text", b"anything", false), None);
+    for cut in 0..body.len() {
+        let Some(shown) = shown_by(&redactor, Some(&rules), "json", &body[..cut], true) else { continue };
+        assert!(serde_json::from_str::<Value>(&shown).is_ok(), "{shown}");
+        assert!(!shown.contains("abcdefg") && !shown.contains('z') && !shown.contains('y'), "{shown}");
+    }
+}
+
+#[test]
+fn strict_readers_get_text_where_they_would_reject_json() {
+    for (body, expected) in [
+        (r#"{"a":1,"a":2}"#, r#""{\"a\":1,\"a\":2}""#),
+        (r#"{"a":1,"\u0061":2}"#, r#""{\"a\":1,\"\\u0061\":2}""#),
+        (r#"{"n":1e999}"#, r#""{\"n\":1e999}""#),
+        (r#"[-1E400]"#, r#""[-1E400]""#),
+    ] {
+        assert_eq!(json_of(body), expected);
+    }
+    let many = (0..100).map(|n| format!("\"k{n}\":1")).collect::<Vec<_>>().join(",");
+    assert!(json_of(&format!("{{{many},\"k7\":2}}")).starts_with('"'));
+    assert_eq!(json_of(&format!("{{{many}}}")), format!("{{{many}}}"));
+    for body in ["{", "[1,]", "{\"a\"}", "01", "1.", "\"\\ud800\"", "nul", "{} {}", "\"a\nb\"", ""] {
+        assert_eq!(shown_by(&Redactor::default(), None, "json", body.as_bytes(), false), None, "{body:?}");
+    }
+}
+
+#[test]
+fn characters_that_could_break_a_line_are_escaped() {
+    let body = "{\"k\u{2028}\":\"a\u{85}b\u{202e}c\u{7f}\",\"é\":\"ü\"}";
+    assert_eq!(json_of(body), "{\"k\\u2028\":\"a\\u0085b\\u202ec\\u007f\",\"é\":\"ü\"}");
+}
+
+const CANARY: &str = "cAnArY7Qx0";
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~é\"\\\\]{0,12}".prop_map(Value::from),
+        Just(Value::from("name")),
+    ];
+    let key = prop_oneof![
+        "[a-z]{1,6}",
+        Just("name".to_owned()),
+        Just("value".to_owned()),
+        Just("data".to_owned()),
+        Just("kind".to_owned()),
+        Just("id".to_owned())
+    ];
+    leaf.prop_recursive(4, 32, 5, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::hash_map(key.clone(), inner, 0..5)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    /// A document without anything secret comes out as it is; its white space does not matter.
+    #[test]
+    fn harmless_documents_stay(value in any_json()) {
+        let redactor = Redactor::default();
+        for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            let shown = shown_by(&redactor, None, "json", text.as_bytes(), false).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Value>(&shown).unwrap(), &value);
+        }
+    }
+
+    /// A secret anywhere in a document shows nowhere, at no cut, nor in an error that quotes it.
+    #[test]
+    fn secrets_never_show(value in any_json(), other in any_json(), shape in 0..6_usize, at in any::<prop::sample::Index>()) {
+        let document = match shape {
+            0 => json!({ "a": value, "password": CANARY, "x": other, "z": [CANARY] }),
+            1 => json!([{ "secrets": { "x": [CANARY, value] } }, other, CANARY]),
+            2 => json!({ "value": { "v": [CANARY, value] }, "name": "api_key", "z": other }),
+            3 => json!({ "s": json!({ "passphrase": CANARY, "v": value }).to_string(), "o": other }),
+            4 => json!({ "u": format!("https://h/?access_token={CANARY}&x=1"), "v": value, "w": other }),
+            _ => json!({ "apiVersion": "v1", "data": { "d": CANARY, "e": value }, "kind": "Secret", "x": other }),
+        };
+        let redactor = Redactor::default();
+        let text = document.to_string();
+        let shown = shown_by(&redactor, None, "json", text.as_bytes(), false).unwrap();
+        prop_assert!(!shown.contains(CANARY), "{}", shown);
+        let cut = at.index(text.len());
+        if let Some(shown) = shown_by(&redactor, None, "json", &text.as_bytes()[..cut], true) {
+            prop_assert!(serde_json::from_str::<Value>(&shown).is_ok(), "{}", shown);
+            prop_assert!(!shown.contains(CANARY), "{} of {}", shown, &text[..cut]);
+        }
+        let error = error_beside("json", text.as_bytes(), false, &format!("cannot use {CANARY}!"));
+        prop_assert!(!error.contains(CANARY), "{}", error);
+    }
+
+    /// Nothing that a client sends changes evidence.
+    #[test]
+    fn evidence_is_out_of_reach(name in "[a-z]{3,10}[-/:]?[a-z0-9]{0,12}", secret in prop::sample::select(ALWAYS)) {
+        let redactor = Redactor::default();
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let key = secret.replace(' ', "_");
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.json_body(json!({ &key: &name }).to_string().as_bytes(), false);
+        session.form_body(format!("{key}={name}").as_bytes(), false);
+        session.query(&format!("{key}={name}"));
+        session.credential_header("x-api-key", name.as_bytes());
+        session.text(&format!("{key}=\"{name}\""));
+        let evidence = session.evidence(&name);
+        let path = session.path(&format!("/p/{name}"), Some(&[("project", 3..3 + name.len())]));
+        let params = session.params([("project", name.as_str().into())].into_iter()).unwrap();
+        let meta = session.meta("project", &json!([&name]));
+        session.finish();
+        prop_assert_eq!(out.get(evidence), &name);
+        prop_assert_eq!(out.get(path), format!("/p/{name}"));
+        prop_assert_eq!(out.get(params), json!({ "project": &name }).to_string());
+        prop_assert_eq!(out.get(meta), json!([&name]).to_string());
+    }
+}
+
+/// Repeats one to three fragments to two lengths: the work may grow with the text and not with its square.
+#[test]
+fn no_text_makes_the_work_per_byte_grow() {
+    const FRAGMENTS: &[&str] = &[
+        "password", "token=", "token:", "\"token\":\"", "'pin':'", "name", "\"", "'", "\\", "\\\"", "{", "}", "[", "]", ":", "=",
+        "&", "?", "#", "%", "%25", "%22", "%7b", "\\u0022", "{\"a\":", "[[", "\"value\":", "\"name\":\"pin\",", "https://", "a:b@",
+        "@", "eyJ", "ghp_", "-----BEGIN RSA PRIVATE KEY-----", "Bearer ", "Basic ", "4111 ", "--x\r\n", "\r\n", " ", "x", "é", "a1b2c3",
+        "?1pwd={\"a\":", "name: ", "=>", ";", "(", "api_key=a1b2c3d4&",
+    ];
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256_usize);
+    let redactor = Redactor::default();
+    let work = |text: &str| {
+        let mut quoted = String::new();
+        crate::json::push_json_string(&mut quoted, text);
+        let form = format!("a={text}");
+        [("json", quoted.as_str()), ("json", text), ("form", &form), ("text", text), ("multipart/form-data; boundary=x", text)].map(
+            |(content_type, body)| {
+                crate::work::of(|| {
+                    let _ = error_beside(content_type, body.as_bytes(), true, text);
+                    let _ = shown_by(&redactor, None, content_type, body.as_bytes(), true);
+                })
+            },
+        )
+    };
+    // A generator of its own, so that a failing case is found again.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = |most: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % most
+    };
+    for case in 0..FRAGMENTS.len() + cases / 4 {
+        let pick: String = if case < FRAGMENTS.len() {
+            FRAGMENTS[case].to_owned()
+        } else {
+            (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect()
+        };
+        let [small, large] = [4 * 1024, 32 * 1024].map(|len| work(&pick.repeat(len / pick.len())));
+        for (at, (small, large)) in small.into_iter().zip(large).enumerate() {
+            assert!(large <= 12 * small.max(1024), "{pick:?} as {at}: {small} bytes of work, then {large}");
+        }
+    }
+}
