@@ -77,9 +77,10 @@ impl Sent {
             referer: (!referer.is_empty()).then(|| session.shared_text(referer)),
             params: target.reported_params.unwrap_or(target.listed_params),
             query: target.query,
-            headers: session.headers(shown.map(|header| {
-                (header.name(draft), draft.bytes(header.value), header.used == HeaderUse::Sensitive)
-            })),
+            headers: session
+                .headers(shown.map(|header| {
+                    (header.name(draft), draft.bytes(header.value), header.used == HeaderUse::Sensitive)
+                })),
             body: if self.shows_request { self.request_body } else { Body::default() },
         });
         fields.response = answered(draft).map(|status| Response {
