@@ -19,6 +19,7 @@ use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::Allowance;
+use crate::record::text::lossy;
 use crate::record::{Actor, Delivery, Outcome};
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
@@ -195,9 +196,7 @@ impl Draft {
 
     /// A kept piece; what was not UTF-8 shows as U+FFFD.
     pub(crate) fn text(&self, span: Span) -> Cow<'_, str> {
-        // Nearly all of it is UTF-8, and to know that takes far less than to look for what is not.
-        let bytes = &self.text[span.range()];
-        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        lossy(&self.text[span.range()])
     }
 
     /// The draft with its ids and its host checked.
