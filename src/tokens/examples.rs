@@ -185,7 +185,6 @@ pub(crate) const EXAMPLES: &[Example] = &[
     ("wecom-webhook", "qyapi.weixin.qq.com/cgi-bin/webhook/send?key=", "#a1B2*6;", ["qyapi.weixin.qq.com/cgi-bin/webhook/send?key=#a1B2*4;a1B", "xqyapi.weixin.qq.com/cgi-bin/webhook/send?key=#a1B2*6;"]),
     ("telegram-bot-token", "", "01234567:AA#a1B2*7;a1", ["01234567:AA#a1B2*7;a", "01234567:A!#a1B2*7;a1"]),
     ("sendgrid-api-key", "", "SG.#a1B2*5;.#a1B2*5;", ["SG.#a1B2*4;.#a1B2*3;a1B", "xSG.#a1B2*5;.#a1B2*5;"]),
-    ("twilio-api-key", "", "SK#0a1b*8;", ["SK#0a1b*7;0a1", "xSK#0a1b*8;"]),
     ("mailgun-api-key", "", "key-#0a1b*8;", ["key-#0a1b*7;0a1", "xkey-#0a1b*8;"]),
     ("mailchimp-api-key", "", "#0a1b*8;-us0", ["#0a1b*8;-us", "#0a1b*8;-u!0"]),
     ("brevo-api-key", "", "xkeysib-#0a1b*16;-#a1B2*4;", ["xkeysib-#0a1b*16;-#a1B2*3;a1B", "xxkeysib-#0a1b*16;-#a1B2*4;"]),

@@ -56,10 +56,10 @@ impl TokenFormat {
 /// All formats of the table, ready for a search.
 #[derive(Debug)]
 pub(crate) struct TokenFormats {
-    /// By what they are looked for, in order.
+    /// In the order of the buckets of their first two characters.
     words: Vec<TokenFormat>,
-    /// Where the formats of each first byte begin in `words`.
-    first: [u16; 257],
+    /// Where the formats of each bucket begin in `words`.
+    buckets: [u16; BUCKETS + 1],
     /// Those that are looked for at [`SIGN`].
     signs: Vec<TokenFormat>,
     classes: Vec<Class>,
@@ -83,12 +83,12 @@ impl TokenFormats {
             if in_word { signs.push(format) } else { words.push(format) }
         }
         assert!(classes.len() <= MAX_CLASSES, "the table uses more classes than a search keeps runs of");
-        words.sort_by_key(TokenFormat::anchored);
-        let first = std::array::from_fn(|byte| {
-            let count = words.iter().take_while(|format| usize::from(format.anchored()[0]) < byte).count();
+        words.sort_by_key(|format: &TokenFormat| bucket(format.anchored()));
+        let buckets = std::array::from_fn(|next| {
+            let count = words.iter().take_while(|format| bucket(format.anchored()) < next).count();
             u16::try_from(count).expect("a table has fewer than 65536 rows")
         });
-        Self { words, first, signs, classes }
+        Self { words, buckets, signs, classes }
     }
 
     /// The keywords of all formats.
@@ -98,9 +98,9 @@ impl TokenFormats {
         TABLE.iter().map(|(_, keyword, ..)| *keyword)
     }
 
-    /// What the first four characters may be where a format is looked for, which is where a word begins.
-    pub(crate) fn beginnings(&self) -> impl Iterator<Item = [Class; 4]> {
-        self.words.iter().map(|format| format.pattern.first_four(format.anchor, &self.classes))
+    /// What the first three characters may be where a format is looked for, which is where a word begins.
+    pub(crate) fn beginnings(&self) -> impl Iterator<Item = [Class; 3]> {
+        self.words.iter().map(|format| format.pattern.beginning(format.anchor, &self.classes))
     }
 
     /// Whether a word that begins here is the keyword of a format.
@@ -150,10 +150,16 @@ impl TokenFormats {
         has
     }
 
-    /// Formats whose first byte is the one at this place.
+    /// Formats that may be the ones of a word that begins here.
     fn candidates(&self, bytes: &[u8], at: usize) -> impl Iterator<Item = &TokenFormat> {
-        let byte = bytes.get(at).map_or(0, |byte| usize::from(*byte));
-        let formats = usize::from(self.first[byte])..usize::from(self.first[byte + 1]);
-        self.words[formats].iter()
+        let bucket = bytes.get(at..).map_or(BUCKETS - 1, bucket);
+        self.words[usize::from(self.buckets[bucket])..usize::from(self.buckets[bucket + 1])].iter()
     }
+}
+
+const BUCKETS: usize = 256;
+
+/// The bucket of the formats that begin with the same two characters as a text, and perhaps others.
+fn bucket(text: &[u8]) -> usize {
+    text.first_chunk().map_or(BUCKETS - 1, |[first, second]| usize::from(first.wrapping_mul(31) ^ second))
 }

@@ -99,15 +99,15 @@ impl Pattern {
         !self.before.is_empty()
     }
 
-    /// What each of the four characters from a place in the keyword on may be.
-    pub(super) fn first_four(&self, from: usize, classes: &[Class]) -> [Class; 4] {
+    /// What each of the three characters from a place in the keyword on may be.
+    pub(super) fn beginning(&self, from: usize, classes: &[Class]) -> [Class; 3] {
         let mut all: Vec<Class> = self.keyword[from..].iter().map(|byte| Class::one(*byte)).collect();
         let mut optional = None;
         for part in &self.after {
             match part {
                 Part::Literal(text) => all.extend(text.iter().map(|byte| Class::one(*byte))),
                 Part::Run { class, min, max } => {
-                    all.extend(std::iter::repeat_n(classes[*class], (*min).min(4)));
+                    all.extend(std::iter::repeat_n(classes[*class], (*min).min(3)));
                     if *max != Some(*min) {
                         optional = Some(classes[*class]);
                         break;

@@ -1,8 +1,9 @@
 //! The token formats: id, keyword, pattern, and where the issuer documents it.
 //!
 //! A format is listed if its keyword is found in nothing else, and if who holds a token of it holds a credential. What is
-//! made for browsers and apps is public and not listed (`pk_live_…` of Stripe, `pk.…` of Mapbox, `phc_…` of PostHog). Key ids
-//! of AWS and Twilio are listed, although they are of no use without their secrets, because every scanner reports them.
+//! made for browsers and apps is public and not listed (`pk_live_…` of Stripe, `pk.…` of Mapbox, `phc_…` of PostHog). Nor
+//! are ids of keys, which auditors need and nobody can use alone (`SK…` of Twilio, `LTAI…` of Alibaba Cloud); but for those of
+//! AWS, which every scanner reports.
 //! Where an issuer promises no length, or has changed it before, the count has no upper bound: what is longer is masked too.
 
 /// Id, keyword, pattern (see `pattern`), source.
@@ -193,7 +194,6 @@ pub(super) const TABLE: &[Row] = &[
     ("wecom-webhook", "qyapi.weixin.qq.com/cgi-bin/webhook/send", "qyapi.weixin.qq.com/cgi-bin/webhook/send?key=([A-Za-z0-9-]{20,})", "https://developer.work.weixin.qq.com/document/path/91770"),
     ("telegram-bot-token", ":AA", "[0-9]{8,12}:AA[A-Za-z0-9_-]{30,40}", "https://core.telegram.org/bots/api#authorizing-your-bot"),
     ("sendgrid-api-key", "SG.", "SG.[A-Za-z0-9_-]{16,}.[A-Za-z0-9_-]{16,}", "https://www.twilio.com/docs/sendgrid/ui/account-and-settings/api-keys"),
-    ("twilio-api-key", "SK", "SK[0-9a-f]{32}", "https://www.twilio.com/docs/iam/api-keys"),
     ("mailgun-api-key", "key-", "key-[0-9a-f]{32}", "https://documentation.mailgun.com/docs/mailgun/user-manual/api-key-mgmt/"),
     ("mailchimp-api-key", "-us", "[0-9a-f]{32}-us[0-9]{1,2}", "https://mailchimp.com/developer/marketing/guides/quick-start/"),
     ("brevo-api-key", "xkeysib-", "xkeysib-[0-9a-f]{64}-[A-Za-z0-9]{16}", "https://developers.brevo.com/docs/getting-started"),

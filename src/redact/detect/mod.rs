@@ -62,7 +62,9 @@ impl Detector {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
-        scan.has(Scan::TOKEN | Scan::SCHEME | Scan::DIGITS) || scan.has_all(Scan::USERINFO) || !self.patterns.is_empty()
+        scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS)
+            || scan.has_all(Scan::USERINFO)
+            || !self.patterns.is_empty()
     }
 
     /// Appends the places of credentials in a text, sorted and disjoint. `cut`: the text may have been cut at its end.
@@ -72,6 +74,8 @@ impl Detector {
         let text = if cut { text.strip_suffix(CUT_MARK).unwrap_or(text) } else { text };
         if scan.has(Scan::TOKEN) {
             TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
+        }
+        if scan.has(Scan::KEY) {
             pem::find(text, cut, found);
         }
         if scan.has(Scan::SCHEME) {

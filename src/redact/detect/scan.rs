@@ -1,7 +1,7 @@
 //! One look at a text: which signs it has, and whether a token, a private key, the name of an authentication scheme or
 //! a card number may be in it. Most texts have none of these, and are not searched.
 //!
-//! Sixteen bytes are looked at at a time. Where a word begins, its first four characters are looked up in a table of bits;
+//! Sixteen bytes are looked at at a time. Where a word begins, its first three characters are looked up in a table of bits;
 //! only if they are those of a keyword, the whole keyword is compared.
 
 use std::sync::LazyLock;
@@ -14,33 +14,35 @@ use crate::work;
 
 /// What a text has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::redact) struct Scan(pub(super) u16);
+pub(in crate::redact) struct Scan(pub(super) u32);
 
 impl Scan {
-    pub(in crate::redact) const AT: u16 = 1;
-    pub(in crate::redact) const COLON: u16 = 1 << 1;
-    pub(in crate::redact) const EQUALS: u16 = 1 << 2;
-    pub(in crate::redact) const PERCENT: u16 = 1 << 3;
-    pub(in crate::redact) const BACKSLASH: u16 = 1 << 4;
-    pub(in crate::redact) const AMPERSAND: u16 = 1 << 5;
+    pub(in crate::redact) const AT: u32 = 1;
+    pub(in crate::redact) const COLON: u32 = 1 << 1;
+    pub(in crate::redact) const EQUALS: u32 = 1 << 2;
+    pub(in crate::redact) const PERCENT: u32 = 1 << 3;
+    pub(in crate::redact) const BACKSLASH: u32 = 1 << 4;
+    pub(in crate::redact) const AMPERSAND: u32 = 1 << 5;
     /// `{` or `[`.
-    pub(in crate::redact) const BRACKET: u16 = 1 << 6;
+    pub(in crate::redact) const BRACKET: u32 = 1 << 6;
     /// `"` or `'`.
-    pub(in crate::redact) const QUOTE: u16 = 1 << 7;
+    pub(in crate::redact) const QUOTE: u32 = 1 << 7;
     /// White space within a line.
-    pub(in crate::redact) const SPACE: u16 = 1 << 8;
-    pub(in crate::redact) const SLASH: u16 = 1 << 9;
-    pub(in crate::redact) const QUESTION: u16 = 1 << 10;
-    pub(in crate::redact) const NEWLINE: u16 = 1 << 11;
-    pub(in crate::redact) const NON_ASCII: u16 = 1 << 12;
+    pub(in crate::redact) const SPACE: u32 = 1 << 8;
+    pub(in crate::redact) const SLASH: u32 = 1 << 9;
+    pub(in crate::redact) const QUESTION: u32 = 1 << 10;
+    pub(in crate::redact) const NEWLINE: u32 = 1 << 11;
+    pub(in crate::redact) const NON_ASCII: u32 = 1 << 12;
     /// A run of digits that may be a card number.
-    pub(in crate::redact) const DIGITS: u16 = 1 << 13;
-    /// The keyword of a token format or of a private key.
-    pub(in crate::redact) const TOKEN: u16 = 1 << 14;
+    pub(in crate::redact) const DIGITS: u32 = 1 << 13;
+    /// The keyword of a token format.
+    pub(in crate::redact) const TOKEN: u32 = 1 << 14;
     /// The name of an authentication scheme, with a space behind it.
-    pub(in crate::redact) const SCHEME: u16 = 1 << 15;
+    pub(in crate::redact) const SCHEME: u32 = 1 << 15;
+    /// What a private key begins with.
+    pub(in crate::redact) const KEY: u32 = 1 << 16;
     /// What a URL with a password has.
-    pub(super) const USERINFO: u16 = Self::AT | Self::SLASH;
+    pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
 
     /// Looks at a text.
     #[inline]
@@ -57,7 +59,7 @@ impl Scan {
                 0 => 0,
                 some => some.count_ones(),
             };
-            if digits + count >= MIN_DIGITS {
+            if digits + count >= MIN_DIGITS && has_long_number(bytes, at) {
                 all |= Self::DIGITS;
             }
             digits = count;
@@ -77,17 +79,17 @@ impl Scan {
 
     /// Whether it has any of these.
     #[inline]
-    pub(in crate::redact) fn has(self, any: u16) -> bool {
+    pub(in crate::redact) fn has(self, any: u32) -> bool {
         self.0 & any != 0
     }
 
     /// Whether it has all of these.
     #[inline]
-    pub(in crate::redact) fn has_all(self, all: u16) -> bool {
+    pub(in crate::redact) fn has_all(self, all: u32) -> bool {
         self.0 & all == all
     }
 
-    const fn of_byte(byte: u8) -> u16 {
+    const fn of_byte(byte: u8) -> u32 {
         match byte {
             b'@' => Self::AT,
             b':' => Self::COLON,
@@ -109,7 +111,7 @@ impl Scan {
     }
 }
 
-static OF: [u16; 256] = {
+static OF: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0_u8;
     loop {
@@ -122,10 +124,24 @@ static OF: [u16; 256] = {
     table
 };
 
-/// The digits that a card number has, or what a cut left of it, in two blocks that follow each other.
+/// The digits that a card number has, or what a cut left of it. All of them are in two blocks that follow each other.
 const MIN_DIGITS: u32 = 12;
 
-/// The first four characters of all keywords, as a set of bits by their hash. Capital letters are as small ones.
+/// Whether the block at a place and the one before it have that many digits, with nothing but spaces and hyphens between.
+#[inline(never)]
+fn has_long_number(bytes: &[u8], at: usize) -> bool {
+    let mut digits = 0;
+    bytes[at.saturating_sub(BLOCK)..bytes.len().min(at + BLOCK)].iter().any(|byte| {
+        match byte {
+            b'0'..=b'9' => digits += 1,
+            b' ' | b'-' => {}
+            _ => digits = 0,
+        }
+        digits >= MIN_DIGITS
+    })
+}
+
+/// The first three characters of all keywords, as a set of bits by their hash. Capital letters are as small ones.
 struct Keywords([u64; BITS / 64]);
 
 const BITS: usize = 1 << 15;
@@ -153,33 +169,31 @@ impl Keywords {
             });
             bits.add(&sets);
         }
-        let words = pem::WORDS.iter().filter_map(|word| word.as_bytes().first_chunk().copied());
-        for word in words.chain(schemes::beginnings()) {
+        let words = pem::WORDS.into_iter().chain(schemes::names());
+        for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
             bits.add(&word.map(|byte| vec![byte]));
         }
         bits
     }
 
     /// Adds all that begin with a character of each set.
-    fn add(&mut self, [first, second, third, fourth]: &[Vec<u8>; 4]) {
+    fn add(&mut self, [first, second, third]: &[Vec<u8>; 3]) {
         for first in first {
             for second in second {
                 for third in third {
-                    for fourth in fourth {
-                        let (word, bit) = place([*first, *second, *third, *fourth]);
-                        self.0[word] |= 1 << bit;
-                    }
+                    let (word, bit) = place(u32::from_le_bytes([*first, *second, *third, 0]));
+                    self.0[word] |= 1 << bit;
                 }
             }
         }
     }
 
-    /// Whether the first four characters of a keyword may be at this place.
+    /// Whether the first three characters of a keyword may be at this place.
     #[inline(always)]
     fn may_begin(&self, bytes: &[u8], at: usize) -> bool {
         match bytes.get(at..).and_then(<[u8]>::first_chunk) {
             Some(four) => {
-                let (word, bit) = place(*four);
+                let (word, bit) = place(u32::from_le_bytes(*four));
                 self.0[word] >> bit & 1 != 0
             }
             // A keyword of three characters may be the end of a token, and of the text.
@@ -189,17 +203,19 @@ impl Keywords {
 
     /// What the keyword stands for that begins at this place, if one does.
     #[inline(never)]
-    fn begins_at(&self, bytes: &[u8], at: usize) -> u16 {
-        let flag = |is: bool, flag: u16| if is { flag } else { 0 };
-        let is_token = TokenFormats::shared().begins_at(bytes, at) || pem::begins_at(bytes, at);
-        flag(is_token, Scan::TOKEN) | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
+    fn begins_at(&self, bytes: &[u8], at: usize) -> u32 {
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        flag(TokenFormats::shared().begins_at(bytes, at), Scan::TOKEN)
+            | flag(pem::begins_at(bytes, at), Scan::KEY)
+            | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
     }
 }
 
-/// Where the bit of four characters is.
+/// Where the bit of three characters is, which are the lower bytes of a word.
 #[inline(always)]
-fn place(four: [u8; 4]) -> (usize, u32) {
-    let hash = (u32::from_le_bytes(four) | 0x2020_2020).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
+fn place(word: u32) -> (usize, u32) {
+    // The shift drops the fourth character; the bit that is set is the one by which capital letters differ.
+    let hash = ((word | 0x2020_2020) << 8).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
     (hash as usize / 64, hash % 64)
 }
 

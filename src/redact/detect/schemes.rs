@@ -39,15 +39,15 @@ const SCHEMES: &[(&str, Credentials)] = &[
     ("aws4-hmac-sha256", Credentials::Parameters(&["signature"])),
     ("sharedaccesssignature", Credentials::Parameters(&["sig"])),
 ];
+/// The lengths of the shortest and of the longest name.
+const MIN_NAME: usize = 3;
+const MAX_NAME: usize = 21;
 /// Where a text was cut, this much of a credential is enough.
 const MIN_CUT: usize = 6;
 
-/// What each of the first four letters of a scheme may be.
-pub(super) fn beginnings() -> impl Iterator<Item = [u8; 4]> {
-    SCHEMES.iter().map(|(name, _)| {
-        let name = name.as_bytes();
-        std::array::from_fn(|at| name.get(at).copied().unwrap_or(b' '))
-    })
+/// The names of all schemes, in small letters.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SCHEMES.iter().map(|(name, _)| *name)
 }
 
 /// Whether a word that begins here is the name of a scheme, with a space behind it.
@@ -57,11 +57,13 @@ pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
 
 fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
     let rest = &bytes[at..];
-    let (name, credentials) = SCHEMES.iter().find(|(name, _)| {
-        let is_blank = rest.get(name.len()).is_some_and(|byte| is_blank(*byte));
-        is_blank && rest[..name.len()].eq_ignore_ascii_case(name.as_bytes())
-    })?;
-    Some((at + name.len(), *credentials))
+    let most = &rest[..rest.len().min(MAX_NAME + 1)];
+    let len = most.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')?;
+    if len < MIN_NAME || !is_blank(rest[len]) {
+        return None;
+    }
+    let (_, credentials) = SCHEMES.iter().find(|(name, _)| rest[..len].eq_ignore_ascii_case(name.as_bytes()))?;
+    Some((at + len, *credentials))
 }
 
 /// Appends the places of credentials. `cut`: the text may have been cut at its end.
@@ -200,6 +202,12 @@ mod tests {
         }
         assert_eq!(found("Bearer abcDEF123, Token abcDEF1234567890", false), ["abcDEF123", "abcDEF1234567890"]);
         assert_eq!(found("with bearer abcDE1", true), ["abcDE1"]);
+    }
+
+    #[test]
+    fn names_have_the_lengths_that_are_looked_for() {
+        let lengths = || SCHEMES.iter().map(|(name, _)| name.len());
+        assert_eq!((lengths().min(), lengths().max()), (Some(MIN_NAME), Some(MAX_NAME)));
     }
 
     #[test]

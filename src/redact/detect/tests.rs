@@ -185,7 +185,7 @@ proptest! {
             None => signs[part - EXAMPLES.len()].to_owned(),
         };
         let text = parts.iter().map(part).collect::<String>() + &more;
-        let every = Scan(u16::MAX);
+        let every = Scan(u32::MAX);
         let (mut all, mut some) = (Vec::new(), Vec::new());
         detector().find(&text, every, cut, &mut all);
         let scan = Scan::of(&text);
