@@ -10,7 +10,7 @@ use tower_audit::{Actor, Failure, sink};
 const BUDGET: usize = 4 * 1024;
 
 fn log() -> TestLog {
-    TestLog::with(|builder| builder.max_line_bytes(BUDGET)).unwrap()
+    TestLog::with(|builder| builder.max_line_bytes(BUDGET)).expect("the settings are valid")
 }
 
 /// The records of a log whose lines are as long as they may be.
