@@ -49,9 +49,7 @@ fn main() -> ExitCode {
     let (plain, bare, with_body) = (median(plain), median(hidden), median(shown));
 
     println!("{}\n\n| records through the worker | ns | a second, one core |\n|---|---|---|", machine());
-    for (what, time) in
-        [("GET, no body", plain), ("POST, body not captured", bare), ("POST, 330 B body", with_body)]
-    {
+    for (what, time) in [("GET, no body", plain), ("POST, body not captured", bare), ("POST, 330 B body", with_body)] {
         println!("| {what} | {time:.0} | {:.0}k |", 1e6 / time);
     }
     println!(

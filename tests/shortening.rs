@@ -10,7 +10,7 @@ use tower_audit::{Actor, Failure, sink};
 const BUDGET: usize = 4 * 1024;
 
 fn log() -> TestLog {
-    TestLog::with(|builder| builder.max_line_bytes(BUDGET)).unwrap()
+    TestLog::with(|builder| builder.max_line_bytes(BUDGET)).expect("the settings are valid")
 }
 
 /// The records of a log whose lines are as long as they may be.
@@ -52,9 +52,8 @@ async fn the_name_of_what_was_shortened_makes_no_line_too_long() {
 async fn many_names_make_no_line_too_long() {
     let log = log();
     let activity = log.auditor().begin("Run").actor(Actor::user("u".repeat(500)).name("n".repeat(500)));
-    let activity = (0..40).fold(activity, |activity, at| {
-        activity.meta(format!("{at}{}", "k".repeat(90)), "v".repeat(100 + at))
-    });
+    let activity =
+        (0..40).fold(activity, |activity, at| activity.meta(format!("{at}{}", "k".repeat(90)), "v".repeat(100 + at)));
     let failures = (0..4).map(|at| Failure::new("Error", format!("{at}").repeat(2_000)).stack("s".repeat(2_000)));
     let activity = activity.await.unwrap();
     failures.for_each(|failure| {

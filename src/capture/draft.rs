@@ -19,6 +19,7 @@ use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::queue::Allowance;
+use crate::record::text::lossy;
 use crate::record::{Actor, Delivery, Outcome};
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
@@ -195,12 +196,10 @@ impl Draft {
 
     /// A kept piece; what was not UTF-8 shows as U+FFFD.
     pub(crate) fn text(&self, span: Span) -> Cow<'_, str> {
-        // Nearly all of it is UTF-8, and to know that takes far less than to look for what is not.
-        let bytes = &self.text[span.range()];
-        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+        lossy(&self.text[span.range()])
     }
 
-    /// The draft for somebody who needs most of its pieces as text.
+    /// The draft with its ids and its host checked.
     pub(crate) fn reading(&self) -> Reading<'_> {
         let sent = |span| Some(self.bytes(span));
         let id = request_id(sent(self.sent_id));
@@ -208,7 +207,6 @@ impl Draft {
         let host = request_id::host(sent(self.authority)).map_or(0, <[u8]>::len);
         Reading {
             draft: self,
-            whole: std::str::from_utf8(&self.text).ok(),
             request_id: id.map_or_else(Span::default, |_| self.sent_id),
             trace: trace
                 .map(|_| (self.traceparent.part(request_id::TRACE_ID), self.traceparent.part(request_id::SPAN_ID))),
@@ -252,25 +250,16 @@ impl Draft {
     }
 }
 
-/// A draft that is being read: all of its text is known to be UTF-8, or not, at once.
+/// A draft that is being read: what others sent as ids, trace and host is checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'d> {
     draft: &'d Draft,
-    whole: Option<&'d str>,
     /// What others called the request.
     pub(crate) request_id: Span,
     /// The trace and the caller's span.
     pub(crate) trace: Option<(Span, Span)>,
     /// The host that was addressed.
     pub(crate) host: Span,
-}
-
-impl<'d> Reading<'d> {
-    /// As [`Draft::text`].
-    pub(crate) fn text(&self, span: Span) -> Cow<'d, str> {
-        let text = self.whole.and_then(|whole| whole.get(span.range()));
-        text.map_or_else(|| self.draft.text(span), Cow::Borrowed)
-    }
 }
 
 impl Deref for Reading<'_> {

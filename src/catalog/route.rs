@@ -74,7 +74,13 @@ impl Template {
                 names.len()
             ));
         }
-        Ok(Self { label: Arc::new(RouteLabel::new(&text)), names: names.into(), gaps: gaps.into(), end: gap.into(), tail })
+        Ok(Self {
+            label: Arc::new(RouteLabel::new(&text)),
+            names: names.into(),
+            gaps: gaps.into(),
+            end: gap.into(),
+            tail,
+        })
     }
 
     /// The template in the `{name}` spelling.

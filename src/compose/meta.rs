@@ -51,6 +51,7 @@ pub(super) fn collect(
 }
 
 /// Adds a member, or replaces the value of one with the same key: masked, two keys may have become one.
+#[expect(clippy::ptr_arg, reason = "a constant is told from a text that was made")]
 fn put(key: &Cow<'static, str>, value: EvidenceJson, session: &mut Session<'_>, fields: &mut Fields) {
     let key = word(key, session);
     let known = fields.meta.iter_mut().find(|(known, _)| session.get(*known) == session.get(key));

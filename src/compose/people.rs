@@ -10,9 +10,8 @@ use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
 pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
-    let id = draft.bytes(draft.request_id);
-    if !id.is_empty() {
-        fields.request_id = Some(session.evidence(&String::from_utf8_lossy(id)));
+    if !draft.request_id.is_empty() {
+        fields.request_id = Some(session.evidence(&draft.text(draft.request_id)));
     }
     let late = draft.late.as_deref();
     if let Some((trace, span)) = late.and_then(|late| late.trace.as_ref()) {

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::media::Media;
 use crate::plan::Plan;
 use crate::record::finished::{Body, Fields, Request, Response, Route};
+use crate::record::text::lossy;
 use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
 
 /// What of a request is used more than once, redacted once.
@@ -77,9 +78,10 @@ impl Sent {
             referer: (!referer.is_empty()).then(|| session.shared_text(referer)),
             params: target.reported_params.unwrap_or(target.listed_params),
             query: target.query,
-            headers: session.headers(shown.map(|header| {
-                (header.name(draft), draft.bytes(header.value), header.used == HeaderUse::Sensitive)
-            })),
+            headers: session
+                .headers(shown.map(|header| {
+                    (header.name(draft), draft.bytes(header.value), header.used == HeaderUse::Sensitive)
+                })),
             body: if self.shows_request { self.request_body } else { Body::default() },
         });
         fields.response = answered(draft).map(|status| Response {
@@ -255,7 +257,7 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         match media {
             Media::Json => session.json_body(&copy.bytes, cut),
             Media::Form => session.form_body(&copy.bytes, cut),
-            Media::Multipart => session.multipart_body(&String::from_utf8_lossy(content_type), &copy.bytes, cut),
+            Media::Multipart => session.multipart_body(&lossy(content_type), &copy.bytes, cut),
             Media::Text if shows_text => session.text_body(&copy.bytes, cut),
             Media::Text => redact::Body::Omitted(Reason::Text),
             Media::Binary => redact::Body::Omitted(Reason::Binary),

@@ -1,4 +1,12 @@
-//! Cutting text to a length in bytes, never within a character.
+//! Bytes as text, and text cut to a length in bytes, never within a character.
+
+use std::borrow::Cow;
+
+/// Bytes as text; what is not UTF-8 becomes U+FFFD. Nearly all are UTF-8, and to check that takes far less than to search for
+/// what is not.
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
 
 /// The longest beginning of at most `most` bytes.
 pub(crate) fn head(text: &str, most: usize) -> &str {

@@ -20,6 +20,7 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as Te
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules};
 use crate::json::{plain_len, push_json_string};
+use crate::record::text::lossy;
 use crate::tokens::TokenFormats;
 
 /// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
@@ -90,7 +91,7 @@ impl<'a> Session<'a> {
 
     /// The credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &[u8]) {
-        self.remember_header(name, &String::from_utf8_lossy(value));
+        self.remember_header(name, &lossy(value));
     }
 
     /// What was redacted so far.
@@ -124,7 +125,7 @@ impl Session<'_> {
 
     /// A text that many requests share, such as a host.
     pub(crate) fn shared_evidence(&mut self, bytes: &[u8]) -> Evidence {
-        self.evidence(&String::from_utf8_lossy(bytes))
+        self.evidence(&lossy(bytes))
     }
 
     fn masked_evidence(&mut self, text: &str) -> Option<String> {
@@ -199,7 +200,7 @@ impl Session<'_> {
 
     /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, bytes: &[u8]) -> ClientText {
-        let text = String::from_utf8_lossy(bytes);
+        let text = lossy(bytes);
         let is_shared = self.event.is_none_or(|event| event.names.is_empty());
         if is_shared && self.memory.knows(&text) {
             return ClientText(self.out.push(&text));
