@@ -326,11 +326,12 @@ impl Walker<'_, '_> {
         self.scratch.keys.truncate(frame.keys_from);
         let mut pair = frame.pair;
         self.open_values -= usize::from(pair.end_member(self.scratch.leaves.len()));
-        if pair.is_telling() {
+        if let Some(first) = pair.first_leaf() {
             self.resolve(pair);
-        }
-        if self.open_values == 0 {
-            self.scratch.leaves.clear();
+            // No outer value is open that they might belong to.
+            if self.open_values == 0 {
+                self.scratch.leaves.truncate(first);
+            }
         }
         self.at += 1;
         self.finish_value(frame.member.start, frame.removed);

@@ -47,6 +47,10 @@ impl Leaves {
         self.0.clear();
     }
 
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -107,9 +111,10 @@ impl Pair {
         true
     }
 
-    /// Whether any value may be a secret because of another member.
-    pub(super) fn is_telling(&self) -> bool {
-        self.value.is_some() || self.data[0].is_some()
+    /// The first leaf that may be a secret because of another member, if there is one.
+    pub(super) fn first_leaf(&self) -> Option<usize> {
+        let [first, second] = &self.data;
+        [&self.value, first, second].into_iter().flatten().map(|range| range.start).min()
     }
 
     /// Whether a member said that the value beside it is a secret.

@@ -104,8 +104,17 @@ impl KeyRules {
 
     pub(in crate::redact) fn class(&self, key: &str) -> Class {
         let is_bag = BAGS.iter().any(|bag| bag.eq_ignore_ascii_case(key));
-        let class = if is_bag { Class::Bag } else { self.by_phrase(&Words::of(key).without_dropped()) };
+        let class = if is_bag { Class::Bag } else { self.of_words(Words::of(key)) };
         self.own.apply(key, class)
+    }
+
+    fn of_words(&self, mut words: Words) -> Class {
+        loop {
+            let class = self.by_phrase(&words);
+            if class != Class::Plain || !words.drop_last() {
+                return class;
+            }
+        }
     }
 
     fn by_phrase(&self, words: &Words) -> Class {
@@ -180,16 +189,17 @@ impl Words {
         words
     }
 
-    fn without_dropped(mut self) -> Self {
-        while let Some(start) = self.starts.last().copied() {
-            let word = &self.letters[start..];
-            if !DROPPED.iter().any(|dropped| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == word) {
-                break;
-            }
-            self.letters.truncate(start);
-            self.starts.pop();
+    /// Drops the last word if it only says how the value is written.
+    fn drop_last(&mut self) -> bool {
+        let Some(start) = self.starts.last().copied() else { return false };
+        // Digits are no part of words.
+        let is = |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
+        if !DROPPED.iter().any(|dropped| is(&dropped)) {
+            return false;
         }
-        self
+        self.letters.truncate(start);
+        self.starts.pop();
+        true
     }
 
     fn letters(&self) -> &str {

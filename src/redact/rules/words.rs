@@ -18,7 +18,6 @@ pub(in crate::redact) const ALWAYS: &[&str] = &[
     "recovery phrase",
     "mnemonic",
     "connection string",
-    "secret string",
     "security answer",
 ];
 
