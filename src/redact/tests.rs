@@ -190,6 +190,15 @@ fn free_text_masks_values_and_never_prose() {
 }
 
 #[test]
+fn a_name_longer_than_any_name_may_end_its_limit_inside_a_character() {
+    for len in 0..4 {
+        let text = format!("{}{}=a1b2c3d4", "\u{20ac}".repeat(40), "x".repeat(len));
+        assert_eq!(text_of(&text), text);
+        assert_eq!(text_of(&format!("{text} password=a1b2c3d4")), format!("{text} password=***"));
+    }
+}
+
+#[test]
 fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
     let part = |name: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}");
     let multipart = "multipart/form-data; boundary=x";

@@ -94,8 +94,13 @@ impl Name {
             }
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
-        let is_quoted = quote.is_some() && bytes.get((end - len).wrapping_sub(1)) == quote.as_ref();
-        (len > 0 && (quote.is_none() || is_quoted)).then_some(Self { place: end - len..end, is_quoted })
+        let mut start = end - len;
+        let is_quoted = quote.is_some() && bytes.get(start.wrapping_sub(1)) == quote.as_ref();
+        // The limit of a name's length may be inside a character.
+        while start < end && bytes[start] & 0xc0 == 0x80 {
+            start += 1;
+        }
+        (start < end && (quote.is_none() || is_quoted)).then_some(Self { place: start..end, is_quoted })
     }
 }
 
