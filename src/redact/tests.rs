@@ -220,6 +220,32 @@ fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
 }
 
 #[test]
+fn the_rest_of_a_phrase_that_a_cut_went_through_is_masked_too() {
+    for beginning in ["correc", "correct", "correct ", "correct horse b"] {
+        for (content_type, before) in [("json", r#"{"user":"jane","password":""#), ("form", "user=jane&password=")] {
+            let body = format!("{before}{beginning}");
+            let shown = |error: &str| error_beside(content_type, body.as_bytes(), true, error);
+            assert_eq!(shown("no: correct horse battery, sorry\nat x"), "no: ***\nat x");
+            assert_eq!(shown("no: \"correct horse battery\", sorry"), "no: \"***\", sorry");
+            assert_eq!(shown("p=correct+horse+battery&q=1"), "p=***&q=1");
+            assert_eq!(shown("p=correct%20horse%20battery%26x&q=1"), "p=***&q=1", "{beginning} {content_type}");
+            assert_eq!(shown("it is incorrect"), "it is incorrect");
+        }
+    }
+}
+
+#[test]
+fn a_long_secret_is_masked_to_its_end_and_no_further() {
+    let lines: Vec<String> = (0..200).map(|n| format!("line {n} of it")).collect();
+    let long = lines.join("\n");
+    let body = json!({ "password": long }).to_string();
+    let shown = |error: &str| error_beside("json", body.as_bytes(), false, error);
+    assert_eq!(shown(&format!("no {long}, sorry")), "no ***, sorry");
+    let other = format!("{} and more", &long[..1500]);
+    assert_eq!(shown(&format!("no {other}\nat x")), "no ***\nat x");
+}
+
+#[test]
 fn a_name_in_extended_notation_is_not_read() {
     let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);

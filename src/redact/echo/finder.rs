@@ -19,6 +19,8 @@ const MAX_LEVEL: u8 = 2;
 pub(super) struct Finder {
     kind: Kind,
     values: Vec<Value>,
+    /// A value has a space, which a form writes as a plus sign.
+    has_space: bool,
 }
 
 enum Kind {
@@ -40,12 +42,15 @@ impl Finder {
                 .build(texts);
             built.map_or(Kind::All, Kind::Many)
         };
-        Self { kind, values: values.to_vec() }
+        Self { kind, values: values.to_vec(), has_space: values.iter().any(|value| value.text.contains(' ')) }
     }
 
     /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one.
     pub(super) fn may_find(&self, text: &str) -> bool {
-        memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some() || self.holds(text)
+        let bytes = text.as_bytes();
+        memchr::memchr2(b'%', b'\\', bytes).is_some()
+            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
+            || self.holds(text)
     }
 
     fn holds(&self, text: &str) -> bool {
@@ -56,9 +61,13 @@ impl Finder {
         }
     }
 
-    /// Appends the places of values in a text: as they are, percent-encoded, or escaped.
+    /// Appends the places of values in a text: as they are, percent-encoded, as in a form, or escaped.
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
+        if self.has_space && text.contains('+') {
+            // The places stay the same.
+            self.find(&text.replace('+', " "), level, places);
+        }
         if level < MAX_LEVEL {
             let escaped = || text.contains('\\').then(|| Decoded::json(text));
             for decoded in [Decoded::percent(text), escaped()].into_iter().flatten() {
@@ -73,28 +82,45 @@ impl Finder {
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
         work::add(text.len());
         let bytes = text.as_bytes();
-        let place = |start: usize, len: usize, value: usize| {
-            let end = start + len;
-            let value = self.values.get(value)?;
-            if value.is_word && (joins(bytes.get(start.wrapping_sub(1))) || joins(bytes.get(end))) {
-                return None;
-            }
-            Some(start..if value.is_beginning { end + rest_of_word(&text[end..]) } else { end })
-        };
         match &self.kind {
             Kind::Few(finders) => {
-                for (value, finder) in finders.iter().enumerate() {
-                    let found = finder.find_iter(text.as_bytes());
-                    places.extend(found.filter_map(|start| place(start, finder.needle().len(), value)));
+                for (value, finder) in self.values.iter().zip(finders) {
+                    let mut covered = 0;
+                    for start in finder.find_iter(bytes) {
+                        self::push(value, text, start, &mut covered, places);
+                    }
                 }
             }
             Kind::Many(automaton) => {
-                let found = automaton.find_iter(text);
-                places.extend(found.filter_map(|found| place(found.start(), found.len(), found.pattern().as_usize())));
+                let mut covered = 0;
+                for found in automaton.find_iter(text) {
+                    if let Some(value) = self.values.get(found.pattern().as_usize()) {
+                        self::push(value, text, found.start(), &mut covered, places);
+                    }
+                }
             }
             Kind::All => places.push(0..text.len()),
         }
     }
+}
+
+/// Appends the place of a value that begins at `start`, unless what came before covers it.
+fn push(value: &Value, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
+    if start < *covered {
+        return;
+    }
+    let bytes = text.as_bytes();
+    let before = bytes.get(start.wrapping_sub(1));
+    let end = start + value.text.len();
+    // What follows a beginning may be the rest of the value.
+    if value.is_word && (joins(before) || (!value.goes_on() && joins(bytes.get(end)))) {
+        return;
+    }
+    let (same, is_whole) = value.rest_at(&text[end..]);
+    let end = end + same;
+    *covered = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
+    work::add(*covered - start);
+    places.push(start..*covered);
 }
 
 /// Whether a byte beside a word makes it a part of a name or a path.
@@ -102,8 +128,27 @@ fn joins(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
 }
 
-fn rest_of_word(text: &str) -> usize {
-    text.find(|char: char| char.is_whitespace() || "\"'&;,<>)}]".contains(char)).unwrap_or(text.len())
+/// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of
+/// a form, or the end of the line. A phrase has spaces.
+fn unknown_rest(text: &str, before: Option<&u8>) -> usize {
+    let bytes = text.as_bytes();
+    let quote = before.copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'[' | b']');
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'\n' | b'\r') || Some(*byte) == quote {
+            break;
+        }
+        at += 1;
+        if *byte == b'&' {
+            let name = bytes[at..].iter().take_while(|byte| is_name(byte)).count();
+            if name > 0 && bytes.get(at + name) == Some(&b'=') {
+                return at - 1;
+            }
+            at += name;
+        }
+    }
+    at
 }
 
 impl fmt::Debug for Finder {

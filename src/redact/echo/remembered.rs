@@ -12,7 +12,7 @@ use super::finder::Finder;
 const MIN_ALWAYS: usize = 6;
 /// The same of other values, which must look like a credential too.
 const MIN: usize = 8;
-/// A longer value is looked for by its beginning.
+/// A longer value is looked for by its beginning, and compared where that is found.
 const LONGEST: usize = 1024;
 /// Bytes of values that one exchange remembers; of more, what cannot be searched is left out.
 const MAX_BYTES: usize = 256 * 1024;
@@ -32,9 +32,12 @@ pub(in crate::redact) struct Remembered {
 /// A remembered value.
 #[derive(Clone, Debug)]
 pub(super) struct Value {
+    /// What is searched for: the value, or its beginning.
     pub(super) text: Box<str>,
-    /// Only its beginning is known.
-    pub(super) is_beginning: bool,
+    /// The rest of a long value.
+    tail: Box<str>,
+    /// A cut took its end away.
+    is_beginning: bool,
     /// It is a word, which counts only where it is a word of its own: `cassandra`, and not `/cassandra_data`.
     pub(super) is_word: bool,
 }
@@ -131,6 +134,7 @@ impl Remembered {
     fn push(&mut self, value: &str, is_beginning: bool) {
         if !self.known.contains(value) {
             self.push_value(Value::new(value, is_beginning));
+            self.known.insert(value.into());
         }
     }
 
@@ -138,12 +142,11 @@ impl Remembered {
         if self.is_full {
             return;
         }
-        self.bytes += value.text.len();
+        self.bytes += value.text.len() + value.tail.len();
         if self.bytes > MAX_BYTES {
             self.is_full = true;
             return;
         }
-        self.known.insert(value.text.clone());
         self.values.push(value);
     }
 }
@@ -152,7 +155,19 @@ impl Value {
     fn new(text: &str, is_beginning: bool) -> Self {
         let head = crate::record::text::head(text, LONGEST);
         let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
-        Self { text: head.into(), is_beginning: is_beginning || head.len() < text.len(), is_word }
+        Self { text: head.into(), tail: text[head.len()..].into(), is_beginning, is_word }
+    }
+
+    /// Whether more of the value may follow what is searched for.
+    pub(super) fn goes_on(&self) -> bool {
+        self.is_beginning || !self.tail.is_empty()
+    }
+
+    /// How much of a text is the rest of the value, and whether the value ends there.
+    pub(super) fn rest_at(&self, text: &str) -> (usize, bool) {
+        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
+        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
+        (same, same == self.tail.len() && !self.is_beginning)
     }
 }
 
