@@ -352,10 +352,15 @@ impl Session<'_> {
     ) {
         if scan.has(Scan::BRACKET) && json::may_be_document(text) {
             let before = places.len();
-            if walk(self, text, Target::Places(places), Action::Show, level + 1, search, false).is_ok() {
-                return;
+            match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
+                Ok(_) => return,
+                Err(Reason::TooDeep) => {
+                    // What is beyond the limits was not read.
+                    places.clear();
+                    return places.push(0..text.len());
+                }
+                Err(_) => places.truncate(before),
             }
-            places.truncate(before);
         }
         if scan.has(Scan::EQUALS) {
             url::find_fields(self, text, level, places);

@@ -199,6 +199,52 @@ fn a_name_longer_than_any_name_may_end_its_limit_inside_a_character() {
 }
 
 #[test]
+fn header_lines_in_free_text_show_no_credential() {
+    for (text, expected) in [
+        ("Cookie: theme=dark; sid=cAnArY7Qx0, c=a1b2c3d4e5\nHost: h", "Cookie: theme=dark; sid=***, c=***\nHost: h"),
+        ("Set-Cookie: session=cAnArY7Qx0; Path=/; HttpOnly", "Set-Cookie: session=***; Path=/; HttpOnly"),
+        ("curl -H 'Cookie: sid=cAnArY7Qx0' -v", "curl -H 'Cookie: sid=***' -v"),
+        ("Authorization: Custom cAnArY7Qx0\nHost: h", "Authorization: Custom ***\nHost: h"),
+        ("proxy-authorization: cAnArY7Qx0", "proxy-authorization: ***"),
+        ("X-Auth-Token: cAnArY7Qx0", "X-Auth-Token: ***"),
+        ("authorization: user 550e8400 is refused here", "authorization: user 550e8400 is refused here"),
+        ("missing cookie: session of jane7", "missing cookie: session of jane7"),
+        ("Cookie: theme=dark; lang=en", "Cookie: theme=dark; lang=en"),
+    ] {
+        assert_eq!(text_of(text), expected);
+    }
+}
+
+#[test]
+fn a_string_that_is_json_beyond_the_limits_does_not_show() {
+    let deep = format!("{{\"pin\":\"12\",\"a\":{}1{}}}", "[".repeat(70), "]".repeat(70));
+    let wide: Vec<String> = (0..5_000).map(|key| format!("\"{key}\":0")).collect();
+    let wide = format!("{{\"pin\":\"12\",{}}}", wide.join(","));
+    for text in [deep, wide] {
+        assert_eq!(json_of(&json!({ "a": text }).to_string()), r#"{"a":"***"}"#);
+        assert_eq!(text_of(&text), "***");
+    }
+}
+
+#[test]
+fn names_of_a_query_are_decoded_before_they_are_judged() {
+    let redactor = Redactor::default();
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let encoded = token.replace('_', "%5F");
+    for (query, text, object) in [
+        ("p%61ssword=x", "p%61ssword=***", r#"{"password":"***"}"#),
+        ("p%2561ssword=x", "p%2561ssword=***", r#"{"p%61ssword":"***"}"#),
+        (&*format!("a%20{encoded}=1"), "***=1", r#"{"a ***":"1"}"#),
+        (&format!("{token}=1"), "***=1", r#"{"***":"1"}"#),
+        (&format!("a={encoded}"), "a=***", r#"{"a":"***"}"#),
+    ] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let (shown, fields) = Session::new(&redactor, None, &mut memory, &mut out).query(query);
+        assert_eq!((out.get(shown), out.get(fields.unwrap())), (text, object), "{query}");
+    }
+}
+
+#[test]
 fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
     let part = |name: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}");
     let multipart = "multipart/form-data; boundary=x";
@@ -471,7 +517,7 @@ fn no_text_makes_the_work_per_byte_grow() {
         "password", "token=", "token:", "\"token\":\"", "'pin':'", "name", "\"", "'", "\\", "\\\"", "{", "}", "[", "]", ":", "=",
         "&", "?", "#", "%", "%25", "%22", "%7b", "\\u0022", "{\"a\":", "[[", "\"value\":", "\"name\":\"pin\",", "https://", "a:b@",
         "@", "eyJ", "ghp_", "-----BEGIN RSA PRIVATE KEY-----", "Bearer ", "Basic ", "4111 ", "--x\r\n", "\r\n", " ", "x", "é", "a1b2c3",
-        "?1pwd={\"a\":", "name: ", "=>", ";", "(", "api_key=a1b2c3d4&",
+        "?1pwd={\"a\":", "Cookie: ", "Cookie: a=", "Authorization: x", "name: ", "=>", ";", "(", "api_key=a1b2c3d4&",
     ];
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256_usize);
     let redactor = Redactor::default();

@@ -146,7 +146,11 @@ impl<'k> Fields<'k> {
 
     fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
-        let class = session.class(name);
+        let class = match session.class(name) {
+            // Percent-encoding is undone twice.
+            Class::Plain if name.contains('%') => session.class(&decoded(name)),
+            class => class,
+        };
         let (action, rule) = match effect {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
@@ -257,6 +261,9 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         // A name may be a token too.
         let mut inside = Vec::new();
         session.find(&raw[name.clone()], 0, Search::Evidence, &mut inside);
+        if inside.is_empty() && session.masked_key(&name_text).is_some() {
+            inside.push(0..name.len());
+        }
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
