@@ -81,6 +81,7 @@ mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
 mod axum_support;
+mod block;
 mod capture;
 mod catalog;
 mod clock;

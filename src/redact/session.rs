@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::decode::Decoded;
-use super::detect::{Scan, is_card_number};
+use super::detect::Scan;
 use super::echo::EchoSearch;
 use super::edits::join;
 use super::format::{Action, Target, fields, json, multipart, text, url, walk};
@@ -134,16 +134,22 @@ impl Session<'_> {
         self.apply(text, &places)
     }
 
-    /// The parameters of a route, decoded, as an object; `None` if there are none.
+    /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        let mut fields = fields::Fields::new(self, fields::Origin::Params);
+        let start = self.out.len();
         for (name, value) in pairs {
-            if fields.add(self, Cow::Borrowed(name), &value).is_err() {
-                break;
-            }
+            let masked = fields::masked_param(self, name, &value);
+            let out = self.out.writer();
+            out.push(if out.len() == start { '{' } else { ',' });
+            push_json_string(out, name);
+            out.push(':');
+            push_json_string(out, masked.as_deref().unwrap_or(&value));
         }
-        let object = fields.finish()?;
-        Some(EvidenceJson(self.out.push(&object)))
+        if self.out.len() == start {
+            return None;
+        }
+        self.out.writer().push('}');
+        Some(EvidenceJson(self.out.since(start)))
     }
 
     /// The path as it was sent, with the places of its parameters; none are known where no route matched.
@@ -309,12 +315,46 @@ impl Session<'_> {
 
 /// What the files of single formats need.
 impl Session<'_> {
+    /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
+    #[inline]
+    pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
+        const CLIENT: u32 = Scan::TOKEN
+            | Scan::KEY
+            | Scan::SCHEME
+            | Scan::DIGITS
+            | Scan::AT
+            | Scan::EQUALS
+            | Scan::PERCENT
+            | Scan::BRACKET
+            | Scan::BACKSLASH;
+        match search {
+            Search::Evidence => {
+                scan.has(Scan::TOKEN | Scan::BACKSLASH) || text.len() > LONG || self.memory.remembered.has_everywhere()
+            }
+            Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
+            Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
+        }
+    }
+
     /// Appends the places of secrets in a text, sorted and apart from each other. `level`: how many texts it is inside of.
     pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
-        let rules = self.rules;
-        let begin = places.len();
-        debug_assert!(begin == 0, "places of another text");
         let scan = Scan::of(text);
+        if self.may_find(text, scan, search) {
+            self.find_scanned(text, scan, level, search, places);
+        }
+    }
+
+    /// The same in a text that was looked at.
+    pub(super) fn find_scanned(
+        &mut self,
+        text: &str,
+        scan: Scan,
+        level: u8,
+        search: Search,
+        places: &mut Vec<Range<usize>>,
+    ) {
+        let rules = self.rules;
+        debug_assert!(places.is_empty(), "places of another text");
         match search {
             Search::Evidence => {
                 find_tokens(text, scan, places);
@@ -413,11 +453,6 @@ impl Session<'_> {
             facts.class = event.names.apply(key, facts.class);
         }
         facts
-    }
-
-    /// A card number, written as a number.
-    pub(super) fn is_card(&self, number: &str) -> bool {
-        is_card_number(number)
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

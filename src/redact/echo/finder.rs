@@ -4,56 +4,53 @@ use std::fmt;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use memchr::memmem;
 
-use super::remembered::Value;
+use super::remembered::{Value, Values};
+use crate::block::find_text;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
-/// So many values are searched for one by one, which is faster than to build an automaton.
-const FEW: usize = 4;
+/// As many values are searched for one by one, which is faster than to build an automaton.
+const FEW: usize = 6;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
-pub(super) struct Finder {
+pub(super) struct Finder<'v> {
+    values: &'v Values,
     kind: Kind,
-    values: Vec<Value>,
 }
 
 enum Kind {
-    Few(Vec<memmem::Finder<'static>>),
+    Few,
     Many(AhoCorasick),
     /// No automaton could be built: everything matches.
     All,
 }
 
-impl Finder {
-    pub(super) fn new(values: &[Value]) -> Self {
-        let texts = values.iter().map(|value| value.text.as_bytes());
+impl<'v> Finder<'v> {
+    pub(super) fn new(values: &'v Values) -> Self {
         let kind = if values.len() <= FEW {
-            Kind::Few(texts.map(|text| memmem::Finder::new(text).into_owned()).collect())
+            Kind::Few
         } else {
             let built = AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
                 .kind(Some(AhoCorasickKind::NoncontiguousNFA))
-                .build(texts);
+                .build(values.iter().map(|(text, _)| text));
             built.map_or(Kind::All, Kind::Many)
         };
-        Self { kind, values: values.to_vec() }
+        Self { values, kind }
     }
 
     /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one.
     pub(super) fn may_find(&self, text: &str) -> bool {
-        memchr::memchr2(b'%', b'\\', text.as_bytes()).is_some() || self.holds(text)
-    }
-
-    fn holds(&self, text: &str) -> bool {
-        match &self.kind {
-            Kind::Few(finders) => finders.iter().any(|finder| finder.find(text.as_bytes()).is_some()),
-            Kind::Many(automaton) => automaton.is_match(text),
-            Kind::All => true,
-        }
+        let bytes = text.as_bytes();
+        memchr::memchr2(b'%', b'\\', bytes).is_some()
+            || match &self.kind {
+                Kind::Few => self.values.iter().any(|(value, _)| find_text(bytes, 0, value.as_bytes()).is_some()),
+                Kind::Many(automaton) => automaton.is_match(text),
+                Kind::All => true,
+            }
     }
 
     /// Appends the places of values in a text: as they are, percent-encoded, or escaped.
@@ -73,24 +70,26 @@ impl Finder {
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
         work::add(text.len());
         let bytes = text.as_bytes();
-        let place = |start: usize, len: usize, value: usize| {
-            let end = start + len;
-            let value = self.values.get(value)?;
-            if value.is_word && (joins(bytes.get(start.wrapping_sub(1))) || joins(bytes.get(end))) {
-                return None;
+        let mut add = |start: usize, end: usize, value: Value| {
+            if !value.is_word || !(joins(bytes.get(start.wrapping_sub(1))) || joins(bytes.get(end))) {
+                places.push(start..if value.is_beginning { end + rest_of_word(&text[end..]) } else { end });
             }
-            Some(start..if value.is_beginning { end + rest_of_word(&text[end..]) } else { end })
         };
         match &self.kind {
-            Kind::Few(finders) => {
-                for (value, finder) in finders.iter().enumerate() {
-                    let found = finder.find_iter(text.as_bytes());
-                    places.extend(found.filter_map(|start| place(start, finder.needle().len(), value)));
+            Kind::Few => {
+                for (value, facts) in self.values.iter() {
+                    let mut at = 0;
+                    while let Some(start) = find_text(bytes, at, value.as_bytes()) {
+                        at = start + value.len();
+                        add(start, at, facts);
+                    }
                 }
             }
             Kind::Many(automaton) => {
-                let found = automaton.find_iter(text);
-                places.extend(found.filter_map(|found| place(found.start(), found.len(), found.pattern().as_usize())));
+                let values: Vec<Value> = self.values.iter().map(|(_, facts)| facts).collect();
+                for found in automaton.find_iter(text) {
+                    add(found.start(), found.end(), values[found.pattern().as_usize()]);
+                }
             }
             Kind::All => places.push(0..text.len()),
         }
@@ -106,7 +105,7 @@ fn rest_of_word(text: &str) -> usize {
     text.find(|char: char| char.is_whitespace() || "\"'&;,<>)}]".contains(char)).unwrap_or(text.len())
 }
 
-impl fmt::Debug for Finder {
+impl fmt::Debug for Finder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Finder").field("values", &self.values.len()).finish_non_exhaustive()
     }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::finder::Finder;
+use crate::record::text::head;
 
 /// Shorter values under keys that are always secret are not remembered: they are in too many words.
 const MIN_ALWAYS: usize = 6;
@@ -16,36 +17,83 @@ const MIN: usize = 8;
 const LONGEST: usize = 1024;
 /// Bytes of values that one exchange remembers; of more, what cannot be searched is left out.
 const MAX_BYTES: usize = 256 * 1024;
+/// As many values are compared one by one.
+const FEW: usize = 16;
 
 /// What is looked for.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Remembered {
-    values: Vec<Value>,
-    known: HashSet<Box<str>>,
-    bytes: usize,
-    is_full: bool,
+    values: Values,
     /// What the application calls secret, in evidence too.
-    everywhere: Option<Finder>,
-    everywhere_values: Vec<Value>,
+    everywhere: Values,
+    is_full: bool,
+}
+
+/// Values, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    text: String,
+    list: Vec<Value>,
+    /// All of them, once they are many.
+    known: HashSet<Box<str>>,
 }
 
 /// A remembered value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Value {
-    pub(super) text: Box<str>,
+    start: usize,
+    end: usize,
     /// Only its beginning is known.
     pub(super) is_beginning: bool,
     /// It is a word, which counts only where it is a word of its own: `cassandra`, and not `/cassandra_data`.
     pub(super) is_word: bool,
 }
 
+impl Values {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.text.shrink_to(LONGEST);
+        self.list.clear();
+        self.list.shrink_to(FEW);
+        self.known = HashSet::new();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Value)> {
+        self.list.iter().map(|value| (&self.text[value.start..value.end], *value))
+    }
+
+    fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
+        let kept = head(text, LONGEST);
+        if self.list.len() <= FEW {
+            if self.iter().any(|(known, _)| known == kept) {
+                return;
+            }
+        } else {
+            if self.known.is_empty() {
+                self.known = self.iter().map(|(known, _)| known.into()).collect();
+            }
+            if !self.known.insert(kept.into()) {
+                return;
+            }
+        }
+        let start = self.text.len();
+        self.text.push_str(kept);
+        let is_beginning = is_beginning || kept.len() < text.len();
+        self.list.push(Value { start, end: self.text.len(), is_beginning, is_word });
+    }
+}
+
 impl Remembered {
     pub(in crate::redact) fn clear(&mut self) {
-        self.values.clear();
-        self.known.clear();
-        self.known.shrink_to(256);
-        self.everywhere_values.clear();
-        (self.bytes, self.is_full, self.everywhere) = (0, false, None);
+        self.is_full = false;
+        if self.values.len() + self.everywhere.len() > 0 {
+            self.values.clear();
+            self.everywhere.clear();
+        }
     }
 
     /// A value that was masked. `is_always`: under a key that is always secret.
@@ -91,24 +139,21 @@ impl Remembered {
 
     /// A value that the application calls secret.
     pub(in crate::redact) fn add_everywhere(&mut self, value: &str) {
-        if value.is_empty() {
-            return;
+        if !value.is_empty() {
+            self.everywhere.push(value, false, false);
+            self.values.push(value, false, false);
         }
-        let value = Value { is_word: false, ..Value::new(value, false) };
-        self.everywhere_values.push(value.clone());
-        self.push_value(value);
-        self.everywhere = Some(Finder::new(&self.everywhere_values));
     }
 
     /// Appends the places of such values.
     pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
-        if let Some(finder) = &self.everywhere {
-            finder.find(text, 0, places);
+        if self.has_everywhere() {
+            Finder::new(&self.everywhere).find(text, 0, places);
         }
     }
 
     pub(in crate::redact) fn has_everywhere(&self) -> bool {
-        self.everywhere.is_some()
+        self.everywhere.len() > 0
     }
 
     /// More is secret than may be remembered.
@@ -124,46 +169,31 @@ impl Remembered {
         self.is_full
     }
 
-    pub(super) fn values(&self) -> &[Value] {
+    pub(super) fn values(&self) -> &Values {
         &self.values
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if !self.known.contains(value) {
-            self.push_value(Value::new(value, is_beginning));
-        }
-    }
-
-    fn push_value(&mut self, value: Value) {
-        if self.is_full {
-            return;
-        }
-        self.bytes += value.text.len();
-        if self.bytes > MAX_BYTES {
+        if self.values.text.len() + value.len().min(LONGEST) > MAX_BYTES {
             self.is_full = true;
-            return;
         }
-        self.known.insert(value.text.clone());
-        self.values.push(value);
-    }
-}
-
-impl Value {
-    fn new(text: &str, is_beginning: bool) -> Self {
-        let head = crate::record::text::head(text, LONGEST);
-        let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
-        Self { text: head.into(), is_beginning: is_beginning || head.len() < text.len(), is_word }
+        if !self.is_full {
+            self.values.push(value, is_beginning, value.bytes().all(|byte| byte.is_ascii_alphabetic()));
+        }
     }
 }
 
 /// Words for a state or a type, which are in the place of many secrets and are none.
 fn is_state(value: &str) -> bool {
-    const STATES: &[&str] =
-        &["enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret", "default"];
-    STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
+    const STATES: &[&str] = &[
+        "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret", "default",
+    ];
+    value.len() <= 8 && STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
 }
 
 /// Long enough, with letters and digits.
 fn is_telling(value: &str) -> bool {
-    value.len() >= MIN && value.bytes().any(|byte| byte.is_ascii_digit()) && value.bytes().any(|byte| byte.is_ascii_alphabetic())
+    value.len() >= MIN
+        && value.bytes().any(|byte| byte.is_ascii_digit())
+        && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

@@ -26,8 +26,7 @@ pub(in crate::redact) enum Origin {
     /// A form: exceptions by pointer and allow lists hold.
     Form,
     Query,
-    /// Parameters of a path, which are evidence.
-    Params,
+    Headers,
 }
 
 /// A redacted object under construction: names in order of appearance, repeated ones as lists.
@@ -159,8 +158,7 @@ impl<'k> Fields<'k> {
             return if is_shown { Fate::Masked } else { Fate::Removed };
         }
         let mut places = Vec::new();
-        let search = if self.origin == Origin::Params { Search::Evidence } else { Search::Client };
-        session.find(value, 0, search, &mut places);
+        session.find(value, 0, Search::Client, &mut places);
         if !is_shown {
             return Fate::Removed;
         }
@@ -291,12 +289,36 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     (places, fields.finish())
 }
 
+/// A parameter of a path, masked; `None` if nothing in it is secret. Its value is evidence.
+pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, value: &str) -> Option<String> {
+    if is_secret_param(session, name, value) {
+        let mut mask = String::new();
+        session.style().push(&mut mask, value);
+        return Some(mask);
+    }
+    let mut places = Vec::new();
+    session.find(value, 0, Search::Evidence, &mut places);
+    session.apply(value, &places)
+}
+
+/// Whether a parameter of a path is secret by its name or by a pointer.
+pub(super) fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
+    let pointers = session.pointers_at_root();
+    let is_pointed = !pointers.is_none() && session.step(pointers, 0, name).1 == Some(Effect::Mask);
+    let class = session.class(name);
+    let is_secret = (is_pointed || Action::of(class).masks_text(value)) && !session.is_mask(value);
+    if is_secret {
+        session.remember(value, class != Class::AsText);
+    }
+    is_secret
+}
+
 /// Headers as an object.
 pub(in crate::redact) fn headers<'h>(
     session: &mut Session<'_>,
     shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>,
 ) -> Option<String> {
-    let mut fields = Fields::new(session, Origin::Params);
+    let mut fields = Fields::new(session, Origin::Headers);
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
         let fate = if is_sensitive || Action::of(session.class(name)).masks_text(&value) {
