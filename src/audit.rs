@@ -121,11 +121,11 @@ impl Audit {
         self.bind(|draft| draft.late().add_meta(key, value))
     }
 
-    /// A value that must not stand on any record of this exchange: wherever it does, raw, percent-encoded or escaped, it
-    /// is masked. For secrets of which the layer cannot know that they are some, such as one that an error may quote.
+    /// Masks a value wherever the records of this request have it: raw, percent-encoded or escaped, in evidence and keys too.
+    /// For secrets that no rule can recognise, such as a voucher that an error may quote.
     ///
-    /// It holds for the records that are written from now on. Values of fewer than 6 bytes stand in too many places by
-    /// chance, and are not looked for.
+    /// It applies to the records that are written from now on. A short value is masked in every text that has it by chance.
+    /// At most 64 values of 8 KiB; with more, bodies, query and headers are left out, and errors become a mask.
     pub fn secret(&self, value: impl Into<String>) -> &Self {
         self.bind(|draft| draft.late().add_secret(value.into()))
     }

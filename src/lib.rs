@@ -7,8 +7,8 @@
 //!
 //! - **Exactly one completion record** for each request, whatever happens to it: success, error, panic, timeout, a client
 //!   that goes away, a stream that breaks, an upgrade, a shutdown.
-//! - **No secret is written.** Every string goes through redaction before anything leaves the process; what cannot be parsed
-//!   is left out, never passed through.
+//! - **No secret is written, no evidence is erased.** Every text goes through redaction before anything leaves the process;
+//!   what cannot be parsed is left out, never passed through; and nothing that a client sends can hide who did what.
 //! - **Nothing is lost in silence, nobody is blocked.** Requests wait for room asynchronously, or lose and say so; each sink
 //!   has a thread of its own.
 //!
