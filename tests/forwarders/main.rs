@@ -16,6 +16,7 @@ mod hub;
 mod imitations;
 mod manifests;
 mod programs;
+mod searches;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -256,39 +257,6 @@ fn what_a_forwarder_has_read_from_a_pipe_and_loses_shows_as_a_gap() {
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/forwarders").join(name)
-}
-
-#[test]
-fn gaps_names_what_is_missing_what_is_there_twice_and_what_is_no_audit_line() {
-    let place = Place::new();
-    let mut hub = Hub::start(Stdio::piped(), &[]);
-    let mixed = mix(hub.stdout(), place.stdout());
-    hub.load(20, || ());
-    hub.stop();
-    let audit = mixed.join().unwrap().audit;
-    let (instance, last) = positions(&audit).pop().unwrap();
-    let ask = |lines: &[&[u8]]| {
-        fs::write(place.path("audit.log"), lines.concat()).unwrap();
-        let output = Command::new(example("gaps")).arg(place.path("audit.log")).output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
-    };
-    let all = lines(&audit);
-    let whole = format!("{instance}: {last} lines, seq 1 to {last}, 0 missing, 0 twice, ended\n");
-    assert_eq!(ask(&all), (0, whole));
-    // Records 3, 5, 6 and the last one are missing; 1 and 2 are there twice.
-    let kept: Vec<&[u8]> = all
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| ![2, 4, 5, all.len() - 1].contains(at))
-        .map(|(_, line)| *line)
-        .collect();
-    let some = format!(
-        "{instance}: {} lines, seq 1 to {}, 3 missing (3,5-6), 2 twice, no AuditStopped\n1 lines are no audit lines\n",
-        last - 4,
-        last - 1
-    );
-    let imitation = [imitations::lines()[16].clone(), b"\n".to_vec()].concat();
-    assert_eq!(ask(&[&all[..2], &kept, &[&imitation]].concat()), (1, some));
 }
 
 #[test]
