@@ -73,7 +73,7 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::redaction`] ·
-//! [`guide::settings`] · [`guide::architecture`]
+//! [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;
