@@ -143,6 +143,40 @@ fn the_recommended_filter_keeps_exactly_the_audit_lines_and_the_documented_one_a
     }
 }
 
+#[test]
+fn every_configuration_selects_on_the_same_beginning() {
+    let [old, new] = forwarders();
+    let beginning = kept_by(&new, "audit-records-only");
+    assert_eq!(kept_by(&old, "audit-records-only").as_str(), beginning.as_str());
+    let names =
+        |folder: &str| fs::read_dir(example(folder)).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let configurations: Vec<_> = ["rsyslog", "syslog-ng", "vector", "fluent-bit"].into_iter().flat_map(names).collect();
+    assert_eq!(configurations.len(), 10);
+    for path in configurations {
+        // rsyslog escapes backslashes in strings, and its pattern goes on from the runtime's prefix.
+        let text = fs::read_to_string(&path).unwrap().replace("\\\\", "\\");
+        assert!(text.contains(beginning.as_str().trim_start_matches('^')), "{}", path.display());
+    }
+}
+
+#[test]
+fn each_part_of_a_vector_configuration_reads_from_another() {
+    for name in ["file", "pipe", "containers"] {
+        let configuration = manifest(&format!("vector/{name}.yaml")).remove(0);
+        let parts = |kind: &str| configuration[kind].as_object().unwrap().clone();
+        let mut known: Vec<String> = parts("sources").keys().chain(parts("transforms").keys()).cloned().collect();
+        known.extend(["split.audit".to_owned(), "split._unmatched".to_owned()]);
+        let readers = parts("transforms").into_iter().chain(parts("sinks"));
+        for (reader, part) in readers {
+            let inputs = part["inputs"].as_array().unwrap();
+            assert!(
+                inputs.iter().all(|input| known.iter().any(|known| input == known)),
+                "{name}: {reader} reads {inputs:?}"
+            );
+        }
+    }
+}
+
 /// What a `const NAME: Duration = Duration::from_secs(N);` of the example says.
 fn seconds(file: &str, name: &str) -> u64 {
     let text =
