@@ -82,7 +82,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let set = Set::read(&options.folder)?;
     let (bodies, texts) = layer::record(&set)?;
     let recorded = began.elapsed();
-    let tally = Tally::of(&set, &bodies, &texts);
+    let tally = Tally::of(&set, &bodies, &texts)?;
 
     print_groups("False masks", "key", &tally.false_masks, options.rows);
     print_groups("Missed secrets", "key (set)", &tally.missed_secrets, options.rows);

@@ -80,18 +80,19 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn of(set: &Set, bodies: &[Recorded], texts: &[Recorded]) -> Self {
+    /// Judges a set by the records of its bodies and texts.
+    pub(crate) fn of(set: &Set, bodies: &[Recorded], texts: &[Recorded]) -> Result<Self, String> {
         let mut tally = Self::default();
         for recorded in bodies.iter().chain(texts) {
             tally.judge_evidence(recorded);
         }
         for (labelled, recorded) in set.bodies.iter().zip(bodies) {
-            tally.judge_body(labelled, recorded);
+            tally.judge_body(labelled, recorded)?;
         }
         for (labelled, recorded) in set.texts.iter().zip(texts) {
             tally.judge_text(labelled, recorded);
         }
-        tally
+        Ok(tally)
     }
 
     fn judge_evidence(&mut self, recorded: &Recorded) {
@@ -103,17 +104,24 @@ impl Tally {
         }
     }
 
-    fn judge_body(&mut self, labelled: &LabelledBody, recorded: &Recorded) {
+    fn judge_body(&mut self, labelled: &LabelledBody, recorded: &Recorded) -> Result<(), String> {
         let LabelledBody { set, id, content_type, body, secret, arguable } = labelled;
-        if recorded.omitted.is_some() || recorded.body.is_none() {
+        let (None, Some(recorded_body)) = (&recorded.omitted, &recorded.body) else {
             let reason = recorded.omitted.as_deref().unwrap_or("no reason given");
             *self.omitted.entry(reason.to_owned()).or_default() += 1;
+            self.findings.push(json!({ "finding": "body left out", "set": set, "id": id, "reason": reason }));
             secret.iter().for_each(|_| self.recall.count(true));
-            return;
-        }
+            return Ok(());
+        };
         let sent = if content_type.contains("json") { Node::parse(body) } else { Some(Node::parse_form(body)) };
-        let (Some(sent), Some(recorded)) = (sent, &recorded.body) else { return };
-        let changes = changes(&sent, recorded);
+        let sent = sent.ok_or_else(|| format!("{set} {id}: the body is recorded but cannot be parsed here"))?;
+        // A body with a repeated key is recorded as its text.
+        let as_text = recorded_body.text().filter(|_| sent.text().is_none());
+        let changes = match as_text.map(Node::parse) {
+            Some(Some(parsed)) => changes(&sent, &parsed),
+            Some(None) => return Err(format!("{set} {id}: the text of the recorded body is not JSON")),
+            None => changes(&sent, recorded_body),
+        };
         let finding = |kind: &str, pointer: &str, before: &str, after: &str| {
             json!({
                 "finding": kind, "set": set, "id": id, "pointer": pointer, "before": before, "after": after,
@@ -150,6 +158,7 @@ impl Tally {
                 self.findings.push(finding(kind, &change.pointer, &change.before, &change.after));
             }
         }
+        Ok(())
     }
 
     fn judge_text(&mut self, labelled: &LabelledText, recorded: &Recorded) {
