@@ -166,15 +166,17 @@ impl Tally {
         let found = recorded.error.as_deref().unwrap_or_default();
         let finding =
             |kind: &str| json!({ "finding": kind, "set": set, "before": text, "after": found, "secret": secret });
-        let shown = secret.iter().filter(|secret| found.contains(secret.as_str())).count();
-        for (at, secret) in secret.iter().enumerate() {
-            self.recall.count(at >= shown);
+        let mut shows_secret = false;
+        for secret in secret {
+            let is_hidden = !found.contains(secret.as_str());
+            shows_secret |= !is_hidden;
+            self.recall.count(is_hidden);
             self.lost_labels += usize::from(!text.contains(secret.as_str()));
         }
         let is_changed =
-            if secret.is_empty() { found != text } else { shown == 0 && !keeps_the_rest(text, secret, found) };
+            if secret.is_empty() { found != text } else { !shows_secret && !keeps_the_rest(text, secret, found) };
         self.texts.count(is_changed);
-        if shown > 0 {
+        if shows_secret {
             self.missed_secrets.count(format!("text ({set})"), || text.clone());
             self.findings.push(finding("missed secret"));
         }
