@@ -119,7 +119,7 @@ pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
 pub use clock::{Clock, IdSource};
-pub use counters::{Counters, Losses, SinkCounters};
+pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
 pub use error::Error;
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 #[cfg(feature = "tracing-subscriber")]

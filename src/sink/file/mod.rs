@@ -112,7 +112,7 @@ pub enum SyncPolicy {
     OnFlush,
     /// After each batch.
     EachBatch,
-    /// So long after the first record that is not synced, at the latest.
+    /// When the first record that is not synced is this old, or earlier.
     Every(Duration),
 }
 
