@@ -324,7 +324,7 @@ impl AuditorBuilder {
 
     /// Where time comes from; for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Time::Given(Box::new(clock));
+        self.clock = Time::given(clock);
         self
     }
 

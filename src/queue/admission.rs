@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::control::after;
 use super::front::Queue;
 use crate::record::Delivery;
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Arc, Instant, Mutex, MutexGuard, PoisonError};
 
 /// What the queue answers to somebody who wants in.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ impl Allowance {
 #[derive(Debug)]
 pub(super) struct Place {
     state: Mutex<PlaceState>,
-    pub(super) deadline: Duration,
+    deadline: Duration,
+    /// Also by the system's clock: one that the application gave may stand still.
+    expires: Instant,
     pub(super) allowance: Allowance,
     pub(super) class: Delivery,
 }
@@ -52,8 +55,14 @@ enum PlaceState {
 }
 
 impl Place {
-    pub(super) fn new(class: Delivery, deadline: Duration, allowance: Allowance) -> Self {
-        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, allowance, class }
+    pub(super) fn new(class: Delivery, now: Duration, wait: Duration, allowance: Allowance) -> Self {
+        let (deadline, expires) = (now.saturating_add(wait), after(Instant::now(), wait));
+        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, expires, allowance, class }
+    }
+
+    /// Whether the wait has been too long.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        now >= self.deadline || Instant::now() >= self.expires
     }
 
     /// Answers the one who waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.

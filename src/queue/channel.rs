@@ -152,7 +152,8 @@ impl Channel {
         }
         if self.on_trial.is_none() {
             let is_dead = look.state == SinkState::Dead;
-            if !is_dead && self.given_up.take().is_some() {
+            if !is_dead && self.given_up.is_some() && self.outlet.use_again() {
+                self.given_up = None;
                 self.next_seq = look.written + look.torn + 1;
                 // It reports by itself what it lost.
                 self.unheard = Tally::default();

@@ -124,7 +124,7 @@ impl Queue {
         if state.line.len() >= self.limits.records.saturating_mul(2) {
             state.line.retain(|place| !place.is_left());
         }
-        let place = Arc::new(Place::new(class, now.saturating_add(self.limits.wait), allowance));
+        let place = Arc::new(Place::new(class, now, self.limits.wait, allowance));
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.call_worker(&mut state);
@@ -282,7 +282,6 @@ impl Queue {
         } else {
             self.dead.fetch_add(1, Ordering::Relaxed);
         }
-        self.call();
     }
 
     pub(crate) fn count_open(&self) {
@@ -434,7 +433,7 @@ impl Queue {
                 state.line.pop_front();
                 continue;
             }
-            let expired = state.closed || now >= place.deadline || self.cannot_keep(place.class);
+            let expired = state.closed || place.is_over(now) || self.cannot_keep(place.class);
             let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
             if !expired && !granted {
                 break;

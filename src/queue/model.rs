@@ -353,7 +353,7 @@ impl Rig {
 fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
     Parts {
         enabled: true,
-        clock: Time::Given(Box::new(ModelClock(Instant::now()))),
+        clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
         defaults: Defaults { stages: setting.stages, delivery: setting.delivery },

@@ -28,8 +28,7 @@ const BEST_EFFORT: usize = 4 * 1024 * 1024;
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// Records were written, made durable, or given up.
     fn moved(&self);
-    /// Whether the sink takes anything. Called before its state shows that it is given up, and after its state shows that
-    /// it works again.
+    /// Whether the sink is given anything. Called under the sink's lock: it must take no other.
     fn usable(&self, usable: bool);
     /// The sink fails, works again, or is given up.
     fn changed(&self, name: &str, state: SinkState, error: &io::Error);
@@ -46,9 +45,10 @@ pub(crate) struct Start {
 }
 
 /// The worker's end of a sink.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
+    watcher: Arc<dyn Watcher>,
 }
 
 #[derive(Debug)]
@@ -138,10 +138,11 @@ impl Outlet {
             ready: Condvar::new(),
             milestone: Condvar::new(),
         });
+        let watcher = start.watcher.clone();
         let thread = Thread::new(shared.clone(), start);
         spawn("audit-sink", move || thread.run_to_its_end())
             .map_err(|error| Error::start("cannot start the sink's thread").with_source(error))?;
-        Ok(Self { shared })
+        Ok(Self { shared, watcher })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -192,6 +193,16 @@ impl Outlet {
         state.trial = Some(lines);
         drop(state);
         self.shared.ready.notify_one();
+    }
+
+    /// From now on a sink that came back is given what it gets; false if it was given up again.
+    pub(crate) fn use_again(&self) -> bool {
+        let state = self.shared.lock();
+        let works = state.progress.state != SinkState::Dead;
+        if works {
+            self.watcher.usable(true);
+        }
+        works
     }
 
     /// Counts a line as lost that was taken in part, since it will not be completed.
@@ -252,6 +263,12 @@ impl Outlet {
     /// Whether the sink took everything that was left, and confirmed its end.
     pub(crate) fn has_ended_well(&self) -> bool {
         self.shared.lock().ended_well
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 

@@ -35,9 +35,6 @@ impl Thread {
         let shared = self.shared.clone();
         let watcher = self.watcher.clone();
         let confirmed = caught(|| self.run());
-        if confirmed.is_none() {
-            caught(|| watcher.usable(false));
-        }
         // Before anybody learns of the end, so that a file is closed by then. A destructor may panic.
         caught(|| drop(self));
         let mut state = shared.lock();
@@ -50,6 +47,7 @@ impl Thread {
             }
             Some(_) => {}
             None => {
+                caught(|| watcher.usable(false));
                 state.progress.state = SinkState::Dead;
                 state.progress.panics += 1;
             }
@@ -173,8 +171,8 @@ impl Thread {
 
     /// Settles what the sink has not taken as lost; from now on it gets nothing but trials.
     fn give_up(&mut self, batch: Option<&Batch>, error: &io::Error) {
-        self.watcher.usable(false);
         let mut state = self.shared.lock();
+        self.watcher.usable(false);
         if let Some(torn) = batch.and_then(|batch| state.settle(batch, self.taken)) {
             self.torn = torn;
         }
@@ -226,7 +224,6 @@ impl Thread {
         }
         drop(state);
         if tried.is_ok() {
-            self.watcher.usable(true);
             self.watcher.changed(&self.shared.name, SinkState::Healthy, &io::Error::other("it works again"));
         }
         self.watcher.moved();
