@@ -249,7 +249,7 @@ async fn what_was_lost_is_reported_at_the_latest_at_the_end() {
         builder.catalog(of_each_class()).sink_retry_limit(Duration::ZERO).sink(disk.sink())
     });
     let (service, _) = counting(&log.auditor);
-    log.all().await;
+    eventually("the first record is there", || disk.written.text().contains("AuditStarted")).await;
     disk.break_with(ErrorKind::StorageFull);
     ask(&service, "/backpressure").await;
     eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
@@ -267,6 +267,21 @@ async fn what_was_lost_is_reported_at_the_latest_at_the_end() {
     assert_eq!(names, ["AuditStarted", "AuditRecordsLost", "AuditStopped"]);
     assert_eq!(lines[1]["meta"]["count"], 5);
     assert_eq!(lines[1]["meta"]["auditIds"].as_array().unwrap().len(), 4, "nobody knows which record the first was, it was a line by then");
+}
+
+#[tokio::test]
+async fn a_sink_that_is_broken_from_the_start_begins_with_the_record_of_the_start_all_the_same() {
+    let disk = Disk::default();
+    disk.break_with(ErrorKind::StorageFull);
+    let log = log_to(disk.written.clone(), |builder| {
+        builder.catalog(of_each_class()).sink_retry_limit(Duration::ZERO).sink(disk.sink())
+    });
+    eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
+    disk.break_with(None);
+    let (report, lines) = log.stop().await;
+    assert!(report.is_complete(), "{report:?}");
+    let names: Vec<_> = lines.iter().map(|record| record["eventName"].as_str().unwrap()).collect();
+    assert_eq!(names, ["AuditStarted", "AuditStopped"]);
 }
 
 #[tokio::test]

@@ -176,15 +176,20 @@ impl Channel {
         Some(TRY_AGAIN.saturating_sub(given_up.real.elapsed()))
     }
 
-    /// Has it tried again, if it was given up long enough ago or this is the last time: with what it has to report.
-    pub(super) fn try_again(&mut self, now: Moment, last: bool, stamp: impl FnMut() -> Stamp, line: Line<'_>) {
-        let Some(given_up) = self.given_up.filter(|_| self.on_trial.is_none()) else { return };
-        let look = self.progress();
-        if look.is_final || !(last || given_up.until(now) >= TRY_AGAIN) {
-            return;
-        }
+    /// Whether it was given up long enough ago to be tried again, or this is the last time.
+    pub(super) fn is_to_be_tried(&self, now: Moment, last: bool) -> bool {
+        let given_up = self.given_up.filter(|_| self.on_trial.is_none() && !self.progress().is_final);
+        given_up.is_some_and(|given_up| last || given_up.until(now) >= TRY_AGAIN)
+    }
+
+    /// Has it tried again: with what it has to report, and before that `started`, if it has taken nothing yet.
+    pub(super) fn try_again(&mut self, started: &mut Record, stamp: impl FnMut() -> Stamp, line: Line<'_>) {
         // Numbers go on from what it has taken: lines that it never took leave no gap.
+        let look = self.progress();
         self.next_seq = look.written + look.torn + 1;
+        if self.next_seq == 1 {
+            self.push_line(started, line.process, line.budget);
+        }
         let owed = std::mem::take(&mut self.owed);
         self.push_owed(&owed, stamp, line);
         self.outlet.try_again(std::mem::take(&mut self.lines));

@@ -54,7 +54,11 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the thread. It ends with the shutdown that the engine's control asks for.
     pub(crate) fn start(self) -> Result<(), Error> {
+        let ids = UuidV7::new();
+        // Stamped here: its time is before that of whatever is recorded next.
+        let started = own::started(stamp(&self.engine, &ids), self.engine.enabled, &self.settings);
         let state = Running {
+            started: Box::new(started),
             batch: VecDeque::new(),
             done: Vec::new(),
             rendered: 0,
@@ -68,20 +72,31 @@ impl Worker {
             stop: None,
             record: Box::default(),
             memory: redact::Memory::default(),
-            ids: UuidV7::new(),
+            ids,
             #[cfg(feature = "metrics")]
             publisher: crate::publish::Publisher::default(),
             worker: self,
         };
-        // Stamped here: its time is before that of whatever is recorded next.
-        let started = own::started(state.stamp(), state.worker.engine.enabled, &state.worker.settings);
-        spawn("audit-worker", move || state.run(started))
+        spawn("audit-worker", move || state.run())
             .map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
+    }
+}
+
+impl Worker {
+    /// Gives a record of this library to every sink that is not stuck on one of them already.
+    fn write_own(&mut self, record: &mut Record) {
+        let Self { channels, process, line_budget, .. } = self;
+        let line = Line { process, budget: *line_budget };
+        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
+            channel.give_own(record, line);
+        }
     }
 }
 
 struct Running {
     worker: Worker,
+    /// The first record of this run.
+    started: Box<Record>,
     batch: VecDeque<Box<Draft>>,
     /// Drafts of the round that records were made from.
     #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
@@ -118,10 +133,11 @@ struct Entry {
 }
 
 impl Running {
-    fn run(mut self, started: Record) {
+    fn run(mut self) {
         diagnostics::enter_own_thread();
         let ran = caught(|| {
-            self.write_own(started);
+            let Self { worker, started, .. } = &mut self;
+            worker.write_own(started);
             self.serve();
             self.finish();
         });
@@ -258,25 +274,18 @@ impl Running {
         }
     }
 
-    /// Gives a record of this library to every sink that is not stuck on one of them already.
-    fn write_own(&mut self, mut record: Record) {
-        let Worker { channels, process, line_budget, .. } = &mut self.worker;
-        let line = Line { process, budget: *line_budget };
-        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
-            channel.give_own(&mut record, line);
-        }
-    }
-
     /// Looks at what became of the sinks, has those tried again that were given up, and counts what they lost.
     fn watch_sinks(&mut self) {
         let now = Moment { given: self.worker.engine.monotonic(), real: Instant::now() };
         let at = self.stamp().at;
-        let Self { worker, ids, is_last_try, .. } = self;
+        let Self { worker, ids, is_last_try, started, .. } = self;
         let Worker { engine, channels, process, line_budget, .. } = worker;
         let line = Line { process, budget: *line_budget };
         for channel in channels.iter_mut() {
             channel.watch(now, at);
-            channel.try_again(now, *is_last_try, || stamp(engine, ids), line);
+            if channel.is_to_be_tried(now, *is_last_try) {
+                channel.try_again(started, || stamp(engine, ids), line);
+            }
         }
         *is_last_try = false;
         self.count_lost();
@@ -380,8 +389,8 @@ impl Running {
             open,
             flushed: false,
         };
-        let last = own::stopped(self.stamp(), &report);
-        self.write_own(last);
+        let mut last = own::stopped(self.stamp(), &report);
+        self.worker.write_own(&mut last);
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
         let logs_ended = || self.worker.counted.log_lines_ended();
