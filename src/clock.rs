@@ -304,6 +304,31 @@ impl Micros {
 mod tests {
     use super::*;
 
+    /// Says these, one after another, and then panics.
+    struct Said(std::sync::Mutex<std::vec::IntoIter<u64>>);
+
+    impl Clock for Said {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            let next = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            Duration::from_secs(next.expect("a clock that panics at last"))
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_stands_still_and_one_that_panics_goes_on() {
+        let time = Time::given(Said(std::sync::Mutex::new(vec![5, 9, 7, 8, 10].into_iter())));
+        let seconds: Vec<u64> = (0..5).map(|_| time.monotonic().as_secs()).collect();
+        assert_eq!(seconds, [5, 9, 9, 9, 10]);
+        let readings: Vec<Duration> = (0..1000).map(|_| time.monotonic()).collect();
+        assert!(readings[0] >= Duration::from_secs(10) && readings.is_sorted());
+        let later = std::iter::repeat_with(|| time.monotonic()).find(|reading| *reading > readings[0]);
+        assert!(later.is_some());
+    }
+
     #[test]
     fn both_clocks_together_say_what_each_says_alone() {
         let clock = SystemClock::new();

@@ -163,3 +163,55 @@ pub(super) fn client_ip(outside: &Settings, code: &[String], header: Option<Head
     };
     Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use crate::sink::{self, Output, Sink};
+    use crate::sync::starts;
+    use crate::{Auditor, AuditorBuilder};
+
+    /// A sink that says when it is dropped.
+    struct Watched(mpsc::Sender<()>);
+
+    impl Sink for Watched {
+        fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+            Ok(lines.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn shutdown(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn where_a_later_thread_cannot_be_started_the_earlier_ones_have_ended_and_their_files_are_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        // The second sink's thread, then the worker's.
+        for threads in [1, 2] {
+            let (dropped, drops) = mpsc::channel();
+            let file = sink::file(&path).open().expect("nobody has the file");
+            let builder: AuditorBuilder = Auditor::builder().sink(file).sink(Output::new(Watched(dropped)));
+            starts::limit(Some(threads));
+            let error = builder.build().unwrap_err();
+            starts::limit(None);
+            assert!(error.to_string().contains("thread"), "{error}");
+            drops.recv().expect("the second sink is dropped");
+        }
+        let (auditor, guard) = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
+        drop(guard);
+        assert_eq!(auditor.counters().written, 2);
+    }
+}
