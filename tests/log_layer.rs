@@ -520,3 +520,26 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
     assert_eq!(records.lines().len(), 3);
     assert_eq!(logs.lines(), [""; 0]);
 }
+
+#[test]
+fn the_record_of_the_start_comes_before_the_first_ordinary_line() {
+    const CHILD: &str = "TOWER_AUDIT_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let (auditor, guard) = Auditor::builder().sink(sink::stdout().unwrap()).build().unwrap();
+        let subscriber = Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()));
+        dispatcher::with_default(&subscriber, || tracing::info!("at once"));
+        drop(guard);
+        return;
+    }
+    let test = "the_record_of_the_start_comes_before_the_first_ordinary_line";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The harness writes to the same stream.
+    let lines: Vec<Value> = text.lines().filter_map(|line| line.find('{').map(|at| parse(&line[at..]))).collect();
+    let what: Vec<_> = lines.iter().map(|line| line.get("eventName").unwrap_or(&line["message"])).collect();
+    assert_eq!(what[0], "AuditStarted", "{text}");
+    let mut rest: Vec<_> = what[1..].iter().map(|what| what.as_str().unwrap()).collect();
+    rest.sort_unstable();
+    assert_eq!(rest, ["AuditStopped", "at once"], "{text}");
+}

@@ -91,8 +91,9 @@ impl Auditor {
         ActivityBuilder::new(self.engine.clone(), event.into())
     }
 
-    /// Waits until everything that was recorded before is written and synced; false if that took longer than `limit`, and at
-    /// once if a required sink has been given up before.
+    /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at
+    /// once while a required sink is given up, or if it lost the last record of them. What a sink lost before that, and has
+    /// reported since, does not count.
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {

@@ -62,6 +62,9 @@ pub(crate) struct Queue {
     panics: AtomicU64,
     lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
+    /// Where the worker is to panic, for tests of what happens then.
+    #[cfg(test)]
+    pub(super) trap: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +101,8 @@ impl Queue {
             panics: AtomicU64::new(0),
             lost: Default::default(),
             refused: AtomicU64::new(0),
+            #[cfg(test)]
+            trap: AtomicUsize::new(0),
         }
     }
 
@@ -302,6 +307,14 @@ impl Queue {
         // An exchange that ends after the queue was closed is counted under this lock as lost and as no longer open.
         let _at_one_moment = self.lock();
         (self.lost(), self.open() as u64)
+    }
+
+    /// Panics if a test has set a trap here.
+    #[cfg(test)]
+    pub(super) fn spring(&self, trap: usize) {
+        if self.trap.compare_exchange(trap, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            std::panic::resume_unwind(Box::new("a trap"));
+        }
     }
 
     pub(super) fn note_panic(&self) {

@@ -153,6 +153,8 @@ impl Running {
             self.publish(matches!(rest, Rest::Sleep(_)));
             self.worker.engine.queue.take(&mut self.batch, rest, attentive);
             self.adapt();
+            #[cfg(test)]
+            self.worker.engine.queue.spring(TRAP_OUTSIDE);
             self.work_contained();
             if self.stop.as_ref().is_some_and(|stop| is_due(stop, &self.worker.engine)) {
                 return;
@@ -227,6 +229,8 @@ impl Running {
             let made = contained("redaction", || redact::record(&engine, &draft, memory, record))
                 .or_else(|| contained("a bare record", || redact::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
+            #[cfg(test)]
+            engine.queue.spring(TRAP_INSIDE);
             if !given {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
@@ -467,6 +471,12 @@ impl Running {
         self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)
     }
 }
+
+/// Where tests let the worker panic: in the middle of a round, and where nothing contains it.
+#[cfg(test)]
+pub(super) const TRAP_INSIDE: usize = 1;
+#[cfg(test)]
+pub(super) const TRAP_OUTSIDE: usize = 2;
 
 /// Even a deadline of nothing leaves this long for what is finished already.
 const LEAST: Duration = Duration::from_millis(50);

@@ -4,9 +4,11 @@ use shuttle::rand::Rng as _;
 
 use super::super::admission::Admission;
 use super::super::loss::LossReason;
+use super::super::worker::{TRAP_INSIDE, TRAP_OUTSIDE};
 use super::*;
 use crate::exchange::Exchange;
 use crate::layer::Guard;
+use crate::sync::atomic::Ordering;
 
 #[test]
 fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
@@ -180,4 +182,49 @@ fn whoever_is_admitted_while_the_end_comes_is_written() {
         assert!(report.lost + report.open + lossy_written <= 1, "{report:?}");
         assert_eq!((rig.engine.open(), queue.unwritten()), (0, 0));
     });
+}
+
+/// No known code lets the worker panic. Where it does in the middle of a round the round is handed over; where nothing
+/// contains it, what it had is counted. Everybody is answered.
+#[test]
+fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
+    for trap in [TRAP_INSIDE, TRAP_OUTSIDE] {
+        check(move || {
+            let (rig, book) = Rig::healthy(&Setting { records: 2, ..Setting::default() });
+            let pusher = {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    (0..4).for_each(|n| {
+                        let _ = rig.push(id(1, n));
+                        rig.queue().trap.store(if n == 1 { trap } else { 0 }, Ordering::SeqCst);
+                    });
+                })
+            };
+            let waiter = {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    match rig.queue().admit(Delivery::Backpressure, Allowance::default(), rig.engine.monotonic()) {
+                        Admission::Wait(waiting) => drop(block_on(waiting)),
+                        Admission::Granted(_) | Admission::Refused => {}
+                    }
+                })
+            };
+            let flusher = {
+                let rig = rig.clone();
+                thread::spawn(move || block_on(rig.flush()))
+            };
+            waiter.join().unwrap();
+            pusher.join().unwrap();
+            flusher.join().unwrap();
+            let report = block_on(rig.begin_stop(LONG));
+            until(|| book.read(|pages| pages.ended));
+            let queue = rig.queue();
+            assert_eq!(book.lines().len() as u64 + queue.lost(), 4, "each is written or counted: {report:?}");
+            assert_eq!((queue.taken_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
+            assert!(queue.panics() <= 1);
+            let is_stopped = trap == TRAP_OUTSIDE && queue.panics() == 1;
+            assert!(report.flushed != is_stopped, "{report:?}");
+            assert!(queue.is_closed());
+        });
+    }
 }
