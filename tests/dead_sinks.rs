@@ -85,7 +85,10 @@ async fn durable_and_fail_closed_are_refused_before_the_handler_while_a_required
 
     for path in ["/durable", "/closed", "/durable"] {
         let answer = ask(&service, path).await;
-        assert_eq!((answer.status(), answer.headers().contains_key("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, true));
+        assert_eq!(
+            (answer.status(), answer.headers().contains_key("retry-after")),
+            (StatusCode::SERVICE_UNAVAILABLE, true)
+        );
     }
     assert!(log.auditor.begin("durable").await.unwrap_err().is_refused());
     assert!(log.auditor.begin("durable").try_now().unwrap_err().is_refused());
@@ -266,7 +269,11 @@ async fn what_was_lost_is_reported_at_the_latest_at_the_end() {
     let names: Vec<_> = lines.iter().map(|record| record["eventName"].as_str().unwrap()).collect();
     assert_eq!(names, ["AuditStarted", "AuditRecordsLost", "AuditStopped"]);
     assert_eq!(lines[1]["meta"]["count"], 5);
-    assert_eq!(lines[1]["meta"]["auditIds"].as_array().unwrap().len(), 4, "nobody knows which record the first was, it was a line by then");
+    assert_eq!(
+        lines[1]["meta"]["auditIds"].as_array().unwrap().len(),
+        4,
+        "nobody knows which record the first was, it was a line by then"
+    );
 }
 
 #[tokio::test]
@@ -370,7 +377,10 @@ async fn a_clock_that_panics_and_runs_backwards_costs_no_record_and_keeps_no_req
     assert_eq!(ran.load(Ordering::SeqCst), 5);
     let (report, lines) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
-    assert_eq!(lines.iter().filter(|record| record["outcome"] == "completed" && record["request"].is_object()).count(), 5);
+    assert_eq!(
+        lines.iter().filter(|record| record["outcome"] == "completed" && record["request"].is_object()).count(),
+        5
+    );
 }
 
 #[tokio::test]

@@ -132,7 +132,10 @@ fn a_waker_that_waits_for_the_worker_when_it_is_dropped_does_not_hang() {
                 let began = Instant::now();
                 // The worker lets the one who waits in, and goes on after that.
                 while auditor.counters().written < 3 || !try_flush(&auditor) {
-                    assert!(began.elapsed() < DEADLINE, "the worker waits for a lock that is held while a waker is dropped");
+                    assert!(
+                        began.elapsed() < DEADLINE,
+                        "the worker waits for a lock that is held while a waker is dropped"
+                    );
                     std::thread::yield_now();
                 }
             }

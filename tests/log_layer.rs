@@ -434,7 +434,8 @@ fn ordinary_lines_never_reach_a_file_of_records() {
     dispatcher::with_default(&subscriber, || tracing::info!("a line that the harness of the tests shows"));
     auditor.begin("Work").try_emit().unwrap();
     drop(guard);
-    let names: Vec<_> = std::fs::read_to_string(&path).unwrap().lines().map(|line| parse(line)["eventName"].clone()).collect();
+    let names: Vec<_> =
+        std::fs::read_to_string(&path).unwrap().lines().map(|line| parse(line)["eventName"].clone()).collect();
     assert_eq!(names, ["AuditStarted", "Work", "AuditStopped"]);
 }
 

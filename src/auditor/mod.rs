@@ -11,6 +11,8 @@ use std::time::Duration;
 pub use self::builder::AuditorBuilder;
 use crate::activity::ActivityBuilder;
 use crate::catalog::{Event, compile_event};
+#[cfg(feature = "tracing-subscriber")]
+use crate::clock::Micros;
 use crate::counters::{Counted, Counters};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -20,8 +22,6 @@ use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Answer, Reach, ShutdownReport};
 use crate::redact::{RedactionReport, Report};
-#[cfg(feature = "tracing-subscriber")]
-use crate::clock::Micros;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Outlet, Sink, Stream};
 

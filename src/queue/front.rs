@@ -401,10 +401,7 @@ impl Queue {
                     let mut state = match limit {
                         None => self.work.wait_while(state, sleeps).unwrap_or_else(PoisonError::into_inner),
                         Some(limit) => {
-                            self.work
-                                .wait_timeout_while(state, limit, sleeps)
-                                .unwrap_or_else(PoisonError::into_inner)
-                                .0
+                            self.work.wait_timeout_while(state, limit, sleeps).unwrap_or_else(PoisonError::into_inner).0
                         }
                     };
                     state.asleep = false;

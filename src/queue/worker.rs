@@ -430,8 +430,9 @@ impl Running {
         engine.queue.note_panic();
         engine.queue.close();
         caught(|| self.close_round());
-        caught(|| engine.queue.take(&mut self.batch, Rest::Pause(Duration::ZERO), false));
-        for draft in std::mem::take(&mut self.batch) {
+        let taken = std::mem::take(&mut self.batch);
+        engine.queue.take(&mut self.batch, Rest::Pause(Duration::ZERO), false);
+        for draft in taken.into_iter().chain(std::mem::take(&mut self.batch)) {
             engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             engine.queue.settle(1, draft.reserved());
         }

@@ -55,7 +55,8 @@ impl Ordinary {
             now: Box::new(now),
         });
         let theirs = shared.clone();
-        let started = sink.is_some_and(|sink| spawn("audit-log", move || run_to_its_end(&theirs, sink, &after)).is_ok());
+        let started =
+            sink.is_some_and(|sink| spawn("audit-log", move || run_to_its_end(&theirs, sink, &after)).is_ok());
         if !started {
             let mut state = shared.lock();
             state.ending = true;

@@ -127,10 +127,15 @@ fn a_sink_that_dies_flushing() {
 
 #[test]
 fn a_thread_that_panics_by_itself_settles_what_it_has_and_comes_to_its_end() {
-    feed_watched(&[Turn::Half], &[], || Arc::new(Bomb), |progress, _| {
-        assert!(progress.panics > 0);
-        assert_eq!(progress.state, SinkState::Dead);
-    });
+    feed_watched(
+        &[Turn::Half],
+        &[],
+        || Arc::new(Bomb),
+        |progress, _| {
+            assert!(progress.panics > 0);
+            assert_eq!(progress.state, SinkState::Dead);
+        },
+    );
 }
 
 /// The thread takes what waits for it, and what is tried with it, in any order; nothing is counted twice.

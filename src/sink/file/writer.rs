@@ -102,9 +102,9 @@ impl<D: Disk> Writer<D> {
     pub(super) fn until_tick(&self) -> Duration {
         let sync = match (&self.current, self.policy.sync) {
             // What is written while nobody waits for it yet is due no earlier than `every` from now.
-            (Current::Open(segment), SyncPolicy::Every(every)) => segment.unsynced_since.map_or(every, |since| {
-                every.saturating_sub(self.clock.monotonic().saturating_sub(since))
-            }),
+            (Current::Open(segment), SyncPolicy::Every(every)) => segment
+                .unsynced_since
+                .map_or(every, |since| every.saturating_sub(self.clock.monotonic().saturating_sub(since))),
             (_, SyncPolicy::Every(every)) => every,
             (_, SyncPolicy::OnFlush | SyncPolicy::EachBatch) => Duration::MAX,
         };
@@ -120,7 +120,9 @@ impl<D: Disk> Writer<D> {
         if let Err(error) = &result {
             // Nothing is lost by it: the next batch or flush meets the same state, and says so to its caller.
             let path = self.names.active().display();
-            report(|| tracing::warn!(target: "tower_audit", %path, %error, "audit file: cannot sync or rotate in time"));
+            report(
+                || tracing::warn!(target: "tower_audit", %path, %error, "audit file: cannot sync or rotate in time"),
+            );
         }
         if self.policy.keep_for.is_some() {
             self.prune();
