@@ -16,7 +16,7 @@ use self::thread::Thread;
 use super::retry::Retry;
 use super::{Sink, SinkState};
 use crate::error::Error;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError, spawn};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn};
 
 /// Bytes that are written at once. Larger batches gain nothing.
 const CHUNK: usize = 64 * 1024;

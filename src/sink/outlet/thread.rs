@@ -1,7 +1,13 @@
 //! A sink's thread: writes, flushes, retries, and gives up or comes back.
 
-use super::*;
+use std::io;
+use std::time::Duration;
+
+use super::{Batch, CHUNK, Shared, Start, State, Watcher, count_lines};
 use crate::diagnostics::{caught, enter_own_thread};
+use crate::sink::retry::Retry;
+use crate::sink::{Sink, SinkState};
+use crate::sync::{Arc, Instant, PoisonError};
 
 /// What is to be done next.
 enum Job {
