@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_millis(8);
 /// Fewer records than this in a batch, and the next pause is twice as long.
 const SMALL: usize = 16;
 /// After this number of pauses without work it goes to sleep, and the next record has to wake it.
-const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 8 };
+const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 3 };
 /// The time between two reports, in the other sinks, of what a sink that was given up loses.
 const UNHEARD: Duration = Duration::from_secs(1);
 /// Records of this library that may wait for a sink.
