@@ -218,7 +218,17 @@ proptest! {
 /// A `Debug` that misbehaves.
 enum Bad {
     Panics,
+    /// With a payload that panics when it is dropped.
+    PanicsTwice,
     Endless,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a payload that panics");
+    }
 }
 
 impl fmt::Debug for Bad {
@@ -226,6 +236,7 @@ impl fmt::Debug for Bad {
         f.write_str("begun ")?;
         match self {
             Self::Panics => panic!("a Debug that panics"),
+            Self::PanicsTwice => std::panic::panic_any(Bomb),
             Self::Endless => loop {
                 f.write_str("\u{1b}isAuditLog ")?;
             },
@@ -239,7 +250,7 @@ fn values_that_panic_or_never_end_cost_only_themselves() {
     let (subscriber, logs) = subscriber(&auditor);
     dispatcher::with_default(&subscriber, || {
         let _span = tracing::info_span!("span", bad = ?Bad::Panics, good = 1).entered();
-        tracing::info!(bad = ?Bad::Panics, good = 1, "panics");
+        tracing::info!(bad = ?Bad::PanicsTwice, good = 1, "panics");
         tracing::info!(bad = ?Bad::Endless, good = 1, "{:?}", Bad::Endless);
     });
     drop(guard);

@@ -5,7 +5,6 @@ mod line;
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tracing::span::{Attributes, Id, Record};
@@ -17,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 use self::fields::Fields;
 use self::line::line;
 use crate::clock::Micros;
-use crate::diagnostics;
+use crate::diagnostics::{self, caught};
 use crate::engine::Engine;
 use crate::sink::Ordinary;
 
@@ -118,14 +117,14 @@ where
         if diagnostics::is_own_thread() {
             return;
         }
-        let line = catch_unwind(AssertUnwindSafe(|| {
+        let line = caught(|| {
             let _formatting = Formatting::begin()?;
             let at = Micros::from_system(self.engine.clock.now());
             Some((line(event, &context, at, self.lines.line_budget), at))
-        }));
-        match line {
-            Ok(Some((line, at))) => self.lines.write(&line, at),
-            Ok(None) | Err(_) => self.lines.note_dropped(),
+        });
+        match line.flatten() {
+            Some((line, at)) => self.lines.write(&line, at),
+            None => self.lines.note_dropped(),
         }
     }
 }
@@ -156,7 +155,8 @@ fn note_span<S>(id: &Id, context: &Context<'_, S>, record: impl FnOnce(&mut Fiel
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
-    let noted = catch_unwind(AssertUnwindSafe(|| {
+    // A span without its fields is still a span.
+    let _ = caught(|| {
         let formatting = Formatting::begin()?;
         let span = context.span(id)?;
         // The application's code runs before the lock on the span's extensions is taken, not under it.
@@ -169,7 +169,5 @@ where
             None => extensions.insert(fields),
         }
         Some(())
-    }));
-    // A span without its fields is still a span.
-    drop(noted);
+    });
 }
