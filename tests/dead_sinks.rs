@@ -292,6 +292,28 @@ async fn a_sink_that_is_broken_from_the_start_begins_with_the_record_of_the_star
 }
 
 #[tokio::test]
+async fn a_sink_that_hangs_when_it_is_tried_for_the_last_time_costs_the_others_nothing() {
+    let (good, hangs) = (Written::default(), Disk::default());
+    let log = log_to(good.clone(), |builder| {
+        builder
+            .catalog(of_each_class())
+            .sink_retry_limit(Duration::ZERO)
+            .sink(keeping(&good))
+            .sink(Output::new(hangs.sink()).name("hangs"))
+    });
+    let (service, _) = counting(&log.auditor);
+    hangs.break_with(ErrorKind::StorageFull);
+    ask(&service, "/backpressure").await;
+    eventually("it is given up", || state(&log, 1) == SinkState::Dead).await;
+    hangs.writing.set(true);
+    let (report, lines) = log.stop().await;
+    hangs.writing.set(false);
+    assert!(report.flushed, "{report:?}");
+    assert_eq!(lines.last().unwrap()["eventName"], "AuditStopped");
+    assert_eq!(told(&lines, "AuditRecordsLost"), 1);
+}
+
+#[tokio::test]
 async fn a_broken_pipe_of_an_ordinary_sink_is_an_error_like_another() {
     let disk = Disk::default();
     let log = log_to(disk.written.clone(), |builder| builder.catalog(of_each_class()).sink(disk.sink()));

@@ -367,10 +367,12 @@ impl Running {
         let deadline = after(began, limit.max(LEAST));
         engine.queue.close();
         self.is_last_try = true;
+        // A trial that hangs must not cost the other sinks their last record.
+        let tried_until = after(Instant::now(), (limit / 4).min(Duration::from_secs(1)));
         loop {
             engine.queue.take(&mut self.batch, Rest::Pause(SHORTEST), true);
             self.work_contained();
-            let on_trial = self.worker.channels.iter().any(Channel::is_on_trial);
+            let on_trial = self.worker.channels.iter().any(Channel::is_on_trial) && Instant::now() < tried_until;
             let settled = self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
             if settled || Instant::now() >= deadline {
                 break;
