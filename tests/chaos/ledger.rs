@@ -1,0 +1,125 @@
+//! What clients and handlers saw, request by request.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+
+use crate::plan::{Case, Plan};
+use crate::sinks::Witness;
+
+/// What became of a handler.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Handled {
+    #[default]
+    NotBegun,
+    /// It has begun; when all is over: it was dropped.
+    Begun,
+    Answered,
+    Failed,
+    TimedOut,
+    Panicked,
+}
+
+/// What became of a response's body, as the layer took it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// More was to come.
+    #[default]
+    Part,
+    Ended,
+    Failed,
+    Panicked,
+}
+
+/// What the server's side saw of one request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server {
+    /// How often it came to the layer.
+    pub(crate) entered: u32,
+    /// How often its handler began.
+    pub(crate) begun: u32,
+    pub(crate) handled: Handled,
+    /// Of the handler's answer.
+    pub(crate) status: Option<u16>,
+    /// The response ends with its head.
+    pub(crate) ends_at_head: bool,
+    pub(crate) delivered: Delivered,
+    pub(crate) bytes: u64,
+    /// What [`tower_audit::Audit::skip`] answered.
+    pub(crate) skipped: bool,
+    /// What was synced in each required sink when the handler began.
+    pub(crate) synced_before: Vec<usize>,
+}
+
+/// What its client saw.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) status: Option<u16>,
+    /// The response came to its end.
+    pub(crate) whole: bool,
+    /// It is the layer's own: the request was not handled, or its record is not confirmed.
+    pub(crate) refusal: bool,
+    /// What was synced in each required sink when it had.
+    pub(crate) synced_after: Vec<usize>,
+    /// Another request or the plan broke the connection.
+    pub(crate) disturbed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+}
+
+/// The notes of a round.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) plan: Plan,
+    pub(crate) required: Vec<Arc<Witness>>,
+    seen: Vec<(Mutex<Seen>, Notify)>,
+    faults: Mutex<Vec<String>>,
+}
+
+impl Ledger {
+    pub(crate) fn new(plan: Plan, required: Vec<Arc<Witness>>) -> Self {
+        let seen = plan.cases.iter().map(|_| Default::default()).collect();
+        Self { plan, required, seen, faults: Mutex::default() }
+    }
+
+    pub(crate) fn of(&self, n: u64) -> MutexGuard<'_, Seen> {
+        self.seen[usize::try_from(n - self.plan.first).unwrap()].0.lock().unwrap()
+    }
+
+    /// Resolves when the handler has begun.
+    pub(crate) async fn begun(&self, n: u64) {
+        self.seen[usize::try_from(n - self.plan.first).unwrap()].1.notified().await;
+    }
+
+    pub(crate) fn note_begin(&self, n: u64) {
+        let synced = self.synced();
+        let mut seen = self.of(n);
+        seen.server.begun += 1;
+        seen.server.handled = Handled::Begun;
+        seen.server.synced_before = synced;
+        drop(seen);
+        self.seen[usize::try_from(n - self.plan.first).unwrap()].1.notify_one();
+    }
+
+    /// What is durable in each required sink now.
+    pub(crate) fn synced(&self) -> Vec<usize> {
+        self.required.iter().map(|sink| sink.synced()).collect()
+    }
+
+    pub(crate) fn fault(&self, what: String) {
+        self.faults.lock().unwrap().push(what);
+    }
+
+    pub(crate) fn fault_of(&self, case: &Case, what: &str) {
+        let text = format!("{what}\n    {case:?}\n    {:?}", *self.of(case.n));
+        self.fault(text);
+    }
+
+    pub(crate) fn faults(&self) -> Vec<String> {
+        std::mem::take(&mut self.faults.lock().unwrap())
+    }
+}

@@ -1,0 +1,247 @@
+//! Sinks that take parts, fail for a while, panic, hang, and die; each keeps what it took.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tower_audit::sink::{self, Output, Sink};
+use tower_audit::{Level, SinkState};
+
+use crate::common::sinks::Gate;
+use crate::plan::Random;
+
+/// How panics of this test's own begin, so that they are not printed.
+pub(crate) const AS_PLANNED: &str = "as the chaos plan says";
+
+/// What a sink does besides taking lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mood {
+    /// Of 1,000 writes: takes a part.
+    parts: usize,
+    /// Of 1,000 writes and flushes: begins to fail, a few times in a row.
+    errors: usize,
+    /// Of 1,000 writes and flushes: panics.
+    panics: usize,
+    /// Fails from this write on until it is given up.
+    dies_at: Option<u64>,
+    /// Hangs before its first write until the round's gate is opened.
+    hangs: bool,
+    /// Gets failures only.
+    filtered: bool,
+}
+
+/// What a sink was given, and what became of it.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+    pub(crate) mood: Mood,
+    taken: Mutex<Vec<u8>>,
+    synced: AtomicUsize,
+    /// How often it was given up.
+    pub(crate) deaths: AtomicU64,
+    is_dead: AtomicBool,
+    /// A real file stands behind it.
+    pub(crate) file: Option<tempfile::TempDir>,
+}
+
+impl Witness {
+    pub(crate) fn synced(&self) -> usize {
+        self.synced.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn taken(&self) -> Vec<u8> {
+        std::mem::take(&mut self.taken.lock().unwrap())
+    }
+
+    pub(crate) fn has_died(&self) -> bool {
+        self.deaths.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.mood.filtered
+    }
+
+    /// What stands in the files, in their order.
+    pub(crate) fn on_disk(&self) -> Option<Vec<u8>> {
+        let folder = std::fs::read_dir(self.file.as_ref()?.path()).unwrap();
+        let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|end| end == "log"));
+        paths.sort();
+        Some(paths.iter().flat_map(|path| std::fs::read(path).unwrap()).collect())
+    }
+}
+
+/// A sink around another, which it gives what it takes.
+struct Wild {
+    witness: Arc<Witness>,
+    inner: Box<dyn Sink>,
+    random: Random,
+    gate: Gate,
+    writes: u64,
+    /// How often it fails from now on.
+    failing: usize,
+}
+
+impl Wild {
+    fn misbehave(&mut self) -> io::Result<()> {
+        let mood = self.witness.mood;
+        if mood.dies_at.is_some_and(|at| self.writes >= at) && !self.witness.has_died() {
+            return Err(io::Error::other("dying"));
+        }
+        if self.failing == 0 && self.random.below(1000) < mood.errors {
+            self.failing = 1 + self.random.below(3);
+        }
+        if self.failing > 0 {
+            self.failing -= 1;
+            let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::WouldBlock, io::ErrorKind::Other];
+            return Err(kinds[self.random.below(kinds.len())].into());
+        }
+        assert!(self.random.below(1000) >= mood.panics, "{AS_PLANNED}");
+        Ok(())
+    }
+}
+
+impl Sink for Wild {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.writes += 1;
+        if self.witness.mood.hangs {
+            self.gate.pass();
+        }
+        self.misbehave()?;
+        let takes_part = self.random.below(1000) < self.witness.mood.parts;
+        let most = if takes_part { 1 + self.random.below(lines.len()) } else { lines.len() };
+        let taken = self.inner.write(&lines[..most])?;
+        self.witness.taken.lock().unwrap().extend_from_slice(&lines[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.misbehave()?;
+        self.inner.flush()?;
+        self.witness.synced.store(self.witness.taken.lock().unwrap().len(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.inner.shutdown()
+    }
+}
+
+/// Takes everything.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The sinks of a round.
+pub(crate) struct Sinks {
+    pub(crate) witnesses: Vec<Arc<Witness>>,
+    pub(crate) outputs: Vec<Output>,
+    /// Opened, nobody hangs any more.
+    pub(crate) gate: Gate,
+    /// For how long one may fail before it is given up: in a round of deaths not long.
+    pub(crate) retry_limit: Duration,
+}
+
+impl Sinks {
+    pub(crate) fn draw(random: &mut Random, requests: usize) -> Self {
+        let deaths = random.percent(25);
+        let wild = Mood { parts: 300, errors: 4, panics: 2, ..Mood::default() };
+        let calm = Mood { parts: 100, ..Mood::default() };
+        let late = random.below(requests / 8 + 1) as u64;
+        let dying = Mood { parts: 300, dies_at: Some(late), ..Mood::default() };
+        let mut moods = vec![("first", if random.percent(50) { calm } else { wild }, true)];
+        if deaths && random.percent(50) {
+            moods[0].1 = dying;
+        }
+        if random.percent(30) {
+            moods.push(("second", if deaths && random.percent(30) { dying } else { calm }, true));
+        }
+        if random.percent(50) {
+            moods.push(("wild", wild, false));
+        }
+        if random.percent(30) {
+            moods.push(("failures", Mood { filtered: true, ..wild }, false));
+        }
+        if random.percent(20) {
+            moods.push(("hanging", Mood { hangs: true, ..calm }, false));
+        }
+        if deaths {
+            moods.push(("dying", dying, false));
+        }
+        let gate = Gate::default();
+        gate.set(true);
+        let (witnesses, outputs) = moods
+            .into_iter()
+            .map(|(name, mood, required)| {
+                let is_file = random.percent(40);
+                output(name, mood, required, is_file, gate.clone(), Random::of(random.next(), 1))
+            })
+            .unzip();
+        let retry_limit = if deaths { Duration::from_millis(300) } else { Duration::from_secs(600) };
+        Self { witnesses, outputs, gate, retry_limit }
+    }
+}
+
+fn output(
+    name: &str,
+    mood: Mood,
+    required: bool,
+    is_file: bool,
+    gate: Gate,
+    mut random: Random,
+) -> (Arc<Witness>, Output) {
+    let file = is_file.then(|| tempfile::tempdir().unwrap());
+    let inner: Box<dyn Sink> = match &file {
+        None => Box::new(Nowhere),
+        Some(folder) => {
+            let file = sink::file(folder.path().join("audit.log"));
+            let file = if random.percent(50) { file.rotate_bytes(256 * 1024) } else { file };
+            Box::new(file.open().unwrap())
+        }
+    };
+    let witness = Arc::new(Witness {
+        name: name.to_owned(),
+        required,
+        mood,
+        taken: Mutex::default(),
+        synced: AtomicUsize::new(0),
+        deaths: AtomicU64::new(0),
+        is_dead: AtomicBool::new(false),
+        file,
+    });
+    let wild = Wild { witness: witness.clone(), inner, random, gate, writes: 0, failing: 0 };
+    let output = Output::new(wild).name(name);
+    let output = if required { output.required() } else { output.best_effort() };
+    let output = if mood.filtered { output.filter(|record| record.level() >= Level::Warn) } else { output };
+    (witness, output)
+}
+
+/// Notes who is given up, and who works again.
+pub(crate) fn note_states(witnesses: &[Arc<Witness>]) -> impl Fn(&str, SinkState) + Send + Sync + 'static {
+    let witnesses = witnesses.to_vec();
+    move |name, state| {
+        let witness = witnesses.iter().find(|witness| witness.name == name).expect("sinks have these names");
+        let is_dead = state == SinkState::Dead;
+        if is_dead && !witness.is_dead.swap(true, Ordering::SeqCst) {
+            witness.deaths.fetch_add(1, Ordering::SeqCst);
+        } else if !is_dead {
+            witness.is_dead.store(false, Ordering::SeqCst);
+        }
+    }
+}
