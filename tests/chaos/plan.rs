@@ -119,7 +119,7 @@ impl How {
     }
 
     /// The connection of HTTP/1 does not survive it.
-    fn ends_connection(self) -> bool {
+    pub(crate) fn ends_connection(self) -> bool {
         self.waits_for_departure()
             || matches!(
                 self,
