@@ -299,6 +299,7 @@ impl Round<'_> {
             let seen = self.ledger.of(case.n);
             self.summary.entered += u64::from(seen.server.entered);
             self.summary.count(format!("client {:?}", case.leaves));
+            self.summary.count(format!("connection {:?}", case.sharing));
             self.summary.count(format!("handler {:?}", case.how));
             if let Some(status) = seen.client.status {
                 self.summary.count(format!("status {status}"));

@@ -305,7 +305,7 @@ async fn pipelined(ledger: &Ledger, address: SocketAddr, cases: &[Case]) {
         sent.extend_from_slice(&[head.as_bytes(), &body].concat()[..part]);
     }
     let last = cases.last().expect("sessions are not empty");
-    if last.how.ends_connection() || last.leaves != Leaves::Never {
+    if !last.keeps_connection() {
         // It can end the connection while the answers before it are on their way.
         cases.iter().for_each(|case| ledger.of(case.n).client.disturbed = true);
     }

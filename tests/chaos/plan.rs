@@ -119,7 +119,7 @@ impl How {
     }
 
     /// The connection of HTTP/1 does not survive it.
-    pub(crate) fn ends_connection(self) -> bool {
+    fn ends_connection(self) -> bool {
         self.waits_for_departure()
             || matches!(
                 self,
@@ -187,6 +187,7 @@ pub(crate) enum Nested {
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) n: u64,
+    pub(crate) sharing: Sharing,
     pub(crate) class: Class,
     pub(crate) both: bool,
     pub(crate) method: &'static str,
@@ -263,13 +264,9 @@ impl Case {
     fn draw(random: &mut Random, n: u64, sharing: Sharing, is_last: bool) -> Self {
         let is_http1 = sharing < Sharing::Multiplexed;
         loop {
-            let case = Self::draw_any(random, n, is_http1);
-            let stays = case.leaves == Leaves::Never;
-            let shares = stays
-                && !case.how.ends_connection()
-                && (case.upload == Upload::None || case.reads == Reads::All);
-            // On one connection of HTTP/1 only the last request may end it.
-            if !is_http1 || is_last || shares {
+            let case = Self { sharing, ..Self::draw_any(random, n, is_http1) };
+            // Only the last request on a connection of HTTP/1 may end it.
+            if !is_http1 || is_last || case.keeps_connection() {
                 return case;
             }
         }
@@ -357,6 +354,7 @@ impl Case {
         };
         Self {
             n,
+            sharing: Sharing::Alone,
             class,
             both: class != Class::Unclaimed && random.percent(40),
             method,
@@ -369,6 +367,12 @@ impl Case {
             slow: random.percent(4),
             resets: random.percent(60),
         }
+    }
+
+    /// Whether the connection of HTTP/1 goes on after it: whose upload is not read is cut off with a reset.
+    pub(crate) fn keeps_connection(&self) -> bool {
+        let is_read = self.upload == Upload::None || self.reads == Reads::All;
+        self.leaves == Leaves::Never && !self.how.ends_connection() && is_read
     }
 
     /// Whether the handler's body is never sent.
