@@ -9,7 +9,7 @@ use tower_audit::{Counters, ShutdownReport};
 
 use crate::common::check;
 use crate::ledger::{Delivered, Handled, Ledger, Seen};
-use crate::plan::{Case, Class, How, Leaves, Nested, Plan, SECRET};
+use crate::plan::{Case, Class, How, Leaves, Nested, Plan, Reads, SECRET, Sharing, Upload};
 use crate::sinks::Witness;
 
 /// What a round amounted to, and what was wrong in it.
@@ -20,6 +20,8 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     pub(crate) refused: u64,
     pub(crate) deaths: u64,
+    /// Sinks that worked again after that.
+    pub(crate) revivals: u64,
     /// How often each outcome, status, kind of client and handler came up.
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) faults: Vec<String>,
@@ -36,6 +38,7 @@ impl Summary {
         self.lost += other.lost;
         self.refused += other.refused;
         self.deaths += other.deaths;
+        self.revivals += other.revivals;
         for (what, count) in other.counts {
             *self.counts.entry(what).or_default() += count;
         }
@@ -68,12 +71,24 @@ impl Log {
         self.exchanges + self.own.len() as u64
     }
 
-    /// What records of losses add up to; those that tell what `sink` lost for itself, or those that tell it of all.
-    fn told(&self, name: &str, sink: Option<&str>) -> u64 {
-        let told = self.own.iter().filter(|line| line.record["eventName"] == name);
-        let told = told.filter(|line| line.record["meta"]["sink"].as_str() == sink);
-        told.map(|line| line.record["meta"]["count"].as_u64().unwrap_or_default()).sum()
+    /// What the records of losses for this reason add up to, for all sinks or for the one of this name.
+    fn told(&self, reason: &str, sink: Option<&str>) -> u64 {
+        let told = self.own.iter().filter(|line| line.record["eventName"] == "AuditRecordsLost");
+        let told = told.filter(|line| line.record["meta"]["reason"] == reason && line.record["meta"]["sink"].as_str() == sink);
+        told.map(count).sum()
     }
+
+    fn told_refused(&self) -> u64 {
+        self.own.iter().filter(|line| line.record["eventName"] == "AuditRequestsRefused").map(count).sum()
+    }
+
+    fn rejected(&self) -> u64 {
+        self.completions.values().filter(|line| line.record["outcome"] == "rejected").count() as u64
+    }
+}
+
+fn count(line: &Line) -> u64 {
+    line.record["meta"]["count"].as_u64().unwrap_or_default()
 }
 
 /// Everything that is known when a round is over.
@@ -192,10 +207,9 @@ impl Round<'_> {
     /// Numbers without gaps, and counters that add up.
     fn check_sink(&mut self, at: usize, witness: &Witness, log: &Log) {
         let counters = self.counters.sinks[at].clone();
-        let mut numbers: Vec<u64> = log.initiations.values().chain(log.completions.values()).map(|line| line.seq).collect();
-        numbers.extend(log.own.iter().map(|line| line.seq));
-        numbers.sort_unstable();
-        let last = numbers.last().copied().unwrap_or_default();
+        let exchanges = log.initiations.values().chain(log.completions.values());
+        let numbers: HashSet<u64> = exchanges.chain(&log.own).map(|line| line.seq).collect();
+        let last = numbers.iter().max().copied().unwrap_or_default();
         let gaps = last - numbers.len() as u64;
         let name = &witness.name;
         let handed_over = self.counters.handed_over;
@@ -220,40 +234,51 @@ impl Round<'_> {
         if gaps != 0 {
             self.fault(format!("{name}: {gaps} numbers are missing"));
         }
-        let missed = log.told("AuditRecordsLost", Some(name));
+        let missed = log.told("sink_full", Some(name));
         if counters.lost != missed {
             self.fault(format!("{name}: {} lost for itself, {missed} reported", counters.lost));
         }
         if !filtered && log.exchanges + counters.lost != handed_over {
             self.fault(format!("{name}: {} and {} lost are not {handed_over}", log.exchanges, counters.lost));
         }
+        self.check_reports(witness, log);
         if at == 0 {
             self.check_totals(log);
         }
     }
 
-    /// What the first sink says of all, where it lived.
+    /// Every sink that lives reports what all lost.
+    fn check_reports(&mut self, witness: &Witness, log: &Log) {
+        let name = &witness.name;
+        for (reason, counted) in self.counters.lost.by_reason() {
+            let told = log.told(reason, None);
+            let is_of_all = !matches!(reason, "sink_full" | "sink_failed");
+            if is_of_all && told != counted {
+                self.fault(format!("{name}: {counted} lost by `{reason}`, {told} reported"));
+            }
+        }
+        let has_all = log.exchanges == self.counters.handed_over;
+        let rejected = has_all.then(|| log.rejected());
+        let refused = rejected.map(|rejected| log.told_refused() + rejected);
+        if refused.is_some_and(|refused| refused != self.counters.refused) {
+            self.fault(format!("{name}: {} refused, {refused:?} reported", self.counters.refused));
+        }
+    }
+
+    /// What the last record in the first sink says, where it lived.
     fn check_totals(&mut self, log: &Log) {
         let lost = self.counters.lost;
-        let told = log.told("AuditRecordsLost", None);
-        let of_all = lost.total() - lost.sink_full;
-        // A sink that dies after the last record has been made is counted, and can be reported nowhere.
-        let some_died = self.witnesses.iter().any(|witness| witness.has_died());
-        let least = if some_died { of_all - lost.sink_failed } else { of_all };
-        if !(least..=of_all).contains(&told) {
-            self.fault(format!("{told} lost records reported, {of_all} counted: {lost:?}"));
-        }
-        let rejected = log.completions.values().filter(|line| line.record["outcome"] == "rejected").count() as u64;
-        let refused = log.told("AuditRequestsRefused", None) + rejected;
-        if refused != self.counters.refused {
-            self.fault(format!("{refused} refusals reported, {} counted", self.counters.refused));
-        }
         let last = log.own.last().map(|line| line.record.clone()).unwrap_or_default();
         let meta = &last["meta"];
-        let said = [&meta["written"], &meta["lost"], &meta["refused"], &meta["open"]].map(Value::as_u64);
-        let is = [log.lines(), told, self.counters.refused, 0].map(Some);
-        if last["eventName"] != "AuditStopped" || said != is {
-            self.fault(format!("the last record says {said:?}, not {is:?}: {last}"));
+        let [written, said, refused, open] =
+            ["written", "lost", "refused", "open"].map(|what| meta[what].as_u64().unwrap_or(u64::MAX));
+        // A sink that dies after the last record has been made is counted, and can be reported nowhere.
+        let of_all = lost.total() - lost.sink_full;
+        let some_died = self.witnesses.iter().any(|witness| witness.has_died());
+        let least = if some_died { of_all - lost.sink_failed } else { of_all };
+        let are_right = (written, refused, open) == (log.lines(), self.counters.refused, 0);
+        if last["eventName"] != "AuditStopped" || !are_right || !(least..=of_all).contains(&said) {
+            self.fault(format!("the last record does not say what {:?} says: {last}", self.counters));
         }
         if log.own.first().is_none_or(|line| line.record["eventName"] != "AuditStarted" || line.seq != 1) {
             self.fault("the first record is not `AuditStarted`");
@@ -291,7 +316,24 @@ impl Round<'_> {
     // Each request
     // -----------------------------------------------------------------------------------------------------------------
 
+    /// An upload that nobody reads, because its request was refused or timed out, ends its connection with a reset, and what
+    /// was on its way to the client with it.
+    fn note_resets(&self) {
+        let Plan { sessions, cases, .. } = &self.ledger.plan;
+        for session in sessions.iter().filter(|session| session.sharing == Sharing::Pipelined) {
+            let cases = &cases[session.cases.clone()];
+            let is_unread = |case: &Case| {
+                let is_over = case.how == How::Outer408 || self.ledger.of(case.n).server.begun == 0;
+                case.upload != Upload::None && is_over
+            };
+            if cases.iter().any(is_unread) {
+                cases.iter().for_each(|case| self.ledger.of(case.n).client.disturbed = true);
+            }
+        }
+    }
+
     fn check_requests(&mut self, log: &Log) {
+        self.note_resets();
         let lives = self.ledger.required.iter().all(|sink| !sink.has_died());
         // Records that a class which may not lose has, or that nobody let in has, and that may be lost.
         let (mut missing, mut uncertain) = (0, 0);
@@ -358,15 +400,15 @@ impl Round<'_> {
         self.summary.records += log.exchanges;
         self.summary.lost += self.counters.lost.total();
         self.summary.refused += self.counters.refused;
+        self.summary.revivals += self.witnesses.iter().filter(|witness| witness.has_come_back()).count() as u64;
         if lives {
-            let unrecorded = log.told("AuditRequestsRefused", None);
+            let unrecorded = self.counters.refused - log.rejected().min(self.counters.refused);
             let lost = self.counters.lost.queue_full + self.counters.lost.shutdown + unrecorded;
             if !(missing..=missing + uncertain).contains(&lost) {
                 self.fault(format!("{missing} to {} records are missing, {lost} are counted", missing + uncertain));
             }
-            if self.report.is_complete() != (self.counters.lost.total() - self.counters.lost.sink_full == 0) {
-                let told = log.told("AuditRecordsLost", None);
-                self.fault(format!("{:?} beside {:?}, {told} reported", self.report, self.counters));
+            if self.report.is_complete() != (self.counters.lost.total() == self.counters.lost.sink_full) {
+                self.fault(format!("{:?} beside {:?}", self.report, self.counters));
             }
         }
         let Counters { open, waiting, unwritten, captured_bytes, .. } = self.counters;
@@ -387,7 +429,7 @@ fn class_of(case: &Case, seen: &Seen) -> Class {
 /// Who stayed got the whole answer.
 fn check_client(case: &Case, seen: &Seen, confirms: bool, wrong: &mut Vec<String>) {
     let stays = case.leaves == Leaves::Never && !seen.client.disturbed;
-    let reads_all = case.reads == crate::plan::Reads::All || case.upload == crate::plan::Upload::None;
+    let reads_all = case.reads == Reads::All || case.upload == Upload::None;
     if confirms && stays && reads_all && seen.server.begun > 0 && case.how.is_answered() && !seen.client.whole {
         wrong.push("its client did not get the whole answer".to_owned());
     }

@@ -25,7 +25,7 @@ use checker::{Round, Summary};
 use ledger::Ledger;
 use plan::{Plan, Random};
 use server::{Handlers, Running, Server};
-use sinks::{AS_PLANNED, Sinks};
+use sinks::{AS_PLANNED, HastyClock, Sinks, Witness};
 use tokio::task::JoinSet;
 use tower_audit::Auditor;
 
@@ -75,8 +75,9 @@ fn what_clients_and_handlers_saw_is_what_is_recorded() {
         }
     }
     println!(
-        "{} requests entered, {} records in the first sinks, {} lost and reported, {} refused, {} deaths of sinks, {:.0?}",
-        total.entered, total.records, total.lost, total.refused, total.deaths, began.elapsed()
+        "{} requests entered, {} records in the first sinks, {} lost and reported, {} refused, {} deaths of sinks, {} \
+         of which came back, {:.0?}",
+        total.entered, total.records, total.lost, total.refused, total.deaths, total.revivals, began.elapsed()
     );
     for (what, count) in &total.counts {
         println!("  {count:>8} {what}");
@@ -105,11 +106,13 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     let queue_records = random.pick(&[(2, 16), (2, 128), (1, 8192)]);
     let queue_bytes = random.pick(&[(1, 1024 * 1024), (2, 64 * 1024 * 1024)]);
     let is_patient = random.percent(75);
+    let clock = HastyClock::default();
     let builder = Auditor::builder()
         .catalog(server::catalog())
         .queue_records(queue_records)
         .queue_bytes(queue_bytes)
         .wait(if is_patient { Duration::from_secs(600) } else { Duration::from_millis(5) })
+        .clock(clock.clone())
         .sink_retry_limit(retry_limit)
         .on_sink_state(sinks::note_states(&witnesses));
     let running = Running::build(outputs.into_iter().fold(builder, |builder, output| builder.sink(output)));
@@ -122,6 +125,7 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     };
     let kept = handlers.kept.clone();
     let server = Server::start(handlers).await;
+    let hurry = tokio::spawn(hurry(clock, witnesses.clone()));
     let mut sessions = JoinSet::new();
     for session in ledger.plan.sessions.clone() {
         if sessions.len() >= SESSIONS {
@@ -139,6 +143,7 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     kept.lock().unwrap().clear();
     gate.set(false);
     let (report, counters) = running.stop(Duration::from_secs(120)).await;
+    hurry.abort();
     let mut summary = Summary::default();
     other.stop(Duration::from_secs(60)).await;
     if others_records.lines().len() != 2 {
@@ -150,4 +155,14 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
         witnesses.iter().for_each(|witness| println!("{witness:?}"));
     }
     summary
+}
+
+/// Puts the clock forward while a sink is dead.
+async fn hurry(clock: HastyClock, witnesses: Vec<Arc<Witness>>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if witnesses.iter().any(|witness| witness.is_dead()) {
+            clock.skip();
+        }
+    }
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use tower_audit::sink::{self, Output, Sink};
-use tower_audit::{Level, SinkState};
+use tower_audit::{Clock, Level, SinkState};
 
 use crate::common::sinks::Gate;
 use crate::plan::Random;
@@ -24,8 +24,9 @@ pub(crate) struct Mood {
     errors: usize,
     /// Of 1,000 writes and flushes: panics.
     panics: usize,
-    /// Fails from this write on until it is given up.
+    /// Fails from this write on until it is given up, and so often after that.
     dies_at: Option<u64>,
+    stays_dead: usize,
     /// Hangs before its first write until the round's gate is opened.
     hangs: bool,
     /// Gets failures only.
@@ -60,6 +61,14 @@ impl Witness {
         self.deaths.load(Ordering::SeqCst) > 0
     }
 
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_come_back(&self) -> bool {
+        self.has_died() && !self.is_dead()
+    }
+
     pub(crate) fn is_filtered(&self) -> bool {
         self.mood.filtered
     }
@@ -83,6 +92,8 @@ struct Wild {
     writes: u64,
     /// How often it fails from now on.
     failing: usize,
+    /// How often it was tried since it was given up.
+    tries_since: usize,
 }
 
 impl Wild {
@@ -90,6 +101,10 @@ impl Wild {
         let mood = self.witness.mood;
         if mood.dies_at.is_some_and(|at| self.writes >= at) && !self.witness.has_died() {
             return Err(io::Error::other("dying"));
+        }
+        if self.witness.is_dead() && self.tries_since < mood.stays_dead {
+            self.tries_since += 1;
+            return Err(io::Error::other("dead"));
         }
         if self.failing == 0 && self.random.below(1000) < mood.errors {
             self.failing = 1 + self.random.below(3);
@@ -126,7 +141,6 @@ impl Sink for Wild {
     }
 
     fn shutdown(&mut self) -> io::Result<()> {
-        self.flush()?;
         self.inner.shutdown()
     }
 }
@@ -164,7 +178,7 @@ impl Sinks {
         let wild = Mood { parts: 300, errors: 4, panics: 2, ..Mood::default() };
         let calm = Mood { parts: 100, ..Mood::default() };
         let late = random.below(requests / 8 + 1) as u64;
-        let dying = Mood { parts: 300, dies_at: Some(late), ..Mood::default() };
+        let dying = Mood { parts: 300, dies_at: Some(late), stays_dead: random.below(3), ..Mood::default() };
         let mut moods = vec![("first", if random.percent(50) { calm } else { wild }, true)];
         if deaths && random.percent(50) {
             moods[0].1 = dying;
@@ -225,11 +239,37 @@ fn output(
         is_dead: AtomicBool::new(false),
         file,
     });
-    let wild = Wild { witness: witness.clone(), inner, random, gate, writes: 0, failing: 0 };
+    let wild = Wild { witness: witness.clone(), inner, random, gate, writes: 0, failing: 0, tries_since: 0 };
     let output = Output::new(wild).name(name);
     let output = if required { output.required() } else { output.best_effort() };
     let output = if mood.filtered { output.filter(|record| record.level() >= Level::Warn) } else { output };
     (witness, output)
+}
+
+/// The clock of a round. It is put forward while a sink is dead, so that it is tried again soon.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HastyClock {
+    skipped: Arc<AtomicU64>,
+}
+
+impl HastyClock {
+    /// As long as a sink that was given up is left alone.
+    const PAUSE: Duration = Duration::from_secs(31);
+
+    pub(crate) fn skip(&self) {
+        self.skipped.fetch_add(Self::PAUSE.as_secs(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for HastyClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed() + Duration::from_secs(self.skipped.load(Ordering::SeqCst))
+    }
 }
 
 /// Notes who is given up, and who works again.
