@@ -99,12 +99,17 @@ pub(crate) struct Round<'r> {
     pub(crate) counters: Counters,
     /// Whoever waits for a record that must be durable gets it, where the sinks live.
     pub(crate) is_patient: bool,
+    /// The log was stopped while requests came in.
+    pub(crate) stops_early: bool,
     pub(crate) summary: Summary,
 }
 
 impl Round<'_> {
     pub(crate) fn check(mut self) -> Summary {
         self.summary.faults.extend(self.ledger.faults());
+        if self.stops_early {
+            self.summary.count("round that stops early");
+        }
         let mut first = None;
         for (at, witness) in self.witnesses.iter().enumerate() {
             let taken = witness.taken();
@@ -241,9 +246,11 @@ impl Round<'_> {
         if !filtered && log.exchanges + counters.lost != handed_over {
             self.fault(format!("{name}: {} and {} lost are not {handed_over}", log.exchanges, counters.lost));
         }
-        self.check_reports(witness, log);
-        if at == 0 {
-            self.check_totals(log);
+        if !self.stops_early {
+            self.check_reports(witness, log);
+            if at == 0 {
+                self.check_totals(log);
+            }
         }
     }
 
@@ -299,10 +306,14 @@ impl Round<'_> {
             };
             let is_confirmed = seen.client.whole && !seen.client.refusal && case.how != How::Outer408;
             let recorded = !is_confirmed || is_durable(&log.completions, &seen.client.synced_after);
+            let was_alive = !seen.server.begun_while_dead || case.nested == Nested::RouteLayer;
             let intended = case.class != Class::FailClosed || is_durable(&log.initiations, &seen.server.synced_before);
             drop(seen);
             if !recorded {
                 self.ledger.fault_of(case, "received whole before its record was durable");
+            }
+            if !was_alive {
+                self.ledger.fault_of(case, "handled while a required sink was dead");
             }
             if !intended {
                 self.ledger.fault_of(case, "handled before its initiation was durable");
@@ -335,6 +346,8 @@ impl Round<'_> {
     fn check_requests(&mut self, log: &Log) {
         self.note_resets();
         let lives = self.ledger.required.iter().all(|sink| !sink.has_died());
+        // Then nothing that may not be lost is.
+        let keeps = lives && !self.stops_early;
         // Records that a class which may not lose has, or that nobody let in has, and that may be lost.
         let (mut missing, mut uncertain) = (0, 0);
         for case in &self.ledger.plan.cases {
@@ -352,7 +365,7 @@ impl Round<'_> {
             if seen.server.entered > 1 || seen.server.begun > 1 {
                 wrong.push("it came in twice".to_owned());
             }
-            let confirms = lives && (self.is_patient || class_of(case, &seen) < Class::Durable);
+            let confirms = lives && !self.stops_early && (self.is_patient || class_of(case, &seen) < Class::Durable);
             check_client(case, &seen, confirms, &mut wrong);
             let expects_none = seen.server.entered == 0 || seen.server.skipped;
             if expects_none && (completion.is_some() || initiation.is_some()) {
@@ -361,23 +374,29 @@ impl Round<'_> {
             if !expects_none {
                 let class = class_of(case, &seen);
                 let begun = seen.server.begun > 0;
-                if lives && begun && !class.may_lose() && completion.is_none() {
+                if keeps && begun && !class.may_lose() && completion.is_none() {
                     wrong.push("its completion is lost".to_owned());
                 }
                 missing += u64::from(completion.is_none());
                 let both = case.both && case.how != How::Events;
                 match case.nested {
                     Nested::RouteLayer if begun => {
-                        if lives && initiation.is_none() {
+                        missing += u64::from(self.stops_early && initiation.is_none());
+                        if keeps && initiation.is_none() {
                             wrong.push("its initiation is lost".to_owned());
                         }
                     }
                     Nested::RouteLayer => uncertain += u64::from(initiation.is_none()),
                     _ if case.class == Class::Lossy && both => missing += u64::from(initiation.is_none()),
-                    _ if (both || case.class == Class::FailClosed) && begun && lives && initiation.is_none() => {
-                        wrong.push("its initiation is lost".to_owned());
-                    }
-                    _ if !both && case.class != Class::FailClosed && initiation.is_some() => {
+                    _ if both || case.class == Class::FailClosed => match (begun, initiation) {
+                        (_, Some(_)) => {}
+                        (true, None) if keeps => wrong.push("its initiation is lost".to_owned()),
+                        (true, None) => missing += 1,
+                        // Of a request that was refused there is none, of one whose client went there may be.
+                        (false, None) if self.stops_early => uncertain += 1,
+                        (false, None) => {}
+                    },
+                    _ if initiation.is_some() => {
                         wrong.push("an initiation that nobody asked for".to_owned());
                     }
                     _ => {}
@@ -385,6 +404,9 @@ impl Round<'_> {
             }
             if let Some(completion) = completion {
                 check_completion(case, &seen, completion, &mut wrong);
+                if !self.stops_early && completion["outcome"] == "shutdown" {
+                    wrong.push("nobody stops".to_owned());
+                }
                 self.summary.count(format!("outcome {}", completion["outcome"].as_str().unwrap_or_default()));
             }
             if let Some(initiation) = initiation
@@ -407,7 +429,7 @@ impl Round<'_> {
             if !(missing..=missing + uncertain).contains(&lost) {
                 self.fault(format!("{missing} to {} records are missing, {lost} are counted", missing + uncertain));
             }
-            if self.report.is_complete() != (self.counters.lost.total() == self.counters.lost.sink_full) {
+            if !self.stops_early && self.report.is_complete() != (self.counters.lost.total() == self.counters.lost.sink_full) {
                 self.fault(format!("{:?} beside {:?}", self.report, self.counters));
             }
         }
@@ -444,8 +466,8 @@ fn check_client(case: &Case, seen: &Seen, confirms: bool, wrong: &mut Vec<String
 fn outcomes(case: &Case, seen: &Seen) -> &'static [&'static str] {
     let server = &seen.server;
     match server.handled {
-        Handled::NotBegun => &["rejected", "aborted"],
-        Handled::Begun => &["aborted"],
+        Handled::NotBegun => &["rejected", "aborted", "shutdown"],
+        Handled::Begun => &["aborted", "shutdown"],
         Handled::Failed => &["handler_error"],
         Handled::TimedOut => &["timed_out"],
         Handled::Panicked => &["panicked"],
@@ -456,7 +478,7 @@ fn outcomes(case: &Case, seen: &Seen) -> &'static [&'static str] {
             Delivered::Failed => &["body_error"],
             Delivered::Panicked => &["panicked"],
             Delivered::Part if case.how == How::Events && case.nested == Nested::No => &["completed"],
-            Delivered::Part => &["aborted"],
+            Delivered::Part => &["aborted", "shutdown"],
         },
     }
 }

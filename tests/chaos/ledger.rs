@@ -36,6 +36,8 @@ pub(crate) enum Delivered {
 pub(crate) struct Server {
     /// How often it came to the layer.
     pub(crate) entered: u32,
+    /// Required sinks that had been given up when it did, and how often.
+    given_up: Vec<(usize, u64)>,
     /// How often its handler began.
     pub(crate) begun: u32,
     pub(crate) handled: Handled,
@@ -49,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) skipped: bool,
     /// What was synced in each required sink when the handler began.
     pub(crate) synced_before: Vec<usize>,
+    /// A required sink was dead when it came to the layer, and when its handler began.
+    pub(crate) begun_while_dead: bool,
 }
 
 /// What its client saw.
@@ -95,14 +99,28 @@ impl Ledger {
         self.seen[usize::try_from(n - self.plan.first).unwrap()].1.notified().await;
     }
 
+    pub(crate) fn note_entry(&self, n: u64) {
+        let given_up = self.given_up();
+        let server = &mut self.of(n).server;
+        server.entered += 1;
+        server.given_up = given_up;
+    }
+
     pub(crate) fn note_begin(&self, n: u64) {
-        let synced = self.synced();
+        let (synced, given_up) = (self.synced(), self.given_up());
         let mut seen = self.of(n);
+        seen.server.begun_while_dead = seen.server.given_up.iter().any(|death| given_up.contains(death));
         seen.server.begun += 1;
         seen.server.handled = Handled::Begun;
         seen.server.synced_before = synced;
         drop(seen);
         self.seen[usize::try_from(n - self.plan.first).unwrap()].1.notify_one();
+    }
+
+    /// The required sinks that are dead now, and which of their deaths it is.
+    fn given_up(&self) -> Vec<(usize, u64)> {
+        let sinks = self.required.iter().enumerate();
+        sinks.filter_map(|(at, sink)| Some((at, sink.given_up()?))).collect()
     }
 
     /// What is durable in each required sink now.

@@ -99,7 +99,10 @@ fn clock() -> u64 {
 /// One auditor, one server, one set of sinks, and so many requests.
 async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     let random = &mut Random::of(seed, first ^ 0xc0ffee);
-    let Sinks { witnesses, outputs, gate, retry_limit } = Sinks::draw(random, requests);
+    // The log is stopped while requests come in.
+    let stops_early = random.percent(8);
+    let sinks = if stops_early { Sinks::calm(random) } else { Sinks::draw(random, requests) };
+    let Sinks { witnesses, outputs, gate, retry_limit } = sinks;
     let required = witnesses.iter().filter(|witness| witness.required).cloned().collect();
     let ledger = Arc::new(Ledger::new(Plan::of(seed, first, requests), required));
     // Little room, so that there is none at times; some are too impatient to wait for it.
@@ -123,11 +126,17 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
         other: other.auditor.clone(),
         kept: Arc::new(Mutex::default()),
     };
-    let kept = handlers.kept.clone();
+    let (kept, auditor) = (handlers.kept.clone(), running.auditor.clone());
     let server = Server::start(handlers).await;
     let hurry = tokio::spawn(hurry(clock, witnesses.clone()));
+    let stop_at = if stops_early { random.below(ledger.plan.sessions.len()) } else { usize::MAX };
+    let (mut running, mut stopped) = (Some(running), None);
     let mut sessions = JoinSet::new();
-    for session in ledger.plan.sessions.clone() {
+    for (at, session) in ledger.plan.sessions.clone().into_iter().enumerate() {
+        if let Some(running) = running.take_if(|_| at == stop_at) {
+            // Not long enough for all that are open.
+            stopped = Some(tokio::spawn(running.stop(Duration::from_millis(200 + random.next() % 400))));
+        }
         if sessions.len() >= SESSIONS {
             sessions.join_next().await.expect("there are some").unwrap();
         }
@@ -138,20 +147,26 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     }
     server.stop().await;
     // Streams of HTTP/2 have tasks of their own.
-    let auditor = running.auditor.clone();
     common::eventually("every exchange ends", || auditor.counters().open == 0).await;
     kept.lock().unwrap().clear();
     gate.set(false);
-    let (report, counters) = running.stop(Duration::from_secs(120)).await;
+    let report = match (running, stopped) {
+        (Some(running), _) => running.stop(Duration::from_secs(120)).await,
+        (None, Some(stopped)) => stopped.await.unwrap(),
+        (None, None) => unreachable!("it is stopped once"),
+    };
+    let counters = auditor.counters();
     hurry.abort();
     let mut summary = Summary::default();
     other.stop(Duration::from_secs(60)).await;
     if others_records.lines().len() != 2 {
         summary.faults.push(format!("an inner layer recorded for itself: {}", others_records.text()));
     }
-    let summary = Round { ledger: &ledger, witnesses: &witnesses, report, counters, is_patient, summary }.check();
+    let round =
+        Round { ledger: &ledger, witnesses: &witnesses, report, counters, is_patient, stops_early, summary };
+    let summary = round.check();
     if !summary.faults.is_empty() {
-        println!("queue_records {queue_records}, queue_bytes {queue_bytes}, is_patient {is_patient}, {retry_limit:?}");
+        println!("stops_early {stops_early}, queue_records {queue_records}, queue_bytes {queue_bytes}, is_patient {is_patient}, {retry_limit:?}");
         witnesses.iter().for_each(|witness| println!("{witness:?}"));
     }
     summary

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_audit::{
-    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Counters, Delivery, Event, Failure, PeerAddr, ShutdownGuard,
+    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Failure, PeerAddr, ShutdownGuard,
     ShutdownReport, Stages,
 };
 
@@ -46,9 +46,8 @@ impl Running {
         Self { auditor, guard }
     }
 
-    pub(crate) async fn stop(self, limit: Duration) -> (ShutdownReport, Counters) {
-        let report = self.guard.shutdown(limit).await;
-        (report, self.auditor.counters())
+    pub(crate) async fn stop(self, limit: Duration) -> ShutdownReport {
+        self.guard.shutdown(limit).await
     }
 }
 
@@ -156,7 +155,7 @@ impl Handlers {
         let answer = service.oneshot(request.map(Body::new)).map_ok(|answer| answer.map(Body::new));
         // Polled first, this calls the layer at once.
         let answer = std::future::ready(()).then(move |()| {
-            ledger.of(n).server.entered += 1;
+            ledger.note_entry(n);
             answer
         });
         if !has_timeout {

@@ -44,6 +44,7 @@ pub(crate) struct Witness {
     /// How often it was given up.
     pub(crate) deaths: AtomicU64,
     is_dead: AtomicBool,
+    is_useless: AtomicBool,
     /// A real file stands behind it.
     pub(crate) file: Option<tempfile::TempDir>,
 }
@@ -63,6 +64,11 @@ impl Witness {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::SeqCst)
+    }
+
+    /// Its how manieth death it is, if it has been given up, and not taken anything since.
+    pub(crate) fn given_up(&self) -> Option<u64> {
+        self.is_useless.load(Ordering::SeqCst).then(|| self.deaths.load(Ordering::SeqCst))
     }
 
     pub(crate) fn has_come_back(&self) -> bool {
@@ -115,6 +121,8 @@ impl Wild {
             return Err(kinds[self.random.below(kinds.len())].into());
         }
         assert!(self.random.below(1000) >= mood.panics, "{AS_PLANNED}");
+        // Before anybody can know.
+        self.witness.is_useless.store(false, Ordering::SeqCst);
         Ok(())
     }
 }
@@ -173,6 +181,14 @@ pub(crate) struct Sinks {
 }
 
 impl Sinks {
+    /// One that works, for a round whose end is what it is about.
+    pub(crate) fn calm(random: &mut Random) -> Self {
+        let gate = Gate::default();
+        let mood = Mood { parts: 100, ..Mood::default() };
+        let (witness, output) = output("first", mood, true, false, gate.clone(), Random::of(random.next(), 1));
+        Self { witnesses: vec![witness], outputs: vec![output], gate, retry_limit: Duration::from_secs(600) }
+    }
+
     pub(crate) fn draw(random: &mut Random, requests: usize) -> Self {
         let deaths = random.percent(25);
         let wild = Mood { parts: 300, errors: 4, panics: 2, ..Mood::default() };
@@ -237,6 +253,7 @@ fn output(
         synced: AtomicUsize::new(0),
         deaths: AtomicU64::new(0),
         is_dead: AtomicBool::new(false),
+        is_useless: AtomicBool::new(false),
         file,
     });
     let wild = Wild { witness: witness.clone(), inner, random, gate, writes: 0, failing: 0, tries_since: 0 };
@@ -280,6 +297,7 @@ pub(crate) fn note_states(witnesses: &[Arc<Witness>]) -> impl Fn(&str, SinkState
         let is_dead = state == SinkState::Dead;
         if is_dead && !witness.is_dead.swap(true, Ordering::SeqCst) {
             witness.deaths.fetch_add(1, Ordering::SeqCst);
+            witness.is_useless.store(true, Ordering::SeqCst);
         } else if !is_dead {
             witness.is_dead.store(false, Ordering::SeqCst);
         }
