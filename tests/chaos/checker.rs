@@ -74,7 +74,8 @@ impl Log {
     /// What the records of losses for this reason add up to, for all sinks or for the one of this name.
     fn told(&self, reason: &str, sink: Option<&str>) -> u64 {
         let told = self.own.iter().filter(|line| line.record["eventName"] == "AuditRecordsLost");
-        let told = told.filter(|line| line.record["meta"]["reason"] == reason && line.record["meta"]["sink"].as_str() == sink);
+        let told =
+            told.filter(|line| line.record["meta"]["reason"] == reason && line.record["meta"]["sink"].as_str() == sink);
         told.map(count).sum()
     }
 
@@ -109,6 +110,11 @@ impl Round<'_> {
         self.summary.faults.extend(self.ledger.faults());
         if self.stops_early {
             self.summary.count("round that stops early");
+        }
+        if self.stops_early && !self.report.flushed {
+            // Its deadline came first, and says so: what the sinks go on taking then is counted by nobody.
+            self.summary.count("round that stops early, and is not flushed");
+            return self.summary;
         }
         let mut first = None;
         for (at, witness) in self.witnesses.iter().enumerate() {
@@ -295,7 +301,8 @@ impl Round<'_> {
     /// What may not lose, where the sink lived: each response that a client received whole has its durable record, and no
     /// handler ran before its initiation was durable. Where it died, this holds for what was answered.
     fn check_promises(&mut self, witness: &Witness, log: &Log) {
-        let at = self.ledger.required.iter().position(|required| required.name == witness.name).expect("it is required");
+        let at =
+            self.ledger.required.iter().position(|required| required.name == witness.name).expect("it is required");
         for case in &self.ledger.plan.cases {
             let seen = self.ledger.of(case.n);
             if seen.server.begun == 0 || seen.server.skipped || class_of(case, &seen) < Class::Durable {
@@ -429,7 +436,9 @@ impl Round<'_> {
             if !(missing..=missing + uncertain).contains(&lost) {
                 self.fault(format!("{missing} to {} records are missing, {lost} are counted", missing + uncertain));
             }
-            if !self.stops_early && self.report.is_complete() != (self.counters.lost.total() == self.counters.lost.sink_full) {
+            if !self.stops_early
+                && self.report.is_complete() != (self.counters.lost.total() == self.counters.lost.sink_full)
+            {
                 self.fault(format!("{:?} beside {:?}", self.report, self.counters));
             }
         }
@@ -455,7 +464,8 @@ fn check_client(case: &Case, seen: &Seen, confirms: bool, wrong: &mut Vec<String
     if confirms && stays && reads_all && seen.server.begun > 0 && case.how.is_answered() && !seen.client.whole {
         wrong.push("its client did not get the whole answer".to_owned());
     }
-    if seen.server.status.is_some() && seen.client.status.is_some() && !seen.client.refusal && case.how != How::Outer408 {
+    if seen.server.status.is_some() && seen.client.status.is_some() && !seen.client.refusal && case.how != How::Outer408
+    {
         if seen.server.status != seen.client.status {
             wrong.push("its client got another status than the handler gave".to_owned());
         }

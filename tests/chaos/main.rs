@@ -3,7 +3,7 @@
 //!
 //! `TOWER_AUDIT_CHAOS_REQUESTS` is the number of requests, `TOWER_AUDIT_CHAOS_SEED` repeats a run: the same requests meet
 //! the same sinks; how the system schedules them is its own. `TOWER_AUDIT_CHAOS_ROUND` repeats one round of it.
-//! `.ci/chaos` runs a million.
+//! `.ci/chaos` runs more than a million.
 #![cfg(feature = "axum")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "the seed, without which a run cannot be repeated")]
@@ -77,7 +77,13 @@ fn what_clients_and_handlers_saw_is_what_is_recorded() {
     println!(
         "{} requests entered, {} records in the first sinks, {} lost and reported, {} refused, {} deaths of sinks, {} \
          of which came back, {:.0?}",
-        total.entered, total.records, total.lost, total.refused, total.deaths, total.revivals, began.elapsed()
+        total.entered,
+        total.records,
+        total.lost,
+        total.refused,
+        total.deaths,
+        total.revivals,
+        began.elapsed()
     );
     for (what, count) in &total.counts {
         println!("  {count:>8} {what}");
@@ -88,7 +94,7 @@ fn what_clients_and_handlers_saw_is_what_is_recorded() {
         for outcome in ["completed", "aborted", "panicked", "handler_error", "timed_out", "body_error", "upgraded"] {
             assert!(total.counts.contains_key(&format!("outcome {outcome}")), "nothing was {outcome}");
         }
-        assert!(total.entered > requests as u64 * 8 / 10, "most requests should come in: {}", total.entered);
+        assert!(total.entered > requests as u64 * 7 / 10, "most requests should come in: {}", total.entered);
     }
 }
 
@@ -162,11 +168,12 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
     if others_records.lines().len() != 2 {
         summary.faults.push(format!("an inner layer recorded for itself: {}", others_records.text()));
     }
-    let round =
-        Round { ledger: &ledger, witnesses: &witnesses, report, counters, is_patient, stops_early, summary };
+    let round = Round { ledger: &ledger, witnesses: &witnesses, report, counters, is_patient, stops_early, summary };
     let summary = round.check();
     if !summary.faults.is_empty() {
-        println!("stops_early {stops_early}, queue_records {queue_records}, queue_bytes {queue_bytes}, is_patient {is_patient}, {retry_limit:?}");
+        println!(
+            "stops_early {stops_early}, queue_records {queue_records}, queue_bytes {queue_bytes}, is_patient {is_patient}, {retry_limit:?}"
+        );
         witnesses.iter().for_each(|witness| println!("{witness:?}"));
     }
     summary

@@ -345,12 +345,9 @@ impl Case {
         };
         let nested = match how {
             How::Events => Nested::No,
-            _ => random.pick(&[
-                (20, Nested::No),
-                (2, Nested::Same),
-                (1, Nested::OtherAuditor),
-                (1, Nested::RouteLayer),
-            ]),
+            _ => {
+                random.pick(&[(20, Nested::No), (2, Nested::Same), (1, Nested::OtherAuditor), (1, Nested::RouteLayer)])
+            }
         };
         Self {
             n,
@@ -443,7 +440,12 @@ impl Case {
         match self.how {
             How::Large | How::LargeStreamed => json(n, "answer", 200_000).chunks(16_000).map(<[u8]>::to_vec).collect(),
             How::Streamed | How::EndAware => json(n, "answer", 300).chunks(100).map(<[u8]>::to_vec).collect(),
-            How::Whole | How::NotFound | How::ServerError | How::Inner408 | How::Skip | How::NoContent
+            How::Whole
+            | How::NotFound
+            | How::ServerError
+            | How::Inner408
+            | How::Skip
+            | How::NoContent
             | How::NotModified => {
                 vec![json(n, "answer", 200)]
             }

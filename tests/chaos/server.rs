@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::{FutureExt as _, TryFutureExt as _};
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -63,7 +63,9 @@ pub(crate) fn catalog() -> Catalog {
     for (name, path, delivery) in classes {
         let event = |kind: &str, end: &str| {
             let event = Event::new(format!("{name}.{kind}")).delivery(delivery).bodies(Bodies::Both);
-            [Method::GET, Method::POST].into_iter().fold(event, |event, method| event.on(method, format!("{path}/{end}/{{n}}")))
+            [Method::GET, Method::POST]
+                .into_iter()
+                .fold(event, |event, method| event.on(method, format!("{path}/{end}/{{n}}")))
         };
         catalog = catalog.event(event("One", "one")).event(event("Both", "both").stages(Stages::Both));
         if delivery < Delivery::Durable {
@@ -422,7 +424,8 @@ impl HttpBody for Told {
             }
             Some(Ending::Trailers(status)) => {
                 self.end(Delivered::Ended);
-                let trailers = HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), u16::from(status).into())]);
+                let trailers =
+                    HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), u16::from(status).into())]);
                 Poll::Ready(Some(Ok(Frame::trailers(trailers))))
             }
             Some(Ending::Exact | Ending::Aware | Ending::Unknown) => {
@@ -438,7 +441,11 @@ impl HttpBody for Told {
 
     fn size_hint(&self) -> SizeHint {
         let left = self.frames.iter().map(|frame| frame.len() as u64).sum();
-        if self.ending.is_none() || self.ending == Some(Ending::Exact) { SizeHint::with_exact(left) } else { SizeHint::new() }
+        if self.ending.is_none() || self.ending == Some(Ending::Exact) {
+            SizeHint::with_exact(left)
+        } else {
+            SizeHint::new()
+        }
     }
 }
 
@@ -447,4 +454,3 @@ pub(crate) fn other() -> (Running, tower_audit::sink::MemoryRecords) {
     let (sink, records) = tower_audit::sink::memory();
     (Running::build(Auditor::builder().catalog(catalog()).sink(sink)), records)
 }
-
