@@ -8,11 +8,12 @@ use serde_json::Value;
 use tower_audit::{Counters, ShutdownReport};
 
 use crate::common::check;
-use crate::ledger::{Delivered, Handled, Ledger, Seen};
-use crate::plan::{Case, Class, How, Leaves, Nested, Plan, Reads, SECRET, Sharing, Upload};
+use crate::ledger::Ledger;
+use crate::outcome::{check_client, check_completion, class_of};
+use crate::plan::{Case, Class, How, Nested, Plan, SECRET, Sharing, Upload};
 use crate::sinks::Witness;
 
-/// What a round amounted to, and what was wrong in it.
+/// The figures of a round, and its faults.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) entered: u64,
@@ -20,9 +21,9 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     pub(crate) refused: u64,
     pub(crate) deaths: u64,
-    /// Sinks that worked again after that.
+    /// Sinks that worked again after they were given up.
     pub(crate) revivals: u64,
-    /// How often each outcome, status, kind of client and handler came up.
+    /// The number of requests by outcome, status, kind of client and kind of handler.
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) faults: Vec<String>,
 }
@@ -46,10 +47,10 @@ impl Summary {
     }
 }
 
-/// One record of an exchange, where it stands in its sink.
+/// One record and its position in its sink.
 struct Line {
     record: Value,
-    /// The byte after its last.
+    /// The position after its last byte.
     end: usize,
     seq: u64,
 }
@@ -60,9 +61,9 @@ struct Log {
     initiations: HashMap<u64, Line>,
     completions: HashMap<u64, Line>,
     own: Vec<Line>,
-    /// Lines of exchanges.
+    /// The number of lines that are not this library's own.
     exchanges: u64,
-    /// What each line is without its number.
+    /// Each line without its `seq`.
     texts: HashSet<String>,
 }
 
@@ -71,15 +72,15 @@ impl Log {
         self.exchanges + self.own.len() as u64
     }
 
-    /// What the records of losses for this reason add up to, for all sinks or for the one of this name.
-    fn told(&self, reason: &str, sink: Option<&str>) -> u64 {
-        let told = self.own.iter().filter(|line| line.record["eventName"] == "AuditRecordsLost");
-        let told =
-            told.filter(|line| line.record["meta"]["reason"] == reason && line.record["meta"]["sink"].as_str() == sink);
-        told.map(count).sum()
+    /// The number of records that `AuditRecordsLost` reports for this reason, for all sinks or for the sink of this name.
+    fn reported(&self, reason: &str, sink: Option<&str>) -> u64 {
+        let reported = self.own.iter().filter(|line| line.record["eventName"] == "AuditRecordsLost");
+        let reported = reported
+            .filter(|line| line.record["meta"]["reason"] == reason && line.record["meta"]["sink"].as_str() == sink);
+        reported.map(count).sum()
     }
 
-    fn told_refused(&self) -> u64 {
+    fn reported_refused(&self) -> u64 {
         self.own.iter().filter(|line| line.record["eventName"] == "AuditRequestsRefused").map(count).sum()
     }
 
@@ -98,7 +99,7 @@ pub(crate) struct Round<'r> {
     pub(crate) witnesses: &'r [Arc<Witness>],
     pub(crate) report: ShutdownReport,
     pub(crate) counters: Counters,
-    /// Whoever waits for a record that must be durable gets it, where the sinks live.
+    /// The admission timeout is so long that no response is broken off for it.
     pub(crate) is_patient: bool,
     /// The log was stopped while requests came in.
     pub(crate) stops_early: bool,
@@ -112,7 +113,7 @@ impl Round<'_> {
             self.summary.count("round that stops early");
         }
         if self.stops_early && !self.report.flushed {
-            // Its deadline came first, and says so: what the sinks go on taking then is counted by nobody.
+            // The deadline came first, and the report says so. Sinks write on after it, and nothing counts that.
             self.summary.count("round that stops early, and is not flushed");
             return self.summary;
         }
@@ -142,7 +143,7 @@ impl Round<'_> {
     // Each line
     // -----------------------------------------------------------------------------------------------------------------
 
-    /// Reads the lines of a sink. One that the first sink has too, but for its number, was checked there.
+    /// Reads the lines of a sink. A line that equals one of the first sink, except for `seq`, was checked there.
     fn read(&mut self, witness: &Witness, taken: &[u8], first: Option<&Log>) -> Log {
         let mut log = Log::default();
         let mut end = 0;
@@ -215,7 +216,7 @@ impl Round<'_> {
     // Each sink
     // -----------------------------------------------------------------------------------------------------------------
 
-    /// Numbers without gaps, and counters that add up.
+    /// `seq` has no gaps, and the counters add up.
     fn check_sink(&mut self, at: usize, witness: &Witness, log: &Log) {
         let counters = self.counters.sinks[at].clone();
         let exchanges = log.initiations.values().chain(log.completions.values());
@@ -225,7 +226,7 @@ impl Round<'_> {
         let name = &witness.name;
         let handed_over = self.counters.handed_over;
         let filtered = witness.is_filtered();
-        // Of a batch that is given up half-way, whose records of the library's own are not counted, too many may count as lost.
+        // A batch that is given up half-way counts its last records as lost, though some are this library's own.
         const OWN: u64 = 64;
         let uncounted = if witness.has_died() { OWN } else { 0 };
         if !(counters.written..=counters.written + uncounted).contains(&log.lines()) {
@@ -245,7 +246,7 @@ impl Round<'_> {
         if gaps != 0 {
             self.fault(format!("{name}: {gaps} numbers are missing"));
         }
-        let missed = log.told("sink_full", Some(name));
+        let missed = log.reported("sink_full", Some(name));
         if counters.lost != missed {
             self.fault(format!("{name}: {} lost for itself, {missed} reported", counters.lost));
         }
@@ -260,32 +261,32 @@ impl Round<'_> {
         }
     }
 
-    /// Every sink that lives reports what all lost.
+    /// Every sink that works reports the losses that all sinks share.
     fn check_reports(&mut self, witness: &Witness, log: &Log) {
         let name = &witness.name;
         for (reason, counted) in self.counters.lost.by_reason() {
-            let told = log.told(reason, None);
+            let reported = log.reported(reason, None);
             let is_of_all = !matches!(reason, "sink_full" | "sink_failed");
-            if is_of_all && told != counted {
-                self.fault(format!("{name}: {counted} lost by `{reason}`, {told} reported"));
+            if is_of_all && reported != counted {
+                self.fault(format!("{name}: {counted} lost by `{reason}`, {reported} reported"));
             }
         }
         let has_all = log.exchanges == self.counters.handed_over;
         let rejected = has_all.then(|| log.rejected());
-        let refused = rejected.map(|rejected| log.told_refused() + rejected);
+        let refused = rejected.map(|rejected| log.reported_refused() + rejected);
         if refused.is_some_and(|refused| refused != self.counters.refused) {
             self.fault(format!("{name}: {} refused, {refused:?} reported", self.counters.refused));
         }
     }
 
-    /// What the last record in the first sink says, where it lived.
+    /// The totals of `AuditStopped` in the first sink, if that works.
     fn check_totals(&mut self, log: &Log) {
         let lost = self.counters.lost;
         let last = log.own.last().map(|line| line.record.clone()).unwrap_or_default();
         let meta = &last["meta"];
         let [written, said, refused, open] =
             ["written", "lost", "refused", "open"].map(|what| meta[what].as_u64().unwrap_or(u64::MAX));
-        // A sink that dies after the last record has been made is counted, and can be reported nowhere.
+        // The losses of a sink that is given up after the last record was made are in the counters only.
         let of_all = lost.total() - lost.sink_full;
         let some_died = self.witnesses.iter().any(|witness| witness.has_died());
         let least = if some_died { of_all - lost.sink_failed } else { of_all };
@@ -298,8 +299,8 @@ impl Round<'_> {
         }
     }
 
-    /// What may not lose, where the sink lived: each response that a client received whole has its durable record, and no
-    /// handler ran before its initiation was durable. Where it died, this holds for what was answered.
+    /// The promises of `durable` and `fail_closed`, which hold for a sink that was given up too: a client that received a whole
+    /// response has its record synced, and a handler begins only when its initiation is synced and the sink works.
     fn check_promises(&mut self, witness: &Witness, log: &Log) {
         let at =
             self.ledger.required.iter().position(|required| required.name == witness.name).expect("it is required");
@@ -334,8 +335,8 @@ impl Round<'_> {
     // Each request
     // -----------------------------------------------------------------------------------------------------------------
 
-    /// An upload that nobody reads, because its request was refused or timed out, ends its connection with a reset, and what
-    /// was on its way to the client with it.
+    /// An upload that is not read, because its request was refused or timed out, makes the server reset the connection. Responses
+    /// before it that the client has not yet read are lost with it.
     fn note_resets(&self) {
         let Plan { sessions, cases, .. } = &self.ledger.plan;
         for session in sessions.iter().filter(|session| session.sharing == Sharing::Pipelined) {
@@ -353,9 +354,9 @@ impl Round<'_> {
     fn check_requests(&mut self, log: &Log) {
         self.note_resets();
         let lives = self.ledger.required.iter().all(|sink| !sink.has_died());
-        // Then nothing that may not be lost is.
+        // Then nothing is lost of a class that may not lose.
         let keeps = lives && !self.stops_early;
-        // Records that a class which may not lose has, or that nobody let in has, and that may be lost.
+        // Records that are not in the sink and must be counted as lost, and those of which that is not known.
         let (mut missing, mut uncertain) = (0, 0);
         for case in &self.ledger.plan.cases {
             let seen = self.ledger.of(case.n);
@@ -399,7 +400,7 @@ impl Round<'_> {
                         (_, Some(_)) => {}
                         (true, None) if keeps => wrong.push("its initiation is lost".to_owned()),
                         (true, None) => missing += 1,
-                        // Of a request that was refused there is none, of one whose client went there may be.
+                        // A refused request has none; one whose client left while it waited may have one.
                         (false, None) if self.stops_early => uncertain += 1,
                         (false, None) => {}
                     },
@@ -447,105 +448,6 @@ impl Round<'_> {
             self.fault(format!("left over: {:?}", self.counters));
         }
     }
-}
-
-/// The class in which the record travelled.
-fn class_of(case: &Case, seen: &Seen) -> Class {
-    match case.nested {
-        Nested::RouteLayer if seen.server.begun > 0 => case.class.max(Class::Durable),
-        _ => case.class,
-    }
-}
-
-/// Who stayed got the whole answer.
-fn check_client(case: &Case, seen: &Seen, confirms: bool, wrong: &mut Vec<String>) {
-    let stays = case.leaves == Leaves::Never && !seen.client.disturbed;
-    let reads_all = case.reads == Reads::All || case.upload == Upload::None;
-    if confirms && stays && reads_all && seen.server.begun > 0 && case.how.is_answered() && !seen.client.whole {
-        wrong.push("its client did not get the whole answer".to_owned());
-    }
-    if seen.server.status.is_some() && seen.client.status.is_some() && !seen.client.refusal && case.how != How::Outer408
-    {
-        if seen.server.status != seen.client.status {
-            wrong.push("its client got another status than the handler gave".to_owned());
-        }
-    }
-}
-
-/// The outcomes that are possible after what was seen.
-fn outcomes(case: &Case, seen: &Seen) -> &'static [&'static str] {
-    let server = &seen.server;
-    match server.handled {
-        Handled::NotBegun => &["rejected", "aborted", "shutdown"],
-        Handled::Begun => &["aborted", "shutdown"],
-        Handled::Failed => &["handler_error"],
-        Handled::TimedOut => &["timed_out"],
-        Handled::Panicked => &["panicked"],
-        Handled::Answered if server.status == Some(101) => &["upgraded"],
-        Handled::Answered if server.ends_at_head => &["completed"],
-        Handled::Answered => match server.delivered {
-            Delivered::Ended => &["completed"],
-            Delivered::Failed => &["body_error"],
-            Delivered::Panicked => &["panicked"],
-            Delivered::Part if case.how == How::Events && case.nested == Nested::No => &["completed"],
-            Delivered::Part => &["aborted", "shutdown"],
-        },
-    }
-}
-
-fn check_completion(case: &Case, seen: &Seen, record: &Value, wrong: &mut Vec<String>) {
-    let (n, server) = (case.n, &seen.server);
-    let outcome = record["outcome"].as_str().unwrap_or_default();
-    let expected = outcomes(case, seen);
-    if !expected.contains(&outcome) {
-        wrong.push(format!("`{outcome}`, not {expected:?}"));
-        return;
-    }
-    if seen.client.refusal && server.begun == 0 && outcome != "rejected" {
-        wrong.push("its client was refused".to_owned());
-    }
-    let mut same = |what: &str, is: &Value, should_be: Value| {
-        if *is != should_be {
-            wrong.push(format!("{what} is {is}, not {should_be}"));
-        }
-    };
-    let was_answered = server.handled == Handled::Answered;
-    let is_grpc = case.content_type() == "application/grpc";
-    let status = match outcome {
-        "rejected" => Some(if is_grpc { 200 } else { 503 }),
-        _ => server.status,
-    };
-    same("the status", &record["response"]["status"], status.into());
-    let begun = server.begun > 0;
-    if was_answered {
-        same("the length", &record["response"]["bytes"], server.bytes.into());
-    }
-    let actor = (begun && case.has_actor).then(|| format!("canary-{n}-actor"));
-    same("the actor", &record["actor"]["actorId"], actor.into());
-    same("the agent", &record["actor"]["client"], format!("canary-{n}-agent").into());
-    same("`meta.canary`", &record["meta"]["canary"], begun.then(|| format!("canary-{n}-meta")).into());
-    same("the method", &record["request"]["method"], case.method.into());
-    if begun {
-        let name = match case.nested {
-            Nested::RouteLayer => "Nested".to_owned(),
-            _ => case.event_name(),
-        };
-        same("the event", &record["eventName"], name.into());
-    }
-    if outcome == "aborted" {
-        same("where it was aborted", &record["meta"]["abortedAt"], if was_answered { "body" } else { "head" }.into());
-    }
-    let has_grpc_failed = is_grpc
-        && was_answered
-        && server.status == Some(200)
-        && case.how.grpc_status() != Some(0)
-        && (matches!(case.how, How::GrpcHead(_)) || server.delivered == Delivered::Ended);
-    let said = case.how == How::ServerError && server.status == Some(500);
-    let failed = !matches!(outcome, "completed" | "upgraded")
-        || server.status.is_some_and(|status| status >= 400)
-        || has_grpc_failed
-        || said;
-    same("the result", &record["status"], if failed { "failed" } else { "succeeded" }.into());
 }
 
 /// The number of the request that a record is of, from the path.

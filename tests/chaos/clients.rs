@@ -1,4 +1,4 @@
-//! Clients of every kind: each plays its session, goes when the plan says so, and notes what it saw.
+//! Clients of every kind: each sends its requests, leaves when the plan says so, and notes what it saw.
 
 use std::io;
 use std::net::SocketAddr;
@@ -164,7 +164,7 @@ impl Reading {
     }
 }
 
-/// Reads the response to one request, as far as the plan wants it, and notes it. An error: the connection is over.
+/// Reads the response to one request, as far as the plan says, and notes it. After an error the connection has ended.
 async fn answer(ledger: &Ledger, case: &Case, reading: &mut Reading) -> io::Result<()> {
     reading.slow = case.slow;
     let head = reading.head().await?;
@@ -199,14 +199,14 @@ async fn answer(ledger: &Ledger, case: &Case, reading: &mut Reading) -> io::Resu
     Ok(())
 }
 
-/// The head of a response has come. All of the handler's own have a canary, but for those after a broken upload.
+/// Notes the head of a response. A handler's 200 has a canary in its head; a refusal has none.
 fn note_head(ledger: &Ledger, case: &Case, status: u16, has_canary: bool) {
     let client = &mut ledger.of(case.n).client;
     client.status = Some(status);
     client.refusal = status == 503 || (status == 200 && !has_canary);
 }
 
-/// A response has come to its end.
+/// Notes that a response was received whole.
 fn note_whole(ledger: &Ledger, case: &Case, status: u16, bodiless: bool, body: &[u8]) {
     let refusal = ledger.of(case.n).client.refusal;
     if !bodiless && !refusal && !matches!(status, 400 | 408) && body != case.frames().concat() {
@@ -236,8 +236,8 @@ async fn connect(address: SocketAddr) -> (Reading, OwnedWriteHalf) {
     (Reading { half: read, read: Vec::new(), slow: false }, write)
 }
 
-/// Goes, with a reset or with an end.
-fn go(case: &Case, reading: Reading, writing: OwnedWriteHalf) {
+/// Closes the connection, with a reset or in order.
+fn leave(case: &Case, reading: Reading, writing: OwnedWriteHalf) {
     let stream = reading.half.reunite(writing).expect("they are of one stream");
     if case.resets {
         let _ = stream.set_zero_linger();
@@ -259,7 +259,7 @@ async fn one_after_another(ledger: &Ledger, address: SocketAddr, cases: &[Case],
         };
         let half_closes = matches!(case.leaves, Leaves::HalfInUpload | Leaves::HalfClosed);
         let writes = async {
-            // It may have been answered, and closed, before all was sent.
+            // The server may have answered, and closed, before everything is sent.
             if send(&mut writing, part, case.slow).await.is_ok() && half_closes {
                 let _ = writing.shutdown().await;
             }
@@ -277,7 +277,7 @@ async fn one_after_another(ledger: &Ledger, address: SocketAddr, cases: &[Case],
                         _ = answer(ledger, case, &mut reading) => {}
                     }
                 }
-                Leaves::InUpload if case.reads != Reads::Nothing && case.n % 2 == 0 => {
+                Leaves::InUpload if case.reads != Reads::Nothing && case.n.is_multiple_of(2) => {
                     tokio::select! {
                         () = ledger.begun(case.n) => {}
                         _ = reading.more() => {}
@@ -285,11 +285,11 @@ async fn one_after_another(ledger: &Ledger, address: SocketAddr, cases: &[Case],
                 }
                 _ => some_time(case.n).await,
             }
-            return go(case, reading, writing);
+            return leave(case, reading, writing);
         }
         let (_, answered) = tokio::join!(writes, answer(ledger, case, &mut reading));
         if answered.is_err() || case.leaves != Leaves::Never {
-            return go(case, reading, writing);
+            return leave(case, reading, writing);
         }
     }
 }
@@ -306,7 +306,7 @@ async fn pipelined(ledger: &Ledger, address: SocketAddr, cases: &[Case]) {
     }
     let last = cases.last().expect("sessions are not empty");
     if !last.keeps_connection() {
-        // It can end the connection while the answers before it are on their way.
+        // It can end the connection before the client has read the responses before it.
         cases.iter().for_each(|case| ledger.of(case.n).client.disturbed = true);
     }
     let writes = async {
@@ -334,7 +334,7 @@ async fn pipelined(ledger: &Ledger, address: SocketAddr, cases: &[Case]) {
         }
     };
     tokio::join!(writes, reads);
-    go(last, reading, writing);
+    leave(last, reading, writing);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ async fn multiplexed(ledger: &Arc<Ledger>, address: SocketAddr, cases: &[Case], 
         streams.await;
     }
     drop(sender);
-    // It ends when nobody can send any more.
+    // It ends when its last sender is dropped.
     let _ = connection.await;
 }
 
@@ -414,7 +414,7 @@ async fn stream_of(ledger: &Ledger, case: &Case, mut sender: http2::SendRequest<
         }
         Leaves::Soon | Leaves::InUpload => {
             let time = async {
-                if case.leaves == Leaves::InUpload && case.n % 2 == 0 {
+                if case.leaves == Leaves::InUpload && case.n.is_multiple_of(2) {
                     ledger.begun(case.n).await;
                 }
                 some_time(case.n).await;
@@ -447,7 +447,7 @@ async fn received(ledger: &Ledger, case: &Case, response: Option<Response<Incomi
         if case.slow {
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
-        if leaves && (read.len() >= expected || case.n % 3 == 0 && !case.how.waits_for_departure()) {
+        if leaves && (read.len() >= expected || case.n.is_multiple_of(3) && !case.how.waits_for_departure()) {
             return None;
         }
         match body.frame().await {

@@ -12,7 +12,7 @@ use crate::sinks::Witness;
 pub(crate) enum Handled {
     #[default]
     NotBegun,
-    /// It has begun; when all is over: it was dropped.
+    /// It has begun. If that is still so at the end, it was dropped.
     Begun,
     Answered,
     Failed,
@@ -23,7 +23,7 @@ pub(crate) enum Handled {
 /// What became of a response's body, as the layer took it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Delivered {
-    /// More was to come.
+    /// It was dropped before its end.
     #[default]
     Part,
     Ended,
@@ -34,9 +34,9 @@ pub(crate) enum Delivered {
 /// What the server's side saw of one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Server {
-    /// How often it came to the layer.
+    /// How often it reached the layer.
     pub(crate) entered: u32,
-    /// Required sinks that had been given up when it did, and how often.
+    /// Required sinks that had been given up when it reached the layer.
     given_up: Vec<(usize, u64)>,
     /// How often its handler began.
     pub(crate) begun: u32,
@@ -51,7 +51,7 @@ pub(crate) struct Server {
     pub(crate) skipped: bool,
     /// What was synced in each required sink when the handler began.
     pub(crate) synced_before: Vec<usize>,
-    /// A required sink was dead when it came to the layer, and when its handler began.
+    /// A required sink was given up before it reached the layer, and until its handler began.
     pub(crate) begun_while_dead: bool,
 }
 
@@ -59,13 +59,13 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Client {
     pub(crate) status: Option<u16>,
-    /// The response came to its end.
+    /// The response was received whole.
     pub(crate) whole: bool,
-    /// It is the layer's own: the request was not handled, or its record is not confirmed.
+    /// The response is the layer's: the request was not handled, or its record is not confirmed.
     pub(crate) refusal: bool,
-    /// What was synced in each required sink when it had.
+    /// What was synced in each required sink at that moment.
     pub(crate) synced_after: Vec<usize>,
-    /// Another request or the plan broke the connection.
+    /// The connection can have ended for another reason than this request.
     pub(crate) disturbed: bool,
 }
 
@@ -117,7 +117,7 @@ impl Ledger {
         self.seen[usize::try_from(n - self.plan.first).unwrap()].1.notify_one();
     }
 
-    /// The required sinks that are dead now, and which of their deaths it is.
+    /// The required sinks that are given up now, and for the how many-th time.
     fn given_up(&self) -> Vec<(usize, u64)> {
         let sinks = self.required.iter().enumerate();
         sinks.filter_map(|(at, sink)| Some((at, sink.given_up()?))).collect()

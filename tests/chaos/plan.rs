@@ -113,12 +113,12 @@ pub(crate) enum How {
 }
 
 impl How {
-    /// The client has to go, or nothing ever ends.
+    /// The exchange ends only when its client leaves.
     pub(crate) fn waits_for_departure(self) -> bool {
         matches!(self, Self::Stuck | Self::Endless | Self::Events)
     }
 
-    /// The connection of HTTP/1 does not survive it.
+    /// The HTTP/1 connection ends with it.
     fn ends_connection(self) -> bool {
         self.waits_for_departure()
             || matches!(
@@ -157,15 +157,15 @@ pub(crate) enum Reads {
     Nothing,
 }
 
-/// When the client goes.
+/// When the client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Leaves {
     Never,
     InHead,
     InUpload,
-    /// It says that nothing more comes, in the middle of its upload, and reads on.
+    /// It closes its side of the connection in the middle of its upload, and reads on.
     HalfInUpload,
-    /// It says that nothing more comes, after its request, and reads on.
+    /// It closes its side of the connection after its request, and reads on.
     HalfClosed,
     WhenBegun,
     /// At any time after the request.
@@ -173,7 +173,7 @@ pub(crate) enum Leaves {
     InDownload,
 }
 
-/// What lies between the outer layer and the handler.
+/// The layer between the outer layer and the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nested {
     No,
@@ -197,7 +197,7 @@ pub(crate) struct Case {
     pub(crate) leaves: Leaves,
     pub(crate) nested: Nested,
     pub(crate) has_actor: bool,
-    /// Bytes come and are read in small parts, with pauses.
+    /// It sends and reads in small parts, with pauses.
     pub(crate) slow: bool,
     pub(crate) resets: bool,
 }
@@ -366,7 +366,7 @@ impl Case {
         }
     }
 
-    /// Whether the connection of HTTP/1 goes on after it: whose upload is not read is cut off with a reset.
+    /// Whether the HTTP/1 connection goes on after it. A server resets the connection of an upload that it did not read.
     pub(crate) fn keeps_connection(&self) -> bool {
         let is_read = self.upload == Upload::None || self.reads == Reads::All;
         self.leaves == Leaves::Never && !self.how.ends_connection() && is_read
@@ -457,14 +457,14 @@ impl Case {
     }
 }
 
-/// What no line may hold.
+/// The beginning of every secret: no line may contain it.
 pub(crate) const SECRET: &str = "OpenSesame";
 
 pub(crate) fn secret(n: u64) -> String {
     format!("{SECRET}{n:09}Xq7Lr2")
 }
 
-/// An object of about so many bytes, with a canary and a secret.
+/// An object of about this number of bytes, with a canary and a secret.
 fn json(n: u64, what: &str, bytes: usize) -> Vec<u8> {
     let begin = format!(r#"{{"canary":"canary-{n}-{what}","nested":{{"password":"{}","n":{n}}},"text":""#, secret(n));
     let filler = "x".repeat(bytes.saturating_sub(begin.len() + 2));

@@ -31,10 +31,10 @@ use crate::ledger::{Delivered, Handled, Ledger};
 use crate::plan::{Case, How, Nested, Reads, secret};
 use crate::sinks::AS_PLANNED;
 
-/// How long timeouts of the plan are.
+/// The timeout of layers inside and outside of the audit layer.
 const TIMEOUT: Duration = Duration::from_millis(3);
 
-/// The auditor of a round and its end: the one place that knows how one is made and stopped.
+/// A running auditor: the only place that builds and stops one.
 pub(crate) struct Running {
     pub(crate) auditor: Auditor,
     guard: ShutdownGuard,
@@ -75,7 +75,7 @@ pub(crate) fn catalog() -> Catalog {
     catalog
 }
 
-/// Listens until it is told to stop.
+/// A server that listens until [`Server::stop`].
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     connections: tokio::task::JoinHandle<JoinSet<()>>,
@@ -107,7 +107,7 @@ impl Server {
         Self { address, connections, stop }
     }
 
-    /// Waits for the connections, all of whose clients have gone.
+    /// Waits for the end of all connections, whose clients have left.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         let mut connections = self.connections.await.unwrap();
@@ -135,7 +135,7 @@ type Answer = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 pub(crate) struct Handlers {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) auditor: Auditor,
-    /// Another one, whose layer stands inside of the first for some requests.
+    /// A second auditor, whose layer is inside of the first for some requests.
     pub(crate) other: Auditor,
     /// Handles that outlive their requests.
     pub(crate) kept: Arc<Mutex<Vec<(u64, Audit)>>>,
@@ -147,7 +147,7 @@ impl Handlers {
         request.uri().path().rsplit('/').next().and_then(|n| n.parse().ok()).expect("clients ask for nothing else")
     }
 
-    /// What is around the layer: it notes who comes in, and some of it gives up.
+    /// Around the layer: notes that a request reaches it, and has a timeout for some.
     fn outside(self, request: Request<Incoming>) -> Answer {
         let n = Self::number(&request);
         let ledger = self.ledger.clone();
@@ -167,7 +167,7 @@ impl Handlers {
         answer.map(|answer| answer.unwrap_or_else(|_| Ok(status(StatusCode::REQUEST_TIMEOUT)))).boxed()
     }
 
-    /// What lies between the layer and the handler: for some requests another layer.
+    /// Between the layer and the handler: another layer for some requests.
     fn between<B>(self, request: Request<B>) -> Answer
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -196,7 +196,7 @@ impl Handlers {
         let case = ledger.plan.case(n).clone();
         let on_upgrade = (case.how == How::Upgrade).then(|| hyper::upgrade::on(&mut request));
         let audit = request.extensions().get::<Audit>().cloned().unwrap_or_else(Audit::inert);
-        // Before anybody is told that it has begun.
+        // Before the client may leave.
         if case.has_actor {
             audit.actor(Actor::user(format!("canary-{n}-actor")));
         }
@@ -215,7 +215,7 @@ impl Handlers {
         if let Ok(answer) = &mut answer {
             let bodiless = matches!(answer.status().as_u16(), 101 | 204 | 304);
             seen.server.status = Some(answer.status().as_u16());
-            // Over HTTP/2 hyper sends what it is given, and clients reject it.
+            // Over HTTP/2 hyper sends such a body, and clients reject it.
             if is_http2 && (bodiless || case.is_head()) {
                 *answer.body_mut() = Body::empty();
             }
@@ -232,18 +232,16 @@ impl Handlers {
         on_upgrade: Option<hyper::upgrade::OnUpgrade>,
     ) -> Result<Response<Body>, BoxError> {
         let n = case.n;
-        self.speak_late(n, audit);
+        self.use_late(n, audit);
         let mut upload = request.into_body();
         let mut read = Vec::new();
         let mut is_broken = false;
-        while case.reads != Reads::Nothing {
+        let reads_at_all = case.reads != Reads::Nothing;
+        while reads_at_all && !is_broken {
             match upload.frame().await {
                 None => break,
                 Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-                Some(Err(_)) => {
-                    is_broken = true;
-                    break;
-                }
+                Some(Err(_)) => is_broken = true,
             }
             if case.reads == Reads::Frame {
                 break;
@@ -257,7 +255,7 @@ impl Handlers {
         if is_broken {
             return Ok(status(StatusCode::BAD_REQUEST));
         }
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
         match case.how {
@@ -296,13 +294,13 @@ impl Handlers {
         }
     }
 
-    /// Keeps some handles beyond their requests, and speaks through those of others: open or not, it is their record.
-    fn speak_late(&self, n: u64, audit: &Audit) {
+    /// Keeps some handles after their requests have ended, and uses them later: this must not change another record.
+    fn use_late(&self, n: u64, audit: &Audit) {
         let mut kept = self.kept.lock().unwrap();
-        if n % 7 == 0 {
+        if n.is_multiple_of(7) {
             kept.push((n, audit.clone()));
         }
-        let other = (n % 5 == 0 && kept.len() > 16).then(|| kept.remove(0));
+        let other = (n.is_multiple_of(5) && kept.len() > 16).then(|| kept.remove(0));
         drop(kept);
         if let Some((other, audit)) = other {
             audit.meta("late", format!("canary-{other}-late")).context("late");
@@ -324,7 +322,9 @@ impl Handlers {
         let is_empty = frames.is_empty() && matches!(case.how, How::Empty | How::GrpcHead(_) | How::Upgrade);
         let body = match is_empty {
             true => Body::empty(),
-            false => Body::new(Told { ledger: self.ledger.clone(), n, frames: frames.into(), ending: Some(ending) }),
+            false => {
+                Body::new(NotingBody { ledger: self.ledger.clone(), n, frames: frames.into(), ending: Some(ending) })
+            }
         };
         let mut answer = status(StatusCode::from_u16(case.answers()).unwrap()).map(|_| body);
         let headers = answer.headers_mut();
@@ -353,7 +353,7 @@ fn status(status: StatusCode) -> Response<Body> {
     answer
 }
 
-/// Dropped by a panic while its handler is not over.
+/// Notes a panic that drops it before its handler has ended.
 struct NotesPanic {
     ledger: Arc<Ledger>,
     n: u64,
@@ -373,9 +373,9 @@ impl Drop for NotesPanic {
 enum Ending {
     /// It knows its length.
     Exact,
-    /// It says with its last frame that it has ended.
+    /// `is_end_stream` is true after its last frame.
     Aware,
-    /// It says so when it is asked for more.
+    /// It ends with `None`.
     Unknown,
     Trailers(u8),
     Panics,
@@ -383,8 +383,8 @@ enum Ending {
     Never,
 }
 
-/// A response's body that notes what is taken of it.
-struct Told {
+/// A response's body that notes what the layer takes of it.
+struct NotingBody {
     ledger: Arc<Ledger>,
     n: u64,
     frames: std::collections::VecDeque<Bytes>,
@@ -392,14 +392,14 @@ struct Told {
     ending: Option<Ending>,
 }
 
-impl Told {
+impl NotingBody {
     fn end(&mut self, how: Delivered) {
         self.ending = None;
         self.ledger.of(self.n).server.delivered = how;
     }
 }
 
-impl HttpBody for Told {
+impl HttpBody for NotingBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -449,7 +449,7 @@ impl HttpBody for Told {
     }
 }
 
-/// Where the other auditor writes: nothing but its brackets.
+/// The second auditor and its records: `AuditStarted` and `AuditStopped` only.
 pub(crate) fn other() -> (Running, tower_audit::sink::MemoryRecords) {
     let (sink, records) = tower_audit::sink::memory();
     (Running::build(Auditor::builder().catalog(catalog()).sink(sink)), records)

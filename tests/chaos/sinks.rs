@@ -1,4 +1,4 @@
-//! Sinks that take parts, fail for a while, panic, hang, and die; each keeps what it took.
+//! Sinks that take parts, fail for a while, panic, hang, die and come back; each keeps what it took.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,10 +12,10 @@ use tower_audit::{Clock, Level, SinkState};
 use crate::common::sinks::Gate;
 use crate::plan::Random;
 
-/// How panics of this test's own begin, so that they are not printed.
+/// The message of planned panics, which are not printed.
 pub(crate) const AS_PLANNED: &str = "as the chaos plan says";
 
-/// What a sink does besides taking lines.
+/// The failures of a sink.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mood {
     /// Of 1,000 writes: takes a part.
@@ -24,7 +24,7 @@ pub(crate) struct Mood {
     errors: usize,
     /// Of 1,000 writes and flushes: panics.
     panics: usize,
-    /// Fails from this write on until it is given up, and so often after that.
+    /// Fails from this write on until it is given up, and then this number of times more.
     dies_at: Option<u64>,
     stays_dead: usize,
     /// Hangs before its first write until the round's gate is opened.
@@ -33,7 +33,7 @@ pub(crate) struct Mood {
     filtered: bool,
 }
 
-/// What a sink was given, and what became of it.
+/// What a sink took, and how often it was given up.
 #[derive(Debug)]
 pub(crate) struct Witness {
     pub(crate) name: String,
@@ -45,7 +45,7 @@ pub(crate) struct Witness {
     pub(crate) deaths: AtomicU64,
     is_dead: AtomicBool,
     is_useless: AtomicBool,
-    /// A real file stands behind it.
+    /// The folder of the file sink that it writes to, if it does.
     pub(crate) file: Option<tempfile::TempDir>,
 }
 
@@ -66,7 +66,7 @@ impl Witness {
         self.is_dead.load(Ordering::SeqCst)
     }
 
-    /// Its how manieth death it is, if it has been given up, and not taken anything since.
+    /// How often it was given up, if it is now and has not worked since.
     pub(crate) fn given_up(&self) -> Option<u64> {
         self.is_useless.load(Ordering::SeqCst).then(|| self.deaths.load(Ordering::SeqCst))
     }
@@ -79,7 +79,7 @@ impl Witness {
         self.mood.filtered
     }
 
-    /// What stands in the files, in their order.
+    /// The content of its files, oldest first.
     pub(crate) fn on_disk(&self) -> Option<Vec<u8>> {
         let folder = std::fs::read_dir(self.file.as_ref()?.path()).unwrap();
         let mut paths: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
@@ -89,16 +89,16 @@ impl Witness {
     }
 }
 
-/// A sink around another, which it gives what it takes.
+/// A sink that fails as its mood says, and otherwise writes to another.
 struct Wild {
     witness: Arc<Witness>,
     inner: Box<dyn Sink>,
     random: Random,
     gate: Gate,
     writes: u64,
-    /// How often it fails from now on.
+    /// The number of failures that follow.
     failing: usize,
-    /// How often it was tried since it was given up.
+    /// The number of attempts since it was given up.
     tries_since: usize,
 }
 
@@ -121,7 +121,7 @@ impl Wild {
             return Err(kinds[self.random.below(kinds.len())].into());
         }
         assert!(self.random.below(1000) >= mood.panics, "{AS_PLANNED}");
-        // Before anybody can know.
+        // Before the library can know it.
         self.witness.is_useless.store(false, Ordering::SeqCst);
         Ok(())
     }
@@ -174,14 +174,14 @@ impl Sink for Nowhere {
 pub(crate) struct Sinks {
     pub(crate) witnesses: Vec<Arc<Witness>>,
     pub(crate) outputs: Vec<Output>,
-    /// Opened, nobody hangs any more.
+    /// Once it is open, no sink hangs.
     pub(crate) gate: Gate,
-    /// For how long one may fail before it is given up: in a round of deaths not long.
+    /// For how long a sink may fail before it is given up.
     pub(crate) retry_limit: Duration,
 }
 
 impl Sinks {
-    /// One that works, for a round whose end is what it is about.
+    /// A single sink that works, for a round with an early shutdown.
     pub(crate) fn calm(random: &mut Random) -> Self {
         let gate = Gate::default();
         let mood = Mood { parts: 100, ..Mood::default() };
@@ -263,14 +263,14 @@ fn output(
     (witness, output)
 }
 
-/// The clock of a round. It is put forward while a sink is dead, so that it is tried again soon.
+/// The clock of a round. It is moved forward while a sink is given up, so that the library soon tries it again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HastyClock {
     skipped: Arc<AtomicU64>,
 }
 
 impl HastyClock {
-    /// As long as a sink that was given up is left alone.
+    /// Longer than the pause before a sink that was given up is tried again.
     const PAUSE: Duration = Duration::from_secs(31);
 
     pub(crate) fn skip(&self) {
@@ -289,7 +289,7 @@ impl Clock for HastyClock {
     }
 }
 
-/// Notes who is given up, and who works again.
+/// Notes which sinks are given up, and which work again.
 pub(crate) fn note_states(witnesses: &[Arc<Witness>]) -> impl Fn(&str, SinkState) + Send + Sync + 'static {
     let witnesses = witnesses.to_vec();
     move |name, state| {
