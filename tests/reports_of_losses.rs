@@ -3,12 +3,13 @@
 
 mod common;
 
+use std::io;
 use std::time::Duration;
 
-use common::sinks::{Disk, checked, told};
+use common::sinks::{Disk, Gate, checked, told};
 use common::{eventually, log_to};
-use tower_audit::sink::Output;
-use tower_audit::{Catalog, Delivery, Event};
+use tower_audit::sink::{Output, Sink};
+use tower_audit::{Catalog, Delivery, Event, SinkState};
 
 #[tokio::test]
 async fn a_sink_that_hung_while_another_was_told_of_losses_reports_all_of_them_when_it_goes_on() {
@@ -41,4 +42,59 @@ async fn a_sink_that_hung_while_another_was_told_of_losses_reports_all_of_them_w
     for sink in [&works, &hangs, &spare] {
         assert_eq!(told(&checked(&sink.written), "AuditRecordsLost"), LOSSES);
     }
+}
+
+/// Hangs until its gate is open, takes the half of what has a `Visit` in it, and fails.
+struct Cut {
+    gate: Gate,
+    has_failed: bool,
+}
+
+impl Sink for Cut {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.gate.pass();
+        match memchr::memmem::find(lines, b"Visit") {
+            _ if self.has_failed => Err(io::Error::other("broken")),
+            Some(at) => {
+                self.has_failed = true;
+                Ok(at)
+            }
+            None => Ok(lines.len()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_best_effort_sink_loses_at_the_very_end_is_in_the_report() {
+    let works = Disk::default();
+    let gate = Gate::default();
+    gate.set(true);
+    let cut = Cut { gate: gate.clone(), has_failed: false };
+    // The sink's thread is slow to note what it lost.
+    let slow_hook = |_: &str, state| {
+        if state == SinkState::Dead {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    let log = log_to(works.written.clone(), |builder| {
+        builder
+            .sink(Output::new(works.sink()).required())
+            .sink(Output::new(cut).best_effort())
+            .sink_retry_limit(Duration::ZERO)
+            .on_sink_state(slow_hook)
+    });
+    log.auditor.begin("Visit").try_emit().unwrap();
+    let stopping = tokio::spawn(log.stop());
+    eventually("the last record is written", || works.written.text().contains("AuditStopped")).await;
+    gate.set(false);
+    let (report, _) = stopping.await.unwrap();
+    assert_eq!((report.flushed, report.lost), (true, 1));
 }
