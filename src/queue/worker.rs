@@ -338,7 +338,8 @@ impl Running {
 
     fn has_ended(&self, reach: Reach) -> bool {
         // Also of a sink that was given up: its thread may still count what is lost.
-        self.worker.channels.iter().filter(|channel| reach == Reach::All || channel.is_required()).all(Channel::has_ended)
+        let waits_for = |channel: &&Channel| reach == Reach::All || channel.is_required();
+        self.worker.channels.iter().filter(waits_for).all(Channel::has_ended)
     }
 }
 

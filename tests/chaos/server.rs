@@ -395,6 +395,10 @@ struct NotingBody {
 impl NotingBody {
     fn end(&mut self, how: Delivered) {
         self.ending = None;
+        self.note(how);
+    }
+
+    fn note(&self, how: Delivered) {
         self.ledger.of(self.n).server.delivered = how;
     }
 }
@@ -406,8 +410,11 @@ impl HttpBody for NotingBody {
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(frame) = self.frames.pop_front() {
             self.ledger.of(self.n).server.bytes += frame.len() as u64;
-            if self.frames.is_empty() && matches!(self.ending, Some(Ending::Exact | Ending::Aware)) {
-                self.end(Delivered::Ended);
+            match self.ending {
+                Some(Ending::Aware) if self.frames.is_empty() => self.end(Delivered::Ended),
+                // Its length alone says that this is the end: nobody need ask for more.
+                Some(Ending::Exact) if self.frames.is_empty() => self.note(Delivered::Ended),
+                _ => {}
             }
             return Poll::Ready(Some(Ok(Frame::data(frame))));
         }
