@@ -68,7 +68,7 @@ fn request(case: &Case, closes: bool) -> (String, Vec<u8>) {
     let mut head = format!(
         "{method} {} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {}\r\nuser-agent: canary-{n}-agent\r\n",
         case.url(),
-        secret(*n)
+        secret(*n, "header")
     );
     if case.how == How::Upgrade {
         head.push_str("connection: upgrade\r\nupgrade: echo\r\n");
@@ -369,7 +369,7 @@ async fn stream_of(ledger: &Ledger, case: &Case, mut sender: http2::SendRequest<
     let mut request = Request::builder()
         .method(case.method)
         .uri(format!("http://127.0.0.1{}", case.url()))
-        .header("authorization", format!("Bearer {}", secret(case.n)))
+        .header("authorization", format!("Bearer {}", secret(case.n, "header")))
         .header("user-agent", format!("canary-{}-agent", case.n));
     if case.method == "POST" {
         request = request.header("content-type", case.content_type());

@@ -394,7 +394,7 @@ impl Case {
             _ if self.both => "both",
             _ => "one",
         };
-        format!("/{}/{kind}/{n}?canary=canary-{n}-query&token={}", class.path(), secret(*n))
+        format!("/{}/{kind}/{n}?canary=canary-{n}-query&token={}", class.path(), secret(*n, "query"))
     }
 
     pub(crate) fn content_type(&self) -> &'static str {
@@ -411,7 +411,7 @@ impl Case {
         let n = self.n;
         match self.upload {
             Upload::None => Vec::new(),
-            Upload::Form => format!("canary=canary-{n}-form&password={}", secret(n)).into_bytes(),
+            Upload::Form => format!("canary=canary-{n}-form&password={}", secret(n, "form")).into_bytes(),
             Upload::Binary(bytes) => vec![u8::try_from(n % 251).unwrap(); bytes],
             Upload::Json { bytes, .. } => json(n, "upload", bytes),
         }
@@ -460,13 +460,15 @@ impl Case {
 /// The beginning of every secret: no line may contain it.
 pub(crate) const SECRET: &str = "OpenSesame";
 
-pub(crate) fn secret(n: u64) -> String {
-    format!("{SECRET}{n:09}Xq7Lr2")
+/// The secret of a request in one place. Each is another, because a secret that is known from one place is masked in all.
+pub(crate) fn secret(n: u64, place: &str) -> String {
+    format!("{SECRET}{n:09}{place}Xq7Lr2")
 }
 
 /// An object of about this number of bytes, with a canary and a secret.
 fn json(n: u64, what: &str, bytes: usize) -> Vec<u8> {
-    let begin = format!(r#"{{"canary":"canary-{n}-{what}","nested":{{"password":"{}","n":{n}}},"text":""#, secret(n));
+    let begin =
+        format!(r#"{{"canary":"canary-{n}-{what}","nested":{{"password":"{}","n":{n}}},"text":""#, secret(n, what));
     let filler = "x".repeat(bytes.saturating_sub(begin.len() + 2));
     format!("{begin}{filler}\"}}").into_bytes()
 }

@@ -260,7 +260,7 @@ impl Handlers {
         }
         match case.how {
             How::Panics => panic!("{AS_PLANNED}"),
-            How::Fails => Err(format!("refused by {} with canary-{n}-error", secret(n)).into()),
+            How::Fails => Err(format!("refused by {} with canary-{n}-error", secret(n, "query")).into()),
             How::Stuck | How::Outer408 => std::future::pending().await,
             How::InnerElapsed => {
                 let stuck = service_fn(|()| std::future::pending::<Result<Response<Body>, std::convert::Infallible>>());
@@ -271,7 +271,7 @@ impl Handlers {
                 Ok(self.answer(case))
             }
             How::ServerError => {
-                audit.failure(Failure::new("Broken", format!("canary-{n}-failure of {}", secret(n))));
+                audit.failure(Failure::new("Broken", format!("canary-{n}-failure of {}", secret(n, "query"))));
                 Ok(self.answer(case))
             }
             How::Skip => {
