@@ -471,7 +471,9 @@ impl Running {
     fn publish(&mut self, _last: bool) {}
 
     fn has_ended(&self, reach: Reach) -> bool {
-        self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)
+        // Also of a sink that was given up: its thread may still count what is lost.
+        let waits_for = |channel: &&Channel| reach == Reach::All || channel.is_required();
+        self.worker.channels.iter().filter(waits_for).all(Channel::has_ended)
     }
 }
 
