@@ -20,7 +20,7 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as Te
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules};
 use crate::json::{plain_len, push_json_string};
-use crate::record::text::lossy;
+use crate::record::text::{ELLIPSIS, lossy};
 use crate::tokens::TokenFormats;
 
 /// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
@@ -79,9 +79,10 @@ impl<'a> Session<'a> {
         self.hits.take().unwrap_or_default()
     }
 
-    /// A value that the application calls secret: masked in everything that follows, in evidence too.
-    pub(crate) fn secret(&mut self, value: &str) {
-        self.memory.remembered.add_everywhere(value);
+    /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
+    /// beginning is known.
+    pub(crate) fn secret(&mut self, value: &str, cut: bool) {
+        self.memory.remembered.add_everywhere(value, cut);
     }
 
     /// More values are secret than are allowed: what could hold them is left out.
@@ -261,6 +262,10 @@ impl Session<'_> {
 
     /// A body of type `application/x-www-form-urlencoded`.
     pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        // Clients that name no type send JSON so.
+        if bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[") {
+            return self.json_body(bytes, cut);
+        }
         let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
         self.body_of(object, cut)
     }
@@ -315,9 +320,10 @@ impl Session<'_> {
         let begin = places.len();
         debug_assert!(begin == 0, "places of another text");
         let scan = Scan::of(text);
+        let cut = text.ends_with(ELLIPSIS);
         match search {
             Search::Evidence => {
-                find_tokens(text, scan, places);
+                find_tokens(text, scan, cut, places);
                 self.memory.remembered.find_everywhere(text, places);
                 if text.len() > LONG {
                     text::names(self, text, scan, places);
@@ -325,7 +331,7 @@ impl Session<'_> {
             }
             Search::Client | Search::Free => {
                 if rules.detector.may_find(scan) {
-                    rules.detector.find(text, scan, false, places);
+                    rules.detector.find(text, scan, cut, places);
                     for place in places.iter() {
                         self.memory.remembered.add(&text[place.clone()], false);
                     }
@@ -398,6 +404,13 @@ impl Session<'_> {
     /// A key with its tokens masked; `None` if it has none.
     pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
         self.masked_evidence(key)
+    }
+
+    /// The name of a field with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(name, 0, search, &mut places);
+        self.apply(name, &places)
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
@@ -480,15 +493,15 @@ impl Session<'_> {
 }
 
 /// Appends the places of tokens.
-fn find_tokens(text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>) {
     if scan.has(Scan::TOKEN) {
-        TokenFormats::shared().find(text, false, &mut |place, _| places.push(place));
+        TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
     }
 }
 
 fn has_token(text: &str) -> bool {
     let mut places = Vec::new();
-    find_tokens(text, Scan::of(text), &mut places);
+    find_tokens(text, Scan::of(text), false, &mut places);
     !places.is_empty()
 }
 

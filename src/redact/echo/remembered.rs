@@ -93,11 +93,11 @@ impl Remembered {
     }
 
     /// A value that the application calls secret.
-    pub(in crate::redact) fn add_everywhere(&mut self, value: &str) {
+    pub(in crate::redact) fn add_everywhere(&mut self, value: &str, is_beginning: bool) {
         if value.is_empty() {
             return;
         }
-        let value = Value { is_word: false, ..Value::new(value, false) };
+        let value = Value { is_word: false, ..Value::new(value, is_beginning) };
         self.everywhere_values.push(value.clone());
         self.push_value(value);
         self.everywhere = Some(Finder::new(&self.everywhere_values));
