@@ -285,7 +285,7 @@ impl Event {
         self
     }
 
-    /// Shows bodies of text and XML, with what looks like a secret in them masked. By default they are left out: of text
+    /// Shows bodies of text, with what looks like a secret in them masked; XML is left out. By default all are left out: of text
     /// nobody can be sure what in it is a secret.
     pub fn text_bodies(mut self) -> Self {
         self.texts = Texts::Shown;

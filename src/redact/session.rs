@@ -56,6 +56,8 @@ pub(super) enum Search {
     Free,
     /// Evidence: token formats only.
     Evidence,
+    /// A value of `meta`: evidence, and free text if it is long.
+    Meta,
 }
 
 impl<'a> Session<'a> {
@@ -175,7 +177,7 @@ impl Session<'_> {
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
         let action = Action::of(self.class(key));
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Evidence, false);
+        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -325,8 +327,12 @@ impl Session<'_> {
             Search::Evidence => {
                 find_tokens(text, scan, cut, places);
                 self.memory.remembered.find_everywhere(text, places);
-                if text.len() > LONG {
-                    text::names(self, text, scan, places);
+            }
+            Search::Meta => {
+                let search = if text.len() > LONG { Search::Free } else { Search::Evidence };
+                self.find(text, level, search, places);
+                if search == Search::Free {
+                    self.memory.remembered.find_everywhere(text, places);
                 }
             }
             Search::Client | Search::Free => {
