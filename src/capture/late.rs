@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::record::text::head;
+use crate::record::text::{ELLIPSIS, head};
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
 
 /// Longest id or name, in bytes; longer ones are cut with an ellipsis. All that is never cut from a line must fit into it.
@@ -41,7 +41,7 @@ pub(crate) struct Late {
     pub(crate) meta: Vec<(Cow<'static, str>, Value)>,
     pub(crate) errors: Vec<Failure>,
     /// Values that the application calls secret.
-    pub(crate) secrets: Vec<String>,
+    pub(crate) secrets: Vec<Secret>,
     /// It named more of them than are kept.
     pub(crate) too_many_secrets: bool,
     /// The application said that it failed, whatever the response's status.
@@ -97,14 +97,23 @@ impl Late {
     }
 
     /// Notes a value that must not show. A longer one than 8 KiB is searched for by its beginning.
-    pub(crate) fn add_secret(&mut self, mut secret: String) {
+    pub(crate) fn add_secret(&mut self, mut text: String) {
         if self.secrets.len() == MOST_SECRETS {
             self.too_many_secrets = true;
             return;
         }
-        secret.truncate(head(&secret, TEXT).len());
-        self.secrets.push(secret);
+        let is_cut = text.len() > TEXT;
+        text.truncate(head(&text, TEXT).len());
+        self.secrets.push(Secret { text, is_cut });
     }
+}
+
+/// A value that must not show.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    pub(crate) text: String,
+    /// It is longer than what is kept of it.
+    pub(crate) is_cut: bool,
 }
 
 /// An id or name within its bound.
@@ -115,7 +124,7 @@ pub(crate) fn name(text: String) -> String {
 fn bounded(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(head(&text, most).len());
-        text.push('…');
+        text.push(ELLIPSIS);
     }
     text
 }

@@ -295,7 +295,7 @@ impl Event {
         self
     }
 
-    /// Shows text bodies, XML included, with what the rules of free text find in them masked. By default they are left out,
+    /// Shows text bodies, with what the rules of free text find in them masked; XML is left out. By default all are left out,
     /// because text has no keys that say what is secret.
     pub fn text_bodies(mut self) -> Self {
         self.texts = Texts::Shown;

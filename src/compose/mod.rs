@@ -55,7 +55,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     let mut session = Session::new(&engine.redactor, Some(&plan.rules), redact, text);
     // Before any text: what they hold is masked everywhere.
     if let Some(late) = &draft.late {
-        late.secrets.iter().for_each(|secret| session.secret(secret));
+        late.secrets.iter().for_each(|secret| session.secret(&secret.text, secret.is_cut));
         if late.too_many_secrets {
             session.too_many_secrets();
         }

@@ -20,7 +20,7 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as Te
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules};
 use crate::json::{plain_len, push_json_string};
-use crate::record::text::lossy;
+use crate::record::text::{ELLIPSIS, lossy};
 use crate::tokens::TokenFormats;
 
 /// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
@@ -56,6 +56,8 @@ pub(super) enum Search {
     Free,
     /// Evidence: token formats only.
     Evidence,
+    /// A value of `meta`: evidence, and free text if it is long.
+    Meta,
 }
 
 impl<'a> Session<'a> {
@@ -79,9 +81,10 @@ impl<'a> Session<'a> {
         self.hits.take().unwrap_or_default()
     }
 
-    /// A value that the application calls secret: masked in everything that follows, in evidence too.
-    pub(crate) fn secret(&mut self, value: &str) {
-        self.memory.remembered.add_everywhere(value);
+    /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
+    /// beginning is known.
+    pub(crate) fn secret(&mut self, value: &str, cut: bool) {
+        self.memory.remembered.add_everywhere(value, cut);
     }
 
     /// More values are secret than are allowed: what could hold them is left out.
@@ -180,7 +183,7 @@ impl Session<'_> {
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
         let action = Action::of(self.class(key));
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Evidence, false);
+        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -267,6 +270,10 @@ impl Session<'_> {
 
     /// A body of type `application/x-www-form-urlencoded`.
     pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        // Clients that name no type send JSON so.
+        if bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[") {
+            return self.json_body(bytes, cut);
+        }
         let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
         self.body_of(object, cut)
     }
@@ -328,9 +335,8 @@ impl Session<'_> {
             | Scan::BRACKET
             | Scan::BACKSLASH;
         match search {
-            Search::Evidence => {
-                scan.has(Scan::TOKEN | Scan::BACKSLASH) || text.len() > LONG || self.memory.remembered.has_everywhere()
-            }
+            Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
+            Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
             Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
             Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
         }
@@ -355,17 +361,22 @@ impl Session<'_> {
     ) {
         let rules = self.rules;
         debug_assert!(places.is_empty(), "places of another text");
+        let cut = text.ends_with(ELLIPSIS);
         match search {
             Search::Evidence => {
-                find_tokens(text, scan, places);
+                find_tokens(text, scan, cut, places);
                 self.memory.remembered.find_everywhere(text, places);
-                if text.len() > LONG {
-                    text::names(self, text, scan, places);
+            }
+            Search::Meta => {
+                let search = if text.len() > LONG { Search::Free } else { Search::Evidence };
+                self.find(text, level, search, places);
+                if search == Search::Free {
+                    self.memory.remembered.find_everywhere(text, places);
                 }
             }
             Search::Client | Search::Free => {
                 if rules.detector.may_find(scan) {
-                    rules.detector.find(text, scan, false, places);
+                    rules.detector.find(text, scan, cut, places);
                     for place in places.iter() {
                         self.memory.remembered.add(&text[place.clone()], false);
                     }
@@ -433,6 +444,13 @@ impl Session<'_> {
     /// A key with its tokens masked; `None` if it has none.
     pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
         self.masked_evidence(key)
+    }
+
+    /// The name of a field with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(name, 0, search, &mut places);
+        self.apply(name, &places)
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
@@ -509,15 +527,15 @@ impl Session<'_> {
 }
 
 /// Appends the places of tokens.
-fn find_tokens(text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>) {
     if scan.has(Scan::TOKEN) {
-        TokenFormats::shared().find(text, false, &mut |place, _| places.push(place));
+        TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
     }
 }
 
 fn has_token(text: &str) -> bool {
     let mut places = Vec::new();
-    find_tokens(text, Scan::of(text), &mut places);
+    find_tokens(text, Scan::of(text), false, &mut places);
     !places.is_empty()
 }
 

@@ -370,9 +370,51 @@ fn what_the_application_calls_secret_is_masked_in_evidence_too() {
     let redactor = Redactor::default();
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-    session.secret("jane");
+    session.secret("jane", false);
     let (evidence, meta) = (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": "jane" })));
     assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":"***"}"#));
+}
+
+#[test]
+fn a_text_that_was_cut_ends_with_no_beginning_of_a_secret() {
+    let redactor = Redactor::default();
+    let jwt = format!("eyJhbGciOiJIUzI1NiJ9.{}.c2lnbmF0dXJl", "eyJzdWIiOiJqYW5lIn0".repeat(8));
+    for secrets in [1, 9] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        (0..secrets).for_each(|n| session.secret(&format!("hunter {n} battery"), false));
+        for (text, expected) in [
+            ("so hunter 0 b…", "so ***…"),
+            ("so hunter%200%20b…", "so ***…"),
+            ("so hunter%200%2…", "so ***%2…"),
+            ("so hunter 0 b", "so hunter 0 b"),
+            ("so hunt…", "so hunt…"),
+            (&*format!("so {}…", &jwt[..120]), "so ***…"),
+        ] {
+            let (evidence, client) = (session.evidence(text), session.text(text));
+            assert_eq!(session.get(evidence), expected, "{secrets}");
+            if text.contains("eyJ") {
+                assert_eq!(session.get(client), expected, "{secrets}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_form_that_is_json_or_has_a_field_without_a_sign_is_read_as_what_it_is() {
+    let form = |body: &str| shown_by(&Redactor::default(), None, "form", body.as_bytes(), false);
+    assert_eq!(form(r#" {"user":"jane","password":"hunter22"}"#).unwrap(), r#"{"user":"jane","password":"***"}"#);
+    assert_eq!(form(r#"{"user":"jane","password":"hunter22"#), None);
+    assert_eq!(form("a=1&https://jane:hunter22@h/x").unwrap(), r#"{"a":"1","https://jane:***@h/x":""}"#);
+    assert_eq!(form("%7B%22password%22%3A%22hunter22%22%7D").unwrap(), r#"{"{\"password\":\"***\"}":""}"#);
+    let shown = error_beside("form", b"%7B%22password%22%3A%22hunter22%22%7D", false, "no user hunter22");
+    assert_eq!(shown, "no user ***");
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let (text, fields) =
+        Session::new(&redactor, None, &mut memory, &mut out).query(r#"%7B%22pin%22%3A%2212%22%7D&b=1"#);
+    assert_eq!(out.get(fields.unwrap()), r#"{"{\"pin\":\"***\"}":"","b":"1"}"#);
+    assert_eq!(out.get(text), "%7B%22pin%22%3A%22***%22%7D&b=1");
 }
 
 #[test]
@@ -390,6 +432,12 @@ fn ten_thousand_secrets_and_long_ones_are_remembered_or_everything_is_left_out()
     let huge = "a1".repeat(32 * 1024);
     let shown = error_beside("json", json!({ "password": huge }).to_string().as_bytes(), false, &format!("<{huge}>"));
     assert_eq!(shown, "<***>");
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    session.secret(&huge[..8 * 1024], true);
+    let evidence = session.evidence(&format!("<{huge}>\nend"));
+    assert_eq!(out.get(evidence), "<***\nend");
     assert_eq!(error_beside("json", br#"{"password":"x"}"#, false, "x is unknown"), "x is unknown");
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`Scan`] looks at a text once and reports what it has; each search runs only on texts that have what it looks for:
 //! token formats (`crate::tokens`), `pem` (private keys), `schemes` (credentials in an `Authorization` header), `userinfo`
-//! (passwords in URLs), `cards` (card numbers), and patterns of the application. All of them are linear in the text;
-//! `crate::work` counts the bytes they look at. `signatures` names the query parameters that sign URLs.
+//! (passwords in URLs), `signatures` (of presigned URLs), `cards` (card numbers), and patterns of the application. All of
+//! them are linear in the text; `crate::work` counts the bytes they look at.
 
 mod cards;
 mod credential;
@@ -64,6 +64,7 @@ impl Detector {
     pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
         scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS)
             || scan.has_all(Scan::USERINFO)
+            || scan.has_all(Scan::SIGNATURE)
             || !self.patterns.is_empty()
     }
 
@@ -86,6 +87,9 @@ impl Detector {
         }
         if scan.has_all(Scan::USERINFO) {
             userinfo::find(text, found);
+        }
+        if scan.has_all(Scan::SIGNATURE) {
+            signatures::find(text, found);
         }
         self.find_patterns(whole, found);
         join(found, first);

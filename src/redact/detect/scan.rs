@@ -44,6 +44,8 @@ impl Scan {
     pub(in crate::redact) const CONTROL: u32 = 1 << 17;
     /// What a URL with a password has.
     pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
+    /// What a URL with a signature has.
+    pub(super) const SIGNATURE: u32 = Self::QUESTION | Self::EQUALS;
 
     /// Looks at a text.
     #[inline]

@@ -7,12 +7,18 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::remembered::{Needle, Values};
 use crate::block::find_text;
+use crate::record::text::ELLIPSIS;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
 /// As many values are searched for one by one, which is faster than to build an automaton.
 const FEW: usize = 6;
+/// Shorter beginnings of a value at the end of a cut text show.
+const MIN_CUT: usize = 6;
+/// The bytes of an escape that a cut leaves: `\\u00e`.
+const MAX_ESCAPE: usize = 5;
+const ELLIPSIS_BEGINS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
@@ -44,10 +50,11 @@ impl<'v> Finder<'v> {
         Self { values, kind, has_space: values.iter().any(|needle| needle.head.as_bytes().contains(&b' ')) }
     }
 
-    /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one.
+    /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went
+    /// through.
     pub(super) fn may_find(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        memchr::memchr2(b'%', b'\\', bytes).is_some()
+        memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
             || (self.has_space && memchr::memchr(b'+', bytes).is_some())
             || match &self.kind {
                 Kind::Few => self.values.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some()),
@@ -99,6 +106,21 @@ impl<'v> Finder<'v> {
             Kind::All => places.push(0..text.len()),
         }
     }
+
+    /// The same in a text that the layer may have cut to its limit: of a value at its end, only the beginning is left. Strings
+    /// of bodies are not cut; the work for each text grows with the number of values.
+    pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        self.find(text, 0, places);
+        let Some(text) = text.strip_suffix(ELLIPSIS) else { return };
+        // Without an escape that the cut went through.
+        let bytes = text.as_bytes();
+        let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
+        for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
+            let longest = self.values.iter().map(|value| overlap(&bytes[..end], value.head.as_bytes())).max();
+            places.extend(longest.filter(|len| *len >= MIN_CUT).map(|len| end - len..end));
+        }
+        join(places);
+    }
 }
 
 /// Appends the place of a value that begins at `start`, unless what came before covers it.
@@ -123,6 +145,30 @@ fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, place
 /// Whether a byte beside a word makes it a part of a name or a path.
 fn joins(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
+}
+
+/// The length of the longest end of a text that a value begins with (Knuth, Morris and Pratt).
+fn overlap(text: &[u8], value: &[u8]) -> usize {
+    let end = &text[text.len().saturating_sub(value.len())..];
+    work::add(value.len() + end.len());
+    // For each length of a beginning of the value: the longest shorter one that is its end too.
+    let mut shorter = vec![0_usize; value.len() + 1];
+    let mut len = 0;
+    for at in 1..value.len() {
+        while len > 0 && value[len] != value[at] {
+            len = shorter[len];
+        }
+        len += usize::from(value[len] == value[at]);
+        shorter[at + 1] = len;
+    }
+    let mut len = 0;
+    for byte in end {
+        while len > 0 && value.get(len) != Some(byte) {
+            len = shorter[len];
+        }
+        len += usize::from(value.get(len) == Some(byte));
+    }
+    len
 }
 
 /// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of

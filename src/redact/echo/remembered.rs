@@ -169,17 +169,17 @@ impl Remembered {
     }
 
     /// A value that the application calls secret.
-    pub(in crate::redact) fn add_everywhere(&mut self, value: &str) {
+    pub(in crate::redact) fn add_everywhere(&mut self, value: &str, is_beginning: bool) {
         if !value.is_empty() {
-            self.everywhere.push(value, false, false);
-            self.values.push(value, false, false);
+            self.everywhere.push(value, is_beginning, false);
+            self.values.push(value, is_beginning, false);
         }
     }
 
     /// Appends the places of such values.
     pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
         if self.has_everywhere() {
-            Finder::new(&self.everywhere).find(text, 0, places);
+            Finder::new(&self.everywhere).find_in_cut(text, places);
         }
     }
 

@@ -64,7 +64,7 @@ impl<'a> EchoSearch<'a> {
 /// A text with echoes masked; `None` if it has none.
 fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
     let mut places = Vec::new();
-    finder.find(text, 0, &mut places);
+    finder.find_in_cut(text, &mut places);
     if places.is_empty() {
         return None;
     }

@@ -268,14 +268,22 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     let mut places = Vec::new();
     for place in split(raw, 0) {
         let (name, value) = parts(raw, &place);
+        let has_value = value.is_some();
         let value = value.unwrap_or(place.end..place.end);
         let name_text = form_decoded(&raw[name.clone()]);
-        // A name may be a token too.
+        // A name may be a token too; one without a value is a value itself.
+        let search = if has_value { Search::Evidence } else { Search::Client };
         let mut inside = Vec::new();
-        session.find(&raw[name.clone()], 0, Search::Evidence, &mut inside);
-        if inside.is_empty() && session.masked_key(&name_text).is_some() {
-            inside.push(0..name.len());
-        }
+        session.find(&raw[name.clone()], 0, search, &mut inside);
+        let name_text = match session.masked_name(&name_text, search) {
+            Some(masked) => {
+                if inside.is_empty() {
+                    inside.push(0..name.len());
+                }
+                Cow::Owned(masked)
+            }
+            None => name_text,
+        };
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
@@ -362,7 +370,12 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
     let mut fields = Fields::new(session, Origin::Form);
     for place in split(text, 0) {
         let (name, value) = parts(text, &place);
-        let name = form_decoded(&text[name]);
+        let mut name = form_decoded(&text[name]);
+        if value.is_none()
+            && let Some(masked) = session.masked_name(&name, Search::Client)
+        {
+            name = Cow::Owned(masked);
+        }
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && place.end == text.len() {
             if session.class(&name) != Class::Plain {
