@@ -121,7 +121,12 @@ impl Event {
     pub(crate) fn rules(&self) -> Result<EventRules, Error> {
         let owned =
             |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
-        EventRules::new(&owned(&self.value_masks), &owned(&self.secret_pointers), &owned(&self.not_secret), &owned(&self.shown))
+        EventRules::new(
+            &owned(&self.value_masks),
+            &owned(&self.secret_pointers),
+            &owned(&self.not_secret),
+            &owned(&self.shown),
+        )
     }
 
     pub(crate) fn shows_text(&self) -> bool {

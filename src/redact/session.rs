@@ -382,25 +382,25 @@ impl Session<'_> {
     }
 
     /// Looks into a text that is itself encoded, JSON, or a URL.
-    fn find_inside(
-        &mut self,
-        text: &str,
-        scan: Scan,
-        level: u8,
-        search: Search,
-        places: &mut Vec<Range<usize>>,
-    ) {
+    fn find_inside(&mut self, text: &str, scan: Scan, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
         if scan.has(Scan::BRACKET) && json::may_be_document(text) {
             let before = places.len();
-            if walk(self, text, Target::Places(places), Action::Show, level + 1, search, false).is_ok() {
-                return;
+            match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
+                Ok(_) => return,
+                Err(Reason::TooDeep) => {
+                    // What is beyond the limits was not read.
+                    places.clear();
+                    return places.push(0..text.len());
+                }
+                Err(_) => places.truncate(before),
             }
-            places.truncate(before);
         }
         if scan.has(Scan::EQUALS) {
             url::find_fields(self, text, level, places);
         }
-        if scan.has(Scan::PERCENT) && let Some(decoded) = Decoded::percent(text) {
+        if scan.has(Scan::PERCENT)
+            && let Some(decoded) = Decoded::percent(text)
+        {
             let mut inside = Vec::new();
             self.find(&decoded.text, level + 1, search, &mut inside);
             places.extend(inside.iter().map(|place| decoded.source(place)));
@@ -445,8 +445,7 @@ impl Session<'_> {
         let mut facts = self.memory.facts(hash, key, || KeyFacts {
             class: rules.keys.class(key),
             part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
-                || has_token(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
         });
         facts.is_odd |= self.memory.remembered.has_everywhere();
         if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {

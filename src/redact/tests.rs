@@ -8,7 +8,13 @@ use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
 use super::*;
 
 /// What a session makes of a body, by its content type, before and after the search for echoes.
-fn shown_by(redactor: &Redactor, event: Option<&EventRules>, content_type: &str, body: &[u8], cut: bool) -> Option<String> {
+fn shown_by(
+    redactor: &Redactor,
+    event: Option<&EventRules>,
+    content_type: &str,
+    body: &[u8],
+    cut: bool,
+) -> Option<String> {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(redactor, event, &mut memory, &mut out);
     let body = match content_type {
@@ -112,7 +118,10 @@ fn names_and_marks_beside_a_value_are_understood_before_and_behind_it() {
         (r#"{"value":{"a":["x",1]},"key":"secret"}"#, r#"{"value":{"a":["***","***"]},"key":"secret"}"#),
         (r#"{"Key":"ApiKey","Value":"abcdefg"}"#, r#"{"Key":"ApiKey","Value":"***"}"#),
         (r#"{"header":"x-auth-token","value":"abcdefg"}"#, r#"{"header":"x-auth-token","value":"***"}"#),
-        (r#"{"op":"replace","path":"/user/password","value":"x"}"#, r#"{"op":"replace","path":"/user/password","value":"***"}"#),
+        (
+            r#"{"op":"replace","path":"/user/password","value":"x"}"#,
+            r#"{"op":"replace","path":"/user/password","value":"***"}"#,
+        ),
         (r#"{"op":"add","path":"password","value":"x"}"#, r#"{"op":"add","path":"password","value":"***"}"#),
         (
             r#"{"apiVersion":"v1","data":{"user":"YWRtaW4="},"kind":"Secret","stringData":{"p":"x"}}"#,
@@ -150,7 +159,10 @@ fn strings_are_read_two_levels_deep() {
     for (value, expected) in [
         ("https://h/p?token=abcdefg&a=1#x", "https://h/p?token=***&a=1#x"),
         ("https://h/p?next=%2Fq%3Ftoken%3Dabcdefg%26a%3D1", "https://h/p?next=%2Fq%3Ftoken%3D***%26a%3D1"),
-        ("https://b.s3.amazonaws.com/k?X-Amz-Signature=0123abcd&x=1", "https://b.s3.amazonaws.com/k?X-Amz-Signature=***&x=1"),
+        (
+            "https://b.s3.amazonaws.com/k?X-Amz-Signature=0123abcd&x=1",
+            "https://b.s3.amazonaws.com/k?X-Amz-Signature=***&x=1",
+        ),
         ("postgres://app:hunter2@db/x", "postgres://app:***@db/x"),
         ("user=jane&password=hunter2", "user=jane&password=***"),
     ] {
@@ -190,6 +202,61 @@ fn free_text_masks_values_and_never_prose() {
 }
 
 #[test]
+fn a_name_longer_than_any_name_may_end_its_limit_inside_a_character() {
+    for len in 0..4 {
+        let text = format!("{}{}=a1b2c3d4", "\u{20ac}".repeat(40), "x".repeat(len));
+        assert_eq!(text_of(&text), text);
+        assert_eq!(text_of(&format!("{text} password=a1b2c3d4")), format!("{text} password=***"));
+    }
+}
+
+#[test]
+fn header_lines_in_free_text_show_no_credential() {
+    for (text, expected) in [
+        ("Cookie: theme=dark; sid=cAnArY7Qx0, c=a1b2c3d4e5\nHost: h", "Cookie: theme=dark; sid=***, c=***\nHost: h"),
+        ("Set-Cookie: session=cAnArY7Qx0; Path=/; HttpOnly", "Set-Cookie: session=***; Path=/; HttpOnly"),
+        ("curl -H 'Cookie: sid=cAnArY7Qx0' -v", "curl -H 'Cookie: sid=***' -v"),
+        ("Authorization: Custom cAnArY7Qx0\nHost: h", "Authorization: Custom ***\nHost: h"),
+        ("proxy-authorization: cAnArY7Qx0", "proxy-authorization: ***"),
+        ("X-Auth-Token: cAnArY7Qx0", "X-Auth-Token: ***"),
+        ("authorization: user 550e8400 is refused here", "authorization: user 550e8400 is refused here"),
+        ("missing cookie: session of jane7", "missing cookie: session of jane7"),
+        ("Cookie: theme=dark; lang=en", "Cookie: theme=dark; lang=en"),
+    ] {
+        assert_eq!(text_of(text), expected);
+    }
+}
+
+#[test]
+fn a_string_that_is_json_beyond_the_limits_does_not_show() {
+    let deep = format!("{{\"pin\":\"12\",\"a\":{}1{}}}", "[".repeat(70), "]".repeat(70));
+    let wide: Vec<String> = (0..5_000).map(|key| format!("\"{key}\":0")).collect();
+    let wide = format!("{{\"pin\":\"12\",{}}}", wide.join(","));
+    for text in [deep, wide] {
+        assert_eq!(json_of(&json!({ "a": text }).to_string()), r#"{"a":"***"}"#);
+        assert_eq!(text_of(&text), "***");
+    }
+}
+
+#[test]
+fn names_of_a_query_are_decoded_before_they_are_judged() {
+    let redactor = Redactor::default();
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let encoded = token.replace('_', "%5F");
+    for (query, text, object) in [
+        ("p%61ssword=x", "p%61ssword=***", r#"{"password":"***"}"#),
+        ("p%2561ssword=x", "p%2561ssword=***", r#"{"p%61ssword":"***"}"#),
+        (&*format!("a%20{encoded}=1"), "***=1", r#"{"a ***":"1"}"#),
+        (&format!("{token}=1"), "***=1", r#"{"***":"1"}"#),
+        (&format!("a={encoded}"), "a=***", r#"{"a":"***"}"#),
+    ] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let (shown, fields) = Session::new(&redactor, None, &mut memory, &mut out).query(query);
+        assert_eq!((out.get(shown), out.get(fields.unwrap())), (text, object), "{query}");
+    }
+}
+
+#[test]
 fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
     let part = |name: &str, value: &str| format!("--x\r\nContent-Disposition: form-data; {name}\r\n\r\n{value}");
     let multipart = "multipart/form-data; boundary=x";
@@ -208,6 +275,32 @@ fn a_value_that_a_cut_went_through_is_masked_in_an_error_that_quotes_it() {
             assert!(!shown.contains("hunter22"), "{body:?}: {shown}");
         }
     }
+}
+
+#[test]
+fn the_rest_of_a_phrase_that_a_cut_went_through_is_masked_too() {
+    for beginning in ["correc", "correct", "correct ", "correct horse b"] {
+        for (content_type, before) in [("json", r#"{"user":"jane","password":""#), ("form", "user=jane&password=")] {
+            let body = format!("{before}{beginning}");
+            let shown = |error: &str| error_beside(content_type, body.as_bytes(), true, error);
+            assert_eq!(shown("no: correct horse battery, sorry\nat x"), "no: ***\nat x");
+            assert_eq!(shown("no: \"correct horse battery\", sorry"), "no: \"***\", sorry");
+            assert_eq!(shown("p=correct+horse+battery&q=1"), "p=***&q=1");
+            assert_eq!(shown("p=correct%20horse%20battery%26x&q=1"), "p=***&q=1", "{beginning} {content_type}");
+            assert_eq!(shown("it is incorrect"), "it is incorrect");
+        }
+    }
+}
+
+#[test]
+fn a_long_secret_is_masked_to_its_end_and_no_further() {
+    let lines: Vec<String> = (0..200).map(|n| format!("line {n} of it")).collect();
+    let long = lines.join("\n");
+    let body = json!({ "password": long }).to_string();
+    let shown = |error: &str| error_beside("json", body.as_bytes(), false, error);
+    assert_eq!(shown(&format!("no {long}, sorry")), "no ***, sorry");
+    let other = format!("{} and more", &long[..1500]);
+    assert_eq!(shown(&format!("no {other}\nat x")), "no ***\nat x");
 }
 
 #[test]
@@ -246,8 +339,8 @@ fn echoes_are_found_in_every_spelling_and_never_in_keys() {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
     session.json_body(br#"{"password":"hun ter/22"}"#, false);
-    let Body::Whole(mut other) =
-        session.json_body(br#"{"hun ter/22":1,"a":"x hun ter/22 y","b":"hun\u0020ter\/22","c":"hun%20ter%2F22"}"#, false)
+    let Body::Whole(mut other) = session
+        .json_body(br#"{"hun ter/22":1,"a":"x hun ter/22 y","b":"hun\u0020ter\/22","c":"hun%20ter%2F22"}"#, false)
     else {
         panic!("it is JSON")
     };
@@ -259,11 +352,17 @@ fn echoes_are_found_in_every_spelling_and_never_in_keys() {
 
 #[test]
 fn a_secret_that_is_a_word_is_masked_as_a_word_of_its_own_only() {
-    let shown = json_of(r#"{"password":"cassandra","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try cassandra now"}"#);
-    let expected = r#"{"password":"***","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try *** now"}"#;
+    let shown = json_of(
+        r#"{"password":"cassandra","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try cassandra now"}"#,
+    );
+    let expected =
+        r#"{"password":"***","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try *** now"}"#;
     assert_eq!(shown, expected);
     // States are no secrets.
-    assert_eq!(json_of(r#"{"client_secret":"disabled","mode":"disabled"}"#), r#"{"client_secret":"***","mode":"disabled"}"#);
+    assert_eq!(
+        json_of(r#"{"client_secret":"disabled","mode":"disabled"}"#),
+        r#"{"client_secret":"***","mode":"disabled"}"#
+    );
 }
 
 #[test]
@@ -433,10 +532,58 @@ proptest! {
 #[test]
 fn no_text_makes_the_work_per_byte_grow() {
     const FRAGMENTS: &[&str] = &[
-        "password", "token=", "token:", "\"token\":\"", "'pin':'", "name", "\"", "'", "\\", "\\\"", "{", "}", "[", "]", ":", "=",
-        "&", "?", "#", "%", "%25", "%22", "%7b", "\\u0022", "{\"a\":", "[[", "\"value\":", "\"name\":\"pin\",", "https://", "a:b@",
-        "@", "eyJ", "ghp_", "-----BEGIN RSA PRIVATE KEY-----", "Bearer ", "Basic ", "4111 ", "--x\r\n", "\r\n", " ", "x", "é", "a1b2c3",
-        "?1pwd={\"a\":", "name: ", "=>", ";", "(", "api_key=a1b2c3d4&",
+        "password",
+        "token=",
+        "token:",
+        "\"token\":\"",
+        "'pin':'",
+        "name",
+        "\"",
+        "'",
+        "\\",
+        "\\\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "=",
+        "&",
+        "?",
+        "#",
+        "%",
+        "%25",
+        "%22",
+        "%7b",
+        "\\u0022",
+        "{\"a\":",
+        "[[",
+        "\"value\":",
+        "\"name\":\"pin\",",
+        "https://",
+        "a:b@",
+        "@",
+        "eyJ",
+        "ghp_",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "Bearer ",
+        "Basic ",
+        "4111 ",
+        "--x\r\n",
+        "\r\n",
+        " ",
+        "x",
+        "é",
+        "a1b2c3",
+        "?1pwd={\"a\":",
+        "Cookie: ",
+        "Cookie: a=",
+        "Authorization: x",
+        "name: ",
+        "=>",
+        ";",
+        "(",
+        "api_key=a1b2c3d4&",
     ];
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256_usize);
     let redactor = Redactor::default();
@@ -444,14 +591,19 @@ fn no_text_makes_the_work_per_byte_grow() {
         let mut quoted = String::new();
         crate::json::push_json_string(&mut quoted, text);
         let form = format!("a={text}");
-        [("json", quoted.as_str()), ("json", text), ("form", &form), ("text", text), ("multipart/form-data; boundary=x", text)].map(
-            |(content_type, body)| {
-                crate::work::of(|| {
-                    let _ = error_beside(content_type, body.as_bytes(), true, text);
-                    let _ = shown_by(&redactor, None, content_type, body.as_bytes(), true);
-                })
-            },
-        )
+        [
+            ("json", quoted.as_str()),
+            ("json", text),
+            ("form", &form),
+            ("text", text),
+            ("multipart/form-data; boundary=x", text),
+        ]
+        .map(|(content_type, body)| {
+            crate::work::of(|| {
+                let _ = error_beside(content_type, body.as_bytes(), true, text);
+                let _ = shown_by(&redactor, None, content_type, body.as_bytes(), true);
+            })
+        })
     };
     // A generator of its own, so that a failing case is found again.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

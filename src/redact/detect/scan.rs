@@ -6,7 +6,6 @@
 
 use std::sync::LazyLock;
 
-
 use super::{pem, schemes};
 use crate::block::{Block, LEN as BLOCK};
 use crate::tokens::TokenFormats;
@@ -222,5 +221,3 @@ fn place(word: u32) -> (usize, u32) {
     let hash = ((word | 0x2020_2020) << 8).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
     (hash as usize / 64, hash % 64)
 }
-
-

@@ -40,13 +40,39 @@ pub(super) struct Values {
 
 /// A remembered value.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value {
+struct Value {
     start: usize,
+    /// The end of what is searched for: of a long value, its beginning.
+    head_end: usize,
     end: usize,
-    /// Only its beginning is known.
-    pub(super) is_beginning: bool,
+    /// A cut took its end away.
+    is_beginning: bool,
     /// It is a word, which counts only where it is a word of its own: `cassandra`, and not `/cassandra_data`.
+    is_word: bool,
+}
+
+/// What is searched for, and what else is known of the value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needle<'v> {
+    pub(super) head: &'v str,
+    /// The rest of a long value.
+    tail: &'v str,
+    is_beginning: bool,
     pub(super) is_word: bool,
+}
+
+impl Needle<'_> {
+    /// Whether more of the value may follow its head.
+    pub(super) fn goes_on(self) -> bool {
+        self.is_beginning || !self.tail.is_empty()
+    }
+
+    /// How much of a text is the rest of the value, and whether the value ends there.
+    pub(super) fn rest_at(self, text: &str) -> (usize, bool) {
+        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
+        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
+        (same, same == self.tail.len() && !self.is_beginning)
+    }
 }
 
 impl Values {
@@ -62,28 +88,32 @@ impl Values {
         self.list.len()
     }
 
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Value)> {
-        self.list.iter().map(|value| (&self.text[value.start..value.end], *value))
+    pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
+        (0..self.list.len()).filter_map(|at| self.get(at))
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<Needle<'_>> {
+        let Value { start, head_end, end, is_beginning, is_word } = *self.list.get(at)?;
+        Some(Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word })
     }
 
     fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        let kept = head(text, LONGEST);
         if self.list.len() <= FEW {
-            if self.iter().any(|(known, _)| known == kept) {
+            if self.list.iter().any(|value| self.text[value.start..value.end] == *text) {
                 return;
             }
         } else {
             if self.known.is_empty() {
-                self.known = self.iter().map(|(known, _)| known.into()).collect();
+                self.known = self.list.iter().map(|value| self.text[value.start..value.end].into()).collect();
             }
-            if !self.known.insert(kept.into()) {
+            if !self.known.insert(text.into()) {
                 return;
             }
         }
         let start = self.text.len();
-        self.text.push_str(kept);
-        let is_beginning = is_beginning || kept.len() < text.len();
-        self.list.push(Value { start, end: self.text.len(), is_beginning, is_word });
+        self.text.push_str(text);
+        let head_end = start + head(text, LONGEST).len();
+        self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
     }
 }
 
@@ -131,7 +161,8 @@ impl Remembered {
         }
         self.add(credentials, true);
         if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
+            let decoded =
+                STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
             let decoded = String::from_utf8_lossy(&decoded);
             self.add(decoded.split_once(':').map_or("", |(_, password)| password), true);
         }
@@ -174,7 +205,7 @@ impl Remembered {
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if self.values.text.len() + value.len().min(LONGEST) > MAX_BYTES {
+        if self.values.text.len() + value.len() > MAX_BYTES {
             self.is_full = true;
         }
         if !self.is_full {
@@ -186,7 +217,8 @@ impl Remembered {
 /// Words for a state or a type, which are in the place of many secrets and are none.
 fn is_state(value: &str) -> bool {
     const STATES: &[&str] = &[
-        "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret", "default",
+        "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret",
+        "default",
     ];
     value.len() <= 8 && STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
 }

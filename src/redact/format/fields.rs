@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
+use super::super::detect::SIGNATURE_PARAMETERS;
 use super::super::edits::join;
 use super::super::hit::HitRule;
-use super::super::detect::SIGNATURE_PARAMETERS;
 use super::super::rules::{Active, Class, Effect};
 use super::super::session::{Search, Session};
 use super::json::Action;
@@ -88,7 +88,13 @@ impl<'k> Fields<'k> {
     pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
         let fate = self.fate(session, name, value, || format!("/{index}/value"));
         match self.json(session, value, &fate) {
-            None => if matches!(fate, Fate::Masked) { Judged::Shown(String::new()) } else { Judged::Removed },
+            None => {
+                if matches!(fate, Fate::Masked) {
+                    Judged::Shown(String::new())
+                } else {
+                    Judged::Removed
+                }
+            }
             Some(json) if matches!(fate, Fate::Masked) => Judged::Masked(json),
             Some(json) => Judged::Shown(json),
         }
@@ -109,7 +115,12 @@ impl<'k> Fields<'k> {
     }
 
     /// Adds a decoded field.
-    pub(in crate::redact) fn add(&mut self, session: &mut Session<'_>, name: Cow<'k, str>, value: &str) -> Result<(), Reason> {
+    pub(in crate::redact) fn add(
+        &mut self,
+        session: &mut Session<'_>,
+        name: Cow<'k, str>,
+        value: &str,
+    ) -> Result<(), Reason> {
         self.judge(session, name, value).map(|_| ())
     }
 
@@ -131,7 +142,9 @@ impl<'k> Fields<'k> {
         let mut json = String::with_capacity(value.len() + 2);
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
-            Fate::Partly(places) => push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value)),
+            Fate::Partly(places) => {
+                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value))
+            }
             Fate::Masked if session.style().removes() => return None,
             Fate::Masked => {
                 json.push('"');
@@ -145,7 +158,11 @@ impl<'k> Fields<'k> {
 
     fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
-        let class = session.class(name);
+        let class = match session.class(name) {
+            // Percent-encoding is undone twice.
+            Class::Plain if name.contains('%') => session.class(&decoded(name)),
+            class => class,
+        };
         let (action, rule) = match effect {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
@@ -175,7 +192,8 @@ impl<'k> Fields<'k> {
             return (None, true);
         }
         let (below, mut effect) = session.step(self.pointers, 0, name);
-        let (shown_below, mut is_shown) = self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
+        let (shown_below, mut is_shown) =
+            self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
         if !below.is_none() || !shown_below.is_none() {
             let met = self.met.entry(name.to_owned()).or_default();
             let index = met.to_string();
@@ -255,6 +273,9 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         // A name may be a token too.
         let mut inside = Vec::new();
         session.find(&raw[name.clone()], 0, Search::Evidence, &mut inside);
+        if inside.is_empty() && session.masked_key(&name_text).is_some() {
+            inside.push(0..name.len());
+        }
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);

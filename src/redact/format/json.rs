@@ -280,7 +280,12 @@ impl Walker<'_, '_> {
         if !is_whole && self.upto == 0 {
             return Err(Reason::Truncated);
         }
-        Ok(Walked { upto: if is_whole { self.text.len() } else { self.upto }, closers, is_whole, is_rejected: self.is_rejected })
+        Ok(Walked {
+            upto: if is_whole { self.text.len() } else { self.upto },
+            closers,
+            is_whole,
+            is_rejected: self.is_rejected,
+        })
     }
 
     fn open(&mut self, is_object: bool) -> Result<State, Reason> {
@@ -372,8 +377,15 @@ impl Walker<'_, '_> {
             return self.next;
         }
         let depth = self.scratch.frames.len() - 1;
-        let mut next =
-            Next { action: frame.below, active: Active::NONE, show: frame.show, rule: frame.rule, part: Part::Nothing, is_direct: frame.is_direct, start: at };
+        let mut next = Next {
+            action: frame.below,
+            active: Active::NONE,
+            show: frame.show,
+            rule: frame.rule,
+            part: Part::Nothing,
+            is_direct: frame.is_direct,
+            start: at,
+        };
         if !frame.active.is_none() || matches!(frame.show, Show::Inside(_)) {
             let index = frame.index.to_string();
             next = self.step(next, depth, &index);
@@ -426,7 +438,13 @@ impl Walker<'_, '_> {
             action: if frame.below == Action::Show { own } else { frame.below },
             active: Active::NONE,
             show: frame.show,
-            rule: if frame.below != Action::Show { frame.rule } else if own == Action::Leaves { HitRule::Bag } else { HitRule::Key },
+            rule: if frame.below != Action::Show {
+                frame.rule
+            } else if own == Action::Leaves {
+                HitRule::Bag
+            } else {
+                HitRule::Key
+            },
             part: facts.part,
             is_direct: own != Action::Show || frame.is_direct,
             start,
@@ -607,7 +625,9 @@ impl Walker<'_, '_> {
             let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
             self.is_rejected |= has_exponent && word.parse::<f64>().is_ok_and(f64::is_infinite);
         }
-        if word == "true" && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object) {
+        if word == "true"
+            && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)
+        {
             frame.pair.say(next.part, word, Class::Plain);
         }
         if self.open_values > 0 {
@@ -701,7 +721,9 @@ impl Walker<'_, '_> {
         let Target::Edits(edits) = &mut self.target else { return };
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
-                edits.replace(start + at..start + at + char.len_utf8(), |out| push_json_text(out, char.encode_utf8(&mut [0; 4])));
+                edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                    push_json_text(out, char.encode_utf8(&mut [0; 4]))
+                });
             }
         }
     }
@@ -751,7 +773,9 @@ fn check_controls(raw: &str) -> Result<(), Reason> {
 /// Where a number or word ends.
 fn scalar_end(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
-    let len = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
+    let len = rest
+        .iter()
+        .position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
     at + len.unwrap_or(rest.len()).max(1)
 }
 

@@ -26,6 +26,8 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     let mut quotes = OpenQuotes::default();
     // Up to here no word looks like a credential.
     let mut plain_until = 0;
+    // Up to here lines were read as those of a header.
+    let mut line_until = 0;
     while let Some(skipped) = memchr::memchr2(b':', b'=', &bytes[at..]) {
         let sign = at + skipped;
         at = sign + 1;
@@ -35,9 +37,18 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
         };
         work::add(sign - read);
         read = at;
-        let class = session.class(&text[name.place.clone()]);
+        let named = &text[name.place.clone()];
+        let class = session.class(named);
         if class == Class::Plain {
             continue;
+        }
+        if let Some(header) = Header::named(named).filter(|_| bytes[sign] == b':' && sign >= line_until) {
+            let before = places.len();
+            line_until = header.credentials(session, text, at, places);
+            if places.len() > before {
+                (at, read) = (line_until, line_until);
+                continue;
+            }
         }
         let Some(value) = Value::behind(bytes, sign, plain_until, &mut quotes) else { continue };
         let said = &text[value.place.clone()];
@@ -51,6 +62,67 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
             at = value.place.end;
             read = at;
         }
+    }
+}
+
+/// A header whose value is more than one word.
+#[derive(Clone, Copy)]
+enum Header {
+    /// A scheme and credentials (RFC 9110, section 11.6.2).
+    Authorization,
+    /// Names and values (RFC 6265).
+    Cookie,
+}
+
+impl Header {
+    fn named(name: &str) -> Option<Self> {
+        let is = |header: &&str| name.eq_ignore_ascii_case(header);
+        if ["authorization", "proxy-authorization"].iter().any(|header| is(&header)) {
+            return Some(Self::Authorization);
+        }
+        ["cookie", "set-cookie"].iter().any(|header| is(&header)).then_some(Self::Cookie)
+    }
+
+    /// Appends the places of the credentials in the line behind a header's name, and returns where reading goes on.
+    fn credentials(self, session: &mut Session<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
+        let line = &text[from..];
+        let line = &line[..line.find(['\n', '\r', '"', '\'']).unwrap_or(line.len())];
+        work::add(line.len());
+        let begin = from + line.len() - line.trim_start().len();
+        let end = begin + line.trim().len();
+        let mut mask = |place: Range<usize>| {
+            let said = &text[place.clone()];
+            if looks_like_credential(said) && !session.is_mask(said) {
+                session.remember(said, false);
+                places.push(place);
+            }
+        };
+        match self {
+            Self::Authorization => {
+                // One word behind the name of a scheme; more of them are prose.
+                if let Some((scheme, word)) = text[begin..end].split_once(' ')
+                    && scheme.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+                    && !word.contains(char::is_whitespace)
+                {
+                    mask(end - word.len()..end);
+                }
+            }
+            Self::Cookie => {
+                let mut at = begin;
+                for pair in text[begin..end].split_inclusive([';', ',']) {
+                    let next = at + pair.len();
+                    let pair = pair.trim_end_matches([';', ',']);
+                    if let Some((name, value)) = pair.split_once('=')
+                        && !name.trim().is_empty()
+                        && !name.trim().contains(char::is_whitespace)
+                    {
+                        mask(at + name.len() + 1..at + name.len() + 1 + value.trim_end().len());
+                    }
+                    at = next;
+                }
+            }
+        }
+        end
     }
 }
 
@@ -94,8 +166,13 @@ impl Name {
             }
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
-        let is_quoted = quote.is_some() && bytes.get((end - len).wrapping_sub(1)) == quote.as_ref();
-        (len > 0 && (quote.is_none() || is_quoted)).then_some(Self { place: end - len..end, is_quoted })
+        let mut start = end - len;
+        let is_quoted = quote.is_some() && bytes.get(start.wrapping_sub(1)) == quote.as_ref();
+        // The limit of a name's length may be inside a character.
+        while start < end && bytes[start] & 0xc0 == 0x80 {
+            start += 1;
+        }
+        (start < end && (quote.is_none() || is_quoted)).then_some(Self { place: start..end, is_quoted })
     }
 }
 
@@ -159,7 +236,26 @@ impl OpenQuotes {
 }
 
 fn ends_value(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'|' | b'`' | b'?' | b'#')
+    byte.is_ascii_whitespace()
+        || matches!(
+            byte,
+            b',' | b';'
+                | b'&'
+                | b'"'
+                | b'\''
+                | b'<'
+                | b'>'
+                | b'('
+                | b')'
+                | b'{'
+                | b'}'
+                | b'['
+                | b']'
+                | b'|'
+                | b'`'
+                | b'?'
+                | b'#'
+        )
 }
 
 /// Whether a word looks like a credential: letters and digits that are no word, number, version or time. Behind a name, six
