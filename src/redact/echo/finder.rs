@@ -11,15 +11,15 @@ use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
-/// As many values are searched for one by one, which is faster than to build an automaton.
+/// Up to this number of values are searched one by one, which is faster than building an automaton.
 const FEW: usize = 6;
-/// Percent-encoding and escapes are undone as often.
+/// The number of times that percent-encoding and escapes are decoded.
 const MAX_LEVEL: u8 = 2;
 
 pub(super) struct Finder<'v> {
     values: &'v Values,
     kind: Kind,
-    /// A value has a space, which a form writes as a plus sign.
+    /// Whether a value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
@@ -60,7 +60,7 @@ impl<'v> Finder<'v> {
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
         if self.has_space && text.contains('+') {
-            // The places stay the same.
+            // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }
         if level < MAX_LEVEL {
@@ -101,7 +101,7 @@ impl<'v> Finder<'v> {
     }
 }
 
-/// Appends the place of a value that begins at `start`, unless what came before covers it.
+/// Appends the place of a value that begins at `start`, unless the place before it covers it.
 fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
     if start < *covered {
         return;
@@ -125,8 +125,8 @@ fn joins(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
 }
 
-/// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of
-/// a form, or the end of the line. A phrase has spaces.
+/// The length of the unknown rest of a value that was cut: up to the quote that precedes the value, the next field of a form,
+/// or the end of the line. A space does not end it, because a passphrase has spaces.
 fn unknown_rest(text: &str, before: Option<&u8>) -> usize {
     let bytes = text.as_bytes();
     let quote = before.copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
