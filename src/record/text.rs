@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Bytes as text; what is not UTF-8 becomes U+FFFD. Nearly all are UTF-8, and to check that takes far less than to search for
-/// what is not.
+/// Bytes as text; what is not UTF-8 becomes U+FFFD. Nearly all bytes are UTF-8, and to check that is much cheaper than to convert
+/// them.
 pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
