@@ -146,6 +146,13 @@ impl Auditor {
     }
 }
 
+#[cfg(test)]
+impl Auditor {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
 impl fmt::Debug for Auditor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auditor").field("engine", &self.engine).finish()
@@ -198,43 +205,5 @@ impl Drop for ShutdownGuard {
 impl fmt::Debug for ShutdownGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShutdownGuard").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::Ordering;
-
-    use super::*;
-    use crate::sink;
-
-    /// What a record of an activity with a secret says, and how the report of it went.
-    async fn recorded(is_broken: bool) -> (String, Auditor) {
-        let (lines, records) = sink::memory();
-        let (auditor, guard) = Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
-        let report = auditor.engine.report.as_ref().unwrap();
-        report.is_broken.store(is_broken, Ordering::Relaxed);
-        auditor.begin("Login").meta("pin", 1).meta("note", "so").emit().await.unwrap();
-        assert!(guard.shutdown(Duration::from_secs(10)).await.is_complete());
-        (records.text(), auditor)
-    }
-
-    #[tokio::test]
-    async fn a_report_that_panics_costs_nothing_of_a_record() {
-        for is_broken in [false, true] {
-            let (text, auditor) = recorded(is_broken).await;
-            assert!(text.contains(r#""meta":{"pin":"***","note":"so"}"#), "{text}");
-            assert_eq!(auditor.counters().lost.total(), 0);
-            let told = auditor.redaction_report().unwrap().to_string();
-            assert_eq!(told, if is_broken { "" } else { "Login  meta  /pin  key  1" });
-        }
-    }
-
-    #[tokio::test]
-    async fn there_is_no_report_unless_it_is_asked_for() {
-        let (lines, _records) = sink::memory();
-        let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
-        assert!(guard.shutdown(Duration::from_secs(10)).await.is_complete());
-        assert_eq!(auditor.redaction_report(), None);
     }
 }
