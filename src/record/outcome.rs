@@ -112,7 +112,7 @@ wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-    /// Never waits. When the queue is full the record is dropped, and the loss is told.
+    /// Never waits. When the queue is full, the record is dropped, and the loss is reported.
     #[default]
     Lossy,
     /// Waits for queue space before the handler runs, without blocking and with a time limit; then 503. No request is handled

@@ -226,7 +226,7 @@ impl Session<'_> {
         Some(ClientJson(self.out.push(&object)))
     }
 
-    /// A query as it was sent: the text behind the question mark, and its fields as an object, if there are any.
+    /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let (places, object) = fields::query(self, raw);
         let text = self.push_text(raw, &places);
