@@ -15,8 +15,10 @@
 //! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
 //! - `explain`, `hit`: which rule masks what in a document.
 //!
-//! Two pairs of files use each other: `session` and `format`, because text can hold JSON, which holds text (the depth is
-//! bounded, `session::MAX_LEVEL`); and `memory` and `format`, because `memory` keeps the lists that a walk uses.
+//! Some files use each other. `session` and `format`: text can hold JSON, which holds text; the depth is bounded
+//! (`session::MAX_LEVEL`). `memory` and `format`: `memory` keeps the lists that a walk uses. Within `format`, `json` and `pairs`
+//! share a limit, and `fields` and `url` each other's decoding and splitting; within `echo`, `finder` searches for the values
+//! of `remembered`, which needs it for `Audit::secret`.
 
 mod decode;
 mod detect;
