@@ -1,4 +1,4 @@
-//! The errors of a record that failed: in the words of the application, or else of this library.
+//! The errors of a record that failed: of the application, or else of this library.
 
 use http::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::record::finished::{ErrorEntry, ErrorText, Fields};
 use crate::record::{Failure, Outcome, Status};
 use crate::redact::{Evidence, Part, Redacted, Session};
 
-/// Writes the errors, of which a record that failed has at least one, and any other none.
+/// Writes the errors: at least one if the record failed, and none otherwise.
 pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Fields) {
     if fields.status == Status::Succeeded {
         return;
@@ -24,14 +24,14 @@ pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Field
     }
 }
 
-/// The same without a word of the application.
+/// Writes the library's error, for a record whose redaction panicked.
 pub(super) fn write_bare(draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
     if fields.status == Status::Failed {
         fields.errors.push(library_error(draft, |parts| text.parts(parts.iter().copied())));
     }
 }
 
-/// The error of a failure for which nobody gave one.
+/// The error of a failure for which the application gave none.
 fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> ErrorEntry {
     let mut entry = |name: &[Part], message: &[Part]| ErrorEntry {
         name: text(name),
@@ -62,7 +62,7 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
 
 /// `{"name":"NotFound","message":"404 Not Found"}`.
 fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> ErrorEntry) -> ErrorEntry {
-    /// No reason phrase has more words.
+    /// More than any reason phrase has.
     const MOST_WORDS: usize = 8;
     let code = Part::Number(status.as_u16().into());
     let Some(reason) = status.canonical_reason() else { return entry(&[Part::Text("Status"), code], &[code]) };
@@ -72,7 +72,7 @@ fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> E
     entry(&name, &[code, Part::Text(" "), Part::Text(reason)])
 }
 
-/// By gRPC's own names: <https://grpc.io/docs/guides/status-codes/>.
+/// The name of a gRPC status: <https://grpc.io/docs/guides/status-codes/>.
 fn grpc_name(code: u32) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",

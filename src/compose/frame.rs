@@ -1,4 +1,4 @@
-//! What holds no text from outside: times, ids, the event's labels, and how it ended.
+//! Fields without text from outside: times, ids, the event's labels, outcome, status and level.
 
 use http::StatusCode;
 
@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::record::finished::{Fields, StageName};
 use crate::record::{Level, Outcome, Status};
 
-/// Writes it into the fields of an empty record.
+/// Writes these fields of an empty record.
 pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fields) {
     let completes = draft.stage != Stage::Initiation;
     (fields.status, fields.level) = verdict(engine, draft, plan);
@@ -23,7 +23,7 @@ pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fi
     fields.url_cut = draft.url_cut;
 }
 
-/// Whether the exchange failed, and how bad that is.
+/// The status and level of the record.
 fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
     let success = (Status::Succeeded, plan.policy.level().unwrap_or(Level::Info));
     if draft.stage == Stage::Initiation {
@@ -42,7 +42,7 @@ fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
     (Status::Failed, level)
 }
 
-/// As the classifier says; where it panics, as the default does.
+/// Whether the classifier takes a status as a failure. If it panics, the default applies.
 fn is_failure(engine: &Engine, status: StatusCode) -> bool {
     let said = contained("the classifier of status", || (engine.is_success)(status));
     said.map_or(status.as_u16() >= 400, |status| status == Status::Failed)

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// How many sources of an error are followed. It bounds errors that are their own source.
+/// The number of sources of an error that are followed. Some errors are their own source.
 const MOST_SOURCES: usize = 16;
 
 /// One entry of `errors`: what failed, in the words of the application.
@@ -28,7 +28,7 @@ impl Failure {
         Self { name: name.into(), message: message.into(), stack: None }
     }
 
-    /// What an error says of itself: its type's name, its text, and as `stack` the texts of its sources (at most 16).
+    /// The failure of an error: its type's name, its text, and as `stack` the texts of its sources (at most 16).
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
         let mut stack = String::new();
         let mut source = error.source();
@@ -37,7 +37,7 @@ impl Failure {
             if !stack.is_empty() {
                 stack.push('\n');
             }
-            // Writing to a string fails only if the error's own `Display` does; then what it wrote stands.
+            // Writing to a string fails only if the error's own `Display` does; what it wrote before is kept.
             let _ = write!(stack, "caused by: {cause}");
             source = cause.source();
         }

@@ -1,5 +1,4 @@
-//! The model of a record: its fields, and how they are written. Of other rooms it knows `redact`, for the types of text, and
-//! `json`.
+//! The model of a record: its fields, and how they are written. It uses `redact` (the types of text), `json` and `clock`.
 
 mod actor;
 mod entity;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
 use super::*;
 
-/// What a session makes of a body, by its content type, before and after the search for echoes.
+/// A body as a record shows it, by its content type: redacted, and searched for echoes.
 fn shown_by(
     redactor: &Redactor,
     event: Option<&EventRules>,
@@ -79,7 +79,7 @@ fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
                 let shown = json_of(&json!({ &key: 4711 }).to_string());
                 assert_eq!(shown.contains("***"), number, "{key}: {shown}");
                 assert_eq!(json_of(&json!({ &key: true }).to_string()), json!({ &key: true }).to_string());
-                // A word behind it says something else.
+                // Another word at the end makes it a different key.
                 let other = format!("{key}_policy");
                 assert_eq!(json_of(&json!({ &other: "strict" }).to_string()), json!({ &other: "strict" }).to_string());
             }
@@ -518,7 +518,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A document without anything secret comes out as it is; its white space does not matter.
+    /// A document without anything secret does not change, but for its white space.
     #[test]
     fn harmless_documents_stay(value in any_json()) {
         let redactor = Redactor::default();

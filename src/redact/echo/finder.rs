@@ -12,7 +12,7 @@ use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
-/// As many values are searched for one by one, which is faster than to build an automaton.
+/// Up to this number of values are searched one by one, which is faster than building an automaton.
 const FEW: usize = 6;
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
@@ -25,7 +25,7 @@ const MAX_LEVEL: u8 = 2;
 pub(super) struct Finder<'v> {
     values: &'v Values,
     kind: Kind,
-    /// A value has a space, which a form writes as a plus sign.
+    /// Whether a value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
@@ -67,7 +67,7 @@ impl<'v> Finder<'v> {
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
         if self.has_space && text.contains('+') {
-            // The places stay the same.
+            // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }
         if level < MAX_LEVEL {
@@ -123,7 +123,7 @@ impl<'v> Finder<'v> {
     }
 }
 
-/// Appends the place of a value that begins at `start`, unless what came before covers it.
+/// Appends the place of a value that begins at `start`, unless the place before it covers it.
 fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
     if start < *covered {
         return;

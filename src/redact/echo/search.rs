@@ -1,4 +1,4 @@
-//! The second phase of a redaction: what was masked is looked for in what clients and errors say.
+//! The second phase of redaction: the search for remembered values in the texts of clients and errors.
 
 use super::finder::Finder;
 use super::remembered::Remembered;
@@ -8,8 +8,8 @@ use crate::redact::decode::Decoded;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
 
-/// The search for echoes in the pieces of one record. Its methods take pieces of clients' texts, so that it cannot reach
-/// evidence.
+/// The search for echoes in the pieces of one record. Its methods take [`ClientText`] and [`ClientJson`] only, so it cannot
+/// change evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
@@ -25,7 +25,7 @@ impl<'a> EchoSearch<'a> {
         Self { style, out, finder, is_full: remembered.is_full() }
     }
 
-    /// Whether any text may hold an echo; one look at all of them has told.
+    /// Whether any text of the record may hold an echo, by one search of the whole buffer.
     pub(crate) fn is_needed(&self) -> bool {
         self.finder.is_some() || self.is_full
     }
@@ -47,7 +47,7 @@ impl<'a> EchoSearch<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be searched, because more is remembered than is allowed. It must then be left out.
+    /// If it cannot be searched, because more values are secret than are remembered. It must then be left out.
     pub(crate) fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
         if self.is_full {
             return Err(Reason::Budget);
