@@ -257,7 +257,7 @@ impl Event {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in bodies of this event, and in its
     /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several. Of an
-    /// object each leaf is masked; of a list strings of six or more bytes, so write `/name/*` for each element.
+    /// object or a list each leaf is masked.
     pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
         self.secret_pointers.push(pointer.into());
         self

@@ -106,6 +106,12 @@ fn each_class_of_keys_reaches_as_far_as_it_says() {
     let body = r#"{"password":{"a":"x","b":[1,{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"abcdefg"},"tokens":["abcdefg","short",1,{"id":"shown"}],"secrets":{"A":"x","B":{"c":1,"d":false}},"pins":[1,"2"]}"#;
     let expected = r#"{"password":{"a":"***","b":["***",{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"***"},"tokens":["***","short",1,{"id":"shown"}],"secrets":{"A":"***","B":{"c":"***","d":"***"}},"pins":["***","***"]}"#;
     assert_eq!(json_of(body), expected);
+    let nested = r#"{"secrets":{"list":["a",1,{"b":true}]},"accesstoken":"abcdefg","monkey":"banana"}"#;
+    let expected = r#"{"secrets":{"list":["***","***",{"b":"***"}]},"accesstoken":"***","monkey":"banana"}"#;
+    assert_eq!(json_of(nested), expected);
+    let pointed = Redactor::builder().pointer("/phones").build().unwrap();
+    let shown = shown_by(&pointed, None, "json", br#"{"phones":["1",7,{"a":"b"}]}"#, false).unwrap();
+    assert_eq!(shown, r#"{"phones":["***","***",{"a":"***"}]}"#);
     let listed = r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"plain-text"]}"#;
     assert_eq!(json_of(listed), r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"***"]}"#);
 }

@@ -35,6 +35,8 @@ pub(in crate::redact) enum Action {
     Code,
     /// Strings and numbers are masked, however deep.
     Always,
+    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
+    Bag,
     /// Each leaf is masked.
     Leaves,
 }
@@ -46,7 +48,7 @@ impl Action {
             Class::AsText => Self::AsText,
             Class::Code => Self::Code,
             Class::Always => Self::Always,
-            Class::Bag => Self::Leaves,
+            Class::Bag => Self::Bag,
         }
     }
 
@@ -55,7 +57,7 @@ impl Action {
         match self {
             Self::Show => false,
             Self::AsText => text.len() >= MIN_TEXT && !is_link(text),
-            Self::Code | Self::Always | Self::Leaves => !text.is_empty(),
+            Self::Code | Self::Always | Self::Bag | Self::Leaves => !text.is_empty(),
         }
     }
 }
@@ -296,7 +298,8 @@ impl Walker<'_, '_> {
         let below = match action {
             Action::AsText | Action::Code if is_object => Action::Show,
             // A list under the key of a bag: its objects are read by their own keys.
-            Action::Leaves if !is_object && is_direct => Action::AsText,
+            Action::Bag if !is_object => Action::AsText,
+            Action::Bag => Action::Leaves,
             action => action,
         };
         self.ids += 1;
@@ -304,7 +307,7 @@ impl Walker<'_, '_> {
             is_object,
             below,
             rule,
-            is_direct: is_direct && (!is_object || (action == Action::Leaves)),
+            is_direct: is_direct && (!is_object || action == Action::Bag),
             active,
             show,
             has_kept: false,
@@ -440,7 +443,7 @@ impl Walker<'_, '_> {
             show: frame.show,
             rule: if frame.below != Action::Show {
                 frame.rule
-            } else if own == Action::Leaves {
+            } else if own == Action::Bag {
                 HitRule::Bag
             } else {
                 HitRule::Key
@@ -635,8 +638,11 @@ impl Walker<'_, '_> {
             self.record(place.clone(), kind);
         }
         let is_masked = match kind {
-            LeafKind::Boolean => next.action == Action::Leaves,
-            _ => matches!(next.action, Action::Code | Action::Always | Action::Leaves) || is_card_number(word),
+            LeafKind::Boolean => matches!(next.action, Action::Bag | Action::Leaves),
+            _ => {
+                matches!(next.action, Action::Code | Action::Always | Action::Bag | Action::Leaves)
+                    || is_card_number(word)
+            }
         };
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
@@ -682,7 +688,7 @@ impl Walker<'_, '_> {
         match self.bytes[start] {
             b'"' => next.action.masks_text(&self.text[start + 1..self.at - 1]),
             b'n' => false,
-            b't' | b'f' => next.action == Action::Leaves,
+            b't' | b'f' => matches!(next.action, Action::Bag | Action::Leaves),
             _ => next.action != Action::AsText,
         }
     }

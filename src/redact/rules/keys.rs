@@ -15,7 +15,7 @@ const MAX_ADDED: usize = 256;
 const READ: usize = 64;
 /// A phrase of at least this length also counts at the end of a longer word (`dbpassword`); a shorter one (`pin`) only as a
 /// whole word.
-const GLUED: usize = 6;
+const GLUED: usize = 5;
 
 /// What a key says of the value under it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
