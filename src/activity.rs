@@ -10,8 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::audit::Audit;
+use crate::auditor::Running;
 use crate::capture::{Door, Draft, Stage, name};
-use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::queue::{Admission, Allowance, Answer};
@@ -34,29 +34,29 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 ///
 /// # async fn run() -> Result<(), tower_audit::Error> {
 /// # let (lines, _records) = sink::memory();
-/// # let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
+/// # let auditor = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
 ///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
 ///     .meta("reportId", 17)
 ///     .await?; // writes the initiation, if the event has one
 /// activity.succeed(); // writes the completion
-/// # drop(guard);
+/// # drop(auditor);
 /// # Ok(())
 /// # }
 /// # let _ = run;
 /// ```
 #[must_use = "an activity begins when this is awaited"]
 pub struct ActivityBuilder {
-    engine: Arc<Engine>,
+    log: Arc<Running>,
     event: String,
     draft: Box<Draft>,
 }
 
 impl ActivityBuilder {
-    pub(crate) fn new(engine: Arc<Engine>, event: String) -> Self {
-        let draft = engine.take_draft();
-        Self { engine, event, draft }
+    pub(crate) fn new(log: Arc<Running>, event: String) -> Self {
+        let draft = log.engine.take_draft();
+        Self { log, event, draft }
     }
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
@@ -175,16 +175,17 @@ impl ActivityBuilder {
     }
 
     fn open(mut self) -> Result<Opened, Error> {
-        if !self.engine.enabled {
-            self.engine.forget(self.draft);
+        let engine = &self.log.engine;
+        if !engine.enabled {
+            engine.forget(self.draft);
             return Ok(Opened(None));
         }
-        self.draft.event = self.engine.named(&self.event)?;
-        self.engine.stamp(&mut self.draft);
+        self.draft.event = engine.named(&self.event)?;
+        engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
-        self.engine.head.current_trace(&mut self.draft);
-        self.draft.class = self.engine.class(&self.draft.event);
-        Ok(Opened(Some(Exchange::open(self.engine, self.draft))))
+        engine.head.current_trace(&mut self.draft);
+        self.draft.class = engine.class(&self.draft.event);
+        Ok(Opened(Some(Exchange::open(self.log, self.draft))))
     }
 }
 
@@ -223,10 +224,14 @@ impl Opened {
 
     /// Ends it as rejected.
     fn refused(mut self) -> Error {
+        let has_stopped = self.0.as_ref().is_some_and(|exchange| exchange.engine().queue.is_closed());
         if let Some(exchange) = self.0.take() {
             exchange.close(Outcome::Rejected);
         }
-        Error::refused("the audit log has no room: what was to be recorded should not be done")
+        Error::refused(match has_stopped {
+            true => "the audit log has stopped: what was to be recorded should not be done",
+            false => "the audit log has no room: what was to be recorded should not be done",
+        })
     }
 
     fn begun(mut self) -> Activity {

@@ -12,8 +12,7 @@ pub(crate) fn enter_own_thread() {
     OWN_THREAD.set(true);
 }
 
-/// Whether this is a thread of ours.
-#[cfg(feature = "tracing-subscriber")]
+/// Whether this is a thread of this library.
 pub(crate) fn is_own_thread() -> bool {
     OWN_THREAD.try_with(Cell::get).unwrap_or(false)
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::auditor::Running;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
 use crate::queue::Answer;
@@ -14,25 +15,25 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// One exchange that has been let in and has not ended.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    /// None only while it waits in the engine's pool, which must not keep its own engine alive.
-    engine: Option<Arc<Engine>>,
+    /// None only while it waits in the engine's pool, which must not keep the log alive.
+    log: Option<Arc<Running>>,
     open: Mutex<Option<Box<Draft>>>,
     skipped: AtomicBool,
 }
 
 impl Exchange {
     /// Opens one. From now on exactly one completion record will be written.
-    pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
-        Self::open_in(engine.take_exchange(), engine, draft)
+    pub(crate) fn open(log: Arc<Running>, draft: Box<Draft>) -> Arc<Self> {
+        Self::open_in(log.engine.take_exchange(), log, draft)
     }
 
     /// Opens one in the memory of `exchange`, which came out of the pool.
-    pub(crate) fn open_in(mut exchange: Arc<Self>, engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
-        engine.count_open();
+    pub(crate) fn open_in(mut exchange: Arc<Self>, log: Arc<Running>, draft: Box<Draft>) -> Arc<Self> {
+        log.engine.count_open();
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
-        alone.engine = Some(engine);
+        alone.log = Some(log);
         exchange
     }
 
@@ -41,14 +42,14 @@ impl Exchange {
     pub(crate) fn retire(mut exchange: Arc<Self>) {
         if let Some(alone) = Arc::get_mut(&mut exchange)
             && let Ok(None) = alone.open.get_mut()
-            && let Some(engine) = alone.engine.take()
+            && let Some(log) = alone.log.take()
         {
-            engine.keep_exchange(exchange);
+            log.engine.keep_exchange(exchange);
         }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
-        self.engine.as_ref().expect("only an exchange in the pool has no engine, and nobody holds that")
+        &self.log.as_ref().expect("only an exchange in the pool has no log, and nobody holds that").engine
     }
 
     /// Works on the draft; `None` once the exchange has ended.

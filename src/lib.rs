@@ -26,7 +26,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
 //! let (lines, records) = sink::memory(); // leave `.sink(lines)` out for standard output
-//! let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+//! let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
 //!
 //! let app = Router::new().route("/tasks", post(|audit: Audit, body: String| async move {
 //!     audit.actor(Actor::user("user:default/jane"));
@@ -38,7 +38,7 @@
 //!     .body(axum::body::Body::from(r#"{"name":"demo","password":"hunter22"}"#))?;
 //! let response = auditor.around(app).into_service().oneshot(request).await?;
 //! axum::body::to_bytes(response.into_body(), usize::MAX).await?;
-//! guard.shutdown(Duration::from_secs(5)).await;
+//! auditor.shutdown(Duration::from_secs(5)).await;
 //!
 //! let record = &records.lines()[1]; // between `AuditStarted` and `AuditStopped`
 //! assert!(record.contains(r#""isAuditLog":true,"schema":"1.0","eventName":"TaskCreation""#));
@@ -113,7 +113,7 @@ pub mod testing;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use audit::{Audit, SkipRefused};
-pub use auditor::{Auditor, AuditorBuilder, ShutdownGuard};
+pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
 pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};

@@ -22,9 +22,9 @@ const SOON: Duration = Duration::from_secs(20);
 /// What an auditor writes while `work` logs; the records of the run's begin and end are left out.
 fn logged(builder: AuditorBuilder, work: impl FnOnce()) -> Vec<String> {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = builder.sink(lines).build().unwrap();
+    let auditor = builder.sink(lines).build().unwrap();
     dispatcher::with_default(&subscriber(&auditor), work);
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     ordinary(&records)
 }
 
@@ -226,13 +226,13 @@ impl fmt::Debug for Bad {
 #[test]
 fn values_that_panic_or_never_end_cost_only_themselves() {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).build().unwrap();
     dispatcher::with_default(&subscriber(&auditor), || {
         let _span = tracing::info_span!("span", bad = ?Bad::Panics, good = 1).entered();
         tracing::info!(bad = ?Bad::Panics, good = 1, "panics");
         tracing::info!(bad = ?Bad::Endless, good = 1, "{:?}", Bad::Endless);
     });
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     let lines = ordinary(&records);
     let [panics, endless] = &lines[..] else { panic!("{lines:#?}") };
     let panics = parse(panics);
@@ -300,7 +300,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     const TASKS: u64 = 64;
     const LINES: u64 = 500;
     let (sink, open, written) = stuck();
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let auditor = Auditor::builder().sink(sink).build().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let subscriber = subscriber(&auditor);
     let tasks: Vec<_> = (0..TASKS)
@@ -331,7 +331,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     drop(open);
     // Told without that anything else is logged, or with the next line.
     dispatcher::with_default(&subscriber, || tracing::info!("after it"));
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
 
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     let lines: Vec<Value> = written.lines().map(parse).filter(|line| line.get("isAuditLog").is_none()).collect();
@@ -351,7 +351,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
 #[test]
 fn what_was_dropped_is_told_although_nothing_else_is_logged() {
     let (sink, open, written) = stuck();
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let auditor = Auditor::builder().sink(sink).build().unwrap();
     let text = "x".repeat(4000);
     dispatcher::with_default(&subscriber(&auditor), || {
         while auditor.counters().dropped_log_lines < 10 {
@@ -364,23 +364,23 @@ fn what_was_dropped_is_told_although_nothing_else_is_logged() {
         assert!(begin.elapsed() < SOON);
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
 }
 
 #[test]
 fn lines_after_the_shutdown_or_for_a_dead_sink_are_dropped_and_counted() {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).build().unwrap();
     let subscriber_before = subscriber(&auditor);
     dispatcher::with_default(&subscriber_before, || tracing::info!("before"));
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     dispatcher::with_default(&subscriber_before, || tracing::info!("after"));
     dispatcher::with_default(&subscriber(&auditor), || tracing::info!("after, with a new layer"));
     assert_eq!(auditor.counters().dropped_log_lines, 2);
     assert_eq!(ordinary(&records).len(), 1);
 
     let dead = sink_fn(|_: &[u8]| Err(io::ErrorKind::BrokenPipe.into()));
-    let (auditor, guard) = Auditor::builder().sink(dead).build().unwrap();
+    let auditor = Auditor::builder().sink(dead).build().unwrap();
     let begin = Instant::now();
     while auditor.counters().sinks[0].state != SinkState::Dead {
         assert!(begin.elapsed() < SOON);
@@ -388,14 +388,14 @@ fn lines_after_the_shutdown_or_for_a_dead_sink_are_dropped_and_counted() {
     }
     dispatcher::with_default(&subscriber(&auditor), || tracing::info!("nobody reads it"));
     assert_eq!(auditor.counters().dropped_log_lines, 1);
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
 }
 
 #[test]
 fn records_are_the_same_byte_for_byte_beside_ordinary_lines() {
     let (mixed, both) = sink::memory();
     let (pure, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(mixed).sink(Output::new(pure).required()).build().unwrap();
+    let auditor = Auditor::builder().sink(mixed).sink(Output::new(pure).required()).build().unwrap();
     let subscriber = subscriber(&auditor);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -413,7 +413,7 @@ fn records_are_the_same_byte_for_byte_beside_ordinary_lines() {
             });
         }
     });
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     assert_eq!(ordinary(&both).len(), 800);
     let kept: Vec<String> = both.lines().into_iter().filter(|line| line.contains("isAuditLog")).collect();
     assert_eq!(kept, records.lines());
@@ -445,7 +445,7 @@ fn our_own_diagnostics_do_not_come_round() {
             Ok(())
         })
     };
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let auditor = Auditor::builder().sink(sink).build().unwrap();
     let subscriber = subscriber(&auditor);
     layer.set(subscriber.clone()).unwrap();
     dispatcher::with_default(&subscriber, || tracing::info!("one line"));
@@ -457,7 +457,7 @@ fn our_own_diagnostics_do_not_come_round() {
         std::thread::park_timeout(Duration::from_millis(1));
     }
     works.store(true, Ordering::Relaxed);
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     let lines: Vec<Value> = written.lines().map(parse).filter(|line| line.get("isAuditLog").is_none()).collect();
     assert_eq!(lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(), ["one line", "another"]);
@@ -468,14 +468,14 @@ fn our_own_diagnostics_do_not_come_round() {
 fn two_auditors_can_share_a_subscriber() {
     let (first, first_records) = sink::memory();
     let (second, second_records) = sink::memory();
-    let (one, one_guard) = Auditor::builder().sink(first).build().unwrap();
-    let (two, two_guard) = Auditor::builder().sink(second).build().unwrap();
+    let one = Auditor::builder().sink(first).build().unwrap();
+    let two = Auditor::builder().sink(second).build().unwrap();
     let subscriber = Dispatch::new(tracing_subscriber::registry().with(one.log_layer()).with(two.log_layer()));
     dispatcher::with_default(&subscriber, || {
         let _span = tracing::info_span!("span", a = 1).entered();
         tracing::info!("both");
     });
-    drop((one_guard, two_guard));
+    drop((one, two));
     for records in [first_records, second_records] {
         assert_eq!(parse(&ordinary(&records)[0])["spans"], json!([{"name": "span", "fields": {"a": 1}}]));
     }
@@ -493,10 +493,10 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
             dispatcher::with_default(&subscriber, || sink::Sink::write(&mut events, lines)).map(drop)
         })
     };
-    let (auditor, guard) = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
     layer.set(subscriber(&auditor)).unwrap();
     auditor.begin("Work").try_emit().unwrap();
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     assert_eq!(records.lines().len(), 3);
     assert_eq!(ordinary(&records), [""; 0]);
 }

@@ -20,11 +20,11 @@ impl fmt::Debug for Logs {
 #[test]
 fn a_value_that_logs_does_not_go_round() {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).build().unwrap();
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(auditor.log_layer())).unwrap();
     tracing::info!(value = ?Logs, "outside");
     tracing::info!("after");
-    drop(guard);
+    auditor.shutdown_blocking(std::time::Duration::from_secs(20));
     assert_eq!(auditor.counters().dropped_log_lines, 1);
     let lines: Vec<Value> = records.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let lines: Vec<_> = lines.iter().filter(|line| line.get("isAuditLog").is_none()).collect();

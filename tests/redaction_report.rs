@@ -398,9 +398,9 @@ async fn a_report_is_read_while_records_come() {
 #[tokio::test]
 async fn a_report_is_json_too() {
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = tower_audit::Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
+    let auditor = tower_audit::Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
     auditor.begin("Login").meta("pin", 1).try_emit().unwrap();
-    drop(guard);
+    auditor.shutdown_blocking(std::time::Duration::from_secs(20));
     let expected: Value = json!({
         "hits": [{ "event": "Login", "field": "meta", "pointer": "/pin", "rule": "key", "count": 1 }], "other": 0,
     });

@@ -11,7 +11,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::start::{check_sizes, client_ip, delivery, limits, outputs, start_sinks};
-use super::{Auditor, ShutdownGuard};
+use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
@@ -235,9 +235,9 @@ impl AuditorBuilder {
     /// # fn main() -> Result<(), tower_audit::Error> {
     /// let (lines, records) = sink::memory();
     /// let current = || Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "00f067aa0ba902b7".to_owned()));
-    /// let (auditor, guard) = Auditor::builder().sink(lines).trace_context(current).build()?;
+    /// let auditor = Auditor::builder().sink(lines).trace_context(current).build()?;
     /// auditor.begin("CacheRefresh").try_emit()?;
-    /// drop(guard);
+    /// drop(auditor);
     /// assert!(records.text().contains(r#""traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7""#));
     /// # Ok(())
     /// # }
@@ -349,13 +349,14 @@ impl AuditorBuilder {
         Ok(self)
     }
 
-    /// Checks everything and starts the audit log.
+    /// Checks everything and starts the audit log, which runs until [`Auditor::shutdown`], or until the last handle is
+    /// dropped; see [`Auditor`].
     ///
     /// # Errors
     ///
     /// What is wrong with the catalogue, a setting, or a redaction rule; or that the system refused a thread or the process
     /// has no standard output.
-    pub fn build(self) -> Result<(Auditor, ShutdownGuard), Error> {
+    pub fn build(self) -> Result<Auditor, Error> {
         let outside = self.outside;
         let limits = limits(&outside, self.wait, self.queue_records, self.queue_bytes)?;
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
@@ -424,8 +425,7 @@ impl AuditorBuilder {
         });
         Worker { engine: engine.clone(), channels, counted: counted.clone(), process, line_budget, settings }
             .start()?;
-        let auditor = Auditor { engine, counted };
-        Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
+        Ok(Auditor { log: Running::new(engine, counted) })
     }
 }
 

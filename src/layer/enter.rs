@@ -9,6 +9,7 @@ use http_body::Body;
 
 use super::guard::Guard;
 use crate::audit::{Audit, LeftOut};
+use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params};
 use crate::engine::Engine;
@@ -36,11 +37,12 @@ struct Match {
 
 /// Lets a request into the layer.
 pub(crate) fn enter<B: Body<Data = Bytes>>(
-    engine: &Arc<Engine>,
+    log: &Arc<Running>,
     own: Option<&Arc<Plan>>,
     head: &mut Parts,
     body: &B,
 ) -> Entry {
+    let engine = &log.engine;
     if !engine.enabled {
         head.extensions.insert(LeftOut);
         return Entry::default();
@@ -59,7 +61,7 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
-    let (exchange, entry) = open(engine, found, head, uri, body);
+    let (exchange, entry) = open(log, found, head, uri, body);
     head.extensions.insert(Audit::of(exchange));
     entry
 }
@@ -77,12 +79,13 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
 }
 
 fn open<B: Body<Data = Bytes>>(
-    engine: &Arc<Engine>,
+    log: &Arc<Running>,
     found: Match,
     head: &Parts,
     uri: &Uri,
     body: &B,
 ) -> (Arc<Exchange>, Entry) {
+    let engine = &log.engine;
     let has_body = !body.is_end_stream();
     let (mut draft, exchange) = engine.take_both();
     engine.stamp(&mut draft);
@@ -109,7 +112,7 @@ fn open<B: Body<Data = Bytes>>(
         }
         other => Some(other),
     };
-    let exchange = Exchange::open_in(exchange, engine.clone(), draft);
+    let exchange = Exchange::open_in(exchange, log.clone(), draft);
     let admission = admission.map(|admission| (exchange.clone(), admission));
     let body = has_body.then(|| exchange.clone());
     (exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission })

@@ -38,13 +38,13 @@ use crate::sink::Ordinary;
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (lines, records) = sink::memory(); // in a service: standard output, which is the default
-/// let (auditor, guard) = Auditor::builder().sink(lines).build()?;
+/// let auditor = Auditor::builder().sink(lines).build()?;
 /// let subscriber = tracing_subscriber::registry().with(auditor.log_layer().with_filter(LevelFilter::INFO));
 /// tracing::subscriber::with_default(subscriber, || {
 ///     let _span = tracing::info_span!("import", file = "a.csv").entered();
 ///     tracing::info!(rows = 17, "imported");
 /// });
-/// drop(guard);
+/// drop(auditor);
 /// assert!(records.text().contains(
 ///     r#""message":"imported","fields":{"rows":17},"spans":[{"name":"import","fields":{"file":"a.csv"}}]}"#
 /// ));

@@ -120,7 +120,7 @@ impl Queue {
         if !self.told_closed.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 target: "tower_audit",
-                "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+                "the audit log has stopped and the server has not: requests that must be recorded are refused"
             );
         }
         Admission::Refused
@@ -248,6 +248,11 @@ impl Queue {
 
     pub(crate) fn taken_bytes(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether the worker has stopped: what comes now is lost.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     /// Somebody left the line without an answer. The place stays until it is passed or swept.

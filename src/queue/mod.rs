@@ -14,7 +14,7 @@ mod worker;
 pub(crate) use admission::{Admission, Allowance, Waiting};
 pub(crate) use channel::Channel;
 pub use control::ShutdownReport;
-pub(crate) use control::{Control, Reach};
+pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};
 pub(crate) use loss::LossReason;
 pub(crate) use promise::Answer;

@@ -24,7 +24,8 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
-use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
+use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
+use crate::auditor::Running;
 use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
@@ -247,6 +248,7 @@ impl Sink for Scripted {
 /// An auditor whose sinks are made up.
 struct Rig {
     engine: Arc<Engine>,
+    log: Arc<Running>,
     event: EventRef,
 }
 
@@ -289,10 +291,11 @@ impl Rig {
         };
         let settings = Value::Null;
         let event = engine.named("Modelled").unwrap();
+        let log = Running::new(engine.clone(), counted.clone());
         Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
             .start()
             .unwrap();
-        Self { engine, event }
+        Self { engine, log, event }
     }
 
     /// With one sink that takes everything.
@@ -334,10 +337,7 @@ impl Rig {
     }
 
     fn begin_stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        self.engine.begin_closing();
-        let answer = self.engine.control.stop(limit);
-        self.queue().call();
-        answer
+        self.log.stop(limit, StopReason::Shutdown)
     }
 
     /// Ends the model: nothing may be left of anything.

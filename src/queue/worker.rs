@@ -296,7 +296,7 @@ impl Running {
             flushed: false,
         };
         self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
-        let last = own::stopped(self.stamp(), &report);
+        let last = own::stopped(self.stamp(), &report, stop.reason);
         self.write_own(last);
         self.worker.channels.iter().for_each(Channel::end);
         while !self.has_ended(Reach::All) && Instant::now() < deadline {
@@ -316,10 +316,9 @@ impl Running {
         report.written = looks.first().map_or(0, |look| look.written);
         report.lost = engine.queue.lost() + unwritten as u64;
         self.publish(true);
-        engine.control.end();
         // Their promises are broken, which answers them.
         self.flushes.clear();
-        stop.promise.give(report);
+        engine.control.end(report);
     }
 
     /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::auditor::{Auditor, AuditorBuilder, ShutdownGuard};
+use crate::auditor::{Auditor, AuditorBuilder};
 use crate::clock::{Clock, IdSource};
 use crate::error::Error;
 use crate::queue::ShutdownReport;
@@ -46,7 +46,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// ```
 pub struct TestLog {
     auditor: Auditor,
-    guard: ShutdownGuard,
     records: MemoryRecords,
     clock: StillClock,
 }
@@ -72,8 +71,8 @@ impl TestLog {
             .ids(Counted::default())
             .instance("test")
             .host("test.example");
-        let (auditor, guard) = set(builder).build()?;
-        Ok(Self { auditor, guard, records, clock })
+        let auditor = set(builder).build()?;
+        Ok(Self { auditor, records, clock })
     }
 
     /// The auditor, for layers and activities.
@@ -143,7 +142,7 @@ impl TestLog {
 
     /// Shuts the audit log down; the report, and every line that was ever written.
     pub async fn stop(self) -> (ShutdownReport, Vec<String>) {
-        let report = self.guard.shutdown(LIMIT).await;
+        let report = self.auditor.shutdown(LIMIT).await;
         (report, self.records.lines())
     }
 }

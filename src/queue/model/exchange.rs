@@ -14,7 +14,7 @@ impl Rig {
         draft.outcome = None;
         draft.request_body.keep(8, false);
         draft.request_body.progress = Progress::Open;
-        let exchange = Exchange::open(self.engine.clone(), draft);
+        let exchange = Exchange::open(self.log.clone(), draft);
         (Guard::new(exchange.clone()), exchange)
     }
 }

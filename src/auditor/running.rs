@@ -1,0 +1,57 @@
+//! A running audit log: kept alive by every handle that can still record, and ended when the last of them is dropped.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::counters::Counted;
+use crate::diagnostics::is_own_thread;
+use crate::engine::Engine;
+use crate::queue::{Answer, ShutdownReport, StopReason};
+use crate::sync::Arc;
+
+/// Held by the auditor, its layers and services, open exchanges, activities, and their handles. The worker, the sinks and
+/// `LogLayer` hold the engine only: they do not keep the log alive.
+pub(crate) struct Running {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) counted: Arc<Counted>,
+}
+
+/// How long the last handle's drop may block its thread.
+const DROP_LIMIT: Duration = Duration::from_secs(2);
+
+impl Running {
+    pub(crate) fn new(engine: Arc<Engine>, counted: Arc<Counted>) -> Arc<Self> {
+        Arc::new(Self { engine, counted })
+    }
+
+    /// Asks for the end. Whoever asks gets the same report.
+    pub(crate) fn stop(&self, limit: Duration, reason: StopReason) -> Answer<ShutdownReport> {
+        self.engine.begin_closing();
+        let answer = self.engine.control.stop(limit, reason);
+        self.engine.queue.call();
+        answer
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.engine.control.is_stopping() {
+            return;
+        }
+        tracing::warn!(
+            target: "tower_audit",
+            "the last handle of the audit log was dropped, so the log ends; call `Auditor::shutdown` to learn what was written"
+        );
+        let answer = self.stop(DROP_LIMIT, StopReason::Dropped);
+        // The worker and the sinks must not wait for themselves.
+        if !is_own_thread() {
+            answer.wait(DROP_LIMIT + Duration::from_millis(100));
+        }
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
