@@ -15,7 +15,7 @@ use crate::sink::{Ordinary, Outlet, SinkState};
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (lines, _records) = sink::memory();
 /// let auditor = Auditor::builder().sink(sink::Output::new(lines).name("main")).build()?;
-/// drop(auditor);
+/// auditor.shutdown_blocking(std::time::Duration::from_secs(5));
 /// let counters = auditor.counters();
 /// assert_eq!(counters.lost.total(), 0);
 /// assert_eq!(counters.written, 2); // `AuditStarted` and `AuditStopped`
