@@ -14,7 +14,7 @@ use crate::auditor::Running;
 use crate::capture::{Door, Draft, Stage, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::queue::{Admission, Allowance, Answer};
+use crate::queue::{Admission, Answer};
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 
 /// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
@@ -117,12 +117,13 @@ impl ActivityBuilder {
         let opened = self.open()?;
         let must_wait = |draft: &Draft| draft.class == Delivery::FailClosed;
         let admit = |exchange: &Arc<Exchange>| {
-            exchange.with(|draft| if must_wait(draft) { None } else { exchange.engine().admit_now(draft) })
+            exchange.with(|draft| !must_wait(draft) && exchange.engine().queue.admit_now(draft.class))
         };
         match opened.0.as_ref().and_then(admit) {
-            Some(None) => Err(opened.refused()),
-            Some(Some(allowance)) => {
-                drop(opened.admit(allowance));
+            Some(false) => opened.refused(),
+            Some(true) => {
+                let bytes = opened.hold();
+                drop(opened.admit(bytes));
                 Ok(opened.begun())
             }
             None => Ok(opened.begun()),
@@ -157,19 +158,20 @@ impl ActivityBuilder {
     async fn begin(self) -> Result<Activity, Error> {
         let opened = self.open()?;
         let now = opened.0.as_ref().map(|exchange| exchange.engine().monotonic()).unwrap_or_default();
-        let admit = |exchange: &Arc<Exchange>| exchange.with(|draft| exchange.engine().admit(draft, None, now));
+        let admit =
+            |exchange: &Arc<Exchange>| exchange.with(|draft| exchange.engine().admit(draft, draft.needs(), now));
         let admission = opened.0.as_ref().and_then(admit);
         let granted = match admission {
             None => return Ok(opened.begun()),
-            Some(Admission::Granted(allowance)) => Some(allowance),
+            Some(Admission::Granted) => Some(opened.hold()),
             Some(Admission::Wait(waiting)) => waiting.await,
             Some(Admission::Refused) => None,
         };
-        let Some(allowance) = granted else { return Err(opened.refused()) };
-        if let Some(durable) = opened.admit(allowance)
+        let Some(bytes) = granted else { return opened.refused() };
+        if let Some(durable) = opened.admit(bytes)
             && !durable.await
         {
-            return Err(opened.refused());
+            return opened.refused();
         }
         Ok(opened.begun())
     }
@@ -208,11 +210,23 @@ impl fmt::Debug for ActivityBuilder {
 struct Opened(Option<Arc<Exchange>>);
 
 impl Opened {
+    /// Counts the bytes that it needs, and tells how many they are.
+    fn hold(&self) -> usize {
+        let held = self.0.as_ref().and_then(|exchange| {
+            exchange.with(|draft| {
+                let bytes = draft.needs();
+                exchange.engine().queue.hold(bytes);
+                bytes
+            })
+        });
+        held.unwrap_or(0)
+    }
+
     /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
-    fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
+    fn admit(&self, bytes: usize) -> Option<Answer<bool>> {
         let exchange = self.0.as_ref()?;
         let waits = exchange.with(|draft| {
-            draft.let_in(allowance);
+            draft.let_in(bytes);
             if draft.class < Delivery::FailClosed {
                 exchange.initiate(draft);
             }
@@ -222,16 +236,23 @@ impl Opened {
         waits.then(|| exchange.initiate_durably())
     }
 
-    /// Ends it as rejected.
-    fn refused(mut self) -> Error {
+    /// Ends it as rejected. What may be lost goes on without a record, and is counted.
+    fn refused(mut self) -> Result<Activity, Error> {
+        if let Some(exchange) = self.0.as_ref()
+            && exchange.with(|draft| draft.class) == Some(Delivery::Lossy)
+        {
+            exchange.lose();
+            self.0 = None;
+            return Ok(self.begun());
+        }
         let has_stopped = self.0.as_ref().is_some_and(|exchange| exchange.engine().queue.is_closed());
         if let Some(exchange) = self.0.take() {
             exchange.close(Outcome::Rejected);
         }
-        Error::refused(match has_stopped {
+        Err(Error::refused(match has_stopped {
             true => "the audit log has stopped: what was to be recorded should not be done",
             false => "the audit log has no room: what was to be recorded should not be done",
-        })
+        }))
     }
 
     fn begun(mut self) -> Activity {

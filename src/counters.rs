@@ -36,7 +36,7 @@ pub struct Counters {
     /// Handed over, and not yet written or given up by every required sink. The bound is
     /// [`AuditorBuilder::queue_records`](crate::AuditorBuilder::queue_records).
     pub unwritten: u64,
-    /// Bytes of captured bodies that are held or set aside. The bound is
+    /// Bytes that open exchanges and unwritten records hold: heads, facts, captured bodies. The bound is
     /// [`AuditorBuilder::queue_bytes`](crate::AuditorBuilder::queue_bytes).
     pub captured_bytes: u64,
     /// Total of records that the first sink has taken, this library's own (`Audit…`) included.
@@ -143,7 +143,7 @@ impl Counted {
         counters.waiting = queue.waiting() as u64;
         counters.unwritten = queue.unwritten() as u64;
         counters.handed_over = queue.pushed();
-        counters.captured_bytes = queue.taken_bytes() as u64;
+        counters.captured_bytes = queue.held_bytes() as u64;
         counters.refused = queue.refused();
         counters.late = engine.late();
         counters.dropped_log_lines = self.ordinary.dropped();

@@ -3,18 +3,18 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy, Media};
+use crate::capture::{BodyCopy, Draft, EventRef, HeadPolicy, Media};
 use crate::catalog::{self, Event};
 use crate::clock::{Ids, Time};
 use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
-use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
+use crate::queue::{Admission, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
 use crate::redact::{Redactor, Report};
 use crate::sink::{SinkState, Watcher};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
@@ -43,7 +43,6 @@ pub(crate) struct Engine {
     pub(crate) control: Control,
     pub(crate) wait: Duration,
     pool: Mutex<Pool>,
-    open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
 }
@@ -77,6 +76,9 @@ struct Pool {
 /// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
 const POOLED: usize = 256;
 
+/// Bytes that the application said of an open exchange are counted once they are more than this.
+const HOLD_FROM: usize = 1024;
+
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
         let plans = parts
@@ -104,7 +106,6 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
-            open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         })
@@ -224,35 +225,32 @@ impl Engine {
             let media = Media::of(draft.bytes(draft.response_type));
             if plan.keeps(media) {
                 draft.response_body.keep(self.max_body_bytes, media == Media::Json);
-                return;
             }
         }
-        // A stream that nothing is kept of must not hold memory for as long as it lives.
-        self.give_back_unused_of(&mut draft.response_body);
     }
 
-    /// The memory that the bodies of an exchange may need, as far as its request's head tells.
-    fn allowance(&self, draft: &Draft, request_length: Option<u64>) -> Allowance {
-        let length = request_length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
-        let response =
-            self.plan(&draft.event).is_some_and(|plan| plan.captures_response && draft.door == Door::Request);
-        Allowance {
-            request: draft.request_body.limit().min(length),
-            response: if response { self.max_body_bytes } else { 0 },
+    /// Asks to admit an exchange that will hold `bytes`.
+    pub(crate) fn admit(&self, draft: &Draft, bytes: usize, now: Duration) -> Admission {
+        self.queue.admit(self.class(&draft.event), bytes, now)
+    }
+
+    /// Counts bytes that the application said of an exchange; few are within what each one holds.
+    pub(crate) fn hold_late(&self, draft: &mut Draft) {
+        let more = draft.needs().saturating_sub(draft.held);
+        // Not for each fact: that would be a locked instruction more.
+        if more > HOLD_FROM && draft.admitted {
+            self.queue.hold(more);
+            draft.held += more;
         }
     }
 
-    /// Asks to let an exchange in. `request_length`: the most that its body can have, if that is known.
-    pub(crate) fn admit(&self, draft: &Draft, request_length: Option<u64>, now: Duration) -> Admission {
-        self.queue.admit(self.class(&draft.event), self.allowance(draft, request_length), now)
+    /// Counts a draft as lost that there were no bytes for.
+    pub(crate) fn lose(&self, draft: Box<Draft>) {
+        self.queue.count_unrecorded(&draft);
+        self.forget(draft);
     }
 
-    /// Asks to let an exchange in that cannot wait.
-    pub(crate) fn admit_now(&self, draft: &Draft) -> Option<Allowance> {
-        self.queue.admit_now(self.class(&draft.event), self.allowance(draft, None))
-    }
-
-    /// Keeps of the draft's allowance only what its bodies really took.
+    /// Gives back what the bodies were granted and did not take: white space of JSON is dropped after it was counted.
     pub(crate) fn give_back_unused(&self, draft: &mut Draft) {
         self.give_back_unused_of(&mut draft.request_body);
         self.give_back_unused_of(&mut draft.response_body);
@@ -281,18 +279,6 @@ impl Engine {
         answer
     }
 
-    pub(crate) fn count_open(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_closed(&self) {
-        self.open.fetch_sub(1, Ordering::Release);
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
-    }
-
     /// Counts what was said of an exchange that had ended.
     pub(crate) fn count_late(&self) {
         self.late.fetch_add(1, Ordering::Relaxed);
@@ -300,6 +286,10 @@ impl Engine {
 
     pub(crate) fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.queue.open()
     }
 
     pub(crate) fn begin_closing(&self) {

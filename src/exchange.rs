@@ -7,7 +7,7 @@ use std::fmt;
 use crate::auditor::Running;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
-use crate::queue::Answer;
+use crate::queue::{Admission, Answer, Waiting};
 use crate::record::{Delivery, Outcome, Stages};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,7 +29,7 @@ impl Exchange {
 
     /// Opens one in the memory of `exchange`, which came out of the pool.
     pub(crate) fn open_in(mut exchange: Arc<Self>, log: Arc<Running>, draft: Box<Draft>) -> Arc<Self> {
-        log.engine.count_open();
+        log.engine.queue.count_open(draft.held);
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
@@ -63,6 +63,7 @@ impl Exchange {
         match open.as_deref_mut() {
             Some(draft) => {
                 work(draft);
+                self.engine().hold_late(draft);
                 self.initiate_if_known(draft);
                 true
             }
@@ -73,11 +74,15 @@ impl Exchange {
         }
     }
 
-    /// Notes data of the request's body, if there is any, and how far the body has come with it.
-    pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) {
+    /// Notes data of the request's body, if there is any, and how far the body has come with it. Nothing is noted if it has to
+    /// wait for bytes of the budget first: then call [`Exchange::waited`] and this again.
+    pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) -> Option<Waiting> {
         self.with(|draft| {
             if let Some(data) = data {
-                self.make_room(draft.class, &mut draft.request_body);
+                let wait = self.make_room(draft.class, &mut draft.request_body, data.len());
+                if wait.is_some() {
+                    return wait;
+                }
                 draft.request_body.push(data);
             }
             if progress != Progress::Open {
@@ -85,7 +90,26 @@ impl Exchange {
                 self.engine().give_back_unused_of(&mut draft.request_body);
                 self.initiate_if_known(draft);
             }
+            None
+        })
+        .flatten()
+    }
+
+    /// Asks to keep so many bytes more of the response's body. The answer is what it has to wait for, if it has to.
+    pub(crate) fn response_comes(&self, bytes: usize) -> Option<Waiting> {
+        self.with(|draft| self.make_room(draft.class, &mut draft.response_body, bytes)).flatten()
+    }
+
+    /// Notes what became of a wait for bytes; without them the body is left out.
+    pub(crate) fn waited(&self, granted: Option<usize>, body: impl FnOnce(&mut Draft) -> &mut BodyCopy) {
+        let queue = &self.engine().queue;
+        let taken = self.with(|draft| match granted {
+            Some(bytes) => body(draft).reserved += bytes,
+            None => queue.release(body(draft).give_up()),
         });
+        if taken.is_none() {
+            queue.release(granted.unwrap_or(0));
+        }
     }
 
     /// Notes data of the response's body.
@@ -94,7 +118,10 @@ impl Exchange {
     }
 
     fn note_response(&self, draft: &mut Draft, data: &[u8]) {
-        self.make_room(draft.class, &mut draft.response_body);
+        // Whoever keeps response bodies has asked for the bytes before.
+        if draft.response_body.lacks(data.len()) > 0 {
+            self.engine().queue.release(draft.response_body.give_up());
+        }
         draft.response_body.push(data);
     }
 
@@ -135,8 +162,9 @@ impl Exchange {
         let mut first = self.engine().take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
+        first.held = first.needs();
         first.request_body.reserved = first.request_body.bytes.len();
-        self.engine().queue.reserve_anyway(first.reserved());
+        self.engine().queue.hold(first.reserved());
         self.engine().hand_over(first)
     }
 
@@ -177,7 +205,7 @@ impl Exchange {
         } else {
             self.engine().hand_over(draft)
         };
-        self.engine().count_closed();
+        self.engine().queue.count_closed();
         let must_wait = class >= Delivery::Durable && !matches!(outcome, Outcome::Rejected);
         must_wait.then(|| self.engine().durable(position))
     }
@@ -192,7 +220,7 @@ impl Exchange {
         self.skipped.store(true, Ordering::Relaxed);
         drop(open);
         self.engine().forget(draft);
-        self.engine().count_closed();
+        self.engine().queue.count_closed();
         true
     }
 
@@ -225,19 +253,29 @@ impl Exchange {
         self.lock().is_some()
     }
 
-    /// Takes the memory for a body that has none yet: a lossy exchange does so only when the first byte comes.
-    fn make_room(&self, class: Delivery, body: &mut BodyCopy) {
-        if body.limit() == 0 || body.reserved > 0 {
-            return;
+    /// Takes bytes of the budget for what the body would keep of `more`. Without them it is left out: at once if the exchange
+    /// may be lost, else after a wait.
+    fn make_room(&self, class: Delivery, body: &mut BodyCopy, more: usize) -> Option<Waiting> {
+        let lacks = body.lacks(more);
+        if lacks == 0 {
+            return None;
         }
-        let queue = &self.engine().queue;
-        let taken =
-            if class == Delivery::Lossy { queue.reserve_lossy(body.limit()) } else { queue.reserve(body.limit()) };
-        if taken {
-            body.reserved = body.limit();
-        } else {
-            body.give_up();
+        let engine = self.engine();
+        // One wait for a body, however many frames it comes in.
+        let deadline = || *body.deadline.get_or_insert_with(|| engine.monotonic().saturating_add(engine.wait));
+        match engine.queue.admit_body(class, lacks, deadline) {
+            Admission::Granted => body.reserved += lacks,
+            Admission::Wait(waiting) => return Some(waiting),
+            Admission::Refused => engine.queue.release(body.give_up()),
         }
+        None
+    }
+
+    /// Ends an exchange that may be lost and that there are no bytes for: its record is counted as lost.
+    pub(crate) fn lose(&self) {
+        let Some(draft) = self.lock().take() else { return };
+        self.engine().lose(draft);
+        self.engine().queue.count_closed();
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Draft>>> {

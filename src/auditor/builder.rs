@@ -266,7 +266,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// How long a request may wait for room in the queue. 5 seconds by default; then it is refused with 503.
+    /// How long a request may wait for room in the queue, and its body for bytes. 5 seconds by default; then the request is
+    /// refused with 503, or the body is left out of the record.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -278,7 +279,9 @@ impl AuditorBuilder {
         self
     }
 
-    /// How many bytes of captured bodies may be held. 64 MiB by default.
+    /// How many bytes open exchanges and unwritten records may hold: 2 KiB each, their heads, and what is copied of their
+    /// bodies. 64 MiB by default, which is enough for about 30,000 open streams; at least 64 KiB and four times
+    /// [`max_body_bytes`](Self::max_body_bytes). See [`guide::delivery`](crate::guide::delivery).
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
         self

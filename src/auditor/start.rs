@@ -99,9 +99,11 @@ pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: us
             "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
         )));
     }
-    if limits.bytes < max_body_bytes.saturating_mul(2) {
+    const LEAST_BYTES: usize = 64 * 1024;
+    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
         return Err(Error::setting(format!(
-            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is too little for the two bodies of one exchange and other requests; \
+             at least 64 KiB and 4 × max_body_bytes (4 × {max_body_bytes}) are needed",
             limits.bytes
         )));
     }

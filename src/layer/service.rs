@@ -83,7 +83,7 @@ where
         let request = Request::from_parts(head, RequestBody::new(body, told));
         match admission {
             None => ResponseFuture::running(&mut self.inner, request, guard),
-            Some((exchange, Admission::Granted(allowance))) => match admitted(&exchange, allowance) {
+            Some((exchange, Admission::Granted)) => match admitted(&exchange, 0) {
                 None => ResponseFuture::running(&mut self.inner, request, guard),
                 Some(durable) => ResponseFuture::recording(self.hold(request, guard, exchange), durable),
             },

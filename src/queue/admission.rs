@@ -1,4 +1,5 @@
-//! Waiting for room without blocking anybody: one place in the line of requests that are not yet let in.
+//! Waiting without blocking anybody: one place in the line of requests that are not yet admitted, or of bodies that may not
+//! yet be kept.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,36 +9,34 @@ use std::time::Duration;
 use super::front::Queue;
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the queue answers to somebody who wants in.
+/// The queue's answer to an exchange that asks to be admitted, or to a body that asks to be kept.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// Go on. Holds the bytes that were set aside for captured bodies.
-    Granted(Allowance),
+    /// Go on.
+    Granted,
     /// There is no room now; await it.
     Wait(Waiting),
-    /// There is no room, and the line is full.
+    /// There is no room, and nobody may wait for it.
     Refused,
 }
 
-/// Bytes set aside in the queue's budget for the bodies of one exchange.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    pub(crate) request: usize,
-    pub(crate) response: usize,
+/// What a place waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A request or an activity, for room for its record.
+    Exchanges,
+    /// A body, for bytes.
+    Bodies,
 }
 
-impl Allowance {
-    pub(crate) fn sum(self) -> usize {
-        self.request.saturating_add(self.response)
-    }
-}
-
-/// One place in the line.
+/// One place in a line.
 #[derive(Debug)]
 pub(super) struct Place {
     state: Mutex<PlaceState>,
+    pub(super) line: Line,
     pub(super) deadline: Duration,
-    pub(super) allowance: Allowance,
+    /// Bytes that it holds from the moment when it is granted.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -45,16 +44,16 @@ enum PlaceState {
     Waiting(Option<Waker>),
     Granted,
     Refused,
-    /// The one who waited is gone, or has taken the answer.
+    /// Nobody waits here any more, or the answer was taken.
     Left,
 }
 
 impl Place {
-    pub(super) fn new(deadline: Duration, allowance: Allowance) -> Self {
-        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, allowance }
+    pub(super) fn new(line: Line, deadline: Duration, bytes: usize) -> Self {
+        Self { state: Mutex::new(PlaceState::Waiting(None)), line, deadline, bytes }
     }
 
-    /// Answers the one who waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
+    /// Answers whoever waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
     pub(super) fn answer(&self, granted: bool) -> Option<Option<Waker>> {
         let mut state = self.lock();
         match &mut *state {
@@ -81,7 +80,7 @@ impl Place {
     }
 }
 
-/// The wait for room: resolves to the allowance, or to `None` once the wait has been too long.
+/// The wait for room: resolves to the bytes that are now held, or to `None` once the wait has been too long.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(super) place: Arc<Place>,
@@ -89,21 +88,22 @@ pub(crate) struct Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Option<Allowance>;
+    type Output = Option<usize>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // A waker's clone and drop are the executor's code, and run without the lock.
+        let fresh = cx.waker().clone();
         let mut state = self.place.lock();
         match &mut *state {
             PlaceState::Waiting(waker) => {
-                match waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
-                }
+                let before = waker.replace(fresh);
+                drop(state);
+                drop(before);
                 Poll::Pending
             }
             PlaceState::Granted => {
                 *state = PlaceState::Left;
-                Poll::Ready(Some(self.place.allowance))
+                Poll::Ready(Some(self.place.bytes))
             }
             PlaceState::Refused | PlaceState::Left => {
                 *state = PlaceState::Left;
@@ -117,8 +117,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
         match before {
-            PlaceState::Waiting(_) => self.queue.leave_line(),
-            PlaceState::Granted => self.queue.release(self.place.allowance.sum()),
+            PlaceState::Waiting(_) => self.queue.leave(self.place.line),
+            PlaceState::Granted => self.queue.release(self.place.bytes),
             PlaceState::Refused | PlaceState::Left => {}
         }
     }

@@ -24,7 +24,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
-use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
+use super::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
 use crate::auditor::Running;
 use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
@@ -262,7 +262,7 @@ struct Setting {
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { records: 64, bytes: 1024, wait: LONG, stages: Stages::Completion, delivery: Delivery::Backpressure }
+        Self { records: 64, bytes: 1 << 20, wait: LONG, stages: Stages::Completion, delivery: Delivery::Backpressure }
     }
 }
 
@@ -308,26 +308,24 @@ impl Rig {
         &self.engine.queue
     }
 
-    /// A finished draft that holds as many bytes of the budget as it was allowed.
-    fn draft(&self, id: u128, class: Delivery, allowed: Allowance) -> Box<Draft> {
+    /// A finished draft that holds so many bytes of the budget.
+    fn draft(&self, id: u128, class: Delivery, bytes: usize) -> Box<Draft> {
         let mut draft = self.engine.take_draft();
         draft.audit_id = Uuid::from_u128(id);
         draft.event = self.event.clone();
         draft.outcome = Some(Outcome::Completed);
         draft.class = class;
-        draft.admitted = true;
-        draft.request_body.reserved = allowed.request;
-        draft.response_body.reserved = allowed.response;
+        draft.let_in(bytes);
         draft
     }
 
     /// Hands over a record that was let in; its position, if it could enter.
     fn push(&self, id: u128) -> Option<u64> {
-        self.engine.hand_over(self.draft(id, Delivery::Backpressure, Allowance::default()))
+        self.engine.hand_over(self.draft(id, Delivery::Backpressure, 0))
     }
 
     fn push_lossy(&self, id: u128) -> Option<u64> {
-        self.engine.hand_over(self.draft(id, Delivery::Lossy, Allowance::default()))
+        self.engine.hand_over(self.draft(id, Delivery::Lossy, 0))
     }
 
     fn flush(&self) -> Answer<bool> {
@@ -343,7 +341,7 @@ impl Rig {
     /// Ends the model: nothing may be left of anything.
     fn stop(&self) -> ShutdownReport {
         let report = block_on(self.begin_stop(LONG));
-        assert_eq!(self.queue().taken_bytes(), 0, "bytes of the budget leak");
+        assert_eq!(self.queue().held_bytes(), 0, "bytes of the budget leak");
         assert_eq!(self.queue().waiting(), 0, "somebody still stands in line");
         assert_eq!(self.engine.open(), 0);
         report
