@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::activity_result::{ActivityResult, ActivityRun};
 use crate::audit::Audit;
 use crate::auditor::Running;
 use crate::capture::{Door, Draft, Stage, name};
@@ -303,6 +304,59 @@ impl Activity {
     pub fn fail_with(self, failure: Failure) {
         self.audit.failure(failure);
         self.close(Outcome::HandlerError);
+    }
+
+    /// Records how it ended, and gives the result back: success, or the error's text and its sources.
+    ///
+    /// The error is an [`Error`](StdError), an `anyhow::Error` or a boxed error; a reference to the result does as well.
+    ///
+    /// ```
+    /// # async fn run(auditor: tower_audit::Auditor) -> Result<(), Box<dyn std::error::Error>> {
+    /// let import = auditor.begin("ImportRun").await?;
+    /// let count: u32 = import.finish("17".parse())?;
+    /// # assert_eq!(count, 17);
+    /// # Ok(())
+    /// # }
+    /// # let _ = run;
+    /// ```
+    pub fn finish<R: ActivityResult<K>, K>(self, result: R) -> R {
+        match result.why_failed() {
+            None => self.succeed(),
+            Some(failure) => self.fail_with(failure),
+        }
+        result
+    }
+
+    /// Does the work, and records how it ended: success; the error's text, also of a `?` in its middle; `panicked` if it panics;
+    /// `aborted` if the future is dropped before its end. Gives the work's result back.
+    ///
+    /// [`Activity::audit`] is the handle for what the work has to say; take a clone of it into the work.
+    ///
+    /// ```
+    /// # async fn run(auditor: tower_audit::Auditor) -> Result<(), Box<dyn std::error::Error>> {
+    /// let export = auditor.begin("NightlyExport").await?;
+    /// let audit = export.audit().clone();
+    /// let written = export.run(async move {
+    ///     let rows: u32 = "17".parse()?;
+    ///     audit.meta("rows", rows);
+    ///     Ok::<_, std::num::ParseIntError>(rows)
+    /// });
+    /// assert_eq!(written.await?, 17);
+    /// # Ok(())
+    /// # }
+    /// # let _ = run;
+    /// ```
+    pub fn run<F, K>(self, work: F) -> ActivityRun<F, K>
+    where
+        F: Future,
+        F::Output: ActivityResult<K>,
+    {
+        ActivityRun::new(self, work)
+    }
+
+    /// The handle alone: whoever takes it ends the exchange.
+    pub(crate) fn into_audit(mut self) -> Audit {
+        std::mem::replace(&mut self.audit, Audit::inert())
     }
 
     fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {

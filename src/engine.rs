@@ -11,14 +11,14 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Answer, Control, Queue, Reach};
-use crate::record::{Delivery, Stages, Status};
+use crate::record::{Delivery, ResponseStatus, Stages, Status};
 use crate::redact::{Redactor, Report};
 use crate::sink::{SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
-pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
+pub(crate) type StatusClassifier = Box<dyn Fn(ResponseStatus) -> Status + Send + Sync>;
 /// Decides whether an error of the inner service is a timeout.
 pub(crate) type TimeoutClassifier = Box<dyn Fn(&(dyn std::error::Error + 'static)) -> bool + Send + Sync>;
 

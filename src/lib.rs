@@ -72,11 +72,12 @@
 //!
 //! # Pages
 //!
-//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::redaction`] ·
+//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] · [`guide::redaction`] ·
 //! [`guide::settings`] · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;
+mod activity_result;
 mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
@@ -112,6 +113,7 @@ mod sync;
 pub mod testing;
 
 pub use activity::{Activity, ActivityBuilder};
+pub use activity_result::{ActivityResult, ActivityRun, AsFailure};
 pub use audit::{Audit, SkipRefused};
 pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
@@ -126,8 +128,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages,
-    Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, ResponseStatus,
+    Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitCount, HitRule, RedactionReport, Redactor, RedactorBuilder};
 pub use sink::SinkState;

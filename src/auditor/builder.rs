@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderName, StatusCode};
+use http::{Extensions, HeaderName};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
-use crate::record::{BodyAs, Delivery, Stages, Status, UserAgentKey};
+use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{RedactorBuilder, Report};
 use crate::sink::{Ordinary, Output, SinkState};
 
@@ -83,9 +83,7 @@ impl Default for AuditorBuilder {
             peer: None,
             resolvers: Vec::new(),
             trace: None,
-            is_success: Box::new(
-                |status: StatusCode| if status.as_u16() < 400 { Status::Succeeded } else { Status::Failed },
-            ),
+            is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
             wait: Duration::from_secs(5),
             queue_records: 8192,
@@ -247,14 +245,27 @@ impl AuditorBuilder {
         self
     }
 
-    /// What a response's status means. By default 400 and above is a failure. Called on our own thread.
-    pub fn classify_status(mut self, classify: impl Fn(StatusCode) -> Status + Send + Sync + 'static) -> Self {
+    /// What a response's status means. By default 400 and above is a failure, and so is any `grpc-status` but 0; see
+    /// [`ResponseStatus`]. Called on a thread of this library.
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, Status};
+    ///
+    /// let builder = Auditor::builder().classify_status(|status| match (status.http.as_u16(), status.grpc) {
+    ///     // Lookups that find nothing are no failures here.
+    ///     (404, None) | (200, Some(5)) => Status::Succeeded,
+    ///     _ => status.by_default(),
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn classify_status(mut self, classify: impl Fn(ResponseStatus) -> Status + Send + Sync + 'static) -> Self {
         self.is_success = Box::new(classify);
         self
     }
 
-    /// Which errors of the inner service are timeouts: asked about the error and each of its sources. By default tower's
-    /// and tokio's `Elapsed`, and I/O errors of kind `TimedOut`.
+    /// Which errors of the inner service are timeouts: asked about the error, each of its sources, and what an I/O error was
+    /// made of. By default tower's (0.5) and tokio's `Elapsed`, by type, and I/O errors of kind `TimedOut`; other types, such as an
+    /// `Elapsed` of the application's own, need a classifier.
     ///
     /// It is asked where the error is a `BoxError` or an I/O error; of an error type of the application's own a layer
     /// cannot know more than that it is one.

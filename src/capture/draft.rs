@@ -137,6 +137,8 @@ pub(crate) struct Draft {
 
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_status: Option<u32>,
+    /// `grpc-message` as it was sent, percent-encoded.
+    pub(crate) grpc_message: Span,
     pub(crate) response_type: Span,
     pub(crate) response_encoded: bool,
     pub(crate) response_body: BodyCopy,

@@ -88,6 +88,12 @@ impl Late {
         }
     }
 
+    /// Notes that it failed, whatever the response's status, and why.
+    pub(crate) fn set_failed(&mut self, failure: Failure) {
+        self.failed = true;
+        self.add_error(failure);
+    }
+
     /// Notes why it failed; the first failures are kept.
     pub(crate) fn add_error(&mut self, failure: Failure) {
         if self.errors.len() < MOST_ERRORS {

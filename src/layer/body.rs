@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::guard::Guard;
-use crate::capture::{Progress, ResponseHeaders, grpc_status};
+use crate::capture::{Progress, ResponseHeaders, grpc_trailers};
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
 use crate::record::Outcome;
@@ -404,7 +404,7 @@ impl Watch {
     fn passed<'f>(&mut self, frame: &'f Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Last<'f>> {
         let exchange = self.guard.exchange();
         if let Some(trailers) = frame.trailers_ref() {
-            exchange.with(|draft| draft.grpc_status = grpc_status(trailers).or(draft.grpc_status));
+            exchange.with(|draft| grpc_trailers(trailers, draft));
             return Some(Last::COMPLETED);
         }
         let data = frame.data_ref()?;

@@ -20,7 +20,7 @@ use super::refusal;
 use crate::capture::{Progress, ResponseHeaders};
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
-use crate::record::Outcome;
+use crate::record::{Failure, Outcome};
 
 pin_project! {
     /// The future of [`AuditService`](crate::AuditService).
@@ -199,10 +199,14 @@ where
     let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
     // Should it panic, its destructors run before the guard's.
     let mut response = response;
-    let (status, headers) = (response.status(), ResponseHeaders::of(response.headers()));
     let exchange = guard.exchange();
     let engine = exchange.engine();
+    let said = response.extensions_mut().remove::<Failure>();
+    let (status, headers) = (response.status(), ResponseHeaders::of(response.headers()));
     let noted = exchange.with(|draft| {
+        if let Some(failure) = said {
+            draft.late().set_failed(failure);
+        }
         headers.note(status, draft);
         engine.decide_response_capture(draft);
         // Until its end is known.
