@@ -26,16 +26,16 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 /// # Errors
 ///
 /// Awaited, it fails if there was no room in time ([`Error::is_refused`]): the refusal is told, and what was to be done
-/// should not be. Or if the event's name is wrong ([`Error::is_catalog`]).
-///
-/// An event of the catalogue brings its policy with it; any other name can be used as it is.
+/// should not be. Or if the catalogue has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
+/// ([`Error::is_catalog`]).
 ///
 /// ```
-/// use tower_audit::{Actor, Auditor, Stages, sink};
+/// use tower_audit::{Actor, Auditor, Catalog, Event, Stages, sink};
 ///
 /// # async fn run() -> Result<(), tower_audit::Error> {
 /// # let (lines, _records) = sink::memory();
-/// # let auditor = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
+/// # let catalog = Catalog::new().event(Event::new("ReportRun"));
+/// # let auditor = Auditor::builder().catalog(catalog).stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
 ///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
@@ -51,13 +51,15 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 pub struct ActivityBuilder {
     log: Arc<Running>,
     event: String,
+    /// The event must be one of the catalogue.
+    is_listed: bool,
     draft: Box<Draft>,
 }
 
 impl ActivityBuilder {
-    pub(crate) fn new(log: Arc<Running>, event: String) -> Self {
+    pub(crate) fn new(log: Arc<Running>, event: String, is_listed: bool) -> Self {
         let draft = log.engine.take_draft();
-        Self { log, event, draft }
+        Self { log, event, is_listed, draft }
     }
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
@@ -183,7 +185,7 @@ impl ActivityBuilder {
             engine.forget(self.draft);
             return Ok(Opened(None));
         }
-        self.draft.event = engine.named(&self.event)?;
+        self.draft.event = if self.is_listed { engine.listed(&self.event)? } else { engine.named(&self.event)? };
         engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
         engine.head.current_trace(&mut self.draft);

@@ -129,6 +129,18 @@ impl Engine {
         self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
     }
 
+    /// The catalogue's event of a name.
+    pub(crate) fn listed(&self, name: &str) -> Result<EventRef, Error> {
+        self.routes.by_name(name).map(EventRef::Listed).ok_or_else(|| {
+            let hint = match self.routes.meant_by(name) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "add it there, or use `begin_unlisted` for names that are not known before".to_owned(),
+            };
+            let shown: String = name.chars().take(128).collect();
+            Error::catalog(format!("event `{shown}`: the catalogue has no event of this name; {hint}"))
+        })
+    }
+
     /// The event of a name: the catalogue's, or one that only has this name.
     pub(crate) fn named(&self, name: &str) -> Result<EventRef, Error> {
         if let Some(at) = self.routes.by_name(name) {

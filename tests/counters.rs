@@ -40,7 +40,7 @@ fn lossy() -> Catalog {
 }
 
 fn emit(auditor: &Auditor, event: &str, text: &str) {
-    auditor.begin(event).meta("text", text).try_emit().unwrap();
+    auditor.begin_unlisted(event).meta("text", text).try_emit().unwrap();
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn what_waits_behind_a_stuck_sink_shows_and_what_is_lost_there_has_its_rea
     assert_eq!((counters.handed_over, counters.unwritten, counters.lost.queue_full), (4, 4, 6));
     assert_eq!(counters.lost.total(), 6);
 
-    let waits = tokio::spawn(auditor.begin("Patient").into_future());
+    let waits = tokio::spawn(auditor.begin_unlisted("Patient").into_future());
     tokio::task::yield_now().await;
     assert_eq!(auditor.counters().waiting, 1);
     drop(open);
@@ -100,7 +100,7 @@ async fn a_refusal_is_counted() {
     let (sink, open) = stuck();
     let auditor = Auditor::builder().catalog(lossy()).queue_records(1).sink(sink).build().unwrap();
     emit(&auditor, "Lossy", "x");
-    assert!(auditor.begin("Impatient").try_now().unwrap_err().is_refused());
+    assert!(auditor.begin_unlisted("Impatient").try_now().unwrap_err().is_refused());
     assert_eq!(auditor.counters().refused, 1);
     drop(open);
     auditor.shutdown_blocking(Duration::from_secs(20));
@@ -111,7 +111,7 @@ async fn a_refusal_is_counted() {
 fn losses_go_on_being_counted_after_the_shutdown() {
     let (lines, _records) = sink::memory();
     let auditor = Auditor::builder().catalog(lossy()).sink(lines).build().unwrap();
-    let open = auditor.begin("Open").try_now().unwrap();
+    let open = auditor.begin_unlisted("Open").try_now().unwrap();
     emit(&auditor, "InTime", "x");
     auditor.shutdown_blocking(Duration::from_secs(20));
     let before = auditor.counters();

@@ -23,7 +23,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, Full};
 use serde_json::{Value, json};
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_audit::{Failure, RequestBody, Status};
+use tower_audit::{Delivery, Event, Failure, RequestBody, Stages, Status};
 
 fn request() -> Request<Empty<Bytes>> {
     Request::get("/").body(Empty::new()).unwrap()
@@ -243,7 +243,7 @@ fn wrong() -> Value {
 #[tokio::test]
 async fn a_result_ends_an_activity_and_comes_back() {
     let log = log();
-    let begin = async || log.auditor.begin("Import").await.unwrap();
+    let begin = async || log.auditor.begin_unlisted("Import").await.unwrap();
     assert_eq!(begin().await.finish("17".parse::<u32>()), Ok(17));
     assert_eq!(ended(&log).await, json!(["succeeded", "completed", null]));
     let result = "x".parse::<u32>();
@@ -267,7 +267,7 @@ async fn a_result_ends_an_activity_and_comes_back() {
 #[tokio::test]
 async fn work_that_is_run_is_recorded_however_it_ends() {
     let log = log();
-    let begin = async || log.auditor.begin("Export").await.unwrap();
+    let begin = async || log.auditor.begin_unlisted("Export").await.unwrap();
     let parse = async |text: &'static str| {
         let number: u32 = text.parse()?;
         Ok::<_, std::num::ParseIntError>(number)
@@ -298,4 +298,31 @@ async fn work_that_is_run_is_recorded_however_it_ends() {
     let (report, lines) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(expected::normal(lines).len(), 4, "one record for each");
+}
+
+#[tokio::test]
+async fn work_under_a_name_that_the_catalogue_does_not_have_does_not_begin() {
+    let export = Event::new("NightlyExport").delivery(Delivery::Durable).stages(Stages::Both).message("exported");
+    let log = common::log_of([export]);
+    let slip = "event `NigthlyExport`: the catalogue has no event of this name; did you mean `NightlyExport`?";
+    let other = "event `Plugin`: the catalogue has no event of this name; add it there, or use `begin_unlisted` for names \
+                 that are not known before";
+    for (name, expected) in [("NigthlyExport", slip), ("Plugin", other)] {
+        let awaited = log.auditor.begin(name).await.unwrap_err();
+        assert!(awaited.is_catalog());
+        assert_eq!(awaited.to_string(), expected);
+        assert_eq!(log.auditor.begin(name).try_emit().unwrap_err().to_string(), expected);
+        assert_eq!(log.auditor.begin(name).emit().await.unwrap_err().to_string(), expected);
+    }
+    log.auditor.begin_unlisted("Plugin").await.unwrap().succeed();
+    log.auditor.begin("NightlyExport").await.unwrap().succeed();
+    let told: Vec<_> =
+        log.records(3).await.into_iter().map(|record| json!([record["stage"], record["message"]])).collect();
+    let expected = [
+        json!(["completion", "Plugin by somebody succeeded"]),
+        json!(["initiation", "exported"]),
+        json!(["completion", "exported"]),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(log.auditor.counters().open, 0);
 }

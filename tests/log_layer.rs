@@ -408,7 +408,7 @@ fn records_are_the_same_byte_for_byte_beside_ordinary_lines() {
             });
             scope.spawn(|| {
                 for at in 0..200 {
-                    auditor.begin("Work").meta("at", at).try_emit().unwrap();
+                    auditor.begin_unlisted("Work").meta("at", at).try_emit().unwrap();
                 }
             });
         }
@@ -495,7 +495,7 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
     };
     let auditor = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
     layer.set(subscriber(&auditor)).unwrap();
-    auditor.begin("Work").try_emit().unwrap();
+    auditor.begin_unlisted("Work").try_emit().unwrap();
     auditor.shutdown_blocking(Duration::from_secs(20));
     assert_eq!(records.lines().len(), 3);
     assert_eq!(ordinary(&records), [""; 0]);

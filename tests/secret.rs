@@ -53,7 +53,8 @@ async fn a_secret_of_a_request_is_masked_wherever_it_stands() {
 async fn a_secret_of_background_work_is_masked_wherever_it_stands() {
     let (lines, records) = sink::memory();
     let auditor = Auditor::builder().stages(Stages::Both).sink(lines).build().unwrap();
-    let activity = auditor.begin("Sync").secret(SECRET).meta("from", format!("https://host/{SECRET}")).await.unwrap();
+    let activity =
+        auditor.begin_unlisted("Sync").secret(SECRET).meta("from", format!("https://host/{SECRET}")).await.unwrap();
     let error = std::io::Error::other(format!("refused: {SECRET}"));
     activity.fail(&error);
     assert!(auditor.shutdown(Duration::from_secs(5)).await.is_complete());

@@ -95,7 +95,7 @@ fn it_works_without_any_runtime() {
     block_on(async {
         ask(&auditor, 10).await;
         assert!(auditor.flush(DEADLINE).await);
-        auditor.begin("Work").await.unwrap().succeed();
+        auditor.begin_unlisted("Work").await.unwrap().succeed();
     });
     let report = block_on(auditor.shutdown(DEADLINE));
     assert!(report.is_complete() && report.written == 13, "{report:?}");
@@ -244,7 +244,7 @@ async fn after_it_lossy_requests_are_served_and_counted_and_what_must_be_recorde
     let ask = async |path| service(&auditor).oneshot(request(path)).await.unwrap().status();
     assert_eq!(ask("/free").await, StatusCode::OK);
     assert_eq!(ask("/strict").await, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(auditor.begin("Work").await.unwrap_err().is_refused());
+    assert!(auditor.begin_unlisted("Work").await.unwrap_err().is_refused());
     assert!(!auditor.flush(DEADLINE).await);
     let counters = auditor.counters();
     assert_eq!((counters.lost.shutdown, counters.refused, counters.open), (1, 2, 0));
@@ -333,7 +333,7 @@ async fn the_log_lives_as_long_as_anything_that_can_record() {
     let disk = Disk::default();
     let auditor = plain(&disk);
     let layered = service(&auditor);
-    let activity = auditor.begin("Work").await.unwrap();
+    let activity = auditor.begin_unlisted("Work").await.unwrap();
     drop(auditor);
     layered.clone().oneshot(request("/first")).await.unwrap();
     activity.succeed();
@@ -371,7 +371,7 @@ async fn everybody_who_asks_for_the_end_gets_the_same_report_and_errors_then_say
     assert_eq!(second.await, report);
     assert_eq!(other.shutdown_blocking(DEADLINE), report);
     assert!(!auditor.is_running());
-    let error = auditor.begin("Work").await.unwrap_err();
+    let error = auditor.begin_unlisted("Work").await.unwrap_err();
     assert!(error.is_refused());
     assert_eq!(error.to_string(), "the audit log has stopped: what was to be recorded should not be done");
     assert_eq!(checked(&disk.synced)[1]["meta"]["reason"], "shutdown");

@@ -234,7 +234,7 @@ impl AuditorBuilder {
     /// let (lines, records) = sink::memory();
     /// let current = || Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "00f067aa0ba902b7".to_owned()));
     /// let auditor = Auditor::builder().sink(lines).trace_context(current).build()?;
-    /// auditor.begin("CacheRefresh").try_emit()?;
+    /// auditor.begin_unlisted("CacheRefresh").try_emit()?;
     /// drop(auditor);
     /// assert!(records.text().contains(r#""traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7""#));
     /// # Ok(())

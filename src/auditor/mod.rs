@@ -78,8 +78,37 @@ impl Auditor {
     }
 
     /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
+    ///
+    /// The event is one of the catalogue, without a route, and has its policy. Any other name is an error when it is awaited:
+    /// a slip would lose the policy, such as `Durable`, in silence. Constants keep both places alike:
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, Catalog, Delivery, Event, sink};
+    ///
+    /// mod events {
+    ///     pub const NIGHTLY_EXPORT: &str = "NightlyExport";
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_audit::Error> {
+    /// # let (lines, _records) = sink::memory();
+    /// let catalog = Catalog::new().event(Event::new(events::NIGHTLY_EXPORT).delivery(Delivery::Durable));
+    /// let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
+    /// auditor.begin(events::NIGHTLY_EXPORT).await?.succeed();
+    ///
+    /// let error = auditor.begin("NigthlyExport").await.unwrap_err();
+    /// assert!(error.is_catalog() && error.to_string().ends_with("did you mean `NightlyExport`?"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn begin(&self, event: impl Into<String>) -> ActivityBuilder {
-        ActivityBuilder::new(self.log.clone(), event.into())
+        ActivityBuilder::new(self.log.clone(), event.into(), true)
+    }
+
+    /// As [`Auditor::begin`], for names that are not known before, such as those of plugins. A name that the catalogue does not
+    /// have gets the default policy.
+    pub fn begin_unlisted(&self, event: impl Into<String>) -> ActivityBuilder {
+        ActivityBuilder::new(self.log.clone(), event.into(), false)
     }
 
     /// Waits until everything that was recorded before is written and synced; false if that took longer than `limit`, and at
@@ -115,7 +144,7 @@ impl Auditor {
     /// # async fn main() -> Result<(), tower_audit::Error> {
     /// let (lines, _records) = sink::memory();
     /// let auditor = Auditor::builder().sink(lines).redaction_report(true).build()?;
-    /// let login = auditor.begin("Login").meta("form", json!({ "password": "hunter2", "pin": 7 }));
+    /// let login = auditor.begin_unlisted("Login").meta("form", json!({ "password": "hunter2", "pin": 7 }));
     /// login.meta("note", "hunter2 failed").emit().await?;
     /// auditor.shutdown(Duration::from_secs(5)).await;
     ///
@@ -189,7 +218,7 @@ mod tests {
         let auditor = Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
         let report = auditor.log.engine.report.as_ref().unwrap();
         report.is_broken.store(is_broken, Ordering::Relaxed);
-        auditor.begin("Login").meta("pin", 1).meta("note", "so").emit().await.unwrap();
+        auditor.begin_unlisted("Login").meta("pin", 1).meta("note", "so").emit().await.unwrap();
         assert!(auditor.shutdown(Duration::from_secs(10)).await.is_complete());
         (records.text(), auditor)
     }

@@ -36,7 +36,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_audit::Error> {
 /// let log = TestLog::new();
-/// log.auditor().begin("NightlyRun").actor(Actor::service("service:reports")).emit().await?;
+/// log.auditor().begin_unlisted("NightlyRun").actor(Actor::service("service:reports")).emit().await?;
 ///
 /// let records = log.records().await;
 /// assert_eq!(records[0]["timestamp"], "2026-01-01T00:00:00.000000Z");
@@ -207,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn whole_records_can_be_compared() {
         let log = TestLog::with(|builder| builder.stages(Stages::Both)).unwrap();
-        let activity = log.auditor().begin("Run").await.unwrap();
+        let activity = log.auditor().begin_unlisted("Run").await.unwrap();
         log.advance(Duration::from_millis(1_500));
         activity.succeed();
         let records = log.wait_for(2).await;
