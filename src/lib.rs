@@ -72,7 +72,7 @@
 //!
 //! # Pages
 //!
-//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] · [`guide::redaction`] ·
+//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] · [`guide::addresses`] · [`guide::redaction`] ·
 //! [`guide::settings`] · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

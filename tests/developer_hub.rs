@@ -1442,6 +1442,14 @@ fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
     let (status, _, stderr) = refused(&[("TOWER_AUDIT_KEEP_FILES", "3")]);
     assert_eq!(status.code(), Some(1));
     assert!(stderr.contains("without a file to rotate") && stderr.contains("TOWER_AUDIT_SINK=file:///"), "{stderr}");
+    for (given, missing) in [
+        (("TOWER_AUDIT_TRUSTED_PROXIES", "10.0.0.0/8"), "add TOWER_AUDIT_CLIENT_IP_HEADER="),
+        (("TOWER_AUDIT_CLIENT_IP_HEADER", "X-Forwarded-For"), "add TOWER_AUDIT_TRUSTED_PROXIES="),
+    ] {
+        let (status, _, stderr) = refused(&[given]);
+        assert_eq!(status.code(), Some(1));
+        assert!(stderr.contains(given.0) && stderr.contains(missing), "{stderr}");
+    }
     let (status, _, stderr) = refused(&[("PORT", "x")]);
     assert!(status.code() == Some(1) && stderr.contains("PORT"), "{stderr}");
 }

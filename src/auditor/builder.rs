@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use http::{Extensions, HeaderName};
 use serde_json::json;
-use uuid::Uuid;
 
-use super::start::{check_sizes, client_ip, delivery, limits, outputs, start_sinks};
+use super::start::{check_sizes, client_ip, delivery, instance, limits, outputs, start_sinks};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{HeadPolicy, PeerFn, TraceFn};
@@ -40,8 +39,7 @@ pub struct AuditorBuilder {
     service: Option<String>,
     stages: Option<Stages>,
     delivery: Option<Delivery>,
-    trusted_proxies: Vec<String>,
-    client_ip_header: Option<HeaderName>,
+    proxies: Option<(Vec<String>, HeaderName)>,
     request_id_header: HeaderName,
     shown_headers: Vec<HeaderName>,
     peer: Option<PeerFn>,
@@ -76,8 +74,7 @@ impl Default for AuditorBuilder {
             service: None,
             stages: None,
             delivery: None,
-            trusted_proxies: Vec::new(),
-            client_ip_header: None,
+            proxies: None,
             request_id_header: HeaderName::from_static("x-request-id"),
             shown_headers: Vec::new(),
             peer: None,
@@ -165,17 +162,14 @@ impl AuditorBuilder {
         self
     }
 
-    /// Networks (`10.0.0.0/8`) and addresses of proxies whose [`AuditorBuilder::client_ip_header`] is believed; `unix` for
-    /// whoever connects through a Unix socket. By default nobody is.
-    pub fn trusted_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>) -> Self {
-        self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The one header in which trusted proxies say for whom they ask: `X-Forwarded-For`, `Forwarded` (RFC 7239),
-    /// `X-Real-IP`, or another that is written like the first. By default none is read.
-    pub fn client_ip_header(mut self, header: HeaderName) -> Self {
-        self.client_ip_header = Some(header);
+    /// Which proxies the server is behind, and the one header in which they say for whom they ask. Without it `actor.ip` is the
+    /// peer's address, so behind a proxy the proxy's. See [`guide::addresses`](crate::guide::addresses).
+    ///
+    /// Proxies are networks (`10.0.0.0/8`), addresses, or `unix` for whoever connects through a Unix socket: anybody there can
+    /// name any address. The header is `X-Forwarded-For`, `Forwarded` (RFC 7239), `X-Real-IP`, or another that is written like the
+    /// first.
+    pub fn behind_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>, header: HeaderName) -> Self {
+        self.proxies = Some((proxies.into_iter().map(Into::into).collect(), header));
         self
     }
 
@@ -346,7 +340,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// The id of this run of the process. By default a random UUID.
+    /// The id of this run of the process: 1 to 128 visible ASCII characters without quotes and backslashes. By default a random
+    /// UUID.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
@@ -390,7 +385,7 @@ impl AuditorBuilder {
         let except = outside.redact_except.iter().flatten();
         let redactor = except.fold(redactor, |rules, key| rules.except(key.as_str())).build()?;
         let head = HeadPolicy {
-            client_ip: client_ip(&outside, &self.trusted_proxies, self.client_ip_header)?,
+            client_ip: client_ip(&outside, self.proxies)?,
             request_id: self.request_id_header,
             shown: self.shown_headers,
             peer: self.peer,
@@ -398,7 +393,7 @@ impl AuditorBuilder {
             trace: self.trace,
         };
         let process = Process {
-            instance: self.instance.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            instance: instance(self.instance)?,
             host: self.host.or_else(|| gethostname::gethostname().into_string().ok()),
             service: outside.service.clone().or(self.service).map(Into::into),
             user_agent_key: outside.user_agent_key.unwrap_or(self.user_agent_key),

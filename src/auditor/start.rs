@@ -118,10 +118,43 @@ pub(super) fn delivery(outside: Option<Delivery>, code: Option<Delivery>) -> Del
     }
 }
 
-pub(super) fn client_ip(outside: &Settings, code: &[String], header: Option<HeaderName>) -> Result<ClientIp, Error> {
-    let trusted = match &outside.trusted_proxies {
-        Some(trusted) => trusted.clone(),
-        None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
+/// The proxies and their header: neither is of use without the other.
+pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderName)>) -> Result<ClientIp, Error> {
+    let (proxies, header) = code.unzip();
+    let trusted = match (&outside.trusted_proxies, proxies) {
+        (Some(trusted), _) => Some(trusted.clone()),
+        (None, Some(proxies)) => Some(proxies.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, _>>()?),
+        (None, None) => None,
     };
-    Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
+    // An operator who says that there are none switches off what the code says.
+    if outside.trusted_proxies.as_ref().is_some_and(Vec::is_empty) && outside.client_ip_header.is_none() {
+        return Ok(ClientIp::default());
+    }
+    match (trusted.filter(|trusted| !trusted.is_empty()), outside.client_ip_header.clone().or(header)) {
+        (None, None) => Ok(ClientIp::default()),
+        (Some(trusted), Some(header)) => Ok(ClientIp::new(trusted, header)),
+        (Some(_), None) => Err(Error::setting(
+            "TOWER_AUDIT_TRUSTED_PROXIES: given without the header in which these proxies say for whom they ask, so their own \
+             addresses would be recorded as their clients'; add TOWER_AUDIT_CLIENT_IP_HEADER=X-Forwarded-For, Forwarded or \
+             X-Real-IP, whichever they set",
+        )),
+        (None, Some(header)) => Err(Error::setting(format!(
+            "TOWER_AUDIT_CLIENT_IP_HEADER, behind_proxies: given {header} without trusted proxies, so it would never be read; add \
+             TOWER_AUDIT_TRUSTED_PROXIES=10.0.0.0/8, the networks that the proxies connect from"
+        ))),
+    }
+}
+
+/// It is written into every line as it is.
+pub(super) fn instance(code: Option<String>) -> Result<String, Error> {
+    const MOST: usize = 128;
+    let Some(instance) = code else { return Ok(Uuid::new_v4().to_string()) };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if (1..=MOST).contains(&instance.len()) && instance.bytes().all(is_plain) {
+        return Ok(instance);
+    }
+    let shown: String = instance.chars().take(MOST).collect();
+    Err(Error::setting(format!(
+        "instance: given {shown:?}, allowed: 1 to {MOST} visible ASCII characters without quotes and backslashes"
+    )))
 }
