@@ -270,3 +270,26 @@ async fn a_response_waits_for_bytes_too() {
     assert_eq!(named(&stage.log, "Echo").await[0]["response"]["body"], Value::String("x".repeat(13_998)));
     drop(idle);
 }
+
+#[tokio::test]
+async fn the_heads_of_waiting_requests_are_bounded() {
+    let stage = stage(|builder| builder.queue_bytes(SMALL).queue_records(8)).await;
+    stage.gate.set(true);
+    for _ in 0..8 {
+        assert_eq!(stage.get("/lossy").await.status(), StatusCode::OK);
+    }
+    assert!(stage.held() < SMALL as u64, "there are bytes, but no place for a record");
+    let long = format!("/page?{}", "x".repeat(12 * 1024));
+    let mut waiting = Vec::new();
+    for id in 1..=3 {
+        waiting.push(stage.post(&long, Body::empty()));
+        eventually("it waits", || stage.log.auditor.counters().waiting == id).await;
+    }
+    assert_eq!(stage.post(&long, Body::empty()).await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
+    stage.gate.set(false);
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().0, StatusCode::OK);
+    }
+    let (report, _) = stage.log.stop().await;
+    assert_eq!((report.refused, report.lost, report.open), (1, 0, 0));
+}

@@ -172,10 +172,9 @@ fn records(lines: &[String]) -> Vec<Value> {
     assert_eq!(records.first().unwrap()["eventName"], "AuditStarted");
     let last = records.last().unwrap();
     assert_eq!(last["eventName"], "AuditStopped");
-    assert_eq!(
-        last["meta"],
-        json!({"written": records.len(), "lost": 0, "refused": last["meta"]["refused"], "open": 0})
-    );
+    let refused = &last["meta"]["refused"];
+    let report = json!({"reason": "shutdown", "written": records.len(), "lost": 0, "refused": refused, "open": 0});
+    assert_eq!(last["meta"], report);
     let numbers: Vec<_> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=records.len() as u64).collect::<Vec<_>>());
     for exchange in exchanges(&records) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::counters::Counted;
-use crate::diagnostics::is_own_thread;
+use crate::diagnostics::{contained, is_own_thread};
 use crate::engine::Engine;
 use crate::queue::{Answer, ShutdownReport, StopReason};
 use crate::sync::Arc;
@@ -38,10 +38,13 @@ impl Drop for Running {
         if self.engine.control.is_stopping() {
             return;
         }
-        tracing::warn!(
-            target: "tower_audit",
-            "the last handle of the audit log was dropped, so the log ends; call `Auditor::shutdown` to learn what was written"
-        );
+        // A subscriber that panics here could end the process: this may be a drop while unwinding.
+        contained("a subscriber", || {
+            tracing::warn!(
+                target: "tower_audit",
+                "the last handle of the audit log was dropped, so the log ends; call `Auditor::shutdown` to learn what was written"
+            );
+        });
         let answer = self.stop(DROP_LIMIT, StopReason::Dropped);
         // The worker and the sinks must not wait for themselves.
         if !is_own_thread() {

@@ -404,7 +404,10 @@ impl Watch {
     fn passed<'f>(&mut self, frame: &'f Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Last<'f>> {
         let exchange = self.guard.exchange();
         if let Some(trailers) = frame.trailers_ref() {
-            exchange.with(|draft| grpc_trailers(trailers, draft));
+            exchange.with(|draft| {
+                grpc_trailers(trailers, draft);
+                exchange.engine().hold_late(draft);
+            });
             return Some(Last::COMPLETED);
         }
         let data = frame.data_ref()?;

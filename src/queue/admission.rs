@@ -117,7 +117,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
         match before {
-            PlaceState::Waiting(_) => self.queue.leave(self.place.line),
+            PlaceState::Waiting(_) => self.queue.leave(&self.place),
             PlaceState::Granted => self.queue.release(self.place.bytes),
             PlaceState::Refused | PlaceState::Left => {}
         }

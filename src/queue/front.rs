@@ -32,6 +32,11 @@ impl Limits {
         if class == Delivery::Lossy { self.for_lossy() } else { self.bytes / 4 * 3 }
     }
 
+    /// Exchanges in line hold their heads, which are not counted before they are admitted: half as much again, in all.
+    fn for_line(&self) -> usize {
+        self.bytes / 2
+    }
+
     /// What may be lost takes at most half of the bytes.
     fn for_lossy(&self) -> usize {
         self.bytes / 2
@@ -52,6 +57,8 @@ pub(crate) struct Queue {
     /// Exchanges in line, so that nobody overtakes them. Those that left it are not counted, though their places may still
     /// be there.
     waiting: AtomicUsize,
+    /// Bytes that the exchanges in line will hold once they are admitted, and that nobody counts before.
+    waiting_bytes: AtomicUsize,
     /// Bodies in line.
     bodies_waiting: AtomicUsize,
     /// The worker has stopped: what comes now is lost.
@@ -89,6 +96,7 @@ impl Queue {
             settled: AtomicU64::new(0),
             held: Held::default(),
             waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             bodies_waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             told_closed: AtomicBool::new(false),
@@ -113,7 +121,9 @@ impl Queue {
             return Admission::Granted;
         }
         let mut state = self.lock();
-        if state.closed || self.waiting.load(Ordering::Relaxed) >= self.limits.records {
+        let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.records
+            || self.waiting_bytes.load(Ordering::Relaxed) >= self.limits.for_line();
+        if state.closed || is_full {
             return Admission::Refused;
         }
         // At least half of the places are empty then, so that the walk costs each of those that left one step.
@@ -123,6 +133,7 @@ impl Queue {
         let place = Arc::new(Place::new(Line::Exchanges, now.saturating_add(self.limits.wait), bytes));
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.call_worker(&mut state);
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
@@ -318,9 +329,12 @@ impl Queue {
     }
 
     /// Somebody left a line without an answer. The place stays until it is passed or swept.
-    pub(super) fn leave(&self, line: Line) {
-        match line {
-            Line::Exchanges => self.waiting.fetch_sub(1, Ordering::Relaxed),
+    pub(super) fn leave(&self, place: &Place) {
+        match place.line {
+            Line::Exchanges => {
+                self.waiting_bytes.fetch_sub(place.bytes, Ordering::Relaxed);
+                self.waiting.fetch_sub(1, Ordering::Relaxed)
+            }
             Line::Bodies => self.bodies_waiting.fetch_sub(1, Ordering::Relaxed),
         };
     }
@@ -438,7 +452,7 @@ impl Queue {
             self.held.sub(if granted { place.bytes } else { 0 });
             return false;
         };
-        self.leave(place.line);
+        self.leave(place);
         wakers.extend(waker);
         granted
     }
