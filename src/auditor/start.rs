@@ -75,9 +75,11 @@ pub(super) fn start_sinks(
 }
 
 pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+    let bytes = outside.queue_bytes.unwrap_or(bytes);
     let limits = Limits {
         records: outside.queue_records.unwrap_or(records),
-        bytes: outside.queue_bytes.unwrap_or(bytes),
+        bytes,
+        line_bytes: bytes / 2,
         wait: outside.wait.unwrap_or(wait),
     };
     if limits.records == 0 {

@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     pub(crate) records: usize,
     /// Bytes that exchanges and their unwritten records hold.
     pub(crate) bytes: usize,
+    /// Bytes of exchanges in line, which are not counted among the others before they are admitted.
+    pub(crate) line_bytes: usize,
     /// How long a request may wait for room, and a body for bytes.
     pub(crate) wait: Duration,
 }
@@ -30,11 +32,6 @@ impl Limits {
     /// held for long do not keep others out, and half for what may not be lost.
     fn for_bodies(&self, class: Delivery) -> usize {
         if class == Delivery::Lossy { self.for_lossy() } else { self.bytes / 4 * 3 }
-    }
-
-    /// Exchanges in line hold their heads, which are not counted before they are admitted: half as much again, in all.
-    fn for_line(&self) -> usize {
-        self.bytes / 2
     }
 
     /// What may be lost takes at most half of the bytes.
@@ -122,7 +119,7 @@ impl Queue {
         }
         let mut state = self.lock();
         let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.records
-            || self.waiting_bytes.load(Ordering::Relaxed) >= self.limits.for_line();
+            || self.waiting_bytes.load(Ordering::Relaxed) >= self.limits.line_bytes;
         if state.closed || is_full {
             return Admission::Refused;
         }

@@ -268,7 +268,8 @@ impl Default for Setting {
 
 impl Rig {
     fn start(setting: &Setting, sinks: Vec<(Scripted, Need)>) -> Self {
-        let limits = Limits { records: setting.records, bytes: setting.bytes, wait: setting.wait };
+        let limits =
+            Limits { records: setting.records, bytes: setting.bytes, line_bytes: usize::MAX, wait: setting.wait };
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(parts(setting, queue.clone())).unwrap());
         let watch = Arc::new(SinkWatch { queue, hook: None });
