@@ -367,7 +367,7 @@ async fn a_flood_of_keys_fills_no_more_than_its_share() {
     // Of one record at most 1,024 places are told apart.
     assert_eq!((report.total(), report.other), (2_202, 2 * (1_100 - 1_024)));
     assert!(report.hits.iter().all(|hit| hit.pointer.len() <= 256), "{report}");
-    log.auditor().begin("Later").meta("pin", 1).emit().await.unwrap();
+    log.auditor().begin_unlisted("Later").meta("pin", 1).emit().await.unwrap();
     let later = log.redaction_report().await;
     assert_eq!(later.hits.iter().filter(|hit| hit.event == "Later").count(), 1);
 }
@@ -381,7 +381,7 @@ async fn a_report_is_read_while_records_come() {
         tokio::spawn(async move {
             let mut last = 0;
             for _ in 0..EACH {
-                auditor.begin("Run").meta(format!("w{writer}"), json!({ "pin": 1 })).emit().await.unwrap();
+                auditor.begin_unlisted("Run").meta(format!("w{writer}"), json!({ "pin": 1 })).emit().await.unwrap();
                 let total = auditor.redaction_report().unwrap().total();
                 assert!(total >= last, "{total} after {last}");
                 last = total;
@@ -398,9 +398,9 @@ async fn a_report_is_read_while_records_come() {
 #[tokio::test]
 async fn a_report_is_json_too() {
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = tower_audit::Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
-    auditor.begin("Login").meta("pin", 1).try_emit().unwrap();
-    drop(guard);
+    let auditor = tower_audit::Auditor::builder().sink(lines).redaction_report(true).build().unwrap();
+    auditor.begin_unlisted("Login").meta("pin", 1).try_emit().unwrap();
+    auditor.shutdown_blocking(std::time::Duration::from_secs(20));
     let expected: Value = json!({
         "hits": [{ "event": "Login", "field": "meta", "pointer": "/pin", "rule": "key", "count": 1 }], "other": 0,
     });

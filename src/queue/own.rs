@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::control::ShutdownReport;
+use super::control::{ShutdownReport, StopReason};
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::record::wire::push_time;
@@ -27,8 +27,9 @@ pub(super) fn started(stamp: Stamp, enabled: bool, settings: &Value) -> Record {
 }
 
 /// The last record of each run.
-pub(super) fn stopped(stamp: Stamp, report: &ShutdownReport) -> Record {
+pub(super) fn stopped(stamp: Stamp, report: &ShutdownReport, reason: StopReason) -> Record {
     let meta = [
+        ("reason", json!(reason.as_str())),
         ("written", json!(report.written)),
         ("lost", json!(report.lost)),
         ("refused", json!(report.refused)),

@@ -8,6 +8,7 @@ pub(crate) mod fragment;
 mod labels;
 mod omitted;
 mod outcome;
+mod response_status;
 pub(crate) mod text;
 pub(crate) mod wire;
 
@@ -18,4 +19,5 @@ pub use finished::Record;
 pub(crate) use labels::Labels;
 pub(crate) use omitted::Reason;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
+pub use response_status::ResponseStatus;
 pub use wire::{BodyAs, UserAgentKey};

@@ -6,7 +6,7 @@ use crate::capture::{Door, Draft, Stage};
 use crate::diagnostics::contained;
 use crate::engine::Engine;
 use crate::plan::Plan;
-use crate::record::{Failure, Level, Outcome, Status};
+use crate::record::{Failure, Level, Outcome, ResponseStatus, Status};
 
 pub(super) struct Verdict {
     pub(super) status: Status,
@@ -23,31 +23,36 @@ pub(super) fn of(engine: &Engine, draft: &Draft, plan: &Plan) -> Verdict {
     }
     let outcome = draft.outcome.unwrap_or(Outcome::Completed);
     let ended_well = matches!(outcome, Outcome::Completed | Outcome::Upgraded);
-    let refused = draft.status.is_some_and(|status| is_failure(engine, status));
-    let grpc_failed = draft.grpc_status.is_some_and(|status| status != 0);
+    let answer = draft.status.map(|status| ResponseStatus::new(status, draft.grpc_status));
+    let refused = answer.is_some_and(|answer| is_failure(engine, answer));
     let said = draft.late.as_ref().is_some_and(|late| late.failed);
-    if ended_well && !refused && !grpc_failed && !said {
+    if ended_well && !refused && !said {
         return success;
     }
     let mut errors = draft.late.as_ref().map(|late| late.errors.clone()).unwrap_or_default();
     if errors.is_empty() {
-        errors.push(nobodys_error(draft, outcome, grpc_failed));
+        errors.push(nobodys_error(draft, outcome));
     }
-    let client_error = ended_well && draft.status.is_some_and(|status| status.is_client_error());
-    let level = if client_error || outcome == Outcome::Aborted { Level::Warn } else { Level::Error };
+    let level = match (ended_well, answer) {
+        _ if outcome == Outcome::Aborted => Level::Warn,
+        (true, Some(answer)) => answer.failure_level(),
+        _ => Level::Error,
+    };
     Verdict { status: Status::Failed, level, errors }
 }
 
 /// As the classifier says; where it panics, as the default does.
-fn is_failure(engine: &Engine, status: StatusCode) -> bool {
-    let said = contained("the classifier of status", || (engine.is_success)(status));
-    said.map_or(status.as_u16() >= 400, |status| status == Status::Failed)
+fn is_failure(engine: &Engine, answer: ResponseStatus) -> bool {
+    let said = contained("the classifier of status", || (engine.is_success)(answer));
+    said.unwrap_or_else(|| answer.by_default()) == Status::Failed
 }
 
 /// The error of a failure for which nobody gave one.
-fn nobodys_error(draft: &Draft, outcome: Outcome, grpc_failed: bool) -> Failure {
+fn nobodys_error(draft: &Draft, outcome: Outcome) -> Failure {
+    let grpc = draft.grpc_status.filter(|code| *code != 0);
     match outcome {
         Outcome::HandlerError => Failure::new("HandlerError", "the handler failed without a response"),
+        Outcome::Panicked if draft.door == Door::Activity => Failure::new("Panicked", "the work panicked"),
         Outcome::Panicked => Failure::new("Panicked", "the handler panicked"),
         Outcome::TimedOut => Failure::new("TimedOut", "the handler took too long"),
         Outcome::Aborted if draft.door == Door::Activity => {
@@ -57,8 +62,10 @@ fn nobodys_error(draft: &Draft, outcome: Outcome, grpc_failed: bool) -> Failure 
         Outcome::BodyError => Failure::new("BodyError", "the response's stream failed"),
         Outcome::Rejected => Failure::new("Rejected", "the request could not be recorded and was not handled"),
         Outcome::Shutdown => Failure::new("Shutdown", "the server stopped before the exchange ended"),
-        Outcome::Completed | Outcome::Upgraded if grpc_failed => grpc_error(draft.grpc_status.unwrap_or_default()),
-        Outcome::Completed | Outcome::Upgraded => status_error(draft.status),
+        Outcome::Completed | Outcome::Upgraded => match grpc {
+            Some(code) => grpc_error(code, draft.bytes(draft.grpc_message)),
+            None => status_error(draft.status),
+        },
     }
 }
 
@@ -74,8 +81,9 @@ fn status_error(status: Option<StatusCode>) -> Failure {
     }
 }
 
-/// By gRPC's own names: <https://grpc.io/docs/guides/status-codes/>.
-fn grpc_error(code: u32) -> Failure {
+/// By gRPC's own names, and with what `grpc-message` says: <https://grpc.io/docs/guides/status-codes/>. Whoever takes it
+/// redacts it, as every error.
+fn grpc_error(code: u32, message: &[u8]) -> Failure {
     const NAMES: [&str; 17] = [
         "OK",
         "CANCELLED",
@@ -96,5 +104,8 @@ fn grpc_error(code: u32) -> Failure {
         "UNAUTHENTICATED",
     ];
     let name = usize::try_from(code).ok().and_then(|code| NAMES.get(code)).copied().unwrap_or("UNKNOWN");
-    Failure::new(name, format!("grpc-status {code}"))
+    match message {
+        [] => Failure::new(name, format!("grpc-status {code}")),
+        _ => Failure::new(name, percent_encoding::percent_decode(message).decode_utf8_lossy()),
+    }
 }

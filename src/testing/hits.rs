@@ -22,7 +22,7 @@ use crate::redact::RedactionReport;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_audit::Error> {
 /// let log = TestLog::new();
-/// log.auditor().begin("Login").meta("form", json!({ "user": "jane", "password": "hunter2" })).emit().await?;
+/// log.auditor().begin_unlisted("Login").meta("form", json!({ "user": "jane", "password": "hunter2" })).emit().await?;
 /// assert_hits(&log.redaction_report().await, ["Login meta /form/password key 1"]);
 /// # Ok(())
 /// # }
@@ -53,7 +53,7 @@ mod tests {
 
     async fn report() -> RedactionReport {
         let log = TestLog::new();
-        log.auditor().begin("Run").meta("a  b", json!({ "pin": 1 })).meta("pin", 1).emit().await.unwrap();
+        log.auditor().begin_unlisted("Run").meta("a  b", json!({ "pin": 1 })).meta("pin", 1).emit().await.unwrap();
         log.redaction_report().await
     }
 
