@@ -3,6 +3,7 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::auditor::Running;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
@@ -19,6 +20,14 @@ pub(crate) struct Exchange {
     log: Option<Arc<Running>>,
     open: Mutex<Option<Box<Draft>>>,
     skipped: AtomicBool,
+}
+
+/// Why bytes of a body cannot be kept at once.
+enum NoRoom {
+    /// They have to wait.
+    Wait(Waiting),
+    /// They have to wait, and it is not known until when: the clock may be the application's, and is read without the lock.
+    NoDeadline,
 }
 
 impl Exchange {
@@ -77,12 +86,9 @@ impl Exchange {
     /// Notes data of the request's body, if there is any, and how far the body has come with it. Nothing is noted if it has to
     /// wait for bytes of the budget first: then call [`Exchange::waited`] and this again.
     pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) -> Option<Waiting> {
-        self.with(|draft| {
+        self.with_room(|draft, deadline| {
             if let Some(data) = data {
-                let wait = self.make_room(draft.class, &mut draft.request_body, data.len());
-                if wait.is_some() {
-                    return wait;
-                }
+                self.make_room(draft.class, &mut draft.request_body, data.len(), deadline)?;
                 draft.request_body.push(data);
             }
             if progress != Progress::Open {
@@ -90,14 +96,27 @@ impl Exchange {
                 self.engine().give_back_unused_of(&mut draft.request_body);
                 self.initiate_if_known(draft);
             }
-            None
+            Ok(())
         })
-        .flatten()
     }
 
     /// Asks to keep so many bytes more of the response's body. The answer is what it has to wait for, if it has to.
     pub(crate) fn response_comes(&self, bytes: usize) -> Option<Waiting> {
-        self.with(|draft| self.make_room(draft.class, &mut draft.response_body, bytes)).flatten()
+        self.with_room(|draft, deadline| self.make_room(draft.class, &mut draft.response_body, bytes, deadline))
+    }
+
+    /// Works on the draft, which may need room for a body's bytes; gives what has to be waited for.
+    fn with_room(&self, work: impl Fn(&mut Draft, Option<Duration>) -> Result<(), NoRoom>) -> Option<Waiting> {
+        let mut done = self.with(|draft| work(draft, None));
+        if let Some(Err(NoRoom::NoDeadline)) = done {
+            let engine = self.engine();
+            let deadline = engine.monotonic().saturating_add(engine.wait);
+            done = self.with(|draft| work(draft, Some(deadline)));
+        }
+        match done {
+            Some(Err(NoRoom::Wait(waiting))) => Some(waiting),
+            Some(Ok(()) | Err(NoRoom::NoDeadline)) | None => None,
+        }
     }
 
     /// Notes what became of a wait for bytes; without them the body is left out.
@@ -255,20 +274,26 @@ impl Exchange {
 
     /// Takes bytes of the budget for what the body would keep of `more`. Without them it is left out: at once if the exchange
     /// may be lost, else after a wait.
-    fn make_room(&self, class: Delivery, body: &mut BodyCopy, more: usize) -> Option<Waiting> {
+    fn make_room(
+        &self,
+        class: Delivery,
+        body: &mut BodyCopy,
+        more: usize,
+        deadline: Option<Duration>,
+    ) -> Result<(), NoRoom> {
         let lacks = body.lacks(more);
         if lacks == 0 {
-            return None;
+            return Ok(());
         }
-        let engine = self.engine();
         // One wait for a body, however many frames it comes in.
-        let deadline = || *body.deadline.get_or_insert_with(|| engine.monotonic().saturating_add(engine.wait));
-        match engine.queue.admit_body(class, lacks, deadline) {
+        body.deadline = body.deadline.or(deadline);
+        let queue = &self.engine().queue;
+        match queue.admit_body(class, lacks, body.deadline).ok_or(NoRoom::NoDeadline)? {
             Admission::Granted => body.reserved += lacks,
-            Admission::Wait(waiting) => return Some(waiting),
-            Admission::Refused => engine.queue.release(body.give_up()),
+            Admission::Wait(waiting) => return Err(NoRoom::Wait(waiting)),
+            Admission::Refused => queue.release(body.give_up()),
         }
-        None
+        Ok(())
     }
 
     /// Ends an exchange that may be lost and that there are no bytes for: its record is counted as lost.

@@ -187,24 +187,25 @@ impl Queue {
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
 
-    /// Asks to keep `bytes` of a body, until `deadline` if it has to wait. Granted, the bytes are held.
+    /// Asks to keep `bytes` of a body, until `deadline` if it has to wait. Granted, the bytes are held. `None`: it has to wait,
+    /// and needs a deadline for that.
     pub(crate) fn admit_body(
         self: &Arc<Self>,
         class: Delivery,
         bytes: usize,
-        deadline: impl FnOnce() -> Duration,
-    ) -> Admission {
+        deadline: Option<Duration>,
+    ) -> Option<Admission> {
         if self.held.add_within(bytes, self.limits.for_bodies(class)) {
-            return Admission::Granted;
+            return Some(Admission::Granted);
         }
         // What could not become durable is not waited for.
         if class == Delivery::Lossy || self.cannot_keep(class) {
-            return Admission::Refused;
+            return Some(Admission::Refused);
         }
-        let until = Until::new(deadline(), self.limits.wait);
+        let until = Until::new(deadline?, self.limits.wait);
         let mut state = self.lock();
         if state.closed || self.bodies_waiting.load(Ordering::Relaxed) >= self.limits.records {
-            return Admission::Refused;
+            return Some(Admission::Refused);
         }
         if state.bodies.len() >= self.limits.records.saturating_mul(2) {
             state.bodies.retain(|place| !place.is_left());
@@ -213,7 +214,7 @@ impl Queue {
         state.bodies.push_back(place.clone());
         self.bodies_waiting.fetch_add(1, Ordering::Relaxed);
         self.call_worker(&mut state);
-        Admission::Wait(Waiting { place, queue: self.clone() })
+        Some(Admission::Wait(Waiting { place, queue: self.clone() }))
     }
 
     fn has_bytes(&self) -> bool {

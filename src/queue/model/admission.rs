@@ -21,7 +21,8 @@ impl Rig {
 
     /// Asks to keep bytes of a body.
     fn keep(&self, bytes: usize) -> Admission {
-        self.queue().admit_body(Delivery::Backpressure, bytes, || self.engine.monotonic() + self.engine.wait)
+        let deadline = self.engine.monotonic() + self.engine.wait;
+        self.queue().admit_body(Delivery::Backpressure, bytes, Some(deadline)).expect("it has a deadline")
     }
 
     /// Finishes as somebody who was admitted.
@@ -310,6 +311,27 @@ fn bodies_that_wait_expire_or_are_dropped_and_leak_nothing() {
             .collect();
         rig.queue().release(12);
         bodies.into_iter().for_each(|body| body.join().unwrap());
+        rig.stop();
+    });
+}
+
+/// A required sink is given up while bodies wait: one whose record could not become durable is left out, the other goes on
+/// waiting.
+#[test]
+fn a_body_that_waits_for_a_sink_that_dies_is_left_out() {
+    check(|| {
+        let (sink, _book) = Scripted::new(&[Turn::Die], &[]);
+        let rig = Arc::new(Rig::start(&Setting { bytes: 16, ..Setting::default() }, vec![(sink, Need::Required)]));
+        assert!(matches!(rig.keep(12), Admission::Granted));
+        let Admission::Wait(patient) = rig.keep(5) else { panic!("there are no bytes") };
+        match rig.queue().admit_body(Delivery::Durable, 6, Some(LONG)) {
+            Some(Admission::Wait(waiting)) => assert_eq!(block_on(waiting), None),
+            Some(Admission::Refused) => {}
+            other => panic!("there are no bytes, but: {other:?}"),
+        }
+        rig.queue().release(12);
+        assert_eq!(block_on(patient), Some(5));
+        rig.queue().release(5);
         rig.stop();
     });
 }
