@@ -1,6 +1,7 @@
 //! The errors of a record that failed: of the application, or else of this library.
 
 use http::StatusCode;
+use percent_encoding::percent_decode;
 
 use crate::capture::{Door, Draft};
 use crate::record::finished::{ErrorEntry, ErrorText, Fields};
@@ -20,7 +21,12 @@ pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Field
         });
     }
     if fields.errors.is_empty() {
-        fields.errors.push(library_error(draft, |parts| session.parts(parts.iter().copied())));
+        let mut error = library_error(draft, |parts| session.parts(parts.iter().copied()));
+        if let (Some(_), false) = (grpc_failure(draft), draft.bytes(draft.grpc_message).is_empty()) {
+            let message = percent_decode(draft.bytes(draft.grpc_message)).decode_utf8_lossy();
+            error.message = ErrorText::Application(session.text(&message));
+        }
+        fields.errors.push(error);
     }
 }
 
@@ -31,6 +37,12 @@ pub(super) fn write_bare(draft: &Draft, text: &mut Redacted, fields: &mut Fields
     }
 }
 
+/// The gRPC status of a request that ended well otherwise, if it is a failure.
+fn grpc_failure(draft: &Draft) -> Option<u32> {
+    let ended_well = matches!(draft.outcome.unwrap_or(Outcome::Completed), Outcome::Completed | Outcome::Upgraded);
+    draft.grpc_status.filter(|status| ended_well && *status != 0)
+}
+
 /// The error of a failure for which the application gave none.
 fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> ErrorEntry {
     let mut entry = |name: &[Part], message: &[Part]| ErrorEntry {
@@ -38,9 +50,9 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
         message: ErrorText::Library(text(message)),
         stack: None,
     };
-    let grpc_status = draft.grpc_status.filter(|status| *status != 0);
     let (name, message) = match draft.outcome.unwrap_or(Outcome::Completed) {
         Outcome::HandlerError => ("HandlerError", "the handler failed without a response"),
+        Outcome::Panicked if draft.door == Door::Activity => ("Panicked", "the work panicked"),
         Outcome::Panicked => ("Panicked", "the handler panicked"),
         Outcome::TimedOut => ("TimedOut", "the handler took too long"),
         Outcome::Aborted if draft.door == Door::Activity => ("Abandoned", "the work was dropped before it ended"),
@@ -48,7 +60,7 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
         Outcome::BodyError => ("BodyError", "the response's stream failed"),
         Outcome::Rejected => ("Rejected", "the request could not be recorded and was not handled"),
         Outcome::Shutdown => ("Shutdown", "the server stopped before the exchange ended"),
-        Outcome::Completed | Outcome::Upgraded => match (grpc_status, draft.status) {
+        Outcome::Completed | Outcome::Upgraded => match (grpc_failure(draft), draft.status) {
             (Some(code), _) => {
                 let message = [Part::Text("grpc-status "), Part::Number(code.into())];
                 return entry(&[Part::Text(grpc_name(code))], &message);
