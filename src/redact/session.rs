@@ -439,9 +439,9 @@ impl Session<'_> {
         facts
     }
 
-    /// A card number, written as a number.
-    pub(super) fn is_card(&self, number: &str) -> bool {
-        is_card_number(number)
+    /// A number that is a card's, or that the application calls secret.
+    pub(super) fn is_secret_number(&self, number: &str) -> bool {
+        is_card_number(number) || self.memory.remembered.holds_everywhere(number)
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

@@ -60,7 +60,7 @@ impl Finder {
             || self.holds(text)
     }
 
-    fn holds(&self, text: &str) -> bool {
+    pub(super) fn holds(&self, text: &str) -> bool {
         match &self.kind {
             Kind::Few(finders) => finders.iter().any(|finder| finder.find(text.as_bytes()).is_some()),
             Kind::Many(automaton) => automaton.is_match(text),

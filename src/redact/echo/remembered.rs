@@ -110,6 +110,11 @@ impl Remembered {
         }
     }
 
+    /// Whether such a value is in a text, as it is.
+    pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
+        self.everywhere.as_ref().is_some_and(|finder| finder.holds(text))
+    }
+
     pub(in crate::redact) fn has_everywhere(&self) -> bool {
         self.everywhere.is_some()
     }

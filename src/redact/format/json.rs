@@ -599,7 +599,7 @@ impl Walker<'_, '_> {
         self.record(place.clone(), kind);
         let is_masked = match kind {
             LeafKind::Boolean => next.action == Action::Leaves,
-            _ => matches!(next.action, Action::Code | Action::Always | Action::Leaves) || self.session.is_card(word),
+            _ => matches!(next.action, Action::Code | Action::Always | Action::Leaves) || self.session.is_secret_number(word),
         };
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
