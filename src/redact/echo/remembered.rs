@@ -85,6 +85,7 @@ impl Remembered {
             return;
         }
         self.add(credentials, true);
+        self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
             let decoded = String::from_utf8_lossy(&decoded);
