@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
 
     /// Ends the first phase: what was masked is then looked for in what clients said.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
-        EchoSearch::new(&self.rules.style, &self.memory.remembered, self.out)
+        EchoSearch::new(&self.rules.style, &self.rules.trap, &self.memory.remembered, self.out)
     }
 }
 
@@ -321,6 +321,7 @@ impl Session<'_> {
         let rules = self.rules;
         let begin = places.len();
         debug_assert!(begin == 0, "places of another text");
+        rules.trap.in_session(text);
         let scan = Scan::of(text);
         let cut = text.ends_with(ELLIPSIS);
         match search {

@@ -7,22 +7,24 @@ use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
+use crate::redact::redactor::Trap;
 
 /// The search for echoes in the pieces of one record. Its methods take pieces of clients' texts, so that it cannot reach
 /// evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
+    trap: &'a Trap,
     out: &'a mut Redacted,
     finder: Option<Finder>,
     is_full: bool,
 }
 
 impl<'a> EchoSearch<'a> {
-    pub(in crate::redact) fn new(style: &'a MaskStyle, remembered: &Remembered, out: &'a mut Redacted) -> Self {
+    pub(in crate::redact) fn new(style: &'a MaskStyle, trap: &'a Trap, remembered: &Remembered, out: &'a mut Redacted) -> Self {
         let values = remembered.values();
         let finder = (!values.is_empty()).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
-        Self { style, out, finder, is_full: remembered.is_full() }
+        Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
     /// Whether any text may hold an echo; one look at all of them has told.
@@ -33,6 +35,7 @@ impl<'a> EchoSearch<'a> {
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
     pub(crate) fn text(&mut self, piece: &mut ClientText) {
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         if self.is_full {
             *piece = ClientText(self.out.push(self.style.text()));
             return;
@@ -53,6 +56,7 @@ impl<'a> EchoSearch<'a> {
             return Err(Reason::Budget);
         }
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return Ok(()) };
         if let Some(masked) = masked_json(self.style, finder, text) {
             *piece = ClientJson(self.out.push(&masked));
