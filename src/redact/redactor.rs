@@ -44,6 +44,36 @@ pub(super) struct Rules {
     pub(super) detector: Detector,
     pub(super) style: MaskStyle,
     headers: Vec<HeaderName>,
+    pub(super) trap: Trap,
+}
+
+/// A text at which redaction panics, for tests of what a record then shows. Empty outside of tests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trap {
+    #[cfg(feature = "__fuzzing")]
+    session: Option<String>,
+    #[cfg(feature = "__fuzzing")]
+    search: Option<String>,
+}
+
+#[cfg(feature = "__fuzzing")]
+impl Trap {
+    pub(super) fn in_session(&self, text: &str) {
+        assert!(!self.session.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the session");
+    }
+
+    pub(super) fn in_search(&self, text: &str) {
+        assert!(!self.search.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the search for echoes");
+    }
+}
+
+#[cfg(not(feature = "__fuzzing"))]
+impl Trap {
+    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
+    pub(super) fn in_session(&self, _text: &str) {}
+
+    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
+    pub(super) fn in_search(&self, _text: &str) {}
 }
 
 impl Redactor {
@@ -102,6 +132,7 @@ pub struct RedactorBuilder {
     headers: Vec<HeaderName>,
     mask: Option<String>,
     shown: Shown,
+    trap: Trap,
 }
 
 #[derive(Default)]
@@ -203,6 +234,22 @@ impl RedactorBuilder {
         self
     }
 
+    /// Panics at a text of the session that holds this.
+    #[cfg(feature = "__fuzzing")]
+    #[doc(hidden)]
+    pub fn panic_at(mut self, text: impl Into<String>) -> Self {
+        self.trap.session = Some(text.into());
+        self
+    }
+
+    /// Panics where the search for echoes comes to a text that holds this.
+    #[cfg(feature = "__fuzzing")]
+    #[doc(hidden)]
+    pub fn panic_in_search_at(mut self, text: impl Into<String>) -> Self {
+        self.trap.search = Some(text.into());
+        self
+    }
+
     /// Checks and compiles the rules.
     ///
     /// # Errors
@@ -234,6 +281,7 @@ impl RedactorBuilder {
             detector: Detector::new(&self.patterns)?,
             style,
             headers: self.headers,
+            trap: self.trap,
         };
         Ok(Redactor { rules: Arc::new(rules) })
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::decode::Decoded;
-use super::detect::Scan;
+use super::detect::{Scan, is_card_number};
 use super::echo::EchoSearch;
 use super::edits::join;
 use super::format::{Action, Target, fields, json, multipart, text, url, walk};
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
 
     /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
-        EchoSearch::new(&self.rules.style, &self.memory.remembered, self.out)
+        EchoSearch::new(&self.rules.style, &self.rules.trap, &self.memory.remembered, self.out)
     }
 }
 
@@ -334,6 +334,7 @@ impl Session<'_> {
             | Scan::PERCENT
             | Scan::BRACKET
             | Scan::BACKSLASH;
+        self.rules.trap.in_session(text);
         match search {
             Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
             Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
@@ -470,6 +471,11 @@ impl Session<'_> {
             facts.class = event.names.apply(key, facts.class);
         }
         facts
+    }
+
+    /// A number that is a card's, or that the application calls secret.
+    pub(super) fn is_secret_number(&self, number: &str) -> bool {
+        is_card_number(number) || self.memory.remembered.holds_everywhere(number)
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

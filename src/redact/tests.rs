@@ -377,8 +377,10 @@ fn what_the_application_calls_secret_is_masked_in_evidence_too() {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
     session.secret("jane", false);
-    let (evidence, meta) = (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": "jane" })));
-    assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":"***"}"#));
+    session.secret("4711", false);
+    let (evidence, meta) =
+        (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": ["jane", 47110] })));
+    assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":["***","***"]}"#));
 }
 
 #[test]

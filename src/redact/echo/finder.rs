@@ -56,11 +56,18 @@ impl<'v> Finder<'v> {
         let bytes = text.as_bytes();
         memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
             || (self.has_space && memchr::memchr(b'+', bytes).is_some())
-            || match &self.kind {
-                Kind::Few => self.values.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some()),
-                Kind::Many(automaton) => automaton.is_match(text),
-                Kind::All => true,
+            || self.holds(text)
+    }
+
+    /// Whether a text holds a value as it is.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        match &self.kind {
+            Kind::Few => {
+                self.values.iter().any(|needle| find_text(text.as_bytes(), 0, needle.head.as_bytes()).is_some())
             }
+            Kind::Many(automaton) => automaton.is_match(text),
+            Kind::All => true,
+        }
     }
 
     /// Appends the places of values in a text: as they are, percent-encoded, as in a form, or escaped.

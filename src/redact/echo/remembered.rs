@@ -160,6 +160,7 @@ impl Remembered {
             return;
         }
         self.add(credentials, true);
+        self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded =
                 STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
@@ -181,6 +182,11 @@ impl Remembered {
         if self.has_everywhere() {
             Finder::new(&self.everywhere).find_in_cut(text, places);
         }
+    }
+
+    /// Whether such a value is in a text, as it is.
+    pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
+        self.has_everywhere() && Finder::new(&self.everywhere).holds(text)
     }
 
     pub(in crate::redact) fn has_everywhere(&self) -> bool {

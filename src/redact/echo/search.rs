@@ -7,22 +7,29 @@ use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
+use crate::redact::redactor::Trap;
 
 /// The search for echoes in the pieces of one record. Its methods take [`ClientText`] and [`ClientJson`] only, so it cannot
 /// change evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
+    trap: &'a Trap,
     out: &'a mut Redacted,
     finder: Option<Finder<'a>>,
     is_full: bool,
 }
 
 impl<'a> EchoSearch<'a> {
-    pub(in crate::redact) fn new(style: &'a MaskStyle, remembered: &'a Remembered, out: &'a mut Redacted) -> Self {
+    pub(in crate::redact) fn new(
+        style: &'a MaskStyle,
+        trap: &'a Trap,
+        remembered: &'a Remembered,
+        out: &'a mut Redacted,
+    ) -> Self {
         let values = remembered.values();
         let finder = (values.len() > 0).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
-        Self { style, out, finder, is_full: remembered.is_full() }
+        Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
     /// Whether any text of the record may hold an echo, by one search of the whole buffer.
@@ -33,6 +40,7 @@ impl<'a> EchoSearch<'a> {
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
     pub(crate) fn text(&mut self, piece: &mut ClientText) {
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         if self.is_full {
             *piece = ClientText(self.out.push(self.style.text()));
             return;
@@ -53,6 +61,7 @@ impl<'a> EchoSearch<'a> {
             return Err(Reason::Budget);
         }
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return Ok(()) };
         if let Some(masked) = masked_json(self.style, finder, text) {
             *piece = ClientJson(self.out.push(&masked));

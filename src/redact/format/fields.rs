@@ -379,13 +379,20 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && place.end == text.len() {
             if session.class(&name) != Class::Plain {
-                session.remember_beginning(value.trim_end_matches(['%', '\u{fffd}']));
+                session.remember_beginning(without_open_escape(&value));
             }
             break;
         }
         fields.add(session, name, &value)?;
     }
     Ok(fields.finish().unwrap_or_else(|| "{}".to_owned()))
+}
+
+/// A decoded value without the escape, or the character, that a cut went through.
+fn without_open_escape(value: &str) -> &str {
+    let value = value.trim_end_matches('\u{fffd}');
+    let escape = value.bytes().rev().take(2).position(|byte| byte == b'%');
+    escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
 }
 
 /// The places of fields, separated by `&`; from the query of a URL on (`from` above 0) also by `?` and `#`.

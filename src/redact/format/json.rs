@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
-use super::super::detect::{Scan, is_card_number};
+use super::super::detect::Scan;
 use super::super::edits::Edits;
 use super::super::hit::HitRule;
 use super::super::memory::Part;
@@ -641,7 +641,7 @@ impl Walker<'_, '_> {
             LeafKind::Boolean => matches!(next.action, Action::Bag | Action::Leaves),
             _ => {
                 matches!(next.action, Action::Code | Action::Always | Action::Bag | Action::Leaves)
-                    || is_card_number(word)
+                    || self.session.is_secret_number(word)
             }
         };
         if is_masked {
