@@ -2,17 +2,19 @@
 
 use http::StatusCode;
 
+use super::Extent;
 use crate::capture::{Door, Draft};
 use crate::record::finished::{ErrorEntry, ErrorText, Fields};
 use crate::record::{Failure, Outcome, Status};
 use crate::redact::{Evidence, Part, Redacted, Session};
 
 /// Writes the errors, of which a record that failed has at least one, and any other none.
-pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Fields) {
+pub(super) fn write(draft: &Draft, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
     if fields.status == Status::Succeeded {
         return;
     }
-    for Failure { name, message, stack } in draft.late.iter().flat_map(|late| &late.errors) {
+    let late = draft.late.iter().filter(|_| extent == Extent::Whole);
+    for Failure { name, message, stack } in late.flat_map(|late| &late.errors) {
         fields.errors.push(ErrorEntry {
             name: session.evidence(name),
             message: ErrorText::Application(session.text(message)),
