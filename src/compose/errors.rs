@@ -3,17 +3,19 @@
 use http::StatusCode;
 use percent_encoding::percent_decode;
 
+use super::Extent;
 use crate::capture::{Door, Draft};
 use crate::record::finished::{ErrorEntry, ErrorText, Fields};
 use crate::record::{Failure, Outcome, Status};
 use crate::redact::{Evidence, Part, Redacted, Session};
 
 /// Writes the errors: at least one if the record failed, and none otherwise.
-pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Fields) {
+pub(super) fn write(draft: &Draft, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
     if fields.status == Status::Succeeded {
         return;
     }
-    for Failure { name, message, stack } in draft.late.iter().flat_map(|late| &late.errors) {
+    let late = draft.late.iter().filter(|_| extent == Extent::Whole);
+    for Failure { name, message, stack } in late.flat_map(|late| &late.errors) {
         fields.errors.push(ErrorEntry {
             name: session.evidence(name),
             message: ErrorText::Application(session.text(message)),
@@ -22,8 +24,9 @@ pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Field
     }
     if fields.errors.is_empty() {
         let mut error = library_error(draft, |parts| session.parts(parts.iter().copied()));
-        if let (Some(_), false) = (grpc_failure(draft), draft.bytes(draft.grpc_message).is_empty()) {
-            let message = percent_decode(draft.bytes(draft.grpc_message)).decode_utf8_lossy();
+        let message = draft.bytes(draft.grpc_message);
+        if extent == Extent::Whole && grpc_failure(draft).is_some() && !message.is_empty() {
+            let message = percent_decode(message).decode_utf8_lossy();
             error.message = ErrorText::Application(session.text(&message));
         }
         fields.errors.push(error);

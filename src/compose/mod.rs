@@ -44,8 +44,16 @@ struct Scratch {
     templates: HashMap<Box<str>, Option<Template>>,
 }
 
+/// The parts of a draft that become a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Who did what, without a text of a client or an error: for a draft whose redaction failed as a whole.
+    Evidence,
+}
+
 /// Makes a record of a draft. `record` is emptied first, and its memory is used again.
-pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record: &mut Record) {
+pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Record) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
     let Record { text, fields } = record;
@@ -67,9 +75,9 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     if let Stage::Named(stage) = &draft.stage {
         fields.stage = StageName::Named(word(stage, &mut session));
     }
-    let sent = Sent::of(engine, draft, plan, scratch, &mut session);
-    people::write(draft, &mut session, fields);
-    errors::write(draft, &mut session, fields);
+    let sent = Sent::of(engine, draft, plan, extent, scratch, &mut session);
+    people::write(draft, extent, &mut session, fields);
+    errors::write(draft, extent, &mut session, fields);
     meta::collect(engine, draft, plan, &sent, &mut scratch.text, &mut session, fields);
     fields.message = Some(meta::message(draft, plan, &sent, &mut scratch.text, &mut session, fields));
     sent.show(draft, &mut session, fields);
@@ -79,7 +87,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     }
 }
 
-/// Makes a record whose redaction panicked: without any text from outside.
+/// Makes a record whose redaction panicked, of evidence too: without any text from outside.
 pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };

@@ -2,14 +2,14 @@
 
 use http::StatusCode;
 
-use super::{some, word};
+use super::{Extent, some, word};
 use crate::capture::{Draft, Late, Reading};
 use crate::record::finished::{Address, Context, Fields, Identity, Key, Licence, Owner, Place, Thing};
 use crate::record::{Actor, Credential, Entity, Eula, Location, Scope};
 use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
-pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
+pub(super) fn write(draft: &Reading<'_>, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
     if !draft.request_id.is_empty() {
         fields.request_id = Some(session.evidence(&draft.text(draft.request_id)));
     }
@@ -27,7 +27,7 @@ pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut
         port: draft.port,
         peer_ip: draft.peer_ip,
         hostname: (!host.is_empty()).then(|| session.shared_evidence(host)),
-        client: (!client.is_empty()).then(|| session.shared_text(client)),
+        client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(client)),
     };
     write_actors(draft, late, session, fields);
     fields.context = late.and_then(|late| context(late, session));

@@ -6,8 +6,8 @@ use std::ops::Range;
 use http::StatusCode;
 use percent_encoding::percent_decode;
 
-use super::Scratch;
 use super::people::is_claimed;
+use super::{Extent, Scratch};
 use crate::capture::{BodyCopy, Door, Draft, HeaderUse, Progress, Reading, Stage};
 use crate::catalog::{Params, Strangers, Template};
 use crate::engine::Engine;
@@ -18,7 +18,6 @@ use crate::record::text::lossy;
 use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
 
 /// The parts of a request that are used more than once, redacted once.
-#[derive(Default)]
 pub(super) struct Sent {
     /// Absent for work without a request.
     pub(super) target: Option<Target>,
@@ -26,6 +25,7 @@ pub(super) struct Sent {
     pub(super) response_body: Body,
     shows_request: bool,
     shows_response: bool,
+    extent: Extent,
 }
 
 /// Method, URL and route of a request.
@@ -46,28 +46,34 @@ impl Sent {
         engine: &Engine,
         draft: &Reading<'_>,
         plan: &Plan,
+        extent: Extent,
         scratch: &mut Scratch,
         session: &mut Session<'_>,
     ) -> Self {
         let is_hidden = plan.policy.strangers() == Strangers::Hidden && is_stranger(draft);
         let answers = draft.stage != Stage::Initiation;
-        let mut body = |side, is_captured: bool| match is_captured {
-            true => body(side, draft, plan.shows_text, session),
-            false => Body::default(),
+        let mut body = |side, is_captured: bool| match extent {
+            _ if !is_captured => Body::default(),
+            Extent::Whole => body(side, draft, plan.shows_text, session),
+            Extent::Evidence => {
+                failed_body(if side == Side::Request { &draft.request_body } else { &draft.response_body })
+            }
         };
         Self {
             request_body: body(Side::Request, plan.captures_request),
             response_body: body(Side::Response, plan.captures_response && answers),
             shows_request: plan.shows_request && !is_hidden,
             shows_response: plan.shows_response && !is_hidden,
-            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, scratch, session)),
+            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, extent, scratch, session)),
+            extent,
         }
     }
 
     /// Writes the request and the response of the record.
     pub(super) fn show(self, draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
         let Some(target) = self.target else { return };
-        let shown = draft.headers.iter().filter(|header| header.used != HeaderUse::Credential);
+        let is_whole = self.extent == Extent::Whole;
+        let shown = draft.headers.iter().filter(|header| is_whole && header.used != HeaderUse::Credential);
         let referer = draft.bytes(draft.referer);
         fields.request = Some(Request {
             method: target.method,
@@ -75,7 +81,7 @@ impl Sent {
             url_query: target.url_query,
             route: target.route,
             protocol: draft.version,
-            referer: (!referer.is_empty()).then(|| session.shared_text(referer)),
+            referer: (is_whole && !referer.is_empty()).then(|| session.shared_text(referer)),
             params: target.reported_params.unwrap_or(target.listed_params),
             query: target.query,
             headers: session
@@ -93,7 +99,13 @@ impl Sent {
 }
 
 impl Target {
-    fn of(engine: &Engine, draft: &Reading<'_>, scratch: &mut Scratch, session: &mut Session<'_>) -> Self {
+    fn of(
+        engine: &Engine,
+        draft: &Reading<'_>,
+        extent: Extent,
+        scratch: &mut Scratch,
+        session: &mut Session<'_>,
+    ) -> Self {
         let path = &*draft.text(draft.path);
         let reported = &*draft.text(draft.route.reported);
         let listed = draft.route.listed.as_ref().map(|(route, params)| (engine.routes.template(*route), params));
@@ -114,7 +126,7 @@ impl Target {
         let reported_params = differs.then(|| params(path, &bindings.all()[of_catalogue..], session));
         // A path that was cut may not match its template: then it is unknown which of its segments are secret.
         let is_known = (listed.is_some() || differs) && !(draft.url_cut && bindings.all().is_empty());
-        let sent_query = draft.has_query.then(|| session.query(&draft.text(draft.query)));
+        let sent_query = (draft.has_query && extent == Extent::Whole).then(|| session.query(&draft.text(draft.query)));
         let (url_query, query) = sent_query.map_or((None, None), |(url_query, query)| (Some(url_query), query));
         Self {
             method: match known_method(draft) {
@@ -290,13 +302,17 @@ fn known_method(draft: &Draft) -> Option<&'static str> {
     })
 }
 
-/// Writes the request and response of a record whose redaction panicked.
-pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
-    let omitted = |copy: &BodyCopy| Body {
+/// A body whose redaction failed.
+fn failed_body(copy: &BodyCopy) -> Body {
+    Body {
         omitted: (copy.progress != Progress::Absent).then_some(Reason::RedactorFailed),
         bytes: copy.total,
         ..Body::default()
-    };
+    }
+}
+
+/// The request and response of a record whose redaction failed.
+pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
     let route = draft.route.listed.as_ref();
     fields.request = Some(Request {
         method: text.constant(known_method(draft).unwrap_or("OTHER")),
@@ -308,11 +324,11 @@ pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fi
         params: None,
         query: None,
         headers: None,
-        body: omitted(&draft.request_body),
+        body: failed_body(&draft.request_body),
     });
     fields.response = answered(draft).map(|status| Response {
         status: Some(status),
         bytes: Some(draft.response_body.total),
-        body: omitted(&draft.response_body),
+        body: failed_body(&draft.response_body),
     });
 }

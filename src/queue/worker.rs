@@ -16,7 +16,7 @@ use super::loss::LossReason;
 use super::own::{Maker, Own, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
-use crate::compose;
+use crate::compose::{self, Extent};
 use crate::counters::Counted;
 use crate::diagnostics::{self, caught, contained, report};
 use crate::engine::Engine;
@@ -230,7 +230,9 @@ impl Running {
             self.round.records += 1;
             self.round.reserved += draft.reserved();
             let Self { record, memory, .. } = self;
-            let made = contained("redaction", || compose::record(&engine, &draft, memory, record))
+            let mut make = |extent| contained("redaction", || compose::record(&engine, &draft, extent, memory, record));
+            let made = make(Extent::Whole)
+                .or_else(|| make(Extent::Evidence))
                 .or_else(|| contained("a bare record", || compose::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
             #[cfg(test)]
