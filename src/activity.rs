@@ -251,14 +251,20 @@ impl Opened {
             self.0 = None;
             return Ok(self.begun());
         }
-        let has_stopped = self.0.as_ref().is_some_and(|exchange| exchange.engine().queue.is_closed());
+        let reason = self.0.as_ref().and_then(|exchange| {
+            let queue = &exchange.engine().queue;
+            let class = exchange.with(|draft| draft.class)?;
+            Some(match class {
+                _ if queue.is_closed() => "the audit log has stopped",
+                class if queue.cannot_keep(class) => "a required sink of the audit log is given up",
+                _ => "the audit log has no room",
+            })
+        });
         if let Some(exchange) = self.0.take() {
             exchange.close(Outcome::Rejected);
         }
-        Err(Error::refused(match has_stopped {
-            true => "the audit log has stopped: what was to be recorded should not be done",
-            false => "the audit log has no room: what was to be recorded should not be done",
-        }))
+        let reason = reason.unwrap_or("the audit log has no room");
+        Err(Error::refused(format!("{reason}: what was to be recorded should not be done")))
     }
 
     fn begun(mut self) -> Activity {

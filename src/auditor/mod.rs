@@ -165,6 +165,10 @@ impl Auditor {
         let now = move || Micros::from_system(clock.clock.now());
         let lines = Arc::new(Ordinary::start(sink, after, log.line_budget, now));
         counted.add_log_lines(lines.clone());
+        // The shutdown may have ended the others since.
+        if engine.queue.is_closed() {
+            lines.end();
+        }
         LogLayer::new(engine.clone(), lines)
     }
 

@@ -260,7 +260,7 @@ impl Queue {
     }
 
     /// Whether a class needs a required sink that is given up: what such an exchange does could not become durable.
-    pub(super) fn cannot_keep(&self, class: Delivery) -> bool {
+    pub(crate) fn cannot_keep(&self, class: Delivery) -> bool {
         class >= Delivery::Durable && self.dead.load(Ordering::Relaxed) > 0
     }
 
