@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::decode::Decoded;
-use super::detect::Scan;
+use super::detect::{Scan, is_signature};
 use super::echo::EchoSearch;
 use super::edits::join;
 use super::format::{Action, Target, fields, json, multipart, text, url, walk};
@@ -18,7 +18,7 @@ use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory, Part};
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::{Redactor, Rules};
-use super::rules::{Active, Class, Effect, EventRules};
+use super::rules::{Active, Class, Effect, EventRules, Names};
 use crate::json::{plain_len, push_json_string};
 use crate::record::text::lossy;
 use crate::tokens::TokenFormats;
@@ -207,7 +207,7 @@ impl Session<'_> {
     /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, bytes: &[u8]) -> ClientText {
         let text = lossy(bytes);
-        let is_shared = self.event.is_none_or(|event| event.names.is_empty());
+        let is_shared = self.event_names().is_none();
         if is_shared && self.memory.knows(&text) {
             return ClientText(self.out.push(&text));
         }
@@ -314,7 +314,7 @@ impl Session<'_> {
 }
 
 /// What the files of single formats need.
-impl Session<'_> {
+impl<'a> Session<'a> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -396,7 +396,7 @@ impl Session<'_> {
             }
         }
         if scan.has(Scan::EQUALS) {
-            url::find_fields(self, text, level, places);
+            url::find_fields(self, text, scan, level, places);
         }
         if scan.has(Scan::PERCENT)
             && let Some(decoded) = Decoded::percent(text)
@@ -436,22 +436,43 @@ impl Session<'_> {
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
-        let hash = self.memory.hash(key);
-        self.key_facts(hash, key).class
+        self.facts(key).class
     }
 
+    pub(super) fn facts(&mut self, key: &str) -> KeyFacts {
+        let hash = self.memory.hash(key);
+        self.key_facts(hash, key)
+    }
+
+    #[inline]
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
-        let rules = self.rules;
-        let mut facts = self.memory.facts(hash, key, || KeyFacts {
-            class: rules.keys.class(key),
-            part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
-        });
+        let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
         facts.is_odd |= self.memory.remembered.has_everywhere();
-        if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {
-            facts.class = event.names.apply(key, facts.class);
+        if let Some(names) = self.event_names() {
+            facts.class = names.apply(key, facts.class);
         }
         facts
+    }
+
+    #[inline(never)]
+    fn judge_key(&mut self, hash: u64, key: &str) -> KeyFacts {
+        let facts = KeyFacts {
+            class: self.rules.keys.class(key),
+            part: Part::of(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
+            is_signature: is_signature(key),
+        };
+        self.memory.keep_facts(hash, key, facts);
+        facts
+    }
+
+    /// Whether a key may be secret by how it ends.
+    pub(super) fn may_be_secret(&self, key: &str) -> bool {
+        self.rules.keys.may_be_secret(key) || self.event_names().is_some()
+    }
+
+    fn event_names(&self) -> Option<&'a Names> {
+        self.event.map(|event| &event.names).filter(|names| !names.is_empty())
     }
 
     pub(super) fn style(&self) -> &MaskStyle {
