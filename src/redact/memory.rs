@@ -137,9 +137,10 @@ impl Memory {
         // Two places for each key, of which the first has the one that was met last.
         let first = slot(hash, KEYS) & !1;
         let [known, older] = self.keys.get_mut(first..first + 2)? else { return None };
-        if known.key != key {
-            std::mem::swap(known, older);
+        if known.key == key {
+            return Some(known.facts);
         }
+        std::mem::swap(known, older);
         (known.key == key).then_some(known.facts)
     }
 

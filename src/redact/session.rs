@@ -444,7 +444,7 @@ impl<'a> Session<'a> {
         self.key_facts(hash, key)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
         let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
         facts.is_odd |= self.memory.remembered.has_everywhere();

@@ -60,18 +60,13 @@ impl Scan {
             }
             _ => 0,
         };
-        let (mut at, mut digits) = (0, 0);
+        let mut at = 0;
         while at < bytes.len() {
             let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
             let digit = block.is_in(b'0', b'9');
-            let count = match digit.bits() >> before {
-                0 => 0,
-                some => some.count_ones(),
-            };
-            if digits + count >= MIN_DIGITS && has_long_number(bytes, at, number_signs(block) >> before) {
+            if digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
                 all |= Self::DIGITS;
             }
-            digits = count;
             let mut signs = block.is_letter().or(digit).not() >> before;
             while signs != 0 {
                 let place = at + signs.trailing_zeros() as usize;
@@ -141,7 +136,7 @@ static OF: [u32; 256] = {
 };
 
 /// The digits that a card number has, or what a cut left of it. All of them are in two blocks that follow each other.
-const MIN_DIGITS: u32 = 12;
+const MIN_DIGITS: usize = 12;
 
 /// The bits of what card numbers are written with: digits, spaces and hyphens.
 #[inline(always)]

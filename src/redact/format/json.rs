@@ -125,6 +125,13 @@ struct Frame {
     start: usize,
 }
 
+impl Frame {
+    /// What holds for a value in it, as far as its own key says nothing.
+    fn next(&self, part: Part, start: usize) -> Next {
+        Next { action: self.below, show: self.show, rule: self.rule, part, is_direct: self.is_direct, start }
+    }
+}
+
 /// What an allow list says of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Show {
@@ -389,26 +396,15 @@ impl Walker<'_, '_> {
     }
 
     /// What holds for the value that begins here.
+    #[inline]
     fn begin_value(&mut self) -> Next {
-        let at = self.at;
-        let Some(frame) = self.scratch.frames.last() else { return self.next };
-        if frame.is_object {
-            return self.next;
+        let Some(frame) = self.scratch.frames.last().filter(|frame| !frame.is_object) else { return self.next };
+        let next = frame.next(Part::Nothing, self.at);
+        if self.paths.is_none() {
+            return next;
         }
-        let depth = self.scratch.frames.len() - 1;
-        let mut next = Next {
-            action: frame.below,
-            show: frame.show,
-            rule: frame.rule,
-            part: Part::Nothing,
-            is_direct: frame.is_direct,
-            start: at,
-        };
-        if self.paths.is_some() {
-            let index = frame.index.to_string();
-            next = self.step(next, depth, &index);
-        }
-        next
+        let index = frame.index.to_string();
+        self.step(next, self.scratch.frames.len() - 1, &index)
     }
 
     /// What pointers say of a member.
@@ -456,20 +452,14 @@ impl Walker<'_, '_> {
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
         let own = Action::of(facts.class);
-        let next = Next {
-            action: if frame.below == Action::Show { own } else { frame.below },
-            show: frame.show,
-            rule: if frame.below != Action::Show {
-                frame.rule
-            } else if own == Action::Leaves {
-                HitRule::Bag
-            } else {
-                HitRule::Key
-            },
-            part: facts.part,
-            is_direct: own != Action::Show || frame.is_direct,
-            start,
-        };
+        let mut next = frame.next(facts.part, start);
+        if own != Action::Show {
+            next.is_direct = true;
+            if frame.below == Action::Show {
+                next.action = own;
+                next.rule = if own == Action::Leaves { HitRule::Bag } else { HitRule::Key };
+            }
+        }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
         if (facts.is_odd || decoded.is_some()) && self.level == 0 {
             self.odd_key(start + 1..end - 1, raw, key)?;
