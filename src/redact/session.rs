@@ -20,7 +20,6 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as Te
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules, Names};
 use crate::json::{plain_len, push_json_string};
-use crate::record::text::lossy;
 use crate::tokens::TokenFormats;
 
 /// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
@@ -90,8 +89,8 @@ impl<'a> Session<'a> {
     }
 
     /// The credentials in a request header, whether the header is shown or not.
-    pub(crate) fn credential_header(&mut self, name: &str, value: &[u8]) {
-        self.remember_header(name, &lossy(value));
+    pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
+        self.remember_header(name, value);
     }
 
     /// What was redacted so far.
@@ -121,11 +120,6 @@ impl Session<'_> {
             None => Evidence(self.out.push(text)),
             Some(masked) => Evidence(self.out.push(&masked)),
         }
-    }
-
-    /// A text that many requests share, such as a host.
-    pub(crate) fn shared_evidence(&mut self, bytes: &[u8]) -> Evidence {
-        self.evidence(&lossy(bytes))
     }
 
     fn masked_evidence(&mut self, text: &str) -> Option<String> {
@@ -205,19 +199,18 @@ impl Session<'_> {
     }
 
     /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
-    pub(crate) fn shared_text(&mut self, bytes: &[u8]) -> ClientText {
-        let text = lossy(bytes);
+    pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
         let is_shared = self.event_names().is_none();
-        if is_shared && self.memory.knows(&text) {
-            return ClientText(self.out.push(&text));
+        if is_shared && self.memory.knows(text) {
+            return ClientText(self.out.push(text));
         }
         let before = self.memory.remembered.len();
         let mut places = Vec::new();
-        self.find(&text, 0, Search::Free, &mut places);
+        self.find(text, 0, Search::Free, &mut places);
         if is_shared && places.is_empty() && self.memory.remembered.len() == before {
-            self.memory.keep(&text);
+            self.memory.keep(text);
         }
-        self.push_text(&text, &places)
+        self.push_text(text, &places)
     }
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.

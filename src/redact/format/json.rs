@@ -396,9 +396,18 @@ impl Walker<'_, '_> {
     }
 
     /// What holds for the value that begins here.
-    #[inline]
+    #[inline(always)]
     fn begin_value(&mut self) -> Next {
-        let Some(frame) = self.scratch.frames.last().filter(|frame| !frame.is_object) else { return self.next };
+        match self.scratch.frames.last() {
+            Some(frame) if !frame.is_object => self.begin_element(),
+            // Its key said it.
+            _ => self.next,
+        }
+    }
+
+    #[inline(never)]
+    fn begin_element(&mut self) -> Next {
+        let Some(frame) = self.scratch.frames.last() else { return self.next };
         let next = frame.next(Part::Nothing, self.at);
         if self.paths.is_none() {
             return next;
