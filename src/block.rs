@@ -89,7 +89,9 @@ pub(crate) fn find_text(bytes: &[u8], mut at: usize, text: &[u8]) -> Option<usiz
     }
     let (first, last) = (*text.first()?, *text.last()?);
     let span = text.len() - 1;
-    while let (Some(head), Some(tail)) = (Block::at(bytes, at), Block::at(bytes, at + span)) {
+    let heads = bytes.get(at..)?.as_chunks().0.iter();
+    for (head, tail) in heads.zip(bytes.get(at + span..).unwrap_or_default().as_chunks().0) {
+        let (head, tail) = (Block(u8x16::new(*head)), Block(u8x16::new(*tail)));
         let mut found = head.is(first).and(tail.is(last)).bits();
         while found != 0 {
             let place = at + found.trailing_zeros() as usize;

@@ -292,7 +292,7 @@ pub fn text(data: &[u8]) {
     }
     in_session(kind, |session| {
         session.text(&lossy(input));
-        session.shared_text(input);
+        session.shared_text(&lossy(input));
         let meta = session.meta(&lossy(input), &Value::from(lossy(input)));
         assert!(is_json(session.get(meta)));
         let headers = session.headers([(lossy(input).as_str(), input, kind & 1 > 0)].into_iter());
@@ -320,7 +320,7 @@ pub fn text(data: &[u8]) {
         let all = format!("{text}{apart}{said}{text}");
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let mut session = Session::new(redactor(kind), None, &mut memory, &mut out);
-        session.credential_header("authorization", format!("Bearer {CANARY}").as_bytes());
+        session.credential_header("authorization", &format!("Bearer {CANARY}"));
         let evidence = session.evidence(CANARY);
         let mut plain = session.text(&all);
         let mut quoted = String::new();

@@ -216,6 +216,7 @@ impl Draft {
         let host = request_id::host(sent(self.authority)).map_or(0, <[u8]>::len);
         Reading {
             draft: self,
+            utf8: std::str::from_utf8(&self.text).ok(),
             request_id: id.map_or_else(Span::default, |_| self.sent_id),
             trace: trace
                 .map(|_| (self.traceparent.part(request_id::TRACE_ID), self.traceparent.part(request_id::SPAN_ID))),
@@ -268,12 +269,29 @@ impl Draft {
 #[derive(Clone, Copy)]
 pub(crate) struct Reading<'d> {
     draft: &'d Draft,
+    /// All kept pieces, if they are UTF-8, as nearly all are: checked once for all of them.
+    utf8: Option<&'d str>,
     /// What others called the request.
     pub(crate) request_id: Span,
     /// The trace and the caller's span.
     pub(crate) trace: Option<(Span, Span)>,
     /// The host that was addressed.
     pub(crate) host: Span,
+}
+
+impl<'d> Reading<'d> {
+    /// A kept piece; what was not UTF-8 shows as U+FFFD.
+    pub(crate) fn text(&self, span: Span) -> Cow<'d, str> {
+        self.utf8(span).map_or_else(|| self.draft.text(span), Cow::Borrowed)
+    }
+
+    /// A kept piece, if it is UTF-8.
+    pub(crate) fn utf8(&self, span: Span) -> Option<&'d str> {
+        match self.utf8 {
+            Some(all) => all.get(span.range()),
+            None => std::str::from_utf8(&self.draft.text[span.range()]).ok(),
+        }
+    }
 }
 
 impl Deref for Reading<'_> {

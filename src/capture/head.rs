@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::client_ip::ClientIp;
-use super::draft::{Draft, Span};
+use super::draft::{Draft, Reading, Span};
 use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
 use crate::diagnostics::contained;
@@ -178,8 +178,8 @@ pub(crate) enum HeaderUse {
 
 impl KeptHeader {
     /// The name, in lower case.
-    pub(crate) fn name(self, draft: &Draft) -> &str {
-        std::str::from_utf8(draft.bytes(self.name)).unwrap_or_default()
+    pub(crate) fn name<'d>(self, draft: &Reading<'d>) -> &'d str {
+        draft.utf8(self.name).unwrap_or_default()
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
         }
     }
     for header in draft.headers.iter().filter(|header| header.used == HeaderUse::Credential) {
-        session.credential_header(header.name(draft), draft.bytes(header.value));
+        session.credential_header(header.name(draft), &draft.text(header.value));
     }
     fields.is_name_masked = holds_secret_name(&draft.event, plan, &mut session);
     if let Stage::Named(stage) = &draft.stage {

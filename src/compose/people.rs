@@ -21,13 +21,13 @@ pub(super) fn write(draft: &Reading<'_>, extent: Extent, session: &mut Session<'
         fields.trace_id = Some(session.evidence(&draft.text(trace)));
         fields.span_id = Some(session.evidence(&draft.text(span)));
     }
-    let (host, client) = (draft.bytes(draft.host), draft.bytes(draft.user_agent));
+    let (host, client) = (draft.text(draft.host), draft.text(draft.user_agent));
     fields.address = Address {
         ip: draft.ip,
         port: draft.port,
         peer_ip: draft.peer_ip,
-        hostname: (!host.is_empty()).then(|| session.shared_evidence(host)),
-        client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(client)),
+        hostname: (!host.is_empty()).then(|| session.evidence(&host)),
+        client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(&client)),
     };
     write_actors(draft, late, session, fields);
     fields.context = late.and_then(|late| context(late, session));

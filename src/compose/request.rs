@@ -74,14 +74,14 @@ impl Sent {
         let Some(target) = self.target else { return };
         let is_whole = self.extent == Extent::Whole;
         let shown = draft.headers.iter().filter(|header| is_whole && header.used != HeaderUse::Credential);
-        let referer = draft.bytes(draft.referer);
+        let referer = draft.text(draft.referer);
         fields.request = Some(Request {
             method: target.method,
             path: target.path,
             url_query: target.url_query,
             route: target.route,
             protocol: draft.version,
-            referer: (is_whole && !referer.is_empty()).then(|| session.shared_text(referer)),
+            referer: (is_whole && !referer.is_empty()).then(|| session.shared_text(&referer)),
             params: target.reported_params.unwrap_or(target.listed_params),
             query: target.query,
             headers: session
@@ -283,7 +283,12 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         redact::Body::Omitted(reason) => (None, Some(reason)),
     };
     let has_type = omitted.is_some() && !content_type.is_empty();
-    Body { shown, omitted, bytes: copy.total, content_type: has_type.then(|| session.shared_text(content_type)) }
+    Body {
+        shown,
+        omitted,
+        bytes: copy.total,
+        content_type: has_type.then(|| session.shared_text(&lossy(content_type))),
+    }
 }
 
 /// The method, if it is a standard one; any other is text of the client.

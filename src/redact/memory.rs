@@ -43,6 +43,8 @@ pub(super) struct KeyFacts {
     pub(super) part: Part,
     /// It holds a token or a character that has to be escaped.
     pub(super) is_odd: bool,
+    /// As a parameter of a URL, it holds a signature.
+    pub(super) is_signature: bool,
 }
 
 /// What a key means for the value beside it.
@@ -116,30 +118,41 @@ impl Memory {
     }
 
     /// A hash with a random seed, so that clients cannot choose keys that replace each other.
+    #[inline]
     pub(super) fn hash(&self, text: &str) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(23);
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        let hash = words.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-        let last = rest.iter().fold(text.len() as u64, |last, byte| last << 8 | u64::from(*byte));
-        mix(hash, last)
+        let bytes = text.as_bytes();
+        let hash = bytes.as_chunks::<8>().0.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let last = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte)),
+        };
+        mix(hash.wrapping_add(bytes.len() as u64), last)
     }
 
-    /// What the rules say of a key: as kept, or else as `judge` returns.
-    pub(super) fn facts(&mut self, hash: u64, key: &str, judge: impl FnOnce() -> KeyFacts) -> KeyFacts {
+    /// What the rules say of a key, if it was judged before.
+    #[inline]
+    pub(super) fn facts(&mut self, hash: u64, key: &str) -> Option<KeyFacts> {
         // Two slots for each key; the first has the one that was used last.
         let first = slot(hash, KEYS) & !1;
-        let [known, older] = &mut self.keys[first..first + 2] else { return judge() };
+        let [known, older] = self.keys.get_mut(first..first + 2)? else { return None };
         if known.key == key {
-            return known.facts;
+            return Some(known.facts);
         }
         std::mem::swap(known, older);
-        if known.key != key {
-            known.facts = judge();
+        (known.key == key).then_some(known.facts)
+    }
+
+    /// Keeps what the rules say of a key.
+    pub(super) fn keep_facts(&mut self, hash: u64, key: &str, facts: KeyFacts) {
+        if key.len() <= LONGEST_KEY
+            && let Some(known) = self.keys.get_mut(slot(hash, KEYS) & !1)
+        {
+            known.facts = facts;
             known.key.clear();
-            known.key.push_str(if key.len() <= LONGEST_KEY { key } else { "" });
+            known.key.push_str(key);
         }
-        known.facts
     }
 
     /// Whether a text is kept, so that it holds nothing secret.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::decode::Decoded;
-use super::detect::{Scan, is_card_number};
+use super::detect::{Scan, is_card_number, is_signature};
 use super::echo::EchoSearch;
 use super::edits::join;
 use super::format::{Action, Target, fields, json, multipart, text, url, walk};
@@ -18,9 +18,9 @@ use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory, Part};
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::{Redactor, Rules};
-use super::rules::{Active, Class, Effect, EventRules};
+use super::rules::{Active, Class, Effect, EventRules, Names};
 use crate::json::{plain_len, push_json_string};
-use crate::record::text::{ELLIPSIS, lossy};
+use crate::record::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 
 /// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.
@@ -93,8 +93,8 @@ impl<'a> Session<'a> {
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.
-    pub(crate) fn credential_header(&mut self, name: &str, value: &[u8]) {
-        self.remember_header(name, &lossy(value));
+    pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
+        self.remember_header(name, value);
     }
 
     /// The text of a piece that was made before.
@@ -124,11 +124,6 @@ impl Session<'_> {
             None => Evidence(self.out.push(text)),
             Some(masked) => Evidence(self.out.push(&masked)),
         }
-    }
-
-    /// The same of bytes, such as a host.
-    pub(crate) fn shared_evidence(&mut self, bytes: &[u8]) -> Evidence {
-        self.evidence(&lossy(bytes))
     }
 
     fn masked_evidence(&mut self, text: &str) -> Option<String> {
@@ -208,19 +203,18 @@ impl Session<'_> {
     }
 
     /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
-    pub(crate) fn shared_text(&mut self, bytes: &[u8]) -> ClientText {
-        let text = lossy(bytes);
-        let is_shared = self.event.is_none_or(|event| event.names.is_empty());
-        if is_shared && self.memory.knows(&text) {
-            return ClientText(self.out.push(&text));
+    pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
+        let is_shared = self.event_names().is_none();
+        if is_shared && self.memory.knows(text) {
+            return ClientText(self.out.push(text));
         }
         let before = self.memory.remembered.len();
         let mut places = Vec::new();
-        self.find(&text, 0, Search::Free, &mut places);
+        self.find(text, 0, Search::Free, &mut places);
         if is_shared && places.is_empty() && self.memory.remembered.len() == before {
-            self.memory.keep(&text);
+            self.memory.keep(text);
         }
-        self.push_text(&text, &places)
+        self.push_text(text, &places)
     }
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
@@ -321,7 +315,7 @@ impl Session<'_> {
 }
 
 /// For the files of `format`.
-impl Session<'_> {
+impl<'a> Session<'a> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -408,7 +402,7 @@ impl Session<'_> {
             }
         }
         if scan.has(Scan::EQUALS) {
-            url::find_fields(self, text, level, places);
+            url::find_fields(self, text, scan, level, places);
         }
         if scan.has(Scan::PERCENT)
             && let Some(decoded) = Decoded::percent(text)
@@ -455,22 +449,43 @@ impl Session<'_> {
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
-        let hash = self.memory.hash(key);
-        self.key_facts(hash, key).class
+        self.facts(key).class
     }
 
+    pub(super) fn facts(&mut self, key: &str) -> KeyFacts {
+        let hash = self.memory.hash(key);
+        self.key_facts(hash, key)
+    }
+
+    #[inline(always)]
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
-        let rules = self.rules;
-        let mut facts = self.memory.facts(hash, key, || KeyFacts {
-            class: rules.keys.class(key),
-            part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
-        });
+        let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
         facts.is_odd |= self.memory.remembered.has_everywhere();
-        if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {
-            facts.class = event.names.apply(key, facts.class);
+        if let Some(names) = self.event_names() {
+            facts.class = names.apply(key, facts.class);
         }
         facts
+    }
+
+    #[inline(never)]
+    fn judge_key(&mut self, hash: u64, key: &str) -> KeyFacts {
+        let facts = KeyFacts {
+            class: self.rules.keys.class(key),
+            part: Part::of(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
+            is_signature: is_signature(key),
+        };
+        self.memory.keep_facts(hash, key, facts);
+        facts
+    }
+
+    /// Whether a key may be secret by how it ends.
+    pub(super) fn may_be_secret(&self, key: &str) -> bool {
+        self.rules.keys.may_be_secret(key) || self.event_names().is_some()
+    }
+
+    fn event_names(&self) -> Option<&'a Names> {
+        self.event.map(|event| &event.names).filter(|names| !names.is_empty())
     }
 
     /// A number that is a card's, or that the application calls secret.

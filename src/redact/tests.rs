@@ -329,7 +329,7 @@ fn what_headers_carried_is_masked_where_it_is_repeated() {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let redactor = Redactor::default();
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-        session.credential_header(name, value.as_bytes());
+        session.credential_header(name, value);
         let evidence = session.evidence(secret);
         let mut error = session.text(&format!("rejected: '{secret}', theme dark"));
         let mut search = session.finish();
@@ -570,7 +570,7 @@ proptest! {
         session.json_body(json!({ &key: &name }).to_string().as_bytes(), false);
         session.form_body(format!("{key}={name}").as_bytes(), false);
         session.query(&format!("{key}={name}"));
-        session.credential_header("x-api-key", name.as_bytes());
+        session.credential_header("x-api-key", &name);
         session.text(&format!("{key}=\"{name}\""));
         let evidence = session.evidence(&name);
         let path = session.path(&format!("/p/{name}"), Some(&[("project", 3..3 + name.len())]));

@@ -22,7 +22,7 @@ use regex::Regex;
 pub(in crate::redact) use self::cards::is_card_number;
 pub(in crate::redact) use self::credential::looks_like_credential;
 pub(in crate::redact) use self::scan::Scan;
-pub(in crate::redact) use self::signatures::SIGNATURE_PARAMETERS;
+pub(in crate::redact) use self::signatures::is_signature;
 use crate::Error;
 use crate::tokens::TokenFormats;
 use crate::work;

@@ -47,32 +47,40 @@ impl Scan {
     /// What a URL with a signature has.
     pub(super) const SIGNATURE: u32 = Self::QUESTION | Self::EQUALS;
 
+    /// For a text that is not searched.
+    pub(in crate::redact) const NOTHING: Self = Self(0);
+
     /// Scans a text.
     #[inline]
     pub(in crate::redact) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let keywords = Keywords::shared();
         work::add(bytes.len());
-        let mut all = if keywords.may_begin(bytes, 0) { keywords.begins_at(bytes, 0) } else { 0 };
-        let (mut at, mut digits) = (0, 0);
+        let mut all = match bytes.first_chunk() {
+            Some([first, second, third]) if keywords.may_follow([b' ', *first, *second, *third]) => {
+                keywords.begins_at(bytes, 0)
+            }
+            _ => 0,
+        };
+        let mut at = 0;
         while at < bytes.len() {
             let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
             let digit = block.is_in(b'0', b'9');
-            let count = match digit.bits() >> before {
-                0 => 0,
-                some => some.count_ones(),
-            };
-            if digits + count >= MIN_DIGITS && has_long_number(bytes, at) {
+            if digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
                 all |= Self::DIGITS;
             }
-            digits = count;
             let mut signs = block.is_letter().or(digit).not() >> before;
             while signs != 0 {
                 let place = at + signs.trailing_zeros() as usize;
                 signs &= signs - 1;
-                all |= bytes.get(place).map_or(0, |byte| OF[usize::from(*byte)]);
-                if keywords.may_begin(bytes, place + 1) {
-                    all |= keywords.begins_at(bytes, place + 1);
+                let Some(rest) = bytes.get(place..) else { break };
+                if let Some(four) = rest.first_chunk() {
+                    all |= OF[usize::from(four[0])];
+                    if keywords.may_follow(*four) {
+                        all |= keywords.begins_at(bytes, place + 1);
+                    }
+                } else {
+                    all |= rest.first().map_or(0, |byte| OF[usize::from(*byte)]);
                 }
             }
             at += BLOCK;
@@ -130,11 +138,26 @@ static OF: [u32; 256] = {
 };
 
 /// The digits that a card number has, or what a cut left of it. All of them are in two blocks that follow each other.
-const MIN_DIGITS: u32 = 12;
+const MIN_DIGITS: usize = 12;
 
-/// Whether the block at a place and the one before it have that many digits, with nothing but spaces and hyphens between.
+/// The bits of what card numbers are written with: digits, spaces and hyphens.
+#[inline(always)]
+fn number_signs(block: Block) -> u32 {
+    block.is_in(b'0', b'9').or(block.is(b' ')).or(block.is(b'-')).bits()
+}
+
+/// Whether the block at a place, which has these signs, and the one before it have that many digits, with nothing but
+/// spaces and hyphens between.
 #[inline(never)]
-fn has_long_number(bytes: &[u8], at: usize) -> bool {
+fn has_long_number(bytes: &[u8], at: usize, signs: u32) -> bool {
+    let before = at.checked_sub(BLOCK).and_then(|before| Block::at(bytes, before)).map_or(0, number_signs);
+    // A bit stays set where twelve follow each other. Hexadecimal numbers have letters between.
+    let two = (signs << BLOCK | before) & (signs << BLOCK | before) >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    if eight & four >> 8 == 0 {
+        return false;
+    }
     let mut digits = 0;
     bytes[at.saturating_sub(BLOCK)..bytes.len().min(at + BLOCK)].iter().any(|byte| {
         match byte {
@@ -186,24 +209,18 @@ impl Keywords {
         for first in first {
             for second in second {
                 for third in third {
-                    let (word, bit) = place(u32::from_le_bytes([*first, *second, *third, 0]));
+                    let (word, bit) = place([0, *first, *second, *third]);
                     self.0[word] |= 1 << bit;
                 }
             }
         }
     }
 
-    /// Whether the first three characters of a keyword may be at this place.
+    /// Whether what follows the first of these characters may be the beginning of a keyword.
     #[inline(always)]
-    fn may_begin(&self, bytes: &[u8], at: usize) -> bool {
-        match bytes.get(at..).and_then(<[u8]>::first_chunk) {
-            Some(four) => {
-                let (word, bit) = place(u32::from_le_bytes(*four));
-                self.0[word] >> bit & 1 != 0
-            }
-            // A keyword of three characters may be the end of a token, and of the text.
-            None => bytes.len() == at + 3,
-        }
+    fn may_follow(&self, four: [u8; 4]) -> bool {
+        let (word, bit) = place(four);
+        self.0[word] >> bit & 1 != 0
     }
 
     /// The sign of the keyword that begins at this place; none if no keyword does.
@@ -216,10 +233,11 @@ impl Keywords {
     }
 }
 
-/// Where the bit of three characters is, which are the lower bytes of a word.
+/// Where the bit of the last three of these characters is.
 #[inline(always)]
-fn place(word: u32) -> (usize, u32) {
-    // The shift drops the fourth character; the bit that is set is the one by which capital letters differ.
-    let hash = ((word | 0x2020_2020) << 8).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
+fn place(four: [u8; 4]) -> (usize, u32) {
+    // Capital letters differ from small ones by a bit.
+    let three = (u32::from_le_bytes(four) | 0x2020_2020) & !0xff;
+    let hash = three.wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
     (hash as usize / 64, hash % 64)
 }

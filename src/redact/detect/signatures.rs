@@ -10,7 +10,7 @@ use crate::work;
 const LONGEST: usize = 20;
 
 /// Names of query parameters whose values are credentials in presigned URLs. Compared without regard to case.
-pub(in crate::redact) const SIGNATURE_PARAMETERS: &[&str] = &[
+const SIGNATURE_PARAMETERS: &[&str] = &[
     // AWS Signature Version 4, query parameters: docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
     "X-Amz-Signature",
     "X-Amz-Security-Token",
@@ -38,6 +38,11 @@ pub(in crate::redact) const SIGNATURE_PARAMETERS: &[&str] = &[
     "Edge-Cache-Token",
     "hdntl",
 ];
+
+/// Whether a parameter holds the signature of a presigned URL.
+pub(in crate::redact) fn is_signature(name: &str) -> bool {
+    SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))
+}
 
 /// Appends the places of signatures in URLs, wherever in a text those are.
 pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {

@@ -150,11 +150,12 @@ impl Remembered {
             }
             return;
         }
-        let Some((scheme, credentials)) = value.trim().split_once([' ', '\t']) else {
-            return self.add(value.trim(), true);
+        let value = value.trim();
+        let Some(space) = memchr::memchr2(b' ', b'\t', value.as_bytes()) else {
+            return self.add(value, true);
         };
-        let credentials = credentials.trim();
-        if credentials.contains([' ', ',']) {
+        let (scheme, credentials) = (&value[..space], value[space + 1..].trim());
+        if memchr::memchr2(b' ', b',', credentials.as_bytes()).is_some() {
             // Schemes with parameters, such as Digest: those that look like a credential are secret.
             credentials.split([' ', ',', '=', '"']).for_each(|part| self.add(part, false));
             return;

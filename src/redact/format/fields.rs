@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
-use super::super::detect::SIGNATURE_PARAMETERS;
 use super::super::edits::join;
 use super::super::hit::HitRule;
 use super::super::rules::{Active, Class, Effect};
@@ -158,7 +157,8 @@ impl<'k> Fields<'k> {
 
     fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
-        let class = match session.class(name) {
+        let facts = session.facts(name);
+        let class = match facts.class {
             // Percent-encoding is decoded twice.
             Class::Plain if name.contains('%') => session.class(&decoded(name)),
             class => class,
@@ -166,7 +166,7 @@ impl<'k> Fields<'k> {
         let (action, rule) = match effect {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
-            _ if self.origin == Origin::Query && is_signature(name) => (Action::Always, HitRule::Key),
+            _ if self.origin == Origin::Query && facts.is_signature => (Action::Always, HitRule::Key),
             _ => (Action::of(class), if class == Class::Bag { HitRule::Bag } else { HitRule::Key }),
         };
         if action.masks_text(value) && !session.is_mask(value) {
@@ -420,14 +420,9 @@ pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<R
     }
 }
 
-/// Whether a parameter holds the signature of a presigned URL.
-pub(super) fn is_signature(name: &str) -> bool {
-    SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))
-}
-
 /// Decodes a text as in forms, where a plus sign is a space.
 fn form_decoded(text: &str) -> Cow<'_, str> {
-    if text.as_bytes().contains(&b'+') {
+    if memchr::memchr(b'+', text.as_bytes()).is_some() {
         return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());
     }
     decoded(text)

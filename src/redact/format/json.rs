@@ -13,7 +13,7 @@ use super::super::memory::Part;
 use super::super::rules::{Active, Class, Effect};
 use super::super::session::{Search, Session};
 use super::pairs::{Leaf, LeafKind, Leaves, Pair};
-use crate::json::{is_odd_at, plain_string_end, push_json_text, string_end, unescape};
+use crate::json::{is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
 use crate::work;
 
 const MAX_DEPTH: usize = 64;
@@ -87,6 +87,8 @@ pub(in crate::redact) struct Walked {
 #[derive(Debug, Default)]
 pub(in crate::redact) struct JsonScratch {
     frames: Vec<Frame>,
+    /// What leads on from each of them, in walks that follow pointers.
+    paths: Vec<Paths>,
     keys: Vec<SeenKey>,
     many: HashSet<(u32, u64)>,
     leaves: Leaves,
@@ -109,7 +111,6 @@ struct Frame {
     rule: HitRule,
     /// Its own key says that what is in it is secret; not a key further out.
     is_direct: bool,
-    active: Active,
     show: Show,
     /// A member is kept. If none is yet, a removed member is removed with the comma after it.
     has_kept: bool,
@@ -122,7 +123,15 @@ struct Frame {
     pair: Pair,
     /// The container itself is removed when it ends.
     removed: bool,
-    member: Range<usize>,
+    /// Where its member begins.
+    start: usize,
+}
+
+impl Frame {
+    /// What holds for a value in it, as far as its own key says nothing.
+    fn next(&self, part: Part, start: usize) -> Next {
+        Next { action: self.below, show: self.show, rule: self.rule, part, is_direct: self.is_direct, start }
+    }
 }
 
 /// What an allow list shows of a value.
@@ -130,16 +139,22 @@ struct Frame {
 enum Show {
     /// All of it: there is no list, or it names the value or a container of it.
     All,
-    /// What these pointers name inside of it.
-    Inside(Active),
+    /// It names something inside of it.
+    Inside,
     Nothing,
+}
+
+/// The pointers that lead on from a value, and those of the allow list.
+#[derive(Clone, Copy, Debug)]
+struct Paths {
+    active: Active,
+    shown: Active,
 }
 
 /// What applies to the next value.
 #[derive(Clone, Copy, Debug)]
 struct Next {
     action: Action,
-    active: Active,
     show: Show,
     rule: HitRule,
     part: Part,
@@ -171,6 +186,8 @@ struct Walker<'w, 's> {
     upto: usize,
     scratch: JsonScratch,
     next: Next,
+    /// What leads on from the next value; `None` in a walk that follows no pointers, which is most of them.
+    paths: Option<Paths>,
     keys: usize,
     ids: u32,
     /// The number of open values that a member beside them may name.
@@ -192,11 +209,10 @@ pub(in crate::redact) fn walk(
     let scratch = session.memory.json.pop().unwrap_or_default();
     let active = session.pointers_at_root();
     let is_body = level == 0 && search == Search::Client;
-    let show = match session.shown_at_root().filter(|_| is_body) {
-        Some(active) => Show::Inside(active),
-        None => Show::All,
-    };
-    let next = Next { action: root, active, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
+    let shown = session.shown_at_root().filter(|_| is_body);
+    let show = if shown.is_some() { Show::Inside } else { Show::All };
+    let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
+    let paths = (!active.is_none() || shown.is_some()).then(|| Paths { active, shown: shown.unwrap_or(Active::NONE) });
     let bytes = text.as_bytes();
     let mut walker = Walker {
         session,
@@ -210,6 +226,7 @@ pub(in crate::redact) fn walk(
         upto: 0,
         scratch,
         next,
+        paths,
         keys: 0,
         ids: 0,
         open_values: 0,
@@ -218,6 +235,7 @@ pub(in crate::redact) fn walk(
     let walked = walker.run();
     let Walker { session, mut scratch, .. } = walker;
     scratch.frames.clear();
+    scratch.paths.clear();
     scratch.keys.clear();
     scratch.many.clear();
     scratch.leaves.clear();
@@ -248,7 +266,12 @@ impl Walker<'_, '_> {
     }
 
     /// White space between tokens is not written.
+    #[inline]
     fn skip_space(&mut self) {
+        // All white space is below the exclamation mark.
+        if self.bytes.get(self.at).is_none_or(|byte| *byte > b' ') {
+            return;
+        }
         let start = self.at;
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
             self.at += 1;
@@ -294,7 +317,7 @@ impl Walker<'_, '_> {
         if self.scratch.frames.len() == MAX_DEPTH {
             return Err(Reason::TooDeep);
         }
-        let Next { action, active, show, start, is_direct, rule, .. } = self.begin_value();
+        let Next { action, show, start, is_direct, rule, .. } = self.begin_value();
         let below = match action {
             Action::AsText | Action::Code if is_object => Action::Show,
             // A list under the key of a bag: its objects are read by their own keys.
@@ -308,7 +331,6 @@ impl Walker<'_, '_> {
             below,
             rule,
             is_direct: is_direct && (!is_object || action == Action::Bag),
-            active,
             show,
             has_kept: false,
             skips_comma: false,
@@ -318,8 +340,9 @@ impl Walker<'_, '_> {
             id: self.ids,
             pair: Pair::default(),
             removed: show == Show::Nothing,
-            member: start..0,
+            start,
         });
+        self.scratch.paths.extend(self.paths);
         self.at += 1;
         if show != Show::Nothing {
             self.upto = self.at;
@@ -328,14 +351,17 @@ impl Walker<'_, '_> {
     }
 
     fn close(&mut self) -> Result<Option<State>, Reason> {
-        let Some(frame) = self.scratch.frames.pop() else { return Err(Reason::Invalid) };
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if frame.is_object != (self.bytes[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
+        let (start, removed) = (frame.start, frame.removed);
         self.scratch.keys.truncate(frame.keys_from);
-        let mut pair = frame.pair;
-        self.open_values -= usize::from(pair.end_member(self.scratch.leaves.len()));
-        if let Some(first) = pair.first_leaf() {
+        self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
+        let noted = frame.pair.first_leaf().map(|first| (first, frame.pair.clone()));
+        self.scratch.frames.pop();
+        self.scratch.paths.pop();
+        if let Some((first, pair)) = noted {
             self.resolve(pair);
             // No open value further out needs them.
             if self.open_values == 0 {
@@ -343,7 +369,7 @@ impl Walker<'_, '_> {
             }
         }
         self.at += 1;
-        self.finish_value(frame.member.start, frame.removed);
+        self.finish_value(start, removed);
         Ok(Some(State::After))
     }
 
@@ -373,46 +399,47 @@ impl Walker<'_, '_> {
     }
 
     /// What applies to the value that begins here.
+    #[inline(always)]
     fn begin_value(&mut self) -> Next {
-        let at = self.at;
+        match self.scratch.frames.last() {
+            Some(frame) if !frame.is_object => self.begin_element(),
+            // Its key said it.
+            _ => self.next,
+        }
+    }
+
+    #[inline(never)]
+    fn begin_element(&mut self) -> Next {
         let Some(frame) = self.scratch.frames.last() else { return self.next };
-        if frame.is_object {
-            return self.next;
+        let next = frame.next(Part::Nothing, self.at);
+        if self.paths.is_none() {
+            return next;
         }
-        let depth = self.scratch.frames.len() - 1;
-        let mut next = Next {
-            action: frame.below,
-            active: Active::NONE,
-            show: frame.show,
-            rule: frame.rule,
-            part: Part::Nothing,
-            is_direct: frame.is_direct,
-            start: at,
-        };
-        if !frame.active.is_none() || matches!(frame.show, Show::Inside(_)) {
-            let index = frame.index.to_string();
-            next = self.step(next, depth, &index);
-        }
-        next
+        let index = frame.index.to_string();
+        self.step(next, self.scratch.frames.len() - 1, &index)
     }
 
     /// Applies pointers and the allow list to a member or element.
-    fn step(&self, mut next: Next, depth: usize, key: &str) -> Next {
-        let Some(frame) = self.scratch.frames.last() else { return next };
-        let (active, effect) = self.session.step(frame.active, depth, key);
-        next.active = active;
+    #[inline(never)]
+    fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
+        let Some(paths) = self.scratch.paths.last() else { return next };
+        let (active, effect) = self.session.step(paths.active, depth, key);
         match effect {
             Some(Effect::Mask) => (next.action, next.rule, next.is_direct) = (Action::Leaves, HitRule::Pointer, true),
             Some(Effect::Except) => next.action = Action::Show,
             Some(Effect::Show) | None => {}
         }
-        if let Show::Inside(shown) = frame.show {
-            next.show = match self.session.step_shown(shown, depth, key) {
-                (_, true) => Show::All,
-                (inside, false) if inside.is_none() => Show::Nothing,
-                (inside, false) => Show::Inside(inside),
+        let mut shown = Active::NONE;
+        if next.show == Show::Inside {
+            let is_named;
+            (shown, is_named) = self.session.step_shown(paths.shown, depth, key);
+            next.show = match is_named {
+                true => Show::All,
+                false if shown.is_none() => Show::Nothing,
+                false => Show::Inside,
             };
         }
+        self.paths = Some(Paths { active, shown });
         next
     }
 
@@ -437,23 +464,15 @@ impl Walker<'_, '_> {
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
         let own = Action::of(facts.class);
-        let next = Next {
-            action: if frame.below == Action::Show { own } else { frame.below },
-            active: Active::NONE,
-            show: frame.show,
-            rule: if frame.below != Action::Show {
-                frame.rule
-            } else if own == Action::Bag {
-                HitRule::Bag
-            } else {
-                HitRule::Key
-            },
-            part: facts.part,
-            is_direct: own != Action::Show || frame.is_direct,
-            start,
-        };
-        let has_pointers = !frame.active.is_none() || matches!(frame.show, Show::Inside(_));
-        self.next = if has_pointers { self.step(next, depth, key) } else { next };
+        let mut next = frame.next(facts.part, start);
+        if own != Action::Show {
+            next.is_direct = true;
+            if frame.below == Action::Show {
+                next.action = own;
+                next.rule = if own == Action::Bag { HitRule::Bag } else { HitRule::Key };
+            }
+        }
+        self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
         if (facts.is_odd || decoded.is_some()) && self.level == 0 {
             self.odd_key(start + 1..end - 1, raw, key)?;
         }
@@ -514,12 +533,12 @@ impl Walker<'_, '_> {
         let next = self.begin_value();
         let start = self.at;
         if self.bytes[start] == b'"' {
-            let end = plain_string_end(self.bytes, start).or_else(|| string_end(self.bytes, start));
-            let Some(end) = end else {
+            let plain = plain_string_end(self.bytes, start);
+            let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else {
                 self.remember_open(start + 1, next);
                 return Ok(None);
             };
-            self.string(start + 1..end - 1, next)?;
+            self.string(start + 1..end - 1, plain.is_none(), next)?;
             self.at = end;
         } else {
             let end = scalar_end(self.bytes, start);
@@ -544,23 +563,25 @@ impl Walker<'_, '_> {
         }
     }
 
-    fn string(&mut self, place: Range<usize>, next: Next) -> Result<(), Reason> {
+    fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<(), Reason> {
         let text = self.text;
         let raw = &text[place.clone()];
-        let scan = Scan::of(raw);
-        if self.level == 0 && scan.has(Scan::CONTROL | Scan::BACKSLASH) {
+        let is_masked = next.action.masks_text(raw) && !self.session.is_mask(raw);
+        // What is masked needs no search.
+        let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
+        if self.level == 0 && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
             check_controls(raw)?;
-            if scan.has(Scan::BACKSLASH) && unescape(raw).is_none() {
+            if has_escapes && unescape(raw).is_none() {
                 return Err(Reason::Invalid);
             }
         }
         if next.part != Part::Nothing {
-            self.name_of_pair(next.part, raw);
+            self.name_of_pair(next.part, raw, has_escapes);
         }
         if self.open_values > 0 {
             self.record(place.clone(), LeafKind::Text);
         }
-        if next.action.masks_text(raw) && !self.session.is_mask(raw) {
+        if is_masked {
             self.mask(place, LeafKind::Text, next.action != Action::AsText && next.is_direct, next.rule, None);
         } else if self.session.may_find(raw, scan, self.search) {
             self.search_string(place, raw, scan);
@@ -594,12 +615,14 @@ impl Walker<'_, '_> {
             }
         }
         self.scratch.places = places;
-        self.escape_odd(place.start, raw);
+        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(place.start, raw);
+        }
     }
 
     /// Takes a string that may name or mark the value beside it.
-    fn name_of_pair(&mut self, part: Part, raw: &str) {
-        let text = if raw.contains('\\') { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
+    fn name_of_pair(&mut self, part: Part, raw: &str, has_escapes: bool) {
+        let text = if has_escapes { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
         let class = match part {
             Part::Name => self.session.class(&text),
             Part::Path => self.session.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
@@ -694,23 +717,10 @@ impl Walker<'_, '_> {
     }
 
     /// Ends a value whose member began at `start`.
+    #[inline]
     fn finish_value(&mut self, start: usize, is_removed: bool) {
         if is_removed {
-            let place = match self.scratch.frames.last_mut() {
-                Some(frame) if frame.has_kept => frame.last_comma..self.at,
-                Some(frame) => {
-                    frame.skips_comma = true;
-                    start..self.at
-                }
-                None => {
-                    if let Target::Edits(edits) = &mut self.target {
-                        edits.replace(start..self.at, |out| out.push_str("null"));
-                    }
-                    self.upto = self.at;
-                    return;
-                }
-            };
-            self.remove(place);
+            self.remove_value(start);
         } else if let Some(frame) = self.scratch.frames.last_mut() {
             frame.has_kept = true;
         }
@@ -718,6 +728,24 @@ impl Walker<'_, '_> {
         if self.scratch.frames.last().is_none_or(|frame| frame.show != Show::Nothing) {
             self.upto = self.at;
         }
+    }
+
+    #[inline(never)]
+    fn remove_value(&mut self, start: usize) {
+        let place = match self.scratch.frames.last_mut() {
+            Some(frame) if frame.has_kept => frame.last_comma..self.at,
+            Some(frame) => {
+                frame.skips_comma = true;
+                start..self.at
+            }
+            None => {
+                if let Target::Edits(edits) = &mut self.target {
+                    edits.replace(start..self.at, |out| out.push_str("null"));
+                }
+                return;
+            }
+        };
+        self.remove(place);
     }
 
     /// Escapes characters that JSON allows and a record does not.
@@ -774,7 +802,7 @@ pub(in crate::redact) fn may_be_document(text: &str) -> bool {
 }
 
 fn check_controls(raw: &str) -> Result<(), Reason> {
-    if raw.bytes().any(|byte| byte < 0x20) { Err(Reason::Invalid) } else { Ok(()) }
+    if plain_len(raw.as_bytes(), |byte| byte < 0x20) < raw.len() { Err(Reason::Invalid) } else { Ok(()) }
 }
 
 /// Where a number or word ends.

@@ -10,6 +10,7 @@ use super::super::detect::{self, Scan};
 use super::super::rules::Class;
 use super::super::session::{Search, Session};
 use super::json::{Action, MIN_TEXT};
+use crate::block::find_either;
 use crate::work;
 
 /// Of a longer name, this number of bytes at its end is read.
@@ -28,8 +29,7 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     let mut plain_until = 0;
     // Up to this place header lines were read.
     let mut line_until = 0;
-    while let Some(skipped) = memchr::memchr2(b':', b'=', &bytes[at..]) {
-        let sign = at + skipped;
+    while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
         let Some(name) = Name::before(bytes, read, sign) else {
             read = at;
@@ -38,6 +38,9 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
         work::add(sign - read);
         read = at;
         let named = &text[name.place.clone()];
+        if !session.may_be_secret(named) {
+            continue;
+        }
         let class = session.class(named);
         if class == Class::Plain {
             continue;
@@ -177,8 +180,22 @@ impl Name {
 }
 
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..)
+    IS_NAME[usize::from(byte)]
 }
+
+static IS_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..);
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// A value after a separator.
 struct Value {

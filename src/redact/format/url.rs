@@ -6,6 +6,7 @@ use std::ops::Range;
 use percent_encoding::percent_decode_str;
 
 use super::super::decode::Decoded;
+use super::super::detect::Scan;
 use super::super::edits::join;
 use super::super::rules::Class;
 use super::super::session::{Search, Session};
@@ -57,25 +58,34 @@ pub(in crate::redact) fn path(
 }
 
 /// Appends the places of secret fields in a text that is a URL, or a form.
-pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
+pub(in crate::redact) fn find_fields(
+    session: &mut Session<'_>,
+    text: &str,
+    scan: Scan,
+    level: u8,
+    places: &mut Vec<Range<usize>>,
+) {
     work::add(text.len());
+    let bytes = text.as_bytes();
     // A text with white space is neither a URL nor a form; nor is a single assignment, without any sign of them.
-    if text.bytes().any(|byte| byte.is_ascii_whitespace()) || !text.contains(['?', '&', '#']) {
+    let has_space = scan.has(Scan::SPACE | Scan::CONTROL) && bytes.iter().any(u8::is_ascii_whitespace);
+    let has_mark = scan.has(Scan::QUESTION | Scan::AMPERSAND) || bytes.contains(&b'#');
+    if has_space || !has_mark {
         return;
     }
-    let begin = text.find('?').map_or(0, |at| at + 1);
+    let begin = memchr::memchr(b'?', bytes).map_or(0, |at| at + 1);
     for place in fields::split(text, begin) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
         let name = decoded(&text[name]);
         let raw = &text[value.clone()];
-        let class = session.class(&name);
-        if fields::is_signature(&name) || Action::of(class).masks_text(raw) {
+        let facts = session.facts(&name);
+        if facts.is_signature || Action::of(facts.class).masks_text(raw) {
             if !session.is_mask(raw) && !raw.is_empty() {
-                session.remember(&decoded(raw), class == Class::Always);
+                session.remember(&decoded(raw), facts.class == Class::Always);
                 places.push(value);
             }
-        } else if raw.len() > 2 && level == 0 && raw.contains(['%', '{', '=']) {
+        } else if raw.len() > 2 && level == 0 && raw.bytes().any(|byte| matches!(byte, b'%' | b'{' | b'=')) {
             let mut inside = Vec::new();
             session.find(raw, level + 1, Search::Client, &mut inside);
             places.extend(inside.into_iter().map(|place| value.start + place.start..value.start + place.end));
@@ -85,7 +95,7 @@ pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, leve
 
 /// A text with percent-encoding decoded once.
 pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.as_bytes().contains(&b'%') {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);
     }
     percent_decode_str(text).decode_utf8_lossy()

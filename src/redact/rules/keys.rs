@@ -39,6 +39,8 @@ pub(in crate::redact) struct KeyRules {
     /// The class of each phrase, by its letters without separators.
     phrases: HashMap<Box<str>, Class>,
     shortest_glued: usize,
+    /// The last two letters that a secret key may have: for each but one, a bit for each last.
+    ends: [u32; 26],
     own: Names,
 }
 
@@ -103,7 +105,39 @@ impl KeyRules {
         }
         let shortest_glued =
             phrases.keys().map(|phrase| phrase.len()).filter(|len| *len >= GLUED).min().unwrap_or(GLUED);
-        Ok(Self { phrases, shortest_glued, own })
+        let mut rules = Self { phrases, shortest_glued, ends: [0; 26], own };
+        rules.note_ends();
+        Ok(rules)
+    }
+
+    /// Notes how phrases end, singular and plural, and dropped words, and bags.
+    fn note_ends(&mut self) {
+        let dropped = DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()));
+        let all =
+            self.phrases.keys().chain(&self.own.bags).map(|text| &**text).chain(BAGS.iter().copied()).chain(dropped);
+        for text in all {
+            for text in [text.to_owned(), format!("{text}s"), format!("{text}es")] {
+                match text.as_bytes() {
+                    [last] => {
+                        let bit = letter(*last).map_or(0, |last| 1 << last);
+                        self.ends.iter_mut().for_each(|ends| *ends |= bit);
+                    }
+                    [.., before, last] => {
+                        if let (Some(before), Some(last)) = (letter(*before), letter(*last)) {
+                            self.ends[before] |= 1 << last;
+                        }
+                    }
+                    [] => {}
+                }
+            }
+        }
+    }
+
+    /// Whether a key may be secret by how it ends. One look tells it of most names in a text.
+    pub(in crate::redact) fn may_be_secret(&self, key: &str) -> bool {
+        let [.., before, last] = key.as_bytes() else { return true };
+        let (Some(before), Some(last)) = (letter(*before), letter(*last)) else { return true };
+        self.ends[before] >> last & 1 != 0
     }
 
     pub(in crate::redact) fn class(&self, key: &str) -> Class {
@@ -151,6 +185,12 @@ impl KeyRules {
         let plural = || ["s", "es"].iter().find_map(|end| self.phrases.get(phrase.strip_suffix(end)?));
         self.phrases.get(phrase).or_else(plural).copied()
     }
+}
+
+/// The number of an ASCII letter, in whatever case.
+fn letter(byte: u8) -> Option<usize> {
+    let number = usize::from((byte | 0x20).wrapping_sub(b'a'));
+    (number < 26).then_some(number)
 }
 
 /// The letters of a phrase, without separators.
