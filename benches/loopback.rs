@@ -3,8 +3,8 @@
 //! Each variant is an `axum::serve` in a process of its own, whose threads share one core: the one that handles requests,
 //! and our worker and sink. Its records go to its standard output, which the benchmark reads. The client is the benchmark's
 //! process, on another core, with so many connections that the server never waits. All variants are asked in turn in one
-//! run. A round's CPU time is read once all its records have come out. Timing never fails the run, a record that is missing
-//! does.
+//! run. A round's CPU time is read once all its records have come out. First the server is kept busy, then it is asked 100,
+//! 1,000 and 10,000 times a second, as quiet servers are. Timing never fails the run, a record that is missing does.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod support;
@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use serde_json::Value;
@@ -92,6 +93,28 @@ impl Variant {
 
     fn ask(&mut self, request: &[u8], count: usize) -> io::Result<()> {
         load(&mut self.connections, request, count)?;
+        self.wait_for_records(count)
+    }
+
+    /// Asks on one connection, so many times a second. What comes late is made up for.
+    fn pace(&mut self, request: &[u8], count: usize, rate: u32) -> io::Result<()> {
+        // Sleeping takes longer than it is asked to.
+        const SPINS: Duration = Duration::from_micros(150);
+        let connection = self.connections.first_mut().expect("each variant has connections");
+        let mut due = Instant::now();
+        for _ in 0..count {
+            due += Duration::from_secs(1) / rate;
+            thread::sleep(due.saturating_duration_since(Instant::now()).saturating_sub(SPINS));
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+            connection.send(request)?;
+            connection.receive()?;
+        }
+        self.wait_for_records(count)
+    }
+
+    fn wait_for_records(&mut self, count: usize) -> io::Result<()> {
         self.served += count as u64;
         if self.server.drained.wait_for(self.lines()) {
             return Ok(());
@@ -104,10 +127,10 @@ impl Variant {
         )))
     }
 
-    /// One round, until its records are out.
-    fn measure(&mut self, request: &[u8], count: usize) -> io::Result<Sample> {
+    /// One round of so many requests, until their records are out.
+    fn measure(&mut self, count: usize, ask: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<Sample> {
         let (began, before) = (Instant::now(), self.server.cpu()?);
-        self.ask(request, count)?;
+        ask(self)?;
         let (took, after) = (began.elapsed(), self.server.cpu()?);
         let cpu = after.since(before);
         let [handling, worker, sink] = [cpu.handling, cpu.worker, cpu.sink].map(|time| per(time, count));
@@ -156,7 +179,7 @@ fn compare(quick: bool) -> Result<(), String> {
             let request = wire(kind);
             for variant in &mut variants {
                 variant.ask(&request, CONNECTIONS * 2).map_err(text)?;
-                let sample = variant.measure(&request, count).map_err(text)?;
+                let sample = variant.measure(count, |it| it.ask(&request, count)).map_err(text)?;
                 samples.entry((kind, variant.name)).or_default().push(sample);
             }
         }
@@ -165,7 +188,46 @@ fn compare(quick: bool) -> Result<(), String> {
     for kind in Kind::BOTH {
         print_table(kind, |name| &samples[&(kind, name)]);
     }
+    compare_paced(&mut variants, quick).map_err(text)?;
     variants.into_iter().try_for_each(Variant::finish)
+}
+
+/// Requests a second at which a server has more to do with waking up than with them.
+const RATES: [u32; 3] = [100, 1_000, 10_000];
+
+/// What a request takes on all threads of a server that is asked at a steady rate.
+fn compare_paced(variants: &mut [Variant], quick: bool) -> io::Result<()> {
+    let (rounds, least) = if quick { (1, 20) } else { (12, 100) };
+    let request = wire(Kind::Post);
+    let mut samples: HashMap<(u32, &'static str), Vec<Sample>> = HashMap::new();
+    for _ in 0..rounds {
+        for rate in RATES {
+            // A second each where it is slow, half a second where it is fast.
+            let count = least.max(rate as usize * least / 200);
+            for variant in variants.iter_mut() {
+                variant.pace(&request, count / 10, rate)?;
+                let sample = variant.measure(count, |it| it.pace(&request, count, rate))?;
+                samples.entry((rate, variant.name)).or_default().push(sample);
+            }
+        }
+    }
+    println!(
+        "\n| POST at a steady rate | requests a second | CPU µs a request | handling / worker / sink | more than bare, µs |\n\
+         |---|---|---|---|---|"
+    );
+    for (name, rate) in NAMES.into_iter().flat_map(|name| RATES.map(|rate| (name, rate))) {
+        let (own, bare) = (&samples[&(rate, name)], &samples[&(rate, BARE)]);
+        let middle = |what: fn(&Sample) -> f64| median(own.iter().map(what)) / 1000.0;
+        let more = median(own.iter().zip(bare).map(|(own, bare)| own.all - bare.all)) / 1000.0;
+        println!(
+            "| {name} | {rate} | {:.1} | {:.1} / {:.1} / {:.1} | {more:.1} |",
+            middle(|it| it.all),
+            middle(|it| it.handling),
+            middle(|it| it.worker),
+            middle(|it| it.sink),
+        );
+    }
+    Ok(())
 }
 
 /// Ratios are the medians of those in each round, so that they hold on a machine whose speed does not.

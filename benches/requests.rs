@@ -53,16 +53,19 @@ impl Run {
     fn of(asked: &Asked) -> Self {
         let instructions = asked.args.iter().any(|arg| arg == "--instructions");
         if asked.quick {
-            Self { rounds: 15, spaced: 3, instructions }
+            Self { rounds: 5, spaced: 3, instructions }
         } else {
             Self { rounds: 100, spaced: 10, instructions }
         }
     }
 }
 
-/// Requests on the clock at once. The worker pauses longer than they take, so that it is not measured with them.
-const BATCH: usize = 128;
+/// Requests on the clock at once: they take several of the worker's pauses, so that it works while they are served, and takes
+/// from them what it takes under traffic (the lock of the queue, the memory of drafts).
+const BATCH: usize = 2048;
 const WARM: usize = 32;
+/// Requests of a run that measures something else than their time.
+const FEW: usize = 128;
 
 type PerVariant = HashMap<(&'static str, Kind), f64>;
 
@@ -104,13 +107,13 @@ fn allocations(variants: &mut [Variant]) -> PerVariant {
     for kind in Kind::BOTH {
         for variant in variants.iter_mut() {
             for _ in 0..4 {
-                variant.serve(requests(kind, BATCH));
+                variant.serve(requests(kind, FEW));
                 variant.settle();
             }
-            let batch = requests(kind, BATCH);
+            let batch = requests(kind, FEW);
             let count = allocation_counter::measure(|| variant.serve(batch)).count_total;
             variant.settle();
-            found.insert((variant.name, kind), count as f64 / BATCH as f64);
+            found.insert((variant.name, kind), count as f64 / FEW as f64);
         }
     }
     found
@@ -118,7 +121,7 @@ fn allocations(variants: &mut [Variant]) -> PerVariant {
 
 /// CPU time of all threads but the pipe's reader, with the making of the requests, which is the same for all.
 fn cpu(variants: &mut [Variant], run: &Run) -> PerVariant {
-    const BATCHES: usize = 8;
+    const BATCHES: usize = 2;
     let mut rounds: HashMap<(&str, Kind), Vec<f64>> = HashMap::new();
     for _ in 0..run.rounds.div_ceil(4) {
         for kind in Kind::BOTH {
@@ -178,14 +181,14 @@ fn routes(run: &Run) -> f64 {
     let mut ratios = Vec::new();
     for _ in 0..run.rounds {
         let [few, many] = services.each_ref().map(|(piped, service)| {
-            let batch = requests(Kind::Get, BATCH);
+            let batch = requests(Kind::Get, FEW);
             let began = thread_cpu();
             block_on(async {
                 for request in batch {
                     serve(service, request).await;
                 }
             });
-            let time = per(thread_cpu() - began, BATCH);
+            let time = per(thread_cpu() - began, FEW);
             piped.flush();
             time
         });
@@ -218,7 +221,7 @@ fn one(args: &[String]) -> ExitCode {
     let kind = if kind == "POST" { Kind::Post } else { Kind::Get };
     let mut variant = variant(NAMES[at]);
     while left > 0 {
-        let batch = left.min(BATCH);
+        let batch = left.min(FEW);
         variant.serve(requests(kind, batch));
         variant.settle();
         left -= batch;
@@ -228,13 +231,13 @@ fn one(args: &[String]) -> ExitCode {
 
 /// Runs callgrind on each variant with two numbers of requests; the difference is what one request takes.
 fn instructions() -> HashMap<(&'static str, Kind), (f64, f64)> {
-    const FEW: usize = 256;
+    const FIRST: usize = 256;
     const MANY: usize = 1280;
     let mut found = HashMap::new();
     for kind in Kind::BOTH {
         for (at, name) in NAMES.into_iter().enumerate() {
-            let (Some(few), Some(many)) = (callgrind(at, kind, FEW), callgrind(at, kind, MANY)) else { continue };
-            let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / (MANY - FEW) as f64;
+            let (Some(few), Some(many)) = (callgrind(at, kind, FIRST), callgrind(at, kind, MANY)) else { continue };
+            let each = |few: u64, many: u64| many.saturating_sub(few) as f64 / (MANY - FIRST) as f64;
             found.insert((name, kind), (each(few.0, many.0), each(few.1, many.1)));
         }
     }

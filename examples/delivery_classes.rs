@@ -1,5 +1,5 @@
-//! Run with `cargo run --example delivery_classes`: one route of each delivery class, and a health check that tells how the
-//! audit log does.
+//! Run with `cargo run --example delivery_classes`: one route of each delivery class, and a health check that shows the
+//! state of the audit log.
 //!
 //! ```text
 //! TOWER_AUDIT_SINK=file:///tmp/audit.log cargo run --example delivery_classes
@@ -80,7 +80,7 @@ async fn delete_account(State(bank): State<&'static Bank>, Path(_id): Path<u64>)
     StatusCode::NO_CONTENT
 }
 
-/// Never waits for the audit log, and tells how it does.
+/// Never waits for the audit log, and shows its state.
 async fn health(State(bank): State<&'static Bank>) -> Json<Value> {
     let counters = bank.auditor.counters();
     let sinks = counters.sinks.iter().map(|sink| (sink.name.clone(), json!(sink.state.as_str())));
@@ -91,6 +91,7 @@ async fn health(State(bank): State<&'static Bank>) -> Json<Value> {
             "lost": counters.lost.total(),
             "refused": counters.refused,
             "waiting": counters.waiting,
+            "unhealthy": counters.unhealthy().map(|reason| reason.to_string()),
             "sinks": sinks.collect::<serde_json::Map<_, _>>(),
         },
     }))

@@ -86,27 +86,32 @@ impl Audit {
 
     /// How it was done: `web`, `api`, `pipeline`, `manual`, …
     pub fn context(&self, context: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().context = Some(name(context.into())))
+        let context = name(context.into());
+        self.bind(|draft| draft.late().context = Some(context))
     }
 
     /// The project that it was done in.
     pub fn project(&self, project: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().project = Some(name(project.into())))
+        let project = name(project.into());
+        self.bind(|draft| draft.late().project = Some(project))
     }
 
     /// The repository that it was done in.
     pub fn repository(&self, repository: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().repository = Some(name(repository.into())))
+        let repository = name(repository.into());
+        self.bind(|draft| draft.late().repository = Some(repository))
     }
 
     /// The namespace that it was done in.
     pub fn namespace(&self, namespace: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().namespace = Some(name(namespace.into())))
+        let namespace = name(namespace.into());
+        self.bind(|draft| draft.late().namespace = Some(namespace))
     }
 
     /// The edge location that served it.
     pub fn edge(&self, edge: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().edge = Some(name(edge.into())))
+        let edge = name(edge.into());
+        self.bind(|draft| draft.late().edge = Some(edge))
     }
 
     /// The licence agreement that was accepted for it.
@@ -121,13 +126,14 @@ impl Audit {
         self.bind(|draft| draft.late().add_meta(key, value))
     }
 
-    /// A value that must not stand on any record of this exchange: wherever it does, raw, percent-encoded or escaped, it
-    /// is masked. For secrets of which the layer cannot know that they are some, such as one that an error may quote.
+    /// Masks a value wherever the records of this request have it: raw, percent-encoded or escaped, in evidence and keys too.
+    /// For secrets that no rule can recognise, such as a voucher that an error may quote.
     ///
-    /// It holds for the records that are written from now on. Values of fewer than 6 bytes stand in too many places by
-    /// chance, and are not looked for.
+    /// It applies to the records that are written from now on. A short value is masked in every text that has it by chance.
+    /// At most 64 values of 8 KiB; with more, bodies, query and headers are left out, and errors become a mask.
     pub fn secret(&self, value: impl Into<String>) -> &Self {
-        self.bind(|draft| draft.late().add_secret(value.into()))
+        let value = value.into();
+        self.bind(|draft| draft.late().add_secret(value))
     }
 
     /// In which trace and span it is done, for `traceId` and `spanId`: instead of what `traceparent` said, which names the
@@ -185,6 +191,7 @@ impl Audit {
         }
     }
 
+    /// Under the exchange's lock: `work` runs no code of the application.
     fn bind(&self, work: impl FnOnce(&mut Draft)) -> &Self {
         if let Some(exchange) = &self.exchange {
             exchange.bind(work);

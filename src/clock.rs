@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,7 @@ pub trait Clock: Send + Sync + 'static {
     /// [`Clock::monotonic`] says went by, so that a step of the wall clock cannot turn a duration negative.
     fn now(&self) -> SystemTime;
 
-    /// Time since any fixed moment; it never goes back.
+    /// Time since any fixed moment; it never goes back. A clock that does stands still until it has caught up.
     fn monotonic(&self) -> Duration;
 }
 
@@ -85,21 +86,50 @@ impl fmt::Debug for Ids {
 /// Where an engine's time comes from.
 pub(crate) enum Time {
     System(SystemClock),
-    Given(Box<dyn Clock>),
+    Given(Given),
+}
+
+/// A clock of the application. One that goes back stands still until it has caught up; one that panics is not asked for
+/// monotonic time again, which then goes on with the system's clock.
+pub(crate) struct Given {
+    clock: Box<dyn Clock>,
+    /// The latest reading, in nanoseconds.
+    latest: AtomicU64,
+    /// When the clock panicked, and its latest reading then.
+    panicked: OnceLock<(Instant, u64)>,
+}
+
+impl Given {
+    fn monotonic(&self) -> Duration {
+        if self.panicked.get().is_none()
+            && let Some(reading) = contained("the clock", || self.clock.monotonic())
+        {
+            let reading = in_nanos(reading);
+            let before = self.latest.fetch_max(reading, Ordering::Relaxed);
+            return Duration::from_nanos(before.max(reading));
+        }
+        let panicked = || (Instant::now(), self.latest.load(Ordering::Relaxed));
+        let (since, latest) = *self.panicked.get_or_init(panicked);
+        Duration::from_nanos(latest) + since.elapsed()
+    }
 }
 
 impl Time {
+    pub(crate) fn given(clock: impl Clock) -> Self {
+        Self::Given(Given { clock: Box::new(clock), latest: AtomicU64::new(0), panicked: OnceLock::new() })
+    }
+
     pub(crate) fn now(&self) -> SystemTime {
         match self {
             Self::System(clock) => clock.now(),
-            Self::Given(clock) => contained("the clock", || clock.now()).unwrap_or_else(SystemTime::now),
+            Self::Given(given) => contained("the clock", || given.clock.now()).unwrap_or_else(SystemTime::now),
         }
     }
 
     pub(crate) fn monotonic(&self) -> Duration {
         match self {
             Self::System(clock) => clock.monotonic(),
-            Self::Given(clock) => contained("the clock", || clock.monotonic()).unwrap_or_default(),
+            Self::Given(given) => given.monotonic(),
         }
     }
 
@@ -109,6 +139,16 @@ impl Time {
             Self::System(clock) => clock.both(),
             Self::Given(_) => (Wall::Time(self.now()), self.monotonic()),
         }
+    }
+}
+
+impl Clock for Time {
+    fn now(&self) -> SystemTime {
+        self.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.monotonic()
     }
 }
 
@@ -263,6 +303,31 @@ impl Micros {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Says these, one after another, and then panics.
+    struct Said(std::sync::Mutex<std::vec::IntoIter<u64>>);
+
+    impl Clock for Said {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH
+        }
+
+        fn monotonic(&self) -> Duration {
+            let next = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            Duration::from_secs(next.expect("a clock that panics at last"))
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_stands_still_and_one_that_panics_goes_on() {
+        let time = Time::given(Said(std::sync::Mutex::new(vec![5, 9, 7, 8, 10].into_iter())));
+        let seconds: Vec<u64> = (0..5).map(|_| time.monotonic().as_secs()).collect();
+        assert_eq!(seconds, [5, 9, 9, 9, 10]);
+        let readings: Vec<Duration> = (0..1000).map(|_| time.monotonic()).collect();
+        assert!(readings[0] >= Duration::from_secs(10) && readings.is_sorted());
+        let later = std::iter::repeat_with(|| time.monotonic()).find(|reading| *reading > readings[0]);
+        assert!(later.is_some());
+    }
 
     #[test]
     fn both_clocks_together_say_what_each_says_alone() {

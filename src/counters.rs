@@ -1,8 +1,14 @@
 //! What goes on inside an auditor, as one snapshot.
 
+use std::fmt;
+#[cfg(feature = "tracing-subscriber")]
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use crate::engine::Engine;
 use crate::queue::LossReason;
-use crate::sink::{Ordinary, Outlet, SinkState};
+#[cfg(feature = "tracing-subscriber")]
+use crate::sink::Ordinary;
+use crate::sink::{Need, Outlet, SinkState};
 
 /// Everything that an auditor counts, from [`Auditor::counters`](crate::Auditor::counters).
 ///
@@ -47,10 +53,67 @@ pub struct Counters {
     pub refused: u64,
     /// How often something was said of an exchange that had ended; it stands on no record.
     pub late: u64,
-    /// Total of ordinary log lines that the first sink had no room for (see `Auditor::log_layer`).
+    /// Total of ordinary log lines that were dropped (see `Auditor::log_layer`).
     pub dropped_log_lines: u64,
+    /// Total of panics of this library's worker, outside of any code of the application. Records that they cost are among
+    /// `lost.panicked`.
+    pub panics: u64,
+    /// The log has stopped: nothing is recorded any more.
+    pub stopped: bool,
     /// Each sink, in the order in which they were given.
     pub sinks: Vec<SinkCounters>,
+}
+
+impl Counters {
+    /// Whether every required sink works and the log runs: for the answer of a health check.
+    ///
+    /// While it is false, requests of the classes `durable` and `fail_closed` are refused, and those of `backpressure` go
+    /// on without their records in at least one required sink.
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, Unhealthy, sink};
+    ///
+    /// # fn main() -> Result<(), tower_audit::Error> {
+    /// let (lines, _records) = sink::memory();
+    /// let (auditor, guard) = Auditor::builder().sink(lines).build()?;
+    /// assert!(auditor.counters().is_healthy());
+    /// drop(guard);
+    /// assert_eq!(auditor.counters().unhealthy(), Some(Unhealthy::Stopped));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_healthy(&self) -> bool {
+        self.unhealthy().is_none()
+    }
+
+    /// Why it is not healthy; none if it is.
+    pub fn unhealthy(&self) -> Option<Unhealthy> {
+        if self.stopped {
+            return Some(Unhealthy::Stopped);
+        }
+        let given_up = |sink: &&SinkCounters| sink.required && sink.state == SinkState::Dead;
+        let sinks: Vec<_> = self.sinks.iter().filter(given_up).map(|sink| sink.name.clone()).collect();
+        (!sinks.is_empty()).then_some(Unhealthy::SinksGivenUp(sinks))
+    }
+}
+
+/// Why an audit log is not healthy; see [`Counters::unhealthy`]. Its `Display` is one sentence for an operator.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unhealthy {
+    /// It was shut down, or its guard was dropped, or its worker panicked.
+    Stopped,
+    /// Required sinks of these names are given up.
+    SinksGivenUp(Vec<String>),
+}
+
+impl fmt::Display for Unhealthy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("the audit log has stopped: nothing is recorded"),
+            Self::SinksGivenUp(sinks) => write!(f, "required audit sinks are given up: {}", sinks.join(", ")),
+        }
+    }
 }
 
 /// Records that were lost, by reason. A record that several sinks lost counts for each of them.
@@ -98,13 +161,16 @@ pub struct SinkCounters {
     pub name: String,
     /// Whether it works.
     pub state: SinkState,
+    /// Whether it is [required](crate::sink::Output::required).
+    pub required: bool,
     /// Total of records that it has taken, this library's own included.
     pub written: u64,
     /// Total of records of exchanges that it should have got and never will.
     pub lost: u64,
     /// Total of attempts after one that failed.
     pub retries: u64,
-    /// Total of panics of its filter or format; the record was then kept, or stands as JSON.
+    /// Total of panics of its filter or format, whose record was then kept, or written as JSON; and of its thread, outside of
+    /// the sink's own code.
     pub panics: u64,
     /// Bytes that wait for it, without those that it is writing.
     pub buffered_bytes: u64,
@@ -113,20 +179,65 @@ pub struct SinkCounters {
 /// Where the numbers of sinks are read.
 #[derive(Debug)]
 pub(crate) struct Counted {
-    pub(crate) outlets: Vec<Outlet>,
-    pub(crate) ordinary: Ordinary,
+    outlets: Vec<(Outlet, Need)>,
+    #[cfg(feature = "tracing-subscriber")]
+    ordinary: Mutex<Vec<Arc<Ordinary>>>,
 }
 
 impl Counted {
+    pub(crate) fn new(outlets: Vec<(Outlet, Need)>) -> Self {
+        Self {
+            outlets,
+            #[cfg(feature = "tracing-subscriber")]
+            ordinary: Mutex::default(),
+        }
+    }
+
+    /// Counts the lines of a log layer.
+    #[cfg(feature = "tracing-subscriber")]
+    pub(crate) fn add_log_lines(&self, lines: Arc<Ordinary>) {
+        self.log_lines().push(lines);
+    }
+
+    #[cfg(feature = "tracing-subscriber")]
+    fn log_lines(&self) -> MutexGuard<'_, Vec<Arc<Ordinary>>> {
+        self.ordinary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(feature = "tracing-subscriber")]
+    fn dropped_log_lines(&self) -> u64 {
+        self.log_lines().iter().map(|lines| lines.dropped()).sum()
+    }
+
+    #[cfg(not(feature = "tracing-subscriber"))]
+    #[expect(clippy::unused_self, reason = "as with the feature")]
+    fn dropped_log_lines(&self) -> u64 {
+        0
+    }
+
+    /// Asks the threads of ordinary log lines to write what is left and to end.
+    pub(crate) fn end_log_lines(&self) {
+        #[cfg(feature = "tracing-subscriber")]
+        self.log_lines().iter().for_each(|lines| lines.end());
+    }
+
+    pub(crate) fn log_lines_ended(&self) -> bool {
+        #[cfg(feature = "tracing-subscriber")]
+        return self.log_lines().iter().all(|lines| lines.has_ended());
+        #[cfg(not(feature = "tracing-subscriber"))]
+        true
+    }
+
     pub(crate) fn snapshot(&self, engine: &Engine) -> Counters {
         let mut counters = Counters::default();
-        for outlet in &self.outlets {
+        for (outlet, need) in &self.outlets {
             let progress = outlet.progress();
             counters.lost.sink_failed += progress.lost;
             counters.lost.sink_full += progress.missed;
             counters.sinks.push(SinkCounters {
                 name: outlet.name().to_owned(),
                 state: progress.state,
+                required: *need == Need::Required,
                 written: progress.written,
                 lost: progress.lost + progress.missed,
                 retries: progress.retries,
@@ -146,7 +257,9 @@ impl Counted {
         counters.captured_bytes = queue.taken_bytes() as u64;
         counters.refused = queue.refused();
         counters.late = engine.late();
-        counters.dropped_log_lines = self.ordinary.dropped();
+        counters.dropped_log_lines = self.dropped_log_lines();
+        counters.panics = queue.panics();
+        counters.stopped = queue.is_closed();
         counters
     }
 }

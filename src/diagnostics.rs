@@ -1,4 +1,4 @@
-//! Our own diagnostics, through `tracing` under the target `tower_audit`, and the mark that keeps them from coming round.
+//! Diagnostics of this library, through `tracing` under the target `tower_audit`. No panic of a subscriber leaves this file.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,20 +7,42 @@ thread_local! {
     static OWN_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread as the worker's or a sink's: what is logged here never enters a sink of ours again.
+/// Marks this thread as a library thread: what is logged here never enters a sink of this library again.
 pub(crate) fn enter_own_thread() {
     OWN_THREAD.set(true);
 }
 
-/// Whether this is a thread of ours.
+/// Whether this is a library thread.
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) fn is_own_thread() -> bool {
     OWN_THREAD.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Runs code of the application, whose panic costs what it would have told and no more.
+/// Runs code that may panic; `None` if it did.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            // A payload is a value of the application: its destructor may panic as well.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                #[expect(clippy::mem_forget, reason = "the destructor of this payload may panic too, without end")]
+                std::mem::forget(payload);
+            }
+            None
+        }
+    }
+}
+
+/// Emits a diagnostic. A subscriber that panics loses this diagnostic, and does no other harm.
+pub(crate) fn report(emit: impl FnOnce()) {
+    let _ = caught(emit);
+}
+
+/// Runs code of the application; `None` if it panicked, which is reported.
 pub(crate) fn contained<T>(what: &'static str, work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|_| tracing::error!(target: "tower_audit", what, "panicked; the audit log goes on without its answer"))
-        .ok()
+    let result = caught(work);
+    if result.is_none() {
+        report(|| tracing::error!(target: "tower_audit", what, "panicked; the audit log goes on without its answer"));
+    }
+    result
 }

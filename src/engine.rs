@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy};
 use crate::catalog::{self, Event};
 use crate::clock::{Ids, Time};
-use crate::diagnostics::contained;
+use crate::diagnostics::{contained, report};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::media::Media;
@@ -14,8 +14,8 @@ use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, Stages, Status};
 use crate::redact::Redactor;
-use crate::sink::{SinkState, Watcher};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sink::{Need, SinkState, Watcher};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
@@ -42,7 +42,6 @@ pub(crate) struct Engine {
     pub(crate) control: Control,
     pub(crate) wait: Duration,
     pool: Mutex<Pool>,
-    open: AtomicUsize,
     late: AtomicU64,
     closing: AtomicBool,
 }
@@ -101,7 +100,6 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             pool: Mutex::default(),
-            open: AtomicUsize::new(0),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         })
@@ -244,6 +242,13 @@ impl Engine {
         self.queue.admit(self.class(&draft.event), self.allowance(draft, request_length), now)
     }
 
+    /// As [`Engine::admit`], for an exchange that is about to be opened, which counts as open from here on: a shutdown that
+    /// does not see it refuses it.
+    pub(crate) fn count_and_admit(&self, draft: &Draft, request_length: Option<u64>, now: Duration) -> Admission {
+        self.queue.count_open();
+        self.admit(draft, request_length, now)
+    }
+
     /// Asks to let an exchange in that cannot wait.
     pub(crate) fn admit_now(&self, draft: &Draft) -> Option<Allowance> {
         self.queue.admit_now(self.class(&draft.event), self.allowance(draft, None))
@@ -261,10 +266,23 @@ impl Engine {
         body.reserved = used;
     }
 
-    /// Hands a finished draft to the worker; tells its position, if it could enter.
+    /// Hands a finished draft to the worker; gives its position, if it could enter.
     pub(crate) fn hand_over(&self, draft: Box<Draft>) -> Option<u64> {
+        self.hand_over_as(draft, false)
+    }
+
+    /// As [`Engine::hand_over`], for the last record of an exchange, which has ended then.
+    pub(crate) fn hand_over_last(&self, draft: Box<Draft>) -> Option<u64> {
+        self.hand_over_as(draft, true)
+    }
+
+    fn hand_over_as(&self, draft: Box<Draft>, is_last: bool) -> Option<u64> {
         let class = draft.class;
-        let entered = if draft.admitted { self.queue.push(draft, class) } else { self.queue.push_outsider(draft) };
+        let entered = if draft.admitted {
+            self.queue.push(draft, class, is_last)
+        } else {
+            self.queue.push_outsider(draft, is_last)
+        };
         entered.map_err(|draft| self.forget(draft)).ok()
     }
 
@@ -278,16 +296,8 @@ impl Engine {
         answer
     }
 
-    pub(crate) fn count_open(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_closed(&self) {
-        self.open.fetch_sub(1, Ordering::Release);
-    }
-
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+        self.queue.open()
     }
 
     /// Counts what was said of an exchange that had ended.
@@ -316,10 +326,18 @@ impl Engine {
 /// Called when a sink's state changes: its name, and what it came to.
 pub(crate) type SinkHook = Box<dyn Fn(&str, SinkState) + Send + Sync>;
 
-/// What the sinks' threads tell.
+/// What the thread of a sink reports to.
 pub(crate) struct SinkWatch {
-    pub(crate) queue: Arc<Queue>,
-    pub(crate) hook: Option<SinkHook>,
+    queue: Arc<Queue>,
+    hook: Option<Arc<SinkHook>>,
+    need: Need,
+    usable: AtomicBool,
+}
+
+impl SinkWatch {
+    pub(crate) fn new(queue: Arc<Queue>, hook: Option<Arc<SinkHook>>, need: Need) -> Self {
+        Self { queue, hook, need, usable: AtomicBool::new(true) }
+    }
 }
 
 impl Watcher for SinkWatch {
@@ -327,18 +345,20 @@ impl Watcher for SinkWatch {
         self.queue.moved();
     }
 
-    fn has_room(&self) {
-        self.queue.call();
+    fn usable(&self, usable: bool) {
+        if self.usable.swap(usable, Ordering::Relaxed) != usable && self.need == Need::Required {
+            self.queue.required_sink_works(usable);
+        }
     }
 
     fn changed(&self, name: &str, state: SinkState, error: &std::io::Error) {
-        match state {
+        report(|| match state {
             SinkState::Healthy => tracing::info!(target: "tower_audit", sink = name, "the audit sink works again"),
             SinkState::Failing => tracing::warn!(target: "tower_audit", sink = name, %error, "the audit sink fails"),
             SinkState::Dead => {
                 tracing::error!(target: "tower_audit", sink = name, %error, "the audit sink is given up");
             }
-        }
+        });
         if let Some(hook) = &self.hook {
             contained("the sink hook", || hook(name, state));
         }

@@ -23,12 +23,12 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// Opens one. From now on exactly one completion record will be written.
     pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
+        engine.queue.count_open();
         Self::open_in(engine.take_exchange(), engine, draft)
     }
 
-    /// Opens one in the memory of `exchange`, which came out of the pool.
+    /// Opens one that counts as open already, in the memory of `exchange`, which came out of the pool.
     pub(crate) fn open_in(mut exchange: Arc<Self>, engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
-        engine.count_open();
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
@@ -172,11 +172,11 @@ impl Exchange {
         let only_begins = draft.door == Door::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
         let position = if draft.initiated.is_some() && only_begins {
             self.engine().forget(draft);
+            self.engine().queue.count_closed();
             None
         } else {
-            self.engine().hand_over(draft)
+            self.engine().hand_over_last(draft)
         };
-        self.engine().count_closed();
         let must_wait = class >= Delivery::Durable && !matches!(outcome, Outcome::Rejected);
         must_wait.then(|| self.engine().durable(position))
     }
@@ -191,7 +191,7 @@ impl Exchange {
         self.skipped.store(true, Ordering::Relaxed);
         drop(open);
         self.engine().forget(draft);
-        self.engine().count_closed();
+        self.engine().queue.count_closed();
         true
     }
 

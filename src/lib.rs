@@ -7,8 +7,8 @@
 //!
 //! - **Exactly one completion record** for each request, whatever happens to it: success, error, panic, timeout, a client
 //!   that goes away, a stream that breaks, an upgrade, a shutdown.
-//! - **No secret is written.** Every string goes through redaction before anything leaves the process; what cannot be parsed
-//!   is left out, never passed through.
+//! - **No secret is written, no evidence is erased.** Every text goes through redaction before anything leaves the process;
+//!   what cannot be parsed is left out, never passed through; and nothing that a client sends can hide who did what.
 //! - **Nothing is lost in silence, nobody is blocked.** Requests wait for room asynchronously, or lose and say so; each sink
 //!   has a thread of its own.
 //!
@@ -64,7 +64,7 @@
 //! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::around`] |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
-//! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs beside the records, through the same sink |
+//! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
@@ -73,7 +73,7 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::redaction`] ·
-//! [`guide::settings`] · [`guide::architecture`]
+//! [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;
@@ -81,6 +81,7 @@ mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
 mod axum_support;
+mod block;
 mod capture;
 mod catalog;
 mod clock;
@@ -124,7 +125,7 @@ pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
 pub use clock::{Clock, IdSource};
-pub use counters::{Counters, Losses, SinkCounters};
+pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
 pub use error::Error;
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 #[cfg(feature = "tracing-subscriber")]

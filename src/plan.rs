@@ -87,6 +87,5 @@ fn rules(policy: &EventPolicy) -> Result<EventRules, Error> {
         &owned(policy.not_secret()),
         &owned(policy.shown()),
     )
-    
-        .map_err(|error| Error::redaction(format!("event `{}`: {error}", policy.name())))
+    .map_err(|error| Error::redaction(format!("event `{}`: {error}", policy.name())))
 }

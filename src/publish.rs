@@ -1,11 +1,11 @@
 //! The counters through the `metrics` facade, from the worker's thread.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 use crate::counters::Counters;
+use crate::diagnostics::caught;
 use crate::sink::SinkState;
 
 /// How often at most, while there is work.
@@ -28,10 +28,10 @@ impl Publisher {
     /// Publishes whenever the last time was. A recorder that panics costs what it was told.
     pub(crate) fn publish(&mut self, counters: &Counters) {
         if self.last.is_none() {
-            let _ = catch_unwind(describe);
+            caught(describe);
         }
         self.last = Some(Instant::now());
-        let _ = catch_unwind(AssertUnwindSafe(|| tell(counters)));
+        caught(|| tell(counters));
     }
 }
 
@@ -54,6 +54,7 @@ fn tell(counters: &Counters) {
     counter!("tower_audit_records_handed_over_total").absolute(counters.handed_over);
     counter!("tower_audit_requests_refused_total").absolute(counters.refused);
     counter!("tower_audit_late_total").absolute(counters.late);
+    counter!("tower_audit_worker_panics_total").absolute(counters.panics);
     counter!("tower_audit_log_lines_dropped_total").absolute(counters.dropped_log_lines);
     gauge!("tower_audit_records_unwritten").set(float(counters.unwritten));
     gauge!("tower_audit_captured_bytes").set(float(counters.captured_bytes));
@@ -76,6 +77,7 @@ fn describe() {
         "tower_audit_requests_refused_total",
         "Requests refused because they could not have been recorded."
     );
+    describe_counter!("tower_audit_worker_panics_total", "Panics of the audit log's own worker.");
     describe_counter!("tower_audit_late_total", "Things said of an exchange that had ended.");
     describe_counter!("tower_audit_log_lines_dropped_total", "Ordinary log lines that were dropped.");
     describe_gauge!("tower_audit_records_unwritten", "Audit records that are finished and not written.");

@@ -11,6 +11,40 @@ pub(crate) use std::{
 #[cfg(all(test, shuttle))]
 pub(crate) use self::model::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError, atomic, thread};
 
+/// Starts a thread of this library.
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    #[cfg(all(test, not(shuttle)))]
+    starts::count()?;
+    thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
+}
+
+/// A system that refuses threads, for tests.
+#[cfg(all(test, not(shuttle)))]
+pub(crate) mod starts {
+    use std::cell::Cell;
+    use std::io;
+
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+    }
+
+    /// From now on this thread can start so many, or any number.
+    pub(crate) fn limit(left: Option<u32>) {
+        LEFT.set(left);
+    }
+
+    pub(super) fn count() -> io::Result<()> {
+        match LEFT.get() {
+            Some(0) => Err(io::Error::other("no more threads")),
+            Some(left) => {
+                LEFT.set(Some(left - 1));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Shuttle's primitives, and what it lacks: time. The clock stands still until somebody waits for a time to pass. Such a wait
 /// gives way to the others once, for as long as the scheduler likes, and then its time is over; that it was woken before is
 /// among the outcomes. So a timeout can strike at any moment, and never saves anybody from waiting for ever without one.

@@ -1,4 +1,4 @@
-//! Ordinary logs beside the records in one sink: they never wait, cannot pass for records, and change none.
+//! Ordinary logs: they never wait, cannot pass for records, and never reach a sink of records.
 #![cfg(feature = "tracing-subscriber")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -12,28 +12,38 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_audit::sink::{MemoryRecords, Output, sink_fn};
-use tower_audit::{Auditor, AuditorBuilder, Clock, SinkState, sink};
+use tower_audit::{Auditor, AuditorBuilder, Clock, ShutdownGuard, sink};
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// What an auditor writes while `work` logs; the records of the run's begin and end are left out.
+/// The ordinary lines while `work` logs.
 fn logged(builder: AuditorBuilder, work: impl FnOnce()) -> Vec<String> {
+    let (auditor, guard, records) = started(builder);
+    let (subscriber, logs) = subscriber(&auditor);
+    dispatcher::with_default(&subscriber, work);
+    drop(guard);
+    assert_eq!(records.lines().len(), 2, "only the records of the begin and the end");
+    logs.lines()
+}
+
+/// An auditor whose records are kept.
+fn started(builder: AuditorBuilder) -> (Auditor, ShutdownGuard, MemoryRecords) {
     let (lines, records) = sink::memory();
     let (auditor, guard) = builder.sink(lines).build().unwrap();
-    dispatcher::with_default(&subscriber(&auditor), work);
-    drop(guard);
-    ordinary(&records)
+    (auditor, guard, records)
 }
 
-fn subscriber(auditor: &Auditor) -> Dispatch {
-    Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()))
+/// A subscriber whose lines are kept.
+fn subscriber(auditor: &Auditor) -> (Dispatch, MemoryRecords) {
+    let (lines, logs) = sink::memory();
+    (subscriber_on(auditor, lines), logs)
 }
 
-fn ordinary(records: &MemoryRecords) -> Vec<String> {
-    records.lines().into_iter().filter(|line| !line.contains("\"isAuditLog\":true")).collect()
+fn subscriber_on(auditor: &Auditor, lines: impl sink::Sink) -> Dispatch {
+    Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer_to(lines)))
 }
 
 fn parse(line: &str) -> Value {
@@ -208,7 +218,17 @@ proptest! {
 /// A `Debug` that misbehaves.
 enum Bad {
     Panics,
+    /// With a payload that panics when it is dropped.
+    PanicsTwice,
     Endless,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "a payload that panics");
+    }
 }
 
 impl fmt::Debug for Bad {
@@ -216,6 +236,7 @@ impl fmt::Debug for Bad {
         f.write_str("begun ")?;
         match self {
             Self::Panics => panic!("a Debug that panics"),
+            Self::PanicsTwice => std::panic::panic_any(Bomb),
             Self::Endless => loop {
                 f.write_str("\u{1b}isAuditLog ")?;
             },
@@ -225,15 +246,15 @@ impl fmt::Debug for Bad {
 
 #[test]
 fn values_that_panic_or_never_end_cost_only_themselves() {
-    let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
-    dispatcher::with_default(&subscriber(&auditor), || {
+    let (auditor, guard, _records) = started(Auditor::builder());
+    let (subscriber, logs) = subscriber(&auditor);
+    dispatcher::with_default(&subscriber, || {
         let _span = tracing::info_span!("span", bad = ?Bad::Panics, good = 1).entered();
-        tracing::info!(bad = ?Bad::Panics, good = 1, "panics");
+        tracing::info!(bad = ?Bad::PanicsTwice, good = 1, "panics");
         tracing::info!(bad = ?Bad::Endless, good = 1, "{:?}", Bad::Endless);
     });
     drop(guard);
-    let lines = ordinary(&records);
+    let lines = logs.lines();
     let [panics, endless] = &lines[..] else { panic!("{lines:#?}") };
     let panics = parse(panics);
     assert_eq!(panics["fields"], json!({"bad": "begun [panicked]…", "good": 1}));
@@ -300,9 +321,9 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     const TASKS: u64 = 64;
     const LINES: u64 = 500;
     let (sink, open, written) = stuck();
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let (auditor, guard, records) = started(Auditor::builder());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
-    let subscriber = subscriber(&auditor);
+    let subscriber = subscriber_on(&auditor, sink);
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let work = async move {
@@ -323,18 +344,18 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
         .await
         .expect("nobody waits for the sink");
     });
-    let counters = auditor.counters();
-    let dropped = counters.dropped_log_lines;
+    let dropped = auditor.counters().dropped_log_lines;
     assert!(dropped > 0 && dropped < TASKS * LINES, "{dropped}");
-    // The record of the start may still wait beside them.
-    assert!(counters.sinks[0].buffered_bytes <= 1024 * 1024 + 1024, "{counters:?}");
     drop(open);
-    // Told without that anything else is logged, or with the next line.
+    // Reported although nothing else is logged, or with the next line.
     dispatcher::with_default(&subscriber, || tracing::info!("after it"));
     drop(guard);
+    assert_eq!(records.lines().len(), 2);
 
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-    let lines: Vec<Value> = written.lines().map(parse).filter(|line| line.get("isAuditLog").is_none()).collect();
+    // What waited while nobody read: 1 MiB, beside what was being written.
+    assert!(written.len() < 3 * 1024 * 1024, "{}", written.len());
+    let lines: Vec<Value> = written.lines().map(parse).collect();
     let (told, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line["target"] == "tower_audit");
     assert!(told.iter().all(|line| line["level"] == "warn"), "{told:?}");
     let dropped = auditor.counters().dropped_log_lines;
@@ -351,9 +372,9 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
 #[test]
 fn what_was_dropped_is_told_although_nothing_else_is_logged() {
     let (sink, open, written) = stuck();
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let (auditor, guard, _records) = started(Auditor::builder());
     let text = "x".repeat(4000);
-    dispatcher::with_default(&subscriber(&auditor), || {
+    dispatcher::with_default(&subscriber_on(&auditor, sink), || {
         while auditor.counters().dropped_log_lines < 10 {
             tracing::info!(text);
         }
@@ -368,56 +389,65 @@ fn what_was_dropped_is_told_although_nothing_else_is_logged() {
 }
 
 #[test]
-fn lines_after_the_shutdown_or_for_a_dead_sink_are_dropped_and_counted() {
-    let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
-    let subscriber_before = subscriber(&auditor);
-    dispatcher::with_default(&subscriber_before, || tracing::info!("before"));
+fn lines_after_the_shutdown_or_for_a_reader_that_is_gone_are_dropped_and_counted() {
+    let (auditor, guard, _records) = started(Auditor::builder());
+    let (before, logs) = subscriber(&auditor);
+    dispatcher::with_default(&before, || tracing::info!("before"));
     drop(guard);
-    dispatcher::with_default(&subscriber_before, || tracing::info!("after"));
-    dispatcher::with_default(&subscriber(&auditor), || tracing::info!("after, with a new layer"));
+    dispatcher::with_default(&before, || tracing::info!("after"));
+    let (late, late_logs) = subscriber(&auditor);
+    dispatcher::with_default(&late, || tracing::info!("after, with a new layer"));
     assert_eq!(auditor.counters().dropped_log_lines, 2);
-    assert_eq!(ordinary(&records).len(), 1);
+    assert_eq!((logs.lines().len(), late_logs.lines().len()), (1, 0));
 
-    let dead = sink_fn(|_: &[u8]| Err(io::ErrorKind::BrokenPipe.into()));
-    let (auditor, guard) = Auditor::builder().sink(dead).build().unwrap();
+    let (auditor, guard, _records) = started(Auditor::builder());
+    let gone = sink_fn(|_: &[u8]| Err(io::ErrorKind::BrokenPipe.into()));
+    dispatcher::with_default(&subscriber_on(&auditor, gone), || tracing::info!("nobody reads it"));
+    drop(guard);
     let begin = Instant::now();
-    while auditor.counters().sinks[0].state != SinkState::Dead {
+    while auditor.counters().dropped_log_lines < 1 {
         assert!(begin.elapsed() < SOON);
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    dispatcher::with_default(&subscriber(&auditor), || tracing::info!("nobody reads it"));
     assert_eq!(auditor.counters().dropped_log_lines, 1);
-    drop(guard);
 }
 
 #[test]
-fn records_are_the_same_byte_for_byte_beside_ordinary_lines() {
-    let (mixed, both) = sink::memory();
-    let (pure, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(mixed).sink(Output::new(pure).required()).build().unwrap();
-    let subscriber = subscriber(&auditor);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                dispatcher::with_default(&subscriber, || {
-                    for at in 0..200 {
-                        tracing::info!(at, "isAuditLog");
-                    }
-                });
-            });
-            scope.spawn(|| {
-                for at in 0..200 {
-                    auditor.begin("Work").meta("at", at).try_emit().unwrap();
-                }
-            });
+fn a_sink_of_ordinary_lines_that_fails_or_panics_is_tried_again_and_loses_none() {
+    let (auditor, guard, _records) = started(Auditor::builder());
+    let (mut lines, logs) = sink::memory();
+    let mut calls = 0;
+    let moody = sink_fn(move |batch: &[u8]| {
+        calls += 1;
+        match calls {
+            1 => Err(io::Error::other("not now")),
+            2 => panic!("as it does now and then"),
+            _ => sink::Sink::write(&mut lines, batch).map(drop),
         }
     });
+    dispatcher::with_default(&subscriber_on(&auditor, moody), || tracing::info!("kept"));
+    let begin = Instant::now();
+    while logs.lines().is_empty() {
+        assert!(begin.elapsed() < SOON);
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
     drop(guard);
-    assert_eq!(ordinary(&both).len(), 800);
-    let kept: Vec<String> = both.lines().into_iter().filter(|line| line.contains("isAuditLog")).collect();
-    assert_eq!(kept, records.lines());
-    assert_eq!(kept.len(), 802);
+    assert_eq!(parse(&logs.text())["message"], "kept");
+    assert_eq!(auditor.counters().dropped_log_lines, 0);
+}
+
+#[test]
+fn ordinary_lines_never_reach_a_file_of_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let (auditor, guard) = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
+    let subscriber = Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()));
+    dispatcher::with_default(&subscriber, || tracing::info!("a line that the harness of the tests shows"));
+    auditor.begin("Work").try_emit().unwrap();
+    drop(guard);
+    let names: Vec<_> =
+        std::fs::read_to_string(&path).unwrap().lines().map(|line| parse(line)["eventName"].clone()).collect();
+    assert_eq!(names, ["AuditStarted", "Work", "AuditStopped"]);
 }
 
 #[test]
@@ -446,7 +476,7 @@ fn our_own_diagnostics_do_not_come_round() {
         })
     };
     let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
-    let subscriber = subscriber(&auditor);
+    let (subscriber, logs) = subscriber(&auditor);
     layer.set(subscriber.clone()).unwrap();
     dispatcher::with_default(&subscriber, || tracing::info!("one line"));
     // Of our own target, but from a thread that is not ours: a resolver of the application panicked, say.
@@ -459,25 +489,26 @@ fn our_own_diagnostics_do_not_come_round() {
     works.store(true, Ordering::Relaxed);
     drop(guard);
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-    let lines: Vec<Value> = written.lines().map(parse).filter(|line| line.get("isAuditLog").is_none()).collect();
+    assert!(written.lines().map(parse).all(|line| line["isAuditLog"] == true));
+    let lines: Vec<Value> = logs.lines().iter().map(|line| parse(line)).collect();
     assert_eq!(lines.iter().map(|line| line["message"].as_str().unwrap()).collect::<Vec<_>>(), ["one line", "another"]);
     assert_eq!(auditor.counters().dropped_log_lines, 0);
 }
 
 #[test]
 fn two_auditors_can_share_a_subscriber() {
-    let (first, first_records) = sink::memory();
-    let (second, second_records) = sink::memory();
-    let (one, one_guard) = Auditor::builder().sink(first).build().unwrap();
-    let (two, two_guard) = Auditor::builder().sink(second).build().unwrap();
-    let subscriber = Dispatch::new(tracing_subscriber::registry().with(one.log_layer()).with(two.log_layer()));
-    dispatcher::with_default(&subscriber, || {
+    let (one, one_guard, _records) = started(Auditor::builder());
+    let (two, two_guard, _records_too) = started(Auditor::builder());
+    let (first, first_logs) = sink::memory();
+    let (second, second_logs) = sink::memory();
+    let layers = tracing_subscriber::registry().with(one.log_layer_to(first)).with(two.log_layer_to(second));
+    dispatcher::with_default(&Dispatch::new(layers), || {
         let _span = tracing::info_span!("span", a = 1).entered();
         tracing::info!("both");
     });
     drop((one_guard, two_guard));
-    for records in [first_records, second_records] {
-        assert_eq!(parse(&ordinary(&records)[0])["spans"], json!([{"name": "span", "fields": {"a": 1}}]));
+    for logs in [first_logs, second_logs] {
+        assert_eq!(parse(&logs.text())["spans"], json!([{"name": "span", "fields": {"a": 1}}]));
     }
 }
 
@@ -494,9 +525,33 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
         })
     };
     let (auditor, guard) = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
-    layer.set(subscriber(&auditor)).unwrap();
+    let (subscriber, logs) = subscriber(&auditor);
+    layer.set(subscriber).unwrap();
     auditor.begin("Work").try_emit().unwrap();
     drop(guard);
     assert_eq!(records.lines().len(), 3);
-    assert_eq!(ordinary(&records), [""; 0]);
+    assert_eq!(logs.lines(), [""; 0]);
+}
+
+#[test]
+fn the_record_of_the_start_comes_before_the_first_ordinary_line() {
+    const CHILD: &str = "TOWER_AUDIT_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let (auditor, guard) = Auditor::builder().sink(sink::stdout().unwrap()).build().unwrap();
+        let subscriber = Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()));
+        dispatcher::with_default(&subscriber, || tracing::info!("at once"));
+        drop(guard);
+        return;
+    }
+    let test = "the_record_of_the_start_comes_before_the_first_ordinary_line";
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // The harness writes to the same stream.
+    let lines: Vec<Value> = text.lines().filter_map(|line| line.find('{').map(|at| parse(&line[at..]))).collect();
+    let what: Vec<_> = lines.iter().map(|line| line.get("eventName").unwrap_or(&line["message"])).collect();
+    assert_eq!(what[0], "AuditStarted", "{text}");
+    let mut rest: Vec<_> = what[1..].iter().map(|what| what.as_str().unwrap()).collect();
+    rest.sort_unstable();
+    assert_eq!(rest, ["AuditStopped", "at once"], "{text}");
 }

@@ -82,7 +82,7 @@ fn a_recorder_is_told_from_the_workers_thread() {
     for reason in ["queue_full", "shutdown", "sink_failed", "sink_full", "panicked"] {
         assert_eq!(counter(&format!("tower_audit_records_lost_total{{reason={reason}}}")), Some(0), "{reason}");
     }
-    for name in ["requests_refused", "late", "log_lines_dropped"] {
+    for name in ["requests_refused", "late", "log_lines_dropped", "worker_panics"] {
         assert_eq!(counter(&format!("tower_audit_{name}_total")), Some(0), "{name}");
     }
     for name in [

@@ -185,6 +185,7 @@ async fn a_required_sink_that_dies_is_told_in_the_others_and_requests_go_on() {
         builder
             .catalog(asked())
             .queue_records(4)
+            .sink_retry_limit(Duration::ZERO)
             .sink(Output::new(first.sink()).name("first"))
             .sink(keeping(&second).name("second"))
             .on_sink_state(move |name, state| seen.lock().unwrap().push((name.to_owned(), state)))

@@ -128,14 +128,15 @@ async fn a_subscriber_that_panics_gets_the_record_again_and_no_other_twice() {
 #[tokio::test]
 async fn ordinary_lines_are_not_repeated_to_the_subscriber() {
     let (auditor, guard) = builder("ordinary").sink(sink::tracing()).build().unwrap();
-    let subscriber = tracing_subscriber::registry().with(auditor.log_layer());
+    let (lines, logs) = sink::memory();
+    let subscriber = tracing_subscriber::registry().with(auditor.log_layer_to(lines));
     tracing::subscriber::with_default(subscriber, || tracing::info!("an ordinary line"));
     ask(&auditor, get("/200"), |_| {}).await;
     end(guard).await;
     let events = events("ordinary");
     assert_eq!(events.len(), 3, "{events:?}");
     assert!(events.iter().all(|(_, line)| line.contains("\"isAuditLog\":true")));
-    assert_eq!(auditor.counters().dropped_log_lines, 0);
+    assert_eq!((auditor.counters().dropped_log_lines, logs.lines().len()), (0, 1));
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";

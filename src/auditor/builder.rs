@@ -10,7 +10,7 @@ use http::{Extensions, HeaderName, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::start::{check_sizes, client_ip, delivery, limits, outputs, start_sinks};
+use super::start::{check_sizes, client_ip, delivery, end_sinks, limits, outputs, start_sinks};
 use super::{Auditor, ShutdownGuard};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
@@ -18,7 +18,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
 use crate::config::{self, Settings};
 use crate::counters::Counted;
-use crate::engine::{Engine, Parts, SinkHook, SinkWatch, StatusClassifier, TimeoutClassifier};
+use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
@@ -26,7 +26,7 @@ use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
-use crate::sink::{Ordinary, Output, SinkState};
+use crate::sink::{Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
 #[must_use]
@@ -119,8 +119,10 @@ impl AuditorBuilder {
         self
     }
 
-    /// For how long a sink may fail without interruption before it is given up. 60 seconds by default; a broken pipe is
-    /// given up at once. The pauses between attempts grow from 20 milliseconds to 5 seconds.
+    /// For how long a sink may fail without interruption before it is given up. 60 seconds by default; the pauses between
+    /// attempts grow from 20 milliseconds to 5 seconds. A sink that was given up is tried again every 30 seconds, and
+    /// what it lost meanwhile is the first that it then reports. Only standard output and standard error are given up for
+    /// good, and at once, when their reader is gone.
     pub fn sink_retry_limit(mut self, limit: Duration) -> Self {
         self.retry_limit = limit;
         self
@@ -312,7 +314,7 @@ impl AuditorBuilder {
 
     /// Where time comes from; for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Time::Given(Box::new(clock));
+        self.clock = Time::given(clock);
         self
     }
 
@@ -396,11 +398,8 @@ impl AuditorBuilder {
             queue: queue.clone(),
             wait: limits.wait,
         })?);
-        let (channels, outlets) =
-            start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, SinkWatch { queue, hook: self.sink_hook })?;
-        // The first sink is there: without one given it is standard output.
-        let ordinary = Ordinary::new(outlets[0].clone(), line_budget);
-        let counted = Arc::new(Counted { outlets, ordinary });
+        let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
+        let counted = Arc::new(Counted::new(sinks.outlets.clone()));
         let settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
@@ -412,9 +411,24 @@ impl AuditorBuilder {
             "events": engine.plans.len(),
             "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
-        Worker { engine: engine.clone(), channels, counted: counted.clone(), process, line_budget, settings }
-            .start()?;
-        let auditor = Auditor { engine, counted };
+        let worker = Worker {
+            engine: engine.clone(),
+            channels: sinks.channels,
+            counted: counted.clone(),
+            process,
+            line_budget,
+            settings,
+        };
+        if let Err(error) = worker.start() {
+            end_sinks(&sinks.outlets);
+            return Err(error);
+        }
+        let auditor = Auditor {
+            engine,
+            counted,
+            #[cfg(feature = "tracing-subscriber")]
+            log: super::Log { standard: sinks.standard.into(), line_budget },
+        };
         Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub use self::builder::AuditorBuilder;
 use crate::activity::ActivityBuilder;
 use crate::catalog::{Event, compile_event};
+#[cfg(feature = "tracing-subscriber")]
+use crate::clock::Micros;
 use crate::counters::{Counted, Counters};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -19,6 +21,8 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Answer, Reach, ShutdownReport};
+#[cfg(feature = "tracing-subscriber")]
+use crate::sink::{self, Ordinary, Outlet, Sink, Stream};
 
 /// The engine behind every layer and every activity: a handle that is cheap to clone.
 ///
@@ -42,6 +46,16 @@ use crate::queue::{Answer, Reach, ShutdownReport};
 pub struct Auditor {
     engine: Arc<Engine>,
     counted: Arc<Counted>,
+    #[cfg(feature = "tracing-subscriber")]
+    log: Log,
+}
+
+/// What a log layer is made with.
+#[cfg(feature = "tracing-subscriber")]
+#[derive(Clone)]
+struct Log {
+    standard: Arc<[(Outlet, Stream)]>,
+    line_budget: usize,
 }
 
 impl Auditor {
@@ -76,8 +90,9 @@ impl Auditor {
         ActivityBuilder::new(self.engine.clone(), event.into())
     }
 
-    /// Waits until everything that was recorded before is written and synced; false if that took longer than `limit`, and at
-    /// once if a required sink has been given up before.
+    /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at
+    /// once while a required sink is given up, or if it lost the last record of them. What a sink lost before that, and has
+    /// reported since, does not count.
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
@@ -92,21 +107,49 @@ impl Auditor {
         self.counted.snapshot(&self.engine)
     }
 
-    /// A `tracing-subscriber` layer that writes ordinary logs into the first sink, beside the records; see [`LogLayer`].
+    /// A `tracing-subscriber` layer that writes ordinary logs to standard output; to standard error where the records go
+    /// there, or where the process has no standard output. See [`LogLayer`].
+    ///
+    /// Each call starts a thread; clone the layer to use it twice.
     #[cfg(feature = "tracing-subscriber")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
     pub fn log_layer(&self) -> LogLayer {
-        LogLayer::new(self.engine.clone(), self.counted.clone())
+        let records_go_to = |stream| self.log.standard.iter().any(|(_, standard)| *standard == stream);
+        let stderr = || sink::stderr().map(|sink| Box::new(sink) as Box<dyn Sink>).ok();
+        let to_stderr = records_go_to(Stream::Error) && !records_go_to(Stream::Output);
+        let stdout = if to_stderr { None } else { sink::stdout().ok() };
+        self.log_layer_on(stdout.map(|sink| Box::new(sink) as Box<dyn Sink>).or_else(stderr))
     }
 
-    #[cfg(test)]
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    /// As [`Auditor::log_layer`], to another sink than standard output: [`sink::stderr`](crate::sink::stderr), or
+    /// [`sink::memory`](crate::sink::memory) in a test. Not to a file of records: its sink is opened once, and locked.
+    #[cfg(feature = "tracing-subscriber")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
+    pub fn log_layer_to(&self, sink: impl Sink) -> LogLayer {
+        self.log_layer_on(Some(Box::new(sink)))
+    }
+
+    #[cfg(feature = "tracing-subscriber")]
+    fn log_layer_on(&self, sink: Option<Box<dyn Sink>>) -> LogLayer {
+        let sink = sink.filter(|_| !self.engine.queue.is_closed());
+        let after = self.log.standard.iter().map(|(outlet, _)| outlet.clone()).collect();
+        let engine = self.engine.clone();
+        let now = move || Micros::from_system(engine.clock.now());
+        let lines = Arc::new(Ordinary::start(sink, after, self.log.line_budget, now));
+        self.counted.add_log_lines(lines.clone());
+        LogLayer::new(self.engine.clone(), lines)
     }
 
     /// Whether anything is recorded.
     pub fn is_enabled(&self) -> bool {
         self.engine.enabled
+    }
+}
+
+#[cfg(test)]
+impl Auditor {
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 }
 

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
-use crate::engine::SinkWatch;
+use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
-use crate::queue::{Channel, Limits};
+use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
-use crate::sink::{self, Need, Outlet, Output, Retry};
+use crate::sink::{self, Need, Outlet, Output, Retry, Start, Stream};
 
 /// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
 pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
@@ -42,7 +42,7 @@ pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Ve
     };
     if let Some(chosen) = chosen {
         match outputs.first_mut() {
-            Some(first) => (first.sink, first.name) = (chosen.sink, chosen.name),
+            Some(first) => (first.sink, first.standard, first.name) = (chosen.sink, chosen.standard, chosen.name),
             None => outputs.push(chosen),
         }
     }
@@ -54,24 +54,64 @@ fn standard_output() -> Result<Output, Error> {
     Ok(Output::new(stdout).name("stdout"))
 }
 
-/// Starts a thread for each sink.
+/// The sinks, each with its thread.
+#[derive(Default)]
+pub(super) struct Sinks {
+    pub(super) channels: Vec<Channel>,
+    pub(super) outlets: Vec<(Outlet, Need)>,
+    /// Those that are a standard stream.
+    pub(super) standard: Vec<(Outlet, Stream)>,
+}
+
+/// Starts a thread for each sink. If one cannot be started, those before it end.
 pub(super) fn start_sinks(
     outputs: Vec<Output>,
     retry_limit: Duration,
-    watch: SinkWatch,
-) -> Result<(Vec<Channel>, Vec<Outlet>), Error> {
-    let watch = Arc::new(watch);
-    let mut channels = Vec::with_capacity(outputs.len());
-    let mut outlets = Vec::with_capacity(outputs.len());
+    queue: &Arc<Queue>,
+    hook: Option<SinkHook>,
+) -> Result<Sinks, Error> {
+    let hook = hook.map(Arc::new);
+    let mut sinks = Sinks::default();
+    let mut names: Vec<String> = Vec::new();
     for (at, output) in outputs.into_iter().enumerate() {
-        let name = output.name.unwrap_or_else(|| format!("sink-{}", at + 1));
+        let name = unique(output.name.unwrap_or_else(|| format!("sink-{}", at + 1)), &names);
+        names.push(name.clone());
         let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
-        let retry = Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0);
-        let outlet = Outlet::start(name, output.sink, retry, watch.clone())?;
-        outlets.push(outlet.clone());
-        channels.push(Channel::new(outlet, need, output.filter, output.format));
+        let start = Start {
+            name,
+            sink: output.sink,
+            retry: Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0),
+            ends_with_reader: output.standard.is_some(),
+            watcher: Arc::new(SinkWatch::new(queue.clone(), hook.clone(), need)),
+        };
+        let outlet = match Outlet::start(start) {
+            Ok(outlet) => outlet,
+            Err(error) => {
+                end_sinks(&sinks.outlets);
+                return Err(error);
+            }
+        };
+        sinks.outlets.push((outlet.clone(), need));
+        sinks.standard.extend(output.standard.map(|stream| (outlet.clone(), stream)));
+        sinks.channels.push(Channel::new(outlet, need, output.filter, output.format));
     }
-    Ok((channels, outlets))
+    Ok(sinks)
+}
+
+/// Ends sinks that nothing was written to, so that their files are closed and free.
+pub(super) fn end_sinks(outlets: &[(Outlet, Need)]) {
+    const LIMIT: Duration = Duration::from_secs(2);
+    outlets.iter().for_each(|(outlet, _)| outlet.end());
+    outlets.iter().for_each(|(outlet, _)| outlet.end_within(LIMIT));
+}
+
+/// The name, with a number if another sink has it already.
+fn unique(name: String, taken: &[String]) -> String {
+    if !taken.contains(&name) {
+        return name;
+    }
+    let numbered = (2..=taken.len() + 2).map(|number| format!("{name}-{number}"));
+    numbered.into_iter().find(|numbered| !taken.contains(numbered)).unwrap_or(name)
 }
 
 pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
@@ -122,4 +162,56 @@ pub(super) fn client_ip(outside: &Settings, code: &[String], header: Option<Head
         None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
     };
     Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use crate::sink::{self, Output, Sink};
+    use crate::sync::starts;
+    use crate::{Auditor, AuditorBuilder};
+
+    /// A sink that says when it is dropped.
+    struct Watched(mpsc::Sender<()>);
+
+    impl Sink for Watched {
+        fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
+            Ok(lines.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn shutdown(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Drop for Watched {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+
+    #[test]
+    fn where_a_later_thread_cannot_be_started_the_earlier_ones_have_ended_and_their_files_are_free() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        // The second sink's thread, then the worker's.
+        for threads in [1, 2] {
+            let (dropped, drops) = mpsc::channel();
+            let file = sink::file(&path).open().expect("nobody has the file");
+            let builder: AuditorBuilder = Auditor::builder().sink(file).sink(Output::new(Watched(dropped)));
+            starts::limit(Some(threads));
+            let error = builder.build().unwrap_err();
+            starts::limit(None);
+            assert!(error.to_string().contains("thread"), "{error}");
+            drops.recv().expect("the second sink is dropped");
+        }
+        let (auditor, guard) = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
+        drop(guard);
+        assert_eq!(auditor.counters().written, 2);
+    }
 }

@@ -121,7 +121,12 @@ impl Event {
     pub(crate) fn rules(&self) -> Result<EventRules, Error> {
         let owned =
             |names: &[Cow<'static, str>]| names.iter().map(|name| name.clone().into_owned()).collect::<Vec<_>>();
-        EventRules::new(&owned(&self.value_masks), &owned(&self.secret_pointers), &owned(&self.not_secret), &owned(&self.shown))
+        EventRules::new(
+            &owned(&self.value_masks),
+            &owned(&self.secret_pointers),
+            &owned(&self.not_secret),
+            &owned(&self.shown),
+        )
     }
 
     pub(crate) fn shows_text(&self) -> bool {
@@ -250,19 +255,23 @@ impl Event {
         self
     }
 
-    /// Masks what stands at this JSON Pointer (RFC 6901; `*` for any member or element): in bodies of this event, and in its
-    /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several.
+    /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in bodies of this event, and in its
+    /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several. Of an
+    /// object each leaf is masked; of a list strings of six or more bytes, so write `/name/*` for each element.
     pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
         self.secret_pointers.push(pointer.into());
         self
     }
 
     /// Shows these places of the request's and the response's body and nothing else: JSON Pointers (RFC 6901), with `*` for
-    /// any member or element. The safest choice for a body that may hold secrets: what a client adds to it later never shows.
+    /// any member or element. Reach for it first if the bodies are sensitive: what a client adds to them later never shows.
+    /// Default: bodies show as a whole, but for what the rules mask.
     ///
-    /// A pointer shows the value with all that is in it, but for what the rules mask there. In forms and multipart `/name` is
-    /// the field of that name, `/name/0` the first of several. Values of `meta` that come from a body are read from what shows.
-    /// Bodies that are text do not show. At most 64 pointers.
+    /// A pointer shows the value with everything in it; the rules still mask what they find there. In forms and multipart
+    /// `/name` is the field of that name, `/name/0` the first of several. [`meta`](Self::meta) from a body is read from what
+    /// shows. Text bodies are left out. At most 64 pointers; a wrong one is reported when the auditor is built.
+    ///
+    /// # Example: names and ids only
     ///
     /// ```
     /// use tower_audit::{Event, Redactor};
@@ -278,15 +287,16 @@ impl Event {
         self
     }
 
-    /// Shows what stands under exactly this key, or at this JSON Pointer of a body if it begins with `/`, though the rules
-    /// call it secret. A pointer shows nothing of the query or of the path's parameters. Values that give themselves away stay masked.
+    /// Shows the value under exactly this key, or at this JSON Pointer of a body if it begins with `/`, though the rules call
+    /// it secret. A pointer shows nothing of the query or of the path's parameters. Values that give themselves away stay
+    /// masked.
     pub fn not_secret(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.not_secret.push(key.into());
         self
     }
 
-    /// Shows bodies of text, with what looks like a secret in them masked; XML is left out. By default all are left out: of text
-    /// nobody can be sure what in it is a secret.
+    /// Shows text bodies, but for XML, with what the rules of free text find in them masked. By default they are left out,
+    /// because text has no keys that say what is secret.
     pub fn text_bodies(mut self) -> Self {
         self.texts = Texts::Shown;
         self

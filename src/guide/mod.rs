@@ -6,6 +6,9 @@ pub mod architecture {}
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
 
+#[doc = include_str!("forwarding.md")]
+pub mod forwarding {}
+
 #[doc = include_str!("layer_order.md")]
 pub mod layer_order {}
 

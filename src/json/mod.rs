@@ -1,4 +1,4 @@
-//! JSON text: writing strings, finding values, shortening. It depends on no other room.
+//! JSON text: writing strings, finding values, shortening. It depends on `block` only.
 //!
 //! What is read here is one valid JSON value without white space between its tokens. Everything takes time linear in the
 //! text, never recurses, and never panics: on other input the answer is `None`, or text as wrong as the input.
@@ -14,6 +14,6 @@ mod shorten;
 mod write;
 
 pub(crate) use pointer::{Pointer, member};
-pub(crate) use scan::{InString, escape_at, scalar_end, string_end, unescape};
+pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape};
 pub(crate) use shorten::{beginning, members_as_arrays};
 pub(crate) use write::{Text, is_odd_at, plain_len, push_json_string, push_json_text};

@@ -1,5 +1,7 @@
 //! JSON text → the ends of its tokens and values, and the text of its strings.
 
+use crate::block::find_either;
+
 /// Whether a byte of JSON is inside a string; fed one byte after another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InString {
@@ -55,12 +57,18 @@ pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     }
     let mut at = at + 1;
     loop {
-        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        at = find_either(bytes, at, b'"', b'\\')?;
         if bytes[at] == b'"' {
             return Some(at + 1);
         }
         at += 2;
     }
+}
+
+/// The same of a token that has no escapes; `None` if it has one, or no end.
+#[inline(always)]
+pub(crate) fn plain_string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    find_either(bytes, at + 1, b'"', b'\\').filter(|end| bytes[*end] == b'"').map(|end| end + 1)
 }
 
 /// Where the number or word that begins at `at` ends; at least one byte on.

@@ -101,7 +101,7 @@ fn open<B: Body<Data = Bytes>>(
         draft.request_body.progress = Progress::Open;
         engine.decide_request_capture(&mut draft);
     }
-    let admission = match engine.admit(&draft, body.size_hint().upper(), draft.began) {
+    let admission = match engine.count_and_admit(&draft, body.size_hint().upper(), draft.began) {
         // Nobody else holds the draft yet.
         Admission::Granted(allowance) if engine.only_completes(&draft.event) => {
             draft.let_in(allowance);

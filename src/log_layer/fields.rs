@@ -2,12 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tracing::Metadata;
 use tracing::field::{Field, Visit};
 
 use super::line::{LEAST, passes_for_a_record};
+use crate::diagnostics::caught;
 use crate::record::text::head;
 
 /// Longest copies of one value, and of all values of one event or span.
@@ -127,10 +127,10 @@ impl Fields {
     /// Runs the application's code, as far as there is room for what it says.
     pub(super) fn text(&self, say: impl FnOnce(&mut Bounded) -> fmt::Result) -> Value {
         let mut bounded = Bounded { text: Text { text: String::new(), cut: false }, room: self.room() };
-        match catch_unwind(AssertUnwindSafe(|| say(&mut bounded))) {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => bounded.text.cut = true,
-            Err(_) => {
+        match caught(|| say(&mut bounded)) {
+            Some(Ok(())) => {}
+            Some(Err(_)) => bounded.text.cut = true,
+            None => {
                 bounded.text.cut = true;
                 bounded.text.text.push_str("[panicked]");
             }

@@ -1,11 +1,10 @@
-//! Ordinary logs as JSON lines beside the records, in the first sink: never waiting, and unable to pass for a record.
+//! Ordinary logs as JSON lines beside the records, on a standard stream: never waiting, and unable to pass for a record.
 
 mod fields;
 mod line;
 
 use std::cell::Cell;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tracing::span::{Attributes, Id, Record};
@@ -17,19 +16,19 @@ use tracing_subscriber::registry::LookupSpan;
 use self::fields::Fields;
 use self::line::line;
 use crate::clock::Micros;
-use crate::counters::Counted;
-use crate::diagnostics;
+use crate::diagnostics::{self, caught};
 use crate::engine::Engine;
 use crate::sink::Ordinary;
 
-/// Writes ordinary logs into the first sink of an auditor, one JSON line an event, in one stream with the records. Made by
+/// Writes ordinary logs to standard output, one JSON line an event. Made by
 /// [`Auditor::log_layer`](crate::Auditor::log_layer).
 ///
 /// For services whose standard output is what a forwarder reads: two writers on one stream cut into each other's lines, and
-/// a reader that stops blocks whoever logs. Through this layer nobody waits: a line goes into the sink's buffer, or, once
-/// 1 MiB of such lines waits there, is dropped. What was dropped is counted
-/// ([`Counters::dropped_log_lines`](crate::Counters::dropped_log_lines)) and told by the next line that is written. After
-/// the shutdown every line is dropped, and counted.
+/// a reader that stops blocks whoever logs. Through this layer logging never blocks: a thread of its own writes whole
+/// lines, and a line that finds 1 MiB waiting is dropped. Dropped lines are counted
+/// ([`Counters::dropped_log_lines`](crate::Counters::dropped_log_lines)) and reported by the next line that is written.
+/// After the shutdown every line is dropped, and counted. Where records go to a standard stream as well, `AuditStarted`
+/// comes before the first ordinary line.
 ///
 /// ```
 /// use tower_audit::{Auditor, sink};
@@ -37,15 +36,16 @@ use crate::sink::Ordinary;
 /// use tracing_subscriber::{Layer as _, filter::LevelFilter};
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
-/// let (lines, records) = sink::memory(); // in a service: standard output, which is the default
-/// let (auditor, guard) = Auditor::builder().sink(lines).build()?;
-/// let subscriber = tracing_subscriber::registry().with(auditor.log_layer().with_filter(LevelFilter::INFO));
+/// let (auditor, guard) = Auditor::builder().sink(sink::memory().0).build()?;
+/// let (sink, lines) = sink::memory(); // in a service: `auditor.log_layer()`, which writes to standard output
+/// let layer = auditor.log_layer_to(sink);
+/// let subscriber = tracing_subscriber::registry().with(layer.with_filter(LevelFilter::INFO));
 /// tracing::subscriber::with_default(subscriber, || {
 ///     let _span = tracing::info_span!("import", file = "a.csv").entered();
 ///     tracing::info!(rows = 17, "imported");
 /// });
 /// drop(guard);
-/// assert!(records.text().contains(
+/// assert!(lines.text().contains(
 ///     r#""message":"imported","fields":{"rows":17},"spans":[{"name":"import","fields":{"file":"a.csv"}}]}"#
 /// ));
 /// # Ok(())
@@ -80,22 +80,18 @@ use crate::sink::Ordinary;
 ///
 /// **Ordinary lines are not redacted.** They hold what the application logs, as it is: redaction works on records.
 ///
-/// What is logged on this library's own threads is left out, by sinks and filters of the application too: a sink that
+/// What is logged on this library's threads is left out, by sinks and filters of the application too: a sink that
 /// fails or logs whatever it writes would write to itself for ever. To see it, put another layer beside this one, with a
 /// filter for the target `tower_audit`, that writes to standard error.
 #[derive(Clone)]
 pub struct LogLayer {
     engine: Arc<Engine>,
-    counted: Arc<Counted>,
+    lines: Arc<Ordinary>,
 }
 
 impl LogLayer {
-    pub(crate) fn new(engine: Arc<Engine>, counted: Arc<Counted>) -> Self {
-        Self { engine, counted }
-    }
-
-    fn lines(&self) -> &Ordinary {
-        &self.counted.ordinary
+    pub(crate) fn new(engine: Arc<Engine>, lines: Arc<Ordinary>) -> Self {
+        Self { engine, lines }
     }
 }
 
@@ -121,14 +117,14 @@ where
         if diagnostics::is_own_thread() {
             return;
         }
-        let line = catch_unwind(AssertUnwindSafe(|| {
+        let line = caught(|| {
             let _formatting = Formatting::begin()?;
             let at = Micros::from_system(self.engine.clock.now());
-            Some((line(event, &context, at, self.lines().line_budget), at))
-        }));
-        match line {
-            Ok(Some((line, at))) => self.lines().write(&line, at),
-            Ok(None) | Err(_) => self.lines().note_dropped(),
+            Some((line(event, &context, at, self.lines.line_budget), at))
+        });
+        match line.flatten() {
+            Some((line, at)) => self.lines.write(&line, at),
+            None => self.lines.note_dropped(),
         }
     }
 }
@@ -159,7 +155,8 @@ fn note_span<S>(id: &Id, context: &Context<'_, S>, record: impl FnOnce(&mut Fiel
 where
     S: Subscriber + for<'lookup> LookupSpan<'lookup>,
 {
-    let noted = catch_unwind(AssertUnwindSafe(|| {
+    // A span without its fields is still a span.
+    let _ = caught(|| {
         let formatting = Formatting::begin()?;
         let span = context.span(id)?;
         // The application's code runs before the lock on the span's extensions is taken, not under it.
@@ -172,7 +169,5 @@ where
             None => extensions.insert(fields),
         }
         Some(())
-    }));
-    // A span without its fields is still a span.
-    drop(noted);
+    });
 }

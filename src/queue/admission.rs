@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::control::after;
 use super::front::Queue;
-use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::record::Delivery;
+use crate::sync::{Arc, Instant, Mutex, MutexGuard, PoisonError};
 
 /// What the queue answers to somebody who wants in.
 #[derive(Debug)]
@@ -36,8 +38,11 @@ impl Allowance {
 #[derive(Debug)]
 pub(super) struct Place {
     state: Mutex<PlaceState>,
-    pub(super) deadline: Duration,
+    deadline: Duration,
+    /// Also by the system's clock: one that the application gave may stand still.
+    expires: Instant,
     pub(super) allowance: Allowance,
+    pub(super) class: Delivery,
 }
 
 #[derive(Debug)]
@@ -50,8 +55,14 @@ enum PlaceState {
 }
 
 impl Place {
-    pub(super) fn new(deadline: Duration, allowance: Allowance) -> Self {
-        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, allowance }
+    pub(super) fn new(class: Delivery, now: Duration, wait: Duration, allowance: Allowance) -> Self {
+        let (deadline, expires) = (now.saturating_add(wait), after(Instant::now(), wait));
+        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, expires, allowance, class }
+    }
+
+    /// Whether the wait has been too long.
+    pub(super) fn is_over(&self, now: Duration) -> bool {
+        now >= self.deadline || Instant::now() >= self.expires
     }
 
     /// Answers the one who waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
@@ -92,24 +103,31 @@ impl Future for Waiting {
     type Output = Option<Allowance>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.place.lock();
-        match &mut *state {
-            PlaceState::Waiting(waker) => {
-                match waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *waker = Some(cx.waker().clone()),
+        // A waker is the application's code: none is cloned or dropped while the lock is held.
+        let mut spare = Some(cx.waker().clone());
+        let answer = {
+            let mut state = self.place.lock();
+            match &mut *state {
+                PlaceState::Waiting(waker) => {
+                    std::mem::swap(waker, &mut spare);
+                    return Poll::Pending;
                 }
-                Poll::Pending
+                PlaceState::Granted => {
+                    *state = PlaceState::Left;
+                    Some(self.place.allowance)
+                }
+                PlaceState::Refused | PlaceState::Left => {
+                    *state = PlaceState::Left;
+                    None
+                }
             }
-            PlaceState::Granted => {
-                *state = PlaceState::Left;
-                Poll::Ready(Some(self.place.allowance))
-            }
-            PlaceState::Refused | PlaceState::Left => {
-                *state = PlaceState::Left;
-                Poll::Ready(None)
-            }
+        };
+        // A sink may have been given up since.
+        let kept = answer.filter(|_| !self.queue.cannot_keep(self.place.class));
+        if let (Some(allowance), None) = (answer, kept) {
+            self.queue.release(allowance.sum());
         }
+        Poll::Ready(kept)
     }
 }
 

@@ -1,19 +1,26 @@
-//! One sink as the worker serves it: its filter, its numbers, and what it missed.
+//! One sink as the worker serves it: its filter, its numbers, what it lost, and when it is tried again.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::Reach;
-use super::loss::{LossReason, Tally};
+use super::loss::{LossReason, Owed, Tally, Untold};
 use super::own::{Maker, Own, Stamp};
-use crate::diagnostics::contained;
+use crate::clock::Micros;
+use crate::diagnostics::{caught, contained, report};
 use crate::format;
 use crate::record::Record;
 use crate::record::wire::Process;
 use crate::sink::{Filter, Formatter, Need, Outlet, Progress, SinkState};
+use crate::sync::Instant;
+
+/// How long a sink that was given up is left alone.
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(30);
 
 /// The worker's side of one sink.
 pub(crate) struct Channel {
     outlet: Outlet,
+    name: Arc<str>,
     need: Need,
     filter: Option<Filter>,
     format: Option<Formatter>,
@@ -21,17 +28,52 @@ pub(crate) struct Channel {
     /// The lines of this round.
     lines: Vec<u8>,
     records: u64,
-    /// It has no room and loses this round's records for itself.
-    skipping: bool,
+    /// What becomes of the records of this round.
+    fate: Fate,
+    /// Records of this round that it does not get.
     skipped: u64,
-    missed: Tally,
+    /// What is to be reported in this sink.
+    owed: Owed,
+    /// What its trial reports, until it is known whether the report was taken.
+    on_trial: Option<Owed>,
+    /// When it was given up, or tried in vain.
+    given_up: Option<Moment>,
+    /// Records that it lost since it was given up, which the other sinks have yet to report.
+    unheard: Tally,
+    /// Those that the queue has yet to count.
+    uncounted: u64,
     reported_lost: u64,
     told_panic: bool,
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Written,
+    /// A best-effort sink has no room.
+    Missed,
+    /// The sink was given up.
+    Lost,
+}
+
+/// A moment of both clocks: the application's may stand still or go back, and tests move no other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    pub(super) given: Duration,
+    pub(super) real: Instant,
+}
+
+impl Moment {
+    /// How much time has passed by the clock that is ahead.
+    fn until(self, now: Self) -> Duration {
+        now.given.saturating_sub(self.given).max(self.real.elapsed())
+    }
 }
 
 impl Channel {
     pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>, format: Option<Formatter>) -> Self {
         Self {
+            name: outlet.name().into(),
             outlet,
             need,
             filter,
@@ -39,17 +81,27 @@ impl Channel {
             next_seq: 1,
             lines: Vec::new(),
             records: 0,
-            skipping: false,
+            fate: Fate::Written,
             skipped: 0,
-            missed: Tally::default(),
+            owed: Owed::default(),
+            on_trial: None,
+            given_up: None,
+            unheard: Tally::default(),
+            uncounted: 0,
             reported_lost: 0,
             told_panic: false,
         }
     }
 
     pub(super) fn begin_round(&mut self) {
-        // What waits for a required sink is bounded on the way in, so it always takes more.
-        self.skipping = self.need == Need::BestEffort && !self.outlet.has_room();
+        self.fate = if self.given_up.is_some() {
+            Fate::Lost
+        // What waits for a required sink is bounded by admission, so it always takes more.
+        } else if self.need == Need::BestEffort && !self.outlet.has_room() {
+            Fate::Missed
+        } else {
+            Fate::Written
+        };
     }
 
     /// False if its line could not be made.
@@ -57,70 +109,166 @@ impl Channel {
         if !self.wants(record) {
             return true;
         }
-        if self.skipping {
-            self.missed.add(record.fields.timestamp, Some(record.fields.audit_id));
-            self.skipped += 1;
-            return true;
-        }
-        let made = self.push_line(record, process, budget);
-        self.records += u64::from(made);
-        made
+        let reason = match self.fate {
+            Fate::Written => {
+                let made = self.push_line(record, process, budget);
+                self.records += u64::from(made);
+                return made;
+            }
+            Fate::Missed => LossReason::SinkFull,
+            Fate::Lost => {
+                self.unheard.add(record.fields.timestamp, Some(record.fields.audit_id));
+                LossReason::SinkFailed
+            }
+        };
+        self.owed.loss(reason, Some(&self.name)).add(record.fields.timestamp, Some(record.fields.audit_id));
+        self.skipped += 1;
+        true
     }
 
     pub(super) fn end_round(&mut self, upto: u64) {
-        self.outlet.append(&mut self.lines, std::mem::take(&mut self.records), upto);
-        if self.skipped > 0 {
-            self.outlet.note_missed(std::mem::take(&mut self.skipped));
+        let skipped = std::mem::take(&mut self.skipped);
+        let lost = if self.fate == Fate::Lost { skipped } else { 0 };
+        self.uncounted += lost;
+        self.reported_lost += lost;
+        self.outlet.append(&mut self.lines, std::mem::take(&mut self.records), lost, upto);
+        if skipped > lost {
+            self.outlet.note_missed(skipped);
         }
     }
 
-    /// Whether a record of our own would be the next thing written, or nearly so. While none can be written none more are
-    /// made: what they tell is counted on.
-    pub(super) fn can_tell(&self) -> bool {
-        let progress = self.progress();
-        progress.state != SinkState::Dead && progress.own_waiting == 0
+    /// Looks at what became of the sink since the last time: whether it was given up or works again, and what it lost.
+    pub(super) fn watch(&mut self, now: Moment, at: Micros) {
+        self.watch_as(self.progress(), now, at);
     }
 
-    /// No filter removes internal records.
-    pub(super) fn give_own(&mut self, record: &Record, process: &Process, budget: usize) {
-        if self.push_line(record, process, budget) {
+    /// As [`Channel::watch`], with a look that was taken before.
+    pub(super) fn watch_as(&mut self, look: Progress, now: Moment, at: Micros) {
+        if let Some(owed) = self.on_trial.take_if(|_| !look.trying) {
+            self.given_up = Some(now);
+            if !look.trial_taken {
+                self.owed.merge(&owed);
+            }
+        }
+        if self.on_trial.is_none() {
+            let is_dead = look.state == SinkState::Dead;
+            if !is_dead && self.given_up.is_some() && self.outlet.use_again() {
+                self.given_up = None;
+                self.next_seq = look.written + look.torn + 1;
+                // It reports by itself what it lost.
+                self.unheard = Tally::default();
+            } else if is_dead && self.given_up.is_none() {
+                self.given_up = Some(now);
+            }
+        }
+        let lost = look.lost.saturating_sub(self.reported_lost);
+        if lost > 0 {
+            self.reported_lost = look.lost;
+            self.uncounted += lost;
+            self.unheard.add_many(lost, at);
+            self.owed.loss(LossReason::SinkFailed, Some(&self.name)).add_many(lost, at);
+        }
+    }
+
+    /// When it is to be tried again, as far as the system's clock tells; none if it works, or is being tried, or never will.
+    pub(super) fn until_trial(&self) -> Option<Duration> {
+        let given_up = self.given_up.filter(|_| self.on_trial.is_none() && !self.progress().is_final)?;
+        Some(TRY_AGAIN.saturating_sub(given_up.real.elapsed()))
+    }
+
+    /// Whether it was given up long enough ago to be tried again, or this is the last time.
+    pub(super) fn is_to_be_tried(&self, now: Moment, last: bool) -> bool {
+        let given_up = self.given_up.filter(|_| self.on_trial.is_none() && !self.progress().is_final);
+        given_up.is_some_and(|given_up| last || given_up.until(now) >= TRY_AGAIN)
+    }
+
+    /// Has it tried again: with what it has to report, and before that `started`, if it has taken nothing yet.
+    pub(super) fn try_again(&mut self, started: &Record, stamp: impl FnMut() -> Stamp, maker: &mut Maker, line: Line<'_>) {
+        // Numbers go on from what it has taken: lines that it never took leave no gap.
+        let look = self.progress();
+        self.next_seq = look.written + look.torn + 1;
+        if self.next_seq == 1 {
+            self.push_line(started, line.process, line.budget);
+        }
+        let owed = std::mem::take(&mut self.owed);
+        self.push_owed(&owed, stamp, maker, line);
+        self.outlet.try_again(std::mem::take(&mut self.lines));
+        self.on_trial = Some(owed);
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.on_trial.is_some()
+    }
+
+    /// What all sinks lost is to be reported in each of them.
+    pub(super) fn owe(&mut self, untold: &Untold) {
+        self.owed.add(untold);
+    }
+
+    /// Another sink was given up and lost records.
+    pub(super) fn owe_for(&mut self, other: &Arc<str>, tally: &Tally) {
+        self.owed.loss(LossReason::SinkFailed, Some(other)).merge(tally);
+    }
+
+    /// What the others have yet to report of it.
+    pub(super) fn take_unheard(&mut self) -> Option<(Arc<str>, Tally)> {
+        (self.unheard.count > 0).then(|| (self.name.clone(), std::mem::take(&mut self.unheard)))
+    }
+
+    /// Records that it lost, and that the queue has not counted.
+    pub(super) fn take_uncounted(&mut self) -> u64 {
+        std::mem::take(&mut self.uncounted)
+    }
+
+    /// Whether there is something to report and a report would be the next thing written, or nearly so. While none can be
+    /// written none more are made: what they would report is counted on.
+    pub(super) fn can_tell(&self) -> bool {
+        let has_room = || self.need == Need::Required || self.outlet.has_room();
+        !self.owed.is_empty() && self.given_up.is_none() && self.progress().own_waiting == 0 && has_room()
+    }
+
+    /// Reports what was lost and refused.
+    pub(super) fn tell(&mut self, stamp: impl FnMut() -> Stamp, maker: &mut Maker, line: Line<'_>) {
+        if self.given_up.is_none() && !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed);
+            self.push_owed(&owed, stamp, maker, line);
+            self.outlet.append_own(&self.lines);
+            self.lines.clear();
+        }
+    }
+
+    fn push_owed(&mut self, owed: &Owed, mut stamp: impl FnMut() -> Stamp, maker: &mut Maker, line: Line<'_>) {
+        for loss in &owed.losses {
+            let lost = Own::RecordsLost { reason: loss.reason, tally: &loss.tally, sink: loss.sink.as_deref() };
+            self.push_line(&maker.make(stamp(), lost), line.process, line.budget);
+        }
+        if owed.refused.count > 0 {
+            let refused = maker.make(stamp(), Own::RequestsRefused(&owed.refused));
+            self.push_line(&refused, line.process, line.budget);
+        }
+    }
+
+    /// No filter removes records of this library.
+    pub(super) fn give_own(&mut self, record: &Record, line: Line<'_>) {
+        if self.given_up.is_none() && self.push_line(record, line.process, line.budget) {
             self.outlet.append_own(&self.lines);
         }
         self.lines.clear();
-    }
-
-    pub(super) fn has_missed(&self) -> bool {
-        self.missed.count > 0 && self.outlet.has_room() && self.can_tell()
-    }
-
-    /// Reports what the sink lost for itself, once it has room again.
-    pub(super) fn tell_missed(&mut self, stamp: Stamp, maker: &mut Maker<'_>, process: &Process, budget: usize) {
-        if self.has_missed() {
-            let missed = std::mem::take(&mut self.missed);
-            let sink = Some(self.outlet.name());
-            let own = Own::RecordsLost { reason: LossReason::SinkFull, tally: &missed, sink };
-            self.give_own(maker.make(stamp, own), process, budget);
-        }
-    }
-
-    /// Records that the sink gave up since this was asked last, as far as this look at it tells.
-    pub(super) fn newly_lost(&mut self, look: Progress) -> u64 {
-        look.lost - std::mem::replace(&mut self.reported_lost, look.lost)
     }
 
     pub(super) fn progress(&self) -> Progress {
         self.outlet.progress()
     }
 
-    /// How many records it will have taken with one more of our own, which is counted before it is written: those of ours
-    /// that are on their way stand before it.
+    /// How many records it will have taken with one more of this library, which is counted before it is written: those
+    /// that are on their way come before it.
     pub(super) fn written_at_the_end(&self) -> u64 {
         let Progress { written, own_waiting, own_writing, state, .. } = self.progress();
         if state == SinkState::Dead { written } else { written + own_waiting + own_writing + 1 }
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.progress().state != SinkState::Dead
+        self.given_up.is_none() && self.progress().state != SinkState::Dead
     }
 
     pub(super) fn is_required(&self) -> bool {
@@ -133,6 +281,10 @@ impl Channel {
 
     pub(super) fn want(&self, upto: u64) {
         self.outlet.want(upto);
+    }
+
+    pub(super) fn give_up_torn(&self) {
+        self.outlet.give_up_torn();
     }
 
     pub(super) fn end(&self) {
@@ -149,8 +301,8 @@ impl Channel {
 
     fn wants(&mut self, record: &Record) -> bool {
         let Some(filter) = &mut self.filter else { return true };
-        let judged = catch_unwind(AssertUnwindSafe(|| filter(record)));
-        judged.unwrap_or_else(|_| {
+        let judged = caught(|| filter(record));
+        judged.unwrap_or_else(|| {
             self.note_panic("a filter panics; what it cannot judge is kept");
             true
         })
@@ -175,8 +327,8 @@ impl Channel {
         let Some(format) = &mut self.format else { return };
         let line = String::from_utf8_lossy(&self.lines[begin..]);
         let mut own = String::new();
-        if catch_unwind(AssertUnwindSafe(|| format(record, line.trim_end(), &mut own))).is_err() {
-            self.note_panic("a format panics; what it cannot write stands as JSON");
+        if caught(|| format(record, line.trim_end(), &mut own)).is_none() {
+            self.note_panic("a format panics; what it cannot write is written as JSON");
             return;
         }
         self.lines.truncate(begin);
@@ -185,11 +337,18 @@ impl Channel {
         self.lines.push(b'\n');
     }
 
-    /// Counts a panic of the application's code, and tells the first.
+    /// Counts a panic of the application's code, and reports the first.
     fn note_panic(&mut self, what: &'static str) {
         self.outlet.note_panic();
         if !std::mem::replace(&mut self.told_panic, true) {
-            tracing::error!(target: "tower_audit", sink = self.outlet.name(), what);
+            report(|| tracing::error!(target: "tower_audit", sink = self.outlet.name(), what));
         }
     }
+}
+
+/// What the line of a record is made with.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) process: &'a Process,
+    pub(super) budget: usize,
 }

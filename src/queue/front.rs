@@ -8,10 +8,22 @@ use super::admission::{Admission, Allowance, Place, Waiting};
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
-use crate::diagnostics::contained;
+use crate::diagnostics::{contained, report};
 use crate::record::{Delivery, Outcome};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Records that the worker takes at once without a pause before it.
+pub(super) const FULL: usize = 64;
+
+/// How the worker waits for records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rest {
+    /// A pause that no record cuts short, unless many come.
+    Pause(Duration),
+    /// Until a record comes or somebody calls, at most this long.
+    Sleep(Option<Duration>),
+}
 
 /// The bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -39,11 +51,20 @@ pub(crate) struct Queue {
     /// How many wait in line, so that nobody overtakes them. Those who left it are not counted, though their places may
     /// still stand there.
     waiting: AtomicUsize,
-    /// The worker has stopped: what comes now is lost.
+    /// The shutdown has waited for what was admitted: nothing new is.
     closed: AtomicBool,
     told_closed: AtomicBool,
+    /// Required sinks that are given up.
+    dead: AtomicUsize,
+    /// Exchanges that have begun and not ended.
+    open: AtomicUsize,
+    /// Panics of the worker's own code.
+    panics: AtomicU64,
     lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
+    /// Where the worker is to panic, for tests of what happens then.
+    #[cfg(test)]
+    pub(super) trap: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -75,8 +96,13 @@ impl Queue {
             waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             told_closed: AtomicBool::new(false),
+            dead: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            panics: AtomicU64::new(0),
             lost: Default::default(),
             refused: AtomicU64::new(0),
+            #[cfg(test)]
+            trap: AtomicUsize::new(0),
         }
     }
 
@@ -85,8 +111,12 @@ impl Queue {
         if class == Delivery::Lossy {
             return Admission::Granted(Allowance::default());
         }
-        if self.closed.load(Ordering::Relaxed) {
+        // After the exchange was counted as open: either this sees that nothing is admitted any more, or the worker sees it.
+        if self.closed.load(Ordering::SeqCst) {
             return self.refuse_for_good();
+        }
+        if self.cannot_keep(class) {
+            return Admission::Refused;
         }
         if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.sum()) {
             return Admission::Granted(allowance);
@@ -99,7 +129,7 @@ impl Queue {
         if state.line.len() >= self.limits.records.saturating_mul(2) {
             state.line.retain(|place| !place.is_left());
         }
-        let place = Arc::new(Place::new(now.saturating_add(self.limits.wait), allowance));
+        let place = Arc::new(Place::new(class, now, self.limits.wait, allowance));
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.call_worker(&mut state);
@@ -111,25 +141,33 @@ impl Queue {
         if class == Delivery::Lossy {
             return Some(Allowance::default());
         }
-        let open = !self.closed.load(Ordering::Relaxed) && self.waiting.load(Ordering::Relaxed) == 0;
-        (open && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
+        let open = !self.closed.load(Ordering::SeqCst) && self.waiting.load(Ordering::Relaxed) == 0;
+        (open && !self.cannot_keep(class) && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
     }
 
     /// Without the worker nothing can be recorded any more, and what may not lose must not be handled.
     fn refuse_for_good(&self) -> Admission {
         if !self.told_closed.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                target: "tower_audit",
-                "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
-            );
+            report(|| {
+                tracing::error!(
+                    target: "tower_audit",
+                    "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+                );
+            });
         }
         Admission::Refused
     }
 
+    /// Whether a class needs a required sink that is given up: what such an exchange does could not become durable.
+    pub(super) fn cannot_keep(&self, class: Delivery) -> bool {
+        class >= Delivery::Durable && self.dead.load(Ordering::Relaxed) > 0
+    }
+
     /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
-    /// cannot enter is counted and given back.
-    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery) -> Result<u64, Box<Draft>> {
+    /// cannot enter is counted and given back. `is_last`: its exchange has ended.
+    pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery, is_last: bool) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
+        self.close_if(is_last);
         let refusal = if state.closed {
             Some(LossReason::Shutdown)
         } else if class == Delivery::Lossy && !self.has_room() {
@@ -142,7 +180,9 @@ impl Queue {
             return Err(draft);
         }
         let position = self.enter(&mut state, draft);
-        if state.asleep {
+        // A pause ends early when the queue is half full: nobody is refused because the worker rests.
+        let is_half_full = !state.called && state.finished.len().saturating_mul(2) >= self.limits.records;
+        if state.asleep || is_half_full {
             self.call_worker(&mut state);
         }
         Ok(position)
@@ -150,8 +190,9 @@ impl Queue {
 
     /// Hands over the record of somebody who was not let in: refused, or gone while waiting. What cannot enter is counted,
     /// to be told.
-    pub(crate) fn push_outsider(&self, draft: Box<Draft>) -> Result<u64, Box<Draft>> {
+    pub(crate) fn push_outsider(&self, draft: Box<Draft>, is_last: bool) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
+        self.close_if(is_last);
         let was_refused = draft.outcome == Some(Outcome::Rejected);
         if was_refused {
             self.refused.fetch_add(1, Ordering::Relaxed);
@@ -167,6 +208,13 @@ impl Queue {
         let position = self.enter(&mut state, draft);
         self.call_worker(&mut state);
         Ok(position)
+    }
+
+    /// Under the lock, so that at each moment an exchange is open or its record is here or counted as lost.
+    fn close_if(&self, is_last: bool) {
+        if is_last {
+            self.count_closed();
+        }
     }
 
     fn enter(&self, state: &mut State, draft: Box<Draft>) -> u64 {
@@ -232,6 +280,56 @@ impl Queue {
         }
     }
 
+    /// A required sink was given up, or works again.
+    pub(crate) fn required_sink_works(&self, works: bool) {
+        if works {
+            self.dead.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.dead.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_open(&self) {
+        // Before the exchange asks whether it is admitted: see `Queue::stop_admitting`.
+        self.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn count_closed(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Records that were lost, and exchanges that are open and whose records will be, at one moment.
+    pub(super) fn lost_and_open(&self) -> (u64, u64) {
+        // An exchange that ends after the queue was closed is counted under this lock as lost and as no longer open.
+        let _at_one_moment = self.lock();
+        (self.lost(), self.open() as u64)
+    }
+
+    /// Panics if a test has set a trap here.
+    #[cfg(test)]
+    pub(super) fn spring(&self, trap: usize) {
+        if self.trap.compare_exchange(trap, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            std::panic::resume_unwind(Box::new("a trap"));
+        }
+    }
+
+    pub(super) fn note_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Whether the log has stopped: nothing is admitted any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn unwritten(&self) -> usize {
         let mut settled = self.settled.load(Ordering::Acquire);
         loop {
@@ -284,27 +382,46 @@ impl Queue {
 
 /// The queue, as the worker and the sinks' threads see it.
 impl Queue {
-    /// Moves what is finished into `batch`, waiting for it at most `pause`; without a pause until somebody calls.
-    /// `attentive`: somebody waits for what the sinks do.
-    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, pause: Option<Duration>, attentive: bool) {
+    /// Moves what is finished into `batch`, after a rest. `attentive`: somebody waits for what the sinks do.
+    pub(super) fn take(&self, batch: &mut VecDeque<Box<Draft>>, rest: Rest, attentive: bool) {
         let mut state = self.lock();
         state.attentive = attentive;
-        if !state.called && state.finished.is_empty() {
-            state = match pause {
+        if !state.called {
+            let sleeps = |state: &mut State| state.asleep;
+            state = match rest {
                 // A short pause is slept out: no request pays for waking the worker while there is traffic.
-                Some(pause) => self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0,
-                // What a sink has done since makes room; nobody else would tell it to a worker that sleeps.
-                None if state.moved => state,
-                None => {
+                Rest::Pause(pause) if state.finished.len() < FULL => {
+                    self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+                }
+                Rest::Pause(_) => state,
+                // What a sink has done since makes room; nobody else would report it to a worker that sleeps.
+                Rest::Sleep(_) if state.moved || !state.finished.is_empty() => state,
+                Rest::Sleep(limit) => {
                     state.asleep = true;
-                    let sleeps = |state: &mut State| state.asleep;
-                    self.work.wait_while(state, sleeps).unwrap_or_else(PoisonError::into_inner)
+                    let mut state = match limit {
+                        None => self.work.wait_while(state, sleeps).unwrap_or_else(PoisonError::into_inner),
+                        Some(limit) => {
+                            self.work.wait_timeout_while(state, limit, sleeps).unwrap_or_else(PoisonError::into_inner).0
+                        }
+                    };
+                    state.asleep = false;
+                    state
                 }
             };
         }
         state.called = false;
         state.moved = false;
         std::mem::swap(&mut state.finished, batch);
+    }
+
+    /// Waits for a sink to get on, at most this long.
+    pub(super) fn wait_for_move(&self, limit: Duration) {
+        let mut state = self.lock();
+        state.attentive = true;
+        if !state.called {
+            state = self.work.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.called = false;
     }
 
     /// Lets in whom there is room for, in order, and refuses whom the wait was too long for.
@@ -326,7 +443,7 @@ impl Queue {
                 state.line.pop_front();
                 continue;
             }
-            let expired = state.closed || now >= place.deadline;
+            let expired = state.closed || place.is_over(now) || self.cannot_keep(place.class);
             let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
             if !expired && !granted {
                 break;
@@ -358,9 +475,12 @@ impl Queue {
     pub(crate) fn note_lost(&self, reason: LossReason, at: Micros, count: u64) {
         self.lost[reason as usize].fetch_add(count, Ordering::Relaxed);
         let mut state = self.lock();
-        let tally = state.untold.lost(reason);
-        tally.add(at, None);
-        tally.count += count - 1;
+        state.untold.lost(reason).add_many(count, at);
+    }
+
+    /// Counts records that a sink lost, which each sink reports by itself.
+    pub(super) fn count_sink_failed(&self, count: u64) {
+        self.lost[LossReason::SinkFailed as usize].fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn take_untold(&self) -> Option<Untold> {
@@ -368,10 +488,14 @@ impl Queue {
         (!state.untold.is_empty()).then(|| std::mem::take(&mut state.untold))
     }
 
+    /// Admits nothing any more. An exchange that was admitted before is counted as open by now.
+    pub(super) fn stop_admitting(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
     /// From now on everything that comes is lost, and counted.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        self.closed.store(true, Ordering::Relaxed);
+        self.stop_admitting();
+        self.lock().closed = true;
     }
 }

@@ -1,4 +1,6 @@
-//! What was lost and what was refused, counted until it has been told.
+//! What was lost and what was refused, counted until it is reported.
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -13,9 +15,9 @@ pub(crate) enum LossReason {
     Shutdown,
     /// A sink was given up before it was written there.
     SinkFailed,
-    /// A sink that nobody waits for could not take it in time.
+    /// A best-effort sink could not take it in time.
     SinkFull,
-    /// Our own code panicked while making it.
+    /// Code of this library panicked while making it.
     Panicked,
 }
 
@@ -48,12 +50,30 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn add(&mut self, at: Micros, id: Option<Uuid>) {
-        if self.count == 0 {
-            self.first = at;
+        self.add_many(1, at);
+        self.keep(id);
+    }
+
+    /// Adds so many of one moment, of which no ids are known.
+    pub(crate) fn add_many(&mut self, count: u64, at: Micros) {
+        self.add_between(count, at, at);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.add_between(other.count, other.first, other.last);
+        other.samples.iter().for_each(|id| self.keep(Some(*id)));
+    }
+
+    fn add_between(&mut self, count: u64, first: Micros, last: Micros) {
+        if count == 0 {
+            return;
         }
-        self.count += 1;
-        self.first = self.first.min(at);
-        self.last = self.last.max(at);
+        (self.first, self.last) =
+            if self.count == 0 { (first, last) } else { (self.first.min(first), self.last.max(last)) };
+        self.count += count;
+    }
+
+    fn keep(&mut self, id: Option<Uuid>) {
         if let Some(id) = id
             && self.samples.len() < MOST_SAMPLES
             && !self.samples.contains(&id)
@@ -63,7 +83,48 @@ impl Tally {
     }
 }
 
-/// What has not been told yet.
+/// What one sink has yet to report: at most one entry for each reason and sink.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    pub(super) losses: Vec<Loss>,
+    pub(super) refused: Tally,
+}
+
+/// Records that were lost for one reason.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) reason: LossReason,
+    /// The sink that they are missing in; none: they are missing in all.
+    pub(super) sink: Option<Arc<str>>,
+    pub(super) tally: Tally,
+}
+
+impl Owed {
+    pub(super) fn loss(&mut self, reason: LossReason, sink: Option<&Arc<str>>) -> &mut Tally {
+        let known = self.losses.iter().position(|loss| loss.reason == reason && loss.sink.as_ref() == sink);
+        let at = known.unwrap_or_else(|| {
+            self.losses.push(Loss { reason, sink: sink.cloned(), tally: Tally::default() });
+            self.losses.len() - 1
+        });
+        &mut self.losses[at].tally
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused.count == 0 && self.losses.is_empty()
+    }
+
+    pub(super) fn add(&mut self, untold: &Untold) {
+        untold.losses().for_each(|(reason, tally)| self.loss(reason, None).merge(tally));
+        self.refused.merge(&untold.refused);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        other.losses.iter().for_each(|loss| self.loss(loss.reason, loss.sink.as_ref()).merge(&loss.tally));
+        self.refused.merge(&other.refused);
+    }
+}
+
+/// What no sink has been given yet to report.
 #[derive(Debug, Default)]
 pub(crate) struct Untold {
     lost: [Tally; LossReason::ALL.len()],

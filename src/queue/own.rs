@@ -33,22 +33,24 @@ pub(super) enum Own<'s> {
     RequestsRefused(&'s Tally),
 }
 
-/// What internal records are made with: the rules and the memory of every other record.
-pub(super) struct Maker<'w> {
-    pub(super) redactor: &'w Redactor,
-    pub(super) memory: &'w mut Memory,
-    pub(super) record: &'w mut Record,
+/// Makes internal records, by the rules of every other record.
+pub(super) struct Maker {
+    redactor: Redactor,
+    memory: Memory,
 }
 
-impl Maker<'_> {
+impl Maker {
+    pub(super) fn new(redactor: Redactor) -> Self {
+        Self { redactor, memory: Memory::default() }
+    }
+
     /// Makes an internal record. Where its redaction fails it has no `meta`.
-    pub(super) fn make(&mut self, stamp: Stamp, own: Own<'_>) -> &Record {
-        let Self { redactor, memory, record } = self;
-        record.clear();
-        frame(stamp, own, record);
+    pub(super) fn make(&mut self, stamp: Stamp, own: Own<'_>) -> Record {
+        let mut record = Record::default();
+        frame(stamp, own, &mut record);
         let made = contained("redaction of an internal record", || {
-            let Record { text, fields } = &mut **record;
-            let mut session = Session::new(redactor, None, memory, text);
+            let Record { text, fields } = &mut record;
+            let mut session = Session::new(&self.redactor, None, &mut self.memory, text);
             each_member(own, |key, value| {
                 let value = session.meta(key, value);
                 fields.meta.push((session.constant(key), value));

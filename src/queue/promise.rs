@@ -90,11 +90,14 @@ impl<T> Future for Answer<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // A waker is the application's code: none is cloned or dropped while the lock is held.
+        let mut spare = Some(cx.waker().clone());
         let mut state = self.0.lock();
         match state.answer.take() {
             Some(answer) => Poll::Ready(answer),
             None => {
-                state.waker = Some(cx.waker().clone());
+                std::mem::swap(&mut state.waker, &mut spare);
+                drop(state);
                 Poll::Pending
             }
         }

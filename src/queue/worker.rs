@@ -1,4 +1,7 @@
 //! The worker: redacts, renders and keeps time, and never does I/O.
+//!
+//! It polls while there is traffic, so that no request pays for waking it: often while batches are full, seldom while they
+//! are small, and not at all after a silence, which the next record ends.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,29 +9,36 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::channel::Channel;
+use super::channel::{Channel, Line, Moment};
 use super::control::{Flush, Reach, ShutdownReport, Stop, after};
-use super::loss::{LossReason, Untold};
+use super::front::Rest;
+use super::loss::LossReason;
 use super::own::{Maker, Own, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
-use crate::compose::{self, Extent};
 use crate::counters::Counted;
-use crate::diagnostics::{self, contained};
+use crate::compose::{self, Extent};
+use crate::diagnostics::{self, caught, contained, report};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::record::Record;
 use crate::record::wire::Process;
 use crate::sink::Progress;
-use crate::sync::{Instant, thread};
+use crate::sync::{Instant, spawn};
 
-/// How long the worker pauses while there is traffic. A record is out after that long at the latest.
-const PAUSE: Duration = Duration::from_millis(1);
-/// After so many pauses without work it goes to sleep, and the next record has to wake it.
-const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 64 };
-/// Internal records that may wait for a sink.
+/// The pause between two batches while they are full, and while anybody waits.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The pause while batches are small. A record waits no longer than this for the worker.
+const LONGEST: Duration = Duration::from_millis(8);
+/// Fewer records than this in a batch, and the next pause is twice as long.
+const SMALL: usize = 16;
+/// After this number of pauses without work it goes to sleep, and the next record has to wake it.
+const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 3 };
+/// The time between two reports, in the other sinks, of what a sink that was given up loses.
+const UNHEARD: Duration = Duration::from_secs(1);
+/// Records of this library that may wait for a sink.
 const MOST_OWN: u64 = 16;
-/// Records that are rendered before their lines are handed to the sinks, and before those who wait are looked after.
+/// Records that are rendered before their lines are handed to the sinks, and before waiting requests are served.
 const ROUND: usize = 32;
 
 /// Everything that the worker's thread begins with.
@@ -44,30 +54,53 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts the thread. It ends with the shutdown that the engine's control asks for.
     pub(crate) fn start(self) -> Result<(), Error> {
+        let ids = UuidV7::new();
+        // Stamped here: its time is before that of whatever is recorded next.
+        let mut maker = Maker::new(self.engine.redactor.clone());
+        let own = Own::Started { enabled: self.engine.enabled, settings: &self.settings };
+        let started = maker.make(stamp(&self.engine, &ids), own);
         let state = Running {
+            started: Box::new(started),
+            maker,
             batch: VecDeque::new(),
             done: Vec::new(),
             rendered: 0,
             ledger: VecDeque::new(),
+            pause: SHORTEST,
             quiet: 0,
+            round: Entry::default(),
+            heard: None,
+            is_last_try: false,
             flushes: Vec::new(),
             stop: None,
             record: Box::default(),
             memory: compose::Memory::default(),
-            ids: UuidV7::new(),
+            ids,
             #[cfg(feature = "metrics")]
             publisher: crate::publish::Publisher::default(),
             worker: self,
         };
-        // Stamped here: its time is before that of whatever is recorded next.
-        let started = state.stamp();
-        let start = thread::Builder::new().name("audit-worker".into()).spawn(move || state.run(started));
-        start.map(|_| ()).map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
+        spawn("audit-worker", move || state.run())
+            .map_err(|error| Error::start("cannot start the audit worker's thread").with_source(error))
+    }
+}
+
+impl Worker {
+    /// Gives a record of this library to every sink that is not stuck on one of them already.
+    fn write_own(&mut self, record: &Record) {
+        let Self { channels, process, line_budget, .. } = self;
+        let line = Line { process, budget: *line_budget };
+        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
+            channel.give_own(record, line);
+        }
     }
 }
 
 struct Running {
     worker: Worker,
+    /// The first record of this run.
+    started: Box<Record>,
+    maker: Maker,
     batch: VecDeque<Box<Draft>>,
     /// Drafts of the round that records were made from.
     #[expect(clippy::vec_box, reason = "drafts travel in their boxes, a draft is large")]
@@ -76,7 +109,15 @@ struct Running {
     rendered: u64,
     /// What the queue gets back once every required sink is done with it.
     ledger: VecDeque<Entry>,
+    /// The round that is being rendered.
+    round: Entry,
+    pause: Duration,
+    /// Pauses in a row that brought nothing.
     quiet: u32,
+    /// When the sinks that work were last given to report what others lost.
+    heard: Option<Instant>,
+    /// Sinks that were given up are tried once more before the end.
+    is_last_try: bool,
     flushes: Vec<Flush>,
     stop: Option<Stop>,
     /// The record that is being made, always in the same memory: one is large.
@@ -88,6 +129,7 @@ struct Running {
 }
 
 /// A round of records that are not yet written everywhere.
+#[derive(Default)]
 struct Entry {
     upto: u64,
     records: usize,
@@ -95,41 +137,73 @@ struct Entry {
 }
 
 impl Running {
-    fn run(mut self, started: Stamp) {
+    fn run(mut self) {
         diagnostics::enter_own_thread();
-        let settings = std::mem::take(&mut self.worker.settings);
-        self.write_own(started, Own::Started { enabled: self.worker.engine.enabled, settings: &settings });
-        let stop = loop {
-            let (pause, attentive) = (self.pause(), self.somebody_waits());
-            self.publish(pause.is_none());
-            self.worker.engine.queue.take(&mut self.batch, pause, attentive);
-            contained("the worker", || self.work());
-            if let Some(stop) = self.stop.take_if(|stop| is_due(stop, &self.worker.engine)) {
-                break stop;
+        let ran = caught(|| {
+            let Self { worker, started, .. } = &mut self;
+            worker.write_own(started);
+            self.serve();
+            self.finish();
+        });
+        if ran.is_none() {
+            self.abandon();
+        }
+    }
+
+    /// Works until somebody asks for the end and it is due.
+    fn serve(&mut self) {
+        loop {
+            let (rest, attentive) = (self.rest(), self.somebody_waits());
+            self.publish(matches!(rest, Rest::Sleep(_)));
+            self.worker.engine.queue.take(&mut self.batch, rest, attentive);
+            self.adapt();
+            #[cfg(test)]
+            self.worker.engine.queue.spring(TRAP_OUTSIDE);
+            self.work_contained();
+            if self.stop.as_ref().is_some_and(|stop| is_due(stop, &self.worker.engine)) {
+                return;
             }
-        };
-        self.finish(stop);
+        }
     }
 
     fn somebody_waits(&self) -> bool {
         !self.flushes.is_empty() || self.stop.is_some() || self.worker.engine.queue.has_line()
     }
 
-    /// Asleep only when nobody waits for anything.
-    fn pause(&self) -> Option<Duration> {
-        (self.somebody_waits() || self.quiet < QUIET).then_some(PAUSE)
+    /// Asleep only when nobody waits for anything, and then until a sink that was given up is to be tried again.
+    fn rest(&self) -> Rest {
+        if self.somebody_waits() {
+            Rest::Pause(SHORTEST)
+        } else if self.quiet < QUIET {
+            Rest::Pause(self.pause)
+        } else {
+            Rest::Sleep(self.worker.channels.iter().filter_map(Channel::until_trial).min())
+        }
+    }
+
+    /// A full batch is followed by the shortest pause, a small one by a longer one than before: each costs the same,
+    /// whatever it brings.
+    fn adapt(&mut self) {
+        let taken = self.batch.len();
+        self.quiet = if taken == 0 { self.quiet.saturating_add(1) } else { 0 };
+        if taken >= super::front::FULL {
+            self.pause = SHORTEST;
+        } else if taken < SMALL {
+            self.pause = (self.pause * 2).min(LONGEST);
+        }
+    }
+
+    fn work_contained(&mut self) {
+        if contained("the worker", || self.work()).is_none() {
+            self.worker.engine.queue.note_panic();
+            self.close_round();
+        }
     }
 
     fn work(&mut self) {
-        self.quiet = if self.batch.is_empty() { self.quiet.saturating_add(1) } else { 0 };
         self.watch_sinks();
-        if self.can_tell()
-            && let Some(untold) = self.worker.engine.queue.take_untold()
-        {
-            self.tell(&untold);
-        }
-        self.worker.counted.ordinary.tell(|| Micros::from_system(self.worker.engine.now()));
-        // Those who wait are looked after between rounds, however much there is to render.
+        self.tell();
+        // Waiting requests are served between rounds, however much there is to render.
         loop {
             self.render_round();
             self.settle(self.least(Reach::Required, |progress| progress.settled));
@@ -150,28 +224,39 @@ impl Running {
             return;
         }
         let engine = self.worker.engine.clone();
-        let mut entry = Entry { upto: 0, records: 0, reserved: 0 };
         self.worker.channels.iter_mut().for_each(Channel::begin_round);
         for _ in 0..ROUND {
             let Some(draft) = self.batch.pop_front() else { break };
-            entry.records += 1;
-            entry.reserved += draft.reserved();
+            self.round.records += 1;
+            self.round.reserved += draft.reserved();
             let Self { record, memory, .. } = self;
             let mut make = |extent| contained("redaction", || compose::record(&engine, &draft, extent, memory, record));
             let made = make(Extent::Whole)
                 .or_else(|| make(Extent::Evidence))
                 .or_else(|| contained("a bare record", || compose::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
+            #[cfg(test)]
+            engine.queue.spring(TRAP_INSIDE);
             if !given {
                 engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
             }
             self.done.push(draft);
         }
         engine.recycle(&mut self.done);
+        self.close_round();
+    }
+
+    /// Hands the lines of the round to the sinks.
+    fn close_round(&mut self) {
+        let mut entry = std::mem::take(&mut self.round);
+        if entry.records == 0 {
+            return;
+        }
         self.rendered += entry.records as u64;
         entry.upto = self.rendered;
         self.worker.channels.iter_mut().for_each(|channel| channel.end_round(entry.upto));
         self.ledger.push_back(entry);
+        self.count_lost();
     }
 
     /// Gives the record to every sink; false if not each of them could be given its line.
@@ -184,51 +269,55 @@ impl Running {
         given
     }
 
-    /// What was lost stands before what comes next.
-    fn tell(&mut self, untold: &Untold) {
-        for (reason, tally) in untold.losses() {
-            self.write_own(self.stamp(), Own::RecordsLost { reason, tally, sink: None });
+    /// Each sink reports what was lost before it writes what comes next.
+    fn tell(&mut self) {
+        if let Some(untold) = self.worker.engine.queue.take_untold() {
+            self.worker.channels.iter_mut().for_each(|channel| channel.owe(&untold));
         }
-        if untold.refused.count > 0 {
-            self.write_own(self.stamp(), Own::RequestsRefused(&untold.refused));
-        }
-    }
-
-    /// A required sink can take it, or, where all of those are dead, any other.
-    fn can_tell(&self) -> bool {
-        let channels = &self.worker.channels;
-        let required_alive = channels.iter().any(|channel| channel.is_required() && channel.is_alive());
-        channels.iter().any(|channel| channel.can_tell() && (channel.is_required() || !required_alive))
-    }
-
-    /// Gives an internal record to every sink that is not stuck on one of them already.
-    fn write_own(&mut self, stamp: Stamp, own: Own<'_>) {
-        let Worker { engine, channels, process, line_budget, .. } = &mut self.worker;
-        let (redactor, memory, record) = (&engine.redactor, &mut self.memory.redact, &mut *self.record);
-        let mut maker = Maker { redactor, memory, record };
-        let record = maker.make(stamp, own);
-        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
-            channel.give_own(record, process, *line_budget);
+        if self.worker.channels.iter().any(Channel::can_tell) {
+            let Self { worker, ids, maker, .. } = self;
+            let Worker { engine, channels, process, line_budget, .. } = worker;
+            let line = Line { process, budget: *line_budget };
+            for channel in channels.iter_mut().filter(|channel| channel.can_tell()) {
+                channel.tell(|| stamp(engine, ids), maker, line);
+            }
         }
     }
 
-    /// Notes what sinks lost since the last look, and lets those tell it that lose for themselves.
+    /// Looks at what became of the sinks, has those tried again that were given up, and counts what they lost.
     fn watch_sinks(&mut self) {
-        let lost = self.worker.channels.iter_mut().map(|channel| channel.newly_lost(channel.progress())).sum();
-        self.note_lost(lost);
-        if self.worker.channels.iter().any(Channel::has_missed) {
-            let stamp = self.stamp();
-            let Worker { engine, channels, process, line_budget, .. } = &mut self.worker;
-            let (redactor, memory, record) = (&engine.redactor, &mut self.memory.redact, &mut *self.record);
-            let mut maker = Maker { redactor, memory, record };
-            channels.iter_mut().for_each(|channel| channel.tell_missed(stamp, &mut maker, process, *line_budget));
+        let now = Moment { given: self.worker.engine.monotonic(), real: Instant::now() };
+        let at = self.stamp().at;
+        let Self { worker, ids, is_last_try, started, maker, .. } = self;
+        let Worker { engine, channels, process, line_budget, .. } = worker;
+        let line = Line { process, budget: *line_budget };
+        for channel in channels.iter_mut() {
+            channel.watch(now, at);
+            if channel.is_to_be_tried(now, *is_last_try) {
+                channel.try_again(started, || stamp(engine, ids), maker, line);
+            }
+        }
+        *is_last_try = false;
+        self.count_lost();
+        if self.heard.is_none_or(|heard| heard.elapsed() >= UNHEARD) {
+            self.spread();
         }
     }
 
-    fn note_lost(&self, lost: u64) {
-        if lost > 0 {
-            self.worker.engine.queue.note_lost(LossReason::SinkFailed, self.stamp().at, lost);
+    /// Gives the other sinks to report what was lost in one that was given up.
+    fn spread(&mut self) {
+        let channels = &mut self.worker.channels;
+        for at in 0..channels.len() {
+            let Some((name, tally)) = channels[at].take_unheard() else { continue };
+            self.heard = Some(Instant::now());
+            let others = channels.iter_mut().enumerate().filter(|(other, _)| *other != at);
+            others.for_each(|(_, other)| other.owe_for(&name, &tally));
         }
+    }
+
+    fn count_lost(&mut self) {
+        let lost = self.worker.channels.iter_mut().map(Channel::take_uncounted).sum();
+        self.worker.engine.queue.count_sink_failed(lost);
     }
 
     /// Gives the queue back what every required sink is done with.
@@ -253,15 +342,18 @@ impl Running {
         self.worker.channels.iter().for_each(|channel| channel.want(wanted));
         let durable = self.least(Reach::Required, |progress| progress.durable);
         let durable_everywhere = self.least(Reach::All, |progress| progress.durable);
+        let required = || self.worker.channels.iter().filter(|channel| channel.is_required());
         // What such a sink has not made durable it never will: nobody waits for that.
-        let given_up = self.worker.channels.iter().any(|channel| channel.is_required() && !channel.is_alive());
+        let given_up = required().any(|channel| !channel.is_alive());
+        let lost_upto = required().map(|channel| channel.progress().lost_upto).max().unwrap_or_default();
         let now = Instant::now();
         let mut waiting = Vec::new();
         for flush in self.flushes.drain(..) {
             let reached = if flush.reach == Reach::Required { durable } else { durable_everywhere };
-            if reached >= flush.upto {
+            let is_lost = lost_upto > 0 && flush.upto <= lost_upto;
+            if reached >= flush.upto && !is_lost {
                 flush.promise.give(true);
-            } else if given_up || now >= flush.deadline {
+            } else if given_up || is_lost || now >= flush.deadline {
                 flush.promise.give(false);
             } else {
                 waiting.push(flush);
@@ -271,60 +363,103 @@ impl Running {
     }
 
     fn stamp(&self) -> Stamp {
-        let now = self.worker.engine.now();
-        // Ids of our own: the application's source belongs to its exchanges.
-        Stamp { at: Micros::from_system(now), id: self.ids.audit_id(now) }
+        stamp(&self.worker.engine, &self.ids)
     }
 
     /// Writes what is there, then the last record, and ends the sinks; all of it before the deadline.
-    fn finish(mut self, stop: Stop) {
+    fn finish(&mut self) {
         let engine = self.worker.engine.clone();
-        let deadline = after(stop.began, stop.limit.max(LEAST));
+        let (began, limit) = self.stop.as_ref().map_or((Instant::now(), LEAST), |stop| (stop.began, stop.limit));
+        let deadline = after(began, limit.max(LEAST));
         engine.queue.close();
+        self.is_last_try = true;
+        // A trial that hangs must not cost the other sinks their last record.
+        let tried_until = after(Instant::now(), (limit / 4).min(Duration::from_secs(1)));
         loop {
-            engine.queue.take(&mut self.batch, Some(PAUSE), true);
-            contained("the worker", || self.work());
-            let settled = self.ledger.is_empty() && !engine.queue.has_line();
+            engine.queue.take(&mut self.batch, Rest::Pause(SHORTEST), true);
+            self.work_contained();
+            let on_trial = self.worker.channels.iter().any(Channel::is_on_trial) && Instant::now() < tried_until;
+            let settled = self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
             if settled || Instant::now() >= deadline {
                 break;
             }
         }
+        self.worker.channels.iter().filter(|channel| !channel.is_alive()).for_each(Channel::give_up_torn);
         self.watch_sinks();
-        // Now or never, even where an earlier record of ours still waits.
-        if let Some(untold) = engine.queue.take_untold() {
-            self.tell(&untold);
-        }
+        // Now or never, even where an earlier record of this library still waits.
+        self.spread();
+        self.tell();
+        let Self { worker, ids, maker, .. } = &mut *self;
+        let Worker { channels, process, line_budget, .. } = worker;
+        let line = Line { process, budget: *line_budget };
+        channels.iter_mut().for_each(|channel| channel.tell(|| stamp(&engine, ids), maker, line));
+        let (lost, open) = engine.queue.lost_and_open();
         let mut report = ShutdownReport {
             written: self.worker.channels.first().map(Channel::written_at_the_end).unwrap_or_default(),
-            lost: engine.queue.lost(),
+            lost,
             refused: engine.queue.refused(),
-            open: engine.open() as u64,
+            open,
             flushed: false,
         };
-        self.worker.counted.ordinary.tell_at_the_end(|| Micros::from_system(engine.clock.now()));
-        self.write_own(self.stamp(), Own::Stopped(&report));
+        let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report));
+        self.worker.write_own(&last);
         self.worker.channels.iter().for_each(Channel::end);
-        while !self.has_ended(Reach::All) && Instant::now() < deadline {
-            engine.queue.take(&mut self.batch, Some(PAUSE), true);
+        self.worker.counted.end_log_lines();
+        let logs_ended = || self.worker.counted.log_lines_ended();
+        while !(self.has_ended(Reach::All) && logs_ended()) && Instant::now() < deadline {
+            engine.queue.wait_for_move(SHORTEST);
         }
-        let channels = &mut self.worker.channels;
+        let channels = &self.worker.channels;
         let ended_well = channels.iter().filter(|channel| channel.is_required()).all(Channel::has_ended_well);
         // All numbers come from one look at each sink: one that is late goes on writing while they are added up.
         let looks: Vec<Progress> = channels.iter().map(Channel::progress).collect();
-        let lost = channels.iter_mut().zip(&looks).map(|(channel, look)| channel.newly_lost(*look)).sum();
         let required = channels.iter().zip(&looks).filter(|(channel, _)| channel.is_required());
         let settled = required.map(|(_, look)| look.settled).min().unwrap_or(self.rendered);
-        self.note_lost(lost);
+        let (now, at) = (Moment { given: engine.monotonic(), real: Instant::now() }, self.stamp().at);
+        let channels = &mut self.worker.channels;
+        channels.iter_mut().zip(&looks).for_each(|(channel, look)| channel.watch_as(*look, now, at));
+        self.count_lost();
         self.settle(settled);
         let unwritten: usize = self.ledger.iter().map(|entry| entry.records).sum();
         report.flushed = ended_well && unwritten == 0;
         report.written = looks.first().map_or(0, |look| look.written);
-        report.lost = engine.queue.lost() + unwritten as u64;
+        (report.lost, report.open) = engine.queue.lost_and_open();
+        report.lost += unwritten as u64;
         self.publish(true);
-        engine.control.end();
-        // Their promises are broken, which answers them.
+        self.answer_all(report);
+    }
+
+    /// The worker's own code panicked, which no known code does: settles what waited for it, and answers those who wait.
+    fn abandon(&mut self) {
+        report(|| {
+            tracing::error!(target: "tower_audit", "the audit worker panicked: nothing is recorded from now on");
+        });
+        let engine = self.worker.engine.clone();
+        engine.queue.note_panic();
+        engine.queue.close();
+        caught(|| self.close_round());
+        let taken = std::mem::take(&mut self.batch);
+        engine.queue.take(&mut self.batch, Rest::Pause(Duration::ZERO), false);
+        for draft in taken.into_iter().chain(std::mem::take(&mut self.batch)) {
+            engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
+            engine.queue.settle(1, draft.reserved());
+        }
+        caught(|| self.settle(u64::MAX));
+        caught(|| engine.queue.serve_line(engine.monotonic()));
+        self.worker.channels.iter().for_each(Channel::end);
+        self.worker.counted.end_log_lines();
+        let (lost, open) = engine.queue.lost_and_open();
+        self.answer_all(ShutdownReport { lost, open, refused: engine.queue.refused(), ..ShutdownReport::default() });
+    }
+
+    /// Nothing is done any more: promises that are dropped answer those who wait for them.
+    fn answer_all(&mut self, report: ShutdownReport) {
+        let stop = self.stop.take().or_else(|| self.worker.engine.control.take_stop());
+        self.worker.engine.control.end();
         self.flushes.clear();
-        stop.promise.give(report);
+        if let Some(stop) = stop {
+            stop.promise.give(report);
+        }
     }
 
     /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.
@@ -342,17 +477,37 @@ impl Running {
     fn publish(&mut self, _last: bool) {}
 
     fn has_ended(&self, reach: Reach) -> bool {
-        self.worker.channels.iter().filter(|channel| channel.is_within(reach)).all(Channel::has_ended)
+        // Also of a sink that was given up: its thread may still count what is lost.
+        let waits_for = |channel: &&Channel| reach == Reach::All || channel.is_required();
+        self.worker.channels.iter().filter(waits_for).all(Channel::has_ended)
     }
 }
 
+/// Where tests let the worker panic: in the middle of a round, and where nothing contains it.
+#[cfg(test)]
+pub(super) const TRAP_INSIDE: usize = 1;
+#[cfg(test)]
+pub(super) const TRAP_OUTSIDE: usize = 2;
+
 /// Even a deadline of nothing leaves this long for what is finished already.
 const LEAST: Duration = Duration::from_millis(50);
+
+/// Identity and time of a record of this library: the application's source of ids belongs to its exchanges.
+fn stamp(engine: &Engine, ids: &UuidV7) -> Stamp {
+    let now = engine.now();
+    Stamp { at: Micros::from_system(now), id: ids.audit_id(now) }
+}
 
 /// Open exchanges are waited for, but not so long that no time is left to write what is finished.
 fn is_due(stop: &Stop, engine: &Engine) -> bool {
     const WRITING: Duration = Duration::from_secs(1);
     engine.begin_closing();
     let for_open = stop.limit - (stop.limit / 4).min(WRITING);
-    engine.open() == 0 || Instant::now() >= after(stop.began, for_open)
+    let is_over = Instant::now() >= after(stop.began, for_open);
+    if engine.open() > 0 && !is_over {
+        return false;
+    }
+    // From here on nothing new is admitted. What was admitted just before is open now, and waited for.
+    engine.queue.stop_admitting();
+    engine.open() == 0 || is_over
 }

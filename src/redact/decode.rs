@@ -119,9 +119,15 @@ mod tests {
             let at = decoded.text.find(part).unwrap();
             &raw[decoded.source(&(at..at + part.len()))]
         };
-        for (part, expected) in
-            [("a", "a"), ("\n", r"\n"), ("b", r"\u0062"), ("bc", r"\u0062c"), ("c\\d", r"c\\d"), ("𝄞", r"\uD834\uDD1E"), ("e", "e")]
-        {
+        for (part, expected) in [
+            ("a", "a"),
+            ("\n", r"\n"),
+            ("b", r"\u0062"),
+            ("bc", r"\u0062c"),
+            ("c\\d", r"c\\d"),
+            ("𝄞", r"\uD834\uDD1E"),
+            ("e", "e"),
+        ] {
             assert_eq!(source(part), expected);
         }
     }

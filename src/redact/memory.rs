@@ -127,17 +127,19 @@ impl Memory {
 
     /// What the rules say of a key: kept, or judged now.
     pub(super) fn facts(&mut self, hash: u64, key: &str, judge: impl FnOnce() -> KeyFacts) -> KeyFacts {
-        let known = &mut self.keys[slot(hash, KEYS)];
-        if known.key == key && !key.is_empty() {
+        // Two places for each key, of which the first has the one that was met last.
+        let first = slot(hash, KEYS) & !1;
+        let [known, older] = &mut self.keys[first..first + 2] else { return judge() };
+        if known.key == key {
             return known.facts;
         }
-        let facts = judge();
-        if key.len() <= LONGEST_KEY {
+        std::mem::swap(known, older);
+        if known.key != key {
+            known.facts = judge();
             known.key.clear();
-            known.key.push_str(key);
-            known.facts = facts;
+            known.key.push_str(if key.len() <= LONGEST_KEY { key } else { "" });
         }
-        facts
+        known.facts
     }
 
     /// Whether a text was kept.

@@ -11,13 +11,18 @@ use super::mask::MaskStyle;
 use super::rules::{Effect, KeyRules, Names, Pointers};
 use crate::Error;
 
-/// What is secret, and what a record shows instead.
+/// The rules of redaction: which values are secret, and what a record shows instead.
 ///
-/// The default masks what is under keys that end like a secret (`password`, `access_token`, `apiKey`, …) and values that
-/// give themselves away (tokens of known formats, private keys, card numbers, passwords in URLs), and writes `***` for
-/// each. [`guide::redaction`](crate::guide::redaction) has the rules. A redactor is cheap to clone.
+/// The default masks values under keys that end like a secret (`password`, `access_token`, `apiKey`, …), values that give
+/// themselves away (tokens of known formats, private keys, card numbers, passwords in URLs), and what clients and errors
+/// repeat of them; it writes `***` for each. No value that a client sends changes evidence: who did what, and to what.
+/// [`guide::redaction`](crate::guide::redaction) has all rules. For bodies that are sensitive as a whole, list what they show:
+/// [`Event::show`](crate::Event::show).
 ///
-/// # Example: a word of one's own
+/// Reach for a redactor to add rules with [`builder`](Self::builder), or to try them out with [`explain`](Self::explain). It is
+/// cheap to clone.
+///
+/// # Example: a phrase that makes keys secret
 ///
 /// ```
 /// use tower_audit::Redactor;
@@ -114,7 +119,8 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// Builds a [`Redactor`]: the default rules, and what is added to them.
+/// Builds a [`Redactor`]: the default rules, and what the application adds. No default rule can be removed as a whole;
+/// [`except`](Self::except) and [`except_pointer`](Self::except_pointer) show single values.
 #[derive(Default)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct RedactorBuilder {
@@ -142,15 +148,15 @@ enum Shown {
 
 impl RedactorBuilder {
     /// Adds a phrase that makes a key secret if the key ends with it: `badge_number` matches `badgeNumber`,
-    /// `X-Badge-Number` and `staff_badge_numbers` too. Strings and numbers under such a key are masked. At most 256
-    /// phrases of at most 64 bytes, in any language.
+    /// `X-Badge-Number` and `staff_badge_numbers` too. Strings and numbers under such a key are masked, however deep. At most
+    /// 256 phrases of at most 64 bytes, in any language.
     pub fn key(mut self, phrase: impl Into<String>) -> Self {
         self.keys.push(phrase.into());
         self
     }
 
-    /// Shows the value under exactly this key, though the rules call it secret. Values that give themselves away stay
-    /// masked.
+    /// Shows the value under exactly this key (in this case), though the rules call it secret. Values that give themselves
+    /// away stay masked.
     pub fn except(mut self, key: impl Into<String>) -> Self {
         self.except.push(key.into());
         self
@@ -165,7 +171,8 @@ impl RedactorBuilder {
         self
     }
 
-    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`.
+    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. Strings in a list in it are masked
+    /// from six bytes on, and objects in a list are read by their own keys.
     pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
         self.bags.push(key.into());
         self
@@ -173,8 +180,8 @@ impl RedactorBuilder {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields of
     /// forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
-    /// name, `/name/0` and `/name/*` one or all of several. Of an object each leaf is masked. It wins over any exception.
-    /// At most 64 pointers of both sorts.
+    /// name, `/name/0` and `/name/*` one or all of several. Of an object each leaf is masked; of a list strings of six or more
+    /// bytes, so write `/name/*` for each element. It wins over any exception. At most 64 pointers of both sorts.
     ///
     /// # Example: a field wherever a client puts it
     ///
@@ -193,14 +200,15 @@ impl RedactorBuilder {
         self
     }
 
-    /// Masks what this regular expression (of the `regex` crate) finds in any text of a client. At most 64.
+    /// Masks what this regular expression (of the `regex` crate) matches in any text of a client or an error, not in evidence.
+    /// At most 64.
     pub fn pattern(mut self, regex: impl Into<String>) -> Self {
         self.patterns.push(regex.into());
         self
     }
 
     /// Names a request header that carries a credential, besides `Authorization`, `Proxy-Authorization`, `Cookie`,
-    /// `X-Api-Key` and `X-Auth-Token`. Its value is masked where it is repeated in a body, a query or an error. At most 8.
+    /// `X-Api-Key` and `X-Auth-Token`. Its value is masked where a body, a query or an error repeats it. At most 8.
     pub fn credential_header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self

@@ -137,16 +137,22 @@ impl Session<'_> {
         self.apply(text, &places)
     }
 
-    /// The parameters of a route, decoded, as an object; `None` if there are none.
+    /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        let mut fields = fields::Fields::new(self, fields::Origin::Params);
+        let start = self.out.len();
         for (name, value) in pairs {
-            if fields.add(self, Cow::Borrowed(name), &value).is_err() {
-                break;
-            }
+            let masked = fields::masked_param(self, name, &value);
+            let out = self.out.writer();
+            out.push(if out.len() == start { '{' } else { ',' });
+            push_json_string(out, name);
+            out.push(':');
+            push_json_string(out, masked.as_deref().unwrap_or(&value));
         }
-        let object = fields.finish()?;
-        Some(EvidenceJson(self.out.push(&object)))
+        if self.out.len() == start {
+            return None;
+        }
+        self.out.writer().push('}');
+        Some(EvidenceJson(self.out.since(start)))
     }
 
     /// The path as it was sent, with the places of its parameters; none are known where no route matched.
@@ -316,13 +322,48 @@ impl Session<'_> {
 
 /// What the files of single formats need.
 impl Session<'_> {
+    /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
+    #[inline]
+    pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
+        const CLIENT: u32 = Scan::TOKEN
+            | Scan::KEY
+            | Scan::SCHEME
+            | Scan::DIGITS
+            | Scan::AT
+            | Scan::EQUALS
+            | Scan::PERCENT
+            | Scan::BRACKET
+            | Scan::BACKSLASH;
+        self.rules.trap.in_session(text);
+        match search {
+            Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
+            Search::Meta => {
+                scan.has(Scan::TOKEN | Scan::BACKSLASH) || text.len() > LONG || self.memory.remembered.has_everywhere()
+            }
+            Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
+            Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
+        }
+    }
+
     /// Appends the places of secrets in a text, sorted and apart from each other. `level`: how many texts it is inside of.
     pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
-        let rules = self.rules;
-        let begin = places.len();
-        debug_assert!(begin == 0, "places of another text");
-        rules.trap.in_session(text);
         let scan = Scan::of(text);
+        if self.may_find(text, scan, search) {
+            self.find_scanned(text, scan, level, search, places);
+        }
+    }
+
+    /// The same in a text that was looked at.
+    pub(super) fn find_scanned(
+        &mut self,
+        text: &str,
+        scan: Scan,
+        level: u8,
+        search: Search,
+        places: &mut Vec<Range<usize>>,
+    ) {
+        let rules = self.rules;
+        debug_assert!(places.is_empty(), "places of another text");
         let cut = text.ends_with(ELLIPSIS);
         match search {
             Search::Evidence => {
@@ -355,14 +396,7 @@ impl Session<'_> {
     }
 
     /// Looks into a text that is itself encoded, JSON, or a URL.
-    fn find_inside(
-        &mut self,
-        text: &str,
-        scan: Scan,
-        level: u8,
-        search: Search,
-        places: &mut Vec<Range<usize>>,
-    ) {
+    fn find_inside(&mut self, text: &str, scan: Scan, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
         if scan.has(Scan::BRACKET) && json::may_be_document(text) {
             let before = places.len();
             match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
@@ -378,7 +412,9 @@ impl Session<'_> {
         if scan.has(Scan::EQUALS) {
             url::find_fields(self, text, level, places);
         }
-        if scan.has(Scan::PERCENT) && let Some(decoded) = Decoded::percent(text) {
+        if scan.has(Scan::PERCENT)
+            && let Some(decoded) = Decoded::percent(text)
+        {
             let mut inside = Vec::new();
             self.find(&decoded.text, level + 1, search, &mut inside);
             places.extend(inside.iter().map(|place| decoded.source(place)));
@@ -430,8 +466,7 @@ impl Session<'_> {
         let mut facts = self.memory.facts(hash, key, || KeyFacts {
             class: rules.keys.class(key),
             part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
-                || has_token(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
         });
         facts.is_odd |= self.memory.remembered.has_everywhere();
         if let Some(event) = self.event.filter(|event| !event.names.is_empty()) {

@@ -8,7 +8,13 @@ use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
 use super::*;
 
 /// What a session makes of a body, by its content type, before and after the search for echoes.
-fn shown_by(redactor: &Redactor, event: Option<&EventRules>, content_type: &str, body: &[u8], cut: bool) -> Option<String> {
+fn shown_by(
+    redactor: &Redactor,
+    event: Option<&EventRules>,
+    content_type: &str,
+    body: &[u8],
+    cut: bool,
+) -> Option<String> {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(redactor, event, &mut memory, &mut out);
     let body = match content_type {
@@ -112,7 +118,10 @@ fn names_and_marks_beside_a_value_are_understood_before_and_behind_it() {
         (r#"{"value":{"a":["x",1]},"key":"secret"}"#, r#"{"value":{"a":["***","***"]},"key":"secret"}"#),
         (r#"{"Key":"ApiKey","Value":"abcdefg"}"#, r#"{"Key":"ApiKey","Value":"***"}"#),
         (r#"{"header":"x-auth-token","value":"abcdefg"}"#, r#"{"header":"x-auth-token","value":"***"}"#),
-        (r#"{"op":"replace","path":"/user/password","value":"x"}"#, r#"{"op":"replace","path":"/user/password","value":"***"}"#),
+        (
+            r#"{"op":"replace","path":"/user/password","value":"x"}"#,
+            r#"{"op":"replace","path":"/user/password","value":"***"}"#,
+        ),
         (r#"{"op":"add","path":"password","value":"x"}"#, r#"{"op":"add","path":"password","value":"***"}"#),
         (
             r#"{"apiVersion":"v1","data":{"user":"YWRtaW4="},"kind":"Secret","stringData":{"p":"x"}}"#,
@@ -150,7 +159,10 @@ fn strings_are_read_two_levels_deep() {
     for (value, expected) in [
         ("https://h/p?token=abcdefg&a=1#x", "https://h/p?token=***&a=1#x"),
         ("https://h/p?next=%2Fq%3Ftoken%3Dabcdefg%26a%3D1", "https://h/p?next=%2Fq%3Ftoken%3D***%26a%3D1"),
-        ("https://b.s3.amazonaws.com/k?X-Amz-Signature=0123abcd&x=1", "https://b.s3.amazonaws.com/k?X-Amz-Signature=***&x=1"),
+        (
+            "https://b.s3.amazonaws.com/k?X-Amz-Signature=0123abcd&x=1",
+            "https://b.s3.amazonaws.com/k?X-Amz-Signature=***&x=1",
+        ),
         ("postgres://app:hunter2@db/x", "postgres://app:***@db/x"),
         ("user=jane&password=hunter2", "user=jane&password=***"),
     ] {
@@ -327,8 +339,8 @@ fn echoes_are_found_in_every_spelling_and_never_in_keys() {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
     session.json_body(br#"{"password":"hun ter/22"}"#, false);
-    let Body::Whole(mut other) =
-        session.json_body(br#"{"hun ter/22":1,"a":"x hun ter/22 y","b":"hun\u0020ter\/22","c":"hun%20ter%2F22"}"#, false)
+    let Body::Whole(mut other) = session
+        .json_body(br#"{"hun ter/22":1,"a":"x hun ter/22 y","b":"hun\u0020ter\/22","c":"hun%20ter%2F22"}"#, false)
     else {
         panic!("it is JSON")
     };
@@ -340,11 +352,17 @@ fn echoes_are_found_in_every_spelling_and_never_in_keys() {
 
 #[test]
 fn a_secret_that_is_a_word_is_masked_as_a_word_of_its_own_only() {
-    let shown = json_of(r#"{"password":"cassandra","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try cassandra now"}"#);
-    let expected = r#"{"password":"***","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try *** now"}"#;
+    let shown = json_of(
+        r#"{"password":"cassandra","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try cassandra now"}"#,
+    );
+    let expected =
+        r#"{"password":"***","path":"/cassandra_data/x","class":"org.apache.cassandra.dht","note":"try *** now"}"#;
     assert_eq!(shown, expected);
     // States are no secrets.
-    assert_eq!(json_of(r#"{"client_secret":"disabled","mode":"disabled"}"#), r#"{"client_secret":"***","mode":"disabled"}"#);
+    assert_eq!(
+        json_of(r#"{"client_secret":"disabled","mode":"disabled"}"#),
+        r#"{"client_secret":"***","mode":"disabled"}"#
+    );
 }
 
 #[test]
@@ -562,10 +580,58 @@ proptest! {
 #[test]
 fn no_text_makes_the_work_per_byte_grow() {
     const FRAGMENTS: &[&str] = &[
-        "password", "token=", "token:", "\"token\":\"", "'pin':'", "name", "\"", "'", "\\", "\\\"", "{", "}", "[", "]", ":", "=",
-        "&", "?", "#", "%", "%25", "%22", "%7b", "\\u0022", "{\"a\":", "[[", "\"value\":", "\"name\":\"pin\",", "https://", "a:b@",
-        "@", "eyJ", "ghp_", "-----BEGIN RSA PRIVATE KEY-----", "Bearer ", "Basic ", "4111 ", "--x\r\n", "\r\n", " ", "x", "é", "a1b2c3",
-        "?1pwd={\"a\":", "Cookie: ", "Cookie: a=", "Authorization: x", "name: ", "=>", ";", "(", "api_key=a1b2c3d4&",
+        "password",
+        "token=",
+        "token:",
+        "\"token\":\"",
+        "'pin':'",
+        "name",
+        "\"",
+        "'",
+        "\\",
+        "\\\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "=",
+        "&",
+        "?",
+        "#",
+        "%",
+        "%25",
+        "%22",
+        "%7b",
+        "\\u0022",
+        "{\"a\":",
+        "[[",
+        "\"value\":",
+        "\"name\":\"pin\",",
+        "https://",
+        "a:b@",
+        "@",
+        "eyJ",
+        "ghp_",
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "Bearer ",
+        "Basic ",
+        "4111 ",
+        "--x\r\n",
+        "\r\n",
+        " ",
+        "x",
+        "é",
+        "a1b2c3",
+        "?1pwd={\"a\":",
+        "Cookie: ",
+        "Cookie: a=",
+        "Authorization: x",
+        "name: ",
+        "=>",
+        ";",
+        "(",
+        "api_key=a1b2c3d4&",
     ];
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256_usize);
     let redactor = Redactor::default();
@@ -573,14 +639,19 @@ fn no_text_makes_the_work_per_byte_grow() {
         let mut quoted = String::new();
         crate::json::push_json_string(&mut quoted, text);
         let form = format!("a={text}");
-        [("json", quoted.as_str()), ("json", text), ("form", &form), ("text", text), ("multipart/form-data; boundary=x", text)].map(
-            |(content_type, body)| {
-                crate::work::of(|| {
-                    let _ = error_beside(content_type, body.as_bytes(), true, text);
-                    let _ = shown_by(&redactor, None, content_type, body.as_bytes(), true);
-                })
-            },
-        )
+        [
+            ("json", quoted.as_str()),
+            ("json", text),
+            ("form", &form),
+            ("text", text),
+            ("multipart/form-data; boundary=x", text),
+        ]
+        .map(|(content_type, body)| {
+            crate::work::of(|| {
+                let _ = error_beside(content_type, body.as_bytes(), true, text);
+                let _ = shown_by(&redactor, None, content_type, body.as_bytes(), true);
+            })
+        })
     };
     // A generator of its own, so that a failing case is found again.
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -2,6 +2,7 @@
 
 mod file;
 mod memory;
+#[cfg(feature = "tracing-subscriber")]
 mod ordinary;
 mod outlet;
 mod output;
@@ -17,11 +18,13 @@ use std::io;
 pub use file::Compress;
 pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
+#[cfg(feature = "tracing-subscriber")]
 pub(crate) use ordinary::Ordinary;
-pub(crate) use outlet::{Outlet, Progress, Watcher};
+pub(crate) use outlet::{Outlet, Progress, Start, Watcher};
 pub(crate) use output::{Filter, Formatter, Need};
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
+pub(crate) use stdout::Stream;
 pub use stdout::{stderr, stdout};
 
 pub use self::tracing::tracing;
@@ -35,8 +38,8 @@ pub trait Sink: Send + 'static {
     ///
     /// # Errors
     ///
-    /// If nothing could be taken. It is tried again after a pause, which grows; `BrokenPipe` says that the sink is gone for
-    /// good.
+    /// If nothing could be taken. It is tried again after a pause, which grows; a sink that fails for too long is given up,
+    /// and then tried again every 30 seconds.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize>;
 
     /// Makes everything that was taken so far as durable as the sink can: a file is synced.

@@ -1,78 +1,121 @@
-//! Ordinary log lines beside the records: taken if there is room for them, else dropped, counted and told.
+//! Ordinary log lines, through a thread of their own: taken if there is room for them, else dropped, counted and reported.
 
 use std::fmt::Write as _;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::outlet::Outlet;
+use super::retry::Retry;
+use super::{Outlet, Sink};
 use crate::clock::Micros;
+use crate::diagnostics::{caught, enter_own_thread};
 use crate::record::push_time;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::spawn;
 
-/// The way of ordinary lines into one sink. It never waits.
-#[derive(Debug)]
+/// Bytes that may wait.
+const ROOM: usize = 1024 * 1024;
+
+/// The lines of one log layer on their way. It never waits.
 pub(crate) struct Ordinary {
-    outlet: Outlet,
-    /// Lines that found no room.
-    dropped: AtomicU64,
-    /// Those of them that no line has told yet.
-    untold: AtomicU64,
-    #[cfg_attr(not(feature = "tracing-subscriber"), expect(dead_code, reason = "for the log layer"))]
+    shared: Arc<Shared>,
     pub(crate) line_budget: usize,
 }
 
+struct Shared {
+    state: Mutex<State>,
+    ready: Condvar,
+    /// Lines that were dropped since the start.
+    dropped: AtomicU64,
+    now: Box<dyn Fn() -> Micros + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    bytes: Vec<u8>,
+    /// Dropped lines that no line has reported yet.
+    untold: u64,
+    ending: bool,
+    ended: bool,
+}
+
 impl Ordinary {
-    pub(crate) fn new(outlet: Outlet, line_budget: usize) -> Self {
-        Self { outlet, dropped: AtomicU64::new(0), untold: AtomicU64::new(0), line_budget }
+    /// Starts the thread. `after`: sinks whose first record comes before any of these lines. Without a sink, or a thread,
+    /// all lines are dropped.
+    pub(crate) fn start(
+        sink: Option<Box<dyn Sink>>,
+        after: Vec<Outlet>,
+        line_budget: usize,
+        now: impl Fn() -> Micros + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            dropped: AtomicU64::new(0),
+            now: Box::new(now),
+        });
+        let theirs = shared.clone();
+        let started =
+            sink.is_some_and(|sink| spawn("audit-log", move || run_to_its_end(&theirs, sink, &after)).is_ok());
+        if !started {
+            let mut state = shared.lock();
+            state.ending = true;
+            state.ended = true;
+        }
+        Self { shared, line_budget }
     }
 
-    /// Hands a whole line over, behind the one that tells what was dropped before it.
-    #[cfg(feature = "tracing-subscriber")]
+    /// Hands a whole line over, behind the one that reports what was dropped before it.
     pub(crate) fn write(&self, line: &str, at: Micros) {
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        let taken = if untold == 0 {
-            self.outlet.append_ordinary(line.as_bytes(), 1)
-        } else {
-            let lines = self.notice(untold, at) + line;
-            self.outlet.append_ordinary(lines.as_bytes(), 2)
-        };
-        if !taken {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
-            self.note_dropped();
+        let mut state = self.shared.lock();
+        let notice = self.shared.notice(state.untold, at);
+        if state.ending || state.bytes.len() + notice.len() + line.len() > ROOM {
+            self.shared.drop_lines(&mut state, 1);
+            return;
         }
+        state.untold = 0;
+        state.bytes.extend_from_slice(notice.as_bytes());
+        state.bytes.extend_from_slice(line.as_bytes());
+        drop(state);
+        self.shared.ready.notify_one();
     }
 
     /// Counts a line that could not even be made.
-    #[cfg(feature = "tracing-subscriber")]
     pub(crate) fn note_dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.shared.drop_lines(&mut self.shared.lock(), 1);
     }
 
-    /// Tells what was dropped, once there is room for more than that: for when no other line follows.
-    pub(crate) fn tell(&self, at: impl FnOnce() -> Micros) {
-        self.tell_through(at, |line| self.outlet.append_notice(line));
-    }
-
-    /// Tells what was dropped before the end, whether there is room for it or not.
-    pub(crate) fn tell_at_the_end(&self, at: impl FnOnce() -> Micros) {
-        self.tell_through(at, |line| self.outlet.append_last_notice(line));
-    }
-
-    fn tell_through(&self, at: impl FnOnce() -> Micros, append: impl FnOnce(&[u8]) -> bool) {
-        if self.untold.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let untold = self.untold.swap(0, Ordering::Relaxed);
-        if untold > 0 && !append(self.notice(untold, at()).as_bytes()) {
-            self.untold.fetch_add(untold, Ordering::Relaxed);
-        }
-    }
-
-    /// Lines that were dropped since the start, with those that the sink was given and did not write.
+    /// Lines that were dropped since the start, with those that the sink was given and did not take.
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed) + self.outlet.progress().ordinary_lost
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// Asks the thread to write what is left and to end.
+    pub(crate) fn end(&self) {
+        self.shared.lock().ending = true;
+        self.shared.ready.notify_one();
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.lock().ended
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drop_lines(&self, state: &mut State, lines: u64) {
+        state.untold += lines;
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// The line that reports what was dropped; empty if nothing was.
     fn notice(&self, untold: u64, at: Micros) -> String {
+        if untold == 0 {
+            return String::new();
+        }
         let mut line = String::from("{\"timestamp\":\"");
         push_time(&mut line, at);
         let _ = writeln!(
@@ -82,5 +125,88 @@ impl Ordinary {
             self.dropped.load(Ordering::Relaxed)
         );
         line
+    }
+}
+
+fn run_to_its_end(shared: &Shared, mut sink: Box<dyn Sink>, after: &[Outlet]) {
+    enter_own_thread();
+    caught(|| {
+        after.iter().for_each(Outlet::wait_for_its_begin);
+        run(shared, &mut *sink);
+        let _ = sink.shutdown();
+    });
+    caught(|| drop(sink));
+    let mut state = shared.lock();
+    state.ending = true;
+    state.ended = true;
+    let left = count_lines(&state.bytes);
+    state.bytes.clear();
+    shared.drop_lines(&mut state, left);
+}
+
+fn run(shared: &Shared, sink: &mut dyn Sink) {
+    let retry = Retry::new(Duration::MAX, 0);
+    let mut batch = Vec::new();
+    while shared.next(&mut batch) {
+        let mut taken = 0;
+        let mut attempts = 0;
+        while taken < batch.len() {
+            let written = caught(|| sink.write(&batch[taken..]));
+            match written.unwrap_or_else(|| Err(io::Error::other("the sink panicked"))) {
+                Ok(more) if more > 0 => {
+                    taken = taken.saturating_add(more).min(batch.len());
+                    attempts = 0;
+                }
+                Ok(_) | Err(_) => {
+                    if !shared.pause(retry.pause(attempts)) {
+                        // At the end there is one more attempt for each batch.
+                        break;
+                    }
+                    attempts += 1;
+                }
+            }
+        }
+        let lost = count_lines(&batch[taken..]);
+        if lost > 0 {
+            shared.drop_lines(&mut shared.lock(), lost);
+            return;
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for lines; false at the end. Lines that were dropped meanwhile are reported behind those that are here.
+    fn next(&self, batch: &mut Vec<u8>) -> bool {
+        let waits = |state: &mut State| state.bytes.is_empty() && !state.ending;
+        let mut state = self.ready.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        batch.clear();
+        std::mem::swap(batch, &mut state.bytes);
+        let untold = std::mem::take(&mut state.untold);
+        drop(state);
+        if untold > 0 {
+            // The clock is the application's.
+            let at = (self.now)();
+            batch.extend_from_slice(self.notice(untold, at).as_bytes());
+        }
+        !batch.is_empty()
+    }
+
+    /// Waits before the next attempt; false at the end.
+    fn pause(&self, pause: Duration) -> bool {
+        let (state, _) = self
+            .ready
+            .wait_timeout_while(self.lock(), pause, |state| !state.ending)
+            .unwrap_or_else(PoisonError::into_inner);
+        !state.ending
+    }
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+impl std::fmt::Debug for Ordinary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ordinary").finish_non_exhaustive()
     }
 }

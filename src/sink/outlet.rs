@@ -1,47 +1,64 @@
-//! One sink with a thread and a bounded buffer of its own, so that a write that hangs stops nobody else.
+//! One sink with a thread and a buffer of its own, so that a write that hangs delays nobody else.
 //!
 //! The worker counts the records that it rendered; those counts are the positions here. A position is *settled* once its
 //! line is written or given up, and *durable* once a flush after its write has succeeded.
+//!
+//! A sink that fails for too long is given up: what waits for it and what it would get is lost, and counted. The worker has
+//! it tried again from time to time, with the report of what was lost as the first lines that it gets.
+
+mod thread;
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use self::thread::Thread;
 use super::retry::Retry;
 use super::{Sink, SinkState};
 use crate::error::Error;
-use crate::sync::{Arc, Condvar, Instant, Mutex, MutexGuard, PoisonError, thread};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn};
 
 /// Bytes that are written at once. Larger batches gain nothing.
 const CHUNK: usize = 64 * 1024;
-/// Bytes that may wait for a sink that loses for itself. What waits for a required one is bounded by the queue, which lets
-/// nobody in while too many records are unwritten.
+/// Bytes that may wait for a best-effort sink. What waits for a required one is bounded by the queue, which admits no
+/// request while too many records are unwritten.
 const BEST_EFFORT: usize = 4 * 1024 * 1024;
-/// Bytes of ordinary log lines that may wait beside them.
-const ORDINARY: usize = 1024 * 1024;
 
-/// What a sink's thread tells: that something moved, and that its sink changed its state.
+/// What a sink's thread reports to.
 pub(crate) trait Watcher: Send + Sync + 'static {
     /// Records were written, made durable, or given up.
     fn moved(&self);
-    /// Ordinary log lines were refused, and there is room again to tell it.
-    fn has_room(&self);
+    /// Whether the sink is given anything. Called under the sink's lock: it must take no other.
+    fn usable(&self, usable: bool);
     /// The sink fails, works again, or is given up.
     fn changed(&self, name: &str, state: SinkState, error: &io::Error);
 }
 
+/// A sink to be started.
+pub(crate) struct Start {
+    pub(crate) name: String,
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) retry: Retry,
+    /// A broken pipe is final: standard output and standard error whose reader is gone get no other reader.
+    pub(crate) ends_with_reader: bool,
+    pub(crate) watcher: Arc<dyn Watcher>,
+}
+
 /// The worker's end of a sink.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outlet {
     shared: Arc<Shared>,
+    watcher: Arc<dyn Watcher>,
 }
 
 #[derive(Debug)]
 struct Shared {
     name: String,
     state: Mutex<State>,
+    /// For the sink's thread alone.
     ready: Condvar,
+    /// For those who wait for the sink's first lines, or for its end.
+    milestone: Condvar,
 }
 
 /// What became of the lines of one sink so far.
@@ -49,42 +66,51 @@ struct Shared {
 pub(crate) struct Progress {
     /// Up to which record everything is written or given up.
     pub(crate) settled: u64,
-    /// Up to which record everything is durable.
+    /// Up to which record everything is durable or lost.
     pub(crate) durable: u64,
-    /// Records that the sink has taken, our own included.
+    /// The last position before which a record was lost; 0 if none was.
+    pub(crate) lost_upto: u64,
+    /// Lines that the sink has taken: records of exchanges and of this library.
     pub(crate) written: u64,
     /// Records of exchanges that it never will.
     pub(crate) lost: u64,
+    /// Lines that were taken in part when the sink was given up. They are completed first when it works again.
+    pub(crate) torn: u64,
     pub(crate) retries: u64,
-    /// Panics of the application's filter or format.
+    /// Panics of the application's filter or format, and of the sink's thread.
     pub(crate) panics: u64,
     pub(crate) buffered: usize,
-    /// Records of our own that wait in the buffer.
+    /// Records of this library that wait in the buffer.
     pub(crate) own_waiting: u64,
-    /// Records of our own that are being written.
+    /// Records of this library that are being written.
     pub(crate) own_writing: u64,
-    /// Records of exchanges that never entered, because a sink that loses for itself had no room.
+    /// Records of exchanges that never entered, because a best-effort sink had no room.
     pub(crate) missed: u64,
-    /// Ordinary log lines that were taken and then given up.
-    pub(crate) ordinary_lost: u64,
     pub(crate) state: SinkState,
+    /// It is given up, and will never be tried again.
+    pub(crate) is_final: bool,
+    /// It is given up, and is being tried again.
+    pub(crate) trying: bool,
+    /// The lines of the last trial were taken, at least in part.
+    pub(crate) trial_taken: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Batch>,
-    buffered: usize,
     /// An empty chunk with its memory, for the next lines.
     spare: Vec<u8>,
     /// Up to which record the buffer reaches.
     filled: u64,
-    /// Bytes of ordinary log lines among them.
-    ordinary: usize,
-    /// An ordinary log line found no room, and there has not been much since.
-    ordinary_refused: bool,
     /// Up to where somebody waits for durability.
     wanted: u64,
     progress: Progress,
+    /// The first of the torn lines is a record of an exchange, and not counted as lost yet.
+    torn_record: bool,
+    /// Lines with which a sink that was given up is tried again.
+    trial: Option<Vec<u8>>,
+    /// It has taken its first lines, or has failed to.
+    begun: bool,
     ending: bool,
     ended: bool,
     /// The sink confirmed its end.
@@ -97,96 +123,94 @@ struct Batch {
     bytes: Vec<u8>,
     /// How many of the lines are records of exchanges.
     records: u64,
-    /// How many of the lines are records of our own.
-    own: u64,
-    /// How many of the lines are ordinary log lines, and their bytes.
-    ordinary_lines: u64,
-    ordinary: usize,
+    /// Where the lines end that are records of this library.
+    own: Vec<usize>,
     /// Up to which record it reaches.
     upto: u64,
-    flush: bool,
 }
 
 impl Outlet {
     /// Starts the sink's thread.
-    pub(crate) fn start(
-        name: String,
-        sink: Box<dyn Sink>,
-        retry: Retry,
-        watcher: Arc<dyn Watcher>,
-    ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared { name, state: Mutex::default(), ready: Condvar::new() });
-        let thread = Thread { shared: shared.clone(), sink, retry, watcher };
-        thread::Builder::new()
-            .name("audit-sink".into())
-            .spawn(move || thread.run())
+    pub(crate) fn start(start: Start) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            name: start.name.clone(),
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            milestone: Condvar::new(),
+        });
+        let watcher = start.watcher.clone();
+        let thread = Thread::new(shared.clone(), start);
+        spawn("audit-sink", move || thread.run_to_its_end())
             .map_err(|error| Error::start("cannot start the sink's thread").with_source(error))?;
-        Ok(Self { shared })
+        Ok(Self { shared, watcher })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// Whether a sink that loses for itself takes more now. A line that begins below the bound is taken whole.
+    /// Whether a best-effort sink takes more now. A line that begins below the bound is taken whole.
     pub(crate) fn has_room(&self) -> bool {
-        self.shared.lock().buffered < BEST_EFFORT
+        self.shared.lock().progress.buffered < BEST_EFFORT
     }
 
-    /// Takes whole lines, of `records` records, after which everything up to record `upto` is here or never will be. Leaves
-    /// an empty buffer.
-    pub(crate) fn append(&self, lines: &mut Vec<u8>, records: u64, upto: u64) {
+    /// Takes whole lines, of `records` records, after which everything up to record `upto` is here or never will be: `lost`
+    /// records were not rendered, because the sink was given up. Leaves an empty buffer.
+    pub(crate) fn append(&self, lines: &mut Vec<u8>, records: u64, lost: u64, upto: u64) {
         let mut state = self.shared.lock();
+        if state.progress.state == SinkState::Dead {
+            lines.clear();
+            state.lose(records + lost, upto);
+            state.filled = upto;
+            state.progress.settled = upto;
+            return;
+        }
+        state.lose(lost, upto);
         state.take(lines, upto).records += records;
         drop(state);
         self.shared.ready.notify_one();
     }
 
-    /// Takes the line of a record of our own.
-    pub(crate) fn append_own(&self, line: &[u8]) {
+    /// Takes whole lines, which are records of this library.
+    pub(crate) fn append_own(&self, lines: &[u8]) {
         let mut state = self.shared.lock();
-        let upto = state.filled;
-        state.push(line, upto).own += 1;
-        drop(state);
-        self.shared.ready.notify_one();
-    }
-
-    /// Takes ordinary log lines, `count` of them, if there is room for all: it never waits. A sink that has been given up or
-    /// is at its end takes none.
-    #[cfg(feature = "tracing-subscriber")]
-    pub(crate) fn append_ordinary(&self, lines: &[u8], count: u64) -> bool {
-        self.append_within(ORDINARY, lines, count)
-    }
-
-    /// Takes a line that tells what was refused, once half of the room for ordinary lines is free again: while it is not, more
-    /// will be refused. The watcher is told when that is.
-    pub(crate) fn append_notice(&self, line: &[u8]) -> bool {
-        self.append_within(ORDINARY / 2, line, 1)
-    }
-
-    /// Takes the last such line whether there is room for it or not.
-    pub(crate) fn append_last_notice(&self, line: &[u8]) -> bool {
-        self.append_within(usize::MAX, line, 1)
-    }
-
-    fn append_within(&self, most: usize, lines: &[u8], count: u64) -> bool {
-        let mut state = self.shared.lock();
-        let over = state.ending || state.progress.state == SinkState::Dead;
-        if over || state.ordinary + lines.len() > most {
-            state.ordinary_refused = true;
-            return false;
+        if state.progress.state == SinkState::Dead {
+            return;
         }
         let upto = state.filled;
         let batch = state.push(lines, upto);
-        batch.ordinary_lines += count;
-        batch.ordinary += lines.len();
-        state.ordinary += lines.len();
+        let before = batch.bytes.len() - lines.len();
+        batch.own.extend(memchr::memchr_iter(b'\n', lines).map(|at| before + at + 1));
+        state.progress.own_waiting += count_lines(lines);
         drop(state);
         self.shared.ready.notify_one();
-        true
     }
 
-    /// Counts records that a sink which loses for itself was not given.
+    /// Has a sink that was given up tried again, once: with these lines, which are records of this library, and a flush.
+    pub(crate) fn try_again(&self, lines: Vec<u8>) {
+        let mut state = self.shared.lock();
+        state.progress.trying = true;
+        state.trial = Some(lines);
+        drop(state);
+        self.shared.ready.notify_one();
+    }
+
+    /// From now on a sink that came back is given what it gets; false if it was given up again.
+    pub(crate) fn use_again(&self) -> bool {
+        let state = self.shared.lock();
+        let works = state.progress.state != SinkState::Dead;
+        if works {
+            self.watcher.usable(true);
+        }
+        works
+    }
+
+    /// Counts a line as lost that was taken in part, since it will not be completed.
+    pub(crate) fn give_up_torn(&self) {
+        self.shared.lock().give_up_torn();
+    }
+
+    /// Counts records that a best-effort sink was not given.
     pub(crate) fn note_missed(&self, records: u64) {
         self.shared.lock().progress.missed += records;
     }
@@ -207,9 +231,7 @@ impl Outlet {
     }
 
     pub(crate) fn progress(&self) -> Progress {
-        let state = self.shared.lock();
-        let own_waiting = state.chunks.iter().map(|chunk| chunk.own).sum();
-        Progress { buffered: state.buffered, own_waiting, ..state.progress }
+        self.shared.lock().progress
     }
 
     /// Asks the thread to write what is left and to end.
@@ -218,13 +240,35 @@ impl Outlet {
         self.shared.ready.notify_one();
     }
 
+    /// As [`Outlet::end`], and waits for the end, but no longer than `limit`.
+    pub(crate) fn end_within(&self, limit: Duration) {
+        self.end();
+        let state = self.shared.lock();
+        let runs = |state: &mut State| !state.ended;
+        drop(self.shared.milestone.wait_timeout_while(state, limit, runs));
+    }
+
+    /// Waits until the sink has taken its first lines, or has failed to.
+    #[cfg(feature = "tracing-subscriber")]
+    pub(crate) fn wait_for_its_begin(&self) {
+        let state = self.shared.lock();
+        let waits = |state: &mut State| !state.begun && !state.ended;
+        drop(self.shared.milestone.wait_while(state, waits));
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.shared.lock().ended
     }
 
-    /// Whether the sink took everything and confirmed its end.
+    /// Whether the sink took everything that was left, and confirmed its end.
     pub(crate) fn has_ended_well(&self) -> bool {
         self.shared.lock().ended_well
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
@@ -234,7 +278,7 @@ impl State {
         if self.begins_chunk() && self.spare.capacity() > 0 {
             // The chunk that begins is made of the spare memory: with the lines in it already, nothing has to be copied.
             std::mem::swap(lines, &mut self.spare);
-            self.buffered += self.spare.len();
+            self.progress.buffered += self.spare.len();
         }
         let last = self.push(lines, upto);
         lines.clear();
@@ -246,7 +290,7 @@ impl State {
     }
 
     fn push(&mut self, lines: &[u8], upto: u64) -> &mut Batch {
-        self.buffered += lines.len();
+        self.progress.buffered += lines.len();
         self.filled = upto;
         if self.begins_chunk() {
             let bytes = std::mem::take(&mut self.spare);
@@ -257,6 +301,48 @@ impl State {
         last.upto = upto;
         last
     }
+
+    fn lose(&mut self, records: u64, upto: u64) {
+        if records > 0 {
+            self.progress.lost += records;
+            self.progress.lost_upto = upto;
+        }
+    }
+
+    /// Everything that waits is lost.
+    fn lose_waiting(&mut self) {
+        while let Some(batch) = self.chunks.pop_front() {
+            self.lose(batch.records, batch.upto);
+            self.progress.settled = batch.upto;
+        }
+        self.progress.buffered = 0;
+        self.progress.own_waiting = 0;
+    }
+
+    /// Settles a batch of which the sink has taken so many bytes. Gives the rest of a line that it has taken in part.
+    fn settle(&mut self, batch: &Batch, taken: usize) -> Option<Vec<u8>> {
+        let rest = batch.bytes.get(taken..).unwrap_or_default();
+        let unfinished = count_lines(rest);
+        let own = batch.own.iter().filter(|&&end| end > taken).count() as u64;
+        let mut lost = unfinished.saturating_sub(own);
+        let begun = taken > 0 && batch.bytes.get(taken - 1).is_some_and(|&byte| byte != b'\n');
+        let torn = memchr::memchr(b'\n', rest).filter(|_| begun).map(|at| rest[..=at].to_vec());
+        if let Some(torn) = &torn {
+            self.torn_record = !batch.own.contains(&(taken + torn.len()));
+            lost -= u64::from(self.torn_record);
+            self.progress.torn = 1;
+            self.progress.lost_upto = batch.upto;
+        }
+        self.lose(lost, batch.upto);
+        self.progress.written += (batch.records + batch.own.len() as u64).saturating_sub(unfinished);
+        self.progress.settled = batch.upto;
+        self.progress.own_writing = 0;
+        torn
+    }
+
+    fn give_up_torn(&mut self) {
+        self.progress.lost += u64::from(std::mem::take(&mut self.torn_record));
+    }
 }
 
 impl Shared {
@@ -265,177 +351,6 @@ impl Shared {
     }
 }
 
-struct Thread {
-    shared: Arc<Shared>,
-    sink: Box<dyn Sink>,
-    retry: Retry,
-    watcher: Arc<dyn Watcher>,
-}
-
-impl Thread {
-    fn run(mut self) {
-        crate::diagnostics::enter_own_thread();
-        while let Some(mut batch) = self.next() {
-            if self.write(&batch) && batch.flush {
-                self.flush(batch.upto);
-            }
-            batch.bytes.clear();
-            batch.bytes.shrink_to(2 * CHUNK);
-            let mut state = self.shared.lock();
-            if state.spare.capacity() < batch.bytes.capacity() {
-                state.spare = batch.bytes;
-            }
-        }
-        let ended = contained(|| self.sink.shutdown());
-        let mut state = self.shared.lock();
-        if ended.is_ok() && state.progress.state == SinkState::Healthy {
-            state.progress.durable = state.filled;
-            state.ended_well = true;
-        }
-        state.ended = true;
-        drop(state);
-        self.watcher.moved();
-    }
-
-    /// Waits for lines, for somebody who wants durability, or for the end.
-    fn next(&self) -> Option<Batch> {
-        let mut state = self.shared.lock();
-        loop {
-            let wants_flush = state.wanted > state.progress.durable && state.progress.state != SinkState::Dead;
-            if let Some(mut batch) = state.chunks.pop_front() {
-                state.buffered -= batch.bytes.len();
-                state.ordinary -= batch.ordinary;
-                state.progress.own_writing = batch.own;
-                // One sync for all who wait: when the last of them, or everything that is here, is written.
-                batch.flush = wants_flush && (batch.upto >= state.wanted || state.chunks.is_empty());
-                return Some(batch);
-            }
-            if wants_flush && state.filled >= state.wanted {
-                return Some(Batch { upto: state.filled, flush: true, ..Batch::default() });
-            }
-            if state.ending {
-                return None;
-            }
-            state = self.shared.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Writes the batch, trying again as long as the retry policy says; false if it was given up.
-    fn write(&mut self, batch: &Batch) -> bool {
-        let mut rest = batch.bytes.as_slice();
-        let sink = &mut self.sink;
-        let written = Attempts { shared: &self.shared, retry: self.retry, watcher: &*self.watcher }.until_done(|| {
-            while !rest.is_empty() {
-                match sink.write(rest)? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    taken => rest = rest.get(taken..).unwrap_or_default(),
-                }
-            }
-            Ok(())
-        });
-        let mut state = self.shared.lock();
-        // Among the lines of a batch that was given up half-way nobody tells records from ordinary ones any more: rather
-        // too many are counted as lost than too few.
-        let lost = if written { 0 } else { batch.records.min(count_lines(rest)) };
-        state.progress.own_writing = 0;
-        state.progress.written += if written { batch.records + batch.own } else { batch.records - lost };
-        state.progress.lost += lost;
-        state.progress.ordinary_lost += if written { 0 } else { batch.ordinary_lines.min(count_lines(rest)) };
-        let moved = batch.records + batch.own > 0 || state.progress.settled != batch.upto;
-        state.progress.settled = batch.upto;
-        let has_room = state.ordinary_refused && state.ordinary <= ORDINARY / 4;
-        state.ordinary_refused &= !has_room;
-        drop(state);
-        // Ordinary lines alone wake nobody.
-        if moved {
-            self.watcher.moved();
-        }
-        if has_room {
-            self.watcher.has_room();
-        }
-        written
-    }
-
-    fn flush(&mut self, upto: u64) {
-        let sink = &mut self.sink;
-        let attempts = Attempts { shared: &self.shared, retry: self.retry, watcher: &*self.watcher };
-        if attempts.until_done(|| sink.flush()) {
-            self.shared.lock().progress.durable = upto;
-            self.watcher.moved();
-        }
-    }
-}
-
 fn count_lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
-}
-
-/// Tries with growing pauses, and keeps the sink's state.
-struct Attempts<'a> {
-    shared: &'a Shared,
-    retry: Retry,
-    watcher: &'a dyn Watcher,
-}
-
-impl Attempts<'_> {
-    /// False if the sink is given up: for good, by its own word or by the limit.
-    fn until_done(&self, mut work: impl FnMut() -> io::Result<()>) -> bool {
-        if self.shared.lock().progress.state == SinkState::Dead {
-            return false;
-        }
-        let mut failing_since = None;
-        let mut attempt = 0;
-        loop {
-            let error = match contained(&mut work) {
-                Ok(()) => {
-                    if failing_since.is_some() {
-                        self.change(SinkState::Healthy, &io::Error::other("it works again"));
-                    }
-                    return true;
-                }
-                Err(error) => error,
-            };
-            let since = *failing_since.get_or_insert_with(Instant::now);
-            if self.retry.is_over(since.elapsed(), &error) || self.is_ending_for_too_long(since) {
-                self.change(SinkState::Dead, &error);
-                return false;
-            }
-            if attempt == 0 {
-                self.change(SinkState::Failing, &error);
-            }
-            self.pause(self.retry.pause(attempt));
-            attempt += 1;
-        }
-    }
-
-    /// Waits, but not past the end: what is asked to end tries on without long pauses.
-    fn pause(&self, pause: Duration) {
-        const AT_THE_END: Duration = Duration::from_millis(20);
-        let mut state = self.shared.lock();
-        state.progress.retries += 1;
-        let pause = if state.ending { pause.min(AT_THE_END) } else { pause };
-        let waits = |state: &mut State| !state.ending;
-        if state.ending {
-            drop(state);
-            thread::park_timeout(pause);
-        } else {
-            drop(self.shared.ready.wait_timeout_while(state, pause, waits));
-        }
-    }
-
-    /// Nobody waits longer for a sink that fails at the end than a shutdown takes by default.
-    fn is_ending_for_too_long(&self, since: Instant) -> bool {
-        const LONGEST: Duration = Duration::from_secs(60);
-        self.shared.lock().ending && since.elapsed() > LONGEST
-    }
-
-    fn change(&self, to: SinkState, error: &io::Error) {
-        self.shared.lock().progress.state = to;
-        self.watcher.changed(&self.shared.name, to, error);
-    }
-}
-
-/// Runs the sink's code; a panic of it is an error like any other.
-fn contained<R>(work: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(io::Error::other("the sink panicked")))
 }

@@ -1,8 +1,10 @@
 //! A sink with what belongs to it: its name, its filter, and whether a request may go on without it.
 
+use std::any::Any;
 use std::fmt;
 
-use super::Sink;
+use super::stdout::Standard;
+use super::{Sink, Stream};
 use crate::record::Record;
 
 /// Decides which records a sink gets.
@@ -33,6 +35,8 @@ pub(crate) type Formatter = Box<dyn FnMut(&Record, &str, &mut String) + Send>;
 #[must_use]
 pub struct Output {
     pub(crate) sink: Box<dyn Sink>,
+    /// Which standard stream it is, if it is one.
+    pub(crate) standard: Option<Stream>,
     pub(crate) name: Option<String>,
     pub(crate) need: Option<Need>,
     pub(crate) filter: Option<Filter>,
@@ -49,16 +53,19 @@ pub(crate) enum Need {
 impl Output {
     /// A sink, used as the first one is: required, with every record.
     pub fn new(sink: impl Sink) -> Self {
-        Self { sink: Box::new(sink), name: None, need: None, filter: None, format: None }
+        let standard = (&sink as &dyn Any).downcast_ref::<Standard>().map(|sink| sink.stream);
+        Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: None }
     }
 
-    /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, …
+    /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, … If another sink has the name
+    /// already, a number is appended: `main`, `main-2`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// What is not written here counts as unwritten: classes that may not lose wait for it. The default of the first sink.
+    /// What is not written here counts as unwritten: classes that may not lose wait for it. While it is given up, requests
+    /// of the classes `durable` and `fail_closed` are refused. The default of the first sink.
     pub fn required(mut self) -> Self {
         self.need = Some(Need::Required);
         self
@@ -102,7 +109,7 @@ impl fmt::Debug for Output {
     }
 }
 
-/// How a sink does.
+/// Whether a sink works.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
@@ -111,7 +118,8 @@ pub enum SinkState {
     Healthy,
     /// It failed, and is tried again.
     Failing,
-    /// It was given up. Whatever it would get is lost, and counted.
+    /// It failed for too long and was given up. Whatever it would get is lost, and counted. It is tried again every 30
+    /// seconds, unless it is standard output or standard error and its reader is gone.
     Dead,
 }
 

@@ -1,11 +1,10 @@
 //! How long and how often a failing sink is tried again.
 
-use std::io;
 use std::time::Duration;
 
 use crate::clock::splitmix64;
 
-/// Growing, jittered pauses, and a limit after which a sink is declared dead.
+/// Growing, jittered pauses, and a limit after which a sink is given up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retry {
     first: Duration,
@@ -28,9 +27,9 @@ impl Retry {
         full.saturating_mul(1024 - u32::try_from(jitter).unwrap_or_default()) / 1024
     }
 
-    /// Whether to give up. A broken pipe is over at once: nobody will ever read from it again.
-    pub(crate) fn is_over(&self, failing_for: Duration, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::BrokenPipe || failing_for >= self.limit
+    /// Whether to give up.
+    pub(crate) fn is_over(&self, failing_for: Duration) -> bool {
+        failing_for >= self.limit
     }
 }
 
@@ -52,10 +51,9 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_pipe_is_over_at_once_anything_else_after_the_limit() {
+    fn the_limit_counts_from_the_first_failure() {
         let retry = Retry::new(Duration::from_secs(60), 7);
-        assert!(retry.is_over(Duration::ZERO, &io::ErrorKind::BrokenPipe.into()));
-        assert!(!retry.is_over(Duration::from_secs(59), &io::ErrorKind::StorageFull.into()));
-        assert!(retry.is_over(Duration::from_secs(60), &io::ErrorKind::StorageFull.into()));
+        assert!(!retry.is_over(Duration::from_secs(59)));
+        assert!(retry.is_over(Duration::from_secs(60)));
     }
 }

@@ -30,13 +30,14 @@ pub fn stderr() -> io::Result<impl Sink> {
 }
 
 #[derive(Debug)]
-struct Standard {
+pub(super) struct Standard {
     file: File,
-    stream: Stream,
+    pub(super) stream: Stream,
 }
 
-#[derive(Debug)]
-enum Stream {
+/// A stream that every process begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
     Output,
     Error,
 }

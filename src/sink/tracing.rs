@@ -1,9 +1,9 @@
 //! Records as events, for any `tracing` subscriber.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Sink;
+use crate::diagnostics::caught;
 
 /// One event for each record, under the target `audit`, at the record's level, with the JSON line as the field `record`.
 ///
@@ -68,7 +68,7 @@ fn emit(line: &[u8]) -> io::Result<()> {
         "debug" => tracing::event!(target: "audit", tracing::Level::DEBUG, record = &*line),
         _ => tracing::event!(target: "audit", tracing::Level::INFO, record = &*line),
     };
-    catch_unwind(AssertUnwindSafe(emit)).map_err(|_| io::Error::other("a tracing subscriber panicked"))
+    caught(emit).ok_or_else(|| io::Error::other("a tracing subscriber panicked"))
 }
 
 /// The level of a line, and what stands after it: keys come in a fixed order, and neither value holds an escape.

@@ -22,8 +22,14 @@ const PIECE: usize = 12;
 
 /// Random values to send as secrets, one of each kind, and the assertion that none of them was written.
 ///
-/// They are recognised raw, percent-encoded, escaped as in JSON or doubled as in CSV, each to several levels and in any
-/// order, and in base64 and hexadecimal; and so are their pieces of twelve bytes.
+/// Redaction promises that a canary is not written where a rule names it ([`guide::redaction`](crate::guide::redaction)): under
+/// a secret key, as a token ([`key`](Self::key), [`jwt`](Self::jwt)), in a credential header, given to
+/// [`Audit::secret`](crate::Audit::secret), and where clients and errors repeat what was masked there. It promises nothing for a
+/// canary under a harmless key, in prose, or in evidence that the application sets, such as `meta`: there the assertion finds
+/// what the application has to change.
+///
+/// Canaries are recognised raw, percent-encoded, escaped as in JSON or doubled as in CSV, up to three encodings in any order,
+/// and in base64 and hexadecimal; and so are their pieces of twelve bytes.
 ///
 /// ```
 /// use tower_audit::testing::Canaries;
@@ -85,7 +91,7 @@ impl Needles {
     }
 }
 
-/// A canary that was found. It tells the kind, never the value.
+/// A canary that was found: its kind, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -117,13 +123,13 @@ impl Canaries {
         Self { needles: Arc::new(Needles::of(&all)), all }
     }
 
-    /// Letters and digits that nothing but their place can tell to be a secret, such as a password.
+    /// Letters and digits that only their key or place marks as a secret, such as a password.
     pub fn text(&self) -> &str {
         &self.all[0].1
     }
 
-    /// A text with a space, quotes, a backslash, `%`, `+`, `&` and a letter beyond ASCII in it: every encoding spells it
-    /// in another way.
+    /// A text with a space, quotes, a backslash, `%`, `+`, `&` and a letter beyond ASCII in it: every encoding writes it
+    /// differently.
     pub fn odd(&self) -> &str {
         &self.all[1].1
     }
@@ -133,12 +139,12 @@ impl Canaries {
         self.all[2].1.parse().expect("it was made from a number")
     }
 
-    /// What looks like an access key of a known make.
+    /// A value of a known token format, which is masked wherever it is.
     pub fn key(&self) -> &str {
         &self.all[3].1
     }
 
-    /// What looks like a JSON Web Token.
+    /// A JSON Web Token, which is masked wherever it is.
     pub fn jwt(&self) -> &str {
         &self.all[4].1
     }
@@ -148,7 +154,7 @@ impl Canaries {
         self.all.iter().map(|(kind, value)| (*kind, value.as_str()))
     }
 
-    /// Where canaries stand in a text, or bytes, in any spelling; each kind once.
+    /// The canaries in a text, or bytes, in any spelling; each kind once.
     pub fn find(&self, text: impl AsRef<[u8]>) -> Vec<Finding> {
         let readings = readings(text.as_ref());
         // The plainest of each kind: whole before encoded before a piece.
@@ -166,11 +172,11 @@ impl Canaries {
         plainest.into_iter().flatten().map(|(_, finding)| finding).collect()
     }
 
-    /// Asserts that no canary stands in any of these lines, or bytes, in any spelling.
+    /// Asserts that no canary is in any of these lines, or bytes, in any spelling.
     ///
     /// # Panics
     ///
-    /// If one does. The message tells its kind, its spelling and the number of the line.
+    /// If one is. The message has its kind, its spelling and the number of the line.
     #[track_caller]
     pub fn assert_absent<T: AsRef<[u8]>>(&self, lines: impl IntoIterator<Item = T>) {
         for (at, line) in lines.into_iter().enumerate() {
@@ -179,7 +185,7 @@ impl Canaries {
         }
     }
 
-    /// Asserts that no canary stands in a file, or in any file below a folder: the segments of a file sink, logs of the
+    /// Asserts that no canary is in a file, or in any file below a folder: the segments of a file sink, logs of the
     /// application, exports. Compressed files are not opened.
     ///
     /// # Errors
@@ -188,7 +194,7 @@ impl Canaries {
     ///
     /// # Panics
     ///
-    /// If one does. The message tells its kind, its spelling and the file.
+    /// If one is. The message has its kind, its spelling and the file.
     #[track_caller]
     pub fn assert_absent_below(&self, path: impl AsRef<Path>) -> io::Result<()> {
         let mut left = vec![path.as_ref().to_owned()];

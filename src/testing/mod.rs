@@ -2,7 +2,7 @@
 //!
 //! - [`TestLog`]: an audit log in memory whose clock, ids, instance and host never change, so that whole records can be
 //!   compared, and which waits by flushing, never by sleeping.
-//! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that they stand nowhere.
+//! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that none was written.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
 //!
 //! # Example: no secret of a request is written
@@ -13,13 +13,13 @@
 //! use serde_json::{Value, json};
 //! use tower::ServiceExt as _;
 //! use tower_audit::testing::{Canaries, TestLog};
-//! use tower_audit::{Audit, Catalog, Event};
+//! use tower_audit::{Audit, Catalog, Event, Failure};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = TestLog::with(|builder| builder.catalog(Catalog::new().event(Event::new("Login").on(Method::POST, "/login"))))?;
 //! let app = Router::new().route("/login", post(|audit: Audit, Json(body): Json<Value>| async move {
-//!     audit.meta("said", format!("{} tried", body["password"])); // careless, and caught
+//!     audit.failure(Failure::new("LoginError", format!("no user has the password {}", body["password"]))); // it is masked
 //! }));
 //!
 //! let canaries = Canaries::new();

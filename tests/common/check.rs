@@ -40,7 +40,7 @@ pub(crate) fn lines(text: &str) -> Vec<Value> {
 }
 
 /// Checks one line by itself.
-fn line(line: &str) -> Value {
+pub(crate) fn line(line: &str) -> Value {
     let json = line.strip_suffix('\n').unwrap_or_else(|| panic!("no newline at the end: {line}"));
     assert!(line.len() <= LONGEST, "{} bytes: {line}", line.len());
     assert!(json.contains("\"isAuditLog\":true"), "{line}");

@@ -114,3 +114,34 @@ fn a_sink_that_dies_leaves_the_other_complete() {
         assert!(report.flushed);
     });
 }
+
+/// It dies twice, once in the middle of a line, and is tried in vain in between.
+#[test]
+fn a_sink_that_dies_and_comes_back_reports_what_it_lost() {
+    check(|| {
+        let writes = [Turn::Take, Turn::Fail, Turn::Fail, Turn::Take, Turn::Half, Turn::Fail];
+        let (sink, book) = Scripted::new(&writes, &[]);
+        let (other, other_book) = Scripted::new(&[], &[]);
+        let setting = Setting { patience: Duration::ZERO, ..Setting::default() };
+        let sinks = vec![(sink, Need::Required), (other, Need::BestEffort)];
+        let rig = Arc::new(Rig::start(&setting, sinks));
+        let pushers: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let rig = rig.clone();
+                thread::spawn(move || (0..3).for_each(|n| assert!(rig.push(id(pusher, n)).is_some())))
+            })
+            .collect();
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        let report = rig.stop();
+        assert_eq!(other_book.lines().len(), 6);
+        let lost = 6 - book.lines().len() as u64;
+        assert_eq!((report.lost, rig.queue().unwritten()), (lost, 0), "{report:?}");
+        assert_eq!(report.written, book.all());
+        if report.flushed {
+            assert_eq!(book.told_lost(), lost, "no loss is silent");
+        } else {
+            assert!(book.told_lost() <= lost);
+            assert_eq!(other_book.told_lost(), lost, "the other tells what it lost at its end");
+        }
+    });
+}

@@ -64,3 +64,30 @@ fn a_sink_that_dies_does_not_keep_anybody_waiting() {
         assert!(!report.flushed, "it never confirmed its end");
     });
 }
+
+/// Positions of records that a sink lost while it was given up are never reached, also when it works again.
+#[test]
+fn what_a_sink_lost_is_never_said_to_be_durable() {
+    check(|| {
+        let (sink, book) = Scripted::new(&[Turn::Take, Turn::Fail, Turn::Fail], &[Turn::Fail]);
+        let setting = Setting { patience: Duration::ZERO, ..Setting::default() };
+        let rig = Arc::new(Rig::start(&setting, vec![(sink, Need::Required)]));
+        let tasks: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let (rig, book) = (rig.clone(), book.clone());
+                thread::spawn(move || {
+                    for n in 0..2 {
+                        let position = rig.push(id(pusher, n));
+                        if block_on(rig.engine.durable(position)) {
+                            let durable = of(pusher, &book.durable_lines());
+                            assert!(durable.contains(&id(pusher, n)), "told to be durable and is not");
+                        }
+                    }
+                })
+            })
+            .collect();
+        tasks.into_iter().for_each(|task| task.join().unwrap());
+        let report = rig.stop();
+        assert_eq!(book.lines().len() as u64 + report.lost, 4, "{report:?}");
+    });
+}

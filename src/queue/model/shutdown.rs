@@ -4,7 +4,11 @@ use shuttle::rand::Rng as _;
 
 use super::super::admission::Admission;
 use super::super::loss::LossReason;
+use super::super::worker::{TRAP_INSIDE, TRAP_OUTSIDE};
 use super::*;
+use crate::exchange::Exchange;
+use crate::layer::Guard;
+use crate::sync::atomic::Ordering;
 
 #[test]
 fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
@@ -123,8 +127,104 @@ fn a_sink_that_dies_does_not_hold_up_the_end() {
         });
         let lost = queue.lost_by(LossReason::SinkFailed);
         assert_eq!(entered + queue.lost_by(LossReason::Shutdown), 4);
-        // Of a batch that was given up half-way rather too many are counted as lost, where lines of our own are among the rest.
-        assert!(whole + lost >= entered && lost <= entered, "{report:?}");
+        assert_eq!(whole + lost, entered, "{report:?}");
         assert_eq!((queue.taken_bytes(), queue.unwritten()), (0, 0));
     });
+}
+
+/// Between "nothing is open" and the close: who is admitted is waited for and written, everybody else is refused, and
+/// what may be lost is written or counted, once.
+#[test]
+fn whoever_is_admitted_while_the_end_comes_is_written() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting::default());
+        let request = |class: Delivery, number: u128| {
+            let rig = rig.clone();
+            thread::spawn(move || {
+                let mut draft = rig.draft(id(1, number), class, Allowance::default());
+                draft.outcome = None;
+                draft.admitted = false;
+                rig.queue().count_open();
+                let allowance = match rig.queue().admit(class, Allowance::default(), rig.engine.monotonic()) {
+                    Admission::Granted(allowance) => Some(allowance),
+                    Admission::Wait(_) => panic!("there is room"),
+                    Admission::Refused => None,
+                };
+                let exchange = Exchange::open_in(rig.engine.take_exchange(), rig.engine.clone(), draft);
+                let guard = Guard::new(exchange.clone());
+                match allowance {
+                    Some(allowance) => {
+                        exchange.with(|draft| draft.let_in(allowance));
+                        thread::yield_now();
+                        guard.finish(Outcome::Completed);
+                    }
+                    None => {
+                        exchange.close(Outcome::Rejected);
+                    }
+                }
+                allowance.is_some()
+            })
+        };
+        let firm: Vec<_> = (0..2).map(|number| request(Delivery::Backpressure, number)).collect();
+        let lossy = request(Delivery::Lossy, 2);
+        let report = block_on(rig.begin_stop(LONG));
+        let admitted = firm.into_iter().map(|one| u64::from(one.join().unwrap())).sum::<u64>();
+        assert!(lossy.join().unwrap());
+        let queue = rig.queue();
+        let lines = of(1, &book.lines());
+        let handled = lines.iter().filter(|id| **id != super::id(1, 2));
+        let rejected = queue.refused();
+        assert!(handled.count() as u64 >= admitted, "whoever was admitted is written");
+        assert_eq!(admitted + rejected, 2);
+        let lossy_written = u64::from(lines.contains(&id(1, 2)));
+        assert_eq!(queue.lost() + lossy_written, 1, "the lossy one is written or counted");
+        // The one that is lost is open at the time of the report, or counted as lost in it, or begins later.
+        assert!(report.lost + report.open + lossy_written <= 1, "{report:?}");
+        assert_eq!((rig.engine.open(), queue.unwritten()), (0, 0));
+    });
+}
+
+/// No known code lets the worker panic. Where it does in the middle of a round the round is handed over; where nothing
+/// contains it, what it had is counted. Everybody is answered.
+#[test]
+fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
+    for trap in [TRAP_INSIDE, TRAP_OUTSIDE] {
+        check(move || {
+            let (rig, book) = Rig::healthy(&Setting { records: 2, ..Setting::default() });
+            let pusher = {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    (0..4).for_each(|n| {
+                        let _ = rig.push(id(1, n));
+                        rig.queue().trap.store(if n == 1 { trap } else { 0 }, Ordering::SeqCst);
+                    });
+                })
+            };
+            let waiter = {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    match rig.queue().admit(Delivery::Backpressure, Allowance::default(), rig.engine.monotonic()) {
+                        Admission::Wait(waiting) => drop(block_on(waiting)),
+                        Admission::Granted(_) | Admission::Refused => {}
+                    }
+                })
+            };
+            let flusher = {
+                let rig = rig.clone();
+                thread::spawn(move || block_on(rig.flush()))
+            };
+            waiter.join().unwrap();
+            pusher.join().unwrap();
+            flusher.join().unwrap();
+            let report = block_on(rig.begin_stop(LONG));
+            until(|| book.read(|pages| pages.ended));
+            let queue = rig.queue();
+            assert_eq!(book.lines().len() as u64 + queue.lost(), 4, "each is written or counted: {report:?}");
+            assert_eq!((queue.taken_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
+            assert!(queue.panics() <= 1);
+            let is_stopped = trap == TRAP_OUTSIDE && queue.panics() == 1;
+            assert!(report.flushed != is_stopped, "{report:?}");
+            assert!(queue.is_closed());
+        });
+    }
 }

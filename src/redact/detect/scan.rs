@@ -6,9 +6,8 @@
 
 use std::sync::LazyLock;
 
-use wide::u8x16;
-
 use super::{pem, schemes};
+use crate::block::{Block, LEN as BLOCK};
 use crate::tokens::TokenFormats;
 use crate::work;
 
@@ -41,6 +40,8 @@ impl Scan {
     pub(in crate::redact) const SCHEME: u32 = 1 << 15;
     /// What a private key begins with.
     pub(in crate::redact) const KEY: u32 = 1 << 16;
+    /// A control character, a line break among them.
+    pub(in crate::redact) const CONTROL: u32 = 1 << 17;
     /// What a URL with a password has.
     pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
     /// What a URL with a signature has.
@@ -101,10 +102,12 @@ impl Scan {
             b'&' => Self::AMPERSAND,
             b'{' | b'[' => Self::BRACKET,
             b'"' | b'\'' => Self::QUOTE,
-            b' ' | b'\t' => Self::SPACE,
+            b' ' => Self::SPACE,
+            b'\t' => Self::SPACE | Self::CONTROL,
             b'/' => Self::SLASH,
             b'?' => Self::QUESTION,
-            b'\n' | b'\r' => Self::NEWLINE,
+            b'\n' | b'\r' => Self::NEWLINE | Self::CONTROL,
+            0..0x20 | 0x7f => Self::CONTROL,
             // A few formats have their keyword in the middle of a word, in front of this sign.
             b'~' => Self::TOKEN,
             0x80.. => Self::NON_ASCII,
@@ -219,57 +222,4 @@ fn place(word: u32) -> (usize, u32) {
     // The shift drops the fourth character; the bit that is set is the one by which capital letters differ.
     let hash = ((word | 0x2020_2020) << 8).wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
     (hash as usize / 64, hash % 64)
-}
-
-const BLOCK: usize = 16;
-
-/// Sixteen bytes of a text; or which of them are of a kind.
-#[derive(Clone, Copy)]
-struct Block(u8x16);
-
-impl Block {
-    /// The bytes from a place on, if there are as many as a block has.
-    #[inline(always)]
-    fn at(bytes: &[u8], at: usize) -> Option<Self> {
-        bytes.get(at..)?.first_chunk().map(|block| Self(u8x16::new(*block)))
-    }
-
-    /// The last bytes of a text, and how many of the block precede the place. A shorter text is filled with letters.
-    #[inline(always)]
-    fn last(bytes: &[u8], at: usize) -> (Self, usize) {
-        if let Some(block) = bytes.last_chunk() {
-            return (Self(u8x16::new(*block)), at + BLOCK - bytes.len());
-        }
-        let mut block = [b'a'; BLOCK];
-        block.iter_mut().zip(bytes).for_each(|(filled, byte)| *filled = *byte);
-        (Self(u8x16::new(block)), at)
-    }
-
-    #[inline(always)]
-    fn is_in(self, first: u8, last: u8) -> Self {
-        let above = self.0 - u8x16::splat(first);
-        Self(above.min(u8x16::splat(last - first)).simd_eq(above))
-    }
-
-    /// ASCII letters.
-    #[inline(always)]
-    fn is_letter(self) -> Self {
-        Self(self.0 | u8x16::splat(0x20)).is_in(b'a', b'z')
-    }
-
-    #[inline(always)]
-    fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The bits of those that are not, that of the first byte the lowest.
-    #[inline(always)]
-    fn not(self) -> u32 {
-        self.bits() ^ 0xffff
-    }
-
-    #[inline(always)]
-    fn bits(self) -> u32 {
-        self.0.to_bitmask()
-    }
 }

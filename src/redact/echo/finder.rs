@@ -4,16 +4,16 @@ use std::fmt;
 use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use memchr::memmem;
 
-use super::remembered::Value;
+use super::remembered::{Needle, Values};
+use crate::block::find_text;
 use crate::redact::decode::Decoded;
 use crate::record::text::ELLIPSIS;
 use crate::redact::edits::join;
 use crate::work;
 
-/// So many values are searched for one by one, which is faster than to build an automaton.
-const FEW: usize = 4;
+/// As many values are searched for one by one, which is faster than to build an automaton.
+const FEW: usize = 6;
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
@@ -22,33 +22,32 @@ const ELLIPSIS_BEGINS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
-pub(super) struct Finder {
+pub(super) struct Finder<'v> {
+    values: &'v Values,
     kind: Kind,
-    values: Vec<Value>,
     /// A value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
 enum Kind {
-    Few(Vec<memmem::Finder<'static>>),
+    Few,
     Many(AhoCorasick),
     /// No automaton could be built: everything matches.
     All,
 }
 
-impl Finder {
-    pub(super) fn new(values: &[Value]) -> Self {
-        let texts = values.iter().map(|value| value.text.as_bytes());
+impl<'v> Finder<'v> {
+    pub(super) fn new(values: &'v Values) -> Self {
         let kind = if values.len() <= FEW {
-            Kind::Few(texts.map(|text| memmem::Finder::new(text).into_owned()).collect())
+            Kind::Few
         } else {
             let built = AhoCorasick::builder()
                 .match_kind(MatchKind::LeftmostLongest)
                 .kind(Some(AhoCorasickKind::NoncontiguousNFA))
-                .build(texts);
+                .build(values.iter().map(|needle| needle.head));
             built.map_or(Kind::All, Kind::Many)
         };
-        Self { kind, values: values.to_vec(), has_space: values.iter().any(|value| value.text.contains(' ')) }
+        Self { values, kind, has_space: values.iter().any(|needle| needle.head.as_bytes().contains(&b' ')) }
     }
 
     /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went
@@ -60,9 +59,11 @@ impl Finder {
             || self.holds(text)
     }
 
+    /// Whether it holds a value as it is.
     pub(super) fn holds(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
         match &self.kind {
-            Kind::Few(finders) => finders.iter().any(|finder| finder.find(text.as_bytes()).is_some()),
+            Kind::Few => self.values.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some()),
             Kind::Many(automaton) => automaton.is_match(text),
             Kind::All => true,
         }
@@ -90,19 +91,21 @@ impl Finder {
         work::add(text.len());
         let bytes = text.as_bytes();
         match &self.kind {
-            Kind::Few(finders) => {
-                for (value, finder) in self.values.iter().zip(finders) {
-                    let mut covered = 0;
-                    for start in finder.find_iter(bytes) {
-                        push(value, text, start, &mut covered, places);
+            Kind::Few => {
+                for needle in self.values.iter() {
+                    let (mut at, mut covered) = (0, 0);
+                    while let Some(start) = find_text(bytes, at, needle.head.as_bytes()) {
+                        at = start + needle.head.len();
+                        push(needle, text, start, &mut covered, places);
+                        at = at.max(covered);
                     }
                 }
             }
             Kind::Many(automaton) => {
                 let mut covered = 0;
                 for found in automaton.find_iter(text) {
-                    if let Some(value) = self.values.get(found.pattern().as_usize()) {
-                        push(value, text, found.start(), &mut covered, places);
+                    if let Some(needle) = self.values.get(found.pattern().as_usize()) {
+                        push(needle, text, found.start(), &mut covered, places);
                     }
                 }
             }
@@ -119,25 +122,25 @@ impl Finder {
         let bytes = text.as_bytes();
         let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
         for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
-            let longest = self.values.iter().map(|value| overlap(&bytes[..end], value.text.as_bytes())).max();
+            let longest = self.values.iter().map(|needle| overlap(&bytes[..end], needle.head.as_bytes())).max();
             places.extend(longest.filter(|len| *len >= MIN_CUT).map(|len| end - len..end));
         }
     }
 }
 
 /// Appends the place of a value that begins at `start`, unless what came before covers it.
-fn push(value: &Value, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
+fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
     if start < *covered {
         return;
     }
     let bytes = text.as_bytes();
     let before = bytes.get(start.wrapping_sub(1));
-    let end = start + value.text.len();
+    let end = start + needle.head.len();
     // What follows a beginning may be the rest of the value.
-    if value.is_word && (joins(before) || (!value.goes_on() && joins(bytes.get(end)))) {
+    if needle.is_word && (joins(before) || (!needle.goes_on() && joins(bytes.get(end)))) {
         return;
     }
-    let (same, is_whole) = value.rest_at(&text[end..]);
+    let (same, is_whole) = needle.rest_at(&text[end..]);
     let end = end + same;
     *covered = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
     work::add(*covered - start);
@@ -196,7 +199,7 @@ fn unknown_rest(text: &str, before: Option<&u8>) -> usize {
     at
 }
 
-impl fmt::Debug for Finder {
+impl fmt::Debug for Finder<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Finder").field("values", &self.values.len()).finish_non_exhaustive()
     }

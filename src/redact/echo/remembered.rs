@@ -7,48 +7,123 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::finder::Finder;
+use crate::record::text::head;
 
 /// Shorter values under keys that are always secret are not remembered: they are in too many words.
 const MIN_ALWAYS: usize = 6;
 /// The same of other values, which must look like a credential too.
 const MIN: usize = 8;
-/// A longer value is looked for by its beginning, and compared where that is found.
+/// A longer value is looked for by its beginning.
 const LONGEST: usize = 1024;
 /// Bytes of values that one exchange remembers; of more, what cannot be searched is left out.
 const MAX_BYTES: usize = 256 * 1024;
+/// As many values are compared one by one.
+const FEW: usize = 16;
 
 /// What is looked for.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Remembered {
-    values: Vec<Value>,
-    known: HashSet<Box<str>>,
-    bytes: usize,
-    is_full: bool,
+    values: Values,
     /// What the application calls secret, in evidence too.
-    everywhere: Option<Finder>,
-    everywhere_values: Vec<Value>,
+    everywhere: Values,
+    is_full: bool,
+}
+
+/// Values, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    text: String,
+    list: Vec<Value>,
+    /// All of them, once they are many.
+    known: HashSet<Box<str>>,
 }
 
 /// A remembered value.
-#[derive(Clone, Debug)]
-pub(super) struct Value {
-    /// What is searched for: the value, or its beginning.
-    pub(super) text: Box<str>,
-    /// The rest of a long value.
-    tail: Box<str>,
+#[derive(Clone, Copy, Debug)]
+struct Value {
+    start: usize,
+    /// The end of what is searched for: of a long value, its beginning.
+    head_end: usize,
+    end: usize,
     /// A cut took its end away.
     is_beginning: bool,
     /// It is a word, which counts only where it is a word of its own: `cassandra`, and not `/cassandra_data`.
+    is_word: bool,
+}
+
+/// What is searched for, and what else is known of the value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needle<'v> {
+    pub(super) head: &'v str,
+    /// The rest of a long value.
+    tail: &'v str,
+    is_beginning: bool,
     pub(super) is_word: bool,
+}
+
+impl Needle<'_> {
+    /// Whether more of the value may follow its head.
+    pub(super) fn goes_on(self) -> bool {
+        self.is_beginning || !self.tail.is_empty()
+    }
+
+    /// How much of a text is the rest of the value, and whether the value ends there.
+    pub(super) fn rest_at(self, text: &str) -> (usize, bool) {
+        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
+        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
+        (same, same == self.tail.len() && !self.is_beginning)
+    }
+}
+
+impl Values {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.text.shrink_to(LONGEST);
+        self.list.clear();
+        self.list.shrink_to(FEW);
+        self.known = HashSet::new();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
+        (0..self.list.len()).filter_map(|at| self.get(at))
+    }
+
+    pub(super) fn get(&self, at: usize) -> Option<Needle<'_>> {
+        let Value { start, head_end, end, is_beginning, is_word } = *self.list.get(at)?;
+        Some(Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word })
+    }
+
+    fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
+        if self.list.len() <= FEW {
+            if self.list.iter().any(|value| self.text[value.start..value.end] == *text) {
+                return;
+            }
+        } else {
+            if self.known.is_empty() {
+                self.known = self.list.iter().map(|value| self.text[value.start..value.end].into()).collect();
+            }
+            if !self.known.insert(text.into()) {
+                return;
+            }
+        }
+        let start = self.text.len();
+        self.text.push_str(text);
+        let head_end = start + head(text, LONGEST).len();
+        self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
+    }
 }
 
 impl Remembered {
     pub(in crate::redact) fn clear(&mut self) {
-        self.values.clear();
-        self.known.clear();
-        self.known.shrink_to(256);
-        self.everywhere_values.clear();
-        (self.bytes, self.is_full, self.everywhere) = (0, false, None);
+        self.is_full = false;
+        if self.values.len() + self.everywhere.len() > 0 {
+            self.values.clear();
+            self.everywhere.clear();
+        }
     }
 
     /// A value that was masked. `is_always`: under a key that is always secret.
@@ -87,7 +162,8 @@ impl Remembered {
         self.add(credentials, true);
         self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
+            let decoded =
+                STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
             let decoded = String::from_utf8_lossy(&decoded);
             self.add(decoded.split_once(':').map_or("", |(_, password)| password), true);
         }
@@ -95,29 +171,26 @@ impl Remembered {
 
     /// A value that the application calls secret.
     pub(in crate::redact) fn add_everywhere(&mut self, value: &str, is_beginning: bool) {
-        if value.is_empty() {
-            return;
+        if !value.is_empty() {
+            self.everywhere.push(value, is_beginning, false);
+            self.values.push(value, is_beginning, false);
         }
-        let value = Value { is_word: false, ..Value::new(value, is_beginning) };
-        self.everywhere_values.push(value.clone());
-        self.push_value(value);
-        self.everywhere = Some(Finder::new(&self.everywhere_values));
     }
 
     /// Appends the places of such values.
     pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
-        if let Some(finder) = &self.everywhere {
-            finder.find(text, 0, places);
+        if self.has_everywhere() {
+            Finder::new(&self.everywhere).find(text, 0, places);
         }
     }
 
     /// Whether such a value is in a text, as it is.
     pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
-        self.everywhere.as_ref().is_some_and(|finder| finder.holds(text))
+        self.has_everywhere() && Finder::new(&self.everywhere).holds(text)
     }
 
     pub(in crate::redact) fn has_everywhere(&self) -> bool {
-        self.everywhere.is_some()
+        self.everywhere.len() > 0
     }
 
     /// More is secret than may be remembered.
@@ -133,58 +206,32 @@ impl Remembered {
         self.is_full
     }
 
-    pub(super) fn values(&self) -> &[Value] {
+    pub(super) fn values(&self) -> &Values {
         &self.values
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if !self.known.contains(value) {
-            self.push_value(Value::new(value, is_beginning));
-            self.known.insert(value.into());
-        }
-    }
-
-    fn push_value(&mut self, value: Value) {
-        if self.is_full {
-            return;
-        }
-        self.bytes += value.text.len() + value.tail.len();
-        if self.bytes > MAX_BYTES {
+        if self.values.text.len() + value.len() > MAX_BYTES {
             self.is_full = true;
-            return;
         }
-        self.values.push(value);
-    }
-}
-
-impl Value {
-    fn new(text: &str, is_beginning: bool) -> Self {
-        let head = crate::record::text::head(text, LONGEST);
-        let is_word = text.bytes().all(|byte| byte.is_ascii_alphabetic());
-        Self { text: head.into(), tail: text[head.len()..].into(), is_beginning, is_word }
-    }
-
-    /// Whether more of the value may follow what is searched for.
-    pub(super) fn goes_on(&self) -> bool {
-        self.is_beginning || !self.tail.is_empty()
-    }
-
-    /// How much of a text is the rest of the value, and whether the value ends there.
-    pub(super) fn rest_at(&self, text: &str) -> (usize, bool) {
-        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
-        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
-        (same, same == self.tail.len() && !self.is_beginning)
+        if !self.is_full {
+            self.values.push(value, is_beginning, value.bytes().all(|byte| byte.is_ascii_alphabetic()));
+        }
     }
 }
 
 /// Words for a state or a type, which are in the place of many secrets and are none.
 fn is_state(value: &str) -> bool {
-    const STATES: &[&str] =
-        &["enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret", "default"];
-    STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
+    const STATES: &[&str] = &[
+        "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret",
+        "default",
+    ];
+    value.len() <= 8 && STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
 }
 
 /// Long enough, with letters and digits.
 fn is_telling(value: &str) -> bool {
-    value.len() >= MIN && value.bytes().any(|byte| byte.is_ascii_digit()) && value.bytes().any(|byte| byte.is_ascii_alphabetic())
+    value.len() >= MIN
+        && value.bytes().any(|byte| byte.is_ascii_digit())
+        && value.bytes().any(|byte| byte.is_ascii_alphabetic())
 }

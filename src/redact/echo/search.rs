@@ -16,14 +16,19 @@ pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
     trap: &'a Trap,
     out: &'a mut Redacted,
-    finder: Option<Finder>,
+    finder: Option<Finder<'a>>,
     is_full: bool,
 }
 
 impl<'a> EchoSearch<'a> {
-    pub(in crate::redact) fn new(style: &'a MaskStyle, trap: &'a Trap, remembered: &Remembered, out: &'a mut Redacted) -> Self {
+    pub(in crate::redact) fn new(
+        style: &'a MaskStyle,
+        trap: &'a Trap,
+        remembered: &'a Remembered,
+        out: &'a mut Redacted,
+    ) -> Self {
         let values = remembered.values();
-        let finder = (!values.is_empty()).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
+        let finder = (values.len() > 0).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
         Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
@@ -66,7 +71,7 @@ impl<'a> EchoSearch<'a> {
 }
 
 /// A text with echoes masked; `None` if it has none.
-fn masked(style: &MaskStyle, finder: &Finder, text: &str) -> Option<String> {
+fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
     let mut places = Vec::new();
     finder.find(text, 0, &mut places);
     if places.is_empty() {
@@ -83,7 +88,7 @@ fn masked(style: &MaskStyle, finder: &Finder, text: &str) -> Option<String> {
     Some(out)
 }
 
-fn masked_json(style: &MaskStyle, finder: &Finder, json: &str) -> Option<String> {
+fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<String> {
     let bytes = json.as_bytes();
     let mut out = String::new();
     let mut copied = 0;

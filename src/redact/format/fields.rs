@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
+use super::super::detect::SIGNATURE_PARAMETERS;
 use super::super::edits::join;
 use super::super::hit::HitRule;
-use super::super::detect::SIGNATURE_PARAMETERS;
 use super::super::rules::{Active, Class, Effect};
 use super::super::session::{Search, Session};
 use super::json::Action;
@@ -26,8 +26,7 @@ pub(in crate::redact) enum Origin {
     /// A form: exceptions by pointer and allow lists hold.
     Form,
     Query,
-    /// Parameters of a path, which are evidence.
-    Params,
+    Headers,
 }
 
 /// A redacted object under construction: names in order of appearance, repeated ones as lists.
@@ -89,7 +88,13 @@ impl<'k> Fields<'k> {
     pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
         let fate = self.fate(session, name, value, || format!("/{index}/value"));
         match self.json(session, value, &fate) {
-            None => if matches!(fate, Fate::Masked) { Judged::Shown(String::new()) } else { Judged::Removed },
+            None => {
+                if matches!(fate, Fate::Masked) {
+                    Judged::Shown(String::new())
+                } else {
+                    Judged::Removed
+                }
+            }
             Some(json) if matches!(fate, Fate::Masked) => Judged::Masked(json),
             Some(json) => Judged::Shown(json),
         }
@@ -110,7 +115,12 @@ impl<'k> Fields<'k> {
     }
 
     /// Adds a decoded field.
-    pub(in crate::redact) fn add(&mut self, session: &mut Session<'_>, name: Cow<'k, str>, value: &str) -> Result<(), Reason> {
+    pub(in crate::redact) fn add(
+        &mut self,
+        session: &mut Session<'_>,
+        name: Cow<'k, str>,
+        value: &str,
+    ) -> Result<(), Reason> {
         self.judge(session, name, value).map(|_| ())
     }
 
@@ -132,7 +142,9 @@ impl<'k> Fields<'k> {
         let mut json = String::with_capacity(value.len() + 2);
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
-            Fate::Partly(places) => push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value)),
+            Fate::Partly(places) => {
+                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value))
+            }
             Fate::Masked if session.style().removes() => return None,
             Fate::Masked => {
                 json.push('"');
@@ -163,8 +175,7 @@ impl<'k> Fields<'k> {
             return if is_shown { Fate::Masked } else { Fate::Removed };
         }
         let mut places = Vec::new();
-        let search = if self.origin == Origin::Params { Search::Evidence } else { Search::Client };
-        session.find(value, 0, search, &mut places);
+        session.find(value, 0, Search::Client, &mut places);
         if !is_shown {
             return Fate::Removed;
         }
@@ -181,7 +192,8 @@ impl<'k> Fields<'k> {
             return (None, true);
         }
         let (below, mut effect) = session.step(self.pointers, 0, name);
-        let (shown_below, mut is_shown) = self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
+        let (shown_below, mut is_shown) =
+            self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
         if !below.is_none() || !shown_below.is_none() {
             let met = self.met.entry(name.to_owned()).or_default();
             let index = met.to_string();
@@ -306,12 +318,36 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     (places, fields.finish())
 }
 
+/// A parameter of a path, masked; `None` if nothing in it is secret. Its value is evidence.
+pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, value: &str) -> Option<String> {
+    if is_secret_param(session, name, value) {
+        let mut mask = String::new();
+        session.style().push(&mut mask, value);
+        return Some(mask);
+    }
+    let mut places = Vec::new();
+    session.find(value, 0, Search::Evidence, &mut places);
+    session.apply(value, &places)
+}
+
+/// Whether a parameter of a path is secret by its name or by a pointer.
+pub(super) fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
+    let pointers = session.pointers_at_root();
+    let is_pointed = !pointers.is_none() && session.step(pointers, 0, name).1 == Some(Effect::Mask);
+    let class = session.class(name);
+    let is_secret = (is_pointed || Action::of(class).masks_text(value)) && !session.is_mask(value);
+    if is_secret {
+        session.remember(value, class != Class::AsText);
+    }
+    is_secret
+}
+
 /// Headers as an object.
 pub(in crate::redact) fn headers<'h>(
     session: &mut Session<'_>,
     shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>,
 ) -> Option<String> {
-    let mut fields = Fields::new(session, Origin::Params);
+    let mut fields = Fields::new(session, Origin::Headers);
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
         let fate = if is_sensitive || Action::of(session.class(name)).masks_text(&value) {

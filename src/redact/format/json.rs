@@ -6,13 +6,14 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
+use super::super::detect::Scan;
 use super::super::edits::Edits;
 use super::super::hit::HitRule;
 use super::super::memory::Part;
 use super::super::rules::{Active, Class, Effect};
 use super::super::session::{Search, Session};
 use super::pairs::{Leaf, LeafKind, Leaves, Pair};
-use crate::json::{is_odd_at, push_json_text, string_end, unescape};
+use crate::json::{is_odd_at, plain_string_end, push_json_text, string_end, unescape};
 use crate::work;
 
 const MAX_DEPTH: usize = 64;
@@ -279,7 +280,12 @@ impl Walker<'_, '_> {
         if !is_whole && self.upto == 0 {
             return Err(Reason::Truncated);
         }
-        Ok(Walked { upto: if is_whole { self.text.len() } else { self.upto }, closers, is_whole, is_rejected: self.is_rejected })
+        Ok(Walked {
+            upto: if is_whole { self.text.len() } else { self.upto },
+            closers,
+            is_whole,
+            is_rejected: self.is_rejected,
+        })
     }
 
     fn open(&mut self, is_object: bool) -> Result<State, Reason> {
@@ -371,8 +377,15 @@ impl Walker<'_, '_> {
             return self.next;
         }
         let depth = self.scratch.frames.len() - 1;
-        let mut next =
-            Next { action: frame.below, active: Active::NONE, show: frame.show, rule: frame.rule, part: Part::Nothing, is_direct: frame.is_direct, start: at };
+        let mut next = Next {
+            action: frame.below,
+            active: Active::NONE,
+            show: frame.show,
+            rule: frame.rule,
+            part: Part::Nothing,
+            is_direct: frame.is_direct,
+            start: at,
+        };
         if !frame.active.is_none() || matches!(frame.show, Show::Inside(_)) {
             let index = frame.index.to_string();
             next = self.step(next, depth, &index);
@@ -402,16 +415,17 @@ impl Walker<'_, '_> {
 
     fn key(&mut self) -> Result<Option<State>, Reason> {
         let start = self.at;
-        let Some(end) = string_end(self.bytes, start) else { return Ok(None) };
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Reason::TooDeep);
         }
+        let plain = plain_string_end(self.bytes, start);
+        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(None) };
         let raw = &self.text[start + 1..end - 1];
-        let decoded = if memchr::memchr(b'\\', raw.as_bytes()).is_some() { unescape(raw) } else { None };
-        if decoded.is_none() && raw.contains('\\') {
-            return Err(Reason::Invalid);
-        }
+        let decoded = match plain {
+            Some(_) => None,
+            None => Some(unescape(raw).ok_or(Reason::Invalid)?),
+        };
         let key = decoded.as_deref().unwrap_or(raw);
         let hash = self.session.memory.hash(key);
         self.check_repeated(hash, start + 1..end - 1);
@@ -424,7 +438,13 @@ impl Walker<'_, '_> {
             action: if frame.below == Action::Show { own } else { frame.below },
             active: Active::NONE,
             show: frame.show,
-            rule: if frame.below != Action::Show { frame.rule } else if own == Action::Leaves { HitRule::Bag } else { HitRule::Key },
+            rule: if frame.below != Action::Show {
+                frame.rule
+            } else if own == Action::Leaves {
+                HitRule::Bag
+            } else {
+                HitRule::Key
+            },
             part: facts.part,
             is_direct: own != Action::Show || frame.is_direct,
             start,
@@ -490,7 +510,8 @@ impl Walker<'_, '_> {
         let next = self.begin_value();
         let start = self.at;
         if self.bytes[start] == b'"' {
-            let Some(end) = string_end(self.bytes, start) else {
+            let end = plain_string_end(self.bytes, start).or_else(|| string_end(self.bytes, start));
+            let Some(end) = end else {
                 self.remember_open(start + 1, next);
                 return Ok(None);
             };
@@ -522,30 +543,41 @@ impl Walker<'_, '_> {
     fn string(&mut self, place: Range<usize>, next: Next) -> Result<(), Reason> {
         let text = self.text;
         let raw = &text[place.clone()];
-        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
-        if self.level == 0 {
+        let scan = Scan::of(raw);
+        if self.level == 0 && scan.has(Scan::CONTROL | Scan::BACKSLASH) {
             check_controls(raw)?;
-            if has_escapes && unescape(raw).is_none() {
+            if scan.has(Scan::BACKSLASH) && unescape(raw).is_none() {
                 return Err(Reason::Invalid);
             }
         }
         if next.part != Part::Nothing {
             self.name_of_pair(next.part, raw);
         }
-        self.record(place.clone(), LeafKind::Text);
+        if self.open_values > 0 {
+            self.record(place.clone(), LeafKind::Text);
+        }
         if next.action.masks_text(raw) && !self.session.is_mask(raw) {
             self.mask(place, LeafKind::Text, next.action != Action::AsText && next.is_direct, next.rule, None);
-            return Ok(());
+        } else if self.session.may_find(raw, scan, self.search) {
+            self.search_string(place, raw, scan);
+        } else if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(place.start, raw);
         }
+        Ok(())
+    }
+
+    /// Masks what gives itself away in a string.
+    fn search_string(&mut self, place: Range<usize>, raw: &str, scan: Scan) {
+        let text = self.text;
         let mut places = std::mem::take(&mut self.scratch.places);
-        if has_escapes {
+        if scan.has(Scan::BACKSLASH) {
             let decoded = Decoded::json(raw);
             self.session.find(&decoded.text, self.level, self.search, &mut places);
             for found in &mut places {
                 *found = decoded.source(found);
             }
         } else {
-            self.session.find(raw, self.level, self.search, &mut places);
+            self.session.find_scanned(raw, scan, self.level, self.search, &mut places);
         }
         if !places.is_empty() {
             self.note(HitRule::Value);
@@ -559,7 +591,6 @@ impl Walker<'_, '_> {
         }
         self.scratch.places = places;
         self.escape_odd(place.start, raw);
-        Ok(())
     }
 
     /// What one value says of the value beside it.
@@ -591,15 +622,23 @@ impl Walker<'_, '_> {
                 return Err(Reason::Invalid);
             }
             // Strict readers reject a number that no float holds, and the record with it.
-            self.is_rejected |= word.contains(['e', 'E']) && word.parse::<f64>().is_ok_and(f64::is_infinite);
+            let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
+            self.is_rejected |= has_exponent && word.parse::<f64>().is_ok_and(f64::is_infinite);
         }
-        if word == "true" && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object) {
+        if word == "true"
+            && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)
+        {
             frame.pair.say(next.part, word, Class::Plain);
         }
-        self.record(place.clone(), kind);
+        if self.open_values > 0 {
+            self.record(place.clone(), kind);
+        }
         let is_masked = match kind {
             LeafKind::Boolean => next.action == Action::Leaves,
-            _ => matches!(next.action, Action::Code | Action::Always | Action::Leaves) || self.session.is_secret_number(word),
+            _ => {
+                matches!(next.action, Action::Code | Action::Always | Action::Leaves)
+                    || self.session.is_secret_number(word)
+            }
         };
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
@@ -610,16 +649,15 @@ impl Walker<'_, '_> {
 
     /// Notes a leaf that a name behind it may call a secret.
     fn record(&mut self, place: Range<usize>, kind: LeafKind) {
-        if self.open_values > 0 {
-            let hit = self.session.is_explaining().then(|| self.pointer());
-            self.scratch.leaves.push(Leaf { place, kind, hit });
-        }
+        let hit = self.session.is_explaining().then(|| self.pointer());
+        self.scratch.leaves.push(Leaf { place, kind, hit });
     }
 
     /// Masks a leaf and remembers it.
     fn mask(&mut self, place: Range<usize>, kind: LeafKind, is_always: bool, rule: HitRule, hit: Option<String>) {
         let raw = &self.text[place.clone()];
-        let text = if raw.contains('\\') { Decoded::json(raw).text } else { raw.to_owned() };
+        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
         self.session.remember(&text, is_always);
         if self.session.is_explaining() {
             let pointer = hit.unwrap_or_else(|| self.pointer());
@@ -686,7 +724,9 @@ impl Walker<'_, '_> {
         let Target::Edits(edits) = &mut self.target else { return };
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
-                edits.replace(start + at..start + at + char.len_utf8(), |out| push_json_text(out, char.encode_utf8(&mut [0; 4])));
+                edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                    push_json_text(out, char.encode_utf8(&mut [0; 4]))
+                });
             }
         }
     }
@@ -736,7 +776,9 @@ fn check_controls(raw: &str) -> Result<(), Reason> {
 /// Where a number or word ends.
 fn scalar_end(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
-    let len = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
+    let len = rest
+        .iter()
+        .position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
     at + len.unwrap_or(rest.len()).max(1)
 }
 

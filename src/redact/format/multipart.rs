@@ -228,7 +228,10 @@ impl Part<'_> {
 
     fn is_small_text(&self) -> bool {
         let is_plain = self.head.content_type.as_deref().is_none_or(is_text);
-        is_plain && !self.head.is_encoded && self.content.len() <= MAX_VALUE && std::str::from_utf8(self.content).is_ok()
+        is_plain
+            && !self.head.is_encoded
+            && self.content.len() <= MAX_VALUE
+            && std::str::from_utf8(self.content).is_ok()
     }
 }
 
@@ -308,4 +311,3 @@ fn decode_extended(value: &str) -> String {
     let text = value.splitn(3, '\'').nth(2).unwrap_or(value);
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
-

@@ -236,7 +236,26 @@ impl OpenQuotes {
 }
 
 fn ends_value(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || matches!(byte, b',' | b';' | b'&' | b'"' | b'\'' | b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'[' | b']' | b'|' | b'`' | b'?' | b'#')
+    byte.is_ascii_whitespace()
+        || matches!(
+            byte,
+            b',' | b';'
+                | b'&'
+                | b'"'
+                | b'\''
+                | b'<'
+                | b'>'
+                | b'('
+                | b')'
+                | b'{'
+                | b'}'
+                | b'['
+                | b']'
+                | b'|'
+                | b'`'
+                | b'?'
+                | b'#'
+        )
 }
 
 /// Whether a word looks like a credential: letters and digits that are no word, number, version or time. Behind a name, six

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::decode::Decoded;
 use super::super::edits::join;
-use super::super::rules::{Class, Effect};
+use super::super::rules::Class;
 use super::super::session::{Search, Session};
 use super::fields;
 use super::json::Action;
@@ -32,7 +32,8 @@ pub(in crate::redact) fn path(
         Some(params) => {
             for (name, place) in params {
                 let place = place.start.min(path.len())..place.end.min(path.len());
-                if path.get(place.clone()).is_some_and(|value| is_secret_param(session, name, value)) {
+                let value = path.get(place.clone()).map(decoded).unwrap_or_default();
+                if fields::is_secret_param(session, name, &value) {
                     places.push(place);
                 }
             }
@@ -53,16 +54,6 @@ pub(in crate::redact) fn path(
     }
     join(&mut places);
     places
-}
-
-fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
-    let (_, effect) = session.step(session.pointers_at_root(), 0, name);
-    let class = session.class(name);
-    let is_secret = effect == Some(Effect::Mask) || Action::of(class).masks_text(value);
-    if is_secret {
-        session.remember(&decoded(value), class == Class::Always);
-    }
-    is_secret
 }
 
 /// Appends the places of secret fields in a text that is a URL, or a form.

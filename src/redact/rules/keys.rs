@@ -90,7 +90,9 @@ impl KeyRules {
             )));
         }
         let mut phrases = HashMap::new();
-        for (list, class) in [(HARMLESS, Class::Plain), (AS_TEXT, Class::AsText), (CODES, Class::Code), (ALWAYS, Class::Always)] {
+        for (list, class) in
+            [(HARMLESS, Class::Plain), (AS_TEXT, Class::AsText), (CODES, Class::Code), (ALWAYS, Class::Always)]
+        {
             for phrase in list {
                 phrases.insert(letters(phrase, "a phrase")?, class);
             }
@@ -98,7 +100,8 @@ impl KeyRules {
         for phrase in added {
             phrases.insert(letters(phrase, "the secret key")?, Class::Always);
         }
-        let shortest_glued = phrases.keys().map(|phrase| phrase.len()).filter(|len| *len >= GLUED).min().unwrap_or(GLUED);
+        let shortest_glued =
+            phrases.keys().map(|phrase| phrase.len()).filter(|len| *len >= GLUED).min().unwrap_or(GLUED);
         Ok(Self { phrases, shortest_glued, own })
     }
 
@@ -121,7 +124,9 @@ impl KeyRules {
         let letters = words.letters();
         let mut longest = (0, Class::Plain);
         let mut consider = |phrase: &str| {
-            if phrase.len() > longest.0 && let Some(class) = self.find(phrase) {
+            if phrase.len() > longest.0
+                && let Some(class) = self.find(phrase)
+            {
                 longest = (phrase.len(), class);
             }
         };
@@ -178,8 +183,8 @@ impl Words {
             }
             let after = chars.peek().copied().unwrap_or(' ');
             // `camelCase`, and the last capital of `APIKey`.
-            let begins = !before.is_alphabetic()
-                || (char.is_uppercase() && (!before.is_uppercase() || after.is_lowercase()));
+            let begins =
+                !before.is_alphabetic() || (char.is_uppercase() && (!before.is_uppercase() || after.is_lowercase()));
             if begins {
                 words.starts.push(words.letters.len());
             }
@@ -193,7 +198,8 @@ impl Words {
     fn drop_last(&mut self) -> bool {
         let Some(start) = self.starts.last().copied() else { return false };
         // Digits are no part of words.
-        let is = |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
+        let is =
+            |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
         if !DROPPED.iter().any(|dropped| is(&dropped)) {
             return false;
         }

@@ -39,6 +39,10 @@ impl EventRules {
                 shown.add(pointer, Effect::Show)?;
             }
         }
-        Ok(Self { names: Names::new(bags.iter().map(String::as_str), excepted_names)?, pointers: compiled, show: shown })
+        Ok(Self {
+            names: Names::new(bags.iter().map(String::as_str), excepted_names)?,
+            pointers: compiled,
+            show: shown,
+        })
     }
 }

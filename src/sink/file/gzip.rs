@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 
 use super::disk::{Disk, Os, create_new, is_absent, retry};
 use super::name::{Form, Names, Sealed};
+use crate::diagnostics::{contained, enter_own_thread, report};
 
 /// Ends its thread when it is dropped, which leaves what it has not finished to the next process, and waits for it: the
 /// next one must not meet it at work.
@@ -82,6 +83,7 @@ impl Shared {
 }
 
 fn run(shared: &Shared, names: &Names, mode: u32) {
+    enter_own_thread();
     loop {
         let mut state = shared.lock();
         while !state.is_due && !state.ending {
@@ -92,11 +94,16 @@ fn run(shared: &Shared, names: &Names, mode: u32) {
         }
         state.is_due = false;
         drop(state);
-        if let Err(error) = compress_all(names, mode, &|| shared.is_ending()) {
-            tracing::warn!(
-                target: "tower_audit", folder = %names.folder().display(), %error,
-                "audit file: cannot compress sealed segments; they stay as they are until the next one is sealed"
-            );
+        // A panic costs this attempt: the next segment that is sealed brings another.
+        let compressed = contained("compression of audit files", || compress_all(names, mode, &|| shared.is_ending()));
+        if let Some(Err(error)) = compressed {
+            let folder = names.folder().display();
+            report(|| {
+                tracing::warn!(
+                    target: "tower_audit", %folder, %error,
+                    "audit file: cannot compress sealed segments; they stay as they are until the next one is sealed"
+                );
+            });
         }
     }
 }

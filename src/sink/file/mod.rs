@@ -30,7 +30,7 @@ use self::name::Names;
 use self::timer::Timer;
 use self::writer::Writer;
 use super::Sink;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Error;
 
 /// A file that records are appended to, such as `/var/log/app/audit.log`.
@@ -112,7 +112,7 @@ pub enum SyncPolicy {
     OnFlush,
     /// After each batch.
     EachBatch,
-    /// So long after the first record that is not synced, at the latest.
+    /// When the first record that is not synced is this old, or earlier.
     Every(Duration),
 }
 
@@ -211,7 +211,7 @@ impl FileSink {
     /// Where time comes from, for tests; the system's clocks by default. Rotation by time and retention by age wait for
     /// the real time in any case, up to a minute, unless a batch comes.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(Time::given(clock));
         self
     }
 

@@ -10,6 +10,7 @@ use super::name::{Form, Sealed};
 use super::retain;
 use super::writer::{Current, Writer};
 use crate::clock::Micros;
+use crate::diagnostics::report;
 
 /// After a rotation that failed, records go on into the same segment, and the next attempt waits so long.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -92,10 +93,12 @@ impl<D: Disk> Writer<D> {
     fn rotate(&mut self) -> io::Result<()> {
         let name = self.seal(None);
         if let Err(error) = self.disk.rename(self.names.active(), &name) {
-            tracing::warn!(
-                target: "tower_audit", path = %self.names.active().display(), %error,
-                "audit file: cannot be rotated; going on in the same segment"
-            );
+            let path = self.names.active().display();
+            report(|| {
+                tracing::warn!(
+                    target: "tower_audit", %path, %error, "audit file: cannot be rotated; going on in the same segment"
+                );
+            });
             self.not_before = self.clock.monotonic() + PAUSE;
             return Ok(());
         }
@@ -149,10 +152,8 @@ impl<D: Disk> Writer<D> {
     /// Removes sealed segments that need not be kept.
     pub(super) fn prune(&self) {
         if let Err(error) = retain::prune(&self.disk, &self.names, &self.policy, self.clock.now()) {
-            tracing::warn!(
-                target: "tower_audit", folder = %self.names.folder().display(), %error,
-                "audit file: cannot remove old segments"
-            );
+            let folder = self.names.folder().display();
+            report(|| tracing::warn!(target: "tower_audit", %folder, %error, "audit file: cannot remove old segments"));
         }
     }
 }

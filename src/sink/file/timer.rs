@@ -4,9 +4,11 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::disk::Disk;
-use super::writer::Writer;
+use super::writer::{LONGEST, Writer};
+use crate::diagnostics::{contained, enter_own_thread};
 
 /// Ends its thread when it is dropped, and waits for it, so that the file is closed and its lock free.
 #[derive(Debug)]
@@ -49,9 +51,16 @@ impl Shared {
 
 /// The writer is held only while something is done, so that a sink that is dropped is gone.
 fn run<D: Disk>(shared: &Shared, writer: &Weak<Mutex<Writer<D>>>) {
+    /// The shortest pause after a failure.
+    const AFTER_FAILURE: Duration = Duration::from_secs(1);
+    enter_own_thread();
+    let mut failed = false;
     loop {
         let Some(strong) = writer.upgrade() else { return };
-        let wait = strong.lock().unwrap_or_else(PoisonError::into_inner).until_tick();
+        let wait = contained("the timer of an audit file", || {
+            strong.lock().unwrap_or_else(PoisonError::into_inner).until_tick()
+        });
+        let wait = wait.unwrap_or(LONGEST).max(if failed { AFTER_FAILURE } else { Duration::ZERO });
         drop(strong);
         let ending = shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
         let (ending, _) =
@@ -61,6 +70,8 @@ fn run<D: Disk>(shared: &Shared, writer: &Weak<Mutex<Writer<D>>>) {
         }
         drop(ending);
         let Some(strong) = writer.upgrade() else { return };
-        strong.lock().unwrap_or_else(PoisonError::into_inner).tick();
+        let done =
+            contained("the timer of an audit file", || strong.lock().unwrap_or_else(PoisonError::into_inner).tick());
+        failed = done != Some(true);
     }
 }

@@ -20,10 +20,14 @@ use super::rotate::{Period, Stamps};
 use super::segment::Segment;
 use super::{Policy, SyncPolicy};
 use crate::clock::Clock;
+use crate::diagnostics::report;
 
 /// How many bytes may wait for a sync, since they are kept in memory until then. A sync for so many costs little of the
 /// time that it takes to write them.
 pub(super) const MOST_UNSYNCED: usize = 1024 * 1024;
+
+/// The longest time between two looks at what is due.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 pub(super) struct Writer<D: Disk> {
     pub(super) disk: D,
@@ -96,25 +100,34 @@ impl<D: Disk> Writer<D> {
 
     /// How long the next [`Writer::tick`] can wait.
     pub(super) fn until_tick(&self) -> Duration {
-        let sync = match self.policy.sync {
-            SyncPolicy::Every(every) => every,
-            SyncPolicy::OnFlush | SyncPolicy::EachBatch => Duration::MAX,
+        let sync = match (&self.current, self.policy.sync) {
+            // What is written while nobody waits for it yet is due no earlier than `every` from now.
+            (Current::Open(segment), SyncPolicy::Every(every)) => segment
+                .unsynced_since
+                .map_or(every, |since| every.saturating_sub(self.clock.monotonic().saturating_sub(since))),
+            (_, SyncPolicy::Every(every)) => every,
+            (_, SyncPolicy::OnFlush | SyncPolicy::EachBatch) => Duration::MAX,
         };
         let rotation = self.policy.rotate_every.map_or(Duration::MAX, |every| Period::left(self.clock.now(), every));
         // Also the longest, since clocks of the wall are set.
-        sync.min(rotation).clamp(Duration::from_millis(10), Duration::from_secs(60))
+        sync.min(rotation).clamp(Duration::from_millis(1), LONGEST)
     }
 
-    /// What is due even if no batch comes.
-    pub(super) fn tick(&mut self) {
+    /// Does what is due even if no batch comes; false if it failed.
+    pub(super) fn tick(&mut self) -> bool {
         let result = if self.is_sync_due() { self.make_durable() } else { Ok(()) };
-        if let Err(error) = result.and_then(|()| self.rotate_if_due(0)) {
+        let result = result.and_then(|()| self.rotate_if_due(0));
+        if let Err(error) = &result {
             // Nothing is lost by it: the next batch or flush meets the same state, and says so to its caller.
-            tracing::warn!(target: "tower_audit", path = %self.names.active().display(), %error, "audit file: cannot sync or rotate in time");
+            let path = self.names.active().display();
+            report(
+                || tracing::warn!(target: "tower_audit", %path, %error, "audit file: cannot sync or rotate in time"),
+            );
         }
         if self.policy.keep_for.is_some() {
             self.prune();
         }
+        result.is_ok()
     }
 
     fn take(&mut self, lines: &[u8], taken: &mut usize) -> io::Result<()> {
@@ -254,10 +267,13 @@ impl<D: Disk> Writer<D> {
         let (file, _) = self.disk.open(self.names.active(), self.policy.mode)?;
         let mut segment = Segment::new(file)?;
         if segment.is_torn() {
-            tracing::warn!(
-                target: "tower_audit", path = %self.names.active().display(),
-                "audit file: its last line is cut off, probably by a crash; it is closed, and the next record begins a new one"
-            );
+            let path = self.names.active().display();
+            report(|| {
+                tracing::warn!(
+                    target: "tower_audit", %path,
+                    "audit file: its last line is cut off, probably by a crash; it is closed, and the next record begins a new one"
+                );
+            });
         }
         segment.period = match self.policy.rotate_every {
             // All records of a segment are of one period, so the last write tells it even after a restart.
@@ -277,7 +293,8 @@ impl<D: Disk> Writer<D> {
             return Ok(());
         }
         self.disk.create_folder(folder)?;
-        tracing::warn!(target: "tower_audit", path = %folder.display(), "audit file: its folder was gone and is made again");
+        let path = folder.display();
+        report(|| tracing::warn!(target: "tower_audit", %path, "audit file: its folder was gone and is made again"));
         match folder.parent().map(|above| self.disk.sync_folder(above)) {
             Some(Err(error)) => Err(error),
             Some(Ok(())) | None => Ok(()),
@@ -293,7 +310,13 @@ impl<D: Disk> Writer<D> {
             Ok(lock) => self.lock = Some(lock),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.lock = None;
-                tracing::warn!(target: "tower_audit", path = %path.display(), "audit file: its file system has no locks, so nothing keeps a second process away");
+                let path = path.display();
+                report(|| {
+                    tracing::warn!(
+                        target: "tower_audit", %path,
+                        "audit file: its file system has no locks, so nothing keeps a second process away"
+                    );
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(is_locked()),
             Err(error) => return Err(error),
@@ -316,7 +339,8 @@ impl<D: Disk> Writer<D> {
             Some(_) => "was replaced",
             None => "was moved or deleted",
         };
-        tracing::warn!(target: "tower_audit", path = %self.names.active().display(), "audit file: it {what}; going on in another");
+        let path = self.names.active().display();
+        report(|| tracing::warn!(target: "tower_audit", %path, "audit file: it {what}; going on in another"));
         // What was moved away keeps its lines, if they can be made durable there. Else they are written again.
         let kept_there = segment.is_intact().unwrap_or(false)
             && (segment.unsynced == 0 || segment.sync().is_ok())
@@ -332,10 +356,13 @@ impl<D: Disk> Writer<D> {
     /// Gives up a segment whose sync failed. What the sync should have reached is written again to the next one.
     pub(super) fn condemn(&mut self, error: &io::Error) {
         let Current::Open(segment) = std::mem::replace(&mut self.current, Current::None) else { return };
-        tracing::error!(
-            target: "tower_audit", path = %self.names.active().display(), %error,
-            "audit file: a sync failed; the segment is put aside as suspect, and what was not synced is written again to a new one"
-        );
+        let path = self.names.active().display();
+        report(|| {
+            tracing::error!(
+                target: "tower_audit", %path, %error,
+                "audit file: a sync failed; the segment is put aside as suspect, and what was not synced is written again to a new one"
+            );
+        });
         let repeated_from = segment.len.saturating_sub(self.written as u64);
         self.written = 0;
         self.current = Current::Suspect { segment, repeated_from };

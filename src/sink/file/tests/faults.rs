@@ -68,16 +68,31 @@ fn the_first_unsynced_record_waits_no_longer_than_asked_even_if_none_follows() {
     let every = Duration::from_secs(1);
     let mut writer = open_at(&disk, &Policy { sync: SyncPolicy::Every(every), ..Policy::default() }, &clock).unwrap();
     writer.write(b"one\n").unwrap();
-    writer.tick();
-    assert!(!is_durable(&disk, "one"));
+    assert!(writer.tick() && !is_durable(&disk, "one"));
     clock.forward(every);
-    writer.tick();
-    assert!(is_durable(&disk, "one"));
+    assert!(writer.tick() && is_durable(&disk, "one"));
     writer.write(b"two\n").unwrap();
     clock.forward(every);
     writer.write(b"three\n").unwrap();
     assert!(is_durable(&disk, "two") && is_durable(&disk, "three"));
     assert_eq!(disk.state().syncs, 2);
+}
+
+#[test]
+fn the_timer_looks_again_when_the_first_unsynced_record_is_due_and_not_a_whole_period_later() {
+    let disk = MemoryDisk::default();
+    let clock = StoppedClock::new();
+    let every = Duration::from_secs(2);
+    let mut writer = open_at(&disk, &Policy { sync: SyncPolicy::Every(every), ..Policy::default() }, &clock).unwrap();
+    assert_eq!(writer.until_tick(), every);
+    clock.forward(Duration::from_millis(100));
+    writer.write(b"one\n").unwrap();
+    clock.forward(Duration::from_millis(1_900));
+    assert!(writer.tick() && !is_durable(&disk, "one"));
+    assert_eq!(writer.until_tick(), Duration::from_millis(100));
+    clock.forward(Duration::from_millis(100));
+    assert!(writer.tick() && is_durable(&disk, "one"));
+    assert_eq!(writer.until_tick(), every);
 }
 
 #[test]

@@ -138,7 +138,9 @@ impl Script {
                 self.write();
             }
             Step::Flush => self.flush(),
-            Step::Tick => self.writer().tick(),
+            Step::Tick => {
+                self.writer().tick();
+            }
             Step::ShortWrites(lengths) => self.disk.state().short_writes.extend(lengths),
             Step::Room(room) => self.disk.state().room = room,
             Step::FailSyncs(times) => self.disk.state().failing_syncs = times,

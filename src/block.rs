@@ -1,0 +1,125 @@
+//! Sixteen bytes of a text at a time. It depends on no other room.
+
+use wide::u8x16;
+
+/// The bytes of a block.
+pub(crate) const LEN: usize = 16;
+
+/// Sixteen bytes of a text; or which of them are of a kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Block(u8x16);
+
+impl Block {
+    /// The bytes from a place on, if there are as many as a block has.
+    #[inline(always)]
+    pub(crate) fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        bytes.get(at..)?.first_chunk().map(|block| Self(u8x16::new(*block)))
+    }
+
+    /// The last bytes of a text, and how many of the block precede the place. A shorter text is filled with letters.
+    #[inline(always)]
+    pub(crate) fn last(bytes: &[u8], at: usize) -> (Self, usize) {
+        if let Some(block) = bytes.last_chunk() {
+            return (Self(u8x16::new(*block)), at + LEN - bytes.len());
+        }
+        let mut block = [b'a'; LEN];
+        block.iter_mut().zip(bytes).for_each(|(filled, byte)| *filled = *byte);
+        (Self(u8x16::new(block)), at)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is(self, byte: u8) -> Self {
+        Self(self.0.simd_eq(u8x16::splat(byte)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_in(self, first: u8, last: u8) -> Self {
+        let above = self.0 - u8x16::splat(first);
+        Self(above.min(u8x16::splat(last - first)).simd_eq(above))
+    }
+
+    /// ASCII letters.
+    #[inline(always)]
+    pub(crate) fn is_letter(self) -> Self {
+        Self(self.0 | u8x16::splat(0x20)).is_in(b'a', b'z')
+    }
+
+    #[inline(always)]
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The bits of those that are not, that of the first byte the lowest.
+    #[inline(always)]
+    pub(crate) fn not(self) -> u32 {
+        self.bits() ^ 0xffff
+    }
+
+    #[inline(always)]
+    pub(crate) fn bits(self) -> u32 {
+        self.0.to_bitmask()
+    }
+}
+
+/// Where the first of two bytes is, from a place on.
+#[inline(always)]
+pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Option<usize> {
+    while let Some(block) = Block::at(bytes, at) {
+        let found = block.is(one).or(block.is(other)).bits();
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
+        }
+        at += LEN;
+    }
+    let rest = bytes.get(at..)?;
+    rest.iter().position(|byte| *byte == one || *byte == other).map(|len| at + len)
+}
+
+/// Where a text is found first, from a place on: its first and its last byte are compared in blocks. For short texts in
+/// texts of some hundred bytes; nothing is prepared.
+pub(crate) fn find_text(bytes: &[u8], mut at: usize, text: &[u8]) -> Option<usize> {
+    let (first, last) = (*text.first()?, *text.last()?);
+    let span = text.len() - 1;
+    while let (Some(head), Some(tail)) = (Block::at(bytes, at), Block::at(bytes, at + span)) {
+        let mut found = head.is(first).and(tail.is(last)).bits();
+        while found != 0 {
+            let place = at + found.trailing_zeros() as usize;
+            found &= found - 1;
+            if bytes[place..].starts_with(text) {
+                return Some(place);
+            }
+        }
+        at += LEN;
+    }
+    let rest = bytes.get(at..)?;
+    rest.windows(text.len()).position(|window| window == text).map(|len| at + len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_texts_are_found_where_they_are_first() {
+        for len in 0..70 {
+            let text = vec![b'-'; len];
+            assert_eq!((find_either(&text, 0, b'+', b'*'), find_text(&text, 0, b"+abc")), (None, None));
+            for at in 0..len {
+                let mut text = text.clone();
+                text[at..].fill(b'+');
+                assert_eq!(find_either(&text, 0, b'*', b'+'), Some(at));
+                for (place, byte) in (at..len).zip(*b"+abc") {
+                    text[place] = byte;
+                }
+                assert_eq!(find_text(&text, 0, b"+abc"), (at + 4 <= len).then_some(at), "{len} {at}");
+            }
+        }
+        assert_eq!(find_text(b"aXbXbXb", 2, b"Xb"), Some(3));
+        assert_eq!(find_text(b"aaaa", 0, b"a"), Some(0));
+    }
+}
