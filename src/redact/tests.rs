@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+use super::rules::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 use super::*;
 
 /// What a session makes of a body, by its content type, before and after the search for echoes.
@@ -54,6 +54,29 @@ fn error_beside(content_type: &str, body: &[u8], cut: bool, error: &str) -> Stri
     let mut search = session.finish();
     search.text(&mut piece);
     out.get(piece).to_owned()
+}
+
+/// What the guide lists below a heading, as text in backticks.
+fn listed_below(heading: &str) -> Vec<&'static str> {
+    let guide = include_str!("../guide/redaction.md");
+    let (_, below) = guide.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let list = below.split("\n\n").find(|paragraph| paragraph.lines().all(|line| line.trim().starts_with('`')));
+    list.unwrap_or_default().split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_guide_lists_every_word_of_the_rules_and_no_other() {
+    for (heading, phrases) in [
+        ("Always secret", ALWAYS),
+        ("Codes", CODES),
+        ("Secret as text", AS_TEXT),
+        ("Not secret", HARMLESS),
+        ("Bags", BAGS),
+    ] {
+        assert_eq!(listed_below(heading), phrases, "{heading}");
+    }
+    let dropped: Vec<String> = DROPPED.iter().map(|word| format!("`{word}`")).collect();
+    assert!(include_str!("../guide/redaction.md").contains(&format!("\n\n{}\n\n", dropped.join(" "))));
 }
 
 #[test]
