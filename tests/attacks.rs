@@ -345,7 +345,8 @@ async fn record_that_says(text: &str) -> Value {
     let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let agent = if visible { text } else { "agent" };
     let request = Request::post("/x").header("content-type", "text/plain").header("user-agent", agent);
-    answer(&log.auditor, Router::new().route("/x", post(handler)), request.body(Body::from(text.to_owned())).unwrap()).await;
+    answer(&log.auditor, Router::new().route("/x", post(handler)), request.body(Body::from(text.to_owned())).unwrap())
+        .await;
     log.only().await
 }
 

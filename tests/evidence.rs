@@ -125,8 +125,7 @@ async fn a_client_cannot_blank_who_did_what_by_sending_it_as_a_key() {
     assert_eq!(record["object"]["id"], "payroll-object-1");
     assert_eq!(record["request"]["params"], json!({ "project": "payroll-prod" }));
     assert_eq!(
-        record["request"]["url"],
-        "/projects/payroll-prod?key=payroll-prod&pin=***&pw=Guest",
+        record["request"]["url"], "/projects/payroll-prod?key=payroll-prod&pin=***&pw=Guest",
         "the query is the client's"
     );
 }

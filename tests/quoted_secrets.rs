@@ -114,7 +114,8 @@ async fn a_multipart_field_in_extended_notation_is_left_out() {
 #[tokio::test]
 async fn a_value_that_a_message_names_is_remembered_without_what_follows_it() {
     let said = "LoginRequest(user=jane, password=hunter22, age=3)";
-    let record = quoting(|builder| builder, posted("application/json", "{}"), |_| {}, &[said, "hunter22 is wrong"]).await;
+    let record =
+        quoting(|builder| builder, posted("application/json", "{}"), |_| {}, &[said, "hunter22 is wrong"]).await;
     assert_eq!(record["errors"][0]["message"], "refused: LoginRequest(user=jane, password=***, age=3)");
     assert_eq!(record["errors"][1]["message"], "refused: *** is wrong");
     assert_absent(&record, &["hunter22"], said);
@@ -156,8 +157,10 @@ async fn ten_thousand_secrets_of_one_exchange_do_not_show() {
         ("fields", "application/x-www-form-urlencoded", form.join("&")),
     ] {
         let of_form = if what == "fields" { &*secrets[3_999] } else { last };
-        let quotes = [first, of_form, middle].map(|secret| if what == "fields" && secret == middle { first } else { secret });
-        let record = quoting(|builder| builder.max_body_bytes(1 << 20), posted(content_type, body), |_| {}, &quotes).await;
+        let quotes =
+            [first, of_form, middle].map(|secret| if what == "fields" && secret == middle { first } else { secret });
+        let record =
+            quoting(|builder| builder.max_body_bytes(1 << 20), posted(content_type, body), |_| {}, &quotes).await;
         if record["request"]["bodyOmitted"]["reason"] == "too_deep" {
             // Nothing of it was read, so that nothing of it is known either.
             assert_eq!(record["request"].get("body"), None, "{what}");

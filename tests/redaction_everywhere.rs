@@ -373,7 +373,10 @@ async fn names_that_a_handler_makes_of_a_secret_are_masked() {
     let request = Request::post("/other").body(Body::empty()).unwrap();
     all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
     let records = all.searched(&canaries, 1).await;
-    assert_eq!((&records[0]["eventName"], &records[0]["message"]), (&json!("Masked"), &json!("Masked by somebody succeeded")));
+    assert_eq!(
+        (&records[0]["eventName"], &records[0]["message"]),
+        (&json!("Masked"), &json!("Masked by somebody succeeded"))
+    );
 }
 
 #[tokio::test]

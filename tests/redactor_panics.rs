@@ -21,7 +21,8 @@ use tower_audit::{Actor, Audit, Bodies, Catalog, Credential, Entity, Event, Fail
 const TRAP: &str = "tr4p-of-jane";
 
 fn catalog() -> Catalog {
-    let event = Event::new("Task").on(Method::POST, "/tasks/{task}").bodies(Bodies::Both).strangers_bodies().text_bodies();
+    let event =
+        Event::new("Task").on(Method::POST, "/tasks/{task}").bodies(Bodies::Both).strangers_bodies().text_bodies();
     Catalog::new().event(event)
 }
 
@@ -124,7 +125,9 @@ async fn exchange(log: &Log, place: Place, trap: &'static str) {
             format!("--b\r\nContent-Disposition: form-data; name=a\r\n\r\n{trap}\r\n--b--\r\n"),
         ),
         Place::Text => ("text/plain", format!("it is {trap}")),
-        Place::JsonKey => ("application/json", json!({ "password": "outside-pin", format!("a\u{7f}{trap}"): 1 }).to_string()),
+        Place::JsonKey => {
+            ("application/json", json!({ "password": "outside-pin", format!("a\u{7f}{trap}"): 1 }).to_string())
+        }
         _ => ("application/json", json!({ "password": "outside-pin", "a": [at(Place::Json)] }).to_string()),
     };
     let uri = match place {
@@ -144,7 +147,7 @@ async fn exchange(log: &Log, place: Place, trap: &'static str) {
         .body(Body::from(body))
         .unwrap();
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([203, 0, 113, 9], 1))));
-    let app = Router::new().route("/tasks/{task}", any(handler.clone())).fallback(any(handler));
+    let app = Router::new().route("/tasks/{task}", any(handler)).fallback(any(handler));
     let response = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
 }
@@ -251,7 +254,7 @@ async fn a_search_for_echoes_that_panics_leaves_evidence_alone_and_loses_no_reco
 async fn background_work_stands_without_its_texts_where_the_redactor_panics() {
     let log = log(Redactor::builder().panic_at(TRAP));
     log.auditor.begin("Sync").stage(TRAP).meta("said", OUTSIDE).emit().await.unwrap();
-    log.auditor.begin(&format!("Made.{TRAP}")).meta("said", OUTSIDE).emit().await.unwrap();
+    log.auditor.begin(format!("Made.{TRAP}")).meta("said", OUTSIDE).emit().await.unwrap();
     log.auditor.begin("Sync").meta("said", OUTSIDE).emit().await.unwrap();
     let records = log.records(3).await;
     let text = format!("{}{}", records[0], records[1]);

@@ -6,8 +6,8 @@ use std::ops::Range;
 use http::StatusCode;
 use percent_encoding::percent_decode;
 
-use super::{Extent, Scratch};
 use super::people::is_claimed;
+use super::{Extent, Scratch};
 use crate::capture::{BodyCopy, Door, Draft, HeaderUse, Progress, Reading, Stage};
 use crate::catalog::{Params, Strangers, Template};
 use crate::engine::Engine;
@@ -55,7 +55,9 @@ impl Sent {
         let mut body = |side, is_captured: bool| match extent {
             _ if !is_captured => Body::default(),
             Extent::Whole => body(side, draft, plan.shows_text, session),
-            Extent::Evidence => failed_body(if side == Side::Request { &draft.request_body } else { &draft.response_body }),
+            Extent::Evidence => {
+                failed_body(if side == Side::Request { &draft.request_body } else { &draft.response_body })
+            }
         };
         Self {
             request_body: body(Side::Request, plan.captures_request),

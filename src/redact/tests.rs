@@ -395,7 +395,8 @@ fn what_the_application_calls_secret_is_masked_in_evidence_too() {
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
     session.secret("jane", false);
     session.secret("4711", false);
-    let (evidence, meta) = (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": ["jane", 47110] })));
+    let (evidence, meta) =
+        (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": ["jane", 47110] })));
     assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":["***","***"]}"#));
 }
 
@@ -435,7 +436,8 @@ fn a_form_that_is_json_or_has_a_field_without_a_sign_is_read_as_what_it_is() {
     assert_eq!(shown, "no user ***");
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let redactor = Redactor::default();
-    let (text, fields) = Session::new(&redactor, None, &mut memory, &mut out).query(r#"%7B%22pin%22%3A%2212%22%7D&b=1"#);
+    let (text, fields) =
+        Session::new(&redactor, None, &mut memory, &mut out).query(r#"%7B%22pin%22%3A%2212%22%7D&b=1"#);
     assert_eq!(out.get(fields.unwrap()), r#"{"{\"pin\":\"***\"}":"","b":"1"}"#);
     assert_eq!(out.get(text), "%7B%22pin%22%3A%22***%22%7D&b=1");
 }
@@ -683,10 +685,9 @@ fn no_text_makes_the_work_per_byte_grow() {
         usize::try_from(state >> 33).unwrap() % most
     };
     for case in 0..FRAGMENTS.len() + cases / 4 {
-        let pick: String = if case < FRAGMENTS.len() {
-            FRAGMENTS[case].to_owned()
-        } else {
-            (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect()
+        let pick = match FRAGMENTS.get(case) {
+            Some(fragment) => (*fragment).to_owned(),
+            None => (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect::<String>(),
         };
         let [small, large] = [4 * 1024, 32 * 1024].map(|len| work(&pick.repeat(len / pick.len())));
         for (at, (small, large)) in small.into_iter().zip(large).enumerate() {

@@ -53,7 +53,9 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
         if !SIGNATURE_PARAMETERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
             continue;
         }
-        let end = run(bytes, at, |byte| !matches!(byte, 0..=b' ' | b'&' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b')' | b',' | b';'));
+        let end = run(bytes, at, |byte| {
+            !matches!(byte, 0..=b' ' | b'&' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b')' | b',' | b';')
+        });
         if looks_like_credential(&text[at..end]) {
             found.push(at..end);
         }

@@ -7,8 +7,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::remembered::{Needle, Values};
 use crate::block::find_text;
-use crate::redact::decode::Decoded;
 use crate::record::text::ELLIPSIS;
+use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 

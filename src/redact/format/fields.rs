@@ -143,7 +143,7 @@ impl<'k> Fields<'k> {
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
             Fate::Partly(places) => {
-                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value))
+                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value));
             }
             Fate::Masked if session.style().removes() => return None,
             Fate::Masked => {
@@ -287,13 +287,10 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
-        let fate = match fields.judge(session, name_text, &decoded) {
-            Ok(fate) => fate,
-            Err(_) => {
-                // What cannot be read is not shown.
-                places.push(place.start..raw.len());
-                break;
-            }
+        let Ok(fate) = fields.judge(session, name_text, &decoded) else {
+            // What cannot be read is not shown.
+            places.push(place.start..raw.len());
+            break;
         };
         match fate {
             Fate::Shown => {}
@@ -371,7 +368,9 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
     for place in split(text, 0) {
         let (name, value) = parts(text, &place);
         let mut name = form_decoded(&text[name]);
-        if value.is_none() && let Some(masked) = session.masked_name(&name, Search::Client) {
+        if value.is_none()
+            && let Some(masked) = session.masked_name(&name, Search::Client)
+        {
             name = Cow::Owned(masked);
         }
         let value = form_decoded(value.map_or("", |value| &text[value]));

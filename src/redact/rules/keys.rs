@@ -200,7 +200,7 @@ impl Words {
         // Digits are no part of words.
         let is =
             |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
-        if !DROPPED.iter().any(|dropped| is(&dropped)) {
+        if !DROPPED.iter().any(is) {
             return false;
         }
         self.letters.truncate(start);
