@@ -398,7 +398,12 @@ async fn background_work_tells_no_secret_either() {
     let all = Everything::with(|builder| builder);
     for (_, value) in canaries.iter() {
         let begin = || {
-            all.log.auditor().begin("Sync").secret(value).context(value).object(Entity::new(value.to_owned()).id(value))
+            all.log
+                .auditor()
+                .begin_unlisted("Sync")
+                .secret(value)
+                .context(value)
+                .object(Entity::new(value.to_owned()).id(value))
         };
         begin().stage(format!("step {value}")).meta(value.to_owned(), value).emit().await.unwrap();
         let activity = begin().meta("config", json!({ "password": value, "text": value })).await.unwrap();

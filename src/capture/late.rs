@@ -46,6 +46,8 @@ pub(crate) struct Late {
     pub(crate) too_many_secrets: bool,
     /// The application said that it failed, whatever the response's status.
     pub(crate) failed: bool,
+    /// About how many bytes `meta`, errors and secrets take. The rest is names, which are short.
+    bytes: usize,
 }
 
 impl Late {
@@ -78,21 +80,33 @@ impl Late {
         let key = if RESERVED.contains(&&*key) { Cow::Owned(format!("{key}_")) } else { key };
         let key = if key.len() > KEY { Cow::Owned(bounded(key.into_owned(), KEY)) } else { key };
         let value = bounded_value(value);
+        let bytes = weight(&value);
         if let Some((_, known)) = self.meta.iter_mut().find(|(known, _)| *known == key) {
+            self.bytes = (self.bytes + bytes).saturating_sub(weight(known));
             *known = value;
         } else if self.meta.len() < MOST_META {
+            self.bytes += key.len() + bytes;
             self.meta.push((key, value));
         }
+    }
+
+    /// Notes that it failed, whatever the response's status, and why.
+    pub(crate) fn set_failed(&mut self, failure: Failure) {
+        self.failed = true;
+        self.add_error(failure);
     }
 
     /// Notes why it failed; the first failures are kept.
     pub(crate) fn add_error(&mut self, failure: Failure) {
         if self.errors.len() < MOST_ERRORS {
-            self.errors.push(Failure {
+            let failure = Failure {
                 name: name(failure.name),
                 message: bounded(failure.message, TEXT),
                 stack: failure.stack.map(|stack| bounded(stack, TEXT)),
-            });
+            };
+            let stack = failure.stack.as_ref().map_or(0, String::len);
+            self.bytes += failure.name.len() + failure.message.len() + stack;
+            self.errors.push(failure);
         }
     }
 
@@ -104,7 +118,12 @@ impl Late {
         }
         let is_cut = text.len() > TEXT;
         text.truncate(head(&text, TEXT).len());
+        self.bytes += text.len();
         self.secrets.push(Secret { text, is_cut });
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -187,6 +206,14 @@ fn bounded_value(value: Value) -> Value {
             Some(_) => value,
             None => "… (larger than 8 KiB)".into(),
         },
+    }
+}
+
+/// About how many bytes a bounded value takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        other => size(other, TEXT, 0).unwrap_or(TEXT),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a request sent and was answered: URL, parameters, query, headers and bodies.
+//! The request and its response: URL, parameters, query, headers and bodies.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::record::finished::{Body, Fields, Request, Response, Route};
 use crate::record::text::lossy;
 use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
 
-/// What of a request is used more than once, redacted once.
+/// The parts of a request that are used more than once, redacted once.
 pub(super) struct Sent {
     /// Absent for work without a request.
     pub(super) target: Option<Target>,
@@ -28,7 +28,7 @@ pub(super) struct Sent {
     extent: Extent,
 }
 
-/// Where a request went.
+/// Method, URL and route of a request.
 pub(super) struct Target {
     pub(super) method: Evidence,
     pub(super) path: Evidence,
@@ -69,7 +69,7 @@ impl Sent {
         }
     }
 
-    /// Writes what the record shows of it.
+    /// Writes the request and the response of the record.
     pub(super) fn show(self, draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
         let Some(target) = self.target else { return };
         let is_whole = self.extent == Extent::Whole;
@@ -124,7 +124,7 @@ impl Target {
             bindings.add(path, template, &bound);
         }
         let reported_params = differs.then(|| params(path, &bindings.all()[of_catalogue..], session));
-        // A path that was cut may not bind any more: then nobody knows which of its parts is a secret.
+        // A path that was cut may not match its template: then it is unknown which of its segments are secret.
         let is_known = (listed.is_some() || differs) && !(draft.url_cut && bindings.all().is_empty());
         let sent_query = (draft.has_query && extent == Extent::Whole).then(|| session.query(&draft.text(draft.query)));
         let (url_query, query) = sent_query.map_or((None, None), |(url_query, query)| (Some(url_query), query));
@@ -145,15 +145,15 @@ impl Target {
         }
     }
 
-    /// The parameters as the event's sources know them: by the catalogue's names, or by the router's where the event was
-    /// named beside its route.
+    /// The parameters by the names that the event's sources use: the catalogue's, or else the router's, if the application
+    /// named the event.
     pub(super) fn params(&self) -> Option<EvidenceJson> {
         self.listed_params.or_else(|| self.reported_params.flatten())
     }
 }
 
 impl Scratch {
-    /// Templates of more routes are parsed again.
+    /// With more templates, all are parsed again.
     const MOST_TEMPLATES: usize = 256;
 
     fn template(&mut self, text: &str) -> Option<&Template> {
@@ -167,17 +167,17 @@ impl Scratch {
     }
 }
 
-/// Names and places of a path's parameters. Few of them take no allocation.
+/// Names and places of a path's parameters. A few need no allocation.
 #[derive(Default)]
 struct Bindings<'n> {
     few: [(&'n str, Range<usize>); 4],
     count: usize,
-    /// All of them, once they are more.
+    /// All parameters, if there are more than `few` holds.
     many: Vec<(&'n str, Range<usize>)>,
 }
 
 impl<'n> Bindings<'n> {
-    /// Of a path that was cut, the beginnings of its parameters.
+    /// Adds the parameters of a template. In a path that was cut, a parameter may be incomplete.
     fn add(&mut self, path: &str, template: &'n Template, params: &Params) {
         for (name, range) in template.names().iter().zip(params.iter()) {
             if range.start < path.len() {
@@ -209,33 +209,33 @@ fn params(path: &str, bindings: &[(&str, Range<usize>)], session: &mut Session<'
     }
     session.params(bindings.iter().map(|(name, range)| {
         let sent = path.as_bytes().get(range.clone()).unwrap_or_default();
-        // Most have nothing to decode, which takes far less to know than to do.
+        // Most have nothing to decode; to find that out is cheaper than to decode.
         let plain = if sent.contains(&b'%') { None } else { path.get(range.clone()) };
         (*name, plain.map_or_else(|| percent_decode(sent).decode_utf8_lossy(), Cow::Borrowed))
     }))
 }
 
-/// The response's status, on records that come after its head.
+/// The response's status; none on initiations and activities.
 pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
     draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
 }
 
-/// Refused requests of an unknown client, which must not be able to flood the log.
+/// Whether this is a refused request of an unauthenticated client, which must not be able to flood the log.
 fn is_stranger(draft: &Draft) -> bool {
     const REFUSED: [u16; 5] = [401, 403, 404, 405, 429];
     let known = draft.actor().is_some_and(|actor| actor.id().is_some() && !is_claimed(draft, actor));
     !known && draft.status.is_some_and(|status| REFUSED.contains(&status.as_u16()))
 }
 
-/// Whose body it is: a request's that was not read to its end is unread, because the handler had to read it; a response's is
-/// cut, because the client had to.
+/// Whose body it is. A request body that was not read to its end is `unread`, because the handler did not read on; a response
+/// body is `truncated`, because the client did not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Request,
     Response,
 }
 
-/// A body as the record may show it, or why not.
+/// A body as the record shows it, or the reason why it is left out.
 fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session<'_>) -> Body {
     let (copy, content_type, encoded) = match side {
         Side::Request => (&draft.request_body, draft.request_type, draft.request_encoded),
@@ -251,11 +251,11 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         Media::Text => shows_text,
         Media::Binary | Media::Unknown => false,
     };
-    // A stream that did not end shows its beginning, and why there is no more.
+    // Of a stream that did not end, the beginning shows, with the reason.
     let unfinished = match copy.progress {
         Progress::Failed => Some(Reason::Failed),
         Progress::Open => Some(if side == Side::Request { Reason::Unread } else { Reason::Truncated }),
-        // Of a type that is not looked into nothing was kept: its type is the reason.
+        // Of a type that is not read, nothing was captured: the type is the reason.
         Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
     };
     let cut = unfinished.is_some();
@@ -286,7 +286,7 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
     Body { shown, omitted, bytes: copy.total, content_type: has_type.then(|| session.shared_text(content_type)) }
 }
 
-/// The method, if it is one that everybody knows; anything else is the client's own text.
+/// The method, if it is a standard one; any other is text of the client.
 fn known_method(draft: &Draft) -> Option<&'static str> {
     Some(match draft.bytes(draft.method) {
         b"GET" => "GET",

@@ -10,11 +10,11 @@ use crate::format;
 use crate::record::wire::Process;
 use crate::record::{Actor, Credential, Entity, Failure, Outcome, Scope};
 use crate::redact::Redacted;
-use crate::{Auditor, Bodies, Catalog, Event, ShutdownGuard, sink};
+use crate::{Auditor, Bodies, Catalog, Event, sink};
 
 const SECRET: &str = "s3cr3t";
 
-fn auditor() -> (Auditor, ShutdownGuard) {
+fn auditor() -> Auditor {
     let event = Event::new("Login").on(http::Method::POST, "/login/{user}").bodies(Bodies::Both).strangers_bodies();
     let (lines, _records) = sink::memory();
     Auditor::builder().catalog(Catalog::new().event(event)).sink(lines).build().unwrap()
@@ -69,7 +69,7 @@ fn line(record: &Record) -> Value {
 
 #[test]
 fn a_bare_record_has_no_text_from_outside() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut draft = draft(engine);
     let (mut made, mut bare) = (Record::default(), Record::default());
@@ -128,7 +128,7 @@ impl ClientPieces for Refusing {
 
 #[test]
 fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut made = Record::default();
     record(engine, &draft(engine), Extent::Whole, &mut Memory::default(), &mut made);
@@ -146,7 +146,7 @@ fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
 
 #[test]
 fn a_record_in_used_memory_is_the_same_as_in_new_memory() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut memory = Memory::default();
     let mut used = Record::default();

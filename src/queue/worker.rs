@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::channel::{Channel, Line, Moment};
-use super::control::{Flush, Reach, ShutdownReport, Stop, after};
+use super::control::{Flush, Reach, ShutdownReport, Stop, StopReason, after};
 use super::front::Rest;
 use super::loss::LossReason;
 use super::own::{Maker, Own, Stamp};
@@ -401,7 +401,8 @@ impl Running {
             open,
             flushed: false,
         };
-        let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report));
+        let reason = self.stop.as_ref().map_or(StopReason::Shutdown, |stop| stop.reason);
+        let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report, reason));
         self.worker.write_own(&last);
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
@@ -452,14 +453,11 @@ impl Running {
         self.answer_all(ShutdownReport { lost, open, refused: engine.queue.refused(), ..ShutdownReport::default() });
     }
 
-    /// Nothing is done any more: promises that are dropped answer those who wait for them.
+    /// Nothing is done any more: everybody who asked for the end gets the report, and promises that are dropped answer those
+    /// who wait for them.
     fn answer_all(&mut self, report: ShutdownReport) {
-        let stop = self.stop.take().or_else(|| self.worker.engine.control.take_stop());
-        self.worker.engine.control.end();
         self.flushes.clear();
-        if let Some(stop) = stop {
-            stop.promise.give(report);
-        }
+        self.worker.engine.control.end(report);
     }
 
     /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.

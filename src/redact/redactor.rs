@@ -171,8 +171,8 @@ impl RedactorBuilder {
         self
     }
 
-    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. Strings in a list in it are masked
-    /// from six bytes on, and objects in a list are read by their own keys.
+    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. If the value is a
+    /// list, it is no bag: its strings are masked from six bytes on, and its objects are read by their own keys.
     pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
         self.bags.push(key.into());
         self
@@ -180,8 +180,8 @@ impl RedactorBuilder {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields of
     /// forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
-    /// name, `/name/0` and `/name/*` one or all of several. Of an object each leaf is masked; of a list strings of six or more
-    /// bytes, so write `/name/*` for each element. It wins over any exception. At most 64 pointers of both sorts.
+    /// name, `/name/0` and `/name/*` one or all of several. Of an object or a list each leaf is masked.
+    /// It wins over any exception. At most 64 pointers of both sorts.
     ///
     /// # Example: a field wherever a client puts it
     ///

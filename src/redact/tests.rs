@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::rules::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 use super::*;
 
-/// What a session makes of a body, by its content type, before and after the search for echoes.
+/// A body as a record shows it, by its content type: redacted, and searched for echoes.
 fn shown_by(
     redactor: &Redactor,
     event: Option<&EventRules>,
@@ -102,7 +102,7 @@ fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
                 let shown = json_of(&json!({ &key: 4711 }).to_string());
                 assert_eq!(shown.contains("***"), number, "{key}: {shown}");
                 assert_eq!(json_of(&json!({ &key: true }).to_string()), json!({ &key: true }).to_string());
-                // A word behind it says something else.
+                // Another word at the end makes it a different key.
                 let other = format!("{key}_policy");
                 assert_eq!(json_of(&json!({ &other: "strict" }).to_string()), json!({ &other: "strict" }).to_string());
             }
@@ -129,6 +129,12 @@ fn each_class_of_keys_reaches_as_far_as_it_says() {
     let body = r#"{"password":{"a":"x","b":[1,{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"abcdefg"},"tokens":["abcdefg","short",1,{"id":"shown"}],"secrets":{"A":"x","B":{"c":1,"d":false}},"pins":[1,"2"]}"#;
     let expected = r#"{"password":{"a":"***","b":["***",{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"***"},"tokens":["***","short",1,{"id":"shown"}],"secrets":{"A":"***","B":{"c":"***","d":"***"}},"pins":["***","***"]}"#;
     assert_eq!(json_of(body), expected);
+    let nested = r#"{"secrets":{"list":["a",1,{"b":true}]},"accesstoken":"abcdefg","monkey":"banana"}"#;
+    let expected = r#"{"secrets":{"list":["***","***",{"b":"***"}]},"accesstoken":"***","monkey":"banana"}"#;
+    assert_eq!(json_of(nested), expected);
+    let pointed = Redactor::builder().pointer("/phones").build().unwrap();
+    let shown = shown_by(&pointed, None, "json", br#"{"phones":["1",7,{"a":"b"}]}"#, false).unwrap();
+    assert_eq!(shown, r#"{"phones":["***","***",{"a":"***"}]}"#);
     let listed = r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"plain-text"]}"#;
     assert_eq!(json_of(listed), r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"***"]}"#);
 }
@@ -543,7 +549,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A document without anything secret comes out as it is; its white space does not matter.
+    /// A document without anything secret does not change, but for its white space.
     #[test]
     fn harmless_documents_stay(value in any_json()) {
         let redactor = Redactor::default();

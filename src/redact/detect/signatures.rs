@@ -1,4 +1,4 @@
-//! Query parameters that sign a URL: who has the URL with them can use it until it expires.
+//! Query parameters that sign a URL: whoever has them can use the URL until it expires.
 
 use std::ops::Range;
 

@@ -12,7 +12,7 @@ use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
-/// As many values are searched for one by one, which is faster than to build an automaton.
+/// Up to this number of values are searched one by one, which is faster than building an automaton.
 const FEW: usize = 6;
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
@@ -25,7 +25,7 @@ const MAX_LEVEL: u8 = 2;
 pub(super) struct Finder<'v> {
     values: &'v Values,
     kind: Kind,
-    /// A value has a space, which a form writes as a plus sign.
+    /// Whether a value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
@@ -59,11 +59,12 @@ impl<'v> Finder<'v> {
             || self.holds(text)
     }
 
-    /// Whether it holds a value as it is.
+    /// Whether a text holds a value as it is.
     pub(super) fn holds(&self, text: &str) -> bool {
-        let bytes = text.as_bytes();
         match &self.kind {
-            Kind::Few => self.values.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some()),
+            Kind::Few => {
+                self.values.iter().any(|needle| find_text(text.as_bytes(), 0, needle.head.as_bytes()).is_some())
+            }
             Kind::Many(automaton) => automaton.is_match(text),
             Kind::All => true,
         }
@@ -73,7 +74,7 @@ impl<'v> Finder<'v> {
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
         if self.has_space && text.contains('+') {
-            // The places stay the same.
+            // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }
         if level < MAX_LEVEL {
@@ -111,24 +112,25 @@ impl<'v> Finder<'v> {
             }
             Kind::All => places.push(0..text.len()),
         }
-        if let Some(text) = text.strip_suffix(ELLIPSIS) {
-            self.find_cut(text, places);
-        }
     }
 
-    /// Appends the place of the longest beginning of a value at the end of a text that was cut to its bound.
-    fn find_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+    /// The same in a text that the layer may have cut to its limit: of a value at its end, only the beginning is left. Strings
+    /// of bodies are not cut; the work for each text grows with the number of values.
+    pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        self.find(text, 0, places);
+        let Some(text) = text.strip_suffix(ELLIPSIS) else { return };
         // Without an escape that the cut went through.
         let bytes = text.as_bytes();
         let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
         for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
-            let longest = self.values.iter().map(|needle| overlap(&bytes[..end], needle.head.as_bytes())).max();
+            let longest = self.values.iter().map(|value| overlap(&bytes[..end], value.head.as_bytes())).max();
             places.extend(longest.filter(|len| *len >= MIN_CUT).map(|len| end - len..end));
         }
+        join(places);
     }
 }
 
-/// Appends the place of a value that begins at `start`, unless what came before covers it.
+/// Appends the place of a value that begins at `start`, unless the place before it covers it.
 fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
     if start < *covered {
         return;

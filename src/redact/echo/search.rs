@@ -1,4 +1,4 @@
-//! The second phase of a redaction: what was masked is looked for in what clients and errors say.
+//! The second phase of redaction: the search for remembered values in the texts of clients and errors.
 
 use super::finder::Finder;
 use super::remembered::Remembered;
@@ -9,8 +9,8 @@ use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
 use crate::redact::redactor::Trap;
 
-/// The search for echoes in the pieces of one record. Its methods take pieces of clients' texts, so that it cannot reach
-/// evidence.
+/// The search for echoes in the pieces of one record. Its methods take [`ClientText`] and [`ClientJson`] only, so it cannot
+/// change evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
@@ -32,7 +32,7 @@ impl<'a> EchoSearch<'a> {
         Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
-    /// Whether any text may hold an echo; one look at all of them has told.
+    /// Whether any text of the record may hold an echo, by one search of the whole buffer.
     pub(crate) fn is_needed(&self) -> bool {
         self.finder.is_some() || self.is_full
     }
@@ -55,7 +55,7 @@ impl<'a> EchoSearch<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be searched, because more is remembered than is allowed. It must then be left out.
+    /// If it cannot be searched, because more values are secret than are remembered. It must then be left out.
     pub(crate) fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
         if self.is_full {
             return Err(Reason::Budget);
@@ -73,7 +73,7 @@ impl<'a> EchoSearch<'a> {
 /// A text with echoes masked; `None` if it has none.
 fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
     let mut places = Vec::new();
-    finder.find(text, 0, &mut places);
+    finder.find_in_cut(text, &mut places);
     if places.is_empty() {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Fields with names: of a query, a form, or a route's parameters. In: pairs. Out: a redacted object, and the places of
-//! secrets in the text as it was sent.
+//! Fields: names and values of a query, a form, headers, or a route's parameters. The result is a redacted object, and for a
+//! query also the places of secrets in the text as it was sent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,13 +17,13 @@ use super::url::decoded;
 use crate::json::push_json_string;
 
 const MAX_FIELDS: usize = 4_096;
-/// So many names are compared one by one.
+/// Up to this number of names are compared one by one.
 const FEW: usize = 16;
 
 /// Where fields come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) enum Origin {
-    /// A form: exceptions by pointer and allow lists hold.
+    /// A form. Only here exceptions by pointer and allow lists apply.
     Form,
     Query,
     Headers,
@@ -37,7 +37,7 @@ pub(in crate::redact) struct Fields<'k> {
     shown: Option<Active>,
     members: Vec<Member<'k>>,
     places: HashMap<String, usize>,
-    /// How often each name that a pointer leads into was met.
+    /// The number of fields so far of each name below which a pointer goes on.
     met: HashMap<String, usize>,
     count: usize,
 }
@@ -50,7 +50,7 @@ struct Member<'k> {
     count: usize,
 }
 
-/// A part of a multipart body that was judged: its value as JSON.
+/// What a multipart body shows of the value of a part, as JSON.
 pub(super) enum Judged {
     Shown(String),
     Masked(String),
@@ -60,7 +60,7 @@ pub(super) enum Judged {
 /// What becomes of a field's value.
 enum Fate {
     Shown,
-    /// With these places masked, in the decoded value.
+    /// These places of the decoded value are masked.
     Partly(Vec<Range<usize>>),
     Masked,
     Removed,
@@ -84,7 +84,7 @@ impl<'k> Fields<'k> {
         Self::new(session, Origin::Form)
     }
 
-    /// The value of a part, which is the `index`th.
+    /// Redacts the value of the part with this index.
     pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
         let fate = self.fate(session, name, value, || format!("/{index}/value"));
         match self.json(session, value, &fate) {
@@ -100,7 +100,7 @@ impl<'k> Fields<'k> {
         }
     }
 
-    /// A part that the cut went through: nothing of its value shows. Whether the part does.
+    /// Takes a part that the cut went through. Its value does not show; returns whether its name does.
     pub(super) fn open_part(&mut self, session: &mut Session<'_>, name: &str, value: &str) -> bool {
         let (effect, is_shown) = self.pointed(session, name);
         if effect == Some(Effect::Mask) || session.class(name) != Class::Plain {
@@ -109,7 +109,7 @@ impl<'k> Fields<'k> {
         is_shown
     }
 
-    /// Whether a file shows, by the name of its field.
+    /// Whether the allow list shows a file, by the name of its field.
     pub(super) fn shows_part(&mut self, session: &Session<'_>, name: &str) -> bool {
         self.pointed(session, name).1
     }
@@ -159,7 +159,7 @@ impl<'k> Fields<'k> {
     fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
         let class = match session.class(name) {
-            // Percent-encoding is undone twice.
+            // Percent-encoding is decoded twice.
             Class::Plain if name.contains('%') => session.class(&decoded(name)),
             class => class,
         };
@@ -186,7 +186,7 @@ impl<'k> Fields<'k> {
         Fate::Partly(places)
     }
 
-    /// What pointers say of the next field of a name, and whether the allow list shows it.
+    /// The effect of pointers on the next field of a name, and whether the allow list shows it.
     fn pointed(&mut self, session: &Session<'_>, name: &str) -> (Option<Effect>, bool) {
         if self.pointers.is_none() && self.shown.is_none() {
             return (None, true);
@@ -288,7 +288,7 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
         let Ok(fate) = fields.judge(session, name_text, &decoded) else {
-            // What cannot be read is not shown.
+            // Fields beyond the limit are not read, so they do not show.
             places.push(place.start..raw.len());
             break;
         };
@@ -315,7 +315,7 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     (places, fields.finish())
 }
 
-/// A parameter of a path, masked; `None` if nothing in it is secret. Its value is evidence.
+/// The masked value of a path parameter, which is evidence; `None` if nothing in it is secret.
 pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, value: &str) -> Option<String> {
     if is_secret_param(session, name, value) {
         let mut mask = String::new();
@@ -392,7 +392,7 @@ fn without_open_escape(value: &str) -> &str {
     escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
 }
 
-/// The places of fields, separated by `&`; of a URL, also by what else can begin one: `?`, `#`.
+/// The places of fields, separated by `&`; from the query of a URL on (`from` above 0) also by `?` and `#`.
 pub(super) fn split(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = from;
     std::iter::from_fn(move || {
@@ -422,7 +422,7 @@ pub(super) fn is_signature(name: &str) -> bool {
     SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))
 }
 
-/// As browsers encode forms: a plus sign is a space.
+/// Decodes a text as in forms, where a plus sign is a space.
 fn form_decoded(text: &str) -> Cow<'_, str> {
     if text.as_bytes().contains(&b'+') {
         return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());

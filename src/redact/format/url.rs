@@ -1,4 +1,4 @@
-//! URLs: the path of the request, and fields in a URL or form that is a value somewhere.
+//! URLs: the path of the request, and the fields of a URL or form that is a value of something else.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,8 +14,8 @@ use super::json::Action;
 use super::text::looks_like_credential;
 use crate::work;
 
-/// The places of secrets in a path: in parameters with secret names, tokens, and, where no route matched, what looks like a
-/// credential behind a segment with a secret name.
+/// The places of secrets in a path: parameters with secret names; tokens; and, if no route matched, segments that look like a
+/// credential after a segment with a secret name.
 pub(in crate::redact) fn path(
     session: &mut Session<'_>,
     path: &str,
@@ -59,7 +59,7 @@ pub(in crate::redact) fn path(
 /// Appends the places of secret fields in a text that is a URL, or a form.
 pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
     work::add(text.len());
-    // A text with white space is none of them, nor is a single assignment without anything that marks a URL.
+    // A text with white space is neither a URL nor a form; nor is a single assignment, without any sign of them.
     if text.bytes().any(|byte| byte.is_ascii_whitespace()) || !text.contains(['?', '&', '#']) {
         return;
     }
@@ -83,7 +83,7 @@ pub(in crate::redact) fn find_fields(session: &mut Session<'_>, text: &str, leve
     }
 }
 
-/// A text with its percent-encoding undone once.
+/// A text with percent-encoding decoded once.
 pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
     if !text.as_bytes().contains(&b'%') {
         return Cow::Borrowed(text);
