@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+use super::rules::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 use super::*;
 
 /// A body as a record shows it, by its content type: redacted, and searched for echoes.
@@ -54,6 +54,29 @@ fn error_beside(content_type: &str, body: &[u8], cut: bool, error: &str) -> Stri
     let mut search = session.finish();
     search.text(&mut piece);
     out.get(piece).to_owned()
+}
+
+/// What the guide lists below a heading, as text in backticks.
+fn listed_below(heading: &str) -> Vec<&'static str> {
+    let guide = include_str!("../guide/redaction.md");
+    let (_, below) = guide.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let list = below.split("\n\n").find(|paragraph| paragraph.lines().all(|line| line.trim().starts_with('`')));
+    list.unwrap_or_default().split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_guide_lists_every_word_of_the_rules_and_no_other() {
+    for (heading, phrases) in [
+        ("Always secret", ALWAYS),
+        ("Codes", CODES),
+        ("Secret as text", AS_TEXT),
+        ("Not secret", HARMLESS),
+        ("Bags", BAGS),
+    ] {
+        assert_eq!(listed_below(heading), phrases, "{heading}");
+    }
+    let dropped: Vec<String> = DROPPED.iter().map(|word| format!("`{word}`")).collect();
+    assert!(include_str!("../guide/redaction.md").contains(&format!("\n\n{}\n\n", dropped.join(" "))));
 }
 
 #[test]
@@ -668,10 +691,9 @@ fn no_text_makes_the_work_per_byte_grow() {
         usize::try_from(state >> 33).unwrap() % most
     };
     for case in 0..FRAGMENTS.len() + cases / 4 {
-        let pick: String = if case < FRAGMENTS.len() {
-            FRAGMENTS[case].to_owned()
-        } else {
-            (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect()
+        let pick = match FRAGMENTS.get(case) {
+            Some(fragment) => (*fragment).to_owned(),
+            None => (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect::<String>(),
         };
         let [small, large] = [4 * 1024, 32 * 1024].map(|len| work(&pick.repeat(len / pick.len())));
         for (at, (small, large)) in small.into_iter().zip(large).enumerate() {

@@ -118,7 +118,14 @@ impl<'v> Finder<'v> {
     /// of bodies are not cut; the work for each text grows with the number of values.
     pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
         self.find(text, 0, places);
-        let Some(text) = text.strip_suffix(ELLIPSIS) else { return };
+        if let Some(text) = text.strip_suffix(ELLIPSIS) {
+            self.find_end(text, 0, places);
+            join(places);
+        }
+    }
+
+    /// Appends the place of the longest beginning of a value at the end of a text: as it is, or percent-encoded.
+    fn find_end(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         // Without an escape that the cut went through.
         let bytes = text.as_bytes();
         let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
@@ -126,7 +133,13 @@ impl<'v> Finder<'v> {
             let longest = self.values.iter().map(|value| overlap(&bytes[..end], value.head.as_bytes())).max();
             places.extend(longest.filter(|len| *len >= MIN_CUT).map(|len| end - len..end));
         }
-        join(places);
+        if level < MAX_LEVEL
+            && let Some(decoded) = Decoded::percent(text)
+        {
+            let mut inside = Vec::new();
+            self.find_end(&decoded.text, level + 1, &mut inside);
+            places.extend(inside.iter().map(|place| decoded.source(place)));
+        }
     }
 }
 

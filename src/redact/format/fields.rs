@@ -142,7 +142,7 @@ impl<'k> Fields<'k> {
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
             Fate::Partly(places) => {
-                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value))
+                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value));
             }
             Fate::Masked if session.style().removes() => return None,
             Fate::Masked => {
@@ -287,13 +287,10 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
-        let fate = match fields.judge(session, name_text, &decoded) {
-            Ok(fate) => fate,
-            Err(_) => {
-                // Fields beyond the limit are not read, so they do not show.
-                places.push(place.start..raw.len());
-                break;
-            }
+        let Ok(fate) = fields.judge(session, name_text, &decoded) else {
+            // Fields beyond the limit are not read, so they do not show.
+            places.push(place.start..raw.len());
+            break;
         };
         match fate {
             Fate::Shown => {}

@@ -757,7 +757,7 @@ impl Walker<'_, '_> {
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
                 edits.replace(start + at..start + at + char.len_utf8(), |out| {
-                    push_json_text(out, char.encode_utf8(&mut [0; 4]))
+                    push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
             }
         }

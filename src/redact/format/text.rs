@@ -80,10 +80,10 @@ enum Header {
 impl Header {
     fn named(name: &str) -> Option<Self> {
         let is = |header: &&str| name.eq_ignore_ascii_case(header);
-        if ["authorization", "proxy-authorization"].iter().any(|header| is(&header)) {
+        if ["authorization", "proxy-authorization"].iter().any(is) {
             return Some(Self::Authorization);
         }
-        ["cookie", "set-cookie"].iter().any(|header| is(&header)).then_some(Self::Cookie)
+        ["cookie", "set-cookie"].iter().any(is).then_some(Self::Cookie)
     }
 
     /// Appends the places of the credentials in the line after a header's name, and returns the end of the line.

@@ -241,7 +241,7 @@ impl Words {
         // Words have no digits, so `base64` is the word `base`.
         let is =
             |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
-        if !DROPPED.iter().any(|dropped| is(&dropped)) {
+        if !DROPPED.iter().any(is) {
             return false;
         }
         self.letters.truncate(start);

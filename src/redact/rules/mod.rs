@@ -7,7 +7,7 @@ mod words;
 pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
-pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 
 use crate::Error;
 
