@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::any;
 use common::bodies::{self, Feed, data};
-use common::sinks::Gate;
+use common::sinks::{Disk, Gate};
 use common::{DEADLINE, Log, Written, eventually, expected, failed, log_to, record};
 use http::{Method, Request, StatusCode};
 use http_body::Frame;
@@ -19,7 +19,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
-use tower_audit::sink::sink_fn;
+use tower_audit::sink::{Output, sink_fn};
 use tower_audit::{Audited, AuditorBuilder, Bodies, Catalog, Delivery, Event};
 
 const MANY: usize = 10_000;
@@ -33,8 +33,8 @@ struct Stage {
     service: Audited,
 }
 
-/// An audit log whose sink can be stopped: `/upload` (gives its body back), `/follow` (never ends) and `/page` may not be
-/// lost, `/lossy` and what no event claims may.
+/// An audit log whose sink can be stopped: `/upload` and `/durable` (give their bodies back), `/follow` (never ends) and
+/// `/page` may not be lost, `/lossy` and what no event claims may.
 async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
     let (written, gate) = (Written::default(), Gate::default());
     let (lines, pass) = (written.clone(), gate.clone());
@@ -51,17 +51,19 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
         .event(event("Follow", "/follow"))
         .event(event("Page", "/page"))
         .event(event("Echo", "/echo").bodies(Bodies::Response))
-        .event(event("Lossy", "/lossy").bodies(Bodies::Request).delivery(Delivery::Lossy));
+        .event(event("Lossy", "/lossy").bodies(Bodies::Request).delivery(Delivery::Lossy))
+        .event(event("Durable", "/durable").bodies(Bodies::Request).delivery(Delivery::Durable));
     let log = log_to(written, |builder| set(builder.sink(sink).catalog(catalog).wait(WAIT)));
     // The first line is out before the gate can shut.
     log.all().await;
     let read = async |body: Bytes| ([("content-type", "application/json")], body);
-    let app = Router::new().route("/upload", any(read)).route("/lossy", any(read)).route("/echo", any(read)).fallback(
-        any(async |request: Request<Body>| match request.uri().path() {
+    let read = ["/upload", "/lossy", "/echo", "/durable"].map(|path| (path, any(read)));
+    let app = read.into_iter().fold(Router::new(), |app, (path, read)| app.route(path, read)).fallback(any(
+        async |request: Request<Body>| match request.uri().path() {
             "/follow" | "/free" => Body::new(bodies::Endless),
             _ => Body::empty(),
-        }),
-    );
+        },
+    ));
     let service = log.auditor.around(app).into_service();
     Stage { log, gate, service }
 }
@@ -242,6 +244,30 @@ async fn a_body_that_has_waited_too_long_is_left_out_and_reaches_its_handler_who
     assert_eq!(named(&stage.log, "Upload").await[0]["request"]["bodyOmitted"], omitted);
     assert!(stage.held() < before, "nothing of it is held any more");
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_body_that_waits_is_left_out_when_its_record_cannot_become_durable_any_more() {
+    let disk = Disk::default();
+    let other = Output::new(disk.sink()).required();
+    let stage = stage(|builder| builder.queue_bytes(SMALL).sink(other).sink_retry_limit(Duration::ZERO)).await;
+    let idle = fill(&stage);
+    eventually("they hold their bytes", || stage.held() > 32 * 1024).await;
+    let request = Request::post("/durable").header("content-type", "application/json");
+    let waits = tokio::spawn(stage.service.clone().oneshot(request.body(json_of(15_000).into()).unwrap()));
+    eventually("it is open", || stage.log.auditor.counters().open == 3).await;
+    stage.settle().await;
+    assert!(!waits.is_finished());
+    disk.break_with(io::ErrorKind::StorageFull);
+    assert_eq!(stage.get("/page").await.status(), StatusCode::OK);
+    let answer = waits.await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(answer.into_body().collect().await.is_err(), "its record is not durable");
+    drop(idle);
+    let omitted = json!({ "reason": "budget", "contentType": "application/json", "bytes": 15_000 });
+    let (_, lines) = stage.log.stop().await;
+    let record = lines.iter().find(|record| record["eventName"] == "Durable").unwrap();
+    assert_eq!(record["request"]["bodyOmitted"], omitted);
 }
 
 #[tokio::test]
