@@ -62,10 +62,6 @@ impl Redacted {
         self.text.len()
     }
 
-    pub(super) fn all(&self) -> &str {
-        &self.text
-    }
-
     /// The end of the buffer, to write a piece to; [`since`](Self::since) then makes it.
     pub(super) fn writer(&mut self) -> &mut String {
         &mut self.text

@@ -31,6 +31,8 @@ const LONG: usize = 256;
 pub(crate) struct Session<'a> {
     rules: &'a Rules,
     event: Option<&'a EventRules>,
+    /// The bags and exceptions of the event, if it has any.
+    names: Option<&'a Names>,
     pub(super) memory: &'a mut Memory,
     pub(super) out: &'a mut Redacted,
     /// Where somebody asks for it, what was masked.
@@ -65,7 +67,8 @@ impl<'a> Session<'a> {
         out: &'a mut Redacted,
     ) -> Self {
         memory.begin(redactor);
-        Self { rules: redactor.rules(), event, memory, out, hits: None }
+        let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
+        Self { rules: redactor.rules(), event, names, memory, out, hits: None }
     }
 
     /// A session that notes what it masks.
@@ -200,7 +203,7 @@ impl Session<'_> {
 
     /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
-        let is_shared = self.event_names().is_none();
+        let is_shared = self.names.is_none();
         if is_shared && self.memory.knows(text) {
             return ClientText(self.out.push(text));
         }
@@ -307,7 +310,7 @@ impl Session<'_> {
 }
 
 /// What the files of single formats need.
-impl<'a> Session<'a> {
+impl Session<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -331,7 +334,7 @@ impl<'a> Session<'a> {
 
     /// Appends the places of secrets in a text, sorted and apart from each other. `level`: how many texts it is inside of.
     pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
-        let scan = Scan::of(text);
+        let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
         if self.may_find(text, scan, search) {
             self.find_scanned(text, scan, level, search, places);
         }
@@ -441,7 +444,7 @@ impl<'a> Session<'a> {
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
         let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
         facts.is_odd |= self.memory.remembered.has_everywhere();
-        if let Some(names) = self.event_names() {
+        if let Some(names) = self.names {
             facts.class = names.apply(key, facts.class);
         }
         facts
@@ -461,11 +464,7 @@ impl<'a> Session<'a> {
 
     /// Whether a key may be secret by how it ends.
     pub(super) fn may_be_secret(&self, key: &str) -> bool {
-        self.rules.keys.may_be_secret(key) || self.event_names().is_some()
-    }
-
-    fn event_names(&self) -> Option<&'a Names> {
-        self.event.map(|event| &event.names).filter(|names| !names.is_empty())
+        self.rules.keys.may_be_secret(key) || self.names.is_some()
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

@@ -21,11 +21,11 @@ pub(crate) struct EchoSearch<'a> {
 impl<'a> EchoSearch<'a> {
     pub(in crate::redact) fn new(style: &'a MaskStyle, remembered: &'a Remembered, out: &'a mut Redacted) -> Self {
         let values = remembered.values();
-        let finder = (values.len() > 0).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
+        let finder = (values.len() > 0).then(|| Finder::new(values));
         Self { style, out, finder, is_full: remembered.is_full() }
     }
 
-    /// Whether any text may hold an echo; one look at all of them has told.
+    /// Whether anything is looked for.
     pub(crate) fn is_needed(&self) -> bool {
         self.finder.is_some() || self.is_full
     }
