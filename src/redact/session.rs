@@ -462,9 +462,9 @@ impl Session<'_> {
         facts
     }
 
-    /// Whether a key may be secret by how it ends.
-    pub(super) fn may_be_secret(&self, key: &str) -> bool {
-        self.rules.keys.may_be_secret(key) || self.names.is_some()
+    /// Whether a key that ends like this may be secret.
+    pub(super) fn may_be_secret(&self, end: &[u8]) -> bool {
+        self.rules.keys.may_be_secret(end) || self.names.is_some()
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

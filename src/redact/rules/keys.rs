@@ -112,7 +112,8 @@ impl KeyRules {
     /// Notes how phrases end, singular and plural, and dropped words, and bags.
     fn note_ends(&mut self) {
         let dropped = DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()));
-        let all = self.phrases.keys().chain(&self.own.bags).map(|text| &**text).chain(BAGS.iter().copied()).chain(dropped);
+        let all =
+            self.phrases.keys().chain(&self.own.bags).map(|text| &**text).chain(BAGS.iter().copied()).chain(dropped);
         for text in all {
             for text in [text.to_owned(), format!("{text}s"), format!("{text}es")] {
                 match text.as_bytes() {
@@ -131,9 +132,9 @@ impl KeyRules {
         }
     }
 
-    /// Whether a key may be secret by how it ends. One look tells it of most names in a text.
-    pub(in crate::redact) fn may_be_secret(&self, key: &str) -> bool {
-        let [.., before, last] = key.as_bytes() else { return true };
+    /// Whether a key that ends like this may be secret. One look tells it of most names in a text.
+    pub(in crate::redact) fn may_be_secret(&self, end: &[u8]) -> bool {
+        let [.., before, last] = end else { return true };
         let (Some(before), Some(last)) = (letter(*before), letter(*last)) else { return true };
         self.ends[before] >> last & 1 != 0
     }
