@@ -82,28 +82,38 @@ pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Op
 
 /// Where a text is found first, from a place on: its first and its last byte are compared in blocks, and nothing is
 /// prepared. A long text is left to a search whose time is linear for any text.
-pub(crate) fn find_text(bytes: &[u8], mut at: usize, text: &[u8]) -> Option<usize> {
+pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
     const SHORT: usize = 32;
     if text.len() > SHORT {
         return memchr::memmem::find(bytes.get(at..)?, text).map(|len| at + len);
     }
     let (first, last) = (*text.first()?, *text.last()?);
-    let span = text.len() - 1;
-    let heads = bytes.get(at..)?.as_chunks().0.iter();
-    for (head, tail) in heads.zip(bytes.get(at + span..).unwrap_or_default().as_chunks().0) {
-        let (head, tail) = (Block(u8x16::new(*head)), Block(u8x16::new(*tail)));
-        let mut found = head.is(first).and(tail.is(last)).bits();
+    let bytes = bytes.get(at..)?;
+    // Of each place where the text may begin, its first byte and its last.
+    let tails = bytes.get(text.len() - 1..)?;
+    let heads = &bytes[..tails.len()];
+    let in_block = |from: usize, heads: &[u8; LEN], tails: &[u8; LEN]| {
+        let (heads, tails) = (Block(u8x16::new(*heads)), Block(u8x16::new(*tails)));
+        let mut found = heads.is(first).and(tails.is(last)).bits();
         while found != 0 {
-            let place = at + found.trailing_zeros() as usize;
+            let place = from + found.trailing_zeros() as usize;
             found &= found - 1;
             if bytes[place..].starts_with(text) {
-                return Some(place);
+                return Some(at + place);
             }
         }
-        at += LEN;
+        None
+    };
+    for (block, (heads, tails)) in heads.as_chunks().0.iter().zip(tails.as_chunks().0).enumerate() {
+        if let Some(place) = in_block(block * LEN, heads, tails) {
+            return Some(place);
+        }
     }
-    let rest = bytes.get(at..)?;
-    rest.windows(text.len()).position(|window| window == text).map(|len| at + len)
+    match (heads.last_chunk(), tails.last_chunk()) {
+        // The last places, some of them once more.
+        (Some(last_heads), Some(last_tails)) => in_block(heads.len() - LEN, last_heads, last_tails),
+        _ => bytes.windows(text.len()).position(|window| window == text).map(|place| at + place),
+    }
 }
 
 #[cfg(test)]

@@ -661,10 +661,7 @@ fn every_scaffolder_route_leaves_its_records() {
     let said = answer.json();
     assert_eq!(said["output"]["echo"], json!(format!("echo {secret}")), "{said}");
     let completion = walk.expected.last_mut().unwrap().last_mut().unwrap();
-    completion["response"]["body"] = serde_json::from_str(
-        &answer.text().replace(secret, "***").replace("{key: 0,", "{key: ***,").replace("{key: 1,", "{key: ***,"),
-    )
-    .unwrap();
+    completion["response"]["body"] = serde_json::from_str(&answer.text().replace(secret, "***")).unwrap();
 
     // Refused.
     walk.go(

@@ -62,10 +62,6 @@ impl Redacted {
         self.text.len()
     }
 
-    pub(super) fn all(&self) -> &str {
-        &self.text
-    }
-
     /// The buffer, to append a piece to; [`since`](Self::since) then returns the piece.
     pub(super) fn writer(&mut self) -> &mut String {
         &mut self.text

@@ -32,6 +32,8 @@ const LONG: usize = 256;
 pub(crate) struct Session<'a> {
     rules: &'a Rules,
     event: Option<&'a EventRules>,
+    /// The bags and exceptions of the event, if it has any.
+    names: Option<&'a Names>,
     pub(super) memory: &'a mut Memory,
     pub(super) out: &'a mut Redacted,
     /// What was masked, if hits are listed.
@@ -68,7 +70,8 @@ impl<'a> Session<'a> {
         out: &'a mut Redacted,
     ) -> Self {
         memory.begin(redactor);
-        Self { rules: redactor.rules(), event, memory, out, hits: None }
+        let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
+        Self { rules: redactor.rules(), event, names, memory, out, hits: None }
     }
 
     /// Makes the session list what it masks.
@@ -204,7 +207,7 @@ impl Session<'_> {
 
     /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
-        let is_shared = self.event_names().is_none();
+        let is_shared = self.names.is_none();
         if is_shared && self.memory.knows(text) {
             return ClientText(self.out.push(text));
         }
@@ -315,7 +318,7 @@ impl Session<'_> {
 }
 
 /// For the files of `format`.
-impl<'a> Session<'a> {
+impl Session<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -339,7 +342,7 @@ impl<'a> Session<'a> {
 
     /// Appends the places of secrets in a text, sorted and disjoint. `level`: the number of strings that it is inside of.
     pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
-        let scan = Scan::of(text);
+        let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
         if self.may_find(text, scan, search) {
             self.find_scanned(text, scan, level, search, places);
         }
@@ -461,7 +464,7 @@ impl<'a> Session<'a> {
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
         let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
         facts.is_odd |= self.memory.remembered.has_everywhere();
-        if let Some(names) = self.event_names() {
+        if let Some(names) = self.names {
             facts.class = names.apply(key, facts.class);
         }
         facts
@@ -479,13 +482,9 @@ impl<'a> Session<'a> {
         facts
     }
 
-    /// Whether a key may be secret by how it ends.
-    pub(super) fn may_be_secret(&self, key: &str) -> bool {
-        self.rules.keys.may_be_secret(key) || self.event_names().is_some()
-    }
-
-    fn event_names(&self) -> Option<&'a Names> {
-        self.event.map(|event| &event.names).filter(|names| !names.is_empty())
+    /// Whether a key that ends like this may be secret.
+    pub(super) fn may_be_secret(&self, end: &[u8]) -> bool {
+        self.rules.keys.may_be_secret(end) || self.names.is_some()
     }
 
     /// A number that is a card's, or that the application calls secret.

@@ -53,6 +53,17 @@ impl Scan {
     /// Scans a text.
     #[inline]
     pub(in crate::redact) fn of(text: &str) -> Self {
+        Self::look(text, true)
+    }
+
+    /// Looks at evidence, which shows card numbers.
+    #[inline]
+    pub(in crate::redact) fn of_evidence(text: &str) -> Self {
+        Self::look(text, false)
+    }
+
+    #[inline(always)]
+    fn look(text: &str, for_numbers: bool) -> Self {
         let bytes = text.as_bytes();
         let keywords = Keywords::shared();
         work::add(bytes.len());
@@ -66,7 +77,7 @@ impl Scan {
         while at < bytes.len() {
             let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
             let digit = block.is_in(b'0', b'9');
-            if digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
+            if for_numbers && digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
                 all |= Self::DIGITS;
             }
             let mut signs = block.is_letter().or(digit).not() >> before;

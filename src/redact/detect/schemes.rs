@@ -39,6 +39,15 @@ const SCHEMES: &[(&str, Credentials)] = &[
     ("aws4-hmac-sha256", Credentials::Parameters(&["signature"])),
     ("sharedaccesssignature", Credentials::Parameters(&["sig"])),
 ];
+/// The letters that names begin with, as bits: most words begin with none of them.
+const FIRST_LETTERS: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < SCHEMES.len() {
+        bits |= 1 << (SCHEMES[at].0.as_bytes()[0] & 0x1f);
+        at += 1;
+    }
+    bits
+};
 /// The lengths of the shortest and of the longest name.
 const MIN_NAME: usize = 3;
 const MAX_NAME: usize = 21;
@@ -57,6 +66,9 @@ pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
 
 fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
     let rest = &bytes[at..];
+    if FIRST_LETTERS >> (rest.first()? & 0x1f) & 1 == 0 {
+        return None;
+    }
     let most = &rest[..rest.len().min(MAX_NAME + 1)];
     let len = most.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')?;
     if len < MIN_NAME || !is_blank(rest[len]) {

@@ -47,7 +47,11 @@ impl<'v> Finder<'v> {
                 .build(values.iter().map(|needle| needle.head));
             built.map_or(Kind::All, Kind::Many)
         };
-        Self { values, kind, has_space: values.iter().any(|needle| needle.head.as_bytes().contains(&b' ')) }
+        Self {
+            values,
+            kind,
+            has_space: values.iter().any(|needle| memchr::memchr(b' ', needle.head.as_bytes()).is_some()),
+        }
     }
 
     /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went

@@ -28,11 +28,11 @@ impl<'a> EchoSearch<'a> {
         out: &'a mut Redacted,
     ) -> Self {
         let values = remembered.values();
-        let finder = (values.len() > 0).then(|| Finder::new(values)).filter(|finder| finder.may_find(out.all()));
+        let finder = (values.len() > 0).then(|| Finder::new(values));
         Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
-    /// Whether any text of the record may hold an echo, by one search of the whole buffer.
+    /// Whether there is anything to search for.
     pub(crate) fn is_needed(&self) -> bool {
         self.finder.is_some() || self.is_full
     }

@@ -130,8 +130,10 @@ impl<'k> Fields<'k> {
         }
         let fate = self.fate(session, &name, value, || pointer(&name));
         if let Some(json) = self.json(session, value, &fate) {
-            let name = session.masked_key(&name).map_or(name, Cow::Owned);
-            self.push(name, &json);
+            // Only odd names may hold a token.
+            let masked = if session.facts(&name).is_odd { session.masked_key(&name) } else { None };
+            let name = masked.map_or(name, Cow::Owned);
+            self.push(name, json);
         }
         Ok(fate)
     }
@@ -206,18 +208,18 @@ impl<'k> Fields<'k> {
         (effect.filter(holds), is_shown)
     }
 
-    fn push(&mut self, name: Cow<'k, str>, json: &str) {
+    fn push(&mut self, name: Cow<'k, str>, json: String) {
         let place = match self.members.len() {
             0..=FEW => self.members.iter().position(|member| member.name == name),
             _ => self.places.get(&*name).copied(),
         };
         if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
             member.values.push(',');
-            member.values.push_str(json);
+            member.values.push_str(&json);
             member.count += 1;
             return;
         }
-        self.members.push(Member { name, values: json.to_owned(), count: 1 });
+        self.members.push(Member { name, values: json, count: 1 });
         if self.members.len() > FEW {
             let known = self.places.len();
             for (place, member) in self.members.iter().enumerate().skip(known) {
@@ -356,7 +358,7 @@ pub(in crate::redact) fn headers<'h>(
             if places.is_empty() { Fate::Shown } else { Fate::Partly(places) }
         };
         if let Some(json) = fields.json(session, &value, &fate) {
-            fields.push(Cow::Borrowed(name), &json);
+            fields.push(Cow::Borrowed(name), json);
         }
     }
     fields.finish()
@@ -397,8 +399,9 @@ pub(super) fn split(text: &str, from: usize) -> impl Iterator<Item = Range<usize
     let mut start = from;
     std::iter::from_fn(move || {
         while start < text.len() {
-            let is_sign = |byte: u8| byte == b'&' || (from > 0 && matches!(byte, b'#' | b'?'));
-            let len = text.as_bytes()[start..].iter().position(|byte| is_sign(*byte)).unwrap_or(text.len() - start);
+            let rest = &text.as_bytes()[start..];
+            let len = if from > 0 { memchr::memchr3(b'&', b'#', b'?', rest) } else { memchr::memchr(b'&', rest) };
+            let len = len.unwrap_or(rest.len());
             let place = start..start + len;
             start = place.end + 1;
             if !place.is_empty() {

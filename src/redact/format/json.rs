@@ -250,10 +250,9 @@ impl Walker<'_, '_> {
             self.skip_space();
             let Some(byte) = self.bytes.get(self.at) else { return self.end(state) };
             let next = match (state, byte) {
-                (State::Value | State::ValueOrEnd, b'{' | b'[') => Some(self.open(*byte == b'{')?),
                 (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::After, b'}' | b']') => self.close()?,
-                (State::Value | State::ValueOrEnd, _) => self.scalar()?,
-                (State::Key | State::KeyOrEnd, b'"') => self.key()?,
+                (State::Value | State::ValueOrEnd, _) => self.value(*byte)?,
+                (State::Key | State::KeyOrEnd, b'"') => self.member()?,
                 (State::After, b',') => Some(self.comma()?),
                 _ => return Err(Reason::Invalid),
             };
@@ -311,6 +310,25 @@ impl Walker<'_, '_> {
             is_whole,
             is_rejected: self.is_rejected,
         })
+    }
+
+    fn value(&mut self, first: u8) -> Result<Option<State>, Reason> {
+        match first {
+            b'{' | b'[' => Ok(Some(self.open(first == b'{')?)),
+            _ => self.scalar(),
+        }
+    }
+
+    /// A key, and the value behind it.
+    fn member(&mut self) -> Result<Option<State>, Reason> {
+        if !self.key()? {
+            return Ok(None);
+        }
+        self.skip_space();
+        match self.bytes.get(self.at) {
+            Some(first) => self.value(*first),
+            None => Ok(None),
+        }
     }
 
     fn open(&mut self, is_object: bool) -> Result<State, Reason> {
@@ -443,14 +461,15 @@ impl Walker<'_, '_> {
         next
     }
 
-    fn key(&mut self) -> Result<Option<State>, Reason> {
+    /// Whether the key is complete.
+    fn key(&mut self) -> Result<bool, Reason> {
         let start = self.at;
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Reason::TooDeep);
         }
         let plain = plain_string_end(self.bytes, start);
-        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(None) };
+        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(false) };
         let raw = &self.text[start + 1..end - 1];
         let decoded = match plain {
             Some(_) => None,
@@ -481,10 +500,10 @@ impl Walker<'_, '_> {
         match self.bytes.get(self.at) {
             Some(b':') => {
                 self.at += 1;
-                Ok(Some(State::Value))
+                Ok(true)
             }
             Some(_) => Err(Reason::Invalid),
-            None => Ok(None),
+            None => Ok(false),
         }
     }
 
@@ -721,11 +740,13 @@ impl Walker<'_, '_> {
     fn finish_value(&mut self, start: usize, is_removed: bool) {
         if is_removed {
             self.remove_value(start);
-        } else if let Some(frame) = self.scratch.frames.last_mut() {
-            frame.has_kept = true;
         }
-        // What is in a hidden container is hidden too.
-        if self.scratch.frames.last().is_none_or(|frame| frame.show != Show::Nothing) {
+        let is_shown = self.scratch.frames.last_mut().is_none_or(|frame| {
+            frame.has_kept |= !is_removed;
+            // What is in a hidden container is hidden too.
+            frame.show != Show::Nothing
+        });
+        if is_shown {
             self.upto = self.at;
         }
     }

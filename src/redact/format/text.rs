@@ -31,16 +31,13 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
-        let Some(name) = Name::before(bytes, read, sign) else {
+        let Some(name) = Name::before(bytes, read, sign, |end| session.may_be_secret(end)) else {
             read = at;
             continue;
         };
         work::add(sign - read);
         read = at;
         let named = &text[name.place.clone()];
-        if !session.may_be_secret(named) {
-            continue;
-        }
         let class = session.class(named);
         if class == Class::Plain {
             continue;
@@ -153,8 +150,9 @@ struct Name {
 }
 
 impl Name {
-    /// The name that ends before the separator and begins at `from` or later.
-    fn before(bytes: &[u8], from: usize, sign: usize) -> Option<Self> {
+    /// The name that ends before the separator and begins at `from` or later; `None` too if its end shows that it is not
+    /// secret.
+    fn before(bytes: &[u8], from: usize, sign: usize, counts: impl Fn(&[u8]) -> bool) -> Option<Self> {
         let from = from.max(sign.saturating_sub(LONGEST_NAME + 4));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
@@ -167,6 +165,9 @@ impl Name {
             if end > from && bytes[end - 1] == b'\\' {
                 end -= 1;
             }
+        }
+        if !counts(&bytes[from..end]) {
+            return None;
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
         let mut start = end - len;

@@ -85,7 +85,10 @@ pub(in crate::redact) fn find_fields(
                 session.remember(&decoded(raw), facts.class == Class::Always);
                 places.push(value);
             }
-        } else if raw.len() > 2 && level == 0 && raw.bytes().any(|byte| matches!(byte, b'%' | b'{' | b'=')) {
+        } else if raw.len() > 2
+            && level == 0
+            && (memchr::memchr2(b'%', b'=', raw.as_bytes()).is_some() || (scan.has(Scan::BRACKET) && raw.contains('{')))
+        {
             let mut inside = Vec::new();
             session.find(raw, level + 1, Search::Client, &mut inside);
             places.extend(inside.into_iter().map(|place| value.start + place.start..value.start + place.end));

@@ -133,9 +133,9 @@ impl KeyRules {
         }
     }
 
-    /// Whether a key may be secret by how it ends. One look tells it of most names in a text.
-    pub(in crate::redact) fn may_be_secret(&self, key: &str) -> bool {
-        let [.., before, last] = key.as_bytes() else { return true };
+    /// Whether a key that ends like this may be secret. One look tells it of most names in a text.
+    pub(in crate::redact) fn may_be_secret(&self, end: &[u8]) -> bool {
+        let [.., before, last] = end else { return true };
         let (Some(before), Some(last)) = (letter(*before), letter(*last)) else { return true };
         self.ends[before] >> last & 1 != 0
     }
