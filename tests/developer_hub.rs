@@ -653,18 +653,14 @@ fn every_scaffolder_route_leaves_its_records() {
         let route = "/api/scaffolder/v2/dry-run";
         Step::new("ScaffolderTaskDryRun", format!("POST {route}"), route, message).shows_response()
     };
-    // The log that comes back quotes the secret in its answer, which is masked in the record too; and so is what stands behind
-    // `key` in its text.
+    // The log that comes back quotes the secret in its answer, which is masked in the record too.
     let mut answered = dry("Dry run of Template:default/draft").sends(dry_run.clone()).meta(flags);
     answered.shows_response = false;
     let answer = walk.go(answered);
     let said = answer.json();
     assert_eq!(said["output"]["echo"], json!(format!("echo {secret}")), "{said}");
     let completion = walk.expected.last_mut().unwrap().last_mut().unwrap();
-    completion["response"]["body"] = serde_json::from_str(
-        &answer.text().replace(secret, "***").replace("{key: 0,", "{key: ***,").replace("{key: 1,", "{key: ***,"),
-    )
-    .unwrap();
+    completion["response"]["body"] = serde_json::from_str(&answer.text().replace(secret, "***")).unwrap();
 
     // Refused.
     walk.go(
