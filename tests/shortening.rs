@@ -28,7 +28,7 @@ async fn the_name_of_what_was_shortened_makes_no_line_too_long() {
     let lengths = (3_400..4_400).step_by(3);
     for length in lengths.clone() {
         let error = Failure::new("LongError", "x".repeat(length));
-        log.auditor().begin("Run").await.unwrap().fail_with(error);
+        log.auditor().begin_unlisted("Run").await.unwrap().fail_with(error);
     }
     let records = fitting(&log).await;
     let (mut whole, mut shortened) = (0, 0);
@@ -52,7 +52,7 @@ async fn the_name_of_what_was_shortened_makes_no_line_too_long() {
 #[tokio::test]
 async fn many_names_make_no_line_too_long() {
     let log = log();
-    let activity = log.auditor().begin("Run").actor(Actor::user("u".repeat(500)).name("n".repeat(500)));
+    let activity = log.auditor().begin_unlisted("Run").actor(Actor::user("u".repeat(500)).name("n".repeat(500)));
     let activity =
         (0..40).fold(activity, |activity, at| activity.meta(format!("{at}{}", "k".repeat(90)), "v".repeat(100 + at)));
     let failures = (0..4).map(|at| Failure::new("Error", format!("{at}").repeat(2_000)).stack("s".repeat(2_000)));
@@ -74,7 +74,7 @@ async fn each_sink_has_the_same_lines_however_they_were_shortened() {
     let log = TestLog::with(|builder| builder.max_line_bytes(BUDGET).sink(second)).unwrap();
     for at in 0..20_usize {
         let body = json!({ "list": vec!["é\"".repeat(50); at * 2], "n": at });
-        let activity = log.auditor().begin("Run").meta("large", body).meta("text", "t".repeat(at * 300));
+        let activity = log.auditor().begin_unlisted("Run").meta("large", body).meta("text", "t".repeat(at * 300));
         let activity = activity.await.unwrap();
         activity.audit().failure(Failure::new("A", "a".repeat(at * 150)).stack("b".repeat(at * 100)));
         activity.fail_with(Failure::new("B", "c".repeat(at * 150)));
