@@ -653,8 +653,7 @@ fn every_scaffolder_route_leaves_its_records() {
         let route = "/api/scaffolder/v2/dry-run";
         Step::new("ScaffolderTaskDryRun", format!("POST {route}"), route, message).shows_response()
     };
-    // The log that comes back quotes the secret in its answer, which is masked in the record too; and so is what stands behind
-    // `key` in its text.
+    // The log that comes back quotes the secret in its answer, which is masked in the record too.
     let mut answered = dry("Dry run of Template:default/draft").sends(dry_run.clone()).meta(flags);
     answered.shows_response = false;
     let answer = walk.go(answered);

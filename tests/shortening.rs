@@ -1,4 +1,5 @@
 //! A record that is too long for a line is shortened: in the same way for every sink, and never beyond what the line allows.
+#![cfg(feature = "testing")]
 
 use std::time::Duration;
 
