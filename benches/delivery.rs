@@ -77,7 +77,7 @@ fn stopped_reader(quick: bool) -> Result<(), String> {
             reader.read_to_string(&mut text).map(|_| text)
         });
         let lines = sink_fn(move |batch: &[u8]| pipe.write_all(batch));
-        let (auditor, guard) = Auditor::builder()
+        let auditor = Auditor::builder()
             .sink(lines)
             .catalog(events())
             .queue_records(1024)
@@ -110,7 +110,7 @@ fn stopped_reader(quick: bool) -> Result<(), String> {
                 while clients.try_join_next().is_some() {}
             }
             go_on.store(true, Ordering::Release);
-            (longest, guard.shutdown(PATIENCE).await)
+            (longest, auditor.shutdown(PATIENCE).await)
         });
         println!("| {what} | {:.2} |", pause.as_secs_f64() * 1e3);
         let text = drain.join().map_err(|_| "the reader panicked")?.map_err(|error| error.to_string())?;
@@ -132,7 +132,7 @@ fn durable(each: usize) -> Result<(), String> {
     let path = folder.join("audit.log");
     let file = sink::file(&path).open().map_err(|error| error.to_string())?;
     let build = Auditor::builder().sink(file).catalog(events()).wait(PATIENCE).build();
-    let (auditor, guard) = build.map_err(|error| error.to_string())?;
+    let auditor = build.map_err(|error| error.to_string())?;
     let runtime = Builder::new_current_thread().enable_time().build().map_err(text)?;
     let (whole, took, report) = runtime.block_on(async {
         let began = Instant::now();
@@ -148,7 +148,7 @@ fn durable(each: usize) -> Result<(), String> {
             });
         }
         let whole: usize = clients.join_all().await.into_iter().sum();
-        (whole, began.elapsed(), guard.shutdown(PATIENCE).await)
+        (whole, began.elapsed(), auditor.shutdown(PATIENCE).await)
     });
     let recorded = fs::read_to_string(&path).map_err(text)?.matches("\"eventName\":\"Durable\"").count();
     fs::remove_dir_all(&folder).map_err(text)?;

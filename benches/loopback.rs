@@ -54,9 +54,9 @@ fn serve(name: &str) -> Result<(), String> {
 fn serve_audited(door: Door, app: Router) -> Result<(), String> {
     let stdout = sink::stdout().map_err(|error| error.to_string())?;
     let builder = Auditor::builder().catalog(catalog(0)).sink(stdout);
-    let (auditor, guard) = builder.build().map_err(|error| error.to_string())?;
+    let auditor = builder.build().map_err(|error| error.to_string())?;
     let served = door.serve(|listener| axum::serve(listener, auditor.around(app)).into_future());
-    let report = block_on(guard.shutdown(PATIENCE));
+    let report = block_on(auditor.shutdown(PATIENCE));
     served.map_err(|error| error.to_string())?;
     if report.is_complete() { Ok(()) } else { Err(format!("{report:?}")) }
 }

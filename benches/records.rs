@@ -22,7 +22,7 @@ use http_body_util::BodyExt as _;
 use support::workload::{BODY, Kind, request, serve, shapes};
 use support::{PATIENCE, asked, block_on, machine, median, per, process_cpu, thread_cpu};
 use tower::{Layer as _, service_fn};
-use tower_audit::{Auditor, Bodies, Catalog, Event, RequestBody, ShutdownGuard, Source, sink};
+use tower_audit::{Auditor, Bodies, Catalog, Event, RequestBody, Source, sink};
 
 fn main() -> ExitCode {
     if let Some((rounds, request)) = once() {
@@ -94,7 +94,6 @@ const BATCH: usize = 512;
 /// An auditor whose worker is measured.
 struct Worker {
     auditor: Auditor,
-    guard: ShutdownGuard,
     /// CPU time of the sink's thread, in nanoseconds.
     sink_cpu: Arc<AtomicU64>,
     lines: Arc<AtomicU64>,
@@ -123,8 +122,8 @@ impl Worker {
         });
         // Lines long enough that no body has to be cut to fit.
         let builder = Auditor::builder().catalog(catalog).max_line_bytes(256 * 1024).queue_bytes(1 << 30);
-        let (auditor, guard) = builder.sink(sink).build().expect("the catalogue is valid");
-        Self { auditor, guard, sink_cpu, lines, served: 0 }
+        let auditor = builder.sink(sink).build().expect("the catalogue is valid");
+        Self { auditor, sink_cpu, lines, served: 0 }
     }
 
     /// The worker's CPU time for one record.
@@ -148,7 +147,7 @@ impl Worker {
     }
 
     fn finish(self) -> Result<(), String> {
-        let report = block_on(self.guard.shutdown(PATIENCE));
+        let report = block_on(self.auditor.shutdown(PATIENCE));
         let (expected, written) = (self.served + 2, self.lines.load(Ordering::Relaxed));
         if report.is_complete() && written == expected {
             return Ok(());

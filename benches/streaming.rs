@@ -52,9 +52,9 @@ fn serve(name: &str) -> Result<(), String> {
         .event(Event::new("Upload").on(Method::POST, "/upload").bodies(Bodies::Both))
         .event(Event::new("Download").on(Method::GET, "/download/{bytes}").bodies(Bodies::Both));
     let builder = Auditor::builder().catalog(catalog).sink(sink::stdout().map_err(text)?);
-    let (auditor, guard) = builder.build().map_err(|error| error.to_string())?;
+    let auditor = builder.build().map_err(|error| error.to_string())?;
     let served = door.serve(|listener| axum::serve(listener, auditor.around(app)).into_future());
-    let report = block_on(guard.shutdown(PATIENCE));
+    let report = block_on(auditor.shutdown(PATIENCE));
     served.map_err(text)?;
     if report.is_complete() { Ok(()) } else { Err(format!("{report:?}")) }
 }

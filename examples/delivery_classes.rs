@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         // It is not even tried before its record is on the disk.
         .event(Event::new("AccountDeletion").on(Method::DELETE, "/accounts/{id}").delivery(Delivery::FailClosed))
         .skip(Method::GET, "/healthz");
-    let (auditor, guard) = Auditor::builder().catalog(events).from_env()?.build()?;
+    let auditor = Auditor::builder().catalog(events).from_env()?.build()?;
 
     let bank: &'static Bank = Box::leak(Box::new(Bank { auditor: auditor.clone(), deleted: AtomicU64::new(0) }));
     let app = Router::new()
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let (listener, stopped) = support::listen().await?;
     axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
-    guard.shutdown(Duration::from_secs(5)).await;
+    auditor.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }
 

@@ -31,7 +31,7 @@ type Roles = Arc<Mutex<BTreeMap<String, Value>>>;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let events = presets::developer_hub::mounted().mount("/api/permission", rbac());
-    let (auditor, guard) = Auditor::builder().catalog(events).service("backstage").from_env()?.build()?;
+    let auditor = Auditor::builder().catalog(events).service("backstage").from_env()?.build()?;
 
     let roles = Roles::default();
     // Work without a request is an event too.
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let (listener, stopped) = support::listen().await?;
     axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
-    guard.shutdown(Duration::from_secs(5)).await;
+    auditor.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }
 

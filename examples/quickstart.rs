@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let creation = Event::new("OrderCreation").on(Method::POST, "/orders").bodies(Bodies::Both);
     let events =
         Catalog::new().event(creation.meta("orderId", Source::response_body("/id"))).skip(Method::GET, "/healthz");
-    let (auditor, guard) = Auditor::builder().catalog(events).from_env()?.build()?;
+    let auditor = Auditor::builder().catalog(events).from_env()?.build()?;
 
     let app = Router::new().route("/orders", post(create_order)).route("/healthz", get(|| async { "ok" }));
 
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
 
     // When the server has stopped: everything that is finished gets written.
-    guard.shutdown(Duration::from_secs(5)).await;
+    auditor.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }
 

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::activity_result::{ActivityResult, ActivityRun};
 use crate::audit::Audit;
+use crate::auditor::Running;
 use crate::capture::{Door, Draft, Stage, name};
-use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::queue::{Admission, Allowance, Answer};
+use crate::queue::{Admission, Answer};
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 
 /// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
@@ -25,38 +26,40 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 /// # Errors
 ///
 /// Awaited, it fails if there was no room in time ([`Error::is_refused`]): the refusal is told, and what was to be done
-/// should not be. Or if the event's name is wrong ([`Error::is_catalog`]).
-///
-/// An event of the catalogue brings its policy with it; any other name can be used as it is.
+/// should not be. Or if the catalogue has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
+/// ([`Error::is_catalog`]).
 ///
 /// ```
-/// use tower_audit::{Actor, Auditor, Stages, sink};
+/// use tower_audit::{Actor, Auditor, Catalog, Event, Stages, sink};
 ///
 /// # async fn run() -> Result<(), tower_audit::Error> {
 /// # let (lines, _records) = sink::memory();
-/// # let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build()?;
+/// # let catalog = Catalog::new().event(Event::new("ReportRun"));
+/// # let auditor = Auditor::builder().catalog(catalog).stages(Stages::Both).sink(lines).build()?;
 /// let activity = auditor
 ///     .begin("ReportRun")
 ///     .actor(Actor::service("service:reports"))
 ///     .meta("reportId", 17)
 ///     .await?; // writes the initiation, if the event has one
 /// activity.succeed(); // writes the completion
-/// # drop(guard);
+/// # drop(auditor);
 /// # Ok(())
 /// # }
 /// # let _ = run;
 /// ```
 #[must_use = "an activity begins when this is awaited"]
 pub struct ActivityBuilder {
-    engine: Arc<Engine>,
+    log: Arc<Running>,
     event: String,
+    /// The event must be one of the catalogue.
+    is_listed: bool,
     draft: Box<Draft>,
 }
 
 impl ActivityBuilder {
-    pub(crate) fn new(engine: Arc<Engine>, event: String) -> Self {
-        let draft = engine.take_draft();
-        Self { engine, event, draft }
+    pub(crate) fn new(log: Arc<Running>, event: String, is_listed: bool) -> Self {
+        let draft = log.engine.take_draft();
+        Self { log, event, is_listed, draft }
     }
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
@@ -115,14 +118,15 @@ impl ActivityBuilder {
     /// As when it is awaited.
     pub fn try_now(self) -> Result<Activity, Error> {
         let opened = self.open()?;
-        let must_wait = |draft: &Draft| draft.class == Delivery::FailClosed;
         let admit = |exchange: &Arc<Exchange>| {
-            exchange.with(|draft| if must_wait(draft) { None } else { exchange.engine().admit_now(draft) })
+            let class = exchange.with(|draft| draft.class)?;
+            Some(class != Delivery::FailClosed && exchange.engine().queue.admit_now(class))
         };
         match opened.0.as_ref().and_then(admit) {
-            Some(None) => Err(opened.refused()),
-            Some(Some(allowance)) => {
-                drop(opened.admit(allowance));
+            Some(false) => opened.refused(),
+            Some(true) => {
+                let bytes = opened.hold();
+                drop(opened.admit(bytes));
                 Ok(opened.begun())
             }
             None => Ok(opened.begun()),
@@ -157,34 +161,39 @@ impl ActivityBuilder {
     async fn begin(self) -> Result<Activity, Error> {
         let opened = self.open()?;
         let now = opened.0.as_ref().map(|exchange| exchange.engine().monotonic()).unwrap_or_default();
-        let admit = |exchange: &Arc<Exchange>| exchange.with(|draft| exchange.engine().admit(draft, None, now));
+        // Without its lock: a refusal may be reported to a subscriber.
+        let admit = |exchange: &Arc<Exchange>| {
+            let (class, bytes) = exchange.with(|draft| (draft.class, draft.needs()))?;
+            Some(exchange.engine().queue.admit(class, bytes, now))
+        };
         let admission = opened.0.as_ref().and_then(admit);
         let granted = match admission {
             None => return Ok(opened.begun()),
-            Some(Admission::Granted(allowance)) => Some(allowance),
+            Some(Admission::Granted) => Some(opened.hold()),
             Some(Admission::Wait(waiting)) => waiting.await,
             Some(Admission::Refused) => None,
         };
-        let Some(allowance) = granted else { return Err(opened.refused()) };
-        if let Some(durable) = opened.admit(allowance)
+        let Some(bytes) = granted else { return opened.refused() };
+        if let Some(durable) = opened.admit(bytes)
             && !durable.await
         {
-            return Err(opened.refused());
+            return opened.refused();
         }
         Ok(opened.begun())
     }
 
     fn open(mut self) -> Result<Opened, Error> {
-        if !self.engine.enabled {
-            self.engine.forget(self.draft);
+        let engine = &self.log.engine;
+        if !engine.enabled {
+            engine.forget(self.draft);
             return Ok(Opened(None));
         }
-        self.draft.event = self.engine.named(&self.event)?;
-        self.engine.stamp(&mut self.draft);
+        self.draft.event = if self.is_listed { engine.listed(&self.event)? } else { engine.named(&self.event)? };
+        engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
-        self.engine.head.current_trace(&mut self.draft);
-        self.draft.class = self.engine.class(&self.draft.event);
-        Ok(Opened(Some(Exchange::open(self.engine, self.draft))))
+        engine.head.current_trace(&mut self.draft);
+        self.draft.class = engine.class(&self.draft.event);
+        Ok(Opened(Some(Exchange::open(self.log, self.draft))))
     }
 }
 
@@ -207,11 +216,23 @@ impl fmt::Debug for ActivityBuilder {
 struct Opened(Option<Arc<Exchange>>);
 
 impl Opened {
+    /// Counts the bytes that it needs, and tells how many they are.
+    fn hold(&self) -> usize {
+        let held = self.0.as_ref().and_then(|exchange| {
+            exchange.with(|draft| {
+                let bytes = draft.needs();
+                exchange.engine().queue.hold(bytes);
+                bytes
+            })
+        });
+        held.unwrap_or(0)
+    }
+
     /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
-    fn admit(&self, allowance: Allowance) -> Option<Answer<bool>> {
+    fn admit(&self, bytes: usize) -> Option<Answer<bool>> {
         let exchange = self.0.as_ref()?;
         let waits = exchange.with(|draft| {
-            draft.let_in(allowance);
+            draft.let_in(bytes);
             if draft.class < Delivery::FailClosed {
                 exchange.initiate(draft);
             }
@@ -221,12 +242,29 @@ impl Opened {
         waits.then(|| exchange.initiate_durably())
     }
 
-    /// Ends it as rejected.
-    fn refused(mut self) -> Error {
+    /// Ends it as rejected. What may be lost goes on without a record, and is counted.
+    fn refused(mut self) -> Result<Activity, Error> {
+        if let Some(exchange) = self.0.as_ref()
+            && exchange.with(|draft| draft.class) == Some(Delivery::Lossy)
+        {
+            exchange.lose();
+            self.0 = None;
+            return Ok(self.begun());
+        }
+        let reason = self.0.as_ref().and_then(|exchange| {
+            let queue = &exchange.engine().queue;
+            let class = exchange.with(|draft| draft.class)?;
+            Some(match class {
+                _ if queue.is_closed() => "the audit log has stopped",
+                class if queue.cannot_keep(class) => "a required sink of the audit log is given up",
+                _ => "the audit log has no room",
+            })
+        });
         if let Some(exchange) = self.0.take() {
             exchange.close(Outcome::Rejected);
         }
-        Error::refused("the audit log has no room: what was to be recorded should not be done")
+        let reason = reason.unwrap_or("the audit log has no room");
+        Err(Error::refused(format!("{reason}: what was to be recorded should not be done")))
     }
 
     fn begun(mut self) -> Activity {
@@ -277,6 +315,59 @@ impl Activity {
     pub fn fail_with(self, failure: Failure) {
         self.audit.failure(failure);
         self.close(Outcome::HandlerError);
+    }
+
+    /// Records how it ended, and gives the result back: success, or the error's text and its sources.
+    ///
+    /// The error is an [`Error`](StdError), an `anyhow::Error` or a boxed error; a reference to the result does as well.
+    ///
+    /// ```
+    /// # async fn run(auditor: tower_audit::Auditor) -> Result<(), Box<dyn std::error::Error>> {
+    /// let import = auditor.begin("ImportRun").await?;
+    /// let count: u32 = import.finish("17".parse())?;
+    /// # assert_eq!(count, 17);
+    /// # Ok(())
+    /// # }
+    /// # let _ = run;
+    /// ```
+    pub fn finish<R: ActivityResult<K>, K>(self, result: R) -> R {
+        match result.why_failed() {
+            None => self.succeed(),
+            Some(failure) => self.fail_with(failure),
+        }
+        result
+    }
+
+    /// Does the work, and records how it ended: success; the error's text, also of a `?` in its middle; `panicked` if it panics;
+    /// `aborted` if the future is dropped before its end. Gives the work's result back.
+    ///
+    /// [`Activity::audit`] is the handle for what the work has to say; take a clone of it into the work.
+    ///
+    /// ```
+    /// # async fn run(auditor: tower_audit::Auditor) -> Result<(), Box<dyn std::error::Error>> {
+    /// let export = auditor.begin("NightlyExport").await?;
+    /// let audit = export.audit().clone();
+    /// let written = export.run(async move {
+    ///     let rows: u32 = "17".parse()?;
+    ///     audit.meta("rows", rows);
+    ///     Ok::<_, std::num::ParseIntError>(rows)
+    /// });
+    /// assert_eq!(written.await?, 17);
+    /// # Ok(())
+    /// # }
+    /// # let _ = run;
+    /// ```
+    pub fn run<F, K>(self, work: F) -> ActivityRun<F, K>
+    where
+        F: Future,
+        F::Output: ActivityResult<K>,
+    {
+        ActivityRun::new(self, work)
+    }
+
+    /// The handle alone: whoever takes it ends the exchange.
+    pub(crate) fn into_audit(mut self) -> Audit {
+        std::mem::replace(&mut self.audit, Audit::inert())
     }
 
     fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {

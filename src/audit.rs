@@ -156,10 +156,7 @@ impl Audit {
 
     /// Says that it failed, whatever the response's status will be, and why. At most 16 failures are kept.
     pub fn failure(&self, failure: Failure) -> &Self {
-        self.bind(|draft| {
-            draft.late().failed = true;
-            draft.late().add_error(failure);
-        })
+        self.bind(|draft| draft.late().set_failed(failure))
     }
 
     /// Names the event of this request. A name said before the initiation record is written applies to it; a later

@@ -75,11 +75,11 @@ impl Auditor {
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (auditor, guard) = tower_audit::Auditor::builder().build()?;
+    /// let auditor = tower_audit::Auditor::builder().build()?;
     /// let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// axum::serve(listener, auditor.around(app)).await?;
-    /// guard.shutdown(std::time::Duration::from_secs(5)).await;
+    /// auditor.shutdown(std::time::Duration::from_secs(5)).await;
     /// # Ok(())
     /// # }
     /// ```

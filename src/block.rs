@@ -80,9 +80,13 @@ pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Op
     rest.iter().position(|byte| *byte == one || *byte == other).map(|len| at + len)
 }
 
-/// Where a text is found first, from a place on: its first and its last byte are compared in blocks. For short texts in
-/// texts of some hundred bytes; nothing is prepared.
+/// Where a text is found first, from a place on: its first and its last byte are compared in blocks, and nothing is
+/// prepared. A long text is left to a search whose time is linear for any text.
 pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
+    const SHORT: usize = 32;
+    if text.len() > SHORT {
+        return memchr::memmem::find(bytes.get(at..)?, text).map(|len| at + len);
+    }
     let (first, last) = (*text.first()?, *text.last()?);
     let bytes = bytes.get(at..)?;
     // Of each place where the text may begin, its first byte and its last.
@@ -133,5 +137,7 @@ mod tests {
         }
         assert_eq!(find_text(b"aXbXbXb", 2, b"Xb"), Some(3));
         assert_eq!(find_text(b"aaaa", 0, b"a"), Some(0));
+        let long = [&[b'a'; 40][..], b"b"].concat();
+        assert_eq!(find_text(&[b"xa", &long[..]].concat(), 1, &long), Some(2));
     }
 }

@@ -20,8 +20,8 @@ use crate::sink::{Need, Outlet, SinkState};
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (lines, _records) = sink::memory();
-/// let (auditor, guard) = Auditor::builder().sink(sink::Output::new(lines).name("main")).build()?;
-/// drop(guard);
+/// let auditor = Auditor::builder().sink(sink::Output::new(lines).name("main")).build()?;
+/// auditor.shutdown_blocking(std::time::Duration::from_secs(5));
 /// let counters = auditor.counters();
 /// assert_eq!(counters.lost.total(), 0);
 /// assert_eq!(counters.written, 2); // `AuditStarted` and `AuditStopped`
@@ -42,7 +42,7 @@ pub struct Counters {
     /// Handed over, and not yet written or given up by every required sink. The bound is
     /// [`AuditorBuilder::queue_records`](crate::AuditorBuilder::queue_records).
     pub unwritten: u64,
-    /// Bytes of captured bodies that are held or set aside. The bound is
+    /// Bytes that open exchanges and unwritten records hold: heads, facts, captured bodies. The bound is
     /// [`AuditorBuilder::queue_bytes`](crate::AuditorBuilder::queue_bytes).
     pub captured_bytes: u64,
     /// Total of records that the first sink has taken, this library's own (`Audit…`) included.
@@ -71,13 +71,15 @@ impl Counters {
     /// on without their records in at least one required sink.
     ///
     /// ```
+    /// use std::time::Duration;
+    ///
     /// use tower_audit::{Auditor, Unhealthy, sink};
     ///
     /// # fn main() -> Result<(), tower_audit::Error> {
     /// let (lines, _records) = sink::memory();
-    /// let (auditor, guard) = Auditor::builder().sink(lines).build()?;
+    /// let auditor = Auditor::builder().sink(lines).build()?;
     /// assert!(auditor.counters().is_healthy());
-    /// drop(guard);
+    /// auditor.shutdown_blocking(Duration::from_secs(5));
     /// assert_eq!(auditor.counters().unhealthy(), Some(Unhealthy::Stopped));
     /// # Ok(())
     /// # }
@@ -254,7 +256,7 @@ impl Counted {
         counters.waiting = queue.waiting() as u64;
         counters.unwritten = queue.unwritten() as u64;
         counters.handed_over = queue.pushed();
-        counters.captured_bytes = queue.taken_bytes() as u64;
+        counters.captured_bytes = queue.held_bytes() as u64;
         counters.refused = queue.refused();
         counters.late = engine.late();
         counters.dropped_log_lines = self.dropped_log_lines();

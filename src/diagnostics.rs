@@ -13,7 +13,6 @@ pub(crate) fn enter_own_thread() {
 }
 
 /// Whether this is a library thread.
-#[cfg(feature = "tracing-subscriber")]
 pub(crate) fn is_own_thread() -> bool {
     OWN_THREAD.try_with(Cell::get).unwrap_or(false)
 }

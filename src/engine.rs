@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::capture::{BodyCopy, Door, Draft, EventRef, HeadPolicy};
+use crate::capture::{BodyCopy, Draft, EventRef, HeadPolicy};
 use crate::catalog::{self, Event};
 use crate::clock::{Ids, Time};
 use crate::diagnostics::{contained, report};
@@ -11,15 +11,15 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::media::Media;
 use crate::plan::{Defaults, Plan};
-use crate::queue::{Admission, Allowance, Answer, Control, Queue, Reach};
-use crate::record::{Delivery, Stages, Status};
+use crate::queue::{Admission, Answer, Control, Queue, Reach};
+use crate::record::{Delivery, ResponseStatus, Stages, Status};
 use crate::redact::Redactor;
 use crate::sink::{Need, SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Decides what a response's status means.
-pub(crate) type StatusClassifier = Box<dyn Fn(http::StatusCode) -> Status + Send + Sync>;
+pub(crate) type StatusClassifier = Box<dyn Fn(ResponseStatus) -> Status + Send + Sync>;
 /// Decides whether an error of the inner service is a timeout.
 pub(crate) type TimeoutClassifier = Box<dyn Fn(&(dyn std::error::Error + 'static)) -> bool + Send + Sync>;
 
@@ -74,6 +74,9 @@ struct Pool {
 /// Drafts and exchanges kept for the next requests. More are freed: a burst must not hold its memory for ever.
 const POOLED: usize = 256;
 
+/// Bytes that the application said of an open exchange are counted once they are more than this.
+const HOLD_FROM: usize = 1024;
+
 impl Engine {
     pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
         let plans = parts
@@ -121,6 +124,18 @@ impl Engine {
     /// Nothing is written of the event before its end.
     pub(crate) fn only_completes(&self, event: &EventRef) -> bool {
         self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
+    }
+
+    /// The catalogue's event of a name.
+    pub(crate) fn listed(&self, name: &str) -> Result<EventRef, Error> {
+        self.routes.by_name(name).map(EventRef::Listed).ok_or_else(|| {
+            let hint = match self.routes.meant_by(name) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "add it there, or use `begin_unlisted` for names that are not known before".to_owned(),
+            };
+            let shown: String = name.chars().take(128).collect();
+            Error::catalog(format!("event `{shown}`: the catalogue has no event of this name; {hint}"))
+        })
     }
 
     /// The event of a name: the catalogue's, or one that only has this name.
@@ -219,42 +234,33 @@ impl Engine {
             let media = Media::of(draft.bytes(draft.response_type));
             if plan.keeps(media) {
                 draft.response_body.keep(self.max_body_bytes, media == Media::Json);
-                return;
             }
         }
-        // A stream that nothing is kept of must not hold memory for as long as it lives.
-        self.give_back_unused_of(&mut draft.response_body);
     }
 
-    /// The memory that the bodies of an exchange may need, as far as its request's head tells.
-    fn allowance(&self, draft: &Draft, request_length: Option<u64>) -> Allowance {
-        let length = request_length.map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
-        let response =
-            self.plan(&draft.event).is_some_and(|plan| plan.captures_response && draft.door == Door::Request);
-        Allowance {
-            request: draft.request_body.limit().min(length),
-            response: if response { self.max_body_bytes } else { 0 },
+    /// Counts bytes that the application said of an exchange; few are within what each one holds.
+    pub(crate) fn hold_late(&self, draft: &mut Draft) {
+        let more = draft.needs().saturating_sub(draft.held);
+        // Not for each fact: that would be a locked instruction more.
+        if more > HOLD_FROM && draft.admitted {
+            self.queue.hold(more);
+            draft.held += more;
         }
     }
 
-    /// Asks to let an exchange in. `request_length`: the most that its body can have, if that is known.
-    pub(crate) fn admit(&self, draft: &Draft, request_length: Option<u64>, now: Duration) -> Admission {
-        self.queue.admit(self.class(&draft.event), self.allowance(draft, request_length), now)
+    /// Ends an exchange that there were no bytes for: its draft is counted as lost.
+    pub(crate) fn lose(&self, draft: Box<Draft>) {
+        self.queue.count_unrecorded(&draft);
+        self.forget(draft);
     }
 
-    /// As [`Engine::admit`], for an exchange that is about to be opened, which counts as open from here on: a shutdown that
+    /// As [`Queue::admit`], for an exchange that is about to be opened, which counts as open from here on: a shutdown that
     /// does not see it refuses it.
-    pub(crate) fn count_and_admit(&self, draft: &Draft, request_length: Option<u64>, now: Duration) -> Admission {
-        self.queue.count_open();
-        self.admit(draft, request_length, now)
+    pub(crate) fn count_and_admit(&self, draft: &Draft, bytes: usize, now: Duration) -> Admission {
+        self.queue.count_and_admit(self.class(&draft.event), bytes, now)
     }
 
-    /// Asks to let an exchange in that cannot wait.
-    pub(crate) fn admit_now(&self, draft: &Draft) -> Option<Allowance> {
-        self.queue.admit_now(self.class(&draft.event), self.allowance(draft, None))
-    }
-
-    /// Keeps of the draft's allowance only what its bodies really took.
+    /// Gives back what the bodies were granted and did not take: white space of JSON is dropped after it was counted.
     pub(crate) fn give_back_unused(&self, draft: &mut Draft) {
         self.give_back_unused_of(&mut draft.request_body);
         self.give_back_unused_of(&mut draft.response_body);
@@ -296,10 +302,6 @@ impl Engine {
         answer
     }
 
-    pub(crate) fn open(&self) -> usize {
-        self.queue.open()
-    }
-
     /// Counts what was said of an exchange that had ended.
     pub(crate) fn count_late(&self) {
         self.late.fetch_add(1, Ordering::Relaxed);
@@ -307,6 +309,10 @@ impl Engine {
 
     pub(crate) fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.queue.open()
     }
 
     pub(crate) fn begin_closing(&self) {

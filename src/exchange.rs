@@ -3,10 +3,12 @@
 //! Whoever closes it first takes the draft. Whatever comes after that is ignored and counted.
 
 use std::fmt;
+use std::time::Duration;
 
+use crate::auditor::Running;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
-use crate::queue::Answer;
+use crate::queue::{Admission, Answer, Waiting};
 use crate::record::{Delivery, Outcome, Stages};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,25 +16,33 @@ use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// One exchange that has been let in and has not ended.
 #[derive(Default)]
 pub(crate) struct Exchange {
-    /// None only while it waits in the engine's pool, which must not keep its own engine alive.
-    engine: Option<Arc<Engine>>,
+    /// None only while it waits in the engine's pool, which must not keep the log alive.
+    log: Option<Arc<Running>>,
     open: Mutex<Option<Box<Draft>>>,
     skipped: AtomicBool,
 }
 
+/// Why bytes of a body cannot be kept at once.
+enum NoRoom {
+    /// They have to wait.
+    Wait(Waiting),
+    /// They have to wait, and it is not known until when: the clock may be the application's, and is read without the lock.
+    NoDeadline,
+}
+
 impl Exchange {
     /// Opens one. From now on exactly one completion record will be written.
-    pub(crate) fn open(engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
-        engine.queue.count_open();
-        Self::open_in(engine.take_exchange(), engine, draft)
+    pub(crate) fn open(log: Arc<Running>, draft: Box<Draft>) -> Arc<Self> {
+        log.engine.queue.count_open(draft.held);
+        Self::open_in(log.engine.take_exchange(), log, draft)
     }
 
     /// Opens one that counts as open already, in the memory of `exchange`, which came out of the pool.
-    pub(crate) fn open_in(mut exchange: Arc<Self>, engine: Arc<Engine>, draft: Box<Draft>) -> Arc<Self> {
+    pub(crate) fn open_in(mut exchange: Arc<Self>, log: Arc<Running>, draft: Box<Draft>) -> Arc<Self> {
         let alone = Arc::get_mut(&mut exchange).expect("nobody else holds what waits in the pool");
         alone.open = Mutex::new(Some(draft));
         alone.skipped = AtomicBool::new(false);
-        alone.engine = Some(engine);
+        alone.log = Some(log);
         exchange
     }
 
@@ -41,14 +51,14 @@ impl Exchange {
     pub(crate) fn retire(mut exchange: Arc<Self>) {
         if let Some(alone) = Arc::get_mut(&mut exchange)
             && let Ok(None) = alone.open.get_mut()
-            && let Some(engine) = alone.engine.take()
+            && let Some(log) = alone.log.take()
         {
-            engine.keep_exchange(exchange);
+            log.engine.keep_exchange(exchange);
         }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
-        self.engine.as_ref().expect("only an exchange in the pool has no engine, and nobody holds that")
+        &self.log.as_ref().expect("only an exchange in the pool has no log, and nobody holds that").engine
     }
 
     /// Works on the draft; `None` once the exchange has ended.
@@ -62,6 +72,7 @@ impl Exchange {
         match open.as_deref_mut() {
             Some(draft) => {
                 work(draft);
+                self.engine().hold_late(draft);
                 self.initiate_if_known(draft);
                 true
             }
@@ -72,11 +83,12 @@ impl Exchange {
         }
     }
 
-    /// Notes data of the request's body, if there is any, and how far the body has come with it.
-    pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) {
-        self.with(|draft| {
+    /// Notes data of the request's body, if there is any, and how far the body has come with it. Nothing is noted if it has to
+    /// wait for bytes of the budget first: then call [`Exchange::waited`] and this again.
+    pub(crate) fn request_passed(&self, data: Option<&[u8]>, progress: Progress) -> Option<Waiting> {
+        self.with_room(|draft, deadline| {
             if let Some(data) = data {
-                self.make_room(draft.class, &mut draft.request_body);
+                self.make_room(draft.class, &mut draft.request_body, data.len(), deadline)?;
                 draft.request_body.push(data);
             }
             if progress != Progress::Open {
@@ -84,7 +96,39 @@ impl Exchange {
                 self.engine().give_back_unused_of(&mut draft.request_body);
                 self.initiate_if_known(draft);
             }
+            Ok(())
+        })
+    }
+
+    /// Asks to keep so many bytes more of the response's body. The answer is what it has to wait for, if it has to.
+    pub(crate) fn response_comes(&self, bytes: usize) -> Option<Waiting> {
+        self.with_room(|draft, deadline| self.make_room(draft.class, &mut draft.response_body, bytes, deadline))
+    }
+
+    /// Works on the draft, which may need room for a body's bytes; gives what has to be waited for.
+    fn with_room(&self, work: impl Fn(&mut Draft, Option<Duration>) -> Result<(), NoRoom>) -> Option<Waiting> {
+        let mut done = self.with(|draft| work(draft, None));
+        if let Some(Err(NoRoom::NoDeadline)) = done {
+            let engine = self.engine();
+            let deadline = engine.monotonic().saturating_add(engine.wait);
+            done = self.with(|draft| work(draft, Some(deadline)));
+        }
+        match done {
+            Some(Err(NoRoom::Wait(waiting))) => Some(waiting),
+            Some(Ok(()) | Err(NoRoom::NoDeadline)) | None => None,
+        }
+    }
+
+    /// Notes what became of a wait for bytes; without them the body is left out.
+    pub(crate) fn waited(&self, granted: Option<usize>, body: impl FnOnce(&mut Draft) -> &mut BodyCopy) {
+        let queue = &self.engine().queue;
+        let taken = self.with(|draft| match granted {
+            Some(bytes) => body(draft).reserved += bytes,
+            None => queue.release(body(draft).give_up()),
         });
+        if taken.is_none() {
+            queue.release(granted.unwrap_or(0));
+        }
     }
 
     /// Notes data of the response's body.
@@ -93,7 +137,10 @@ impl Exchange {
     }
 
     fn note_response(&self, draft: &mut Draft, data: &[u8]) {
-        self.make_room(draft.class, &mut draft.response_body);
+        // Whoever keeps response bodies has asked for the bytes before.
+        if draft.response_body.lacks(data.len()) > 0 {
+            self.engine().queue.release(draft.response_body.give_up());
+        }
         draft.response_body.push(data);
     }
 
@@ -134,8 +181,9 @@ impl Exchange {
         let mut first = self.engine().take_draft();
         first.copy_of(draft);
         first.stage = Stage::Initiation;
+        first.held = first.needs();
         first.request_body.reserved = first.request_body.bytes.len();
-        self.engine().queue.reserve_anyway(first.reserved());
+        self.engine().queue.hold(first.reserved());
         self.engine().hand_over(first)
     }
 
@@ -224,19 +272,34 @@ impl Exchange {
         self.lock().is_some()
     }
 
-    /// Takes the memory for a body that has none yet: a lossy exchange does so only when the first byte comes.
-    fn make_room(&self, class: Delivery, body: &mut BodyCopy) {
-        if body.limit() == 0 || body.reserved > 0 {
-            return;
+    /// Takes bytes of the budget for what the body would keep of `more`. Without them it is left out: at once if the exchange
+    /// may be lost, else after a wait.
+    fn make_room(
+        &self,
+        class: Delivery,
+        body: &mut BodyCopy,
+        more: usize,
+        deadline: Option<Duration>,
+    ) -> Result<(), NoRoom> {
+        let lacks = body.lacks(more);
+        if lacks == 0 {
+            return Ok(());
         }
+        // One wait for a body, however many frames it comes in.
+        body.deadline = body.deadline.or(deadline);
         let queue = &self.engine().queue;
-        let taken =
-            if class == Delivery::Lossy { queue.reserve_lossy(body.limit()) } else { queue.reserve(body.limit()) };
-        if taken {
-            body.reserved = body.limit();
-        } else {
-            body.give_up();
+        match queue.admit_body(class, lacks, body.deadline).ok_or(NoRoom::NoDeadline)? {
+            Admission::Granted => body.reserved += lacks,
+            Admission::Wait(waiting) => return Err(NoRoom::Wait(waiting)),
+            Admission::Refused => queue.release(body.give_up()),
         }
+        Ok(())
+    }
+
+    /// Ends an exchange that may be lost and that there are no bytes for: its record is counted as lost.
+    pub(crate) fn lose(&self) {
+        let Some(draft) = self.lock().take() else { return };
+        self.engine().lose(draft);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Draft>>> {

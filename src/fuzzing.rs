@@ -349,7 +349,7 @@ pub fn client_ip(data: &[u8]) {
         }
     }
     let proxies = ["10.0.0.0/8", "::1", "unix"].iter().filter_map(|net| net.parse::<TrustedPeer>().ok());
-    let client = ClientIp::new(proxies, Some(name));
+    let client = ClientIp::new(proxies, name);
     let stranger: SocketAddr = ([203, 0, 113, 9], 80).into();
     let address = client.resolve(Some(stranger), &headers);
     assert_eq!((address.ip, address.peer_ip), (Some(stranger.ip()), None), "a stranger's header was believed");

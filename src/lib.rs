@@ -26,7 +26,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
 //! let (lines, records) = sink::memory(); // leave `.sink(lines)` out for standard output
-//! let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+//! let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
 //!
 //! let app = Router::new().route("/tasks", post(|audit: Audit, body: String| async move {
 //!     audit.actor(Actor::user("user:default/jane"));
@@ -38,7 +38,7 @@
 //!     .body(axum::body::Body::from(r#"{"name":"demo","password":"hunter22"}"#))?;
 //! let response = auditor.around(app).into_service().oneshot(request).await?;
 //! axum::body::to_bytes(response.into_body(), usize::MAX).await?;
-//! guard.shutdown(Duration::from_secs(5)).await;
+//! auditor.shutdown(Duration::from_secs(5)).await;
 //!
 //! let record = &records.lines()[1]; // between `AuditStarted` and `AuditStopped`
 //! assert!(record.contains(r#""isAuditLog":true,"schema":"1.0","eventName":"TaskCreation""#));
@@ -72,11 +72,13 @@
 //!
 //! # Pages
 //!
-//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::redaction`] ·
-//! [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] · [`guide::architecture`]
+//! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
+//! [`guide::addresses`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;
+mod activity_result;
 mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
@@ -118,8 +120,9 @@ mod tokens;
 mod work;
 
 pub use activity::{Activity, ActivityBuilder};
+pub use activity_result::{ActivityResult, ActivityRun, AsFailure};
 pub use audit::{Audit, SkipRefused};
-pub use auditor::{Auditor, AuditorBuilder, ShutdownGuard};
+pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
 pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
@@ -132,8 +135,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, Scope, Stages,
-    Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, ResponseStatus,
+    Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

@@ -38,7 +38,10 @@ impl Media {
             Self::Form
         } else if is("multipart/form-data") {
             Self::Multipart
-        } else if begins("text/") || is("application/xml") || is("application/javascript") || ends("+xml") {
+        } else if is("text/xml") || is("application/xml") || ends("+xml") {
+            // Names and values of XML are not told apart.
+            Self::Unknown
+        } else if begins("text/") || is("application/javascript") {
             Self::Text
         } else if ["image/", "audio/", "video/", "font/"].into_iter().any(begins)
             || [
@@ -72,6 +75,8 @@ mod tests {
             ("application/x-www-form-urlencoded;charset=x", Media::Form),
             ("multipart/form-data; boundary=x", Media::Multipart),
             ("text/event-stream", Media::Text),
+            ("text/xml; charset=utf-8", Media::Unknown),
+            ("application/soap+xml", Media::Unknown),
             ("application/grpc+proto", Media::Binary),
             ("application/grpc", Media::Binary),
             ("image/png", Media::Binary),

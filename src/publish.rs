@@ -81,7 +81,7 @@ fn describe() {
     describe_counter!("tower_audit_late_total", "Things said of an exchange that had ended.");
     describe_counter!("tower_audit_log_lines_dropped_total", "Ordinary log lines that were dropped.");
     describe_gauge!("tower_audit_records_unwritten", "Audit records that are finished and not written.");
-    describe_gauge!("tower_audit_captured_bytes", "Bytes of captured bodies that are held or set aside.");
+    describe_gauge!("tower_audit_captured_bytes", "Bytes that open exchanges and unwritten records hold.");
     describe_gauge!("tower_audit_requests_waiting", "Requests that wait to be let in.");
     describe_gauge!("tower_audit_exchanges_open", "Exchanges that have begun and not ended.");
 }

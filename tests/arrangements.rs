@@ -343,7 +343,7 @@ async fn in_a_tonic_server_the_grpc_status_decides() {
             "bodyOmitted": { "reason": "binary", "contentType": "application/grpc", "bytes": 9 },
         },
     });
-    let failure = failed("error", "completed", "NOT_FOUND", "grpc-status 5");
+    let failure = failed("warn", "completed", "NOT_FOUND", "no such task");
     let lost = json!({ "response": { "bytes": 0 }, "request": { "bodyOmitted": { "bytes": 10 } } });
     let lost = expected::with(expected::with(greeted.clone(), failure), lost);
     assert_eq!(records, [record(greeted), record(lost)]);

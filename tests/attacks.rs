@@ -12,7 +12,7 @@ use axum::routing::{any, get, post};
 use common::{log, log_of, log_with};
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_audit::{
@@ -151,40 +151,43 @@ fn posted(url: &str, content_type: &str, body: impl Into<Body>) -> Request<Body>
     Request::post(url).header("content-type", content_type).body(body.into()).unwrap()
 }
 
-/// Keys that once showed what stands under them: in one run of letters, of other languages, in letters that only look so.
+/// Spellings of keys that end with a listed phrase, in every place that a client can put one.
 #[tokio::test]
 async fn no_spelling_of_a_key_shows_its_secret() {
     for key in [
-        "dbpass",
-        "authkey",
-        "PHPSESSID",
-        "connect.sid",
-        "session",
-        "mfa_code",
-        "contraseña",
-        "contrasen\u{303}a",
-        "Schlüssel",
-        "пароль",
-        "密码",
-        "パスワード",
-        "비밀번호",
-        "şifre",
-        "ｐａｓｓｗｏｒｄ",
-        "pаsswоrd",
-        "p\u{200b}ass\u{ad}word",
-        "𝐩𝐚𝐬𝐬𝐰𝐨𝐫𝐝",
+        "userPassword",
+        "PASSWORD_2",
+        "db-password",
+        "dbpassword",
+        "password_confirmation",
+        "oldPasswordHash",
+        "New-Pwd",
+        "clientSecret",
+        "aws.secret.access.key",
+        "privateKeys",
+        "card_number",
+        "APIKey",
+        "X-Auth-Token",
+        "access_tokens",
+        "csrfToken",
+        "session_id",
+        "PRIVATE_KEY_BASE64",
+        "p\u{61}ssword",
     ] {
         let encoded = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
-        let part = format!("--b\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n7Q1\r\n--b--\r\n");
-        let json = json!({ key: "7Q1", "a": [{ "name": key, "value": "7Q1" }] }).to_string();
+        let part = format!("--b\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n7Q1abcX9\r\n--b--\r\n");
+        let json = json!({ key: "7Q1abcX9", "a": [{ "name": key, "value": "7Q1abcX9" }] }).to_string();
+        let inside = json!({ "a": json!({ key: "7Q1abcX9" }).to_string() }).to_string();
         for request in [
             posted("/x", "application/json", json),
-            posted("/x", "application/x-www-form-urlencoded", format!("{encoded}=7Q1")),
+            posted("/x", "application/json", inside),
+            posted("/x", "application/x-www-form-urlencoded", format!("{encoded}=7Q1abcX9")),
             posted("/x", "multipart/form-data; boundary=b", part),
-            posted("/x", "text/plain", format!("a=1\n{key}=7Q1\n")),
-            posted(&format!("/x?{encoded}=7Q1"), "", ""),
-            posted(&format!("/x?{}=7Q1", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
-            posted(&format!("/x/a;{encoded}=7Q1/b"), "", ""),
+            posted("/x", "text/plain", format!("a=1\n{key}=7Q1abcX9\n")),
+            posted("/x", "text/plain", format!("a: 1\n\"{key}\": \"7Q1 abcX9\"\n")),
+            posted(&format!("/x?{encoded}=7Q1abcX9"), "", ""),
+            posted(&format!("/x?{}=7Q1abcX9", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
+            posted(&format!("/x?u=https%3A%2F%2Fh%2F%3F{encoded}%3D7Q1abcX9"), "", ""),
         ] {
             let record = only_record(|builder| builder, request).await;
             assert!(!record.to_string().contains("7Q1") && record.to_string().contains("***"), "{key}: {record:#}");
@@ -192,25 +195,38 @@ async fn no_spelling_of_a_key_shows_its_secret() {
     }
 }
 
+/// Words of other languages and look-alikes of letters are the application's to add.
+#[tokio::test]
+async fn a_key_in_any_language_is_secret_once_the_application_says_so() {
+    for key in ["contraseña", "Schlüssel", "пароль", "密码", "パスワード", "ｐａｓｓｗｏｒｄ"] {
+        let body = || posted("/x", "application/json", json!({ key: "7Q1abcX9" }).to_string());
+        let shown = only_record(|builder| builder, body()).await;
+        assert_eq!(shown["request"]["body"], json!({ key: "7Q1abcX9" }));
+        let rules = Redactor::builder().key(key);
+        let masked = only_record(|builder| builder.redactor(rules), body()).await;
+        assert_eq!(masked["request"]["body"], json!({ key: "***" }));
+    }
+}
+
 /// Values that give themselves away, in every place that a client can put one.
 #[tokio::test]
 async fn no_value_that_gives_itself_away_shows() {
     let long = "aB1".repeat(8);
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
     for (value, secret) in [
         (format!("https://hooks.slack.com/services/T0A0A0A0A/B0A0A0A0A/{long}"), long.as_str()),
         (format!("https://discord.com/api/webhooks/123456789012345678/{long}{long}"), &long),
         (format!("123456789:AA{long}aB1aB1aB1"), &long),
+        (token.to_owned(), &token[8..]),
+        (format!("glrt-{long}"), &long),
         (format!("bEARER {long}"), &long),
         (format!("token {long}"), &long),
-        (format!("glrt-{long}"), &long),
-        (format!("AccountKey={long}=="), &long),
         (format!("https://h/x?sv=1&sig={long}"), &long),
-        (format!("AWS4-HMAC-SHA256 Credential={long}/20261120/eu/s3/aws4_request, Signature={long}"), &long),
+        (format!("AWS4-HMAC-SHA256 Credential={long}/20261120/eu/s3/aws4_request, Signature={long}"), "Signature=aB1"),
         (format!("//user:{long}@host/x"), &long),
         (format!("postgres://user:{long}/{long}@host/x"), &long),
-        ("4111\u{a0}1111\u{a0}1111\u{a0}1111".to_owned(), "1111"),
-        ("4111.1111.1111.1111".to_owned(), "1111"),
-        ("4111\u{2013}1111\u{2013}1111\u{2013}1111".to_owned(), "1111"),
+        ("4111 1111 1111 1111".to_owned(), "1111"),
+        ("4111-1111-1111-1111".to_owned(), "1111"),
     ] {
         let encoded = utf8_percent_encode(&value, NON_ALPHANUMERIC).to_string();
         let part = format!("--b\r\nContent-Disposition: form-data; name=a; filename=\"{value}\"\r\n\r\n1\r\n--b--\r\n");
@@ -222,11 +238,12 @@ async fn no_value_that_gives_itself_away_shows() {
             with_headers,
             posted("/x", "application/json", json!({ "a": { "b": value } }).to_string()),
             posted("/x", "application/x-www-form-urlencoded", format!("a={encoded}")),
+            posted("/x", "application/x-www-form-urlencoded", encoded.clone()),
             posted("/x", "multipart/form-data; boundary=b", part),
             posted("/x", "text/plain", format!("see {value}")),
             posted(&format!("/x?a={encoded}"), "", ""),
-            posted(&format!("/x?a.{encoded}=1"), "", ""),
-            posted(&format!("/x?{}=1", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
+            posted(&format!("/x?a={}", utf8_percent_encode(&encoded, NON_ALPHANUMERIC)), "", ""),
+            posted(&format!("/x?{encoded}"), "", ""),
         ] {
             let note = HeaderName::from_static("x-note");
             let record = only_record(|builder| builder.show_headers([note]), request).await;
@@ -236,8 +253,8 @@ async fn no_value_that_gives_itself_away_shows() {
 }
 
 #[tokio::test]
-async fn a_header_cut_in_the_middle_of_a_card_number_shows_none_of_it() {
-    for gap in [" ", ".", "-", "\u{a0}", "\u{2013}", " - "] {
+async fn a_header_cut_in_the_middle_of_a_card_number_does_not_show_most_of_it() {
+    for gap in ["", " ", "-"] {
         let card = ["4111", "1111", "1111", "1111"].join(gap);
         for before in 485..512 {
             let mut request = posted("/x", "", "");
@@ -246,38 +263,28 @@ async fn a_header_cut_in_the_middle_of_a_card_number_shows_none_of_it() {
             let record = only_record(|builder| builder, request).await;
             let client = record["actor"]["client"].as_str().unwrap_or_default();
             let digits = client.bytes().filter(u8::is_ascii_digit).count();
-            assert!(digits <= 6, "{gap:?}, {before}: {client}");
+            assert!(digits < 12, "{gap:?}, {before}: {client}");
         }
     }
 }
 
 #[tokio::test]
-async fn an_encoded_name_of_a_query_shows_no_secret_in_it() {
-    for (query, url) in [
-        ("pin%3D1234=1", "/x?pin%3D***=***"),
-        ("pin%253D1234=1", "/x?pin%253D***=***"),
-        ("pin%3D1234", "/x?pin%3D***"),
-        ("a%26pin%3D1234=1", "/x?a%26pin%3D***=***"),
-    ] {
-        let record = only_record(|builder| builder, posted(&format!("/x?{query}"), "", "")).await;
-        let shown = record["request"]["url"].as_str().unwrap();
-        let plain = |url: &str| percent_decode_str(url).decode_utf8_lossy().into_owned();
-        assert_eq!(plain(shown), plain(url), "{query}");
-        assert!(!record.to_string().contains("1234"), "{record:#}");
-    }
-}
-
-#[tokio::test]
-async fn a_url_inside_a_path_shows_no_password() {
+async fn a_path_shows_no_token_and_nothing_behind_a_secret_segment() {
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let encoded = token.replace('_', "%5F");
     for (path, shown) in [
-        ("/x/https://user:7Q1pass@host/a", "/x/https://user:***@host/a"),
-        ("/x/https%3A%2F%2Fuser:7Q1pass@host", "/x/https:%2F%2Fuser:***@host"),
-        ("/x//user:7Q1pass@host", "/x//user:***@host"),
-        ("/x/a;password=7Q1pass/b", "/x/a;password=***/b"),
+        (format!("/x/{token}/b"), "/x/***/b"),
+        (format!("/x/{encoded}/b"), "/x/***/b"),
+        ("/reset-password/a1b2c3d4e5f6".to_owned(), "/reset-password/***"),
+        ("/token/a1b2c3d4e5f6/b".to_owned(), "/token/***/b"),
+        // Names are evidence.
+        ("/secrets/payroll".to_owned(), "/secrets/payroll"),
+        ("/auth/users/jane".to_owned(), "/auth/users/jane"),
     ] {
-        let record = only_record(|builder| builder, posted(path, "", "")).await;
+        let record = only_record(|builder| builder, posted(&path, "", "")).await;
         assert_eq!(record["request"]["url"], shown);
-        assert!(!record.to_string().contains("7Q1"), "{record:#}");
+        assert!(record["message"].as_str().unwrap().contains(shown) || record["eventName"] == "Task", "{record:#}");
+        assert!(!record.to_string().contains(&token[8..]) && !record.to_string().contains("a1b2c3"), "{record:#}");
     }
 }
 
@@ -324,138 +331,110 @@ async fn pointers_mask_everywhere_and_except_in_bodies() {
     assert_eq!(values, ["***", "1", "***", "3", "4", "***"]);
 }
 
-/// The record of an exchange in which a text stands in every string that lets it through: bodies, forms, headers, `meta`,
-/// errors.
-async fn record_that_says(text: &str) -> String {
-    let event = |name: &'static str, route: &'static str| Event::new(name).on(Method::POST, route).bodies(Bodies::Both);
-    let log = log_of([event("Task", "/x"), event("Form", "/f")]);
+/// The record of an exchange in which free text says this: an error's message and stack, the user agent, a text body, and a
+/// long text of `meta`.
+async fn record_that_says(text: &str) -> Value {
+    let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies();
+    let log = log_of([event]);
     let said = text.to_owned();
     let handler = async move |audit: Audit, _: String| {
-        audit.meta("said", said.clone()).meta("deep", json!({ "a": [said.clone()] }).to_string());
+        audit.meta("said", format!("{said}\n{}", "and so on ".repeat(30)));
         audit.failure(Failure::new("Refused", said.clone()).stack(format!("Refused: {said}")));
-        axum::Json(json!({ "answer": [said] }))
+        "x"
     };
-    let app = Router::new().route("/x", post(handler.clone())).route("/f", post(handler));
     let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let agent = if visible { text } else { "agent" };
-    let request = Request::post("/x").header("content-type", "application/json").header("user-agent", agent);
-    let body = json!({ "said": text }).to_string();
-    answer(&log.auditor, app.clone(), request.body(Body::from(body)).unwrap()).await;
-    let form = form_urlencoded::Serializer::new(String::new()).append_pair("said", text).finish();
-    let request =
-        Request::post("/f").header("content-type", "application/x-www-form-urlencoded").body(Body::from(form));
-    answer(&log.auditor, app, request.unwrap()).await;
-    log.records(2).await.iter().map(ToString::to_string).collect()
+    let request = Request::post("/x").header("content-type", "text/plain").header("user-agent", agent);
+    answer(&log.auditor, Router::new().route("/x", post(handler)), request.body(Body::from(text.to_owned())).unwrap())
+        .await;
+    log.only().await
 }
 
 #[tokio::test]
-async fn a_name_with_a_colon_or_an_arrow_in_a_string_does_not_show_its_value() {
-    for text in [
-        "password: cAnArY",
-        "Token : cAnArY",
-        "password:cAnArY",
-        "password: \"a cAnArY\"",
-        "Login { user: \"bob\", password: \"a \\\" cAnArY\", pin: Some(\"cAnArY\") }",
-        "Login { token: Token { kind: 1, of: [\"x\", \"cAnArY\"] }, pin: (1, \"cAnArY\") }",
-        "password := cAnArY",
-        "password -> cAnArY",
-        "password => cAnArY",
-        "{:user=>\"bob\", :password=>\"a, b: cAnArY\"}",
-        "{'user': 'bob', 'password': 'a \\' cAnArY'}",
-        "Array ( [password] => a cAnArY )",
-        "{User:bob Password:a cAnArY Port:1}",
-        "map[token:cAnArY user:bob]",
-        "db:\n  password: |\n    a\n\n    cAnArY\n  port: 1",
-        "password:\n- cAnArY\n- cAnArY\nport: 1",
-        "card number: cAnArY",
-        "**Password**: cAnArY",
-        "Cookie: a=b; sid=cAnArY, c=cAnArY",
-        "password: é\u{2028}cAnArY",
-        "password%3A%20a%20cAnArY",
-        "a%253Dpassword%253A%2520cAnArY",
-        "{\"p\\u0061ssword\": \"cAnArY\", }",
-        "failed to read token: invalid type: string \"a\", expected cAnArY\", expected u8",
+async fn free_text_does_not_show_the_value_behind_a_secret_name() {
+    for (text, shown) in [
+        ("password: cAnArY7Qx0", "password: ***"),
+        ("Token : cAnArY7Qx0", "Token : ***"),
+        ("db_password=cAnArY7Qx0, port=1", "db_password=***, port=1"),
+        ("{\"password\": \"a cAnArY\", \"port\": 1}", "{\"password\": \"***\", \"port\": 1}"),
+        ("{'user': 'bob', 'password': 'a cAnArY'}", "{'user': 'bob', 'password': '***'}"),
+        ("got {\\\"token\\\": \\\"cAnArY7Qx0\\\"}", "got {\\\"token\\\": \\\"***\\\"}"),
+        ("LoginRequest(user=jane, password=cAnArY7Qx0, age=3)", "LoginRequest(user=jane, password=***, age=3)"),
+        ("Login { user: \"bob\", token: \"cAnArY7Qx0\" }", "Login { user: \"bob\", token: \"***\" }"),
+        ("{:user=>\"bob\", :password=>\"cAnArY7Qx0\"}", "{:user=>\"bob\", :password=>\"***\"}"),
+        ("map[token:cAnArY7Qx0 user:bob]", "map[token:*** user:bob]"),
+        ("Authorization: Bearer cAnArY7Qx0", "Authorization: Bearer ***"),
+        ("Cookie: theme=dark; sid=cAnArY7Qx0", "Cookie: theme=dark; sid=***"),
+        ("psql postgres://a:cAnArY7Qx0@h/db", "psql postgres://a:***@h/db"),
+        ("see https://h/x?token=cAnArY7Qx0&a=1 for it", "see https://h/x?token=***&a=1 for it"),
+        ("password%3A%20cAnArY7Qx0", "password%3A%20***"),
+        ("password%253DcAnArY7Qx0", "password%253D***"),
     ] {
         let record = record_that_says(text).await;
-        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+        assert_eq!(record["errors"][0]["message"], shown);
+        assert_eq!(record["errors"][0]["stack"], format!("Refused: {shown}"));
+        assert_eq!(record["request"]["body"], shown);
+        assert!(!record.to_string().contains("cAnArY"), "{text}: {record:#}");
     }
 }
 
 #[tokio::test]
-async fn json_over_several_lines_in_a_string_does_not_show_what_is_secret() {
-    let deep = format!("{{\"a\": {}\"cAnArY\"{}}}", "[".repeat(70), "]".repeat(70));
-    let wide: Vec<String> = (0..5_000).map(|key| format!("\"{key}\":0")).collect();
-    let wide = format!("{{\"password\":\"cAnArY\",{}}}", wide.join(","));
+async fn prose_about_secrets_shows() {
     for text in [
-        "{ \"password\": {\n \"a\": \"cAnArY\",\n \"b\":\"cAnArY\" }, }",
-        "got \"password\": [\n 1,\n \"}]cAnArY\",\n 'cAnArY' ] in it",
-        "\"password\": {\n \"a\": \"\\\"}cAnArY\",\n \"b\": \"cAnArY\"",
-        "got {\\\"token\\\": {\\\"a}\\\":\n \\\"cAnArY\\\"}}",
-        "{\"token\"\n:\n[[\"cAnArY\"\n]]",
-        "{ password: {\n a: 'cAnArY',\n b: [`cAnArY`] } }",
-        &deep,
-        &wide,
-    ] {
-        let record = record_that_says(text).await;
-        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
-    }
-}
-
-#[tokio::test]
-async fn a_value_behind_a_colon_is_masked_where_it_stands_again() {
-    for (text, echo) in [
-        ("Login { user: \"bob\", pin: Some(\"12345678\") }", "12345678"),
-        ("\"password\": {\n \"a\": \"hunter-22\" }", "hunter-22"),
-        ("password: hunter22 is wrong", "hunter22"),
-    ] {
-        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both)]);
-        let body = json!({ "said": text }).to_string();
-        let request = Request::post("/x").header("content-type", "application/json").body(Body::from(body)).unwrap();
-        let app = Router::new().route("/x", post(async move |_: String| axum::Json(json!([format!("is {echo}?")]))));
-        answer(&log.auditor, app, request).await;
-        assert_eq!(log.only().await["response"]["body"], json!(["is ***?"]), "{text}");
-    }
-}
-
-#[tokio::test]
-async fn what_only_looks_like_a_secret_name_shows() {
-    for text in [
+        "secretsmanager:GetSecretValue",
+        "auth-service:v2",
+        "Token revoked: id 4711",
+        "jwt: token is expired by 3m",
+        "Invalid token: expired",
         "invalid token: expected `,` at line 1 column 5",
         "missing cookie: session",
         "see https://auth:8080/x at 12:30",
         "Key::Value",
         "urn:ietf:params:oauth:grant-type:device_code",
+        "the target type: token: invalid type: integer `5`, expected a string at line 1 column 12",
+        "password: must have at least 12 characters",
+        "expected Option<Token> of <user>, 1 < 2 &amp; 3",
+        "<password>hunter</password> is no field",
+        "image registry.example/auth:1.2.3 has no key: latest",
     ] {
         let record = record_that_says(text).await;
-        assert!(!record.contains("***"), "{text}: {record}");
+        assert_eq!(record["errors"][0]["message"], text);
+        assert_eq!(record["errors"][0]["stack"], format!("Refused: {text}"));
+        assert_eq!(record["request"]["body"], text);
+        assert_eq!(record["actor"]["client"], text);
+        assert!(!record.to_string().contains("***"), "{text}: {record:#}");
     }
-    let refused = "the target type: token: invalid type: integer `5`, expected a string at line 1 column 12";
-    let record = record_that_says(refused).await;
-    assert!(record.contains("integer `***`, expected a string at line 1 column 12"), "{record}");
+}
+
+/// Strings of a JSON body are values, not free text: what only looks like an assignment shows, what is JSON does not.
+#[tokio::test]
+async fn a_string_of_a_body_is_a_value_and_no_free_text() {
+    let inner = json!({ "user": "bob", "password": { "a": ["hunter22"] }, "deep": json!({ "pin": "12" }).to_string() });
+    let body = json!({ "a": "password: cAnArY7Qx0", "b": inner.to_string(), "c": "<token>x</token>" });
+    let record = only_record(|builder| builder, posted("/x", "application/json", body.to_string())).await;
+    let shown = &record["request"]["body"];
+    assert_eq!((&shown["a"], &shown["c"]), (&body["a"], &body["c"]));
+    let inside: Value = serde_json::from_str(shown["b"].as_str().unwrap()).unwrap();
+    assert_eq!((&inside["user"], &inside["password"]["a"][0]), (&json!("bob"), &json!("***")));
+    assert!(!record.to_string().contains("hunter22") && !inside["deep"].as_str().unwrap().contains("12"), "{record:#}");
 }
 
 #[tokio::test]
-async fn an_element_with_a_secret_name_in_a_string_does_not_show_what_is_in_it() {
-    for text in [
-        "<login><user>bob</user><password>cAnArY</password></login>",
-        "bad: <password>a cAnArY</password>, sorry",
-        "<login token=\"cAnArY\"><pin a='>'>cAnArY</login>",
-        "<password><![CDATA[</password>cAnArY]]></password> x",
-        "<p><soap:Password Type=\"x\">\n cAnArY",
-        "<br><input type='password' value='cAnArY'>",
-        "<e><key>DB_PASSWORD</key><value>cAnArY</value></e>",
-        "&lt;password&gt;cAnArY&lt;/password&gt;",
-        "&amp;lt;password&amp;gt;cAnArY&amp;lt;/password&amp;gt;",
-        "\\u003cpassword\\u003ecAnArY",
-        "%26lt%3Bpassword%26gt%3BcAnArY",
-        "a=%253Cpassword%253EcAnArY&b=c",
-        "{\"a\": \"<password>cAnArY<\\/password>\", }",
+async fn a_value_that_an_error_names_is_masked_where_it_is_repeated() {
+    for (text, echo) in [
+        ("Login { user: \"bob\", secret: \"1234abcd\" }", "1234abcd"),
+        ("{\"password\": \"hunter-22\"}", "hunter-22"),
+        ("password: hunter22 is wrong", "hunter22"),
     ] {
-        let record = record_that_says(text).await;
-        assert!(!record.contains("cAnArY") && record.contains("***"), "{text}: {record}");
+        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both)]);
+        let request = Request::post("/x").header("content-type", "application/json").body(Body::from("{}")).unwrap();
+        let handler = async move |audit: Audit, _: String| {
+            audit.failure(Failure::new("Refused", text));
+            axum::Json(json!([format!("is {echo}?")]))
+        };
+        answer(&log.auditor, Router::new().route("/x", post(handler)), request).await;
+        assert_eq!(log.only().await["response"]["body"], json!(["is ***?"]), "{text}");
     }
-    let plain = "expected Option<Token> of <user>, 1 < 2 &amp; 3";
-    assert!(record_that_says(plain).await.contains(plain));
 }
 
 #[tokio::test]
@@ -464,8 +443,11 @@ async fn a_phrase_that_a_cut_goes_through_stands_nowhere_again() {
     for (content_type, before) in [
         ("application/json", r#"{"fill":"FILL","password":""#),
         ("application/x-www-form-urlencoded", "fill=FILL&password="),
-        ("text/plain", "fill: FILL\npassword: "),
-        ("text/xml", "<a><fill>FILL</fill><password>"),
+        (
+            "multipart/form-data; boundary=b",
+            "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nFILL\r\n--b\r\nContent-Disposition: form-data; \
+             name=\"password\"\r\n\r\n",
+        ),
     ] {
         for beginning in 6..secret.len() {
             let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies();
@@ -487,27 +469,18 @@ async fn a_phrase_that_a_cut_goes_through_stands_nowhere_again() {
     }
 }
 
+/// Tables, YAML and markup are text: what free text names is masked, and nothing else.
 #[tokio::test]
-async fn a_text_body_does_not_show_a_secret_column_or_what_is_named_behind_it() {
-    for (content_type, body) in [
-        ("text/csv", "user,password\r\nbob,cAnArY\r\njane,\"a \"\"\n, cAnArY\"\r\n"),
-        ("text/csv; charset=utf-8", "Export;;\nuser;API Key;a\nbob;cAnArY;b\nbob;cAnArY\n"),
-        ("text/csv", "name,value\nDB_PASSWORD,cAnArY\n"),
-        ("text/csv", "a,b\n1,password: cAnArY\n"),
-        ("text/tab-separated-values", "user\tto%6ben\nbob\tcAnArY"),
-        ("text/csv", "a,password\n1,\"cAnArY"),
-        ("text/yaml", "env:\n- value: cAnArY\n  name: DB_PASSWORD\n- name: A\n  value: b\n"),
-        ("text/yaml", "env:\n  - value: >-\n      a\n\n      cAnArY\n    x: y\n    name: 'DB_PASSWORD'\n"),
-        ("text/yaml", "- {value: cAnArY, name: DB_PASSWORD}\n"),
+async fn a_text_body_is_free_text_whatever_its_type() {
+    for (content_type, body, shown) in [
+        ("text/csv", "user,password\r\nbob,hunter\r\n", "user,password\r\nbob,hunter\r\n"),
+        ("text/csv", "a,b\n1,password: cAnArY7Qx0\n", "a,b\n1,password: ***\n"),
+        ("text/yaml", "db:\n  password: cAnArY7Qx0\n  port: 1\n", "db:\n  password: ***\n  port: 1\n"),
+        ("text/x-toml", "api_key = \"cAnArY7Qx0\"\nport = 1\n", "api_key = \"***\"\nport = 1\n"),
     ] {
-        let log = log_of([Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).text_bodies()]);
-        let request = Request::post("/x").header("content-type", content_type).body(Body::from(body)).unwrap();
-        let app = Router::new().route("/x", post(async |_: String| axum::Json(json!(["is cAnArY"]))));
-        answer(&log.auditor, app, request).await;
-        let record = log.only().await;
-        let shown = record["request"]["body"].to_string();
-        assert!(!shown.contains("cAnArY"), "{body}: {shown}");
-        let is_left_out = record["request"]["bodyOmitted"]["reason"] == "invalid";
-        assert!(shown.contains("***") != is_left_out, "{body}: {record}");
+        let record = only_record(|builder| builder, posted("/x", content_type, body)).await;
+        assert_eq!(record["request"]["body"], shown, "{record:#}");
     }
+    let record = only_record(|builder| builder, posted("/x", "text/xml", "<password>hunter</password>")).await;
+    assert_eq!(record["request"]["bodyOmitted"]["reason"], "unsupported", "{record:#}");
 }

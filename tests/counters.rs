@@ -40,13 +40,13 @@ fn lossy() -> Catalog {
 }
 
 fn emit(auditor: &Auditor, event: &str, text: &str) {
-    auditor.begin(event).meta("text", text).try_emit().unwrap();
+    auditor.begin_unlisted(event).meta("text", text).try_emit().unwrap();
 }
 
 #[tokio::test]
 async fn an_open_exchange_shows_and_what_is_said_after_its_end_is_late() {
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(lines).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).build().unwrap();
     let inside = auditor.clone();
     let service = service_fn(move |request: Request<_>| {
         let audit = request.extensions().get::<Audit>().unwrap().clone();
@@ -66,7 +66,7 @@ async fn an_open_exchange_shows_and_what_is_said_after_its_end_is_late() {
     assert_eq!((auditor.counters().open, auditor.counters().late), (0, 0));
     audit.context("too late").project("too");
     assert_eq!(auditor.counters().late, 2);
-    assert!(guard.shutdown(Duration::from_secs(20)).await.is_complete());
+    assert!(auditor.shutdown(Duration::from_secs(20)).await.is_complete());
     let counters = auditor.counters();
     assert_eq!((counters.handed_over, counters.written, counters.unwritten), (1, 3, 0));
     assert_eq!((counters.captured_bytes, counters.lost.total()), (0, 0));
@@ -75,7 +75,7 @@ async fn an_open_exchange_shows_and_what_is_said_after_its_end_is_late() {
 #[tokio::test]
 async fn what_waits_behind_a_stuck_sink_shows_and_what_is_lost_there_has_its_reason() {
     let (sink, open) = stuck();
-    let (auditor, guard) = Auditor::builder().catalog(lossy()).queue_records(4).sink(sink).build().unwrap();
+    let auditor = Auditor::builder().catalog(lossy()).queue_records(4).sink(sink).build().unwrap();
     for _ in 0..10 {
         emit(&auditor, "Lossy", "x");
     }
@@ -83,12 +83,12 @@ async fn what_waits_behind_a_stuck_sink_shows_and_what_is_lost_there_has_its_rea
     assert_eq!((counters.handed_over, counters.unwritten, counters.lost.queue_full), (4, 4, 6));
     assert_eq!(counters.lost.total(), 6);
 
-    let waits = tokio::spawn(auditor.begin("Patient").into_future());
+    let waits = tokio::spawn(auditor.begin_unlisted("Patient").into_future());
     tokio::task::yield_now().await;
     assert_eq!(auditor.counters().waiting, 1);
     drop(open);
     waits.await.unwrap().unwrap().succeed();
-    assert!(guard.shutdown(Duration::from_secs(20)).await.flushed);
+    assert!(auditor.shutdown(Duration::from_secs(20)).await.flushed);
     let counters = auditor.counters();
     assert_eq!((counters.waiting, counters.unwritten, counters.handed_over), (0, 0, 5));
     // Five of exchanges, `AuditStarted`, `AuditRecordsLost`, `AuditStopped`.
@@ -98,22 +98,22 @@ async fn what_waits_behind_a_stuck_sink_shows_and_what_is_lost_there_has_its_rea
 #[tokio::test]
 async fn a_refusal_is_counted() {
     let (sink, open) = stuck();
-    let (auditor, guard) = Auditor::builder().catalog(lossy()).queue_records(1).sink(sink).build().unwrap();
+    let auditor = Auditor::builder().catalog(lossy()).queue_records(1).sink(sink).build().unwrap();
     emit(&auditor, "Lossy", "x");
-    assert!(auditor.begin("Impatient").try_now().unwrap_err().is_refused());
+    assert!(auditor.begin_unlisted("Impatient").try_now().unwrap_err().is_refused());
     assert_eq!(auditor.counters().refused, 1);
     drop(open);
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     assert_eq!(auditor.counters().lost.total(), 0);
 }
 
 #[test]
 fn losses_go_on_being_counted_after_the_shutdown() {
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().catalog(lossy()).sink(lines).build().unwrap();
-    let open = auditor.begin("Open").try_now().unwrap();
+    let auditor = Auditor::builder().catalog(lossy()).sink(lines).build().unwrap();
+    let open = auditor.begin_unlisted("Open").try_now().unwrap();
     emit(&auditor, "InTime", "x");
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     let before = auditor.counters();
     assert_eq!((before.open, before.handed_over, before.lost.shutdown), (1, 1, 0));
     open.succeed();
@@ -129,7 +129,7 @@ async fn each_sink_counts_for_itself() {
     let (lines, _records) = sink::memory();
     let (full, open) = stuck();
     let broken = sink_fn(move |_: &[u8]| Err(io::Error::other("never")));
-    let (auditor, guard) = Auditor::builder()
+    let auditor = Auditor::builder()
         .sink(Output::new(lines).name("all"))
         .sink(Output::new(full).name("full"))
         .sink(Output::new(broken).name("broken"))
@@ -151,7 +151,7 @@ async fn each_sink_counts_for_itself() {
     assert_eq!((counters.lost.sink_full, counters.lost.sink_failed), (full.lost, 1000));
     let missed = full.lost;
     drop(open);
-    guard.shutdown(Duration::from_secs(20)).await;
+    auditor.shutdown(Duration::from_secs(20)).await;
     let counters = auditor.counters();
     assert_eq!((counters.sinks[1].lost, counters.sinks[1].state), (missed, SinkState::Healthy));
     // What it took, and `AuditStarted`, `AuditRecordsLost` at least once, `AuditStopped`.

@@ -246,11 +246,11 @@ async fn exchanges_that_end_while_the_log_stops_are_written_before_its_last_line
 async fn what_is_still_open_at_the_deadline_is_counted_and_what_comes_later_is_lost_and_harmless() {
     let (mut begun, app) = stuck();
     let (lines, _records) = tower_audit::sink::memory();
-    let (auditor, guard) = tower_audit::Auditor::builder().sink(lines).build().unwrap();
+    let auditor = tower_audit::Auditor::builder().sink(lines).build().unwrap();
     let service = auditor.around(app).into_service();
     let stuck = tokio::spawn(service.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()));
     begun.recv().await.unwrap();
-    let report = guard.shutdown(Duration::from_millis(200)).await;
+    let report = auditor.shutdown(Duration::from_millis(200)).await;
     assert_eq!((report.open, report.is_complete(), report.flushed), (1, false, true), "{report:?}");
     stuck.abort();
     let answer = service.oneshot(Request::get("/late").body(Body::empty()).unwrap()).await.unwrap();

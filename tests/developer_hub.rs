@@ -172,10 +172,9 @@ fn records(lines: &[String]) -> Vec<Value> {
     assert_eq!(records.first().unwrap()["eventName"], "AuditStarted");
     let last = records.last().unwrap();
     assert_eq!(last["eventName"], "AuditStopped");
-    assert_eq!(
-        last["meta"],
-        json!({"written": records.len(), "lost": 0, "refused": last["meta"]["refused"], "open": 0})
-    );
+    let refused = &last["meta"]["refused"];
+    let report = json!({"reason": "shutdown", "written": records.len(), "lost": 0, "refused": refused, "open": 0});
+    assert_eq!(last["meta"], report);
     let numbers: Vec<_> = records.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=records.len() as u64).collect::<Vec<_>>());
     for exchange in exchanges(&records) {
@@ -1442,6 +1441,14 @@ fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
     let (status, _, stderr) = refused(&[("TOWER_AUDIT_KEEP_FILES", "3")]);
     assert_eq!(status.code(), Some(1));
     assert!(stderr.contains("without a file to rotate") && stderr.contains("TOWER_AUDIT_SINK=file:///"), "{stderr}");
+    for (given, missing) in [
+        (("TOWER_AUDIT_TRUSTED_PROXIES", "10.0.0.0/8"), "add TOWER_AUDIT_CLIENT_IP_HEADER="),
+        (("TOWER_AUDIT_CLIENT_IP_HEADER", "X-Forwarded-For"), "add TOWER_AUDIT_TRUSTED_PROXIES="),
+    ] {
+        let (status, _, stderr) = refused(&[given]);
+        assert_eq!(status.code(), Some(1));
+        assert!(stderr.contains(given.0) && stderr.contains(missing), "{stderr}");
+    }
     let (status, _, stderr) = refused(&[("PORT", "x")]);
     assert!(status.code() == Some(1) && stderr.contains("PORT"), "{stderr}");
 }

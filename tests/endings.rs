@@ -330,7 +330,7 @@ async fn a_grpc_status_in_the_trailers_decides() {
         answer
     });
     assert_eq!(all.await["grpc-status"], "5");
-    let failure = failed("error", "completed", "NOT_FOUND", "grpc-status 5");
+    let failure = failed("warn", "completed", "NOT_FOUND", "grpc-status 5");
     assert_eq!(log.only().await, grpc_record(expected::with(failure, json!({ "response": { "bytes": 7 } }))));
 }
 
@@ -356,6 +356,6 @@ async fn a_grpc_answer_of_trailers_only_decides_by_its_head() {
         answer
     });
     assert_eq!(all.await["grpc-status"], "7");
-    let failure = failed("error", "completed", "PERMISSION_DENIED", "grpc-status 7");
+    let failure = failed("warn", "completed", "PERMISSION_DENIED", "grpc-status 7");
     assert_eq!(log.only().await, grpc_record(failure));
 }

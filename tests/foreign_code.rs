@@ -32,7 +32,7 @@ fn a_text_that_asks_the_handle_while_it_is_made_does_not_hang() {
     let auditor = log.auditor.clone();
     let (done, is_done) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let activity = auditor.begin("Work").try_now().unwrap();
+        let activity = auditor.begin_unlisted("Work").try_now().unwrap();
         let audit = activity.audit();
         let asks = |text| Asks(audit.clone(), text);
         audit.context(asks("pipeline")).project(asks("project")).repository(asks("repository"));
@@ -109,7 +109,7 @@ fn a_waker_that_waits_for_the_worker_when_it_is_dropped_does_not_hang() {
         builder.catalog(catalog).queue_records(2).wait(Duration::from_secs(600)).sink(disk.sink())
     });
     disk.writing.set(true);
-    log.auditor.begin("First").try_emit().unwrap();
+    log.auditor.begin_unlisted("First").try_emit().unwrap();
     // An answer of the worker.
     let mut first = Some(waker(goes_on(&log, &disk)));
     assert!(poll_twice(log.auditor.flush(DEADLINE), &mut first));
@@ -122,9 +122,9 @@ fn a_waker_that_waits_for_the_worker_when_it_is_dropped_does_not_hang() {
             builder.catalog(catalog).queue_records(2).wait(Duration::from_secs(600)).sink(disk.sink())
         });
         disk.writing.set(true);
-        log.auditor.begin("First").try_emit().unwrap();
-        log.auditor.begin("Second").try_emit().unwrap();
-        let waits = log.auditor.begin("Third").into_future();
+        log.auditor.begin_unlisted("First").try_emit().unwrap();
+        log.auditor.begin_unlisted("Second").try_emit().unwrap();
+        let waits = log.auditor.begin_unlisted("Third").into_future();
         let opens = {
             let (auditor, disk) = (log.auditor.clone(), disk.clone());
             move || {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower_audit::sink::{MemoryRecords, Output, sink_fn};
-use tower_audit::{Auditor, AuditorBuilder, Clock, ShutdownGuard, sink};
+use tower_audit::{Auditor, AuditorBuilder, Clock, sink};
 use tracing::instrument::WithSubscriber as _;
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -21,19 +21,18 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// The ordinary lines while `work` logs.
 fn logged(builder: AuditorBuilder, work: impl FnOnce()) -> Vec<String> {
-    let (auditor, guard, records) = started(builder);
+    let (auditor, records) = started(builder);
     let (subscriber, logs) = subscriber(&auditor);
     dispatcher::with_default(&subscriber, work);
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     assert_eq!(records.lines().len(), 2, "only the records of the begin and the end");
     logs.lines()
 }
 
 /// An auditor whose records are kept.
-fn started(builder: AuditorBuilder) -> (Auditor, ShutdownGuard, MemoryRecords) {
+fn started(builder: AuditorBuilder) -> (Auditor, MemoryRecords) {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = builder.sink(lines).build().unwrap();
-    (auditor, guard, records)
+    (builder.sink(lines).build().unwrap(), records)
 }
 
 /// A subscriber whose lines are kept.
@@ -246,14 +245,14 @@ impl fmt::Debug for Bad {
 
 #[test]
 fn values_that_panic_or_never_end_cost_only_themselves() {
-    let (auditor, guard, _records) = started(Auditor::builder());
+    let (auditor, _records) = started(Auditor::builder());
     let (subscriber, logs) = subscriber(&auditor);
     dispatcher::with_default(&subscriber, || {
         let _span = tracing::info_span!("span", bad = ?Bad::Panics, good = 1).entered();
         tracing::info!(bad = ?Bad::PanicsTwice, good = 1, "panics");
         tracing::info!(bad = ?Bad::Endless, good = 1, "{:?}", Bad::Endless);
     });
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     let lines = logs.lines();
     let [panics, endless] = &lines[..] else { panic!("{lines:#?}") };
     let panics = parse(panics);
@@ -321,7 +320,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     const TASKS: u64 = 64;
     const LINES: u64 = 500;
     let (sink, open, written) = stuck();
-    let (auditor, guard, records) = started(Auditor::builder());
+    let (auditor, records) = started(Auditor::builder());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     let subscriber = subscriber_on(&auditor, sink);
     let tasks: Vec<_> = (0..TASKS)
@@ -349,7 +348,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
     drop(open);
     // Reported although nothing else is logged, or with the next line.
     dispatcher::with_default(&subscriber, || tracing::info!("after it"));
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     assert_eq!(records.lines().len(), 2);
 
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
@@ -372,7 +371,7 @@ fn a_reader_that_stands_still_blocks_nobody_who_logs_and_what_is_dropped_is_told
 #[test]
 fn what_was_dropped_is_told_although_nothing_else_is_logged() {
     let (sink, open, written) = stuck();
-    let (auditor, guard, _records) = started(Auditor::builder());
+    let (auditor, _records) = started(Auditor::builder());
     let text = "x".repeat(4000);
     dispatcher::with_default(&subscriber_on(&auditor, sink), || {
         while auditor.counters().dropped_log_lines < 10 {
@@ -385,25 +384,25 @@ fn what_was_dropped_is_told_although_nothing_else_is_logged() {
         assert!(begin.elapsed() < SOON);
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
 }
 
 #[test]
 fn lines_after_the_shutdown_or_for_a_reader_that_is_gone_are_dropped_and_counted() {
-    let (auditor, guard, _records) = started(Auditor::builder());
+    let (auditor, _records) = started(Auditor::builder());
     let (before, logs) = subscriber(&auditor);
     dispatcher::with_default(&before, || tracing::info!("before"));
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     dispatcher::with_default(&before, || tracing::info!("after"));
     let (late, late_logs) = subscriber(&auditor);
     dispatcher::with_default(&late, || tracing::info!("after, with a new layer"));
     assert_eq!(auditor.counters().dropped_log_lines, 2);
     assert_eq!((logs.lines().len(), late_logs.lines().len()), (1, 0));
 
-    let (auditor, guard, _records) = started(Auditor::builder());
+    let (auditor, _records) = started(Auditor::builder());
     let gone = sink_fn(|_: &[u8]| Err(io::ErrorKind::BrokenPipe.into()));
     dispatcher::with_default(&subscriber_on(&auditor, gone), || tracing::info!("nobody reads it"));
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     let begin = Instant::now();
     while auditor.counters().dropped_log_lines < 1 {
         assert!(begin.elapsed() < SOON);
@@ -414,7 +413,7 @@ fn lines_after_the_shutdown_or_for_a_reader_that_is_gone_are_dropped_and_counted
 
 #[test]
 fn a_sink_of_ordinary_lines_that_fails_or_panics_is_tried_again_and_loses_none() {
-    let (auditor, guard, _records) = started(Auditor::builder());
+    let (auditor, _records) = started(Auditor::builder());
     let (mut lines, logs) = sink::memory();
     let mut calls = 0;
     let moody = sink_fn(move |batch: &[u8]| {
@@ -431,7 +430,7 @@ fn a_sink_of_ordinary_lines_that_fails_or_panics_is_tried_again_and_loses_none()
         assert!(begin.elapsed() < SOON);
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     assert_eq!(parse(&logs.text())["message"], "kept");
     assert_eq!(auditor.counters().dropped_log_lines, 0);
 }
@@ -440,11 +439,11 @@ fn a_sink_of_ordinary_lines_that_fails_or_panics_is_tried_again_and_loses_none()
 fn ordinary_lines_never_reach_a_file_of_records() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
-    let (auditor, guard) = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
+    let auditor = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
     let subscriber = Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()));
     dispatcher::with_default(&subscriber, || tracing::info!("a line that the harness of the tests shows"));
-    auditor.begin("Work").try_emit().unwrap();
-    drop(guard);
+    auditor.begin_unlisted("Work").try_emit().unwrap();
+    auditor.shutdown_blocking(SOON);
     let names: Vec<_> =
         std::fs::read_to_string(&path).unwrap().lines().map(|line| parse(line)["eventName"].clone()).collect();
     assert_eq!(names, ["AuditStarted", "Work", "AuditStopped"]);
@@ -475,7 +474,7 @@ fn our_own_diagnostics_do_not_come_round() {
             Ok(())
         })
     };
-    let (auditor, guard) = Auditor::builder().sink(sink).build().unwrap();
+    let auditor = Auditor::builder().sink(sink).build().unwrap();
     let (subscriber, logs) = subscriber(&auditor);
     layer.set(subscriber.clone()).unwrap();
     dispatcher::with_default(&subscriber, || tracing::info!("one line"));
@@ -487,7 +486,7 @@ fn our_own_diagnostics_do_not_come_round() {
         std::thread::park_timeout(Duration::from_millis(1));
     }
     works.store(true, Ordering::Relaxed);
-    drop(guard);
+    auditor.shutdown_blocking(SOON);
     let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
     assert!(written.lines().map(parse).all(|line| line["isAuditLog"] == true));
     let lines: Vec<Value> = logs.lines().iter().map(|line| parse(line)).collect();
@@ -497,8 +496,8 @@ fn our_own_diagnostics_do_not_come_round() {
 
 #[test]
 fn two_auditors_can_share_a_subscriber() {
-    let (one, one_guard, _records) = started(Auditor::builder());
-    let (two, two_guard, _records_too) = started(Auditor::builder());
+    let (one, _records) = started(Auditor::builder());
+    let (two, _records_too) = started(Auditor::builder());
     let (first, first_logs) = sink::memory();
     let (second, second_logs) = sink::memory();
     let layers = tracing_subscriber::registry().with(one.log_layer_to(first)).with(two.log_layer_to(second));
@@ -506,7 +505,7 @@ fn two_auditors_can_share_a_subscriber() {
         let _span = tracing::info_span!("span", a = 1).entered();
         tracing::info!("both");
     });
-    drop((one_guard, two_guard));
+    drop((one, two));
     for logs in [first_logs, second_logs] {
         assert_eq!(parse(&logs.text())["spans"], json!([{"name": "span", "fields": {"a": 1}}]));
     }
@@ -524,11 +523,11 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
             dispatcher::with_default(&subscriber, || sink::Sink::write(&mut events, lines)).map(drop)
         })
     };
-    let (auditor, guard) = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
+    let auditor = Auditor::builder().sink(lines).sink(Output::new(subscribed).required()).build().unwrap();
     let (subscriber, logs) = subscriber(&auditor);
     layer.set(subscriber).unwrap();
-    auditor.begin("Work").try_emit().unwrap();
-    drop(guard);
+    auditor.begin_unlisted("Work").try_emit().unwrap();
+    auditor.shutdown_blocking(SOON);
     assert_eq!(records.lines().len(), 3);
     assert_eq!(logs.lines(), [""; 0]);
 }
@@ -537,10 +536,10 @@ fn a_record_that_becomes_an_event_does_not_become_an_ordinary_line() {
 fn the_record_of_the_start_comes_before_the_first_ordinary_line() {
     const CHILD: &str = "TOWER_AUDIT_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        let (auditor, guard) = Auditor::builder().sink(sink::stdout().unwrap()).build().unwrap();
+        let auditor = Auditor::builder().sink(sink::stdout().unwrap()).build().unwrap();
         let subscriber = Dispatch::new(tracing_subscriber::registry().with(auditor.log_layer()));
         dispatcher::with_default(&subscriber, || tracing::info!("at once"));
-        drop(guard);
+        auditor.shutdown_blocking(SOON);
         return;
     }
     let test = "the_record_of_the_start_comes_before_the_first_ordinary_line";

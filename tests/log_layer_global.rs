@@ -20,12 +20,12 @@ impl fmt::Debug for Logs {
 #[test]
 fn a_value_that_logs_does_not_go_round() {
     let (records, _records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().sink(records).build().unwrap();
+    let auditor = Auditor::builder().sink(records).build().unwrap();
     let (lines, logs) = sink::memory();
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(auditor.log_layer_to(lines))).unwrap();
     tracing::info!(value = ?Logs, "outside");
     tracing::info!("after");
-    drop(guard);
+    auditor.shutdown_blocking(std::time::Duration::from_secs(20));
     assert_eq!(auditor.counters().dropped_log_lines, 1);
     let lines: Vec<Value> = logs.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let messages: Vec<_> = lines.iter().map(|line| &line["message"]).collect();

@@ -54,10 +54,9 @@ fn a_recorder_is_told_from_the_workers_thread() {
     metrics::set_global_recorder(recorded.clone()).unwrap();
     let catalog = Catalog::new().event(Event::new("Lossy").delivery(Delivery::Lossy));
     let (lines, _records) = sink::memory();
-    let (auditor, guard) =
-        Auditor::builder().catalog(catalog).sink(sink::Output::new(lines).name("main")).build().unwrap();
-    let open = auditor.begin("Open").try_now().unwrap();
-    auditor.begin("Lossy").try_emit().unwrap();
+    let auditor = Auditor::builder().catalog(catalog).sink(sink::Output::new(lines).name("main")).build().unwrap();
+    let open = auditor.begin_unlisted("Open").try_now().unwrap();
+    auditor.begin_unlisted("Lossy").try_emit().unwrap();
 
     let counter = |name: &str| recorded.counters.lock().unwrap().get(name).map(|value| value.load(Ordering::Relaxed));
     let gauge = |name: &str| {
@@ -73,7 +72,7 @@ fn a_recorder_is_told_from_the_workers_thread() {
     assert_eq!(gauge("tower_audit_exchanges_open"), Some(1.0));
 
     drop(open);
-    drop(guard);
+    auditor.shutdown_blocking(Duration::from_secs(20));
     let counters = auditor.counters();
     assert_eq!(counter("tower_audit_records_written_total{sink=main}"), Some(counters.written));
     assert_eq!(counter("tower_audit_records_handed_over_total"), Some(2));

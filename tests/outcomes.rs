@@ -97,7 +97,7 @@ async fn what_a_handler_says_of_its_error_stands_on_the_record() {
 #[tokio::test]
 async fn a_classifier_decides_what_a_status_means() {
     let log = log_with(|builder: AuditorBuilder| {
-        builder.classify_status(|status| match status.as_u16() {
+        builder.classify_status(|status| match status.http.as_u16() {
             404 | 200..=299 => Status::Succeeded,
             _ => Status::Failed,
         })

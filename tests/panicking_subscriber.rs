@@ -197,7 +197,7 @@ async fn a_file_that_is_renamed_or_deleted_goes_on() {
 async fn after_the_shutdown_a_request_is_refused_and_nobody_panics() {
     arm();
     let (lines, _records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().catalog(durable()).sink(lines).build().unwrap();
-    assert!(guard.shutdown(common::DEADLINE).await.is_complete());
+    let auditor = Auditor::builder().catalog(durable()).sink(lines).build().unwrap();
+    assert!(auditor.shutdown(common::DEADLINE).await.is_complete());
     assert_eq!(ask(&service(&auditor), "/1").await, StatusCode::SERVICE_UNAVAILABLE);
 }

@@ -19,7 +19,7 @@ async fn a_secret_of_a_request_is_masked_wherever_it_stands() {
     let (lines, records) = sink::memory();
     let event = Event::new("Quote").on(Method::POST, "/quote/{name}").bodies(Bodies::Both);
     let catalog = Catalog::new().event(event.meta("name", Source::param("name")));
-    let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build().unwrap();
+    let auditor = Auditor::builder().catalog(catalog).sink(lines).build().unwrap();
     let handler = |audit: Audit, Json(body): Json<Value>| async move {
         audit
             .actor(Actor::user(format!("user {SECRET}")))
@@ -37,7 +37,7 @@ async fn a_secret_of_a_request_is_masked_wherever_it_stands() {
         .unwrap();
     let answer = app.oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     assert!(std::str::from_utf8(&answer).unwrap().contains("s3cret"), "the client gets what it would get");
-    assert!(guard.shutdown(Duration::from_secs(5)).await.is_complete());
+    assert!(auditor.shutdown(Duration::from_secs(5)).await.is_complete());
 
     let record: Value = serde_json::from_str(&records.lines()[1]).unwrap();
     assert!(!records.text().contains("s3cret"), "{record:#}");
@@ -52,11 +52,12 @@ async fn a_secret_of_a_request_is_masked_wherever_it_stands() {
 #[tokio::test]
 async fn a_secret_of_background_work_is_masked_wherever_it_stands() {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder().stages(Stages::Both).sink(lines).build().unwrap();
-    let activity = auditor.begin("Sync").secret(SECRET).meta("from", format!("https://host/{SECRET}")).await.unwrap();
+    let auditor = Auditor::builder().stages(Stages::Both).sink(lines).build().unwrap();
+    let activity =
+        auditor.begin_unlisted("Sync").secret(SECRET).meta("from", format!("https://host/{SECRET}")).await.unwrap();
     let error = std::io::Error::other(format!("refused: {SECRET}"));
     activity.fail(&error);
-    assert!(guard.shutdown(Duration::from_secs(5)).await.is_complete());
+    assert!(auditor.shutdown(Duration::from_secs(5)).await.is_complete());
     assert!(!records.text().contains("s3cret"), "{}", records.text());
     assert_eq!(records.text().matches("https://host/***").count(), 2);
     assert!(records.text().contains("refused: ***"));

@@ -316,8 +316,8 @@ async fn the_records_of_one_exchange_are_in_order_in_every_sink() {
             for id in 0..100 {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 match random >> 62 {
-                    0 => auditor.begin("Work").await.unwrap().succeed(),
-                    1 => drop(auditor.begin("Work").await.unwrap()),
+                    0 => auditor.begin_unlisted("Work").await.unwrap().succeed(),
+                    1 => drop(auditor.begin_unlisted("Work").await.unwrap()),
                     2 => {
                         let ask = service.clone().oneshot(Request::get("/gone").body(Body::empty()).unwrap());
                         drop(ask.await.unwrap());

@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use serde_json::Value;
 use tower::{Layer as _, ServiceExt as _, service_fn};
-use tower_audit::{Audit, Auditor, AuditorBuilder, ShutdownGuard, sink};
+use tower_audit::{Audit, Auditor, AuditorBuilder, sink};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
 
@@ -91,19 +91,18 @@ fn get(path: &str) -> Request<Empty<bytes::Bytes>> {
     Request::get(path).body(Empty::new()).unwrap()
 }
 
-async fn end(guard: ShutdownGuard) {
-    assert!(guard.shutdown(Duration::from_secs(20)).await.is_complete());
+async fn end(auditor: &Auditor) {
+    assert!(auditor.shutdown(Duration::from_secs(20)).await.is_complete());
 }
 
 #[tokio::test]
 async fn each_record_is_one_event_at_its_level() {
     let (lines, records) = sink::memory();
-    let (auditor, guard) =
-        builder("levels").sink(lines).sink(sink::Output::new(sink::tracing()).required()).build().unwrap();
+    let auditor = builder("levels").sink(lines).sink(sink::Output::new(sink::tracing()).required()).build().unwrap();
     for path in ["/200", "/404", "/500"] {
         ask(&auditor, get(path), |_| {}).await;
     }
-    end(guard).await;
+    end(&auditor).await;
     let (levels, events): (Vec<_>, Vec<_>) = events("levels").into_iter().unzip();
     assert_eq!(events, records.lines());
     use tracing::Level;
@@ -114,12 +113,11 @@ async fn each_record_is_one_event_at_its_level() {
 async fn a_subscriber_that_panics_gets_the_record_again_and_no_other_twice() {
     lock(&PANICS).push("/panics-once".to_owned());
     let (lines, records) = sink::memory();
-    let (auditor, guard) =
-        builder("panics").sink(lines).sink(sink::Output::new(sink::tracing()).required()).build().unwrap();
+    let auditor = builder("panics").sink(lines).sink(sink::Output::new(sink::tracing()).required()).build().unwrap();
     for path in ["/200", "/panics-once", "/404"] {
         ask(&auditor, get(path), |_| {}).await;
     }
-    end(guard).await;
+    end(&auditor).await;
     assert!(lock(&PANICS).is_empty());
     assert_eq!(events("panics").into_iter().map(|(_, line)| line).collect::<Vec<_>>(), records.lines());
 }
@@ -127,12 +125,12 @@ async fn a_subscriber_that_panics_gets_the_record_again_and_no_other_twice() {
 #[cfg(feature = "tracing-subscriber")]
 #[tokio::test]
 async fn ordinary_lines_are_not_repeated_to_the_subscriber() {
-    let (auditor, guard) = builder("ordinary").sink(sink::tracing()).build().unwrap();
+    let auditor = builder("ordinary").sink(sink::tracing()).build().unwrap();
     let (lines, logs) = sink::memory();
     let subscriber = tracing_subscriber::registry().with(auditor.log_layer_to(lines));
     tracing::subscriber::with_default(subscriber, || tracing::info!("an ordinary line"));
     ask(&auditor, get("/200"), |_| {}).await;
-    end(guard).await;
+    end(&auditor).await;
     let events = events("ordinary");
     assert_eq!(events.len(), 3, "{events:?}");
     assert!(events.iter().all(|(_, line)| line.contains("\"isAuditLog\":true")));
@@ -151,13 +149,13 @@ async fn traced(
     work: impl Fn(&Audit) + Clone,
 ) -> (Option<String>, Option<String>) {
     let (lines, records) = sink::memory();
-    let (auditor, guard) = builder.sink(lines).build().unwrap();
+    let auditor = builder.sink(lines).build().unwrap();
     let mut request = get("/200");
     if let Some(header) = header {
         request.headers_mut().insert("traceparent", header.parse().unwrap());
     }
     ask(&auditor, request, work).await;
-    end(guard).await;
+    end(&auditor).await;
     let record: Value = serde_json::from_str(&records.lines()[1]).unwrap();
     let text = |key| record.get(key).map(|value: &Value| value.as_str().unwrap().to_owned());
     (text("traceId"), text("spanId"))

@@ -132,7 +132,7 @@ fn lines(sent: &[Sent<'_>]) -> Result<Vec<String>, String> {
         .meta("item", Source::param("item"))
         .message("{actor} changed {params.item} in task {meta.taskId}");
     let (lines, records) = sink::memory();
-    let (auditor, guard) = Auditor::builder()
+    let auditor = Auditor::builder()
         .catalog(Catalog::new().event(event))
         .max_body_bytes(MAX_BODY)
         .max_line_bytes(4 * MAX_BODY)
@@ -144,7 +144,7 @@ fn lines(sent: &[Sent<'_>]) -> Result<Vec<String>, String> {
         for (at, one) in sent.iter().enumerate() {
             serve(&auditor, *one, Evidence::of(at)).await?;
         }
-        Ok::<_, String>(guard.shutdown(PATIENCE).await)
+        Ok::<_, String>(auditor.shutdown(PATIENCE).await)
     })?;
     if !report.is_complete() {
         return Err(format!("records are missing: {report:?}"));

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use tower_audit::{Auditor, AuditorBuilder, ShutdownGuard, sink};
+use tower_audit::{Auditor, AuditorBuilder, sink};
 
 pub(crate) mod client;
 pub(crate) mod server;
@@ -129,15 +129,14 @@ impl Write for &LinePipe {
 pub(crate) struct Piped {
     pub(crate) auditor: Auditor,
     pub(crate) drained: Arc<Drained>,
-    guard: ShutdownGuard,
 }
 
 impl Piped {
     pub(crate) fn new(builder: AuditorBuilder) -> Self {
         let (mut pipe, drained) = drained_pipe();
-        let (auditor, guard) =
+        let auditor =
             builder.sink(sink::sink_fn(move |batch| pipe.write_all(batch))).build().expect("the catalogue is valid");
-        Self { auditor, drained, guard }
+        Self { auditor, drained }
     }
 
     /// Waits until everything is written.
@@ -147,7 +146,7 @@ impl Piped {
 
     /// Stops it; tells what is wrong unless exactly so many records were written, between the two of each run.
     pub(crate) fn finish(self, what: &str, records: u64) -> Result<(), String> {
-        let report = block_on(self.guard.shutdown(PATIENCE));
+        let report = block_on(self.auditor.shutdown(PATIENCE));
         let expected = records + 2;
         if !report.is_complete() || report.written != expected || !self.drained.wait_for(expected) {
             return Err(format!("{what}: of {expected} lines {} came out; {report:?}", self.drained.lines()));

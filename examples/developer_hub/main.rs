@@ -48,17 +48,17 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let settings = Settings::from_env()?;
 
     let events = presets::developer_hub::mounted().skip(Method::GET, "/healthz");
-    let (auditor, guard) = log::at_start(|| Auditor::builder().catalog(events).from_env()?.build())?;
+    let auditor = log::at_start(|| Auditor::builder().catalog(events).from_env()?.build())?;
     log::beside_records(&auditor)?;
 
-    let hub = Arc::new(Hub::new(settings, auditor));
+    let hub = Arc::new(Hub::new(settings, auditor.clone()));
     hub.background.spawn(janitor::sweep_stale_tasks(Arc::clone(&hub)));
     hub.background.spawn(catalog::process_forever(Arc::clone(&hub)));
 
     let app = hub.auditor.around(server::app(&hub));
     let served = server::serve(&hub, app).await;
 
-    let report = guard.shutdown(AUDIT_DEADLINE).await;
+    let report = auditor.shutdown(AUDIT_DEADLINE).await;
     if !report.is_complete() {
         // The sink has ended, and with it the ordinary log.
         writeln!(io::stderr(), "not every audit record was written: {report:?}")?;

@@ -6,12 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Extensions, HeaderName, StatusCode};
+use http::{Extensions, HeaderName};
 use serde_json::json;
-use uuid::Uuid;
 
-use super::start::{check_sizes, client_ip, delivery, end_sinks, limits, outputs, start_sinks};
-use super::{Auditor, ShutdownGuard};
+use super::start::{check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, start_sinks};
+use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
@@ -24,7 +23,7 @@ use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
-use crate::record::{BodyAs, Delivery, Stages, Status, UserAgentKey};
+use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
 use crate::sink::{Output, SinkState};
 
@@ -39,8 +38,7 @@ pub struct AuditorBuilder {
     service: Option<String>,
     stages: Option<Stages>,
     delivery: Option<Delivery>,
-    trusted_proxies: Vec<String>,
-    client_ip_header: Option<HeaderName>,
+    proxies: Option<(Vec<String>, HeaderName)>,
     request_id_header: HeaderName,
     shown_headers: Vec<HeaderName>,
     peer: Option<PeerFn>,
@@ -74,16 +72,13 @@ impl Default for AuditorBuilder {
             service: None,
             stages: None,
             delivery: None,
-            trusted_proxies: Vec::new(),
-            client_ip_header: None,
+            proxies: None,
             request_id_header: HeaderName::from_static("x-request-id"),
             shown_headers: Vec::new(),
             peer: None,
             resolvers: Vec::new(),
             trace: None,
-            is_success: Box::new(
-                |status: StatusCode| if status.as_u16() < 400 { Status::Succeeded } else { Status::Failed },
-            ),
+            is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
             wait: Duration::from_secs(5),
             queue_records: 8192,
@@ -159,17 +154,14 @@ impl AuditorBuilder {
         self
     }
 
-    /// Networks (`10.0.0.0/8`) and addresses of proxies whose [`AuditorBuilder::client_ip_header`] is believed; `unix` for
-    /// whoever connects through a Unix socket. By default nobody is.
-    pub fn trusted_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>) -> Self {
-        self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// The one header in which trusted proxies say for whom they ask: `X-Forwarded-For`, `Forwarded` (RFC 7239),
-    /// `X-Real-IP`, or another that is written like the first. By default none is read.
-    pub fn client_ip_header(mut self, header: HeaderName) -> Self {
-        self.client_ip_header = Some(header);
+    /// Which proxies the server is behind, and the one header in which they say for whom they ask. Without it `actor.ip` is the
+    /// peer's address, so behind a proxy the proxy's. See [`guide::addresses`](crate::guide::addresses).
+    ///
+    /// Proxies are networks (`10.0.0.0/8`), addresses, or `unix` for whoever connects through a Unix socket: anybody there can
+    /// name any address. The header is `X-Forwarded-For`, `Forwarded` (RFC 7239), `X-Real-IP`, or another that is written like the
+    /// first.
+    pub fn behind_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>, header: HeaderName) -> Self {
+        self.proxies = Some((proxies.into_iter().map(Into::into).collect(), header));
         self
     }
 
@@ -227,9 +219,9 @@ impl AuditorBuilder {
     /// # fn main() -> Result<(), tower_audit::Error> {
     /// let (lines, records) = sink::memory();
     /// let current = || Some(("4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "00f067aa0ba902b7".to_owned()));
-    /// let (auditor, guard) = Auditor::builder().sink(lines).trace_context(current).build()?;
-    /// auditor.begin("CacheRefresh").try_emit()?;
-    /// drop(guard);
+    /// let auditor = Auditor::builder().sink(lines).trace_context(current).build()?;
+    /// auditor.begin_unlisted("CacheRefresh").try_emit()?;
+    /// drop(auditor);
     /// assert!(records.text().contains(r#""traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7""#));
     /// # Ok(())
     /// # }
@@ -239,14 +231,27 @@ impl AuditorBuilder {
         self
     }
 
-    /// What a response's status means. By default 400 and above is a failure. Called on our own thread.
-    pub fn classify_status(mut self, classify: impl Fn(StatusCode) -> Status + Send + Sync + 'static) -> Self {
+    /// What a response's status means. By default 400 and above is a failure, and so is any `grpc-status` but 0; see
+    /// [`ResponseStatus`]. Called on a thread of this library.
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, Status};
+    ///
+    /// let builder = Auditor::builder().classify_status(|status| match (status.http.as_u16(), status.grpc) {
+    ///     // Lookups that find nothing are no failures here.
+    ///     (404, None) | (200, Some(5)) => Status::Succeeded,
+    ///     _ => status.by_default(),
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn classify_status(mut self, classify: impl Fn(ResponseStatus) -> Status + Send + Sync + 'static) -> Self {
         self.is_success = Box::new(classify);
         self
     }
 
-    /// Which errors of the inner service are timeouts: asked about the error and each of its sources. By default tower's
-    /// and tokio's `Elapsed`, and I/O errors of kind `TimedOut`.
+    /// Which errors of the inner service are timeouts: asked about the error, each of its sources, and what an I/O error was
+    /// made of. By default tower's (0.5) and tokio's `Elapsed`, by type, and I/O errors of kind `TimedOut`; other types, such as an
+    /// `Elapsed` of the application's own, need a classifier.
     ///
     /// It is asked where the error is a `BoxError` or an I/O error; of an error type of the application's own a layer
     /// cannot know more than that it is one.
@@ -258,7 +263,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// How long a request may wait for room in the queue. 5 seconds by default; then it is refused with 503.
+    /// How long a request may wait for room in the queue, and its body for bytes. 5 seconds by default; then the request is
+    /// refused with 503, or the body is left out of the record.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -270,7 +276,9 @@ impl AuditorBuilder {
         self
     }
 
-    /// How many bytes of captured bodies may be held. 64 MiB by default.
+    /// How many bytes open exchanges and unwritten records may hold: 2 KiB each, their heads, and what is copied of their
+    /// bodies. 64 MiB by default, which is enough for about 30,000 open streams; at least 64 KiB and four times
+    /// [`max_body_bytes`](Self::max_body_bytes). See [`guide::delivery`](crate::guide::delivery).
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
         self
@@ -324,7 +332,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// The id of this run of the process. By default a random UUID.
+    /// The id of this run of the process: 1 to 128 visible ASCII characters without quotes and backslashes. By default a random
+    /// UUID.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
@@ -341,13 +350,14 @@ impl AuditorBuilder {
         Ok(self)
     }
 
-    /// Checks everything and starts the audit log.
+    /// Checks everything and starts the audit log, which runs until [`Auditor::shutdown`], or until the last handle is
+    /// dropped; see [`Auditor`].
     ///
     /// # Errors
     ///
     /// What is wrong with the catalogue, a setting, or a redaction rule; or that the system refused a thread or the process
     /// has no standard output.
-    pub fn build(self) -> Result<(Auditor, ShutdownGuard), Error> {
+    pub fn build(self) -> Result<Auditor, Error> {
         let outside = self.outside;
         let limits = limits(&outside, self.wait, self.queue_records, self.queue_bytes)?;
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
@@ -367,7 +377,7 @@ impl AuditorBuilder {
         let except = outside.redact_except.iter().flatten();
         let redactor = except.fold(redactor, |rules, key| rules.except(key.as_str())).build()?;
         let head = HeadPolicy {
-            client_ip: client_ip(&outside, &self.trusted_proxies, self.client_ip_header)?,
+            client_ip: client_ip(&outside, self.proxies)?,
             request_id: self.request_id_header,
             shown: self.shown_headers,
             credentials: CredentialHeaders::new(redactor.credential_headers().iter()),
@@ -377,7 +387,7 @@ impl AuditorBuilder {
         };
         let process = process(
             &redactor,
-            &self.instance.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            &instance(self.instance)?,
             self.host.or_else(|| gethostname::gethostname().into_string().ok()).as_deref(),
             outside.service.as_deref().or(self.service.as_deref()),
             (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
@@ -423,13 +433,13 @@ impl AuditorBuilder {
             end_sinks(&sinks.outlets);
             return Err(error);
         }
-        let auditor = Auditor {
+        let running = Running {
             engine,
             counted,
             #[cfg(feature = "tracing-subscriber")]
-            log: super::Log { standard: sinks.standard.into(), line_budget },
+            log: super::running::Log { standard: sinks.standard.into(), line_budget },
         };
-        Ok((auditor.clone(), ShutdownGuard { auditor, stopped: false }))
+        Ok(Auditor { log: Arc::new(running) })
     }
 }
 

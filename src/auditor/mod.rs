@@ -1,6 +1,7 @@
-//! The auditor: the handle that an application keeps, and the guard of its end.
+//! The auditor: the one handle of an audit log, from its start to its end.
 
 mod builder;
+mod running;
 mod start;
 
 use std::fmt;
@@ -9,22 +10,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::AuditorBuilder;
+pub(crate) use self::running::Running;
 use crate::activity::ActivityBuilder;
 use crate::catalog::{Event, compile_event};
 #[cfg(feature = "tracing-subscriber")]
 use crate::clock::Micros;
-use crate::counters::{Counted, Counters};
-use crate::engine::Engine;
+use crate::counters::Counters;
 use crate::error::Error;
 use crate::layer::AuditLayer;
 #[cfg(feature = "tracing-subscriber")]
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
-use crate::queue::{Answer, Reach, ShutdownReport};
+use crate::queue::{Reach, ShutdownReport, StopReason};
 #[cfg(feature = "tracing-subscriber")]
-use crate::sink::{self, Ordinary, Outlet, Sink, Stream};
+use crate::sink::{self, Ordinary, Sink, Stream};
 
-/// The engine behind every layer and every activity: a handle that is cheap to clone.
+/// An audit log: makes layers and activities, and ends in order. Cheap to clone; all clones are the same log.
+///
+/// The log runs for as long as anything that can record exists: an auditor, a layer, a service, an open request or activity.
+/// Call [`Auditor::shutdown`] when the server has stopped. When the last of them is dropped without it, the log ends too:
+/// the drop blocks its thread for at most two seconds to write what is finished, warns through `tracing`, and
+/// `AuditStopped` has the reason `dropped`.
 ///
 /// ```
 /// use http::Method;
@@ -33,29 +39,18 @@ use crate::sink::{self, Ordinary, Outlet, Sink, Stream};
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (lines, records) = sink::memory();
 /// let catalog = Catalog::new().event(Event::new("TaskCreation").on(Method::POST, "/tasks"));
-/// let (auditor, guard) = Auditor::builder().catalog(catalog).sink(lines).build()?;
+/// let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
 ///
 /// let layer = auditor.layer(); // for `Router::layer`, `ServiceBuilder::layer`, …
-/// # let _ = layer;
-/// drop(guard); // better: `guard.shutdown(Duration::from_secs(5)).await`
+/// drop((auditor, layer)); // better: `auditor.shutdown(Duration::from_secs(5)).await`
 /// assert!(records.text().contains(r#""eventName":"AuditStarted""#));
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "an audit log ends when its last handle is dropped"]
 #[derive(Clone)]
 pub struct Auditor {
-    engine: Arc<Engine>,
-    counted: Arc<Counted>,
-    #[cfg(feature = "tracing-subscriber")]
-    log: Log,
-}
-
-/// What a log layer is made with.
-#[cfg(feature = "tracing-subscriber")]
-#[derive(Clone)]
-struct Log {
-    standard: Arc<[(Outlet, Stream)]>,
-    line_budget: usize,
+    log: Arc<Running>,
 }
 
 impl Auditor {
@@ -69,7 +64,7 @@ impl Auditor {
     /// Put it around the finished router (see [`Auditor::around`] for axum): there it also sees what no route matches, and
     /// costs least. On a request that another layer records already it joins that record and writes none of its own.
     pub fn layer(&self) -> AuditLayer {
-        AuditLayer::new(self.engine.clone(), None)
+        AuditLayer::new(self.log.clone(), None)
     }
 
     /// A layer that names the event of every request that goes through it, for use where a single route is declared.
@@ -81,13 +76,42 @@ impl Auditor {
     ///
     /// If the event's name, message or sources are wrong, or it has a route.
     pub fn route_layer(&self, event: Event) -> Result<AuditLayer, Error> {
-        let plan = Plan::new(compile_event(event)?, self.engine.defaults)?;
-        Ok(AuditLayer::new(self.engine.clone(), Some(Arc::new(plan))))
+        let plan = Plan::new(compile_event(event)?, self.log.engine.defaults)?;
+        Ok(AuditLayer::new(self.log.clone(), Some(Arc::new(plan))))
     }
 
     /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
+    ///
+    /// The event is one of the catalogue, without a route, and has its policy. Any other name is an error when it is awaited:
+    /// a slip would lose the policy, such as `Durable`, in silence. Constants keep both places alike:
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, Catalog, Delivery, Event, sink};
+    ///
+    /// mod events {
+    ///     pub const NIGHTLY_EXPORT: &str = "NightlyExport";
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_audit::Error> {
+    /// # let (lines, _records) = sink::memory();
+    /// let catalog = Catalog::new().event(Event::new(events::NIGHTLY_EXPORT).delivery(Delivery::Durable));
+    /// let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
+    /// auditor.begin(events::NIGHTLY_EXPORT).await?.succeed();
+    ///
+    /// let error = auditor.begin("NigthlyExport").await.unwrap_err();
+    /// assert!(error.is_catalog() && error.to_string().ends_with("did you mean `NightlyExport`?"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn begin(&self, event: impl Into<String>) -> ActivityBuilder {
-        ActivityBuilder::new(self.engine.clone(), event.into())
+        ActivityBuilder::new(self.log.clone(), event.into(), true)
+    }
+
+    /// As [`Auditor::begin`], for names that are not known before, such as those of plugins. A name that the catalogue does not
+    /// have gets the default policy.
+    pub fn begin_unlisted(&self, event: impl Into<String>) -> ActivityBuilder {
+        ActivityBuilder::new(self.log.clone(), event.into(), false)
     }
 
     /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at
@@ -96,15 +120,16 @@ impl Auditor {
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
-        let answer = self.engine.control.flush(self.engine.queue.pushed(), Reach::All, limit);
-        self.engine.queue.call();
+        let engine = &self.log.engine;
+        let answer = engine.control.flush(engine.queue.pushed(), Reach::All, limit);
+        engine.queue.call();
         answer
     }
 
     /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
     /// for each sink, so not for every request.
     pub fn counters(&self) -> Counters {
-        self.counted.snapshot(&self.engine)
+        self.log.counted.snapshot(&self.log.engine)
     }
 
     /// A `tracing-subscriber` layer that writes ordinary logs to standard output; to standard error where the records go
@@ -114,7 +139,8 @@ impl Auditor {
     #[cfg(feature = "tracing-subscriber")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
     pub fn log_layer(&self) -> LogLayer {
-        let records_go_to = |stream| self.log.standard.iter().any(|(_, standard)| *standard == stream);
+        let standard = &self.log.log.standard;
+        let records_go_to = |stream| standard.iter().any(|(_, standard)| *standard == stream);
         let stderr = || sink::stderr().map(|sink| Box::new(sink) as Box<dyn Sink>).ok();
         let to_stderr = records_go_to(Stream::Error) && !records_go_to(Stream::Output);
         let stdout = if to_stderr { None } else { sink::stdout().ok() };
@@ -131,79 +157,64 @@ impl Auditor {
 
     #[cfg(feature = "tracing-subscriber")]
     fn log_layer_on(&self, sink: Option<Box<dyn Sink>>) -> LogLayer {
-        let sink = sink.filter(|_| !self.engine.queue.is_closed());
-        let after = self.log.standard.iter().map(|(outlet, _)| outlet.clone()).collect();
-        let engine = self.engine.clone();
-        let now = move || Micros::from_system(engine.clock.now());
-        let lines = Arc::new(Ordinary::start(sink, after, self.log.line_budget, now));
-        self.counted.add_log_lines(lines.clone());
-        LogLayer::new(self.engine.clone(), lines)
+        // The layer and its thread hold the engine only: they do not keep the log alive.
+        let Running { engine, counted, log } = &*self.log;
+        let sink = sink.filter(|_| !engine.queue.is_closed());
+        let after = log.standard.iter().map(|(outlet, _)| outlet.clone()).collect();
+        let clock = engine.clone();
+        let now = move || Micros::from_system(clock.clock.now());
+        let lines = Arc::new(Ordinary::start(sink, after, log.line_budget, now));
+        counted.add_log_lines(lines.clone());
+        // The shutdown may have ended the others since.
+        if engine.queue.is_closed() {
+            lines.end();
+        }
+        LogLayer::new(engine.clone(), lines)
     }
 
-    /// Whether anything is recorded.
+    /// Whether auditing is switched on (`TOWER_AUDIT_ENABLED`).
     pub fn is_enabled(&self) -> bool {
-        self.engine.enabled
+        self.log.engine.enabled
+    }
+
+    /// Whether records are still written: true from [`AuditorBuilder::build`] until a shutdown closes the queue. Afterwards
+    /// requests whose records may not be lost get 503, and activities an error that says that the log has stopped.
+    pub fn is_running(&self) -> bool {
+        !self.log.engine.queue.is_closed()
+    }
+
+    /// Waits for open exchanges, writes everything, and reports what was written and what was not. Call it when the server
+    /// has stopped.
+    ///
+    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
+    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
+    ///
+    /// The first call sets the deadline; every call gets the same report. The log ends whether or not the future is awaited.
+    pub fn shutdown(&self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
+        self.log.stop(limit, StopReason::Shutdown)
+    }
+
+    /// As [`Auditor::shutdown`], for code without an executor: blocks its thread, for about `limit` at most.
+    pub fn shutdown_blocking(&self, limit: Duration) -> ShutdownReport {
+        let answer = self.log.stop(limit, StopReason::Shutdown);
+        answer.wait(limit.saturating_add(Duration::from_secs(1))).unwrap_or_default()
+    }
+
+    /// Reports that the server is stopping, before it has stopped: exchanges that are dropped from now on end as `shutdown`.
+    pub fn start_shutdown(&self) {
+        self.log.engine.begin_closing();
     }
 }
 
 #[cfg(test)]
 impl Auditor {
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    pub(crate) fn engine(&self) -> &crate::engine::Engine {
+        &self.log.engine
     }
 }
 
 impl fmt::Debug for Auditor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auditor").field("engine", &self.engine).finish()
-    }
-}
-
-/// Keeps the audit log running. Shut it down when the server has stopped.
-///
-/// Dropped without [`ShutdownGuard::shutdown`] it blocks for at most two seconds to write what is finished.
-#[must_use = "dropping the guard stops the audit log"]
-pub struct ShutdownGuard {
-    auditor: Auditor,
-    stopped: bool,
-}
-
-/// How long a dropped guard may hold up its thread.
-const DROP_LIMIT: Duration = Duration::from_secs(2);
-
-impl ShutdownGuard {
-    /// Waits for open exchanges, writes everything, and reports what was written and what was not.
-    ///
-    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
-    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
-    pub fn shutdown(mut self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {
-        self.stopped = true;
-        self.stop(limit)
-    }
-
-    /// Says that the server is stopping, before it has: exchanges that are dropped from now on end as `shutdown`.
-    pub fn begin(&self) {
-        self.auditor.engine.begin_closing();
-    }
-
-    fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        self.auditor.engine.begin_closing();
-        let answer = self.auditor.engine.control.stop(limit);
-        self.auditor.engine.queue.call();
-        answer
-    }
-}
-
-impl Drop for ShutdownGuard {
-    fn drop(&mut self) {
-        if !self.stopped {
-            self.stop(DROP_LIMIT).wait(DROP_LIMIT + Duration::from_millis(100));
-        }
-    }
-}
-
-impl fmt::Debug for ShutdownGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ShutdownGuard").finish_non_exhaustive()
+        f.debug_struct("Auditor").field("engine", &self.log.engine).finish()
     }
 }

@@ -115,9 +115,11 @@ fn unique(name: String, taken: &[String]) -> String {
 }
 
 pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+    let bytes = outside.queue_bytes.unwrap_or(bytes);
     let limits = Limits {
         records: outside.queue_records.unwrap_or(records),
-        bytes: outside.queue_bytes.unwrap_or(bytes),
+        bytes,
+        line_bytes: bytes / 2,
         wait: outside.wait.unwrap_or(wait),
     };
     if limits.records == 0 {
@@ -139,9 +141,11 @@ pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: us
             "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
         )));
     }
-    if limits.bytes < max_body_bytes.saturating_mul(2) {
+    const LEAST_BYTES: usize = 64 * 1024;
+    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
         return Err(Error::setting(format!(
-            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is less than the two bodies of one exchange (2 × max_body_bytes = 2 × {max_body_bytes})",
+            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is too little for the two bodies of one exchange and other requests; \
+             at least 64 KiB and 4 × max_body_bytes (4 × {max_body_bytes}) are needed",
             limits.bytes
         )));
     }
@@ -156,12 +160,45 @@ pub(super) fn delivery(outside: Option<Delivery>, code: Option<Delivery>) -> Del
     }
 }
 
-pub(super) fn client_ip(outside: &Settings, code: &[String], header: Option<HeaderName>) -> Result<ClientIp, Error> {
-    let trusted = match &outside.trusted_proxies {
-        Some(trusted) => trusted.clone(),
-        None => code.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, Error>>()?,
+/// The proxies and their header: neither is of use without the other.
+pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderName)>) -> Result<ClientIp, Error> {
+    let (proxies, header) = code.unzip();
+    let trusted = match (&outside.trusted_proxies, proxies) {
+        (Some(trusted), _) => Some(trusted.clone()),
+        (None, Some(proxies)) => Some(proxies.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, _>>()?),
+        (None, None) => None,
     };
-    Ok(ClientIp::new(trusted, outside.client_ip_header.clone().or(header)))
+    // An operator who says that there are none switches off what the code says.
+    if outside.trusted_proxies.as_ref().is_some_and(Vec::is_empty) && outside.client_ip_header.is_none() {
+        return Ok(ClientIp::default());
+    }
+    match (trusted.filter(|trusted| !trusted.is_empty()), outside.client_ip_header.clone().or(header)) {
+        (None, None) => Ok(ClientIp::default()),
+        (Some(trusted), Some(header)) => Ok(ClientIp::new(trusted, header)),
+        (Some(_), None) => Err(Error::setting(
+            "TOWER_AUDIT_TRUSTED_PROXIES: given without the header in which these proxies say for whom they ask, so their own \
+             addresses would be recorded as their clients'; add TOWER_AUDIT_CLIENT_IP_HEADER=X-Forwarded-For, Forwarded or \
+             X-Real-IP, whichever they set",
+        )),
+        (None, Some(header)) => Err(Error::setting(format!(
+            "TOWER_AUDIT_CLIENT_IP_HEADER, behind_proxies: given {header} without trusted proxies, so it would never be read; add \
+             TOWER_AUDIT_TRUSTED_PROXIES=10.0.0.0/8, the networks that the proxies connect from"
+        ))),
+    }
+}
+
+/// It is written into every line as it is.
+pub(super) fn instance(code: Option<String>) -> Result<String, Error> {
+    const MOST: usize = 128;
+    let Some(instance) = code else { return Ok(Uuid::new_v4().to_string()) };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if (1..=MOST).contains(&instance.len()) && instance.bytes().all(is_plain) {
+        return Ok(instance);
+    }
+    let shown: String = instance.chars().take(MOST).collect();
+    Err(Error::setting(format!(
+        "instance: given {shown:?}, allowed: 1 to {MOST} visible ASCII characters without quotes and backslashes"
+    )))
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -210,8 +247,7 @@ mod tests {
             assert!(error.to_string().contains("thread"), "{error}");
             drops.recv().expect("the second sink is dropped");
         }
-        let (auditor, guard) = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
-        drop(guard);
-        assert_eq!(auditor.counters().written, 2);
+        let auditor = Auditor::builder().sink(sink::file(&path).open().unwrap()).build().unwrap();
+        assert_eq!(auditor.shutdown_blocking(std::time::Duration::from_secs(10)).written, 2);
     }
 }

@@ -1,6 +1,7 @@
 //! The bounded copy of a body that is kept beside its stream.
 
 use crate::json::InString;
+use std::time::Duration;
 
 /// How far a body came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct BodyCopy {
     pub(crate) over_budget: bool,
     /// Bytes of the budget that it holds.
     pub(crate) reserved: usize,
+    /// Until when it may wait for bytes, once it has had to.
+    pub(crate) deadline: Option<Duration>,
     pub(super) limit: usize,
     pub(super) squeezer: Option<Squeezer>,
 }
@@ -44,6 +47,7 @@ impl BodyCopy {
         self.cut = false;
         self.over_budget = false;
         self.reserved = 0;
+        self.deadline = None;
         self.limit = 0;
         self.squeezer = None;
     }
@@ -63,11 +67,21 @@ impl BodyCopy {
         self.limit
     }
 
-    /// Forgets what was kept and keeps nothing more, because no memory may be spent on it.
-    pub(crate) fn give_up(&mut self) {
+    /// Bytes of the budget that it lacks to keep what it would of `more`.
+    pub(crate) fn lacks(&self, more: usize) -> usize {
+        if self.cut {
+            return 0;
+        }
+        (self.bytes.len() + more).min(self.limit).saturating_sub(self.reserved)
+    }
+
+    /// Forgets what was kept and keeps nothing more, because no memory may be spent on it. Gives back the bytes of the budget
+    /// that it held.
+    pub(crate) fn give_up(&mut self) -> usize {
         self.bytes = Vec::new();
         self.limit = 0;
         self.over_budget = true;
+        std::mem::take(&mut self.reserved)
     }
 
     /// Notes one frame's data.

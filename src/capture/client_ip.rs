@@ -90,10 +90,9 @@ impl Address {
 }
 
 impl ClientIp {
-    /// Without a header, trusted peers only make their identity headers count. Without trusted peers, the header is
-    /// never read: code may name it and leave it to the operator to say which proxies there are.
-    pub(crate) fn new(trusted: impl IntoIterator<Item = TrustedPeer>, header: Option<HeaderName>) -> Self {
-        let mut this = Self { header: header.map(ProxyHeader::new), ..Self::default() };
+    /// The client is who these peers name in this header.
+    pub(crate) fn new(trusted: impl IntoIterator<Item = TrustedPeer>, header: HeaderName) -> Self {
+        let mut this = Self { header: Some(ProxyHeader::new(header)), ..Self::default() };
         for peer in trusted {
             match peer {
                 TrustedPeer::Net(net) => this.trusted.push(net),
@@ -364,7 +363,7 @@ mod tests {
     use super::*;
 
     fn client_ip(trusted: &[&str], header: &str) -> ClientIp {
-        ClientIp::new(trusted.iter().map(|text| text.parse().unwrap()), Some(header.parse().unwrap()))
+        ClientIp::new(trusted.iter().map(|text| text.parse().unwrap()), header.parse().unwrap())
     }
 
     fn headers(name: &str, lines: &[&str]) -> HeaderMap {

@@ -18,7 +18,6 @@ use super::request_id::{self, request_id, traceparent};
 use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::queue::Allowance;
 use crate::record::text::lossy;
 use crate::record::{Actor, Delivery, Outcome};
 
@@ -44,6 +43,11 @@ impl Span {
         Self { start: at(range.start), end: at(range.end) }
     }
 }
+
+/// What an exchange holds whatever is in it: its draft, its handle, a few facts, and later a short line.
+const EXCHANGE: usize = 2 * 1024;
+/// Facts of so many bytes are within that.
+const FEW_FACTS: usize = 1024;
 
 /// Which event a draft belongs to.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +103,8 @@ pub(crate) struct Draft {
     pub(crate) class: Delivery,
     /// The queue has let it in, so each of its records may enter.
     pub(crate) admitted: bool,
+    /// Bytes that it holds in the queue's budget, without those of its bodies.
+    pub(crate) held: usize,
     pub(crate) started: Micros,
     /// On the monotonic clock.
     pub(crate) began: Duration,
@@ -132,6 +138,8 @@ pub(crate) struct Draft {
 
     pub(crate) status: Option<StatusCode>,
     pub(crate) grpc_status: Option<u32>,
+    /// `grpc-message` as it was sent, percent-encoded.
+    pub(crate) grpc_message: Span,
     pub(crate) response_type: Span,
     pub(crate) response_encoded: bool,
     pub(crate) response_body: BodyCopy,
@@ -175,6 +183,7 @@ impl Draft {
             resolved: other.resolved.clone(),
             late: other.late.clone(),
             initiated: None,
+            held: 0,
             ..*other
         };
     }
@@ -228,16 +237,21 @@ impl Draft {
         self.late.as_ref().and_then(|late| late.actor.as_ref()).or(self.resolved.as_deref())
     }
 
-    /// Notes that the queue has let it in, with the memory for its bodies.
-    pub(crate) fn let_in(&mut self, allowance: Allowance) {
+    /// Notes that the queue has admitted it, with so many bytes of the budget.
+    pub(crate) fn let_in(&mut self, bytes: usize) {
         self.admitted = true;
-        self.request_body.reserved += allowance.request;
-        self.response_body.reserved += allowance.response;
+        self.held += bytes;
     }
 
-    /// Captured bytes that this draft holds in the queue's budget.
+    /// What it needs of the budget without its bodies: its head, and what the application has said of it.
+    pub(crate) fn needs(&self) -> usize {
+        let late = self.late.as_ref().map_or(0, |late| late.bytes().saturating_sub(FEW_FACTS));
+        EXCHANGE + self.text.len() + self.headers.len() * size_of::<KeptHeader>() + late
+    }
+
+    /// Bytes that this draft holds in the queue's budget.
     pub(crate) fn reserved(&self) -> usize {
-        self.request_body.reserved + self.response_body.reserved
+        self.held + self.request_body.reserved + self.response_body.reserved
     }
 
     /// Gives back buffers that grew far beyond what most exchanges need.

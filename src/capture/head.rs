@@ -217,6 +217,7 @@ pub(crate) struct ResponseHeaders<'a> {
     content_length: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     grpc_status: Option<&'a HeaderValue>,
+    grpc_message: Option<&'a HeaderValue>,
 }
 
 impl<'a> ResponseHeaders<'a> {
@@ -228,6 +229,7 @@ impl<'a> ResponseHeaders<'a> {
                 header::CONTENT_LENGTH => &mut found.content_length,
                 header::CONTENT_ENCODING => &mut found.encoding,
                 _ if *name == GRPC_STATUS => &mut found.grpc_status,
+                _ if *name == GRPC_MESSAGE => &mut found.grpc_message,
                 _ => continue,
             };
             first.get_or_insert(value);
@@ -242,7 +244,7 @@ impl<'a> ResponseHeaders<'a> {
             draft.response_type = draft.keep(value.as_bytes(), 256);
         }
         draft.response_encoded = self.encoding.is_some_and(|value| is_encoded(value.as_bytes()));
-        draft.grpc_status = self.grpc_status.and_then(grpc_code);
+        note_grpc(self.grpc_status, self.grpc_message, draft);
     }
 
     pub(crate) fn is_grpc(&self) -> bool {
@@ -256,9 +258,21 @@ impl<'a> ResponseHeaders<'a> {
 
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// gRPC's own status, which stands in the head or in the trailers.
-pub(crate) fn grpc_status(headers: &HeaderMap) -> Option<u32> {
-    headers.get(&GRPC_STATUS).and_then(grpc_code)
+static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// Longest copy of a `grpc-message`.
+const MESSAGE: usize = 8 * 1024;
+
+/// Notes gRPC's own status and message, which are in the trailers, or in the head of an answer without any.
+pub(crate) fn grpc_trailers(trailers: &HeaderMap, draft: &mut Draft) {
+    note_grpc(trailers.get(&GRPC_STATUS), trailers.get(&GRPC_MESSAGE), draft);
+}
+
+fn note_grpc(status: Option<&HeaderValue>, message: Option<&HeaderValue>, draft: &mut Draft) {
+    let Some(code) = status.and_then(grpc_code) else { return };
+    draft.grpc_status = Some(code);
+    if let Some(message) = message.filter(|_| code != 0) {
+        draft.grpc_message = draft.keep(whole_words(message.as_bytes(), MESSAGE), MESSAGE);
+    }
 }
 
 fn grpc_code(value: &HeaderValue) -> Option<u32> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::record::text::head;
+use crate::record::text::{ELLIPSIS, head};
 use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
 
 /// Longest id or name, in bytes; longer ones are cut with an ellipsis. All that is never cut from a line must fit into it.
@@ -41,11 +41,13 @@ pub(crate) struct Late {
     pub(crate) meta: Vec<(Cow<'static, str>, Value)>,
     pub(crate) errors: Vec<Failure>,
     /// Values that the application calls secret.
-    pub(crate) secrets: Vec<String>,
+    pub(crate) secrets: Vec<Secret>,
     /// It named more of them than are kept.
     pub(crate) too_many_secrets: bool,
     /// The application said that it failed, whatever the response's status.
     pub(crate) failed: bool,
+    /// About how many bytes `meta`, errors and secrets take. The rest is names, which are short.
+    bytes: usize,
 }
 
 impl Late {
@@ -78,33 +80,59 @@ impl Late {
         let key = if RESERVED.contains(&&*key) { Cow::Owned(format!("{key}_")) } else { key };
         let key = if key.len() > KEY { Cow::Owned(bounded(key.into_owned(), KEY)) } else { key };
         let value = bounded_value(value);
+        let bytes = weight(&value);
         if let Some((_, known)) = self.meta.iter_mut().find(|(known, _)| *known == key) {
+            self.bytes = (self.bytes + bytes).saturating_sub(weight(known));
             *known = value;
         } else if self.meta.len() < MOST_META {
+            self.bytes += key.len() + bytes;
             self.meta.push((key, value));
         }
+    }
+
+    /// Notes that it failed, whatever the response's status, and why.
+    pub(crate) fn set_failed(&mut self, failure: Failure) {
+        self.failed = true;
+        self.add_error(failure);
     }
 
     /// Notes why it failed; the first failures are kept.
     pub(crate) fn add_error(&mut self, failure: Failure) {
         if self.errors.len() < MOST_ERRORS {
-            self.errors.push(Failure {
+            let failure = Failure {
                 name: name(failure.name),
                 message: bounded(failure.message, TEXT),
                 stack: failure.stack.map(|stack| bounded(stack, TEXT)),
-            });
+            };
+            let stack = failure.stack.as_ref().map_or(0, String::len);
+            self.bytes += failure.name.len() + failure.message.len() + stack;
+            self.errors.push(failure);
         }
     }
 
     /// Notes a value that must not show. A longer one than 8 KiB is searched for by its beginning.
-    pub(crate) fn add_secret(&mut self, mut secret: String) {
+    pub(crate) fn add_secret(&mut self, mut text: String) {
         if self.secrets.len() == MOST_SECRETS {
             self.too_many_secrets = true;
             return;
         }
-        secret.truncate(head(&secret, TEXT).len());
-        self.secrets.push(secret);
+        let is_cut = text.len() > TEXT;
+        text.truncate(head(&text, TEXT).len());
+        self.bytes += text.len();
+        self.secrets.push(Secret { text, is_cut });
     }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// A value that must not show.
+#[derive(Clone, Debug)]
+pub(crate) struct Secret {
+    pub(crate) text: String,
+    /// It is longer than what is kept of it.
+    pub(crate) is_cut: bool,
 }
 
 /// An id or name within its bound.
@@ -115,7 +143,7 @@ pub(crate) fn name(text: String) -> String {
 fn bounded(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(head(&text, most).len());
-        text.push('…');
+        text.push(ELLIPSIS);
     }
     text
 }
@@ -178,6 +206,14 @@ fn bounded_value(value: Value) -> Value {
             Some(_) => value,
             None => "… (larger than 8 KiB)".into(),
         },
+    }
+}
+
+/// About how many bytes a bounded value takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        other => size(other, TEXT, 0).unwrap_or(TEXT),
     }
 }
 

@@ -257,7 +257,7 @@ impl Event {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in bodies of this event, and in its
     /// query and parameters, where `/name` is each field of that name, `/name/0` and `/name/*` one or all of several. Of an
-    /// object each leaf is masked; of a list strings of six or more bytes, so write `/name/*` for each element.
+    /// object or a list each leaf is masked.
     pub fn secret_pointer(mut self, pointer: impl Into<Cow<'static, str>>) -> Self {
         self.secret_pointers.push(pointer.into());
         self
@@ -295,7 +295,7 @@ impl Event {
         self
     }
 
-    /// Shows text bodies, XML included, with what the rules of free text find in them masked. By default they are left out,
+    /// Shows text bodies, with what the rules of free text find in them masked; XML is left out. By default all are left out,
     /// because text has no keys that say what is secret.
     pub fn text_bodies(mut self) -> Self {
         self.texts = Texts::Shown;

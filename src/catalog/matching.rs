@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use http::Method;
 use matchit::InsertError;
 
-use super::TrailingSlash;
 use super::policy::EventPolicy;
 use super::route::{Params, Template, shape};
+use super::{TrailingSlash, slip};
 
 /// A checked catalogue.
 #[derive(Debug)]
@@ -115,6 +115,11 @@ impl Compiled {
 
     pub(crate) fn by_name(&self, name: &str) -> Option<u32> {
         self.names.get(name).copied()
+    }
+
+    /// A name of the catalogue that somebody may have meant by one that it does not have.
+    pub(crate) fn meant_by(&self, name: &str) -> Option<&str> {
+        slip::meant(name, self.names.keys().map(|known| &**known))
     }
 
     #[cfg(test)]

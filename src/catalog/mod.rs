@@ -6,6 +6,7 @@ mod matching;
 mod message;
 mod policy;
 mod route;
+mod slip;
 mod source;
 
 use std::borrow::Cow;

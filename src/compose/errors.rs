@@ -1,18 +1,21 @@
-//! The errors of a record that failed: in the words of the application, or else of this library.
+//! The errors of a record that failed: of the application, or else of this library.
 
 use http::StatusCode;
+use percent_encoding::percent_decode;
 
+use super::Extent;
 use crate::capture::{Door, Draft};
 use crate::record::finished::{ErrorEntry, ErrorText, Fields};
 use crate::record::{Failure, Outcome, Status};
 use crate::redact::{Evidence, Part, Redacted, Session};
 
-/// Writes the errors, of which a record that failed has at least one, and any other none.
-pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Fields) {
+/// Writes the errors: at least one if the record failed, and none otherwise.
+pub(super) fn write(draft: &Draft, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
     if fields.status == Status::Succeeded {
         return;
     }
-    for Failure { name, message, stack } in draft.late.iter().flat_map(|late| &late.errors) {
+    let late = draft.late.iter().filter(|_| extent == Extent::Whole);
+    for Failure { name, message, stack } in late.flat_map(|late| &late.errors) {
         fields.errors.push(ErrorEntry {
             name: session.evidence(name),
             message: ErrorText::Application(session.text(message)),
@@ -20,27 +23,39 @@ pub(super) fn write(draft: &Draft, session: &mut Session<'_>, fields: &mut Field
         });
     }
     if fields.errors.is_empty() {
-        fields.errors.push(library_error(draft, |parts| session.parts(parts.iter().copied())));
+        let mut error = library_error(draft, |parts| session.parts(parts.iter().copied()));
+        let message = draft.bytes(draft.grpc_message);
+        if extent == Extent::Whole && grpc_failure(draft).is_some() && !message.is_empty() {
+            let message = percent_decode(message).decode_utf8_lossy();
+            error.message = ErrorText::Application(session.text(&message));
+        }
+        fields.errors.push(error);
     }
 }
 
-/// The same without a word of the application.
+/// Writes the library's error, for a record whose redaction panicked.
 pub(super) fn write_bare(draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
     if fields.status == Status::Failed {
         fields.errors.push(library_error(draft, |parts| text.parts(parts.iter().copied())));
     }
 }
 
-/// The error of a failure for which nobody gave one.
+/// The gRPC status of a request that ended well otherwise, if it is a failure.
+fn grpc_failure(draft: &Draft) -> Option<u32> {
+    let ended_well = matches!(draft.outcome.unwrap_or(Outcome::Completed), Outcome::Completed | Outcome::Upgraded);
+    draft.grpc_status.filter(|status| ended_well && *status != 0)
+}
+
+/// The error of a failure for which the application gave none.
 fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> ErrorEntry {
     let mut entry = |name: &[Part], message: &[Part]| ErrorEntry {
         name: text(name),
         message: ErrorText::Library(text(message)),
         stack: None,
     };
-    let grpc_status = draft.grpc_status.filter(|status| *status != 0);
     let (name, message) = match draft.outcome.unwrap_or(Outcome::Completed) {
         Outcome::HandlerError => ("HandlerError", "the handler failed without a response"),
+        Outcome::Panicked if draft.door == Door::Activity => ("Panicked", "the work panicked"),
         Outcome::Panicked => ("Panicked", "the handler panicked"),
         Outcome::TimedOut => ("TimedOut", "the handler took too long"),
         Outcome::Aborted if draft.door == Door::Activity => ("Abandoned", "the work was dropped before it ended"),
@@ -48,7 +63,7 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
         Outcome::BodyError => ("BodyError", "the response's stream failed"),
         Outcome::Rejected => ("Rejected", "the request could not be recorded and was not handled"),
         Outcome::Shutdown => ("Shutdown", "the server stopped before the exchange ended"),
-        Outcome::Completed | Outcome::Upgraded => match (grpc_status, draft.status) {
+        Outcome::Completed | Outcome::Upgraded => match (grpc_failure(draft), draft.status) {
             (Some(code), _) => {
                 let message = [Part::Text("grpc-status "), Part::Number(code.into())];
                 return entry(&[Part::Text(grpc_name(code))], &message);
@@ -62,7 +77,7 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
 
 /// `{"name":"NotFound","message":"404 Not Found"}`.
 fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> ErrorEntry) -> ErrorEntry {
-    /// No reason phrase has more words.
+    /// More than any reason phrase has.
     const MOST_WORDS: usize = 8;
     let code = Part::Number(status.as_u16().into());
     let Some(reason) = status.canonical_reason() else { return entry(&[Part::Text("Status"), code], &[code]) };
@@ -72,7 +87,7 @@ fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> E
     entry(&name, &[code, Part::Text(" "), Part::Text(reason)])
 }
 
-/// By gRPC's own names: <https://grpc.io/docs/guides/status-codes/>.
+/// The name of a gRPC status: <https://grpc.io/docs/guides/status-codes/>.
 fn grpc_name(code: u32) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",

@@ -1,15 +1,13 @@
-//! What holds no text from outside: times, ids, the event's labels, and how it ended.
-
-use http::StatusCode;
+//! Fields without text from outside: times, ids, the event's labels, outcome, status and level.
 
 use crate::capture::{Draft, Stage};
 use crate::diagnostics::contained;
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::finished::{Fields, StageName};
-use crate::record::{Level, Outcome, Status};
+use crate::record::{Level, Outcome, ResponseStatus, Status};
 
-/// Writes it into the fields of an empty record.
+/// Writes these fields of an empty record.
 pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fields) {
     let completes = draft.stage != Stage::Initiation;
     (fields.status, fields.level) = verdict(engine, draft, plan);
@@ -23,7 +21,7 @@ pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fi
     fields.url_cut = draft.url_cut;
 }
 
-/// Whether the exchange failed, and how bad that is.
+/// The status and level of the record.
 fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
     let success = (Status::Succeeded, plan.policy.level().unwrap_or(Level::Info));
     if draft.stage == Stage::Initiation {
@@ -31,19 +29,22 @@ fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
     }
     let outcome = draft.outcome.unwrap_or(Outcome::Completed);
     let ended_well = matches!(outcome, Outcome::Completed | Outcome::Upgraded);
-    let refused = draft.status.is_some_and(|status| is_failure(engine, status));
-    let grpc_failed = draft.grpc_status.is_some_and(|status| status != 0);
+    let answer = draft.status.map(|status| ResponseStatus::new(status, draft.grpc_status));
+    let refused = answer.is_some_and(|answer| is_failure(engine, answer));
     let reported = draft.late.as_ref().is_some_and(|late| late.failed);
-    if ended_well && !refused && !grpc_failed && !reported {
+    if ended_well && !refused && !reported {
         return success;
     }
-    let client_error = ended_well && draft.status.is_some_and(|status| status.is_client_error());
-    let level = if client_error || outcome == Outcome::Aborted { Level::Warn } else { Level::Error };
+    let level = match (ended_well, answer) {
+        _ if outcome == Outcome::Aborted => Level::Warn,
+        (true, Some(answer)) => answer.failure_level(),
+        _ => Level::Error,
+    };
     (Status::Failed, level)
 }
 
-/// As the classifier says; where it panics, as the default does.
-fn is_failure(engine: &Engine, status: StatusCode) -> bool {
-    let said = contained("the classifier of status", || (engine.is_success)(status));
-    said.map_or(status.as_u16() >= 400, |status| status == Status::Failed)
+/// Whether the classifier takes an answer as a failure. If it panics, the default applies.
+fn is_failure(engine: &Engine, answer: ResponseStatus) -> bool {
+    let said = contained("the classifier of status", || (engine.is_success)(answer));
+    said.unwrap_or_else(|| answer.by_default()) == Status::Failed
 }

@@ -1,4 +1,4 @@
-//! The facts of an event, from its sources, from the application, and from how the exchange went; and its message.
+//! `meta`: values from the event's sources, from the application, and from how the request ended. And the event's message.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::record::Outcome;
 use crate::record::finished::{Body, Fields, MASKED_NAME, Route, StageName};
 use crate::redact::{Evidence, EvidenceJson, Session};
 
-/// Fills `meta`. For one key, what the application said wins over what a source finds.
+/// Fills `meta`. For one key, the application's value replaces that of a source.
 pub(super) fn collect(
     engine: &Engine,
     draft: &Draft,
@@ -50,7 +50,7 @@ pub(super) fn collect(
     }
 }
 
-/// Adds a member, or replaces the value of one with the same key: masked, two keys may have become one.
+/// Adds a member, or replaces the value of the one with the same key. Two keys can be the same after masking.
 #[expect(clippy::ptr_arg, reason = "a constant is told from a text that was made")]
 fn put(key: &Cow<'static, str>, value: EvidenceJson, session: &mut Session<'_>, fields: &mut Fields) {
     let key = word(key, session);
@@ -61,7 +61,7 @@ fn put(key: &Cow<'static, str>, value: EvidenceJson, session: &mut Session<'_>, 
     }
 }
 
-/// Appends what a source yields as a JSON value, made of redacted pieces; false if that is nothing.
+/// Appends the value of a source as JSON, made of redacted pieces; false if it has none.
 fn read(source: &MetaSource, sent: &Sent, out: &mut String, session: &mut Session<'_>) -> bool {
     let target = sent.target.as_ref();
     let found = match source {
@@ -97,7 +97,7 @@ fn read(source: &MetaSource, sent: &Sent, out: &mut String, session: &mut Sessio
     found.inspect(|found| out.push_str(found)).is_some()
 }
 
-/// Keys whose source yields nothing are left out.
+/// Appends an object; keys whose source has no value are left out.
 fn object(
     members: &[(Cow<'static, str>, MetaSource)],
     sent: &Sent,
@@ -126,12 +126,12 @@ fn param<'s>(sent: &Sent, name: &str, session: &'s Session<'_>) -> Option<&'s st
     member(session.get(sent.target.as_ref()?.params()?), name)
 }
 
-/// A scalar of a body; an object or a list is no fact, and the key of a list would change its type.
+/// A scalar of a body. Objects and lists are not taken: indexes need one type for a key of `meta`.
 fn scalar<'s>(body: &Body, at: &Pointer, session: &'s Session<'_>) -> Option<&'s str> {
     at.find(session.get(body.shown?)).filter(|value| !value.starts_with(['{', '[']) && *value != "null")
 }
 
-/// A JSON value as a person reads it: a string without its quotes, anything else as it is.
+/// A JSON value as text for a person: a string without quotes, anything else as it is.
 fn plain(json: &str) -> Cow<'_, str> {
     let inner = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner {
@@ -141,7 +141,7 @@ fn plain(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// The event's message: its template, filled with evidence alone.
+/// The event's message: its template, filled with evidence and nothing else.
 pub(super) fn message(
     draft: &Draft,
     plan: &Plan,

@@ -1,13 +1,13 @@
-//! Draft → record: the only way from what was captured to what is written.
+//! Draft → record: the only path from what was captured to what is written.
 //!
-//! Each text of a draft goes through a redaction [`Session`], which gives it the type that it has in the record: evidence, or
-//! text of a client. Then the session ends, and the client's texts are searched for what was masked anywhere.
+//! Each text of a draft passes a redaction [`Session`] and becomes a piece of the record: evidence, or text of a client. Then the
+//! session ends, and the client's texts are searched for what was masked anywhere in the record.
 //!
-//! - `frame`: what holds no text: times, level, status.
+//! - `frame`: times, level, status: fields without text from outside.
 //! - `request`: URL, parameters, query, headers and bodies.
 //! - `people`: actor, address and context.
-//! - `errors`: what the application said, or else the library.
-//! - `meta`: the facts of the event, and its message.
+//! - `errors`: errors of the application, or else of this library.
+//! - `meta`: the event's `meta`, and its message.
 
 mod errors;
 mod frame;
@@ -36,16 +36,24 @@ pub(crate) struct Memory {
     scratch: Scratch,
 }
 
-/// Memory of texts in the making, and templates that were parsed before.
+/// A buffer for texts that are being made, and templates that were parsed before.
 #[derive(Debug, Default)]
 struct Scratch {
     text: String,
-    /// Templates that routers reported and the catalogue does not have; `None` for what is no template.
+    /// Templates that routers reported and the catalogue does not have; `None` if one does not parse.
     templates: HashMap<Box<str>, Option<Template>>,
 }
 
-/// Makes a record of a draft, in the memory of the record before it.
-pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record: &mut Record) {
+/// The parts of a draft that become a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Who did what, without a text of a client or an error: for a draft whose redaction failed as a whole.
+    Evidence,
+}
+
+/// Makes a record of a draft. `record` is emptied first, and its memory is used again.
+pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Record) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
     let Record { text, fields } = record;
@@ -53,9 +61,9 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     let draft = &draft.reading();
     let Memory { redact, scratch } = memory;
     let mut session = Session::new(&engine.redactor, Some(&plan.rules), redact, text);
-    // Before any text: what they hold is masked everywhere.
+    // Before any text, because these values are masked everywhere.
     if let Some(late) = &draft.late {
-        late.secrets.iter().for_each(|secret| session.secret(secret));
+        late.secrets.iter().for_each(|secret| session.secret(&secret.text, secret.is_cut));
         if late.too_many_secrets {
             session.too_many_secrets();
         }
@@ -67,9 +75,9 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     if let Stage::Named(stage) = &draft.stage {
         fields.stage = StageName::Named(word(stage, &mut session));
     }
-    let sent = Sent::of(engine, draft, plan, scratch, &mut session);
-    people::write(draft, &mut session, fields);
-    errors::write(draft, &mut session, fields);
+    let sent = Sent::of(engine, draft, plan, extent, scratch, &mut session);
+    people::write(draft, extent, &mut session, fields);
+    errors::write(draft, extent, &mut session, fields);
     meta::collect(engine, draft, plan, &sent, &mut scratch.text, &mut session, fields);
     fields.message = Some(meta::message(draft, plan, &sent, &mut scratch.text, &mut session, fields));
     sent.show(draft, &mut session, fields);
@@ -79,7 +87,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, memory: &mut Memory, record
     }
 }
 
-/// A record whose redaction failed: no text of it comes from outside.
+/// Makes a record whose redaction panicked, of evidence too: without any text from outside.
 pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
@@ -105,7 +113,7 @@ impl ClientPieces for EchoSearch<'_> {
     }
 }
 
-/// Whether the event's name, if it is not the catalogue's and was made while the program ran, holds what must not show.
+/// Whether the event's name holds a secret. Only names that are neither of the catalogue nor constants can.
 fn holds_secret_name(event: &EventRef, plan: &Plan, session: &mut Session<'_>) -> bool {
     if !matches!(event, EventRef::Own(_)) || plan.policy.has_constant_name() {
         return false;
@@ -114,7 +122,7 @@ fn holds_secret_name(event: &EventRef, plan: &Plan, session: &mut Session<'_>) -
     session.get(shown) != plan.policy.name()
 }
 
-/// A word that is often a constant of the program, which holds nobody's secret.
+/// A word that is often a constant of the program, which needs no redaction.
 #[expect(clippy::ptr_arg, reason = "a constant is told from a text that was made")]
 fn word(word: &Cow<'static, str>, session: &mut Session<'_>) -> Evidence {
     match word {

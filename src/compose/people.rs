@@ -1,15 +1,15 @@
-//! Who acted, from where, on what: the evidence that does not belong to the request itself.
+//! Who acted, from where, on what: the evidence that is not part of the request.
 
 use http::StatusCode;
 
-use super::{some, word};
+use super::{Extent, some, word};
 use crate::capture::{Draft, Late, Reading};
 use crate::record::finished::{Address, Context, Fields, Identity, Key, Licence, Owner, Place, Thing};
 use crate::record::{Actor, Credential, Entity, Eula, Location, Scope};
 use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
-pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
+pub(super) fn write(draft: &Reading<'_>, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
     if !draft.request_id.is_empty() {
         fields.request_id = Some(session.evidence(&draft.text(draft.request_id)));
     }
@@ -27,7 +27,7 @@ pub(super) fn write(draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut
         port: draft.port,
         peer_ip: draft.peer_ip,
         hostname: (!host.is_empty()).then(|| session.evidence(&host)),
-        client: (!client.is_empty()).then(|| session.shared_text(&client)),
+        client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(&client)),
     };
     write_actors(draft, late, session, fields);
     fields.context = late.and_then(|late| context(late, session));
@@ -50,7 +50,7 @@ fn write_actors(draft: &Draft, late: Option<&Late>, session: &mut Session<'_>, f
     fields.actors.extend(others.map(|other| identity(other, other.credential.as_ref(), session)));
 }
 
-/// An identity that nobody verified, and that was then refused, is only claimed.
+/// Whether an identity is only claimed: it was not verified, and the request was refused with 401.
 pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
     actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
 }
@@ -79,7 +79,7 @@ fn identity(actor: &Actor, credential: Option<&Credential>, session: &mut Sessio
     }
 }
 
-/// What else the application said; `None` if that is nothing.
+/// Object, target, scope and the like; `None` if the application set none of them.
 fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
     let Late { object, target, scope, project, repository, namespace, edge, eula, context, .. } = late;
     let has_text = [project, repository, namespace, edge, context].into_iter().any(|text| text.is_some());

@@ -1,4 +1,4 @@
-//! What a request sent and was answered: URL, parameters, query, headers and bodies.
+//! The request and its response: URL, parameters, query, headers and bodies.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -6,8 +6,8 @@ use std::ops::Range;
 use http::StatusCode;
 use percent_encoding::percent_decode;
 
-use super::Scratch;
 use super::people::is_claimed;
+use super::{Extent, Scratch};
 use crate::capture::{BodyCopy, Door, Draft, HeaderUse, Progress, Reading, Stage};
 use crate::catalog::{Params, Strangers, Template};
 use crate::engine::Engine;
@@ -17,8 +17,7 @@ use crate::record::finished::{Body, Fields, Request, Response, Route};
 use crate::record::text::lossy;
 use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
 
-/// What of a request is used more than once, redacted once.
-#[derive(Default)]
+/// The parts of a request that are used more than once, redacted once.
 pub(super) struct Sent {
     /// Absent for work without a request.
     pub(super) target: Option<Target>,
@@ -26,9 +25,10 @@ pub(super) struct Sent {
     pub(super) response_body: Body,
     shows_request: bool,
     shows_response: bool,
+    extent: Extent,
 }
 
-/// Where a request went.
+/// Method, URL and route of a request.
 pub(super) struct Target {
     pub(super) method: Evidence,
     pub(super) path: Evidence,
@@ -46,28 +46,34 @@ impl Sent {
         engine: &Engine,
         draft: &Reading<'_>,
         plan: &Plan,
+        extent: Extent,
         scratch: &mut Scratch,
         session: &mut Session<'_>,
     ) -> Self {
         let is_hidden = plan.policy.strangers() == Strangers::Hidden && is_stranger(draft);
         let answers = draft.stage != Stage::Initiation;
-        let mut body = |side, is_captured: bool| match is_captured {
-            true => body(side, draft, plan.shows_text, session),
-            false => Body::default(),
+        let mut body = |side, is_captured: bool| match extent {
+            _ if !is_captured => Body::default(),
+            Extent::Whole => body(side, draft, plan.shows_text, session),
+            Extent::Evidence => {
+                failed_body(if side == Side::Request { &draft.request_body } else { &draft.response_body })
+            }
         };
         Self {
             request_body: body(Side::Request, plan.captures_request),
             response_body: body(Side::Response, plan.captures_response && answers),
             shows_request: plan.shows_request && !is_hidden,
             shows_response: plan.shows_response && !is_hidden,
-            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, scratch, session)),
+            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, extent, scratch, session)),
+            extent,
         }
     }
 
-    /// Writes what the record shows of it.
+    /// Writes the request and the response of the record.
     pub(super) fn show(self, draft: &Reading<'_>, session: &mut Session<'_>, fields: &mut Fields) {
         let Some(target) = self.target else { return };
-        let shown = draft.headers.iter().filter(|header| header.used != HeaderUse::Credential);
+        let is_whole = self.extent == Extent::Whole;
+        let shown = draft.headers.iter().filter(|header| is_whole && header.used != HeaderUse::Credential);
         let referer = draft.text(draft.referer);
         fields.request = Some(Request {
             method: target.method,
@@ -75,7 +81,7 @@ impl Sent {
             url_query: target.url_query,
             route: target.route,
             protocol: draft.version,
-            referer: (!referer.is_empty()).then(|| session.shared_text(&referer)),
+            referer: (is_whole && !referer.is_empty()).then(|| session.shared_text(&referer)),
             params: target.reported_params.unwrap_or(target.listed_params),
             query: target.query,
             headers: session
@@ -93,7 +99,13 @@ impl Sent {
 }
 
 impl Target {
-    fn of(engine: &Engine, draft: &Reading<'_>, scratch: &mut Scratch, session: &mut Session<'_>) -> Self {
+    fn of(
+        engine: &Engine,
+        draft: &Reading<'_>,
+        extent: Extent,
+        scratch: &mut Scratch,
+        session: &mut Session<'_>,
+    ) -> Self {
         let path = &*draft.text(draft.path);
         let reported = &*draft.text(draft.route.reported);
         let listed = draft.route.listed.as_ref().map(|(route, params)| (engine.routes.template(*route), params));
@@ -112,9 +124,9 @@ impl Target {
             bindings.add(path, template, &bound);
         }
         let reported_params = differs.then(|| params(path, &bindings.all()[of_catalogue..], session));
-        // A path that was cut may not bind any more: then nobody knows which of its parts is a secret.
+        // A path that was cut may not match its template: then it is unknown which of its segments are secret.
         let is_known = (listed.is_some() || differs) && !(draft.url_cut && bindings.all().is_empty());
-        let sent_query = draft.has_query.then(|| session.query(&draft.text(draft.query)));
+        let sent_query = (draft.has_query && extent == Extent::Whole).then(|| session.query(&draft.text(draft.query)));
         let (url_query, query) = sent_query.map_or((None, None), |(url_query, query)| (Some(url_query), query));
         Self {
             method: match known_method(draft) {
@@ -133,15 +145,15 @@ impl Target {
         }
     }
 
-    /// The parameters as the event's sources know them: by the catalogue's names, or by the router's where the event was
-    /// named beside its route.
+    /// The parameters by the names that the event's sources use: the catalogue's, or else the router's, if the application
+    /// named the event.
     pub(super) fn params(&self) -> Option<EvidenceJson> {
         self.listed_params.or_else(|| self.reported_params.flatten())
     }
 }
 
 impl Scratch {
-    /// Templates of more routes are parsed again.
+    /// With more templates, all are parsed again.
     const MOST_TEMPLATES: usize = 256;
 
     fn template(&mut self, text: &str) -> Option<&Template> {
@@ -155,17 +167,17 @@ impl Scratch {
     }
 }
 
-/// Names and places of a path's parameters. Few of them take no allocation.
+/// Names and places of a path's parameters. A few need no allocation.
 #[derive(Default)]
 struct Bindings<'n> {
     few: [(&'n str, Range<usize>); 4],
     count: usize,
-    /// All of them, once they are more.
+    /// All parameters, if there are more than `few` holds.
     many: Vec<(&'n str, Range<usize>)>,
 }
 
 impl<'n> Bindings<'n> {
-    /// Of a path that was cut, the beginnings of its parameters.
+    /// Adds the parameters of a template. In a path that was cut, a parameter may be incomplete.
     fn add(&mut self, path: &str, template: &'n Template, params: &Params) {
         for (name, range) in template.names().iter().zip(params.iter()) {
             if range.start < path.len() {
@@ -197,33 +209,33 @@ fn params(path: &str, bindings: &[(&str, Range<usize>)], session: &mut Session<'
     }
     session.params(bindings.iter().map(|(name, range)| {
         let sent = path.as_bytes().get(range.clone()).unwrap_or_default();
-        // Most have nothing to decode, which takes far less to know than to do.
+        // Most have nothing to decode; to find that out is cheaper than to decode.
         let plain = if sent.contains(&b'%') { None } else { path.get(range.clone()) };
         (*name, plain.map_or_else(|| percent_decode(sent).decode_utf8_lossy(), Cow::Borrowed))
     }))
 }
 
-/// The response's status, on records that come after its head.
+/// The response's status; none on initiations and activities.
 pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
     draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
 }
 
-/// Refused requests of an unknown client, which must not be able to flood the log.
+/// Whether this is a refused request of an unauthenticated client, which must not be able to flood the log.
 fn is_stranger(draft: &Draft) -> bool {
     const REFUSED: [u16; 5] = [401, 403, 404, 405, 429];
     let known = draft.actor().is_some_and(|actor| actor.id().is_some() && !is_claimed(draft, actor));
     !known && draft.status.is_some_and(|status| REFUSED.contains(&status.as_u16()))
 }
 
-/// Whose body it is: a request's that was not read to its end is unread, because the handler had to read it; a response's is
-/// cut, because the client had to.
+/// Whose body it is. A request body that was not read to its end is `unread`, because the handler did not read on; a response
+/// body is `truncated`, because the client did not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
     Request,
     Response,
 }
 
-/// A body as the record may show it, or why not.
+/// A body as the record shows it, or the reason why it is left out.
 fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session<'_>) -> Body {
     let (copy, content_type, encoded) = match side {
         Side::Request => (&draft.request_body, draft.request_type, draft.request_encoded),
@@ -239,11 +251,11 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         Media::Text => shows_text,
         Media::Binary | Media::Unknown => false,
     };
-    // A stream that did not end shows its beginning, and why there is no more.
+    // Of a stream that did not end, the beginning shows, with the reason.
     let unfinished = match copy.progress {
         Progress::Failed => Some(Reason::Failed),
         Progress::Open => Some(if side == Side::Request { Reason::Unread } else { Reason::Truncated }),
-        // Of a type that is not looked into nothing was kept: its type is the reason.
+        // Of a type that is not read, nothing was captured: the type is the reason.
         Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
     };
     let cut = unfinished.is_some();
@@ -271,10 +283,15 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         redact::Body::Omitted(reason) => (None, Some(reason)),
     };
     let has_type = omitted.is_some() && !content_type.is_empty();
-    Body { shown, omitted, bytes: copy.total, content_type: has_type.then(|| session.shared_text(&lossy(content_type))) }
+    Body {
+        shown,
+        omitted,
+        bytes: copy.total,
+        content_type: has_type.then(|| session.shared_text(&lossy(content_type))),
+    }
 }
 
-/// The method, if it is one that everybody knows; anything else is the client's own text.
+/// The method, if it is a standard one; any other is text of the client.
 fn known_method(draft: &Draft) -> Option<&'static str> {
     Some(match draft.bytes(draft.method) {
         b"GET" => "GET",
@@ -290,13 +307,17 @@ fn known_method(draft: &Draft) -> Option<&'static str> {
     })
 }
 
-/// The request and response of a record whose redaction failed.
-pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
-    let omitted = |copy: &BodyCopy| Body {
+/// A body whose redaction failed.
+fn failed_body(copy: &BodyCopy) -> Body {
+    Body {
         omitted: (copy.progress != Progress::Absent).then_some(Reason::RedactorFailed),
         bytes: copy.total,
         ..Body::default()
-    };
+    }
+}
+
+/// The request and response of a record whose redaction failed.
+pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fields: &mut Fields) {
     let route = draft.route.listed.as_ref();
     fields.request = Some(Request {
         method: text.constant(known_method(draft).unwrap_or("OTHER")),
@@ -308,11 +329,11 @@ pub(super) fn write_bare(engine: &Engine, draft: &Draft, text: &mut Redacted, fi
         params: None,
         query: None,
         headers: None,
-        body: omitted(&draft.request_body),
+        body: failed_body(&draft.request_body),
     });
     fields.response = answered(draft).map(|status| Response {
         status: Some(status),
         bytes: Some(draft.response_body.total),
-        body: omitted(&draft.response_body),
+        body: failed_body(&draft.response_body),
     });
 }

@@ -10,11 +10,11 @@ use crate::format;
 use crate::record::wire::Process;
 use crate::record::{Actor, Credential, Entity, Failure, Outcome, Scope};
 use crate::redact::Redacted;
-use crate::{Auditor, Bodies, Catalog, Event, ShutdownGuard, sink};
+use crate::{Auditor, Bodies, Catalog, Event, sink};
 
 const SECRET: &str = "s3cr3t";
 
-fn auditor() -> (Auditor, ShutdownGuard) {
+fn auditor() -> Auditor {
     let event = Event::new("Login").on(http::Method::POST, "/login/{user}").bodies(Bodies::Both).strangers_bodies();
     let (lines, _records) = sink::memory();
     Auditor::builder().catalog(Catalog::new().event(event)).sink(lines).build().unwrap()
@@ -69,11 +69,11 @@ fn line(record: &Record) -> Value {
 
 #[test]
 fn a_bare_record_has_no_text_from_outside() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut draft = draft(engine);
     let (mut made, mut bare) = (Record::default(), Record::default());
-    record(engine, &draft, &mut Memory::default(), &mut made);
+    record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
     assert!(made.event_name() == "Login" && made.actor_id() == Some(SECRET) && made.stage() == SECRET, "{made:?}");
 
     bare_record(engine, &draft, &mut bare);
@@ -99,10 +99,10 @@ fn a_bare_record_has_no_text_from_outside() {
     draft.event = engine.named(SECRET).unwrap();
     bare_record(engine, &draft, &mut bare);
     assert_eq!(bare.event_name(), "Masked");
-    record(engine, &draft, &mut Memory::default(), &mut made);
+    record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
     assert_eq!(made.event_name(), SECRET);
     draft.late().add_secret(SECRET.into());
-    record(engine, &draft, &mut Memory::default(), &mut made);
+    record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
     assert_eq!(made.event_name(), "Masked");
     assert!(!line(&made).to_string().contains(SECRET), "{}", line(&made));
     drop(auditor);
@@ -128,10 +128,10 @@ impl ClientPieces for Refusing {
 
 #[test]
 fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut made = Record::default();
-    record(engine, &draft(engine), &mut Memory::default(), &mut made);
+    record(engine, &draft(engine), Extent::Whole, &mut Memory::default(), &mut made);
     let mut visit = Refusing::default();
     made.fields.each_client(&mut visit);
     // User agent, message and stack, query of the URL, referer, two content types; query and two bodies.
@@ -146,18 +146,18 @@ fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
 
 #[test]
 fn a_record_in_used_memory_is_the_same_as_in_new_memory() {
-    let (auditor, _guard) = auditor();
+    let auditor = auditor();
     let engine = auditor.engine();
     let mut memory = Memory::default();
     let mut used = Record::default();
-    record(engine, &draft(engine), &mut memory, &mut used);
+    record(engine, &draft(engine), Extent::Whole, &mut memory, &mut used);
     let mut plain = Draft::default();
     plain.elapsed = Duration::from_millis(5);
     plain.method = plain.keep(b"GET", 64);
     plain.path = plain.keep(b"/a", 64);
-    record(engine, &plain, &mut memory, &mut used);
+    record(engine, &plain, Extent::Whole, &mut memory, &mut used);
     let mut new = Record::default();
-    record(engine, &plain, &mut Memory::default(), &mut new);
+    record(engine, &plain, Extent::Whole, &mut Memory::default(), &mut new);
     assert_eq!(line(&used), line(&new));
     assert_eq!(line(&new)["message"], "GET /a by somebody succeeded");
 }

@@ -1,5 +1,5 @@
-//! One record as one line of JSON, shortened to fit its budget. Pure: a record is never changed, so each sink's line is
-//! shortened for itself.
+//! One record as one line of JSON, shortened to fit its limit. Pure: a record is never changed, so each sink's line is shortened
+//! separately.
 
 use std::borrow::Cow;
 
@@ -17,13 +17,13 @@ pub(crate) fn line(record: &Record, process: &Process, seq: u64, budget: usize, 
         cuts.named.push(Cow::Borrowed("url"));
     }
     wire::write(record, process, seq, &cuts, out);
-    // The second round makes room for the names of what the first one shortened.
+    // The second round shortens further for the names of what the first one shortened.
     let mut steps = Step::ALL.iter().chain(&Step::ALL);
     while out.len() - start >= budget {
         let excess = out.len() + 1 - start - budget;
         let is_shorter = match steps.next() {
             Some(step) => step.shorten(record, excess, &mut cuts),
-            // Nothing else is left to shorten.
+            // Everything is shortened: the names are dropped next.
             None if cuts.named.len() > 1 => cuts.named.pop().is_some(),
             None => break,
         };
@@ -35,7 +35,8 @@ pub(crate) fn line(record: &Record, process: &Process, seq: u64, budget: usize, 
     out.push(b'\n');
 }
 
-/// What is shortened, in this order, until a line fits. Never: times, ids, names, outcome, status, actor, method, route.
+/// What is shortened, in this order, until a line fits. Never shortened: times, ids, names, outcome, status, actor, method,
+/// route.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     ResponseBody,
@@ -74,7 +75,7 @@ impl Step {
         Self::Url,
     ];
 
-    /// Takes about `excess` bytes from the line; false if there was nothing to take.
+    /// Removes about `excess` bytes from the line; false if there was nothing to remove.
     fn shorten(self, Record { text, fields }: &Record, excess: usize, cuts: &mut Cuts) -> bool {
         let request = fields.request.as_ref();
         let response = fields.response.as_ref();
@@ -130,7 +131,7 @@ impl Step {
 }
 
 impl Cuts {
-    /// Names what is not on the line as it was, for `meta.shortened`; bodies say so themselves.
+    /// Adds a name to `meta.shortened`. Bodies are not named there: they have `bodyOmitted`.
     fn name(&mut self, name: Cow<'static, str>) -> bool {
         const MOST_NAMED: usize = 16;
         if self.named.len() < MOST_NAMED && !self.named.contains(&name) {
@@ -140,7 +141,7 @@ impl Cuts {
     }
 }
 
-/// Leaves a thing out that is there; false if it was left out before.
+/// Leaves something out; false if it is absent or was left out before.
 fn omit(is_there: bool, is_omitted: &mut bool) -> bool {
     is_there && !std::mem::replace(is_omitted, true)
 }
@@ -184,7 +185,7 @@ fn shorten_meta(text: &Redacted, fields: &Fields, excess: usize, cuts: &mut Cuts
     freed > 0
 }
 
-/// Takes the middle out of a text of `len` bytes; false if that would not make it shorter.
+/// Removes the middle of a text of `len` bytes; false if that would not make it shorter.
 fn cut_middle(len: Option<usize>, excess: usize, kept: &mut Option<usize>) -> bool {
     // Escaping may have made the text longer on the line than it is here, never shorter: cut at least the excess.
     const LEAST: usize = 64;

@@ -1,10 +1,16 @@
 //! How-to pages and the architecture, as modules, so that their links and code are checked.
 
+#[doc = include_str!("addresses.md")]
+pub mod addresses {}
+
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
 
 #[doc = include_str!("delivery.md")]
 pub mod delivery {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
 
 #[doc = include_str!("forwarding.md")]
 pub mod forwarding {}

@@ -1,7 +1,7 @@
 //! JSON text: writing strings, finding values, shortening. It depends on `block` only.
 //!
-//! What is read here is one valid JSON value without white space between its tokens. Everything takes time linear in the
-//! text, never recurses, and never panics: on other input the answer is `None`, or text as wrong as the input.
+//! The input is one valid JSON value without white space between its tokens. Everything takes time linear in the text, does not
+//! recurse, and does not panic: for other input the result is `None`, or text that is as invalid as the input.
 //!
 //! - `write`: text → JSON strings.
 //! - `scan`: where tokens and values end; the text of a string.

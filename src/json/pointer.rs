@@ -22,7 +22,7 @@ impl Segment {
         &self.text
     }
 
-    /// Whether it is `*`. Rules take that as any member or element; a look-up takes it as a name.
+    /// Whether it is `*`. In rules that is any member or element; in a look-up it is a name.
     pub(crate) fn is_any(&self) -> bool {
         &*self.text == "*"
     }
@@ -49,7 +49,7 @@ impl Pointer {
         &self.segments
     }
 
-    /// The value that it names in a JSON text, as that is written.
+    /// The JSON text of the value that it names.
     pub(crate) fn find<'j>(&self, json: &'j str) -> Option<&'j str> {
         self.segments.iter().try_fold(json, |value, segment| child(value, &segment.text))
     }

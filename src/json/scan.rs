@@ -2,7 +2,7 @@
 
 use crate::block::find_either;
 
-/// Whether a byte of JSON is inside a string; fed one byte after another.
+/// Reports for each byte of JSON whether it is inside a string.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InString {
     open: bool,
@@ -27,7 +27,7 @@ impl InString {
     }
 }
 
-/// Where the value that begins at `at` ends.
+/// The end of the value that begins at `at`.
 pub(crate) fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     let mut depth = 0_usize;
     loop {
@@ -50,7 +50,7 @@ pub(crate) fn value_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Where the string token that begins at `at` ends, its closing quote included.
+/// The end of the string token that begins at `at`, its closing quote included.
 pub(crate) fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     if bytes.get(at) != Some(&b'"') {
         return None;
@@ -71,14 +71,14 @@ pub(crate) fn plain_string_end(bytes: &[u8], at: usize) -> Option<usize> {
     find_either(bytes, at + 1, b'"', b'\\').filter(|end| bytes[*end] == b'"').map(|end| end + 1)
 }
 
-/// Where the number or word that begins at `at` ends; at least one byte on.
+/// The end of the number or word that begins at `at`, at least one byte on.
 pub(crate) fn scalar_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at + 1..).unwrap_or_default();
     let len = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"'));
     at + 1 + len.unwrap_or(rest.len())
 }
 
-/// The text of a JSON string token's inside; `None` if an escape in it is not valid, lone surrogates included.
+/// The text of the inside of a string token; `None` if it has an invalid escape or a lone surrogate.
 pub(crate) fn unescape(raw: &str) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;

@@ -2,8 +2,8 @@
 
 use super::scan::{escape_at, scalar_end, string_end, value_end};
 
-/// A valid beginning of a fragment in at most `max_bytes`: whatever is open at its end is dropped, and
-/// what holds it is closed. `None` if nothing would be left to read. A string is cut inside.
+/// A valid beginning of a value in at most `max_bytes`: an incomplete member or element at its end is dropped, and the
+/// containers around it are closed. A value that is a string is cut inside. `None` if nothing would be left.
 pub(crate) fn beginning(fragment: &str, max_bytes: usize) -> Option<String> {
     if fragment.len() <= max_bytes {
         return Some(fragment.to_owned());
@@ -21,7 +21,7 @@ fn container_beginning(fragment: &str, max_bytes: usize) -> Option<String> {
     let mut kept: Option<(usize, usize)> = None;
     let mut at = 0;
     let mut before_value = true;
-    // `at` plus what is open never shrinks: what does not fit once never fits again.
+    // `at` plus the number of open containers never shrinks, so after the first place that does not fit none does.
     while at < bytes.len() && at + open.len() <= max_bytes {
         let mut complete = false;
         match bytes[at] {
@@ -58,7 +58,7 @@ fn container_beginning(fragment: &str, max_bytes: usize) -> Option<String> {
     }
     let (len, depth) = kept?;
     let mut out = fragment.get(..len)?.to_owned();
-    // What was open there is still open here: to close it would have been a place to keep.
+    // The containers that were open there are still open: closing one would have been a later place to keep.
     out.extend(open.get(..depth)?.iter().rev());
     Some(out)
 }
@@ -85,7 +85,7 @@ fn string_beginning(fragment: &str, max_bytes: usize) -> Option<String> {
     Some(out)
 }
 
-/// The length of the character that a byte of valid UTF-8 leads.
+/// The length of a character by its first byte in UTF-8.
 fn utf8_len(lead: u8) -> usize {
     match lead {
         0xf0.. => 4,
@@ -95,7 +95,7 @@ fn utf8_len(lead: u8) -> usize {
     }
 }
 
-/// An object with each value that is no array in an array of its own, for indexes that want one shape.
+/// An object in which each value is an array: other values are put into an array, for indexes that need one type for a key.
 pub(crate) fn members_as_arrays(object: &str) -> Option<String> {
     let bytes = object.as_bytes();
     if bytes.first() != Some(&b'{') {

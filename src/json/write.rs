@@ -1,6 +1,6 @@
 //! Text → JSON strings.
 
-/// Where text is written: a string, or bytes that are one.
+/// A destination of text: a string, or bytes in UTF-8.
 pub(crate) trait Text {
     fn push_text(&mut self, text: &str);
 }
@@ -17,8 +17,8 @@ impl Text for Vec<u8> {
     }
 }
 
-/// Appends `text` as a JSON string. Escaped is what could end a line or change its reading order: control characters,
-/// U+0080–009F, U+2028, U+2029 and bidirectional controls.
+/// Appends `text` as a JSON string. Characters that could end a line or change its reading order are escaped: control
+/// characters, U+0080–009F, U+2028, U+2029 and bidirectional controls.
 pub(crate) fn push_json_string(out: &mut impl Text, text: &str) {
     out.push_text("\"");
     push_json_text(out, text);
@@ -30,7 +30,8 @@ pub(crate) fn push_json_text(out: &mut impl Text, text: &str) {
     push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
-/// Escapes special ASCII characters, and odd characters beyond ASCII: all bytes of those are special.
+/// Appends text with special ASCII characters and odd characters escaped. `is_special` must be true for all bytes beyond
+/// ASCII.
 fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
     let plain = plain_len(text.as_bytes(), &is_special);
     out.push_text(&text[..plain]);
@@ -56,7 +57,8 @@ fn push_special(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool
     }
 }
 
-/// The number of bytes before the first special one. The compiler tests many bytes at once if the loop has no early exit.
+/// The number of bytes before the first special one. Without an early exit from the loop, the compiler tests many bytes at
+/// once.
 pub(crate) fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize {
     let has_special = |chunk: &[u8]| chunk.iter().fold(false, |special, byte| special | is_special(*byte));
     let mut plain = 0;

@@ -12,22 +12,33 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::guard::Guard;
-use crate::capture::{Progress, ResponseHeaders, grpc_status};
+use crate::capture::{Progress, ResponseHeaders, grpc_trailers};
 use crate::exchange::Exchange;
-use crate::queue::Answer;
+use crate::queue::{Answer, Waiting};
 use crate::record::Outcome;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// The body of a request on its way to the handler. Frames pass unchanged and undelayed.
+    /// The body of a request on its way to the handler. Frames pass unchanged. One is delayed only where its bytes should be
+    /// kept, the budget for that is spent, and the event's class may not lose them.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
         // Until the stream has ended.
         exchange: Option<Arc<Exchange>>,
+        // Waits for bytes of the budget.
+        held: Option<Box<HeldData>>,
     }
+}
+
+/// Data of a request that is not delivered yet.
+#[derive(Debug)]
+struct HeldData {
+    frame: Frame<Bytes>,
+    progress: Progress,
+    waiting: Waiting,
 }
 
 /// Middleware around the layer makes bodies of its own, for answers of its own.
@@ -40,8 +51,22 @@ impl<B: Default> Default for RequestBody<B> {
 impl<B> RequestBody<B> {
     /// `exchange`: who is told about it.
     pub(crate) fn new(inner: B, exchange: Option<Arc<Exchange>>) -> Self {
-        Self { inner, exchange }
+        Self { inner, exchange, held: None }
     }
+}
+
+fn data_len(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
+}
+
+/// The hint of a body of which `held` bytes are not delivered yet.
+fn with_held(inner: &SizeHint, held: u64) -> SizeHint {
+    let mut hint = SizeHint::new();
+    if let Some(upper) = inner.upper() {
+        hint.set_upper(upper.saturating_add(held));
+    }
+    hint.set_lower(inner.lower().saturating_add(held));
+    hint
 }
 
 impl<B> Body for RequestBody<B>
@@ -53,35 +78,57 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        if let Some(exchange) = this.exchange.as_ref() {
-            let progress = match &frame {
-                // Whoever reads a body of known length need not poll it once more.
-                Some(Ok(_)) if this.inner.is_end_stream() => Progress::Ended,
-                Some(Ok(_)) => Progress::Open,
-                Some(Err(_)) => Progress::Failed,
-                None => Progress::Ended,
+        loop {
+            let (frame, progress) = match this.held.as_mut() {
+                None => {
+                    let frame = ready!(this.inner.as_mut().poll_frame(cx));
+                    let progress = match &frame {
+                        // Whoever reads a body of known length need not poll it once more.
+                        Some(Ok(_)) if this.inner.is_end_stream() => Progress::Ended,
+                        Some(Ok(_)) => Progress::Open,
+                        Some(Err(_)) => Progress::Failed,
+                        None => Progress::Ended,
+                    };
+                    (frame, progress)
+                }
+                Some(held) => {
+                    let granted = ready!(Pin::new(&mut held.waiting).poll(cx));
+                    if let Some(exchange) = this.exchange.as_ref() {
+                        exchange.waited(granted, |draft| &mut draft.request_body);
+                    }
+                    let held = *this.held.take().expect("it was polled a line before");
+                    (Some(Ok(held.frame)), held.progress)
+                }
             };
+            let Some(exchange) = this.exchange.as_ref() else { return Poll::Ready(frame) };
             let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
-            exchange.request_passed(data.map(|data| &**data), progress);
-            if progress != Progress::Open {
-                *this.exchange = None;
+            match (exchange.request_passed(data.map(|data| &**data), progress), frame) {
+                // Polled at once, to be woken.
+                (Some(waiting), Some(Ok(frame))) => {
+                    *this.held = Some(Box::new(HeldData { frame, progress, waiting }));
+                }
+                (_, frame) => {
+                    if progress != Progress::Open {
+                        *this.exchange = None;
+                    }
+                    return Poll::Ready(frame);
+                }
             }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.held.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        with_held(&self.inner.size_hint(), self.held.as_ref().map_or(0, |held| data_len(&held.frame)))
     }
 }
 
 pin_project! {
-    /// The body of a response on its way to the client. Frames pass unchanged and undelayed.
+    /// The body of a response on its way to the client. Frames pass unchanged. Delayed are the last one of a response whose
+    /// record must be durable first, and, as in a request, one that waits for bytes of the budget.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -91,11 +138,22 @@ pin_project! {
     }
 }
 
-/// The last frame of a response whose record must be durable first.
+/// A frame that may not be delivered yet.
 #[derive(Debug)]
-struct Held {
-    frame: Option<Frame<Bytes>>,
-    durable: Answer<bool>,
+enum Held {
+    /// The last one of a response whose record must be durable first.
+    Last { frame: Option<Frame<Bytes>>, durable: Answer<bool> },
+    /// One that waits for bytes of the budget.
+    Data { frame: Frame<Bytes>, waiting: Waiting },
+}
+
+impl Held {
+    fn frame(&self) -> Option<&Frame<Bytes>> {
+        match self {
+            Self::Last { frame, .. } => frame.as_ref(),
+            Self::Data { frame, .. } => Some(frame),
+        }
+    }
 }
 
 pin_project! {
@@ -108,12 +166,23 @@ pin_project! {
     }
 }
 
+impl<B: Body> Kind<B> {
+    fn is_end(&self) -> bool {
+        match self {
+            Self::Inner { body } => body.is_end_stream(),
+            Self::Own { bytes } => bytes.is_none(),
+        }
+    }
+}
+
 /// What is watched until the end is known. Dropped with the body, its guard ends the exchange.
 #[derive(Debug)]
 struct Watch {
     guard: Guard,
     /// Bytes until the end by `Content-Length`, or else by the exact size hint.
     left: Option<u64>,
+    /// A copy of it is kept.
+    is_kept: bool,
 }
 
 /// Middleware around the layer makes bodies of its own, for answers of its own.
@@ -137,8 +206,8 @@ impl<B> ResponseBody<B> {
     }
 
     /// A body whose end finishes the exchange.
-    pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>) -> Self {
-        Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length }), held: None }
+    pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>, is_kept: bool) -> Self {
+        Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length, is_kept }), held: None }
     }
 
     /// Asks the inner body something that it may answer with a panic.
@@ -206,23 +275,35 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        if this.held.is_none() {
-            let frame = ready!(poll_inner(this.kind.as_mut(), this.watch, cx));
-            let Passed { frame, durable: Some(durable) } = frame else { return Poll::Ready(frame.frame) };
-            *this.held = Some(Box::new(Held { frame: frame.and_then(Result::ok), durable }));
+        loop {
+            let passed = match this.held.as_deref_mut() {
+                None => ready!(poll_inner(this.kind.as_mut(), this.watch, cx)),
+                Some(Held::Data { waiting, .. }) => {
+                    let granted = ready!(Pin::new(waiting).poll(cx));
+                    if let Some(watched) = this.watch.as_ref() {
+                        watched.guard.exchange().waited(granted, |draft| &mut draft.response_body);
+                    }
+                    let Some(Held::Data { frame, .. }) = this.held.take().map(|held| *held) else { continue };
+                    let inner: &Kind<B> = &this.kind;
+                    pass(Some(Ok(frame)), this.watch, || inner.is_end())
+                }
+                Some(Held::Last { durable, frame }) => {
+                    let durable = ready!(Pin::new(durable).poll(cx));
+                    let frame = frame.take();
+                    *this.held = None;
+                    return Poll::Ready(if durable { frame.map(Ok) } else { Some(Err(NotRecorded.into())) });
+                }
+            };
+            match passed {
+                Passed::Deliver(frame) => return Poll::Ready(frame),
+                // Polled at once, to be woken.
+                Passed::Hold(held) => *this.held = Some(Box::new(held)),
+            }
         }
-        let held = this.held.as_mut().expect("it was put there above if it was not there before");
-        let durable = ready!(Pin::new(&mut held.durable).poll(cx));
-        let frame = this.held.take().and_then(|held| held.frame);
-        Poll::Ready(if durable { frame.map(Ok) } else { Some(Err(NotRecorded.into())) })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_none()
-            && match &self.kind {
-                Kind::Inner { body } => self.ask(|| body.is_end_stream()),
-                Kind::Own { bytes } => bytes.is_none(),
-            }
+        self.held.is_none() && self.ask(|| self.kind.is_end())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -230,21 +311,14 @@ where
             Kind::Inner { body } => self.ask(|| body.size_hint()),
             Kind::Own { bytes } => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         };
-        let held =
-            self.held.as_ref().and_then(|held| held.frame.as_ref()?.data_ref()).map_or(0, |data| data.len() as u64);
-        let mut hint = SizeHint::new();
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper.saturating_add(held));
-        }
-        hint.set_lower(inner.lower().saturating_add(held));
-        hint
+        with_held(&inner, self.held.as_ref().and_then(|held| held.frame()).map_or(0, data_len))
     }
 }
 
-/// A frame that may be delivered, or must wait for an answer.
-struct Passed {
-    frame: Option<Result<Frame<Bytes>, BoxError>>,
-    durable: Option<Answer<bool>>,
+/// What becomes of a frame.
+enum Passed {
+    Deliver(Option<Result<Frame<Bytes>, BoxError>>),
+    Hold(Held),
 }
 
 /// Polls the handler's body, and ends the exchange with its last frame.
@@ -256,25 +330,42 @@ where
     let mut body = match kind.project() {
         KindProj::Inner { body } => body,
         KindProj::Own { bytes } => {
-            return Poll::Ready(Passed { frame: bytes.take().map(|bytes| Ok(Frame::data(bytes))), durable: None });
+            return Poll::Ready(Passed::Deliver(bytes.take().map(|bytes| Ok(Frame::data(bytes)))));
         }
     };
     let Some(watched) = watch else {
         let frame = ready!(body.poll_frame(cx));
-        return Poll::Ready(Passed { frame: frame.map(|frame| frame.map_err(Into::into)), durable: None });
+        return Poll::Ready(Passed::Deliver(frame.map(|frame| frame.map_err(Into::into))));
     };
     let frame = ready!(watched.guard.watch(|| body.as_mut().poll_frame(cx)));
-    let last = match &frame {
-        Some(Ok(frame)) => watched.passed(frame, || body.is_end_stream()),
-        Some(Err(_)) => Some(Last { outcome: Outcome::BodyError, data: None }),
-        None => Some(Last::COMPLETED),
+    let frame = frame.map(|frame| frame.map_err(Into::into));
+    Poll::Ready(match (watched.wait_for(&frame), frame) {
+        (Some(waiting), Some(Ok(frame))) => Passed::Hold(Held::Data { frame, waiting }),
+        (_, frame) => pass(frame, watch, || body.is_end_stream()),
+    })
+}
+
+/// Notes a frame that is about to be delivered, and ends the exchange if it is the last.
+fn pass(
+    frame: Option<Result<Frame<Bytes>, BoxError>>,
+    watch: &mut Option<Watch>,
+    is_end: impl FnOnce() -> bool,
+) -> Passed {
+    let last = match (&frame, watch.as_mut()) {
+        (_, None) => None,
+        (Some(Ok(frame)), Some(watched)) => watched.passed(frame, is_end),
+        (Some(Err(_)), _) => Some(Last { outcome: Outcome::BodyError, data: None }),
+        (None, _) => Some(Last::COMPLETED),
     };
     let durable = last.and_then(|last| {
         let durable = watch.take()?.guard.finish_response(last.outcome, last.data);
         // A stream that failed has no end that could be held back.
         durable.filter(|_| last.outcome == Outcome::Completed)
     });
-    Poll::Ready(Passed { frame: frame.map(|frame| frame.map_err(Into::into)), durable })
+    match durable {
+        None => Passed::Deliver(frame),
+        Some(durable) => Passed::Hold(Held::Last { frame: frame.and_then(Result::ok), durable }),
+    }
 }
 
 /// The end of a response was held back for its audit record, which did not become durable in time.
@@ -302,11 +393,21 @@ impl Last<'_> {
 }
 
 impl Watch {
+    /// What a frame has to wait for before it is kept and delivered, if it has to.
+    fn wait_for(&self, frame: &Option<Result<Frame<Bytes>, BoxError>>) -> Option<Waiting> {
+        let Some(Ok(frame)) = frame else { return None };
+        let data = frame.data_ref().filter(|_| self.is_kept)?;
+        self.guard.exchange().response_comes(data.len())
+    }
+
     /// Notes a frame that is about to be delivered; tells if it was the last.
     fn passed<'f>(&mut self, frame: &'f Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Last<'f>> {
         let exchange = self.guard.exchange();
         if let Some(trailers) = frame.trailers_ref() {
-            exchange.with(|draft| draft.grpc_status = grpc_status(trailers).or(draft.grpc_status));
+            exchange.with(|draft| {
+                grpc_trailers(trailers, draft);
+                exchange.engine().hold_late(draft);
+            });
             return Some(Last::COMPLETED);
         }
         let data = frame.data_ref()?;

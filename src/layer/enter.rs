@@ -9,12 +9,13 @@ use http_body::Body;
 
 use super::guard::Guard;
 use crate::audit::{Audit, LeftOut};
+use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
-use crate::queue::{Admission, Allowance, Answer};
+use crate::queue::{Admission, Answer};
 use crate::record::Delivery;
 
 /// What becomes of a request on its way in.
@@ -36,18 +37,19 @@ struct Match {
 
 /// Lets a request into the layer.
 pub(crate) fn enter<B: Body<Data = Bytes>>(
-    engine: &Arc<Engine>,
+    log: &Arc<Running>,
     own: Option<&Arc<Plan>>,
     head: &mut Parts,
     body: &B,
 ) -> Entry {
+    let engine = &log.engine;
     if !engine.enabled {
         head.extensions.insert(LeftOut);
         return Entry::default();
     }
     if let Some(exchange) = head.extensions.get::<Audit>().and_then(Audit::exchange).cloned() {
         if exchange.is_open() {
-            return Entry { admission: join(engine, own, &exchange, head, body), ..Entry::default() };
+            return Entry { admission: join(engine, own, &exchange, head), ..Entry::default() };
         }
         if exchange.was_skipped() {
             return Entry::default();
@@ -59,7 +61,10 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
-    let (exchange, entry) = open(engine, found, head, uri, body);
+    let Some((exchange, entry)) = open(log, found, head, uri, body) else {
+        head.extensions.insert(LeftOut);
+        return Entry::default();
+    };
     head.extensions.insert(Audit::of(exchange));
     entry
 }
@@ -76,13 +81,15 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
     }
 }
 
+/// Opens the exchange of a request; none if it may be lost and there are no bytes for it.
 fn open<B: Body<Data = Bytes>>(
-    engine: &Arc<Engine>,
+    log: &Arc<Running>,
     found: Match,
     head: &Parts,
     uri: &Uri,
     body: &B,
-) -> (Arc<Exchange>, Entry) {
+) -> Option<(Arc<Exchange>, Entry)> {
+    let engine = &log.engine;
     let has_body = !body.is_end_stream();
     let (mut draft, exchange) = engine.take_both();
     engine.stamp(&mut draft);
@@ -101,27 +108,31 @@ fn open<B: Body<Data = Bytes>>(
         draft.request_body.progress = Progress::Open;
         engine.decide_request_capture(&mut draft);
     }
-    let admission = match engine.count_and_admit(&draft, body.size_hint().upper(), draft.began) {
-        // Nobody else holds the draft yet.
-        Admission::Granted(allowance) if engine.only_completes(&draft.event) => {
-            draft.let_in(allowance);
-            None
+    let needs = draft.needs();
+    let admission = match engine.count_and_admit(&draft, needs, draft.began) {
+        Admission::Granted => {
+            draft.let_in(needs);
+            (!engine.only_completes(&draft.event)).then_some(Admission::Granted)
+        }
+        Admission::Refused if draft.class == Delivery::Lossy => {
+            engine.lose(draft);
+            engine.keep_exchange(exchange);
+            return None;
         }
         other => Some(other),
     };
-    let exchange = Exchange::open_in(exchange, engine.clone(), draft);
+    let exchange = Exchange::open_in(exchange, log.clone(), draft);
     let admission = admission.map(|admission| (exchange.clone(), admission));
     let body = has_body.then(|| exchange.clone());
-    (exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission })
+    Some((exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission }))
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.
-fn join<B: Body<Data = Bytes>>(
+fn join(
     engine: &Arc<Engine>,
     own: Option<&Arc<Plan>>,
     exchange: &Arc<Exchange>,
     head: &Parts,
-    body: &B,
 ) -> Option<(Arc<Exchange>, Admission)> {
     let same_auditor = Arc::ptr_eq(engine, exchange.engine());
     let event = match own {
@@ -142,7 +153,9 @@ fn join<B: Body<Data = Bytes>>(
         return None;
     }
     let now = exchange.engine().monotonic();
-    let admission = exchange.with(|draft| exchange.engine().admit(draft, body.size_hint().upper(), now))?;
+    // What it holds was counted when it was opened.
+    // Without its lock: a refusal may be reported to a subscriber.
+    let admission = exchange.is_open().then(|| exchange.engine().queue.admit(class, 0, now))?;
     Some((exchange.clone(), admission))
 }
 
@@ -186,11 +199,11 @@ fn matched_path(head: &Parts) -> Option<&str> {
     };
 }
 
-/// Notes that an exchange was let in, with the memory for its bodies. An answer tells whether its initiation record is
+/// Notes that an exchange was admitted, with so many bytes of the budget. An answer tells whether its initiation record is
 /// durable, where the handler has to wait for that.
-pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answer<bool>> {
+pub(crate) fn admitted(exchange: &Exchange, bytes: usize) -> Option<Answer<bool>> {
     let class = exchange.with(|draft| {
-        draft.let_in(allowance);
+        draft.let_in(bytes);
         draft.class = draft.class.max(exchange.engine().class(&draft.event));
         if draft.class < Delivery::FailClosed {
             exchange.initiate_if_known(draft);
@@ -201,7 +214,7 @@ pub(crate) fn admitted(exchange: &Exchange, allowance: Allowance) -> Option<Answ
         Some(Delivery::FailClosed) => Some(exchange.initiate_durably()),
         Some(_) => None,
         None => {
-            exchange.engine().queue.release(allowance.sum());
+            exchange.engine().queue.release(bytes);
             None
         }
     }

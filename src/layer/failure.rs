@@ -33,17 +33,22 @@ pub(super) fn is_timeout<E: 'static>(engine: &Engine, error: &E) -> bool {
 const MOST_SOURCES: usize = 16;
 
 fn chain<'e>(first: Option<&'e (dyn Error + 'static)>) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(first, |&error| error.source()).take(MOST_SOURCES)
+    std::iter::successors(first, |&error| inner(error)).take(MOST_SOURCES)
 }
 
-/// The default classifier: `Elapsed` of tower and of tokio, any version, and the I/O kind.
-///
-/// Both types print as `Elapsed(())`; naming the types instead would tie the core to one version of either.
+/// What is behind an error. An I/O error that was made of another one does not tell that one as its source.
+fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    wrapped.map(|wrapped| wrapped as _).or_else(|| error.source())
+}
+
+/// The default classifier: `Elapsed` of tower and of tokio, and the I/O kind. By type alone: what an error prints is the
+/// application's text, of any length.
 pub(crate) fn is_elapsed(error: &(dyn Error + 'static)) -> bool {
-    match error.downcast_ref::<std::io::Error>() {
-        Some(error) => error.kind() == std::io::ErrorKind::TimedOut,
-        None => format!("{error:?}") == "Elapsed(())",
-    }
+    let is_io = |error: &std::io::Error| error.kind() == std::io::ErrorKind::TimedOut;
+    error.is::<tower::timeout::error::Elapsed>()
+        || error.is::<tokio::time::error::Elapsed>()
+        || error.downcast_ref::<std::io::Error>().is_some_and(is_io)
 }
 
 /// Puts the error's own words into the record.

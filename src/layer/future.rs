@@ -20,7 +20,7 @@ use super::refusal;
 use crate::capture::{Progress, ResponseHeaders};
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
-use crate::record::Outcome;
+use crate::record::{Failure, Outcome};
 
 pin_project! {
     /// The future of [`AuditService`](crate::AuditService).
@@ -151,7 +151,7 @@ where
                 StateProj::Waiting { held, waiting } => {
                     let granted = ready!(Pin::new(waiting).poll(cx));
                     let held = *held.take().expect("a future is not polled after it is ready");
-                    match granted.map(|allowance| admitted(&held.exchange, allowance)) {
+                    match granted.map(|bytes| admitted(&held.exchange, bytes)) {
                         None => held.refuse(),
                         Some(None) => held.run(),
                         Some(Some(durable)) => State::Recording { held: Some(Box::new(held)), durable },
@@ -199,17 +199,22 @@ where
     let Some(guard) = guard else { return Answered::Deliver(response.map(ResponseBody::plain)) };
     // Should it panic, its destructors run before the guard's.
     let mut response = response;
-    let (status, headers) = (response.status(), ResponseHeaders::of(response.headers()));
     let exchange = guard.exchange();
     let engine = exchange.engine();
-    let id = exchange.with(|draft| {
+    let said = response.extensions_mut().remove::<Failure>();
+    let (status, headers) = (response.status(), ResponseHeaders::of(response.headers()));
+    let noted = exchange.with(|draft| {
+        if let Some(failure) = said {
+            draft.late().set_failed(failure);
+        }
         headers.note(status, draft);
         engine.decide_response_capture(draft);
         // Until its end is known.
         draft.response_body.progress = Progress::Open;
         exchange.initiate(draft);
-        draft.audit_id
+        (draft.audit_id, draft.response_body.limit() > 0)
     });
+    let (id, is_kept) = noted.unzip();
     let end = guard.watch(|| end_of(asked, status, &headers, response.body()));
     if engine.audit_id_header
         && let Some(id) = id
@@ -227,7 +232,7 @@ where
         End::After(length) => Some(length),
         End::OfStream => None,
     };
-    Answered::Deliver(response.map(|body| ResponseBody::watched(body, guard, length)))
+    Answered::Deliver(response.map(|body| ResponseBody::watched(body, guard, length, is_kept.unwrap_or(false))))
 }
 
 /// The inner service returned an error instead of a response.

@@ -13,6 +13,5 @@ pub use body::{RequestBody, ResponseBody};
 pub(crate) use enter::note_route;
 pub(crate) use failure::is_elapsed;
 pub use future::ResponseFuture;
-#[cfg(all(test, shuttle))]
 pub(crate) use guard::Guard;
 pub use service::{AuditLayer, AuditService};

@@ -13,7 +13,7 @@ use super::body::{BoxError, RequestBody, ResponseBody};
 use super::enter::{Entry, admitted, enter};
 use super::future::{Held, ResponseFuture};
 use super::guard::Guard;
-use crate::engine::Engine;
+use crate::auditor::Running;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::Admission;
@@ -21,14 +21,14 @@ use crate::queue::Admission;
 /// Records every request that goes through the services it wraps. Made by [`Auditor::layer`](crate::Auditor::layer).
 #[derive(Clone, Debug)]
 pub struct AuditLayer {
-    engine: Arc<Engine>,
+    log: Arc<Running>,
     /// The event of every request here, named next to a route.
     own: Option<Arc<Plan>>,
 }
 
 impl AuditLayer {
-    pub(crate) fn new(engine: Arc<Engine>, own: Option<Arc<Plan>>) -> Self {
-        Self { engine, own }
+    pub(crate) fn new(log: Arc<Running>, own: Option<Arc<Plan>>) -> Self {
+        Self { log, own }
     }
 }
 
@@ -79,12 +79,11 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let Entry { body: told, guard, admission } =
-            enter(&self.layer.engine, self.layer.own.as_ref(), &mut head, &body);
+        let Entry { body: told, guard, admission } = enter(&self.layer.log, self.layer.own.as_ref(), &mut head, &body);
         let request = Request::from_parts(head, RequestBody::new(body, told));
         match admission {
             None => ResponseFuture::running(&mut self.inner, request, guard),
-            Some((exchange, Admission::Granted(allowance))) => match admitted(&exchange, allowance) {
+            Some((exchange, Admission::Granted)) => match admitted(&exchange, 0) {
                 None => ResponseFuture::running(&mut self.inner, request, guard),
                 Some(durable) => ResponseFuture::recording(self.hold(request, guard, exchange), durable),
             },

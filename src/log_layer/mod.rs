@@ -36,7 +36,7 @@ use crate::sink::Ordinary;
 /// use tracing_subscriber::{Layer as _, filter::LevelFilter};
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
-/// let (auditor, guard) = Auditor::builder().sink(sink::memory().0).build()?;
+/// let auditor = Auditor::builder().sink(sink::memory().0).build()?;
 /// let (sink, lines) = sink::memory(); // in a service: `auditor.log_layer()`, which writes to standard output
 /// let layer = auditor.log_layer_to(sink);
 /// let subscriber = tracing_subscriber::registry().with(layer.with_filter(LevelFilter::INFO));
@@ -44,7 +44,7 @@ use crate::sink::Ordinary;
 ///     let _span = tracing::info_span!("import", file = "a.csv").entered();
 ///     tracing::info!(rows = 17, "imported");
 /// });
-/// drop(guard);
+/// drop(auditor); // ends the log, and the thread of its log layers
 /// assert!(lines.text().contains(
 ///     r#""message":"imported","fields":{"rows":17},"spans":[{"name":"import","fields":{"file":"a.csv"}}]}"#
 /// ));

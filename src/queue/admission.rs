@@ -1,4 +1,5 @@
-//! Waiting for room without blocking anybody: one place in the line of requests that are not yet let in.
+//! Waiting without blocking anybody: one place in the line of requests that are not yet admitted, or of bodies that may not
+//! yet be kept.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,39 +11,49 @@ use super::front::Queue;
 use crate::record::Delivery;
 use crate::sync::{Arc, Instant, Mutex, MutexGuard, PoisonError};
 
-/// What the queue answers to somebody who wants in.
+/// The queue's answer to an exchange that asks to be admitted, or to a body that asks to be kept.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// Go on. Holds the bytes that were set aside for captured bodies.
-    Granted(Allowance),
+    /// Go on.
+    Granted,
     /// There is no room now; await it.
     Wait(Waiting),
-    /// There is no room, and the line is full.
+    /// There is no room, and nobody may wait for it.
     Refused,
 }
 
-/// Bytes set aside in the queue's budget for the bodies of one exchange.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    pub(crate) request: usize,
-    pub(crate) response: usize,
+/// What a place waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A request or an activity, for room for its record.
+    Exchanges,
+    /// A body, for bytes.
+    Bodies,
 }
 
-impl Allowance {
-    pub(crate) fn sum(self) -> usize {
-        self.request.saturating_add(self.response)
+/// The end of a wait, by both clocks: the one that the application gave may stand still.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Until {
+    given: Duration,
+    real: Instant,
+}
+
+impl Until {
+    /// A wait that begins now, lasts at most `wait`, and ends at `given` by the application's clock.
+    pub(super) fn new(given: Duration, wait: Duration) -> Self {
+        Self { given, real: after(Instant::now(), wait) }
     }
 }
 
-/// One place in the line.
+/// One place in a line.
 #[derive(Debug)]
 pub(super) struct Place {
     state: Mutex<PlaceState>,
-    deadline: Duration,
-    /// Also by the system's clock: one that the application gave may stand still.
-    expires: Instant,
-    pub(super) allowance: Allowance,
+    pub(super) line: Line,
     pub(super) class: Delivery,
+    until: Until,
+    /// Bytes that it holds from the moment when it is granted.
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -50,22 +61,21 @@ enum PlaceState {
     Waiting(Option<Waker>),
     Granted,
     Refused,
-    /// The one who waited is gone, or has taken the answer.
+    /// Nobody waits here any more, or the answer was taken.
     Left,
 }
 
 impl Place {
-    pub(super) fn new(class: Delivery, now: Duration, wait: Duration, allowance: Allowance) -> Self {
-        let (deadline, expires) = (now.saturating_add(wait), after(Instant::now(), wait));
-        Self { state: Mutex::new(PlaceState::Waiting(None)), deadline, expires, allowance, class }
+    pub(super) fn new(line: Line, class: Delivery, until: Until, bytes: usize) -> Self {
+        Self { state: Mutex::new(PlaceState::Waiting(None)), line, class, until, bytes }
     }
 
     /// Whether the wait has been too long.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        now >= self.deadline || Instant::now() >= self.expires
+        now >= self.until.given || Instant::now() >= self.until.real
     }
 
-    /// Answers the one who waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
+    /// Answers whoever waits; gives the waker to call once no lock is held, or `None` if nobody waits any more.
     pub(super) fn answer(&self, granted: bool) -> Option<Option<Waker>> {
         let mut state = self.lock();
         match &mut *state {
@@ -92,7 +102,7 @@ impl Place {
     }
 }
 
-/// The wait for room: resolves to the allowance, or to `None` once the wait has been too long.
+/// The wait for room: resolves to the bytes that are now held, or to `None` once the wait has been too long.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(super) place: Arc<Place>,
@@ -100,7 +110,7 @@ pub(crate) struct Waiting {
 }
 
 impl Future for Waiting {
-    type Output = Option<Allowance>;
+    type Output = Option<usize>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A waker is the application's code: none is cloned or dropped while the lock is held.
@@ -114,7 +124,7 @@ impl Future for Waiting {
                 }
                 PlaceState::Granted => {
                     *state = PlaceState::Left;
-                    Some(self.place.allowance)
+                    Some(self.place.bytes)
                 }
                 PlaceState::Refused | PlaceState::Left => {
                     *state = PlaceState::Left;
@@ -124,8 +134,8 @@ impl Future for Waiting {
         };
         // A sink may have been given up since.
         let kept = answer.filter(|_| !self.queue.cannot_keep(self.place.class));
-        if let (Some(allowance), None) = (answer, kept) {
-            self.queue.release(allowance.sum());
+        if let (Some(bytes), None) = (answer, kept) {
+            self.queue.release(bytes);
         }
         Poll::Ready(kept)
     }
@@ -135,8 +145,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let before = std::mem::replace(&mut *self.place.lock(), PlaceState::Left);
         match before {
-            PlaceState::Waiting(_) => self.queue.leave_line(),
-            PlaceState::Granted => self.queue.release(self.place.allowance.sum()),
+            PlaceState::Waiting(_) => self.queue.leave(&self.place),
+            PlaceState::Granted => self.queue.release(self.place.bytes),
             PlaceState::Refused | PlaceState::Left => {}
         }
     }

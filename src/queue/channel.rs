@@ -183,7 +183,13 @@ impl Channel {
     }
 
     /// Has it tried again: with what it has to report, and before that `started`, if it has taken nothing yet.
-    pub(super) fn try_again(&mut self, started: &Record, stamp: impl FnMut() -> Stamp, maker: &mut Maker, line: Line<'_>) {
+    pub(super) fn try_again(
+        &mut self,
+        started: &Record,
+        stamp: impl FnMut() -> Stamp,
+        maker: &mut Maker,
+        line: Line<'_>,
+    ) {
         // Numbers go on from what it has taken: lines that it never took leave no gap.
         let look = self.progress();
         self.next_seq = look.written + look.torn + 1;

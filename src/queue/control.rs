@@ -38,8 +38,12 @@ pub(crate) struct Control {
 struct State {
     flushes: Vec<Flush>,
     stop: Option<Stop>,
-    /// The worker has ended; nothing that is asked now will be done.
-    ended: bool,
+    /// The end has been asked for.
+    stopping: bool,
+    /// Waiting for the report of the end.
+    reports: Vec<Promise<ShutdownReport>>,
+    /// The worker has ended, with this report; nothing that is asked now will be done.
+    ended: Option<ShutdownReport>,
 }
 
 /// Which sinks a flush waits for.
@@ -61,11 +65,29 @@ pub(super) struct Flush {
 }
 
 /// Somebody asked for the end.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
     pub(super) began: Instant,
     pub(super) limit: Duration,
-    pub(super) promise: Promise<ShutdownReport>,
+    pub(super) reason: StopReason,
+}
+
+/// Why a log ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    /// The application asked for it.
+    Shutdown,
+    /// The last handle was dropped.
+    Dropped,
+}
+
+impl StopReason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Shutdown => "shutdown",
+            Self::Dropped => "dropped",
+        }
+    }
 }
 
 impl Control {
@@ -73,21 +95,31 @@ impl Control {
     pub(crate) fn flush(&self, upto: u64, reach: Reach, limit: Duration) -> Answer<bool> {
         let (promise, answer) = promise(false);
         let mut state = self.lock();
-        if !state.ended {
+        if state.ended.is_none() {
             let deadline = after(Instant::now(), limit);
             state.flushes.push(Flush { upto, reach, deadline, promise });
         }
         answer
     }
 
-    /// Asks for the end.
-    pub(crate) fn stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        let (promise, answer) = promise(ShutdownReport::default());
+    /// Asks for the end. The first call sets its deadline and its reason; everybody who asks gets the same report.
+    pub(crate) fn stop(&self, limit: Duration, reason: StopReason) -> Answer<ShutdownReport> {
         let mut state = self.lock();
-        if !state.ended && state.stop.is_none() {
-            state.stop = Some(Stop { began: Instant::now(), limit, promise });
+        if let Some(report) = state.ended {
+            return Answer::given(report);
+        }
+        let (promise, answer) = promise(ShutdownReport::default());
+        state.reports.push(promise);
+        if !state.stopping {
+            state.stopping = true;
+            state.stop = Some(Stop { began: Instant::now(), limit, reason });
         }
         answer
+    }
+
+    /// Whether the end has been asked for.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().stopping
     }
 
     pub(super) fn take_flushes(&self) -> Vec<Flush> {
@@ -98,14 +130,15 @@ impl Control {
         self.lock().stop.take()
     }
 
-    /// Nothing will be done any more: whoever still waits is answered by the promises' being dropped.
-    pub(super) fn end(&self) {
+    /// The worker has ended: everybody who asked for the end gets the report, and open flushes are answered with no.
+    pub(super) fn end(&self, report: ShutdownReport) {
         let mut state = self.lock();
-        state.ended = true;
-        let left = (std::mem::take(&mut state.flushes), state.stop.take());
+        state.ended = Some(report);
+        let (flushes, reports) = (std::mem::take(&mut state.flushes), std::mem::take(&mut state.reports));
         // Without the lock, because it wakes them.
         drop(state);
-        drop(left);
+        drop(flushes);
+        reports.into_iter().for_each(|promise| promise.give(report));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

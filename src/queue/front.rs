@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::admission::{Admission, Allowance, Place, Waiting};
+use super::admission::{Admission, Line, Place, Until, Waiting};
+use super::held::Held;
 use super::loss::{LossReason, Untold};
 use crate::capture::Draft;
 use crate::clock::Micros;
@@ -30,10 +31,25 @@ pub(super) enum Rest {
 pub(crate) struct Limits {
     /// Finished records that are not yet written.
     pub(crate) records: usize,
-    /// Captured bytes of bodies.
+    /// Bytes that exchanges and their unwritten records hold.
     pub(crate) bytes: usize,
-    /// How long a request may wait for room.
+    /// Bytes of exchanges in line, which are not counted among the others before they are admitted.
+    pub(crate) line_bytes: usize,
+    /// How long a request may wait for room, and a body for bytes.
     pub(crate) wait: Duration,
+}
+
+impl Limits {
+    /// How many bytes may be held when a body asks for more. A quarter of all is left for heads, so that bodies that are
+    /// held for long do not keep others out, and half for what may not be lost.
+    fn for_bodies(&self, class: Delivery) -> usize {
+        if class == Delivery::Lossy { self.for_lossy() } else { self.bytes / 4 * 3 }
+    }
+
+    /// What may be lost takes at most half of the bytes.
+    fn for_lossy(&self) -> usize {
+        self.bytes / 2
+    }
 }
 
 /// The queue, as requests see it.
@@ -46,18 +62,19 @@ pub(crate) struct Queue {
     pushed: AtomicU64,
     /// Those of them that have left: written, or counted as lost.
     settled: AtomicU64,
-    /// Bytes of the budget that are taken.
-    taken: AtomicUsize,
-    /// How many wait in line, so that nobody overtakes them. Those who left it are not counted, though their places may
-    /// still stand there.
+    held: Held,
+    /// Exchanges in line, so that nobody overtakes them. Those that left it are not counted, though their places may still
+    /// be there.
     waiting: AtomicUsize,
+    /// Bytes that the exchanges in line will hold once they are admitted, and that nobody counts before.
+    waiting_bytes: AtomicUsize,
+    /// Bodies in line.
+    bodies_waiting: AtomicUsize,
     /// The shutdown has waited for what was admitted: nothing new is.
     closed: AtomicBool,
     told_closed: AtomicBool,
     /// Required sinks that are given up.
     dead: AtomicUsize,
-    /// Exchanges that have begun and not ended.
-    open: AtomicUsize,
     /// Panics of the worker's own code.
     panics: AtomicU64,
     lost: [AtomicU64; LossReason::ALL.len()],
@@ -72,6 +89,7 @@ struct State {
     finished: VecDeque<Box<Draft>>,
     untold: Untold,
     line: VecDeque<Arc<Place>>,
+    bodies: VecDeque<Arc<Place>>,
     /// The worker has gone to sleep and must be woken.
     asleep: bool,
     /// The worker has stopped: what comes now is lost.
@@ -92,12 +110,13 @@ impl Queue {
             limits,
             pushed: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            taken: AtomicUsize::new(0),
+            held: Held::default(),
             waiting: AtomicUsize::new(0),
+            waiting_bytes: AtomicUsize::new(0),
+            bodies_waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             told_closed: AtomicBool::new(false),
             dead: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             lost: Default::default(),
             refused: AtomicU64::new(0),
@@ -106,43 +125,125 @@ impl Queue {
         }
     }
 
-    /// Asks to be let in. An open exchange holds no place: the bound counts finished records only.
-    pub(crate) fn admit(self: &Arc<Self>, class: Delivery, allowance: Allowance, now: Duration) -> Admission {
-        if class == Delivery::Lossy {
-            return Admission::Granted(Allowance::default());
+    /// Counts an exchange that begins, and asks to admit it. Granted, it holds `bytes`; if it has to wait, from the moment when
+    /// it is granted.
+    pub(crate) fn count_and_admit(self: &Arc<Self>, class: Delivery, bytes: usize, now: Duration) -> Admission {
+        // Counted before it asks: either this sees that nothing is admitted any more, or the worker sees it.
+        let held = self.held.open(bytes);
+        let answer = self.answer_at_once(class, held);
+        if !matches!(answer, Some(Admission::Granted)) {
+            self.held.sub(bytes);
         }
-        // After the exchange was counted as open: either this sees that nothing is admitted any more, or the worker sees it.
+        answer.unwrap_or_else(|| self.line_up(class, bytes, now))
+    }
+
+    /// Asks to admit an exchange that is counted as open already. Granted at once, its bytes are counted by the caller; if it
+    /// has to wait, it holds them when it is granted.
+    pub(crate) fn admit(self: &Arc<Self>, class: Delivery, bytes: usize, now: Duration) -> Admission {
+        self.answer_at_once(class, self.held.bytes()).unwrap_or_else(|| self.line_up(class, bytes, now))
+    }
+
+    /// As [`Queue::admit`], for those who cannot wait.
+    pub(crate) fn admit_now(&self, class: Delivery) -> bool {
+        matches!(self.answer_at_once(class, self.held.bytes()), Some(Admission::Granted))
+    }
+
+    /// The answer while `held` bytes are held by others, or `None` if there is no room now. An open exchange holds no place:
+    /// the bound on records counts finished ones only. Everybody needs the same, which is that the bounds are not reached:
+    /// nobody waits behind somebody who needs more.
+    fn answer_at_once(&self, class: Delivery, held: usize) -> Option<Admission> {
+        if class == Delivery::Lossy {
+            let has_bytes = held < self.limits.for_lossy();
+            return Some(if has_bytes { Admission::Granted } else { Admission::Refused });
+        }
+        // After the exchange was counted as open.
         if self.closed.load(Ordering::SeqCst) {
-            return self.refuse_for_good();
+            return Some(self.refuse_for_good());
         }
         if self.cannot_keep(class) {
-            return Admission::Refused;
+            return Some(Admission::Refused);
         }
-        if self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && self.reserve(allowance.sum()) {
-            return Admission::Granted(allowance);
-        }
+        let is_free = self.waiting.load(Ordering::Relaxed) == 0 && self.has_room() && held < self.limits.bytes;
+        is_free.then_some(Admission::Granted)
+    }
+
+    fn line_up(self: &Arc<Self>, class: Delivery, bytes: usize, now: Duration) -> Admission {
         let mut state = self.lock();
-        if state.closed || self.waiting.load(Ordering::Relaxed) >= self.limits.records {
+        let is_full = self.waiting.load(Ordering::Relaxed) >= self.limits.records
+            || self.waiting_bytes.load(Ordering::Relaxed) >= self.limits.line_bytes;
+        if state.closed || is_full {
             return Admission::Refused;
         }
-        // At least half of the places are empty then, so that the walk costs each of those who left one step.
+        // At least half of the places are empty then, so that the walk costs each of those that left one step.
         if state.line.len() >= self.limits.records.saturating_mul(2) {
             state.line.retain(|place| !place.is_left());
         }
-        let place = Arc::new(Place::new(class, now, self.limits.wait, allowance));
+        let until = Until::new(now.saturating_add(self.limits.wait), self.limits.wait);
+        let place = Arc::new(Place::new(Line::Exchanges, class, until, bytes));
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.call_worker(&mut state);
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
 
-    /// As [`Queue::admit`], for those who cannot wait.
-    pub(crate) fn admit_now(&self, class: Delivery, allowance: Allowance) -> Option<Allowance> {
-        if class == Delivery::Lossy {
-            return Some(Allowance::default());
+    /// Asks to keep `bytes` of a body, until `deadline` if it has to wait. Granted, the bytes are held. `None`: it has to wait,
+    /// and needs a deadline for that.
+    pub(crate) fn admit_body(
+        self: &Arc<Self>,
+        class: Delivery,
+        bytes: usize,
+        deadline: Option<Duration>,
+    ) -> Option<Admission> {
+        if self.held.add_within(bytes, self.limits.for_bodies(class)) {
+            return Some(Admission::Granted);
         }
-        let open = !self.closed.load(Ordering::SeqCst) && self.waiting.load(Ordering::Relaxed) == 0;
-        (open && !self.cannot_keep(class) && self.has_room() && self.reserve(allowance.sum())).then_some(allowance)
+        // What could not become durable is not waited for.
+        if class == Delivery::Lossy || self.cannot_keep(class) {
+            return Some(Admission::Refused);
+        }
+        let until = Until::new(deadline?, self.limits.wait);
+        let mut state = self.lock();
+        if state.closed || self.bodies_waiting.load(Ordering::Relaxed) >= self.limits.records {
+            return Some(Admission::Refused);
+        }
+        if state.bodies.len() >= self.limits.records.saturating_mul(2) {
+            state.bodies.retain(|place| !place.is_left());
+        }
+        let place = Arc::new(Place::new(Line::Bodies, class, until, bytes));
+        state.bodies.push_back(place.clone());
+        self.bodies_waiting.fetch_add(1, Ordering::Relaxed);
+        self.call_worker(&mut state);
+        Some(Admission::Wait(Waiting { place, queue: self.clone() }))
+    }
+
+    fn has_bytes(&self) -> bool {
+        self.held.bytes() < self.limits.bytes
+    }
+
+    /// Counts an exchange that begins, and what it holds from the start. Before it asks whether it is admitted: see
+    /// [`Queue::stop_admitting`].
+    pub(crate) fn count_open(&self, bytes: usize) {
+        self.held.open(bytes);
+    }
+
+    pub(crate) fn count_closed(&self) {
+        self.held.close();
+    }
+
+    /// Exchanges that have begun and not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.held.exchanges()
+    }
+
+    /// Counts the record of an exchange that there were no bytes for, and that may be lost. The exchange has ended.
+    pub(crate) fn count_unrecorded(&self, draft: &Draft) {
+        let mut state = self.lock();
+        self.close_if(true);
+        self.count_lost(&mut state, LossReason::QueueFull, [draft]);
+        if state.asleep {
+            self.call_worker(&mut state);
+        }
     }
 
     /// Without the worker nothing can be recorded any more, and what may not lose must not be handled.
@@ -151,7 +252,7 @@ impl Queue {
             report(|| {
                 tracing::error!(
                     target: "tower_audit",
-                    "the audit log has stopped and the server has not: what must be recorded is refused; was the `ShutdownGuard` dropped?"
+                    "the audit log has stopped and the server has not: requests that must be recorded are refused"
                 );
             });
         }
@@ -159,7 +260,7 @@ impl Queue {
     }
 
     /// Whether a class needs a required sink that is given up: what such an exchange does could not become durable.
-    pub(super) fn cannot_keep(&self, class: Delivery) -> bool {
+    pub(crate) fn cannot_keep(&self, class: Delivery) -> bool {
         class >= Delivery::Durable && self.dead.load(Ordering::Relaxed) > 0
     }
 
@@ -224,30 +325,13 @@ impl Queue {
         position
     }
 
-    /// Takes bytes from the budget of captured bytes, if they are there.
-    pub(crate) fn reserve(&self, bytes: usize) -> bool {
-        if bytes == 0 {
-            return true;
-        }
-        let room = |taken: usize| taken.checked_add(bytes).filter(|&sum| sum <= self.limits.bytes);
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok()
-    }
-
-    /// Takes bytes for somebody who may lose: at most half of the budget is theirs.
-    pub(crate) fn reserve_lossy(&self, bytes: usize) -> bool {
-        let free = self.taken.load(Ordering::Relaxed).saturating_add(bytes) <= self.limits.bytes / 2;
-        free && self.reserve(bytes)
-    }
-
-    /// Takes bytes for what has been let in already.
-    pub(crate) fn reserve_anyway(&self, bytes: usize) {
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts bytes of an exchange that was admitted before.
+    pub(crate) fn hold(&self, bytes: usize) {
+        self.held.add(bytes);
     }
 
     pub(crate) fn release(&self, bytes: usize) {
-        if bytes > 0 {
-            self.taken.fetch_sub(bytes, Ordering::Relaxed);
-        }
+        self.held.sub(bytes);
     }
 
     /// Makes the worker look around soon.
@@ -287,19 +371,6 @@ impl Queue {
         } else {
             self.dead.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    pub(crate) fn count_open(&self) {
-        // Before the exchange asks whether it is admitted: see `Queue::stop_admitting`.
-        self.open.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn count_closed(&self) {
-        self.open.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
     }
 
     /// Records that were lost, and exchanges that are open and whose records will be, at one moment.
@@ -344,13 +415,19 @@ impl Queue {
         }
     }
 
-    pub(crate) fn taken_bytes(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.bytes()
     }
 
-    /// Somebody left the line without an answer. The place stays until it is passed or swept.
-    pub(super) fn leave_line(&self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    /// Somebody left a line without an answer. The place stays until it is passed or swept.
+    pub(super) fn leave(&self, place: &Place) {
+        match place.line {
+            Line::Exchanges => {
+                self.waiting_bytes.fetch_sub(place.bytes, Ordering::Relaxed);
+                self.waiting.fetch_sub(1, Ordering::Relaxed)
+            }
+            Line::Bodies => self.bodies_waiting.fetch_sub(1, Ordering::Relaxed),
+        };
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -424,19 +501,23 @@ impl Queue {
         state.called = false;
     }
 
-    /// Lets in whom there is room for, in order, and refuses whom the wait was too long for.
+    /// Admits those in line that there is room for, in order, and refuses those that have waited too long, or whose records
+    /// could not be kept any more.
     pub(super) fn serve_line(&self, now: Duration) {
-        if self.waiting.load(Ordering::Relaxed) == 0 {
+        if !self.has_line() {
             return;
         }
-        for waker in self.answer_line(now) {
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        self.answer_exchanges(&mut state, now, &mut wakers);
+        self.answer_bodies(&mut state, now, &mut wakers);
+        drop(state);
+        for waker in wakers {
             contained("a waker", || waker.wake());
         }
     }
 
-    fn answer_line(&self, now: Duration) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        let mut state = self.lock();
+    fn answer_exchanges(&self, state: &mut State, now: Duration, wakers: &mut Vec<Waker>) {
         let mut room = self.limits.records.saturating_sub(self.unwritten());
         while let Some(place) = state.line.front() {
             if place.is_left() {
@@ -444,26 +525,51 @@ impl Queue {
                 continue;
             }
             let expired = state.closed || place.is_over(now) || self.cannot_keep(place.class);
-            let granted = !expired && room > 0 && self.reserve(place.allowance.sum());
+            let granted = !expired && room > 0 && self.has_bytes();
             if !expired && !granted {
                 break;
             }
-            match place.answer(granted) {
-                Some(waker) => {
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    room -= usize::from(granted);
-                    wakers.extend(waker);
-                }
-                None if granted => self.release(place.allowance.sum()),
-                None => {}
+            if granted {
+                self.held.add(place.bytes);
             }
+            room -= usize::from(self.answer(place, granted, wakers));
             state.line.pop_front();
         }
-        wakers
+    }
+
+    /// Each body needs bytes of its own number, so one that needs fewer does not wait behind one that needs more. A bounded
+    /// number is looked at, and the next ones the next time: the lock is not held for long.
+    fn answer_bodies(&self, state: &mut State, now: Duration, wakers: &mut Vec<Waker>) {
+        const LOOKED_AT: usize = 256;
+        let most = self.limits.for_bodies(Delivery::Backpressure);
+        for _ in 0..state.bodies.len().min(LOOKED_AT) {
+            let Some(place) = state.bodies.pop_front() else { break };
+            if place.is_left() {
+                continue;
+            }
+            let expired = state.closed || place.is_over(now) || self.cannot_keep(place.class);
+            let granted = !expired && self.held.add_within(place.bytes, most);
+            if expired || granted {
+                self.answer(&place, granted, wakers);
+            } else {
+                state.bodies.push_back(place);
+            }
+        }
+    }
+
+    /// Answers one in line, which holds its bytes already if it is granted. False if nobody waits there any more.
+    fn answer(&self, place: &Place, granted: bool, wakers: &mut Vec<Waker>) -> bool {
+        let Some(waker) = place.answer(granted) else {
+            self.held.sub(if granted { place.bytes } else { 0 });
+            return false;
+        };
+        self.leave(place);
+        wakers.extend(waker);
+        granted
     }
 
     pub(super) fn has_line(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
+        self.waiting.load(Ordering::Relaxed) > 0 || self.bodies_waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Records that left the queue: written, or counted as lost.

@@ -4,6 +4,7 @@ mod admission;
 mod channel;
 mod control;
 mod front;
+mod held;
 mod loss;
 #[cfg(all(test, shuttle))]
 mod model;
@@ -11,10 +12,10 @@ mod own;
 mod promise;
 mod worker;
 
-pub(crate) use admission::{Admission, Allowance, Waiting};
+pub(crate) use admission::{Admission, Waiting};
 pub(crate) use channel::Channel;
 pub use control::ShutdownReport;
-pub(crate) use control::{Control, Reach};
+pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};
 pub(crate) use loss::LossReason;
 pub(crate) use promise::Answer;

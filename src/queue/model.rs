@@ -24,7 +24,8 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
-use super::{Allowance, Answer, Channel, Limits, Queue, Reach, ShutdownReport, Worker};
+use super::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
+use crate::auditor::Running;
 use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
@@ -253,6 +254,7 @@ impl Sink for Scripted {
 /// An auditor whose sinks are made up.
 struct Rig {
     engine: Arc<Engine>,
+    log: Arc<Running>,
     event: EventRef,
 }
 
@@ -270,7 +272,7 @@ impl Default for Setting {
     fn default() -> Self {
         Self {
             records: 64,
-            bytes: 1024,
+            bytes: 1 << 20,
             wait: LONG,
             stages: Stages::Completion,
             delivery: Delivery::Backpressure,
@@ -281,7 +283,8 @@ impl Default for Setting {
 
 impl Rig {
     fn start(setting: &Setting, sinks: Vec<(Scripted, Need)>) -> Self {
-        let limits = Limits { records: setting.records, bytes: setting.bytes, wait: setting.wait };
+        let limits =
+            Limits { records: setting.records, bytes: setting.bytes, line_bytes: usize::MAX, wait: setting.wait };
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(parts(setting, queue.clone())).unwrap());
         let mut channels = Vec::new();
@@ -304,10 +307,16 @@ impl Rig {
         let process = Process::new(&text, instance, None, None, Default::default());
         let settings = Value::Null;
         let event = engine.named("Modelled").unwrap();
+        let log = Arc::new(Running {
+            engine: engine.clone(),
+            counted: counted.clone(),
+            #[cfg(feature = "tracing-subscriber")]
+            log: Default::default(),
+        });
         Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
             .start()
             .unwrap();
-        Self { engine, event }
+        Self { engine, log, event }
     }
 
     /// With one sink that takes everything.
@@ -320,26 +329,24 @@ impl Rig {
         &self.engine.queue
     }
 
-    /// A finished draft that holds as many bytes of the budget as it was allowed.
-    fn draft(&self, id: u128, class: Delivery, allowed: Allowance) -> Box<Draft> {
+    /// A finished draft that holds so many bytes of the budget.
+    fn draft(&self, id: u128, class: Delivery, bytes: usize) -> Box<Draft> {
         let mut draft = self.engine.take_draft();
         draft.audit_id = Uuid::from_u128(id);
         draft.event = self.event.clone();
         draft.outcome = Some(Outcome::Completed);
         draft.class = class;
-        draft.admitted = true;
-        draft.request_body.reserved = allowed.request;
-        draft.response_body.reserved = allowed.response;
+        draft.let_in(bytes);
         draft
     }
 
     /// Hands over a record that was let in; its position, if it could enter.
     fn push(&self, id: u128) -> Option<u64> {
-        self.engine.hand_over(self.draft(id, Delivery::Backpressure, Allowance::default()))
+        self.engine.hand_over(self.draft(id, Delivery::Backpressure, 0))
     }
 
     fn push_lossy(&self, id: u128) -> Option<u64> {
-        self.engine.hand_over(self.draft(id, Delivery::Lossy, Allowance::default()))
+        self.engine.hand_over(self.draft(id, Delivery::Lossy, 0))
     }
 
     fn flush(&self) -> Answer<bool> {
@@ -349,16 +356,13 @@ impl Rig {
     }
 
     fn begin_stop(&self, limit: Duration) -> Answer<ShutdownReport> {
-        self.engine.begin_closing();
-        let answer = self.engine.control.stop(limit);
-        self.queue().call();
-        answer
+        self.log.stop(limit, StopReason::Shutdown)
     }
 
     /// Ends the model: nothing may be left of anything.
     fn stop(&self) -> ShutdownReport {
         let report = block_on(self.begin_stop(LONG));
-        assert_eq!(self.queue().taken_bytes(), 0, "bytes of the budget leak");
+        assert_eq!(self.queue().held_bytes(), 0, "bytes of the budget leak");
         assert_eq!(self.queue().waiting(), 0, "somebody still stands in line");
         assert_eq!(self.engine.open(), 0);
         report

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::control::ShutdownReport;
+use super::control::{ShutdownReport, StopReason};
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::diagnostics::contained;
@@ -26,7 +26,7 @@ pub(super) enum Own<'s> {
     /// The run begins. The settings tell two configurations apart.
     Started { enabled: bool, settings: &'s Value },
     /// The run ends.
-    Stopped(&'s ShutdownReport),
+    Stopped(&'s ShutdownReport, StopReason),
     /// Records were lost, all of them or those of one sink.
     RecordsLost { reason: LossReason, tally: &'s Tally, sink: Option<&'s str> },
     /// Requests were refused.
@@ -67,7 +67,7 @@ impl Maker {
 fn frame(stamp: Stamp, own: Own<'_>, Record { text, fields }: &mut Record) {
     let (name, message): (_, &[Part]) = match own {
         Own::Started { .. } => ("AuditStarted", &[Part::Text("the audit log has started")]),
-        Own::Stopped(_) => ("AuditStopped", &[Part::Text("the audit log has stopped")]),
+        Own::Stopped(..) => ("AuditStopped", &[Part::Text("the audit log has stopped")]),
         Own::RecordsLost { reason, tally, .. } => (
             "AuditRecordsLost",
             &[Part::Number(tally.count), Part::Text(" audit record(s) were lost: "), Part::Text(reason.as_str())],
@@ -79,7 +79,7 @@ fn frame(stamp: Stamp, own: Own<'_>, Record { text, fields }: &mut Record) {
     };
     let message = text.parts(message.iter().copied());
     let error = match own {
-        Own::Started { .. } | Own::Stopped(_) => None,
+        Own::Started { .. } | Own::Stopped(..) => None,
         Own::RecordsLost { .. } => Some("RecordsLost"),
         Own::RequestsRefused(_) => Some("RequestsRefused"),
     };
@@ -105,7 +105,8 @@ fn each_member(own: Own<'_>, mut add: impl FnMut(&'static str, &Value)) {
             add("enabled", &json!(enabled));
             add("settings", settings);
         }
-        Own::Stopped(report) => {
+        Own::Stopped(report, reason) => {
+            add("reason", &json!(reason.as_str()));
             add("written", &json!(report.written));
             add("lost", &json!(report.lost));
             add("refused", &json!(report.refused));

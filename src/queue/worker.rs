@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::channel::{Channel, Line, Moment};
-use super::control::{Flush, Reach, ShutdownReport, Stop, after};
+use super::control::{Flush, Reach, ShutdownReport, Stop, StopReason, after};
 use super::front::Rest;
 use super::loss::LossReason;
 use super::own::{Maker, Own, Stamp};
 use crate::capture::Draft;
 use crate::clock::{IdSource as _, Micros, UuidV7};
+use crate::compose::{self, Extent};
 use crate::counters::Counted;
-use crate::compose;
 use crate::diagnostics::{self, caught, contained, report};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -230,7 +230,9 @@ impl Running {
             self.round.records += 1;
             self.round.reserved += draft.reserved();
             let Self { record, memory, .. } = self;
-            let made = contained("redaction", || compose::record(&engine, &draft, memory, record))
+            let mut make = |extent| contained("redaction", || compose::record(&engine, &draft, extent, memory, record));
+            let made = make(Extent::Whole)
+                .or_else(|| make(Extent::Evidence))
                 .or_else(|| contained("a bare record", || compose::bare_record(&engine, &draft, record)));
             let given = made.is_some() && self.give();
             #[cfg(test)]
@@ -399,7 +401,8 @@ impl Running {
             open,
             flushed: false,
         };
-        let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report));
+        let reason = self.stop.as_ref().map_or(StopReason::Shutdown, |stop| stop.reason);
+        let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report, reason));
         self.worker.write_own(&last);
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
@@ -450,14 +453,11 @@ impl Running {
         self.answer_all(ShutdownReport { lost, open, refused: engine.queue.refused(), ..ShutdownReport::default() });
     }
 
-    /// Nothing is done any more: promises that are dropped answer those who wait for them.
+    /// Nothing is done any more: everybody who asked for the end gets the report, and promises that are dropped answer those
+    /// who wait for them.
     fn answer_all(&mut self, report: ShutdownReport) {
-        let stop = self.stop.take().or_else(|| self.worker.engine.control.take_stop());
-        self.worker.engine.control.end();
         self.flushes.clear();
-        if let Some(stop) = stop {
-            stop.promise.give(report);
-        }
+        self.worker.engine.control.end(report);
     }
 
     /// Tells the counters to whoever collects metrics: before it sleeps and at its end, and else not too often.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// Who acted.
 ///
-/// The address, port, host name and user agent of the exchange are added by the layer; this is what only
-/// the application knows. What nobody has verified is marked with [`Actor::unverified`].
+/// The layer adds address, port, host name and user agent; an `Actor` is what only the application knows. Mark an identity that
+/// was not verified with [`Actor::unverified`].
 ///
 /// ```
 /// use tower_audit::{Actor, Credential};
@@ -43,17 +43,17 @@ impl Actor {
         Self::new(id).kind("service")
     }
 
-    /// The system itself, for work that nobody asked for (`kind` is `system`).
+    /// The system itself, for work that no user or program requested (`kind` is `system`).
     pub fn system(id: impl Into<String>) -> Self {
         Self::new(id).kind("system")
     }
 
-    /// Nobody: `actorId` is `null`.
+    /// No known actor: `actorId` is `null`.
     pub fn anonymous() -> Self {
         Self::default()
     }
 
-    /// What somebody claimed to be without proof, such as the user name of a failed login: `actorId` stays `null`.
+    /// An identity that was claimed without proof, such as the user name of a failed login: `actorId` stays `null`.
     pub fn claimed(name: impl Into<String>) -> Self {
         Self { claimed: Some(name.into()), unverified: true, ..Self::default() }
     }
@@ -64,13 +64,13 @@ impl Actor {
         self
     }
 
-    /// A name for people to read.
+    /// The display name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Where the actor is described.
+    /// A URL of a page that describes the actor.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
         self
@@ -82,13 +82,13 @@ impl Actor {
         self
     }
 
-    /// Marks an identity that nobody vouched for: `verified` is then `false`.
+    /// Marks an identity that was not verified: `verified` is then `false`.
     pub fn unverified(mut self) -> Self {
         self.unverified = true;
         self
     }
 
-    /// The key that acted; never its value.
+    /// The credential that was used; never its value.
     pub fn credential(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
         self
@@ -106,11 +106,10 @@ impl Actor {
         self
     }
 
-    /// What is left of an unverified actor when authentication refused it: its id, or else its name, as `claimed`.
+    /// An unverified actor after authentication refused it: its id, or else its name, as `claimed`.
     ///
-    /// Everything else that it said about itself goes, because formats take the actor from its slug, name or credential
-    /// too, and would attribute the request to somebody who may never have sent it. Only the location stays, which
-    /// comes from the address.
+    /// Everything else about it is removed, because formats take the actor from its slug, name or credential too, and would
+    /// attribute the request to somebody who may not have sent it. Only the location stays, which comes from the address.
     pub(crate) fn into_claimed(self) -> Self {
         let claimed = self.claimed.or(self.id).or(self.name);
         Self { claimed, unverified: true, location: self.location, ..Self::default() }
@@ -122,7 +121,7 @@ impl Actor {
     }
 }
 
-/// Which key acted: its kind, id, name and owner, and never its value.
+/// The credential that was used: its kind, id, name and owner, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     pub(crate) kind: Cow<'static, str>,
@@ -149,14 +148,14 @@ impl Credential {
         self
     }
 
-    /// To whom or what it belongs.
+    /// The owner of the credential.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self
     }
 }
 
-/// Where an actor is, as far as its address tells.
+/// Where an actor is, by its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
     pub(crate) city: Option<String>,

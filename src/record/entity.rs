@@ -1,8 +1,8 @@
-//! What was acted on, inside what, and for whom it counts.
+//! The object that was acted on, its parent or container, and the owning group, project or tenant.
 
 use std::borrow::Cow;
 
-/// What was acted on (`object`), or inside what (`target`).
+/// What was acted on (`object`), or its parent or container (`target`).
 ///
 /// ```
 /// use tower_audit::Entity;
@@ -57,9 +57,9 @@ impl Entity {
     }
 }
 
-/// For whom a record counts: a node of the tree of groups, projects and users.
+/// The owning group, project or tenant: a node of the tree of groups, projects and users.
 ///
-/// `path` holds all ancestors, so that a prefix of it is a view of everything below.
+/// `path` holds all ancestors, so that a prefix of it selects everything below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub(crate) kind: Cow<'static, str>,

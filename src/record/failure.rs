@@ -1,9 +1,11 @@
 //! One entry of a record's `errors`.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-/// How many sources of an error are followed. It bounds errors that are their own source.
+use super::text::head;
+
+/// The number of sources of an error that are followed. Some errors are their own source.
 const MOST_SOURCES: usize = 16;
 
 /// One entry of `errors`: what failed, in the words of the application.
@@ -28,7 +30,7 @@ impl Failure {
         Self { name: name.into(), message: message.into(), stack: None }
     }
 
-    /// What an error says of itself: its type's name, its text, and as `stack` the texts of its sources (at most 16).
+    /// The failure of an error: its type's name, its text, and as `stack` the texts of its sources (at most 16).
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
         let mut stack = String::new();
         let mut source = error.source();
@@ -37,12 +39,12 @@ impl Failure {
             if !stack.is_empty() {
                 stack.push('\n');
             }
-            // Writing to a string fails only if the error's own `Display` does; then what it wrote stands.
-            let _ = write!(stack, "caused by: {cause}");
+            stack.push_str("caused by: ");
+            push_text(&mut stack, cause);
             source = cause.source();
         }
         let mut message = String::new();
-        let _ = write!(message, "{error}");
+        push_text(&mut message, error);
         Self { name: short_type_name::<E>().to_owned(), message, stack: (!stack.is_empty()).then_some(stack) }
     }
 
@@ -61,6 +63,23 @@ impl Failure {
     pub fn message(&self) -> &str {
         &self.message
     }
+}
+
+/// Appends what an error says of itself. More than a record keeps is not even formatted, because this runs on the request's
+/// task. If the error's own `Display` fails, what it wrote until then is kept.
+fn push_text<E: Error + ?Sized>(text: &mut String, error: &E) {
+    struct Bounded<'t>(&'t mut String);
+    impl fmt::Write for Bounded<'_> {
+        fn write_str(&mut self, more: &str) -> fmt::Result {
+            const MOST: usize = 16 * 1024;
+            if self.0.len() > MOST {
+                return Err(fmt::Error);
+            }
+            self.0.push_str(head(more, MOST));
+            Ok(())
+        }
+    }
+    let _ = write!(Bounded(text), "{error}");
 }
 
 /// `Error` for `dyn Error`, `Elapsed` for `tower::timeout::error::Elapsed`, `Wrapped` for `a::Wrapped<b::Inner>`.
@@ -88,10 +107,10 @@ mod tests {
     fn an_error_whose_display_fails_does_no_harm() {
         #[derive(Debug)]
         struct Mute;
-        impl std::fmt::Display for Mute {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl fmt::Display for Mute {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("half")?;
-                Err(std::fmt::Error)
+                Err(fmt::Error)
             }
         }
         impl Error for Mute {}

@@ -1,8 +1,8 @@
 //! A finished record: one buffer of redacted text, and a struct of pieces of it.
 //!
-//! The types keep the promises of redaction. A text is a piece of a [`Redacted`], which only `redact` can fill with text from
-//! outside. What says who did what is [`Evidence`]; what a client or an error says is [`ClientText`]. Only the second is
-//! searched for echoes, by [`Fields::each_client`].
+//! The types keep the promises of redaction. A text is a piece of a [`Redacted`], to which only `redact` can add text from
+//! outside. Text that says who did what is [`Evidence`]; text that a client or an error may have chosen is [`ClientText`]. Only
+//! the second is searched for echoes: [`Fields::each_client`] visits it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use super::{Labels, Level, Outcome, RouteLabel, Status};
 use crate::clock::Micros;
 use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Reason, Redacted};
 
-/// One record, redacted: what filters decide on and formats write.
+/// One redacted record: filters take decisions on it, and formats write it.
 #[derive(Default)]
 pub struct Record {
     /// All text of the record.
@@ -30,9 +30,9 @@ pub struct Record {
 pub(crate) struct Fields {
     pub(crate) timestamp: Micros,
     pub(crate) level: Level,
-    /// Of the event.
+    /// The names of the event.
     pub(crate) labels: Option<Arc<Labels>>,
-    /// The event's name may hold a secret, and is not shown.
+    /// The event's name may hold a secret and does not show.
     pub(crate) is_name_masked: bool,
     pub(crate) stage: StageName,
     pub(crate) status: Status,
@@ -44,11 +44,11 @@ pub(crate) struct Fields {
     pub(crate) request_id: Option<Evidence>,
     pub(crate) trace_id: Option<Evidence>,
     pub(crate) span_id: Option<Evidence>,
-    /// Who acted, then on whose behalf, and so on. Empty: nobody.
+    /// The actor, then the one on whose behalf it acts, and so on. Empty: no actor is known.
     pub(crate) actors: Vec<Identity>,
     pub(crate) address: Address,
     pub(crate) context: Option<Context>,
-    /// The URL was longer than what is kept of one.
+    /// The URL was longer than what is captured of one.
     pub(crate) url_cut: bool,
     pub(crate) meta: Vec<(Evidence, EvidenceJson)>,
     pub(crate) errors: Vec<ErrorEntry>,
@@ -62,11 +62,11 @@ pub(crate) enum StageName {
     Initiation,
     #[default]
     Completion,
-    /// Of an event that the application emits itself.
+    /// The application's own name, of an event that it emits itself.
     Named(Evidence),
 }
 
-/// An actor; the address belongs to the exchange.
+/// An actor without its address, which belongs to the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) id: Option<Evidence>,
@@ -80,7 +80,7 @@ pub(crate) struct Identity {
     pub(crate) location: Option<Place>,
 }
 
-/// The key that acted: a [`Credential`](super::Credential), redacted.
+/// A [`Credential`](super::Credential), redacted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     pub(crate) kind: Evidence,
@@ -97,7 +97,7 @@ pub(crate) struct Place {
     pub(crate) continent: Option<Evidence>,
 }
 
-/// What was acted on and where, as far as the application said it: most records have nothing of this.
+/// What was acted on and where, if the application set it. Most records have nothing of this.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Context {
     pub(crate) object: Option<Thing>,
@@ -108,7 +108,7 @@ pub(crate) struct Context {
     pub(crate) namespace: Option<Evidence>,
     pub(crate) edge: Option<Evidence>,
     pub(crate) eula: Option<Licence>,
-    /// What the application itself calls the context.
+    /// The field `context`.
     pub(crate) said: Option<Evidence>,
 }
 
@@ -137,7 +137,7 @@ pub(crate) struct Licence {
     pub(crate) number: Evidence,
 }
 
-/// Where the actor was, as far as the exchange itself tells.
+/// The address of the actor, from the connection and the request's head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Address {
     pub(crate) ip: Option<IpAddr>,
@@ -159,9 +159,9 @@ pub(crate) struct ErrorEntry {
 /// The text of an error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ErrorText {
-    /// In the words of this library, such as `404 Not Found`: no client can change it.
+    /// Of this library, such as `404 Not Found`: no client can change it.
     Library(Evidence),
-    /// In the words of the application, which may quote a client.
+    /// Of the application, which may quote a client.
     Application(ClientText),
 }
 
@@ -179,7 +179,7 @@ impl ErrorText {
 pub(crate) struct Request {
     pub(crate) method: Evidence,
     pub(crate) path: Evidence,
-    /// As sent, without the question mark.
+    /// The query as sent, without the question mark.
     pub(crate) url_query: Option<ClientText>,
     pub(crate) route: Option<Route>,
     pub(crate) protocol: Version,
@@ -214,15 +214,15 @@ impl Request {
 /// The template of the route that matched.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
-    /// Of the catalogue.
+    /// A template of the catalogue.
     Listed(Arc<RouteLabel>),
-    /// As the router or the application reported it.
+    /// A template that the router or the application reported.
     Reported(Evidence),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Response {
-    /// A head that was never produced has none.
+    /// Absent if the inner service returned no response.
     pub(crate) status: Option<StatusCode>,
     pub(crate) bytes: Option<u64>,
     pub(crate) body: Body,
@@ -232,17 +232,19 @@ pub(crate) struct Response {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Body {
     pub(crate) shown: Option<ClientJson>,
-    /// Why it, or the rest of it, is not there.
+    /// Why it, or the rest of it, is left out.
     pub(crate) omitted: Option<Reason>,
-    /// What passed through the layer.
+    /// The bytes that passed through the layer.
     pub(crate) bytes: u64,
     pub(crate) content_type: Option<ClientText>,
 }
 
-/// What is done with each piece that a client may have chosen.
+/// A visitor of each piece that a client may have chosen.
 pub(crate) trait ClientPieces {
     fn text(&mut self, piece: &mut ClientText);
-    /// An error says why the value must not be shown.
+    /// # Errors
+    ///
+    /// The reason, if the value must not show.
     fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason>;
 }
 
@@ -270,7 +272,7 @@ impl Record {
         self.fields.labels.as_ref()?.kind()
     }
 
-    /// `initiation`, `completion`, or what the application said.
+    /// `initiation`, `completion`, or the application's own name.
     pub fn stage(&self) -> &str {
         match self.fields.stage {
             StageName::Initiation => "initiation",
@@ -289,12 +291,12 @@ impl Record {
         self.fields.level
     }
 
-    /// How the exchange ended; completions only.
+    /// How the request or activity ended; completions only.
     pub fn outcome(&self) -> Option<Outcome> {
         self.fields.outcome
     }
 
-    /// The id that all records of an exchange share.
+    /// The id that all records of a request or activity share.
     pub fn audit_id(&self) -> Uuid {
         self.fields.audit_id
     }
@@ -352,8 +354,8 @@ impl Fields {
         *self = Self { actors, meta, errors, ..Self::default() };
     }
 
-    /// Visits each piece that a client may have chosen, once. A body that must not be shown is left out with the reason; so is
-    /// the query or the headers, without one.
+    /// Visits each piece that a client may have chosen once. A body that must not show is left out with the reason; query and
+    /// headers are left out without one.
     pub(crate) fn each_client(&mut self, visit: &mut impl ClientPieces) {
         let Self { address, errors, request, response, .. } = self;
         address.client.iter_mut().for_each(|piece| visit.text(piece));

@@ -1,5 +1,4 @@
-//! What the application's configuration writes into records: names of events and routes. Each is written once, as the part of
-//! a line that it becomes.
+//! Names of events and routes, from the application's configuration. Each is written as JSON once, for all lines.
 
 use super::object::{Object, key};
 
@@ -11,7 +10,7 @@ pub(crate) struct Labels {
     has_service: bool,
     /// The members `eventName` and `eventKind`.
     pub(super) head: Vec<u8>,
-    /// The members that name the place in the system.
+    /// The members `service`, `plugin` and `component`.
     pub(super) place: Vec<u8>,
 }
 

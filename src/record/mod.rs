@@ -1,5 +1,4 @@
-//! The model of a record: its fields, and how they are written. Of other rooms it knows `redact`, for the types of text, and
-//! `json`.
+//! The model of a record: its fields, and how they are written. It uses `redact` (the types of text), `json` and `clock`.
 
 mod actor;
 mod entity;
@@ -8,6 +7,7 @@ pub(crate) mod finished;
 mod labels;
 mod object;
 mod outcome;
+mod response_status;
 pub(crate) mod text;
 pub(crate) mod wire;
 
@@ -18,4 +18,5 @@ pub use finished::Record;
 pub(crate) use labels::{Labels, RouteLabel};
 pub(crate) use object::push_time;
 pub use outcome::{Delivery, Level, Outcome, Stages, Status};
+pub use response_status::ResponseStatus;
 pub use wire::{BodyAs, UserAgentKey};

@@ -1,4 +1,4 @@
-//! One JSON object, written member by member; and how times and numbers are written.
+//! Writes one JSON object member by member, and times and numbers.
 
 use std::cell::Cell;
 use std::io::Write as _;
@@ -10,9 +10,9 @@ use crate::json::{Text as _, push_json_string, push_json_text};
 /// A key of the schema, which needs no escaping.
 #[derive(Clone, Copy)]
 pub(super) struct Key {
-    /// As it precedes any value.
+    /// The key and its colon.
     pub(super) plain: &'static str,
-    /// As it precedes a string, with the string's opening quote.
+    /// The same with the opening quote of a string.
     pub(super) quote: &'static str,
 }
 
@@ -211,14 +211,14 @@ fn time_text(at: Micros) -> [u8; 27] {
     /// What comes before the digits of a second's fraction.
     const WHOLE: usize = 20;
     thread_local! {
-        // Most times of a thread are in the same second as the one before. Nothing here has to be dropped with the thread:
-        // loggers may still write while it ends.
+        // Most times of a thread are in the same second as the one before, so that part is kept. It needs no `Drop`, because
+        // loggers may still write while the thread ends.
         static LAST: Cell<(i64, [u8; 27])> = const { Cell::new((i64::MIN, *b"0000-00-00T00:00:00.000000Z")) };
     }
     let second = at.0.div_euclid(1_000_000);
     let (last, mut text) = LAST.get();
     if last != second {
-        // `Micros` is clamped to what a timestamp can say when it is made: years have four digits.
+        // `Micros` is clamped when it is made: years have four digits.
         let time = jiff::Timestamp::from_second(second).unwrap_or_default();
         text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
         LAST.set((second, text));

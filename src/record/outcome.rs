@@ -1,4 +1,4 @@
-//! How an exchange ended, and the small closed sets beside it.
+//! How a request or activity ended, and the other closed sets of a record: status, level, stages, delivery.
 
 use std::fmt;
 
@@ -20,11 +20,10 @@ macro_rules! wire_names {
     };
 }
 
-/// How an exchange ended: the closed set of the record's `outcome`.
+/// How a request or activity ended: the closed set of the record's `outcome`.
 ///
-/// Each request that the layer lets in has exactly one of them. What no library can record: a process that is killed
-/// (SIGKILL) or calls `process::exit`, a panic under `panic = "abort"`, and a future or body that is given to
-/// `mem::forget`.
+/// Each admitted request has exactly one of them. What no library can record: a process that is killed (SIGKILL) or calls
+/// `process::exit`, a panic under `panic = "abort"`, and a future or body that is passed to `mem::forget`.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -34,20 +33,20 @@ pub enum Outcome {
     HandlerError,
     /// A panic unwound out of the handler or the response body. Its payload is not recorded.
     ///
-    /// That is so with a layer *outside* that catches panics, such as tower-http's `CatchPanicLayer`. One *inside* has made
-    /// an answer with 500 of it before we see it: [`Outcome::Completed`], and failed.
+    /// A layer *outside* that catches panics, such as tower-http's `CatchPanicLayer`, does not change that. One *inside* turns the
+    /// panic into a response with 500, which is [`Outcome::Completed`], and failed.
     Panicked,
-    /// The inner service's error was a timeout, as the classifier says. An answer with 408 from inside is
-    /// [`Outcome::Completed`], and failed; a timeout outside drops us: [`Outcome::Aborted`].
+    /// The inner service's error was a timeout, by the timeout classifier. A response with 408 from inside is
+    /// [`Outcome::Completed`], and failed; a timeout outside cancels the request: [`Outcome::Aborted`].
     TimedOut,
-    /// The future or body was dropped before its end: the client went away, or a layer outside gave up.
-    /// From inside the two cannot be told apart. `meta.abortedAt` tells whether that was before the `head` or in the `body`.
+    /// The future or body was dropped before its end: the client disconnected, or an outer layer cancelled the request; the layer
+    /// cannot distinguish the two. `meta.abortedAt` is `head` if that was before the response's head, else `body`.
     Aborted,
     /// The response's stream failed.
     BodyError,
     /// The connection was handed over: 101, or 2xx to CONNECT.
     Upgraded,
-    /// We refused the request because it could not have been recorded.
+    /// The layer refused the request because it could not have been recorded.
     Rejected,
     /// Dropped after shutdown began.
     Shutdown,
@@ -82,12 +81,12 @@ wire_names!(Status { Succeeded => "succeeded", Failed => "failed" });
 pub enum Level {
     /// For events that matter only when something is investigated.
     Debug,
-    /// The default of what succeeded.
+    /// The default of requests that succeeded.
     #[default]
     Info,
-    /// The default of 4xx answers and of exchanges that were broken off.
+    /// The default of 4xx responses and of aborted requests.
     Warn,
-    /// The default of everything else that failed.
+    /// The default of all other failures.
     Error,
 }
 
@@ -97,9 +96,9 @@ wire_names!(Level { Debug => "debug", Info => "info", Warn => "warn", Error => "
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stages {
-    /// One record, when the exchange has ended.
+    /// One record, when the request or activity has ended.
     Completion,
-    /// One when it began and one when it ended.
+    /// One record when it began and one when it ended.
     Both,
     /// Only the first; for activities such as one iteration of a step. A request with such an event is an error at build.
     Initiation,
@@ -107,21 +106,22 @@ pub enum Stages {
 
 wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
 
-/// What a request is worth: how its records are delivered.
+/// The delivery class: how the records of a request are delivered.
 ///
 /// A setting from outside never weakens a class that code demands.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-    /// Never waits. When the queue is full the record is dropped, and the loss is told.
+    /// Never waits. When the queue is full, the record is dropped, and the loss is reported.
     #[default]
     Lossy,
-    /// Waits for room before the handler runs, asynchronously and bounded; then 503. Nothing is handled unrecorded.
+    /// Waits for queue space before the handler runs, without blocking and with a time limit; then 503. No request is handled
+    /// unrecorded.
     Backpressure,
-    /// Besides: the client cannot receive the end of a response before its record is written and synced by every required
-    /// sink. If that takes too long the response is broken off, never sent as complete, and the record stays queued.
+    /// Also: the response completes only after its record is written and synced by every required sink. If that takes too long,
+    /// the response is broken off and not sent as complete; the record stays in the queue.
     Durable,
-    /// Besides: the initiation record is durable before the handler runs; else 503.
+    /// Also: the initiation record is written and synced before the handler runs; else 503.
     FailClosed,
 }
 

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// Ends a text that was cut to its bound.
+pub(crate) const ELLIPSIS: char = '…';
+
 /// Bytes as text; what is not UTF-8 becomes U+FFFD. Nearly all are UTF-8, and to check that takes far less than to search for
 /// what is not.
 pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {

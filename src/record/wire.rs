@@ -12,7 +12,7 @@ use super::text::{head, tail};
 use crate::json::members_as_arrays;
 use crate::redact::{Evidence, EvidenceJson, Piece, Reason, Redacted};
 
-/// What is the same on every line of a process, written once.
+/// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     instance: Vec<u8>,
@@ -49,11 +49,11 @@ impl Process {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum BodyAs {
-    /// As JSON, in the shape in which they came.
+    /// As JSON, in the structure in which they were sent.
     #[default]
     Json,
-    /// As their redacted text, and every value of `query` and `params` as a list of strings: for indexes that choke on
-    /// keys whose type changes.
+    /// As their redacted text, and every value of `query` and `params` as a list of strings: for indexes that reject keys whose
+    /// type changes.
     String,
 }
 
@@ -69,7 +69,7 @@ impl BodyAs {
 
 /// The key under which records show the user agent.
 ///
-/// The documentation of Red Hat Developer Hub says `actor.client`, which is the default; the running product writes
+/// The documentation of Red Hat Developer Hub has `actor.client`, which is the default; the running product writes
 /// `actor.userAgent`.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,7 +94,7 @@ impl UserAgentKey {
     }
 }
 
-/// What a line leaves out of its record, or cuts, to fit its budget. Empty for most lines.
+/// What a line leaves out of its record, or shortens, to fit its limit. Empty for most lines.
 #[derive(Debug, Default)]
 pub(crate) struct Cuts {
     pub(crate) request_body: BodyCut,
@@ -106,14 +106,14 @@ pub(crate) struct Cuts {
     /// All errors but the first.
     pub(crate) further_errors: bool,
     pub(crate) referer: bool,
-    /// Places of the members of `meta` that are left out.
+    /// Indexes of the members of `meta` that are left out.
     pub(crate) meta: Vec<usize>,
-    /// How many bytes are kept of texts.
+    /// The number of bytes that are kept of texts.
     pub(crate) error_message: Option<usize>,
     pub(crate) message: Option<usize>,
     pub(crate) client: Option<usize>,
     pub(crate) url: Option<usize>,
-    /// What `meta.shortened` names.
+    /// The names in `meta.shortened`.
     pub(crate) named: Vec<Cow<'static, str>>,
 }
 
@@ -128,7 +128,7 @@ pub(crate) enum BodyCut {
     Whole,
 }
 
-/// A text without its middle, if only so many bytes of it are kept.
+/// A text without its middle, if only a number of bytes of it is kept.
 pub(crate) fn without_middle(text: &str, kept: Option<usize>) -> Cow<'_, str> {
     match kept {
         None => Cow::Borrowed(text),
@@ -232,7 +232,7 @@ fn write_address(object: &mut Object<'_>, text: &Redacted, address: &Address, ke
     }
 }
 
-/// What an actor is apart from its id and address, and on whose behalf it acts.
+/// Writes an actor without its id and address, and the actors on whose behalf it acts.
 fn write_identity(object: &mut Object<'_>, text: &Redacted, actor: &Identity, others: &[Identity]) {
     object.some_text(key!("kind"), some(text, actor.kind));
     object.some_text(key!("name"), some(text, actor.name));

@@ -1,20 +1,20 @@
-//! A text with its encoding undone, and where each place of it is in the encoded text.
+//! Decoded text: a text with one encoding undone, and the map from its places back to the encoded text.
 
 use std::ops::Range;
 
 use crate::json::escape_at;
 use crate::work;
 
-/// A decoded text with its map of places.
+/// A decoded text with its map.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) text: String,
-    /// Where the decoded text and the encoded one run on in step: (place in the decoded text, place in the encoded one).
+    /// Pairs of equal places (in the decoded text, in the encoded one), from which both continue byte by byte.
     steps: Vec<(usize, usize)>,
 }
 
 impl Decoded {
-    /// The inside of a JSON string token. What is no valid escape stays as it is.
+    /// Decodes the inside of a JSON string token. An invalid escape stays as it is.
     pub(super) fn json(raw: &str) -> Self {
         work::add(raw.len());
         let mut decoded = Self::empty(raw);
@@ -38,7 +38,7 @@ impl Decoded {
         decoded
     }
 
-    /// Percent-encoding (RFC 3986, section 2.1); `None` if there is none. What is not UTF-8 becomes U+FFFD.
+    /// Decodes percent-encoding (RFC 3986, section 2.1); `None` if there is none. What is not UTF-8 becomes U+FFFD.
     pub(super) fn percent(raw: &str) -> Option<Self> {
         work::add(raw.len());
         let bytes = raw.as_bytes();
@@ -81,14 +81,14 @@ impl Decoded {
         Self { text: String::with_capacity(raw.len()), steps: Vec::new() }
     }
 
-    /// One character that takes `len` bytes of the encoded text.
+    /// Appends one character, which takes `len` bytes of the encoded text.
     fn step(&mut self, char: char, source: usize, len: usize) {
         self.steps.push((self.text.len(), source));
         self.text.push(char);
         self.steps.push((self.text.len(), source + len));
     }
 
-    /// Where a place of the decoded text is in the encoded one. Places do not go through a character.
+    /// Where a place of the decoded text is in the encoded one. A place must begin and end between characters.
     pub(super) fn source(&self, place: &Range<usize>) -> Range<usize> {
         self.source_of(place.start)..self.source_of(place.end)
     }

@@ -1,4 +1,4 @@
-//! What changes in a text: places, and what is written there instead. A text without edits is copied in one piece.
+//! Edits of a text: places, and what is written there instead. A text without edits is copied in one piece.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use super::mask::MaskStyle;
 #[derive(Debug, Default)]
 pub(super) struct Edits {
     list: Vec<Edit>,
-    /// What is written instead, one after the other.
+    /// The replacements of all edits, one after the other.
     written: String,
     is_unsorted: bool,
 }
@@ -34,7 +34,7 @@ impl Edits {
         self.replace(place, |_| {});
     }
 
-    /// Masks a value, which reads as `value`.
+    /// Masks a place whose decoded text is `value`.
     pub(super) fn mask(&mut self, place: Range<usize>, value: &str, style: &MaskStyle) {
         self.replace(place, |out| style.push(out, value));
     }
@@ -46,8 +46,8 @@ impl Edits {
         self.list.push(Edit { start: place.start, end: place.end, from, to: self.written.len() });
     }
 
-    /// Appends the edited text up to a place. Of edits that overlap, the one that begins first counts, and of those the
-    /// longest, and of equal ones the last.
+    /// Appends the edited text up to a place. Of edits that overlap, the one that begins first is applied; of those that begin
+    /// at one place, the longest; of equal ones, the one that was added last.
     pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
         if self.is_unsorted {
             self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), Reverse(edit.from)));

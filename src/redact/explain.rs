@@ -1,4 +1,4 @@
-//! What a set of rules does to a document: by names and pointers, never by values.
+//! Shows what a set of rules does to a document, for those who write rules.
 
 use super::hit::Hit;
 use super::memory::Memory;
@@ -10,7 +10,7 @@ use crate::catalog::Event;
 use crate::error::Error;
 use crate::media::Media;
 
-/// What a [`Redactor`] makes of a document, and why: see [`Redactor::explain`].
+/// The redacted document, and what was masked by which rule: the result of [`Redactor::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -18,7 +18,7 @@ pub struct Explanation {
     pub redacted: Option<String>,
     /// Why the document, or the rest of it, would be left out, by the name that a record uses.
     pub omitted: Option<&'static str>,
-    /// What was masked, in the order of the document; a value whose name is behind it comes with its object's end.
+    /// What was masked, in the order of the document. A value whose name comes after it is listed where its object ends.
     pub hits: Vec<Hit>,
 }
 
@@ -41,8 +41,8 @@ impl Redactor {
     /// Shows what these rules and those of an event do to a body of a content type: JSON, a form (or a query), multipart,
     /// or text where the event [shows it](Event::text_bodies).
     ///
-    /// In a form a hit's pointer is `/` and the field's name, in multipart it leads into the list of parts, in a text it is
-    /// empty.
+    /// The pointer of a hit is `/` and the field's name in a form, and a pointer into the list of parts in multipart. Values
+    /// in free text are not listed.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What was masked, and by which rule: by pointers, never by values.
+//! What was masked and by which rule, described by pointers and never by values.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ pub struct Hit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HitRule {
-    /// The phrase at the end of its key, or a name beside it.
+    /// The phrase at the end of its key, or the name of a member beside it.
     Key,
     /// Its key names a bag of secrets.
     Bag,
-    /// A pointer of the rules leads to it.
+    /// A JSON Pointer of the rules names it.
     Pointer,
     /// The value gives itself away, or holds something that does.
     Value,

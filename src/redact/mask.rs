@@ -1,4 +1,4 @@
-//! What a record shows in the place of a secret: a mask, nothing, or a fingerprint.
+//! Mask styles: what a record shows instead of a secret. A mask, nothing, or a fingerprint.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::Error;
 
-/// A shorter key could be found by trying all.
+/// A shorter key could be found by trying all keys.
 const MIN_KEY_BYTES: usize = 16;
 
 /// How secrets are shown.
@@ -24,7 +24,7 @@ enum Kind {
 }
 
 impl MaskStyle {
-    /// The text needs no escaping, wherever it is put.
+    /// Writes a text, which needs no escaping in JSON, URLs or CSV.
     pub(super) fn mask(text: &str) -> Result<Self, Error> {
         let is_plain = |char: char| !char.is_control() && !"\"\\%&<>?#".contains(char);
         if text.is_empty() || text.len() > 64 || !text.chars().all(is_plain) {
@@ -55,7 +55,7 @@ impl MaskStyle {
         Ok(Self { kind: Kind::Fingerprint { prefix: format!("hmac:{key_id}:"), key }, ..self })
     }
 
-    /// The mask of what is found by a search, which has no fingerprint of its own.
+    /// The mask of texts that cannot be searched, which have no fingerprint.
     pub(super) fn text(&self) -> &str {
         &self.text
     }
@@ -68,7 +68,7 @@ impl MaskStyle {
         }
     }
 
-    /// Whether members with a secret value are removed.
+    /// Whether a member with a secret value is removed.
     pub(super) fn removes(&self) -> bool {
         matches!(self.kind, Kind::Remove)
     }
@@ -80,7 +80,7 @@ impl MaskStyle {
         text == self.text || text.strip_prefix(prefix.as_str()).is_some_and(is_hex)
     }
 
-    /// `hmac:<key id>:<64 hex digits>`, if secrets are shown so.
+    /// `hmac:<key id>:<64 hex digits>`, if secrets are shown as fingerprints.
     pub(super) fn fingerprint_of(&self, value: &str) -> Option<String> {
         let Kind::Fingerprint { prefix, key } = &self.kind else { return None };
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");

@@ -1,5 +1,5 @@
-//! What the worker keeps from one record to the next: what the rules say of keys, texts that held nothing secret, and the
-//! memory of lists. It belongs to one redactor.
+//! What the worker keeps from one record to the next: the classes of keys, texts that held nothing secret, and allocated
+//! lists. It only saves work: what is masked does not depend on it. It belongs to one redactor.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -9,11 +9,11 @@ use super::format::JsonScratch;
 use super::redactor::Redactor;
 use super::rules::Class;
 
-/// How many keys are kept; more take each other's places.
+/// The number of keys that are kept; further ones replace them.
 const KEYS: usize = 512;
 /// Longer keys are not kept.
 const LONGEST_KEY: usize = 64;
-/// How many texts are kept, and the longest.
+/// The number of texts that are kept, and the length of the longest.
 const TEXTS: usize = 64;
 const LONGEST_TEXT: usize = 512;
 
@@ -29,7 +29,7 @@ pub(crate) struct Memory {
     pub(super) edits: Vec<Edits>,
 }
 
-/// A key that was judged, and what the rules say of it.
+/// A key that was looked up, and what the rules say of it.
 #[derive(Clone, Debug, Default)]
 struct Known {
     key: String,
@@ -41,7 +41,7 @@ struct Known {
 pub(super) struct KeyFacts {
     pub(super) class: Class,
     pub(super) part: Part,
-    /// It has to be looked into: it may hold a token, or a character that has to be escaped.
+    /// It holds a token or a character that has to be escaped.
     pub(super) is_odd: bool,
     /// As a parameter of a URL, it holds a signature.
     pub(super) is_signature: bool,
@@ -107,7 +107,7 @@ impl Default for Memory {
 }
 
 impl Memory {
-    /// Forgets what another redactor said.
+    /// Begins a record. What is kept for another redactor is removed.
     pub(super) fn begin(&mut self, redactor: &Redactor) {
         if !self.owner.as_ref().is_some_and(|owner| owner.is_same(redactor)) {
             self.keys.fill(Known::default());
@@ -117,7 +117,7 @@ impl Memory {
         self.remembered.clear();
     }
 
-    /// A hash that nobody outside can predict.
+    /// A hash with a random seed, so that clients cannot choose keys that replace each other.
     #[inline]
     pub(super) fn hash(&self, text: &str) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -137,7 +137,7 @@ impl Memory {
     /// What the rules say of a key, if it was judged before.
     #[inline]
     pub(super) fn facts(&mut self, hash: u64, key: &str) -> Option<KeyFacts> {
-        // Two places for each key, of which the first has the one that was met last.
+        // Two slots for each key; the first has the one that was used last.
         let first = slot(hash, KEYS) & !1;
         let [known, older] = self.keys.get_mut(first..first + 2)? else { return None };
         if known.key == key {
@@ -158,7 +158,7 @@ impl Memory {
         }
     }
 
-    /// Whether a text was kept.
+    /// Whether a text is kept, so that it holds nothing secret.
     pub(super) fn knows(&self, text: &str) -> bool {
         text.len() <= LONGEST_TEXT && self.texts[slot(self.hash(text), TEXTS)] == text
     }

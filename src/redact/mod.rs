@@ -1,14 +1,24 @@
 //! Redaction: text in, redacted text out. Two promises of equal rank: a secret that the rules name is never written, and
 //! evidence is never erased.
 //!
-//! [`Redactor`] holds the rules. A [`Session`] redacts the texts of one exchange with them and ends by becoming an
-//! [`EchoSearch`], which looks for what was masked in the texts of clients. What both make are pieces of a [`Redacted`]:
-//! the types of the pieces keep the second phase away from evidence, and unredacted text out of records.
+//! 1. A [`Redactor`] holds the compiled rules.
+//! 2. A [`Session`] redacts the texts of one record with them. It appends each text to a [`Redacted`] and returns a piece of it:
+//!    [`Evidence`], or [`ClientText`].
+//! 3. [`Session::finish`] turns the session into an [`EchoSearch`], which searches the client's pieces for what was masked. It
+//!    takes no evidence.
 //!
-//! - `rules`: which keys are secret, and what pointers lead to. `detect`: values that give themselves away.
-//! - `format`: one file for each format of text. Each finds places; `edits` and `decode` bring them back to the text.
-//! - `echo`: values that were masked, and where they are repeated.
-//! - `mask`: what a record shows instead. `memory`: what is kept from one record to the next. `explain`: what hit where.
+//! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), and JSON Pointers.
+//! - `detect`: values that give themselves away, whatever their key. The token formats are in `crate::tokens`.
+//! - `format`: one file for each format of text; each finds the places of secrets. `pairs` tracks names beside values.
+//! - `decode`: a decoded text, and the map of its places. `edits`: places of a text, and what is written there instead.
+//! - `echo`: the values that are remembered, and the search for them.
+//! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
+//! - `explain`, `hit`: which rule masks what in a document.
+//!
+//! Some files use each other. `session` and `format`: text can hold JSON, which holds text; the depth is bounded
+//! (`session::MAX_LEVEL`). `memory` and `format`: `memory` keeps the lists that a walk uses. Within `format`, `json` and `pairs`
+//! share a limit, and `fields` and `url` each other's decoding and splitting; within `echo`, `finder` searches for the values
+//! of `remembered`, which needs it for `Audit::secret`.
 
 mod decode;
 mod detect;

@@ -5,7 +5,7 @@ use std::fmt;
 /// The reason beside an absent body, or beside a redacted beginning of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
-    /// Only a prefix was captured.
+    /// Only its beginning was captured.
     Truncated,
     /// The content type is not one of text.
     Binary,
@@ -15,15 +15,15 @@ pub(crate) enum Reason {
     Invalid,
     /// Nested deeper, or with more keys or longer numbers, than the limits allow.
     TooDeep,
-    /// Nobody read it, or not yet.
+    /// The handler has not read it, or not to its end.
     Unread,
     /// The upload broke.
     Failed,
-    /// Text, which an event must ask for.
+    /// Text, which shows only if the event asks for it.
     Text,
-    /// Of a media type that is not read.
+    /// Its media type is not supported.
     Unsupported,
-    /// The queue had no capacity left for it, or the exchange too many secrets to search it for.
+    /// The queue had no capacity for it, or more secrets were remembered than are allowed.
     Budget,
     /// Shortened so that the line fits.
     Line,

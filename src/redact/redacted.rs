@@ -1,8 +1,8 @@
 //! Text that has been through redaction, packed into one buffer, and the pieces of it that a record holds.
 //!
-//! Only this room can add text that came from outside: whatever is in a [`Redacted`] is safe to write. Each piece has a
-//! type that says how it got there. [`Evidence`] says who did what: no value that a client sends changes it.
-//! [`ClientText`] is what clients and errors say: the search for echoes may mask more of it. Both also exist as JSON.
+//! Only `redact` can add text from outside, so a [`Redacted`] is safe to write. Each piece has a type. [`Evidence`] is text that
+//! says who did what: no value that a client sends changes it. [`ClientText`] is text that a client or an error may have
+//! chosen: the echo search may mask more of it. Both also exist as JSON.
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub(crate) struct Redacted {
 }
 
 impl Redacted {
-    /// A larger buffer is freed when it is cleared.
+    /// A buffer of more bytes is freed when it is cleared.
     const KEPT: usize = 64 * 1024;
 
     /// The text of a piece.
@@ -22,12 +22,12 @@ impl Redacted {
         self.text.get(piece.range()).unwrap_or_default()
     }
 
-    /// Adds text of the program itself, which needs no redaction.
+    /// Adds a constant, which needs no redaction.
     pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
         Evidence(self.push(text))
     }
 
-    /// Adds text of the program itself with numbers in it, which needs no redaction either.
+    /// Adds constants and numbers, which need no redaction.
     pub(crate) fn parts(&mut self, parts: impl IntoIterator<Item = Part>) -> Evidence {
         let start = self.text.len();
         for part in parts {
@@ -40,7 +40,7 @@ impl Redacted {
         Evidence(self.since(start))
     }
 
-    /// Forgets all text; its pieces read as empty afterwards, or as the text of the next record.
+    /// Removes all text. Pieces of it must not be used any more: they would read text of the next record.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
@@ -52,7 +52,7 @@ impl Redacted {
         self.since(start)
     }
 
-    /// The piece from a place to the end.
+    /// The piece from a place to the end of the buffer.
     pub(super) fn since(&self, start: usize) -> Span {
         let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         Span { start: at(start), end: at(self.text.len()) }
@@ -62,7 +62,7 @@ impl Redacted {
         self.text.len()
     }
 
-    /// The end of the buffer, to write a piece to; [`since`](Self::since) then makes it.
+    /// The buffer, to append a piece to; [`since`](Self::since) then returns the piece.
     pub(super) fn writer(&mut self) -> &mut String {
         &mut self.text
     }
@@ -75,7 +75,7 @@ pub(crate) enum Part {
     Number(u64),
 }
 
-/// What was masked may still be in the buffer, behind no piece.
+/// Does not print the text: texts from before the echo search are still in the buffer, where no piece refers to them.
 impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redacted").field("bytes", &self.text.len()).finish_non_exhaustive()
@@ -109,11 +109,11 @@ macro_rules! pieces {
 }
 
 pieces! {
-    /// Plain text of evidence: who did what. No value of a client changes it.
+    /// Text that says who did what. No value of a client changes it.
     Evidence;
     /// The same as a JSON value.
     EvidenceJson;
-    /// Plain text that a client or an error may have chosen.
+    /// Text that a client or an error may have chosen. The echo search may mask more of it.
     ClientText;
     /// The same as a JSON value.
     ClientJson;

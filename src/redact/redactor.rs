@@ -44,6 +44,36 @@ pub(super) struct Rules {
     pub(super) detector: Detector,
     pub(super) style: MaskStyle,
     headers: Vec<HeaderName>,
+    pub(super) trap: Trap,
+}
+
+/// A text at which redaction panics, for tests of what a record then shows. Empty outside of tests.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trap {
+    #[cfg(feature = "__fuzzing")]
+    session: Option<String>,
+    #[cfg(feature = "__fuzzing")]
+    search: Option<String>,
+}
+
+#[cfg(feature = "__fuzzing")]
+impl Trap {
+    pub(super) fn in_session(&self, text: &str) {
+        assert!(!self.session.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the session");
+    }
+
+    pub(super) fn in_search(&self, text: &str) {
+        assert!(!self.search.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the search for echoes");
+    }
+}
+
+#[cfg(not(feature = "__fuzzing"))]
+impl Trap {
+    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
+    pub(super) fn in_session(&self, _text: &str) {}
+
+    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
+    pub(super) fn in_search(&self, _text: &str) {}
 }
 
 impl Redactor {
@@ -102,6 +132,7 @@ pub struct RedactorBuilder {
     headers: Vec<HeaderName>,
     mask: Option<String>,
     shown: Shown,
+    trap: Trap,
 }
 
 #[derive(Default)]
@@ -140,8 +171,8 @@ impl RedactorBuilder {
         self
     }
 
-    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. Strings in a list in it are masked
-    /// from six bytes on, and objects in a list are read by their own keys.
+    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. If the value is a
+    /// list, it is no bag: its strings are masked from six bytes on, and its objects are read by their own keys.
     pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
         self.bags.push(key.into());
         self
@@ -149,8 +180,8 @@ impl RedactorBuilder {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields of
     /// forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
-    /// name, `/name/0` and `/name/*` one or all of several. Of an object each leaf is masked; of a list strings of six or more
-    /// bytes, so write `/name/*` for each element. It wins over any exception. At most 64 pointers of both sorts.
+    /// name, `/name/0` and `/name/*` one or all of several. Of an object or a list each leaf is masked.
+    /// It wins over any exception. At most 64 pointers of both sorts.
     ///
     /// # Example: a field wherever a client puts it
     ///
@@ -203,6 +234,22 @@ impl RedactorBuilder {
         self
     }
 
+    /// Panics at a text of the session that holds this.
+    #[cfg(feature = "__fuzzing")]
+    #[doc(hidden)]
+    pub fn panic_at(mut self, text: impl Into<String>) -> Self {
+        self.trap.session = Some(text.into());
+        self
+    }
+
+    /// Panics where the search for echoes comes to a text that holds this.
+    #[cfg(feature = "__fuzzing")]
+    #[doc(hidden)]
+    pub fn panic_in_search_at(mut self, text: impl Into<String>) -> Self {
+        self.trap.search = Some(text.into());
+        self
+    }
+
     /// Checks and compiles the rules.
     ///
     /// # Errors
@@ -234,6 +281,7 @@ impl RedactorBuilder {
             detector: Detector::new(&self.patterns)?,
             style,
             headers: self.headers,
+            trap: self.trap,
         };
         Ok(Redactor { rules: Arc::new(rules) })
     }

@@ -1,6 +1,6 @@
-//! The redaction of one exchange: each of its texts goes through it once, and comes out as a piece of the record.
+//! The redaction of one record, first phase: each text is redacted once and becomes a piece of the record.
 //!
-//! It ends by becoming an [`EchoSearch`], which looks for what was masked in the client's texts.
+//! [`Session::finish`] ends the phase. It returns an [`EchoSearch`], which searches the client's texts for what was masked.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reason;
 use super::decode::Decoded;
-use super::detect::{Scan, is_signature};
+use super::detect::{Scan, is_card_number, is_signature};
 use super::echo::EchoSearch;
 use super::edits::join;
 use super::format::{Action, Target, fields, json, multipart, text, url, walk};
@@ -20,14 +20,15 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as Te
 use super::redactor::{Redactor, Rules};
 use super::rules::{Active, Class, Effect, EventRules, Names};
 use crate::json::{plain_len, push_json_string};
+use crate::record::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 
-/// How many strings deep JSON and URLs are looked for; percent-encoding is undone as often.
+/// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.
 const MAX_LEVEL: u8 = 2;
-/// A longer text of `meta` is read as free text.
+/// Evidence of more bytes than this is also searched for names, as free text.
 const LONG: usize = 256;
 
-/// The redaction of one exchange, first phase.
+/// The redaction of one record, first phase.
 pub(crate) struct Session<'a> {
     rules: &'a Rules,
     event: Option<&'a EventRules>,
@@ -35,7 +36,7 @@ pub(crate) struct Session<'a> {
     names: Option<&'a Names>,
     pub(super) memory: &'a mut Memory,
     pub(super) out: &'a mut Redacted,
-    /// Where somebody asks for it, what was masked.
+    /// What was masked, if hits are listed.
     hits: Option<Vec<Hit>>,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Session<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     Whole(ClientJson),
-    /// As much as could be redacted with certainty, and why not all.
+    /// The beginning that could be redacted with certainty, and why the rest is left out.
     Beginning(ClientJson, Reason),
     Omitted(Reason),
 }
@@ -51,12 +52,14 @@ pub(crate) enum Body {
 /// How a text is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// A value of a client: all that gives itself away, and the structures inside.
+    /// A value of a client: values that give themselves away, and JSON, URLs and encodings inside.
     Client,
-    /// The same, and what free text names.
+    /// Free text of a client or an error: the same, and values that a name precedes.
     Free,
-    /// Evidence: token formats only.
+    /// Evidence: token formats and values of `Audit::secret`; names in long texts.
     Evidence,
+    /// A value of `meta`: evidence, and free text if it is long.
+    Meta,
 }
 
 impl<'a> Session<'a> {
@@ -71,7 +74,7 @@ impl<'a> Session<'a> {
         Self { rules: redactor.rules(), event, names, memory, out, hits: None }
     }
 
-    /// A session that notes what it masks.
+    /// Makes the session list what it masks.
     pub(super) fn explaining(mut self) -> Self {
         self.hits = Some(Vec::new());
         self
@@ -81,22 +84,23 @@ impl<'a> Session<'a> {
         self.hits.take().unwrap_or_default()
     }
 
-    /// A value that the application calls secret: masked in everything that follows, in evidence too.
-    pub(crate) fn secret(&mut self, value: &str) {
-        self.memory.remembered.add_everywhere(value);
+    /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
+    /// beginning is known.
+    pub(crate) fn secret(&mut self, value: &str, cut: bool) {
+        self.memory.remembered.add_everywhere(value, cut);
     }
 
-    /// More values are secret than are allowed: what could hold them is left out.
+    /// Notes that more values are secret than are allowed: the texts of clients are then left out.
     pub(crate) fn too_many_secrets(&mut self) {
         self.memory.remembered.overflow();
     }
 
-    /// The credentials in a request header, whether the header is shown or not.
+    /// Remembers the credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
         self.remember_header(name, value);
     }
 
-    /// What was redacted so far.
+    /// The text of a piece that was made before.
     pub(crate) fn get(&self, piece: impl Piece) -> &str {
         self.out.get(piece)
     }
@@ -109,15 +113,15 @@ impl<'a> Session<'a> {
         self.out.parts(parts)
     }
 
-    /// Ends the first phase: what was masked is then looked for in what clients said.
+    /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
-        EchoSearch::new(&self.rules.style, &self.memory.remembered, self.out)
+        EchoSearch::new(&self.rules.style, &self.rules.trap, &self.memory.remembered, self.out)
     }
 }
 
-/// Evidence.
+/// Redaction of evidence.
 impl Session<'_> {
-    /// A name, an id, a message. Only tokens, and what the application calls secret, are masked in it.
+    /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
         match self.masked_evidence(text) {
             None => Evidence(self.out.push(text)),
@@ -149,7 +153,7 @@ impl Session<'_> {
         Some(EvidenceJson(self.out.since(start)))
     }
 
-    /// The path as it was sent, with the places of its parameters; none are known where no route matched.
+    /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(self, path, params);
         match self.apply(path, &places) {
@@ -166,18 +170,18 @@ impl Session<'_> {
         }
     }
 
-    /// For a value beyond the limits.
+    /// The mask, for a value beyond the limits.
     fn masked_meta(&mut self) -> EvidenceJson {
         let start = self.out.len();
         push_json_string(self.out.writer(), self.rules.style.text());
         EvidenceJson(self.out.since(start))
     }
 
-    /// A value of `meta` that was made of redacted pieces, as JSON.
+    /// A value of `meta` as JSON text; sources make it of pieces that were redacted before.
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
         let action = Action::of(self.class(key));
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Evidence, false);
+        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -192,7 +196,7 @@ impl Session<'_> {
     }
 }
 
-/// What clients and errors say.
+/// Redaction of what clients and errors say.
 impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
@@ -201,7 +205,7 @@ impl Session<'_> {
         self.push_text(text, &places)
     }
 
-    /// A short text that many requests share, such as a user agent: one that held nothing secret is not searched again.
+    /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
         let is_shared = self.names.is_none();
         if is_shared && self.memory.knows(text) {
@@ -222,7 +226,7 @@ impl Session<'_> {
         Some(ClientJson(self.out.push(&object)))
     }
 
-    /// A query as it was sent: the text behind the question mark, and its fields as an object, if there are any.
+    /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let (places, object) = fields::query(self, raw);
         let text = self.push_text(raw, &places);
@@ -263,6 +267,10 @@ impl Session<'_> {
 
     /// A body of type `application/x-www-form-urlencoded`.
     pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+        // Clients that name no type send JSON so.
+        if bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[") {
+            return self.json_body(bytes, cut);
+        }
         let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
         self.body_of(object, cut)
     }
@@ -309,7 +317,7 @@ impl Session<'_> {
     }
 }
 
-/// What the files of single formats need.
+/// For the files of `format`.
 impl Session<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
@@ -323,16 +331,16 @@ impl Session<'_> {
             | Scan::PERCENT
             | Scan::BRACKET
             | Scan::BACKSLASH;
+        self.rules.trap.in_session(text);
         match search {
-            Search::Evidence => {
-                scan.has(Scan::TOKEN | Scan::BACKSLASH) || text.len() > LONG || self.memory.remembered.has_everywhere()
-            }
+            Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
+            Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
             Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
             Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
         }
     }
 
-    /// Appends the places of secrets in a text, sorted and apart from each other. `level`: how many texts it is inside of.
+    /// Appends the places of secrets in a text, sorted and disjoint. `level`: the number of strings that it is inside of.
     pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
         let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
         if self.may_find(text, scan, search) {
@@ -340,7 +348,7 @@ impl Session<'_> {
         }
     }
 
-    /// The same in a text that was looked at.
+    /// The same, with the scan of the text.
     pub(super) fn find_scanned(
         &mut self,
         text: &str,
@@ -351,17 +359,22 @@ impl Session<'_> {
     ) {
         let rules = self.rules;
         debug_assert!(places.is_empty(), "places of another text");
+        let cut = text.ends_with(ELLIPSIS);
         match search {
             Search::Evidence => {
-                find_tokens(text, scan, places);
+                find_tokens(text, scan, cut, places);
                 self.memory.remembered.find_everywhere(text, places);
-                if text.len() > LONG {
-                    text::names(self, text, scan, places);
+            }
+            Search::Meta => {
+                let search = if text.len() > LONG { Search::Free } else { Search::Evidence };
+                self.find(text, level, search, places);
+                if search == Search::Free {
+                    self.memory.remembered.find_everywhere(text, places);
                 }
             }
             Search::Client | Search::Free => {
                 if rules.detector.may_find(scan) {
-                    rules.detector.find(text, scan, false, places);
+                    rules.detector.find(text, scan, cut, places);
                     for place in places.iter() {
                         self.memory.remembered.add(&text[place.clone()], false);
                     }
@@ -377,14 +390,14 @@ impl Session<'_> {
         join(places);
     }
 
-    /// Looks into a text that is itself encoded, JSON, or a URL.
+    /// Searches the inside of a text that is JSON, a URL or a form, or percent-encoded.
     fn find_inside(&mut self, text: &str, scan: Scan, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
         if scan.has(Scan::BRACKET) && json::may_be_document(text) {
             let before = places.len();
             match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
                 Ok(_) => return,
                 Err(Reason::TooDeep) => {
-                    // What is beyond the limits was not read.
+                    // What is beyond the limits was not read, so none of it shows.
                     places.clear();
                     return places.push(0..text.len());
                 }
@@ -431,6 +444,13 @@ impl Session<'_> {
         self.masked_evidence(key)
     }
 
+    /// The name of a field with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(name, 0, search, &mut places);
+        self.apply(name, &places)
+    }
+
     pub(super) fn class(&mut self, key: &str) -> Class {
         self.facts(key).class
     }
@@ -467,6 +487,11 @@ impl Session<'_> {
         self.rules.keys.may_be_secret(end) || self.names.is_some()
     }
 
+    /// A number that is a card's, or that the application calls secret.
+    pub(super) fn is_secret_number(&self, number: &str) -> bool {
+        is_card_number(number) || self.memory.remembered.holds_everywhere(number)
+    }
+
     pub(super) fn style(&self) -> &MaskStyle {
         &self.rules.style
     }
@@ -485,7 +510,7 @@ impl Session<'_> {
         self.memory.remembered.add_header(name, value);
     }
 
-    /// Remembers a value whose end a cut took away.
+    /// Remembers the beginning of a value that a cut went through.
     pub(super) fn remember_beginning(&mut self, value: &str) {
         self.memory.remembered.add_beginning(value);
     }
@@ -503,7 +528,7 @@ impl Session<'_> {
         self.event?.show.as_ref().map(|show| Active::all(show, None))
     }
 
-    /// A step in the allow list: what it names below, and whether it names the value itself.
+    /// One step in the allow list: the pointers that go on below the value, and whether one names the value itself.
     pub(super) fn step_shown(&self, active: Active, depth: usize, key: &str) -> (Active, bool) {
         let Some(show) = self.event.and_then(|event| event.show.as_ref()) else { return (active, true) };
         let (inside, effect) = active.step(show, None, depth, key);
@@ -522,15 +547,15 @@ impl Session<'_> {
 }
 
 /// Appends the places of tokens.
-fn find_tokens(text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>) {
     if scan.has(Scan::TOKEN) {
-        TokenFormats::shared().find(text, false, &mut |place, _| places.push(place));
+        TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
     }
 }
 
 fn has_token(text: &str) -> bool {
     let mut places = Vec::new();
-    find_tokens(text, Scan::of(text), &mut places);
+    find_tokens(text, Scan::of(text), false, &mut places);
     !places.is_empty()
 }
 
@@ -546,7 +571,7 @@ fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
     }
 }
 
-/// A value as text; `None` if it is so deep that writing it would recurse too far.
+/// A value as JSON text; `None` if it is so deep that writing it would recurse too far.
 fn json_text(value: &Value) -> Option<String> {
     const MAX_DEPTH: usize = 64;
     let mut left = vec![(value, 0)];

@@ -4,10 +4,10 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+use super::rules::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 use super::*;
 
-/// What a session makes of a body, by its content type, before and after the search for echoes.
+/// A body as a record shows it, by its content type: redacted, and searched for echoes.
 fn shown_by(
     redactor: &Redactor,
     event: Option<&EventRules>,
@@ -56,6 +56,29 @@ fn error_beside(content_type: &str, body: &[u8], cut: bool, error: &str) -> Stri
     out.get(piece).to_owned()
 }
 
+/// What the guide lists below a heading, as text in backticks.
+fn listed_below(heading: &str) -> Vec<&'static str> {
+    let guide = include_str!("../guide/redaction.md");
+    let (_, below) = guide.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let list = below.split("\n\n").find(|paragraph| paragraph.lines().all(|line| line.trim().starts_with('`')));
+    list.unwrap_or_default().split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn the_guide_lists_every_word_of_the_rules_and_no_other() {
+    for (heading, phrases) in [
+        ("Always secret", ALWAYS),
+        ("Codes", CODES),
+        ("Secret as text", AS_TEXT),
+        ("Not secret", HARMLESS),
+        ("Bags", BAGS),
+    ] {
+        assert_eq!(listed_below(heading), phrases, "{heading}");
+    }
+    let dropped: Vec<String> = DROPPED.iter().map(|word| format!("`{word}`")).collect();
+    assert!(include_str!("../guide/redaction.md").contains(&format!("\n\n{}\n\n", dropped.join(" "))));
+}
+
 #[test]
 fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
     for (phrases, number) in [(ALWAYS, true), (CODES, true), (AS_TEXT, false)] {
@@ -79,7 +102,7 @@ fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
                 let shown = json_of(&json!({ &key: 4711 }).to_string());
                 assert_eq!(shown.contains("***"), number, "{key}: {shown}");
                 assert_eq!(json_of(&json!({ &key: true }).to_string()), json!({ &key: true }).to_string());
-                // A word behind it says something else.
+                // Another word at the end makes it a different key.
                 let other = format!("{key}_policy");
                 assert_eq!(json_of(&json!({ &other: "strict" }).to_string()), json!({ &other: "strict" }).to_string());
             }
@@ -106,6 +129,12 @@ fn each_class_of_keys_reaches_as_far_as_it_says() {
     let body = r#"{"password":{"a":"x","b":[1,{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"abcdefg"},"tokens":["abcdefg","short",1,{"id":"shown"}],"secrets":{"A":"x","B":{"c":1,"d":false}},"pins":[1,"2"]}"#;
     let expected = r#"{"password":{"a":"***","b":["***",{"c":true,"d":null}]},"pin":{"id":7,"by":"jane"},"token":{"id":"t-1","access_token":"***"},"tokens":["***","short",1,{"id":"shown"}],"secrets":{"A":"***","B":{"c":"***","d":"***"}},"pins":["***","***"]}"#;
     assert_eq!(json_of(body), expected);
+    let nested = r#"{"secrets":{"list":["a",1,{"b":true}]},"accesstoken":"abcdefg","monkey":"banana"}"#;
+    let expected = r#"{"secrets":{"list":["***","***",{"b":"***"}]},"accesstoken":"***","monkey":"banana"}"#;
+    assert_eq!(json_of(nested), expected);
+    let pointed = Redactor::builder().pointer("/phones").build().unwrap();
+    let shown = shown_by(&pointed, None, "json", br#"{"phones":["1",7,{"a":"b"}]}"#, false).unwrap();
+    assert_eq!(shown, r#"{"phones":["***","***",{"a":"***"}]}"#);
     let listed = r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"plain-text"]}"#;
     assert_eq!(json_of(listed), r#"{"secrets":[{"name":"DB_PASSWORD","updated":"today"},"***"]}"#);
 }
@@ -370,9 +399,53 @@ fn what_the_application_calls_secret_is_masked_in_evidence_too() {
     let redactor = Redactor::default();
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-    session.secret("jane");
-    let (evidence, meta) = (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": "jane" })));
-    assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":"***"}"#));
+    session.secret("jane", false);
+    session.secret("4711", false);
+    let (evidence, meta) =
+        (session.evidence("user:default/jane"), session.meta("who", &json!({ "jane": ["jane", 47110] })));
+    assert_eq!((out.get(evidence), out.get(meta)), ("user:default/***", r#"{"***":["***","***"]}"#));
+}
+
+#[test]
+fn a_text_that_was_cut_ends_with_no_beginning_of_a_secret() {
+    let redactor = Redactor::default();
+    let jwt = format!("eyJhbGciOiJIUzI1NiJ9.{}.c2lnbmF0dXJl", "eyJzdWIiOiJqYW5lIn0".repeat(8));
+    for secrets in [1, 9] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        (0..secrets).for_each(|n| session.secret(&format!("hunter {n} battery"), false));
+        for (text, expected) in [
+            ("so hunter 0 b…", "so ***…"),
+            ("so hunter%200%20b…", "so ***…"),
+            ("so hunter%200%2…", "so ***%2…"),
+            ("so hunter 0 b", "so hunter 0 b"),
+            ("so hunt…", "so hunt…"),
+            (&*format!("so {}…", &jwt[..120]), "so ***…"),
+        ] {
+            let (evidence, client) = (session.evidence(text), session.text(text));
+            assert_eq!(session.get(evidence), expected, "{secrets}");
+            if text.contains("eyJ") {
+                assert_eq!(session.get(client), expected, "{secrets}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_form_that_is_json_or_has_a_field_without_a_sign_is_read_as_what_it_is() {
+    let form = |body: &str| shown_by(&Redactor::default(), None, "form", body.as_bytes(), false);
+    assert_eq!(form(r#" {"user":"jane","password":"hunter22"}"#).unwrap(), r#"{"user":"jane","password":"***"}"#);
+    assert_eq!(form(r#"{"user":"jane","password":"hunter22"#), None);
+    assert_eq!(form("a=1&https://jane:hunter22@h/x").unwrap(), r#"{"a":"1","https://jane:***@h/x":""}"#);
+    assert_eq!(form("%7B%22password%22%3A%22hunter22%22%7D").unwrap(), r#"{"{\"password\":\"***\"}":""}"#);
+    let shown = error_beside("form", b"%7B%22password%22%3A%22hunter22%22%7D", false, "no user hunter22");
+    assert_eq!(shown, "no user ***");
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let (text, fields) =
+        Session::new(&redactor, None, &mut memory, &mut out).query(r#"%7B%22pin%22%3A%2212%22%7D&b=1"#);
+    assert_eq!(out.get(fields.unwrap()), r#"{"{\"pin\":\"***\"}":"","b":"1"}"#);
+    assert_eq!(out.get(text), "%7B%22pin%22%3A%22***%22%7D&b=1");
 }
 
 #[test]
@@ -390,6 +463,12 @@ fn ten_thousand_secrets_and_long_ones_are_remembered_or_everything_is_left_out()
     let huge = "a1".repeat(32 * 1024);
     let shown = error_beside("json", json!({ "password": huge }).to_string().as_bytes(), false, &format!("<{huge}>"));
     assert_eq!(shown, "<***>");
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    session.secret(&huge[..8 * 1024], true);
+    let evidence = session.evidence(&format!("<{huge}>\nend"));
+    assert_eq!(out.get(evidence), "<***\nend");
     assert_eq!(error_beside("json", br#"{"password":"x"}"#, false, "x is unknown"), "x is unknown");
 }
 
@@ -470,7 +549,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// A document without anything secret comes out as it is; its white space does not matter.
+    /// A document without anything secret does not change, but for its white space.
     #[test]
     fn harmless_documents_stay(value in any_json()) {
         let redactor = Redactor::default();
@@ -612,10 +691,9 @@ fn no_text_makes_the_work_per_byte_grow() {
         usize::try_from(state >> 33).unwrap() % most
     };
     for case in 0..FRAGMENTS.len() + cases / 4 {
-        let pick: String = if case < FRAGMENTS.len() {
-            FRAGMENTS[case].to_owned()
-        } else {
-            (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect()
+        let pick = match FRAGMENTS.get(case) {
+            Some(fragment) => (*fragment).to_owned(),
+            None => (0..1 + next(4)).map(|_| FRAGMENTS[next(FRAGMENTS.len())]).collect::<String>(),
         };
         let [small, large] = [4 * 1024, 32 * 1024].map(|len| work(&pick.repeat(len / pick.len())));
         for (at, (small, large)) in small.into_iter().zip(large).enumerate() {

@@ -21,12 +21,11 @@ pub(crate) type Formatter = Box<dyn FnMut(&Record, &str, &mut String) + Send>;
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (all, records) = sink::memory();
 /// let (bad, failures) = sink::memory();
-/// let (auditor, guard) = Auditor::builder()
+/// let auditor = Auditor::builder()
 ///     .sink(all)
 ///     .sink(sink::Output::new(bad).name("failures").best_effort().filter(|record| record.level() >= Level::Warn))
 ///     .build()?;
-/// # drop(auditor);
-/// drop(guard);
+/// drop(auditor);
 /// assert_eq!(records.lines().len(), 2); // `AuditStarted` and `AuditStopped`,
 /// assert_eq!(failures.lines().len(), 2); // which no filter removes
 /// # Ok(())

@@ -18,8 +18,8 @@ use crate::diagnostics::caught;
 /// use tower_audit::{Auditor, sink};
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
-/// let (auditor, guard) = Auditor::builder().sink(sink::tracing()).build()?;
-/// # drop((auditor, guard));
+/// let auditor = Auditor::builder().sink(sink::tracing()).build()?;
+/// # drop(auditor);
 /// # Ok(())
 /// # }
 /// ```

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::auditor::{Auditor, AuditorBuilder, ShutdownGuard};
+use crate::auditor::{Auditor, AuditorBuilder};
 use crate::clock::{Clock, IdSource};
 use crate::error::Error;
 use crate::queue::ShutdownReport;
@@ -35,7 +35,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), tower_audit::Error> {
 /// let log = TestLog::new();
-/// log.auditor().begin("NightlyRun").actor(Actor::service("service:reports")).emit().await?;
+/// log.auditor().begin_unlisted("NightlyRun").actor(Actor::service("service:reports")).emit().await?;
 ///
 /// let records = log.records().await;
 /// assert_eq!(records[0]["timestamp"], "2026-01-01T00:00:00.000000Z");
@@ -45,7 +45,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// ```
 pub struct TestLog {
     auditor: Auditor,
-    guard: ShutdownGuard,
     records: MemoryRecords,
     clock: StillClock,
 }
@@ -70,8 +69,8 @@ impl TestLog {
             .ids(Counted::default())
             .instance("test")
             .host("test.example");
-        let (auditor, guard) = set(builder).build()?;
-        Ok(Self { auditor, guard, records, clock })
+        let auditor = set(builder).build()?;
+        Ok(Self { auditor, records, clock })
     }
 
     /// The auditor, for layers and activities.
@@ -130,7 +129,7 @@ impl TestLog {
 
     /// Shuts the audit log down; the report, and every line that was ever written.
     pub async fn stop(self) -> (ShutdownReport, Vec<String>) {
-        let report = self.guard.shutdown(LIMIT).await;
+        let report = self.auditor.shutdown(LIMIT).await;
         (report, self.records.lines())
     }
 }
@@ -195,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn whole_records_can_be_compared() {
         let log = TestLog::with(|builder| builder.stages(Stages::Both)).unwrap();
-        let activity = log.auditor().begin("Run").await.unwrap();
+        let activity = log.auditor().begin_unlisted("Run").await.unwrap();
         log.advance(Duration::from_millis(1_500));
         activity.succeed();
         let records = log.wait_for(2).await;

@@ -1,11 +1,11 @@
-//! An example of each format, and two near misses of it. Written by repetition (`#` is followed by what is repeated, and how
-//! often), so that nobody takes them for real.
+//! An example of each format, and two near misses. They are written as repetitions (`#`, what is repeated, `*`, how often, `;`),
+//! so that no scanner takes them for real tokens.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// The format, what precedes the secret in a match, the secret, and what is no token.
+/// The format's id, what precedes the secret in a match, the secret, and two near misses.
 pub(crate) type Example = (&'static str, &'static str, &'static str, [&'static str; 2]);
 
 #[rustfmt::skip]
@@ -265,7 +265,7 @@ pub(crate) const EXAMPLES: &[Example] = &[
     ("ory-authorization-code", "", "ory_ac_#a1B2*7;", ["ory_ac_#a1B2*5;a1B", "xory_ac_#a1B2*7;"]),
 ];
 
-/// The text that is written by repetition.
+/// The text of an example with its repetitions written out.
 pub(crate) fn spelt(text: &str) -> String {
     let mut parts = text.split('#');
     let mut spelt = parts.next().unwrap_or_default().to_owned();

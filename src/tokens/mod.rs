@@ -1,7 +1,8 @@
-//! Token formats: what the tokens, keys and secret URLs of known issuers look like, and where they are in a text.
+//! Token formats: the tokens, keys and secret URLs of known issuers, and the search for them in a text.
 //!
-//! `table` is the data, `pattern` the language it is written in. A format is tried only where its keyword is found, and a
-//! keyword only where a word begins, or, if it begins with a sign, at that sign. The search is linear in the text.
+//! `table` is the data; `pattern` is the language of its patterns. A pattern is tried only where its keyword is found. A keyword
+//! is looked for only where a word begins; if it begins with a sign, from the first word in it on. The search is linear in
+//! the text.
 
 #[cfg(test)]
 pub(crate) mod examples;
@@ -16,9 +17,9 @@ use self::pattern::{MAX_CLASSES, Pattern, Runs, Subject};
 use self::table::TABLE;
 use crate::work;
 
-/// The sign at which formats are looked for whose keyword does not begin a word.
+/// The sign at which the formats are looked for that have their keyword in the middle of a word.
 const SIGN: u8 = b'~';
-/// Mark that the layer puts behind a text that it cut.
+/// Mark that the layer appends to a text that it cut.
 const CUT_MARK: &[u8] = "…".as_bytes();
 
 /// One token format.
@@ -26,7 +27,7 @@ const CUT_MARK: &[u8] = "…".as_bytes();
 pub(crate) struct TokenFormat {
     id: &'static str,
     pattern: Pattern,
-    /// The place in the keyword that begins a word, where the format is looked for.
+    /// The place in the keyword where a word begins; the format is looked for there.
     anchor: usize,
 }
 
@@ -56,11 +57,11 @@ impl TokenFormat {
 /// All formats of the table, ready for a search.
 #[derive(Debug)]
 pub(crate) struct TokenFormats {
-    /// In the order of the buckets of their first two characters.
+    /// Sorted by the buckets of their first two characters.
     words: Vec<TokenFormat>,
     /// Where the formats of each bucket begin in `words`.
     buckets: [u16; BUCKETS + 1],
-    /// Those that are looked for at [`SIGN`].
+    /// The formats that are looked for at [`SIGN`].
     signs: Vec<TokenFormat>,
     classes: Vec<Class>,
 }
@@ -98,7 +99,7 @@ impl TokenFormats {
         TABLE.iter().map(|(_, keyword, ..)| *keyword)
     }
 
-    /// What the first three characters may be where a format is looked for, which is where a word begins.
+    /// For each format, the sets of its first three characters from the place on where it is looked for.
     pub(crate) fn beginnings(&self) -> impl Iterator<Item = [Class; 3]> {
         self.words.iter().map(|format| format.pattern.beginning(format.anchor, &self.classes))
     }
@@ -108,14 +109,14 @@ impl TokenFormats {
         self.candidates(bytes, at).any(|format| format.keyword_at(bytes, at).is_some())
     }
 
-    /// Calls back with the place of each token in a text, in order. `cut`: the text may have been cut at its end, so a token
-    /// that reaches the end counts from six characters behind its keyword.
+    /// Calls `found` with the place and format of each token in a text, in order. `cut`: the text may have been cut at its end,
+    /// so six characters after the keyword are enough for a token that reaches the end.
     pub(crate) fn find(&self, text: &str, cut: bool, found: &mut impl FnMut(Range<usize>, &'static str)) {
         let bytes = text.as_bytes();
         let bytes = if cut { bytes.strip_suffix(CUT_MARK).unwrap_or(bytes) } else { bytes };
         let text = Subject { bytes, cut };
         let mut runs = Runs::new();
-        // No token begins before the end of the last.
+        // Where the last token ended: tokens do not overlap.
         let mut free = 0;
         work::add(bytes.len());
         for at in 0..bytes.len() {
@@ -150,7 +151,7 @@ impl TokenFormats {
         has
     }
 
-    /// Formats that may be the ones of a word that begins here.
+    /// The formats that a word that begins here may have.
     fn candidates(&self, bytes: &[u8], at: usize) -> impl Iterator<Item = &TokenFormat> {
         let bucket = bytes.get(at..).map_or(BUCKETS - 1, bucket);
         self.words[usize::from(self.buckets[bucket])..usize::from(self.buckets[bucket + 1])].iter()
@@ -159,7 +160,7 @@ impl TokenFormats {
 
 const BUCKETS: usize = 256;
 
-/// The bucket of the formats that begin with the same two characters as a text, and perhaps others.
+/// The bucket of the formats that begin with the same two characters as a text, and of some others.
 fn bucket(text: &[u8]) -> usize {
     text.first_chunk().map_or(BUCKETS - 1, |[first, second]| usize::from(first.wrapping_mul(31) ^ second))
 }

@@ -1,8 +1,8 @@
 //! The patterns of token formats: a small regular language without alternatives, matched in linear time.
 //!
 //! A pattern is literal text, classes such as `[A-Za-z0-9_-]`, each followed by a count (`{n}`, `{n,m}`, `{n,}`), and at most
-//! one group `(…)` at its end, which is then the secret; without a group the whole match is. Every other character is
-//! itself. Each run of a class takes as many characters as it can and none back, so that nothing is tried twice.
+//! one group `(…)` at its end, which is then the secret; without a group the whole match is. Every other character matches
+//! itself. A run of a class takes as many characters as it can and gives none back, so nothing is tried twice.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::work;
 
 /// The number of different classes that the table may use.
 pub(super) const MAX_CLASSES: usize = 48;
-/// In a text that was cut, this many characters behind the keyword are a token.
+/// At the end of a text that was cut, this number of characters after the keyword is a token.
 const MIN_CUT: usize = 6;
 
 /// A set of ASCII characters.
@@ -39,7 +39,7 @@ impl Class {
 #[derive(Debug)]
 enum Part {
     Literal(Vec<u8>),
-    /// A class, by its place in the list of all, and how often it may repeat.
+    /// A class, by its index in the list of all, and how often it may repeat.
     Run {
         class: usize,
         min: usize,
@@ -69,7 +69,7 @@ pub(super) struct Pattern {
 /// The text that is searched.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'t> {
-    /// Without what follows a cut.
+    /// The text without the mark of a cut.
     pub(super) bytes: &'t [u8],
     /// Whether it may have been cut at its end.
     pub(super) cut: bool,
@@ -94,12 +94,12 @@ impl Pattern {
         self.keyword.len() + parts.map(Part::min_len).sum::<usize>()
     }
 
-    /// Whether something of the token precedes the keyword.
+    /// Whether a part of the pattern precedes the keyword.
     pub(super) fn has_before(&self) -> bool {
         !self.before.is_empty()
     }
 
-    /// What each of the three characters from a place in the keyword on may be.
+    /// The sets of the three characters from a place in the keyword on.
     pub(super) fn beginning(&self, from: usize, classes: &[Class]) -> [Class; 3] {
         let mut all: Vec<Class> = self.keyword[from..].iter().map(|byte| Class::one(*byte)).collect();
         let mut optional = None;
@@ -115,7 +115,7 @@ impl Pattern {
                 }
             }
         }
-        // Behind what must be there: more of the last run, or the end of the word.
+        // After the required characters: more of the last run, or the end of the word.
         let rest = optional.map_or(Class::after_word(), |class| class.or(Class::after_word()));
         std::array::from_fn(|at| all.get(at).copied().unwrap_or(rest))
     }
@@ -135,7 +135,7 @@ impl Pattern {
         (start < end).then_some(start..end)
     }
 
-    /// Where the token begins that has the keyword at this place.
+    /// The beginning of the token that has its keyword at this place.
     fn start(&self, bytes: &[u8], keyword: usize, classes: &[Class]) -> Option<usize> {
         let mut at = keyword;
         for part in self.before.iter().rev() {
@@ -158,11 +158,11 @@ impl Pattern {
         begins_word.then_some(at)
     }
 
-    /// Where the group begins and the match ends whose keyword ends at `body`.
+    /// The beginning of the group and the end of the match whose keyword ends at `body`.
     fn end(&self, text: Subject<'_>, body: usize, classes: &[Class], runs: &mut Runs) -> Option<(usize, usize)> {
         let bytes = text.bytes;
         let (mut at, mut secret) = (body, body);
-        // Of the part that was matched last: the least place at which it may end, and whether it is a class.
+        // The least end of the part that was matched last, and whether that is a class.
         let (mut least, mut is_run) = (body, false);
         let cut = |secret: usize| {
             (text.cut && bytes.len() >= body + MIN_CUT && secret < bytes.len()).then_some((secret, bytes.len()))
@@ -193,11 +193,11 @@ impl Pattern {
                 }
             }
         }
-        // A count that has an end ends at the end of a word.
+        // A count with an upper bound must end at the end of a word.
         if !is_open && bytes.get(at).is_some_and(u8::is_ascii_alphanumeric) {
             return None;
         }
-        // The full stop of a sentence is no part of the token.
+        // The full stop of a sentence does not belong to the token.
         while is_run && at > least && bytes[at - 1] == b'.' {
             at -= 1;
         }
@@ -205,7 +205,7 @@ impl Pattern {
     }
 }
 
-/// The run of each class that was measured last, so that no byte is measured twice for a class.
+/// The last run of each class, so that no byte is read twice for one class.
 pub(super) struct Runs([(usize, usize); MAX_CLASSES]);
 
 impl Runs {
@@ -213,13 +213,13 @@ impl Runs {
         Self([(usize::MAX, 0); MAX_CLASSES])
     }
 
-    /// Where the run of a class ends that begins at `at`.
+    /// The end of the run of a class that begins at `at`.
     fn end(&mut self, bytes: &[u8], at: usize, class: usize, classes: &[Class]) -> usize {
         let (start, end) = self.0[class];
         if (start..=end).contains(&at) {
             return end;
         }
-        // Up to the known run, if this one goes on into it.
+        // Up to the known run, if this one continues in it.
         let known = if at < start && start != usize::MAX { start } else { bytes.len() };
         let rest = &bytes[at..known];
         let len = rest.iter().position(|byte| !classes[class].has(*byte)).unwrap_or(rest.len());

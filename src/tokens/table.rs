@@ -1,10 +1,12 @@
 //! The token formats: id, keyword, pattern, and where the issuer documents it.
 //!
-//! A format is listed if its keyword is found in nothing else, and if who holds a token of it holds a credential. What is
-//! made for browsers and apps is public and not listed (`pk_live_…` of Stripe, `pk.…` of Mapbox, `phc_…` of PostHog). Nor
-//! are ids of keys, which auditors need and nobody can use alone (`SK…` of Twilio, `LTAI…` of Alibaba Cloud); but for those of
-//! AWS, which every scanner reports.
-//! Where an issuer promises no length, or has changed it before, the count has no upper bound: what is longer is masked too.
+//! A format is listed if its keyword occurs in nothing else and its tokens are credentials. Tokens that are made for browsers
+//! and apps are public and not listed (`pk_live_…` of Stripe, `pk.…` of Mapbox, `phc_…` of PostHog). Ids of keys are not listed
+//! either, because auditors need them and they are of no use alone (`SK…` of Twilio, `LTAI…` of Alibaba Cloud); except those
+//! of AWS, which every scanner reports.
+//!
+//! Where an issuer promises no length, or has changed it before, the count has no upper bound, so that longer tokens are masked
+//! too.
 
 /// Id, keyword, pattern (see `pattern`), source.
 pub(super) type Row = (&'static str, &'static str, &'static str, &'static str);

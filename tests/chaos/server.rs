@@ -22,8 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 use tower_audit::{
-    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Failure, PeerAddr, ShutdownGuard,
-    ShutdownReport, Stages,
+    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Delivery, Event, Failure, PeerAddr, ShutdownReport, Stages,
 };
 
 use crate::common::bodies::BoxError;
@@ -37,17 +36,15 @@ const TIMEOUT: Duration = Duration::from_millis(3);
 /// A running auditor: the only place that builds and stops one.
 pub(crate) struct Running {
     pub(crate) auditor: Auditor,
-    guard: ShutdownGuard,
 }
 
 impl Running {
     pub(crate) fn build(builder: AuditorBuilder) -> Self {
-        let (auditor, guard) = builder.build().unwrap();
-        Self { auditor, guard }
+        Self { auditor: builder.build().unwrap() }
     }
 
     pub(crate) async fn stop(self, limit: Duration) -> ShutdownReport {
-        self.guard.shutdown(limit).await
+        self.auditor.shutdown(limit).await
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tower_audit::sink::sink_fn;
-use tower_audit::{Auditor, AuditorBuilder, Catalog, Clock, Event, IdSource, ShutdownGuard, ShutdownReport};
+use tower_audit::{Auditor, AuditorBuilder, Catalog, Clock, Event, IdSource, ShutdownReport};
 use uuid::Uuid;
 
 #[allow(unused_imports, reason = "each test uses a part of it")]
@@ -78,7 +78,6 @@ pub(crate) struct Log {
     pub(crate) auditor: Auditor,
     pub(crate) clock: StillClock,
     written: Written,
-    guard: ShutdownGuard,
 }
 
 /// An audit log without a catalogue.
@@ -107,8 +106,8 @@ pub(crate) fn log_to(written: Written, set: impl FnOnce(AuditorBuilder) -> Audit
     let clock = StillClock::default();
     let builder =
         Auditor::builder().clock(clock.clone()).ids(Counted::default()).instance("run-1").host("server.example");
-    let (auditor, guard) = set(builder).build().unwrap();
-    Log { auditor, clock, written, guard }
+    let auditor = set(builder).build().unwrap();
+    Log { auditor, clock, written }
 }
 
 impl Log {
@@ -139,13 +138,13 @@ impl Log {
 
     /// Stops, and gives what was reported and every line.
     pub(crate) async fn stop(self) -> (ShutdownReport, Vec<Value>) {
-        let report = self.guard.shutdown(DEADLINE).await;
+        let report = self.auditor.shutdown(DEADLINE).await;
         (report, check::lines(&self.written.text()))
     }
 
     /// Begins to stop; exchanges that are dropped from now on end as `shutdown`.
     pub(crate) fn begin_stop(self) -> (impl Future<Output = ShutdownReport>, Written) {
-        (self.guard.shutdown(DEADLINE), self.written)
+        (self.auditor.shutdown(DEADLINE), self.written)
     }
 }
 

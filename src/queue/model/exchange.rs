@@ -9,12 +9,11 @@ use crate::record::Actor;
 impl Rig {
     /// An exchange that was let in, with its guard.
     fn open(&self, id: u128) -> (Guard, Arc<Exchange>) {
-        let mut draft = self.draft(id, Delivery::Backpressure, Allowance { request: 8, response: 8 });
-        assert!(self.queue().reserve(draft.reserved()));
+        let mut draft = self.draft(id, Delivery::Backpressure, 16);
         draft.outcome = None;
         draft.request_body.keep(8, false);
         draft.request_body.progress = Progress::Open;
-        let exchange = Exchange::open(self.engine.clone(), draft);
+        let exchange = Exchange::open(self.log.clone(), draft);
         (Guard::new(exchange.clone()), exchange)
     }
 }
@@ -36,8 +35,8 @@ fn guard_handle_and_body_make_one_completion() {
         let handle = exchange.clone();
         let handler = thread::spawn(move || handle.bind(|draft| draft.late().set_actor(Actor::user("jane"))));
         let body = thread::spawn(move || {
-            exchange.request_passed(Some(b"0123456789"), Progress::Open);
-            exchange.request_passed(None, Progress::Ended);
+            assert!(exchange.request_passed(Some(b"0123456789"), Progress::Open).is_none());
+            assert!(exchange.request_passed(None, Progress::Ended).is_none());
         });
         guard.finish(Outcome::Completed);
         let bound = handler.join().unwrap();
@@ -60,7 +59,7 @@ fn after_a_skip_there_is_no_record_and_otherwise_one() {
             binder.claim(event);
             binder.bind(|draft| draft.late().set_actor(Actor::user("jane")));
         });
-        let pass = thread::spawn(move || body.request_passed(Some(b"01"), Progress::Ended));
+        let pass = thread::spawn(move || assert!(body.request_passed(Some(b"01"), Progress::Ended).is_none()));
         drop(guard);
         let skipped = skip.join().unwrap();
         bind.join().unwrap();
@@ -102,7 +101,7 @@ fn exchanges_that_end_during_the_shutdown_are_written_or_counted() {
         binder.join().unwrap();
         assert_eq!((report.open, report.lost, report.flushed), (0, 0, true), "an open exchange is waited for");
         assert_eq!(stages(&book, 7), ["initiation", "completion"]);
-        assert_eq!(rig.queue().taken_bytes(), 0);
+        assert_eq!(rig.queue().held_bytes(), 0);
     });
 }
 

@@ -10,6 +10,9 @@ use crate::exchange::Exchange;
 use crate::layer::Guard;
 use crate::sync::atomic::Ordering;
 
+/// The bytes of one exchange.
+const ONE: usize = 2;
+
 #[test]
 fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
     check(|| {
@@ -25,9 +28,8 @@ fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
         let waiter = {
             let rig = rig.clone();
             thread::spawn(move || {
-                let allowance = Allowance { request: 1, response: 0 };
-                let allowed = match rig.queue().admit(Delivery::Backpressure, allowance, rig.engine.monotonic()) {
-                    Admission::Granted(allowed) => Some(allowed),
+                let allowed = match rig.queue().admit(Delivery::Backpressure, 1, rig.engine.monotonic()) {
+                    Admission::Granted => Some(0),
                     Admission::Wait(waiting) => block_on(waiting),
                     Admission::Refused => None,
                 };
@@ -50,7 +52,7 @@ fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
         assert_eq!(entered + let_in + queue.lost(), 5 + tried, "what could not is counted");
         assert_eq!((report.written, book.told_written()), (book.all(), book.all()));
         assert!(report.lost <= queue.lost() && report.flushed);
-        assert_eq!((queue.taken_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
+        assert_eq!((queue.held_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
         assert!(!block_on(rig.flush()) || queue.pushed() == 0, "nobody would answer now but at once");
     });
 }
@@ -65,7 +67,6 @@ fn the_last_record_counts_the_first() {
     });
 }
 
-/// The guard is one, but it can be asked to stop and then dropped.
 #[test]
 fn whoever_asks_for_the_end_is_answered() {
     check(|| {
@@ -77,7 +78,7 @@ fn whoever_asks_for_the_end_is_answered() {
             })
             .collect();
         let reports: Vec<_> = askers.into_iter().map(|asker| asker.join().unwrap()).collect();
-        assert!(reports.iter().any(|report| report.written == 2 && report.flushed), "{reports:?}");
+        assert!(reports.iter().all(|report| report.written == 2 && report.flushed), "{reports:?}");
         assert!(!block_on(rig.flush()));
         block_on(rig.begin_stop(LONG));
     });
@@ -128,7 +129,7 @@ fn a_sink_that_dies_does_not_hold_up_the_end() {
         let lost = queue.lost_by(LossReason::SinkFailed);
         assert_eq!(entered + queue.lost_by(LossReason::Shutdown), 4);
         assert_eq!(whole + lost, entered, "{report:?}");
-        assert_eq!((queue.taken_bytes(), queue.unwritten()), (0, 0));
+        assert_eq!((queue.held_bytes(), queue.unwritten()), (0, 0));
     });
 }
 
@@ -141,20 +142,19 @@ fn whoever_is_admitted_while_the_end_comes_is_written() {
         let request = |class: Delivery, number: u128| {
             let rig = rig.clone();
             thread::spawn(move || {
-                let mut draft = rig.draft(id(1, number), class, Allowance::default());
+                let mut draft = rig.draft(id(1, number), class, 0);
                 draft.outcome = None;
                 draft.admitted = false;
-                rig.queue().count_open();
-                let allowance = match rig.queue().admit(class, Allowance::default(), rig.engine.monotonic()) {
-                    Admission::Granted(allowance) => Some(allowance),
+                let bytes = match rig.queue().count_and_admit(class, ONE, rig.engine.monotonic()) {
+                    Admission::Granted => Some(ONE),
                     Admission::Wait(_) => panic!("there is room"),
                     Admission::Refused => None,
                 };
-                let exchange = Exchange::open_in(rig.engine.take_exchange(), rig.engine.clone(), draft);
+                let exchange = Exchange::open_in(rig.engine.take_exchange(), rig.log.clone(), draft);
                 let guard = Guard::new(exchange.clone());
-                match allowance {
-                    Some(allowance) => {
-                        exchange.with(|draft| draft.let_in(allowance));
+                match bytes {
+                    Some(bytes) => {
+                        exchange.with(|draft| draft.let_in(bytes));
                         thread::yield_now();
                         guard.finish(Outcome::Completed);
                     }
@@ -162,7 +162,7 @@ fn whoever_is_admitted_while_the_end_comes_is_written() {
                         exchange.close(Outcome::Rejected);
                     }
                 }
-                allowance.is_some()
+                bytes.is_some()
             })
         };
         let firm: Vec<_> = (0..2).map(|number| request(Delivery::Backpressure, number)).collect();
@@ -180,7 +180,7 @@ fn whoever_is_admitted_while_the_end_comes_is_written() {
         assert_eq!(queue.lost() + lossy_written, 1, "the lossy one is written or counted");
         // The one that is lost is open at the time of the report, or counted as lost in it, or begins later.
         assert!(report.lost + report.open + lossy_written <= 1, "{report:?}");
-        assert_eq!((rig.engine.open(), queue.unwritten()), (0, 0));
+        assert_eq!((rig.engine.open(), queue.held_bytes(), queue.unwritten()), (0, 0, 0));
     });
 }
 
@@ -202,11 +202,9 @@ fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
             };
             let waiter = {
                 let rig = rig.clone();
-                thread::spawn(move || {
-                    match rig.queue().admit(Delivery::Backpressure, Allowance::default(), rig.engine.monotonic()) {
-                        Admission::Wait(waiting) => drop(block_on(waiting)),
-                        Admission::Granted(_) | Admission::Refused => {}
-                    }
+                thread::spawn(move || match rig.queue().admit(Delivery::Backpressure, 0, rig.engine.monotonic()) {
+                    Admission::Wait(waiting) => drop(block_on(waiting)),
+                    Admission::Granted | Admission::Refused => {}
                 })
             };
             let flusher = {
@@ -220,7 +218,7 @@ fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
             until(|| book.read(|pages| pages.ended));
             let queue = rig.queue();
             assert_eq!(book.lines().len() as u64 + queue.lost(), 4, "each is written or counted: {report:?}");
-            assert_eq!((queue.taken_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
+            assert_eq!((queue.held_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
             assert!(queue.panics() <= 1);
             let is_stopped = trap == TRAP_OUTSIDE && queue.panics() == 1;
             assert!(report.flushed != is_stopped, "{report:?}");

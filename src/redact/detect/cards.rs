@@ -6,13 +6,13 @@ use std::ops::Range;
 use super::run;
 use crate::work;
 
-/// How the digits of 16 and of 15 are grouped.
+/// The groups in which 16 and 15 digits are printed.
 const GROUPS: [&[usize]; 2] = [&[4, 4, 4, 4], &[4, 6, 5]];
 const MAX_DIGITS: usize = 16;
-/// With fewer digits, what a cut left of a card number is not told from other numbers.
+/// With fewer digits, the beginning of a card number cannot be distinguished from other numbers.
 const MIN_CUT_DIGITS: usize = 12;
 
-/// Appends the places of card numbers. Where a text was cut, most of one is enough at its end.
+/// Appends the places of card numbers. At the end of a text that was cut, most of one is enough.
 pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -76,7 +76,7 @@ fn grouped(bytes: &[u8], start: usize, groups: &[usize], separator: u8, cut: boo
     }
     let digits = &digits[..count];
     if count == groups.iter().sum::<usize>() {
-        // Longer rows of hyphenated digits are ids.
+        // Longer sequences of hyphenated digits are ids.
         let goes_on =
             separator == b'-' && bytes.get(at) == Some(&b'-') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
         return (is_card(digits) && ends_number(bytes, at) && !goes_on).then_some(start..at);
@@ -84,7 +84,8 @@ fn grouped(bytes: &[u8], start: usize, groups: &[usize], separator: u8, cut: boo
     (cut && is_open_card(digits)).then_some(start..at)
 }
 
-/// Nothing alphanumeric before it, no fraction, no longer row of hyphenated digits.
+/// Whether a number begins here: nothing alphanumeric before it, not in a fraction, not in a longer sequence of hyphenated
+/// digits.
 fn begins_number(bytes: &[u8], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| bytes[at]);
     let Some(first) = before(1) else { return true };
@@ -102,12 +103,12 @@ fn is_card(digits: &[u8]) -> bool {
     matches!(digits.len(), 15 | 16) && has_issuer(digits, digits.len()) && luhn(digits)
 }
 
-/// Whether digits are the beginning of a card number, of which a cut left most.
+/// Whether digits may be the beginning of a card number that was cut.
 fn is_open_card(digits: &[u8]) -> bool {
     (MIN_CUT_DIGITS..MAX_DIGITS).contains(&digits.len()) && (has_issuer(digits, 16) || has_issuer(digits, 15))
 }
 
-/// Whether digits begin as the cards of some issuer do that have this length (ISO/IEC 7812, and the issuers' own tables).
+/// Whether digits begin like the cards of an issuer that have this length (ISO/IEC 7812, and the issuers' own tables).
 fn has_issuer(digits: &[u8], len: usize) -> bool {
     let first =
         |count: usize| digits.iter().take(count).fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));

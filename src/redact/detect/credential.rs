@@ -7,13 +7,13 @@ const MIN: usize = 8;
 /// No word of letters is longer.
 const MAX_WORD: usize = 24;
 
-/// Whether a text without spaces looks like a credential: long enough, and with a piece between its signs that is neither
-/// a word nor a number. Words are written in one case, or with one capital at their beginning, and may end in digits.
+/// Whether a text without spaces looks like a credential: long enough, and with a run of letters and digits that is neither a
+/// word nor a number. Words are written in one case, or with a capital at their beginning, and may end in digits.
 pub(in crate::redact) fn looks_like_credential(text: &str) -> bool {
     looks_like(text, MIN)
 }
 
-/// The same with another length.
+/// The same with another least length.
 pub(super) fn looks_like(text: &str, min: usize) -> bool {
     work::add(text.len());
     text.len() >= min && text.split(|sign: char| !sign.is_alphanumeric()).any(|piece| !is_word(piece))
@@ -26,7 +26,7 @@ pub(super) fn is_uuid(text: &str) -> bool {
         && text.bytes().enumerate().all(|(at, byte)| if hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
-/// Whether letters and digits are a word of prose, a name, a number, or the like of `oauth2` and `v12`.
+/// Whether letters and digits are a word of prose, a name, a number, or a word with a number such as `oauth2` and `v12`.
 fn is_word(piece: &str) -> bool {
     let bytes = piece.as_bytes();
     if !piece.is_ascii() {

@@ -1,9 +1,9 @@
-//! Where the credentials are that give themselves away, whatever the key of the text.
+//! Finds values that give themselves away, whatever the key of the text.
 //!
-//! [`Scan`] looks at a text once and reports what it has; each search runs only on texts that have what it looks for:
+//! [`Scan`] reads a text once and reports which signs are in it; each search runs only on texts that have its signs:
 //! token formats (`crate::tokens`), `pem` (private keys), `schemes` (credentials in an `Authorization` header), `userinfo`
-//! (passwords in URLs), `cards` (card numbers), and patterns of the application. All of them are linear in the text;
-//! `crate::work` counts the bytes they look at. `signatures` names the query parameters that sign URLs.
+//! (passwords in URLs), `signatures` (of presigned URLs), `cards` (card numbers), and patterns of the application. All of
+//! them are linear in the text; `crate::work` counts the bytes they look at.
 
 mod cards;
 mod credential;
@@ -29,9 +29,9 @@ use crate::work;
 
 /// The number of patterns that an application may add.
 const MAX_PATTERNS: usize = 64;
-/// Beyond this number of hits of a pattern, the rest of the text is taken as one.
+/// After this number of matches of a pattern, the rest of the text is masked as one.
 const MAX_HITS: usize = 100;
-/// Mark that the layer puts behind a text that it cut.
+/// Mark that the layer appends to a text that it cut.
 const CUT_MARK: &str = "…";
 
 /// Finds credentials in texts.
@@ -64,6 +64,7 @@ impl Detector {
     pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
         scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS)
             || scan.has_all(Scan::USERINFO)
+            || scan.has_all(Scan::SIGNATURE)
             || !self.patterns.is_empty()
     }
 
@@ -87,6 +88,9 @@ impl Detector {
         if scan.has_all(Scan::USERINFO) {
             userinfo::find(text, found);
         }
+        if scan.has_all(Scan::SIGNATURE) {
+            signatures::find(text, found);
+        }
         self.find_patterns(whole, found);
         join(found, first);
     }
@@ -94,7 +98,7 @@ impl Detector {
     fn find_patterns(&self, text: &str, found: &mut Vec<Range<usize>>) {
         for pattern in &self.patterns {
             work::add(text.len());
-            // Each hit may have read on to the end of the text.
+            // Each match may have read to the end of the text, so their number is bounded.
             for (count, hit) in pattern.find_iter(text).enumerate() {
                 if count == MAX_HITS {
                     found.push(hit.start()..text.len());
@@ -106,7 +110,7 @@ impl Detector {
     }
 }
 
-/// Where a card number begins that the end of a text may have cut.
+/// Where a card number begins that may be cut at the end of a text.
 pub(crate) fn open_card_number(text: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?;
     let mut found = Vec::new();
@@ -132,7 +136,7 @@ fn join(found: &mut Vec<Range<usize>>, first: usize) {
     found.truncate(last + 1);
 }
 
-/// Where a run of bytes of a class ends that begins at `at`.
+/// The end of the run of bytes of a class that begins at `at`.
 fn run(bytes: &[u8], at: usize, class: impl Fn(u8) -> bool) -> usize {
     let rest = &bytes[at..];
     let len = rest.iter().position(|byte| !class(*byte)).unwrap_or(rest.len());

@@ -1,5 +1,5 @@
-//! Private keys: PEM blocks, bodies of OpenSSH keys without their lines, and files of PuTTY. Certificates and public keys
-//! are public.
+//! Finds private keys: PEM blocks, bodies of OpenSSH keys without their begin and end lines, and PuTTY files. Certificates and
+//! public keys show.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use memchr::memmem;
 use super::run;
 use crate::work;
 
-/// What private keys are looked for by, where a word begins.
+/// The keywords of private keys, looked for where a word begins.
 pub(super) const WORDS: [&str; 3] = ["BEGIN ", OPENSSH, PUTTY];
 
 const BEGIN: &str = "-----BEGIN ";
@@ -57,7 +57,7 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
 
 fn find_blocks(bytes: &[u8], cut: bool, found: &mut Vec<Range<usize>>) {
     let mut at = 0;
-    // The next end line, as far as it is known, so that it is not looked for again for each beginning.
+    // The next end line, if it is known, so that it is not searched again for each begin line.
     let mut next_end = Some(0);
     while let Some(hit) = memmem::find(&bytes[at..], BEGIN.as_bytes()) {
         work::add(hit);
@@ -91,7 +91,7 @@ fn find_blocks(bytes: &[u8], cut: bool, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Where the body of a block ends that has no end line, if there is one.
+/// The end of the body of a block without an end line; `None` if it has no body.
 fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
     let mut at = behind_breaks(bytes, from);
     for _ in 0..MAX_HEADERS {
@@ -105,7 +105,7 @@ fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
     base64_lines(bytes, at, cut)
 }
 
-/// Where lines of base64 end, if there are any: a line that is shorter than the first is the last.
+/// The end of lines of base64; `None` if there are none. A line that is shorter than the first is the last.
 fn base64_lines(bytes: &[u8], mut at: usize, cut: bool) -> Option<usize> {
     let mut width = None;
     let mut end = None;
@@ -124,7 +124,7 @@ fn base64_lines(bytes: &[u8], mut at: usize, cut: bool) -> Option<usize> {
     }
 }
 
-/// Behind line breaks and spaces, as they are or as JSON writes them.
+/// The first place after line breaks and spaces, plain or escaped as in JSON.
 fn behind_breaks(bytes: &[u8], mut at: usize) -> usize {
     loop {
         match bytes.get(at) {

@@ -1,8 +1,8 @@
-//! One look at a text: which signs it has, and whether a token, a private key, the name of an authentication scheme or
-//! a card number may be in it. Most texts have none of these, and are not searched.
+//! One scan of a text: which signs are in it, and whether a token, a private key, the name of an authentication scheme or a
+//! card number may be. Most texts have none of these and are not searched.
 //!
-//! Sixteen bytes are looked at at a time. Where a word begins, its first three characters are looked up in a table of bits;
-//! only if they are those of a keyword, the whole keyword is compared.
+//! The scan reads sixteen bytes at a time. Where a word begins, its first three characters are looked up in a table of bits;
+//! the whole keyword is compared only if the table has them.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::block::{Block, LEN as BLOCK};
 use crate::tokens::TokenFormats;
 use crate::work;
 
-/// What a text has.
+/// The signs in a text, as a set of bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) struct Scan(pub(super) u32);
 
@@ -36,19 +36,21 @@ impl Scan {
     pub(in crate::redact) const DIGITS: u32 = 1 << 13;
     /// The keyword of a token format.
     pub(in crate::redact) const TOKEN: u32 = 1 << 14;
-    /// The name of an authentication scheme, with a space behind it.
+    /// The name of an authentication scheme, followed by a space.
     pub(in crate::redact) const SCHEME: u32 = 1 << 15;
-    /// What a private key begins with.
+    /// The beginning of a private key.
     pub(in crate::redact) const KEY: u32 = 1 << 16;
     /// A control character, a line break among them.
     pub(in crate::redact) const CONTROL: u32 = 1 << 17;
-    /// What a URL with a password has.
+    /// The signs of a URL with a password; it needs all of them.
     pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
+    /// What a URL with a signature has.
+    pub(super) const SIGNATURE: u32 = Self::QUESTION | Self::EQUALS;
 
-    /// Of a text that is not searched.
+    /// For a text that is not searched.
     pub(in crate::redact) const NOTHING: Self = Self(0);
 
-    /// Looks at a text.
+    /// Scans a text.
     #[inline]
     pub(in crate::redact) fn of(text: &str) -> Self {
         Self::look(text, true)
@@ -125,7 +127,7 @@ impl Scan {
             b'?' => Self::QUESTION,
             b'\n' | b'\r' => Self::NEWLINE | Self::CONTROL,
             0..0x20 | 0x7f => Self::CONTROL,
-            // A few formats have their keyword in the middle of a word, in front of this sign.
+            // A few token formats have their keyword in the middle of a word, before this sign.
             b'~' => Self::TOKEN,
             0x80.. => Self::NON_ASCII,
             _ => 0,
@@ -232,7 +234,7 @@ impl Keywords {
         self.0[word] >> bit & 1 != 0
     }
 
-    /// What the keyword stands for that begins at this place, if one does.
+    /// The sign of the keyword that begins at this place; none if no keyword does.
     #[inline(never)]
     fn begins_at(&self, bytes: &[u8], at: usize) -> u32 {
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };

@@ -1,4 +1,4 @@
-//! Credentials behind the name of their authentication scheme, as in an `Authorization` header, in whatever case that is.
+//! Finds credentials after the name of an authentication scheme, in any case, as in an `Authorization` header.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ enum Credentials {
     Parameters(&'static [&'static str]),
 }
 
-/// Schemes by their names, in small letters.
+/// Schemes by name, in small letters.
 const SCHEMES: &[(&str, Credentials)] = &[
     // RFC 7617, RFC 6750, RFC 7616, RFC 9449, RFC 4559; Microsoft's MS-NLMP.
     ("basic", Credentials::Basic),
@@ -51,7 +51,7 @@ const FIRST_LETTERS: u32 = {
 /// The lengths of the shortest and of the longest name.
 const MIN_NAME: usize = 3;
 const MAX_NAME: usize = 21;
-/// Where a text was cut, this much of a credential is enough.
+/// At the end of a text that was cut, this number of characters of a credential is enough.
 const MIN_CUT: usize = 6;
 
 /// The names of all schemes, in small letters.
@@ -59,7 +59,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     SCHEMES.iter().map(|(name, _)| *name)
 }
 
-/// Whether a word that begins here is the name of a scheme, with a space behind it.
+/// Whether the name of a scheme begins here, followed by a space.
 pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
     scheme_at(bytes, at).is_some()
 }
@@ -98,7 +98,7 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
                 let is_one = match credentials {
                     Credentials::Word(min) => {
                         let min = if cut && word.end == bytes.len() { MIN_CUT } else { min };
-                        // Behind other words than `Bearer`, a UUID is an id.
+                        // After schemes with a longer least length, a UUID is an id and no credential.
                         looks_like(&text[word.clone()], min) && (min <= 8 || !is_uuid(&text[word.clone()]))
                     }
                     _ => is_name_and_password(&bytes[word.clone()]),
@@ -119,7 +119,7 @@ fn credential(text: &str, at: usize) -> Range<usize> {
     at..at + word.len()
 }
 
-/// Reads `name=value` and `name="value"` as long as they follow each other, and returns where they end.
+/// Reads a list of `name=value` and `name="value"`, and returns where it ends.
 fn find_parameters(bytes: &[u8], from: usize, names: &[&str], found: &mut Vec<Range<usize>>) -> usize {
     let mut at = from;
     loop {

@@ -1,4 +1,13 @@
-//! Query parameters that sign a URL: who has the URL with them can use it until it expires.
+//! Query parameters that sign a URL: whoever has them can use the URL until it expires.
+
+use std::ops::Range;
+
+use super::credential::looks_like_credential;
+use super::run;
+use crate::work;
+
+/// The longest name of such a parameter.
+const LONGEST: usize = 20;
 
 /// Names of query parameters whose values are credentials in presigned URLs. Compared without regard to case.
 const SIGNATURE_PARAMETERS: &[&str] = &[
@@ -33,4 +42,53 @@ const SIGNATURE_PARAMETERS: &[&str] = &[
 /// Whether a parameter holds the signature of a presigned URL.
 pub(in crate::redact) fn is_signature(name: &str) -> bool {
     SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))
+}
+
+/// Appends the places of signatures in URLs, wherever in a text those are.
+pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(skipped) = memchr::memchr(b'=', &bytes[at..]) {
+        let sign = at + skipped;
+        work::add(skipped + LONGEST);
+        at = sign + 1;
+        let before = &bytes[sign.saturating_sub(LONGEST + 1)..sign];
+        let Some(begin) = before.iter().rposition(|byte| matches!(byte, b'?' | b'&')) else { continue };
+        let name = &before[begin + 1..];
+        if !SIGNATURE_PARAMETERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+            continue;
+        }
+        let end = run(bytes, at, |byte| {
+            !matches!(byte, 0..=b' ' | b'&' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b')' | b',' | b';')
+        });
+        if looks_like_credential(&text[at..end]) {
+            found.push(at..end);
+        }
+        at = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_of_urls_are_found_in_any_text() {
+        for (text, secrets) in [
+            ("see https://h/x?sv=1&sig=aB1aB1aB1aB1%3D for it", vec!["aB1aB1aB1aB1%3D"]),
+            ("(https://h/x?x-amz-signature=f0e8bdb87c964420&a=1)", vec!["f0e8bdb87c964420"]),
+            ("'/x?Signature=aB1aB1aB1&Signature=aB2aB2aB2'", vec!["aB1aB1aB1", "aB2aB2aB2"]),
+            ("?sig=abc&signature=valid", vec![]),
+            ("sig=aB1aB1aB1aB1 &design=aB1aB1aB1aB1 ?é=aB1aB1aB1aB1", vec![]),
+        ] {
+            let mut found = Vec::new();
+            find(text, &mut found);
+            assert_eq!(found.into_iter().map(|place| &text[place]).collect::<Vec<_>>(), secrets);
+        }
+    }
+
+    #[test]
+    fn no_name_is_longer_than_what_is_read() {
+        assert_eq!(SIGNATURE_PARAMETERS.iter().map(|name| name.len()).max(), Some(LONGEST));
+    }
 }

@@ -1,4 +1,4 @@
-//! Passwords in URLs: `scheme://user:password@host`. The user name shows, unless it is a credential by itself.
+//! Finds passwords in URLs: `scheme://user:password@host`. The user name shows, unless it looks like a credential itself.
 
 use std::ops::Range;
 
@@ -6,9 +6,9 @@ use super::credential::looks_like_credential;
 use super::run;
 use crate::work;
 
-/// How far a password may go on that holds a slash.
+/// The number of bytes that are read of a password with a slash in it.
 const MAX_PASSWORD: usize = 256;
-/// A user name that is a credential is at least this long.
+/// A user name that looks like a credential is masked from this length on.
 const MIN_TOKEN: usize = 20;
 
 /// Appends the places of passwords.
@@ -32,7 +32,7 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// What is secret of a user name and a password.
+/// The place of the secret in a user name and a password.
 fn secret(text: &str, info: Range<usize>) -> Option<Range<usize>> {
     let (user, password) = match text[info.clone()].split_once(':') {
         Some((user, password)) => (user, Some(password)),
@@ -47,7 +47,7 @@ fn secret(text: &str, info: Range<usize>) -> Option<Range<usize>> {
     }
 }
 
-/// `user:pass/word@host`: no valid URL, but people write it. The colon is not that of a port or of an address.
+/// `user:pass/word@host` is no valid URL, but is written. The colon is not that of a port or of an IPv6 address.
 fn password_with_slash(bytes: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
     let host = &bytes[start..end];
     let colon = start + memchr::memchr(b':', host).filter(|_| host.first() != Some(&b'['))? + 1;
@@ -61,12 +61,12 @@ fn password_with_slash(bytes: &[u8], start: usize, end: usize) -> Option<Range<u
     (has_host && !is_digest(&bytes[end + len + 1..])).then_some(colon..end + len)
 }
 
-/// Images are named `registry/name:tag@sha256:…`.
+/// Whether a digest follows, as in the name of an image, `registry/name:tag@sha256:…`.
 fn is_digest(behind: &[u8]) -> bool {
     behind.starts_with(b"sha256:") || behind.starts_with(b"sha512:")
 }
 
-/// Nothing, or what others wrote in the place of a password.
+/// Whether a password is empty, masked already, or a placeholder.
 fn is_placeholder(password: &str) -> bool {
     let all = |sign: u8| password.bytes().all(|byte| byte == sign);
     all(b'*') || all(b'x') || password.starts_with("${") || (password.starts_with('{') && password.ends_with('}'))

@@ -7,19 +7,25 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::remembered::{Needle, Values};
 use crate::block::find_text;
+use crate::record::text::ELLIPSIS;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::work;
 
-/// As many values are searched for one by one, which is faster than to build an automaton.
+/// Up to this number of values are searched one by one, which is faster than building an automaton.
 const FEW: usize = 6;
+/// Shorter beginnings of a value at the end of a cut text show.
+const MIN_CUT: usize = 6;
+/// The bytes of an escape that a cut leaves: `\\u00e`.
+const MAX_ESCAPE: usize = 5;
+const ELLIPSIS_BEGINS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
 pub(super) struct Finder<'v> {
     values: &'v Values,
     kind: Kind,
-    /// A value has a space, which a form writes as a plus sign.
+    /// Whether a value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
@@ -48,23 +54,31 @@ impl<'v> Finder<'v> {
         }
     }
 
-    /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one.
+    /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went
+    /// through.
     pub(super) fn may_find(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        memchr::memchr2(b'%', b'\\', bytes).is_some()
+        memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
             || (self.has_space && memchr::memchr(b'+', bytes).is_some())
-            || match &self.kind {
-                Kind::Few => self.values.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some()),
-                Kind::Many(automaton) => automaton.is_match(text),
-                Kind::All => true,
+            || self.holds(text)
+    }
+
+    /// Whether a text holds a value as it is.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        match &self.kind {
+            Kind::Few => {
+                self.values.iter().any(|needle| find_text(text.as_bytes(), 0, needle.head.as_bytes()).is_some())
             }
+            Kind::Many(automaton) => automaton.is_match(text),
+            Kind::All => true,
+        }
     }
 
     /// Appends the places of values in a text: as they are, percent-encoded, as in a form, or escaped.
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
         if self.has_space && text.contains('+') {
-            // The places stay the same.
+            // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }
         if level < MAX_LEVEL {
@@ -103,9 +117,37 @@ impl<'v> Finder<'v> {
             Kind::All => places.push(0..text.len()),
         }
     }
+
+    /// The same in a text that the layer may have cut to its limit: of a value at its end, only the beginning is left. Strings
+    /// of bodies are not cut; the work for each text grows with the number of values.
+    pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        self.find(text, 0, places);
+        if let Some(text) = text.strip_suffix(ELLIPSIS) {
+            self.find_end(text, 0, places);
+            join(places);
+        }
+    }
+
+    /// Appends the place of the longest beginning of a value at the end of a text: as it is, or percent-encoded.
+    fn find_end(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
+        // Without an escape that the cut went through.
+        let bytes = text.as_bytes();
+        let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
+        for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
+            let longest = self.values.iter().map(|value| overlap(&bytes[..end], value.head.as_bytes())).max();
+            places.extend(longest.filter(|len| *len >= MIN_CUT).map(|len| end - len..end));
+        }
+        if level < MAX_LEVEL
+            && let Some(decoded) = Decoded::percent(text)
+        {
+            let mut inside = Vec::new();
+            self.find_end(&decoded.text, level + 1, &mut inside);
+            places.extend(inside.iter().map(|place| decoded.source(place)));
+        }
+    }
 }
 
-/// Appends the place of a value that begins at `start`, unless what came before covers it.
+/// Appends the place of a value that begins at `start`, unless the place before it covers it.
 fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
     if start < *covered {
         return;
@@ -127,6 +169,30 @@ fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, place
 /// Whether a byte beside a word makes it a part of a name or a path.
 fn joins(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
+}
+
+/// The length of the longest end of a text that a value begins with (Knuth, Morris and Pratt).
+fn overlap(text: &[u8], value: &[u8]) -> usize {
+    let end = &text[text.len().saturating_sub(value.len())..];
+    work::add(value.len() + end.len());
+    // For each length of a beginning of the value: the longest shorter one that is its end too.
+    let mut shorter = vec![0_usize; value.len() + 1];
+    let mut len = 0;
+    for at in 1..value.len() {
+        while len > 0 && value[len] != value[at] {
+            len = shorter[len];
+        }
+        len += usize::from(value[len] == value[at]);
+        shorter[at + 1] = len;
+    }
+    let mut len = 0;
+    for byte in end {
+        while len > 0 && value.get(len) != Some(byte) {
+            len = shorter[len];
+        }
+        len += usize::from(value.get(len) == Some(byte));
+    }
+    len
 }
 
 /// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of

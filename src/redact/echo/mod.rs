@@ -1,7 +1,8 @@
-//! Values that were masked, and where they are repeated in what clients say.
+//! Echoes: values that were masked in one place and are repeated in another.
 //!
-//! `remembered` collects them while a session runs; `search` looks for them when it has ended. Nothing here reaches
-//! evidence, but for what the application itself called secret.
+//! `remembered` collects the values while a session runs. `search` looks for them in the texts of clients when it has ended,
+//! never in evidence. Only what the application itself calls secret is searched in evidence too, while the session runs.
+//! `finder` is the search in one text.
 
 mod finder;
 mod remembered;

@@ -1,4 +1,4 @@
-//! The values that one exchange remembers.
+//! The values that are remembered for one record.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,32 +9,32 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use super::finder::Finder;
 use crate::record::text::head;
 
-/// Shorter values under keys that are always secret are not remembered: they are in too many words.
+/// Shorter values under keys that are always secret are not remembered: too many words contain them.
 const MIN_ALWAYS: usize = 6;
-/// The same of other values, which must look like a credential too.
+/// The same for other values, which must look like a credential too.
 const MIN: usize = 8;
-/// A longer value is looked for by its beginning.
+/// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
 const LONGEST: usize = 1024;
-/// Bytes of values that one exchange remembers; of more, what cannot be searched is left out.
+/// Bytes of values that are remembered for one record. With more, texts that cannot be searched for all are left out.
 const MAX_BYTES: usize = 256 * 1024;
-/// As many values are compared one by one.
+/// Up to this number of values are compared one by one.
 const FEW: usize = 16;
 
-/// What is looked for.
+/// The values that the echo search looks for.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Remembered {
     values: Values,
-    /// What the application calls secret, in evidence too.
+    /// Values of `Audit::secret`, which are searched in evidence too.
     everywhere: Values,
     is_full: bool,
 }
 
-/// Values, one behind the other.
+/// A list of values in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     text: String,
     list: Vec<Value>,
-    /// All of them, once they are many.
+    /// All values, if there are more than [`FEW`].
     known: HashSet<Box<str>>,
 }
 
@@ -42,16 +42,16 @@ pub(super) struct Values {
 #[derive(Clone, Copy, Debug)]
 struct Value {
     start: usize,
-    /// The end of what is searched for: of a long value, its beginning.
+    /// The end of the part that is searched.
     head_end: usize,
     end: usize,
-    /// A cut took its end away.
+    /// Only its beginning is known, because a cut went through it.
     is_beginning: bool,
-    /// It is a word, which counts only where it is a word of its own: `cassandra`, and not `/cassandra_data`.
+    /// It has letters only, so it counts only as a whole word: `cassandra`, and not `/cassandra_data`.
     is_word: bool,
 }
 
-/// What is searched for, and what else is known of the value.
+/// A value as the search uses it: the part that is searched, and the rest.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needle<'v> {
     pub(super) head: &'v str,
@@ -67,7 +67,7 @@ impl Needle<'_> {
         self.is_beginning || !self.tail.is_empty()
     }
 
-    /// How much of a text is the rest of the value, and whether the value ends there.
+    /// The length of the rest of the value at the beginning of a text, and whether that is all of it.
     pub(super) fn rest_at(self, text: &str) -> (usize, bool) {
         let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
         let same = pairs.map(|(char, _)| char.len_utf8()).sum();
@@ -126,7 +126,7 @@ impl Remembered {
         }
     }
 
-    /// A value that was masked. `is_always`: under a key that is always secret.
+    /// Adds a value that was masked. `is_always`: under a key that is always secret.
     pub(in crate::redact) fn add(&mut self, value: &str, is_always: bool) {
         let is_kept = if is_always { value.len() >= MIN_ALWAYS && !is_state(value) } else { is_telling(value) };
         if is_kept {
@@ -134,14 +134,14 @@ impl Remembered {
         }
     }
 
-    /// A secret value of which a cut left the beginning.
+    /// Adds the beginning of a secret value that a cut went through.
     pub(in crate::redact) fn add_beginning(&mut self, value: &str) {
         if value.len() >= MIN_ALWAYS {
             self.push(value, true);
         }
     }
 
-    /// The credentials in a header's value.
+    /// Adds the credentials in a header's value.
     pub(in crate::redact) fn add_header(&mut self, name: &str, value: &str) {
         if name.eq_ignore_ascii_case("cookie") {
             for pair in value.split(';') {
@@ -156,11 +156,12 @@ impl Remembered {
         };
         let (scheme, credentials) = (&value[..space], value[space + 1..].trim());
         if memchr::memchr2(b' ', b',', credentials.as_bytes()).is_some() {
-            // Digest and its kin: parameters, of which those that look like it are secret.
+            // Schemes with parameters, such as Digest: those that look like a credential are secret.
             credentials.split([' ', ',', '=', '"']).for_each(|part| self.add(part, false));
             return;
         }
         self.add(credentials, true);
+        self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded =
                 STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
@@ -170,25 +171,30 @@ impl Remembered {
     }
 
     /// A value that the application calls secret.
-    pub(in crate::redact) fn add_everywhere(&mut self, value: &str) {
+    pub(in crate::redact) fn add_everywhere(&mut self, value: &str, is_beginning: bool) {
         if !value.is_empty() {
-            self.everywhere.push(value, false, false);
-            self.values.push(value, false, false);
+            self.everywhere.push(value, is_beginning, false);
+            self.values.push(value, is_beginning, false);
         }
     }
 
-    /// Appends the places of such values.
+    /// Appends the places of values of `Audit::secret` in a text.
     pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
         if self.has_everywhere() {
-            Finder::new(&self.everywhere).find(text, 0, places);
+            Finder::new(&self.everywhere).find_in_cut(text, places);
         }
+    }
+
+    /// Whether such a value is in a text, as it is.
+    pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
+        self.has_everywhere() && Finder::new(&self.everywhere).holds(text)
     }
 
     pub(in crate::redact) fn has_everywhere(&self) -> bool {
         self.everywhere.len() > 0
     }
 
-    /// More is secret than may be remembered.
+    /// Notes that more values are secret than may be remembered.
     pub(in crate::redact) fn overflow(&mut self) {
         self.is_full = true;
     }
@@ -215,7 +221,7 @@ impl Remembered {
     }
 }
 
-/// Words for a state or a type, which are in the place of many secrets and are none.
+/// Whether a value is a word for a state or a type, which many APIs have under secret keys.
 fn is_state(value: &str) -> bool {
     const STATES: &[&str] = &[
         "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret",
@@ -224,7 +230,7 @@ fn is_state(value: &str) -> bool {
     value.len() <= 8 && STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
 }
 
-/// Long enough, with letters and digits.
+/// Whether a value looks like a credential: long enough, with letters and digits.
 fn is_telling(value: &str) -> bool {
     value.len() >= MIN
         && value.bytes().any(|byte| byte.is_ascii_digit())

@@ -1,4 +1,4 @@
-//! The second phase of a redaction: what was masked is looked for in what clients and errors say.
+//! The second phase of redaction: the search for remembered values in the texts of clients and errors.
 
 use super::finder::Finder;
 use super::remembered::Remembered;
@@ -7,22 +7,29 @@ use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
+use crate::redact::redactor::Trap;
 
-/// The search for echoes in the pieces of one record. Its methods take pieces of clients' texts, so that it cannot reach
-/// evidence.
+/// The search for echoes in the pieces of one record. Its methods take [`ClientText`] and [`ClientJson`] only, so it cannot
+/// change evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
+    trap: &'a Trap,
     out: &'a mut Redacted,
     finder: Option<Finder<'a>>,
     is_full: bool,
 }
 
 impl<'a> EchoSearch<'a> {
-    pub(in crate::redact) fn new(style: &'a MaskStyle, remembered: &'a Remembered, out: &'a mut Redacted) -> Self {
+    pub(in crate::redact) fn new(
+        style: &'a MaskStyle,
+        trap: &'a Trap,
+        remembered: &'a Remembered,
+        out: &'a mut Redacted,
+    ) -> Self {
         let values = remembered.values();
         let finder = (values.len() > 0).then(|| Finder::new(values));
-        Self { style, out, finder, is_full: remembered.is_full() }
+        Self { style, trap, out, finder, is_full: remembered.is_full() }
     }
 
     /// Whether anything is looked for.
@@ -33,6 +40,7 @@ impl<'a> EchoSearch<'a> {
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
     pub(crate) fn text(&mut self, piece: &mut ClientText) {
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         if self.is_full {
             *piece = ClientText(self.out.push(self.style.text()));
             return;
@@ -47,12 +55,13 @@ impl<'a> EchoSearch<'a> {
     ///
     /// # Errors
     ///
-    /// If it cannot be searched, because more is remembered than is allowed. It must then be left out.
+    /// If it cannot be searched, because more values are secret than are remembered. It must then be left out.
     pub(crate) fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
         if self.is_full {
             return Err(Reason::Budget);
         }
         let text = self.out.get(*piece);
+        self.trap.in_search(text);
         let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return Ok(()) };
         if let Some(masked) = masked_json(self.style, finder, text) {
             *piece = ClientJson(self.out.push(&masked));
@@ -64,7 +73,7 @@ impl<'a> EchoSearch<'a> {
 /// A text with echoes masked; `None` if it has none.
 fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
     let mut places = Vec::new();
-    finder.find(text, 0, &mut places);
+    finder.find_in_cut(text, &mut places);
     if places.is_empty() {
         return None;
     }

@@ -1,5 +1,5 @@
-//! Fields with names: of a query, a form, or a route's parameters. In: pairs. Out: a redacted object, and the places of
-//! secrets in the text as it was sent.
+//! Fields: names and values of a query, a form, headers, or a route's parameters. The result is a redacted object, and for a
+//! query also the places of secrets in the text as it was sent.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,13 +16,13 @@ use super::url::decoded;
 use crate::json::push_json_string;
 
 const MAX_FIELDS: usize = 4_096;
-/// So many names are compared one by one.
+/// Up to this number of names are compared one by one.
 const FEW: usize = 16;
 
 /// Where fields come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) enum Origin {
-    /// A form: exceptions by pointer and allow lists hold.
+    /// A form. Only here exceptions by pointer and allow lists apply.
     Form,
     Query,
     Headers,
@@ -36,7 +36,7 @@ pub(in crate::redact) struct Fields<'k> {
     shown: Option<Active>,
     members: Vec<Member<'k>>,
     places: HashMap<String, usize>,
-    /// How often each name that a pointer leads into was met.
+    /// The number of fields so far of each name below which a pointer goes on.
     met: HashMap<String, usize>,
     count: usize,
 }
@@ -49,7 +49,7 @@ struct Member<'k> {
     count: usize,
 }
 
-/// A part of a multipart body that was judged: its value as JSON.
+/// What a multipart body shows of the value of a part, as JSON.
 pub(super) enum Judged {
     Shown(String),
     Masked(String),
@@ -59,7 +59,7 @@ pub(super) enum Judged {
 /// What becomes of a field's value.
 enum Fate {
     Shown,
-    /// With these places masked, in the decoded value.
+    /// These places of the decoded value are masked.
     Partly(Vec<Range<usize>>),
     Masked,
     Removed,
@@ -83,7 +83,7 @@ impl<'k> Fields<'k> {
         Self::new(session, Origin::Form)
     }
 
-    /// The value of a part, which is the `index`th.
+    /// Redacts the value of the part with this index.
     pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
         let fate = self.fate(session, name, value, || format!("/{index}/value"));
         match self.json(session, value, &fate) {
@@ -99,7 +99,7 @@ impl<'k> Fields<'k> {
         }
     }
 
-    /// A part that the cut went through: nothing of its value shows. Whether the part does.
+    /// Takes a part that the cut went through. Its value does not show; returns whether its name does.
     pub(super) fn open_part(&mut self, session: &mut Session<'_>, name: &str, value: &str) -> bool {
         let (effect, is_shown) = self.pointed(session, name);
         if effect == Some(Effect::Mask) || session.class(name) != Class::Plain {
@@ -108,7 +108,7 @@ impl<'k> Fields<'k> {
         is_shown
     }
 
-    /// Whether a file shows, by the name of its field.
+    /// Whether the allow list shows a file, by the name of its field.
     pub(super) fn shows_part(&mut self, session: &Session<'_>, name: &str) -> bool {
         self.pointed(session, name).1
     }
@@ -144,7 +144,7 @@ impl<'k> Fields<'k> {
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
             Fate::Partly(places) => {
-                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value))
+                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value));
             }
             Fate::Masked if session.style().removes() => return None,
             Fate::Masked => {
@@ -161,7 +161,7 @@ impl<'k> Fields<'k> {
         let (effect, is_shown) = self.pointed(session, name);
         let facts = session.facts(name);
         let class = match facts.class {
-            // Percent-encoding is undone twice.
+            // Percent-encoding is decoded twice.
             Class::Plain if name.contains('%') => session.class(&decoded(name)),
             class => class,
         };
@@ -188,7 +188,7 @@ impl<'k> Fields<'k> {
         Fate::Partly(places)
     }
 
-    /// What pointers say of the next field of a name, and whether the allow list shows it.
+    /// The effect of pointers on the next field of a name, and whether the allow list shows it.
     fn pointed(&mut self, session: &Session<'_>, name: &str) -> (Option<Effect>, bool) {
         if self.pointers.is_none() && self.shown.is_none() {
             return (None, true);
@@ -270,24 +270,29 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     let mut places = Vec::new();
     for place in split(raw, 0) {
         let (name, value) = parts(raw, &place);
+        let has_value = value.is_some();
         let value = value.unwrap_or(place.end..place.end);
         let name_text = form_decoded(&raw[name.clone()]);
-        // A name may be a token too.
+        // A name may be a token too; one without a value is a value itself.
+        let search = if has_value { Search::Evidence } else { Search::Client };
         let mut inside = Vec::new();
-        session.find(&raw[name.clone()], 0, Search::Evidence, &mut inside);
-        if inside.is_empty() && session.masked_key(&name_text).is_some() {
-            inside.push(0..name.len());
-        }
+        session.find(&raw[name.clone()], 0, search, &mut inside);
+        let name_text = match session.masked_name(&name_text, search) {
+            Some(masked) => {
+                if inside.is_empty() {
+                    inside.push(0..name.len());
+                }
+                Cow::Owned(masked)
+            }
+            None => name_text,
+        };
         places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
         let raw_value = &raw[value.clone()];
         let decoded = form_decoded(raw_value);
-        let fate = match fields.judge(session, name_text, &decoded) {
-            Ok(fate) => fate,
-            Err(_) => {
-                // What cannot be read is not shown.
-                places.push(place.start..raw.len());
-                break;
-            }
+        let Ok(fate) = fields.judge(session, name_text, &decoded) else {
+            // Fields beyond the limit are not read, so they do not show.
+            places.push(place.start..raw.len());
+            break;
         };
         match fate {
             Fate::Shown => {}
@@ -312,7 +317,7 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     (places, fields.finish())
 }
 
-/// A parameter of a path, masked; `None` if nothing in it is secret. Its value is evidence.
+/// The masked value of a path parameter, which is evidence; `None` if nothing in it is secret.
 pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, value: &str) -> Option<String> {
     if is_secret_param(session, name, value) {
         let mut mask = String::new();
@@ -364,11 +369,16 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
     let mut fields = Fields::new(session, Origin::Form);
     for place in split(text, 0) {
         let (name, value) = parts(text, &place);
-        let name = form_decoded(&text[name]);
+        let mut name = form_decoded(&text[name]);
+        if value.is_none()
+            && let Some(masked) = session.masked_name(&name, Search::Client)
+        {
+            name = Cow::Owned(masked);
+        }
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && place.end == text.len() {
             if session.class(&name) != Class::Plain {
-                session.remember_beginning(value.trim_end_matches(['%', '\u{fffd}']));
+                session.remember_beginning(without_open_escape(&value));
             }
             break;
         }
@@ -377,7 +387,14 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
     Ok(fields.finish().unwrap_or_else(|| "{}".to_owned()))
 }
 
-/// The places of fields, separated by `&`; of a URL, also by what else can begin one: `?`, `#`.
+/// A decoded value without the escape, or the character, that a cut went through.
+fn without_open_escape(value: &str) -> &str {
+    let value = value.trim_end_matches('\u{fffd}');
+    let escape = value.bytes().rev().take(2).position(|byte| byte == b'%');
+    escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
+}
+
+/// The places of fields, separated by `&`; from the query of a URL on (`from` above 0) also by `?` and `#`.
 pub(super) fn split(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = from;
     std::iter::from_fn(move || {
@@ -403,7 +420,7 @@ pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<R
     }
 }
 
-/// As browsers encode forms: a plus sign is a space.
+/// Decodes a text as in forms, where a plus sign is a space.
 fn form_decoded(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'+', text.as_bytes()).is_some() {
         return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());

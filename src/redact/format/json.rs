@@ -1,4 +1,4 @@
-//! JSON: a body, or a text inside of a string. One walk finds what is secret, without building a tree.
+//! JSON: a body, or a document inside of a string. One walk finds what is secret, without building a tree.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::Decoded;
-use super::super::detect::{Scan, is_card_number};
+use super::super::detect::Scan;
 use super::super::edits::Edits;
 use super::super::hit::HitRule;
 use super::super::memory::Part;
@@ -19,12 +19,12 @@ use crate::work;
 const MAX_DEPTH: usize = 64;
 const MAX_KEYS: usize = 4_096;
 const MAX_NUMBER: usize = 128;
-/// So many keys of an object are compared one by one.
+/// Up to this number of keys of an object are compared one by one.
 const FEW: usize = 16;
 /// Shorter texts under keys that are secret as text show.
 pub(in crate::redact) const MIN_TEXT: usize = 6;
 
-/// What becomes of a value.
+/// What happens to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) enum Action {
     /// It is read by its own keys and values.
@@ -35,6 +35,8 @@ pub(in crate::redact) enum Action {
     Code,
     /// Strings and numbers are masked, however deep.
     Always,
+    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
+    Bag,
     /// Each leaf is masked.
     Leaves,
 }
@@ -46,7 +48,7 @@ impl Action {
             Class::AsText => Self::AsText,
             Class::Code => Self::Code,
             Class::Always => Self::Always,
-            Class::Bag => Self::Leaves,
+            Class::Bag => Self::Bag,
         }
     }
 
@@ -55,12 +57,12 @@ impl Action {
         match self {
             Self::Show => false,
             Self::AsText => text.len() >= MIN_TEXT && !is_link(text),
-            Self::Code | Self::Always | Self::Leaves => !text.is_empty(),
+            Self::Code | Self::Always | Self::Bag | Self::Leaves => !text.is_empty(),
         }
     }
 }
 
-/// Where a walk writes what it finds.
+/// The result of a walk: edits, or places.
 pub(in crate::redact) enum Target<'t> {
     /// The document is written with these edits: a body.
     Edits(&'t mut Edits),
@@ -71,7 +73,7 @@ pub(in crate::redact) enum Target<'t> {
 /// A document that was walked.
 #[derive(Debug)]
 pub(in crate::redact) struct Walked {
-    /// As much of the text is complete.
+    /// The end of what is complete.
     pub(in crate::redact) upto: usize,
     /// What closes the containers that a cut left open.
     pub(in crate::redact) closers: String,
@@ -81,7 +83,7 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Memory that walks share.
+/// Lists that walks use, kept from one to the next.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct JsonScratch {
     frames: Vec<Frame>,
@@ -104,13 +106,13 @@ struct SeenKey {
 #[derive(Debug)]
 struct Frame {
     is_object: bool,
-    /// What becomes of what is in it.
+    /// What happens to the values in it.
     below: Action,
     rule: HitRule,
-    /// The key in front of it says that what is in it is secret.
+    /// Its own key says that what is in it is secret; not a key further out.
     is_direct: bool,
     show: Show,
-    /// A member was written before; else the comma behind a removed one goes too.
+    /// A member is kept. If none is yet, a removed member is removed with the comma after it.
     has_kept: bool,
     skips_comma: bool,
     last_comma: usize,
@@ -132,12 +134,12 @@ impl Frame {
     }
 }
 
-/// What an allow list says of a value.
+/// What an allow list shows of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Show {
-    /// There is no list, or it names the value or something around it.
+    /// All of it: there is no list, or it names the value or a container of it.
     All,
-    /// It names something inside.
+    /// It names something inside of it.
     Inside,
     Nothing,
 }
@@ -149,14 +151,14 @@ struct Paths {
     shown: Active,
 }
 
-/// What holds for the next value.
+/// What applies to the next value.
 #[derive(Clone, Copy, Debug)]
 struct Next {
     action: Action,
     show: Show,
     rule: HitRule,
     part: Part,
-    /// Its own key, or that of its list or bag, says that it is secret; not one further out.
+    /// Its own key, or that of its list or bag, says that it is secret; not a key further out.
     is_direct: bool,
     /// Where its member begins.
     start: usize,
@@ -180,7 +182,7 @@ struct Walker<'w, 's> {
     search: Search,
     cut: bool,
     at: usize,
-    /// As much is complete.
+    /// The end of what is complete.
     upto: usize,
     scratch: JsonScratch,
     next: Next,
@@ -188,12 +190,12 @@ struct Walker<'w, 's> {
     paths: Option<Paths>,
     keys: usize,
     ids: u32,
-    /// How many open values a member beside them may name.
+    /// The number of open values that a member beside them may name.
     open_values: usize,
     is_rejected: bool,
 }
 
-/// Walks a document. `level`: how many strings it is inside of.
+/// Walks a document. `level`: the number of strings that it is inside of.
 pub(in crate::redact) fn walk(
     session: &mut Session<'_>,
     text: &str,
@@ -292,11 +294,11 @@ impl Walker<'_, '_> {
         }
         let mut closers = String::new();
         while let Some(frame) = self.scratch.frames.pop() {
-            // What is hidden was not opened.
+            // A hidden container was not written, so it is not closed.
             if frame.show != Show::Nothing {
                 closers.push(if frame.is_object { '}' } else { ']' });
             }
-            // Whether its value is a secret may be said behind the cut.
+            // A member after the cut may have said that the value is secret.
             self.resolve(frame.pair.cut());
         }
         if !is_whole && self.upto == 0 {
@@ -336,8 +338,9 @@ impl Walker<'_, '_> {
         let Next { action, show, start, is_direct, rule, .. } = self.begin_value();
         let below = match action {
             Action::AsText | Action::Code if is_object => Action::Show,
-            // A list is no bag: its objects are read by their own keys.
-            Action::Leaves if !is_object && is_direct => Action::AsText,
+            // A list under the key of a bag: its objects are read by their own keys.
+            Action::Bag if !is_object => Action::AsText,
+            Action::Bag => Action::Leaves,
             action => action,
         };
         self.ids += 1;
@@ -345,7 +348,7 @@ impl Walker<'_, '_> {
             is_object,
             below,
             rule,
-            is_direct: is_direct && (!is_object || (action == Action::Leaves)),
+            is_direct: is_direct && (!is_object || action == Action::Bag),
             show,
             has_kept: false,
             skips_comma: false,
@@ -378,7 +381,7 @@ impl Walker<'_, '_> {
         self.scratch.paths.pop();
         if let Some((first, pair)) = noted {
             self.resolve(pair);
-            // No outer value is open that they might belong to.
+            // No open value further out needs them.
             if self.open_values == 0 {
                 self.scratch.leaves.truncate(first);
             }
@@ -388,7 +391,7 @@ impl Walker<'_, '_> {
         Ok(Some(State::After))
     }
 
-    /// Masks the value whose name, or whose neighbour, says that it is a secret.
+    /// Masks the values that a member beside them names or marks as secret.
     fn resolve(&mut self, pair: Pair) {
         for (class, range) in pair.secrets() {
             let leaves: Vec<Leaf> = self.scratch.leaves.take(range);
@@ -413,7 +416,7 @@ impl Walker<'_, '_> {
         Ok(if is_object { State::Key } else { State::Value })
     }
 
-    /// What holds for the value that begins here.
+    /// What applies to the value that begins here.
     #[inline(always)]
     fn begin_value(&mut self) -> Next {
         match self.scratch.frames.last() {
@@ -434,7 +437,7 @@ impl Walker<'_, '_> {
         self.step(next, self.scratch.frames.len() - 1, &index)
     }
 
-    /// What pointers say of a member.
+    /// Applies pointers and the allow list to a member or element.
     #[inline(never)]
     fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
         let Some(paths) = self.scratch.paths.last() else { return next };
@@ -485,7 +488,7 @@ impl Walker<'_, '_> {
             next.is_direct = true;
             if frame.below == Action::Show {
                 next.action = own;
-                next.rule = if own == Action::Leaves { HitRule::Bag } else { HitRule::Key };
+                next.rule = if own == Action::Bag { HitRule::Bag } else { HitRule::Key };
             }
         }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
@@ -504,7 +507,7 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// A key that repeats makes stores reject the document.
+    /// Notes a key that repeats, because stores reject such a document.
     fn check_repeated(&mut self, hash: u64, place: Range<usize>) {
         if self.level > 0 {
             return;
@@ -528,7 +531,8 @@ impl Walker<'_, '_> {
         one == other || one.contains('\\') || other.contains('\\')
     }
 
-    /// A key with escapes, odd characters or a token in it. Only tokens are masked in keys.
+    /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
+    /// masked in keys.
     fn odd_key(&mut self, place: Range<usize>, raw: &str, key: &str) -> Result<(), Reason> {
         check_controls(raw)?;
         self.escape_odd(place.start, raw);
@@ -568,7 +572,7 @@ impl Walker<'_, '_> {
         Ok(Some(State::After))
     }
 
-    /// A value that the cut went through: nothing of it is written.
+    /// Remembers a secret value that the cut went through. Nothing of it is written.
     fn remember_open(&mut self, start: usize, next: Next) {
         let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.names_a_secret());
         if next.action != Action::Show || (next.part == Part::Value && is_named) {
@@ -635,7 +639,7 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// What one value says of the value beside it.
+    /// Takes a string that may name or mark the value beside it.
     fn name_of_pair(&mut self, part: Part, raw: &str, has_escapes: bool) {
         let text = if has_escapes { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
         let class = match part {
@@ -663,7 +667,7 @@ impl Walker<'_, '_> {
             if !is_number(word.as_bytes()) {
                 return Err(Reason::Invalid);
             }
-            // Strict readers reject a number that no float holds, and the record with it.
+            // Strict readers reject a number that is beyond all floats, and would reject the record.
             let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
             self.is_rejected |= has_exponent && word.parse::<f64>().is_ok_and(f64::is_infinite);
         }
@@ -676,8 +680,11 @@ impl Walker<'_, '_> {
             self.record(place.clone(), kind);
         }
         let is_masked = match kind {
-            LeafKind::Boolean => next.action == Action::Leaves,
-            _ => matches!(next.action, Action::Code | Action::Always | Action::Leaves) || is_card_number(word),
+            LeafKind::Boolean => matches!(next.action, Action::Bag | Action::Leaves),
+            _ => {
+                matches!(next.action, Action::Code | Action::Always | Action::Bag | Action::Leaves)
+                    || self.session.is_secret_number(word)
+            }
         };
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
@@ -686,7 +693,7 @@ impl Walker<'_, '_> {
         Ok(())
     }
 
-    /// Notes a leaf that a name behind it may call a secret.
+    /// Notes a leaf that a name after it may mark as secret.
     fn record(&mut self, place: Range<usize>, kind: LeafKind) {
         let hit = self.session.is_explaining().then(|| self.pointer());
         self.scratch.leaves.push(Leaf { place, kind, hit });
@@ -714,7 +721,7 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// Whether secrets are removed with their member.
+    /// Whether a secret is removed with its member.
     fn removes(&self, next: Next) -> bool {
         next.action != Action::Show && self.level == 0 && self.session.style().removes()
     }
@@ -723,12 +730,12 @@ impl Walker<'_, '_> {
         match self.bytes[start] {
             b'"' => next.action.masks_text(&self.text[start + 1..self.at - 1]),
             b'n' => false,
-            b't' | b'f' => next.action == Action::Leaves,
+            b't' | b'f' => matches!(next.action, Action::Bag | Action::Leaves),
             _ => next.action != Action::AsText,
         }
     }
 
-    /// A value ends here; its member began at `start`.
+    /// Ends a value whose member began at `start`.
     #[inline]
     fn finish_value(&mut self, start: usize, is_removed: bool) {
         if is_removed {
@@ -762,7 +769,7 @@ impl Walker<'_, '_> {
         self.remove(place);
     }
 
-    /// Characters that JSON allows and a record does not.
+    /// Escapes characters that JSON allows and a record does not.
     fn escape_odd(&mut self, start: usize, raw: &str) {
         if self.level > 0 || raw.bytes().all(|byte| byte < 0x7f) {
             return;
@@ -771,7 +778,7 @@ impl Walker<'_, '_> {
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
                 edits.replace(start + at..start + at + char.len_utf8(), |out| {
-                    push_json_text(out, char.encode_utf8(&mut [0; 4]))
+                    push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
             }
         }
@@ -784,7 +791,7 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// Where the walk is, as a JSON Pointer.
+    /// The JSON Pointer of the current value.
     fn pointer(&mut self) -> String {
         let mut pointer = String::new();
         let frames = &self.scratch.frames;
@@ -804,7 +811,7 @@ impl Walker<'_, '_> {
     }
 }
 
-/// Whether a text is a link and no credential by itself; what it holds is searched.
+/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
 fn is_link(text: &str) -> bool {
     (text.starts_with("https://") || text.starts_with("http://")) && !text.contains('@')
 }

@@ -1,4 +1,4 @@
-//! One file for each format in which a text can be: each finds what is secret in it, by the rules and the detector.
+//! One file for each format of text. Each finds the places of secrets, by the rules for keys and by the detector.
 
 pub(super) mod fields;
 pub(super) mod json;

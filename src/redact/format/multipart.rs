@@ -1,5 +1,5 @@
 //! Multipart bodies (RFC 7578, RFC 2046) as the list of their parts: name, file name, content type and
-//! size, and the redacted value of each small field that is no file.
+//! size, and the redacted value of each small field that is not a file.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -65,7 +65,7 @@ struct Reader<'b> {
 }
 
 impl<'b> Reader<'b> {
-    /// The body may begin with a delimiter, or have a preamble, which nobody reads.
+    /// Skips the preamble, if there is one: it is to be ignored (RFC 2046, section 5.1.1).
     fn first_delimiter(&mut self) -> Delimiter {
         let line = &self.delimiter.as_bytes()[2..];
         if self.bytes.starts_with(line)
@@ -76,7 +76,7 @@ impl<'b> Reader<'b> {
         self.content().1
     }
 
-    /// The content up to the next delimiter; then the reader is behind that.
+    /// The content up to the next delimiter; the reader is after the delimiter then.
     fn content(&mut self) -> (Range<usize>, Delimiter) {
         let start = self.at;
         // The line break before a delimiter may be the one that ends the head.
@@ -92,7 +92,7 @@ impl<'b> Reader<'b> {
         (start..self.at, Delimiter::None)
     }
 
-    /// The end of a content that the cut left open: its last bytes may be the beginning of a delimiter.
+    /// The end of a content that was cut: its last bytes may be the beginning of a delimiter.
     fn without_delimiter(&self, content: Range<usize>) -> usize {
         let bytes = &self.bytes[content.clone()];
         let delimiter = self.delimiter.as_bytes();
@@ -101,7 +101,7 @@ impl<'b> Reader<'b> {
         content.end - (1..=longest).rev().find(is_beginning).unwrap_or(0)
     }
 
-    /// What kind of delimiter ends here; none if its line goes on.
+    /// The kind of the delimiter that ends here; `None` if more follows on its line, so that it is no delimiter.
     fn after_delimiter(&mut self, at: usize) -> Option<Delimiter> {
         let rest = &self.bytes[at..];
         if rest.starts_with(b"--") {
@@ -116,7 +116,7 @@ impl<'b> Reader<'b> {
         None
     }
 
-    /// The head of a part, up to its empty line; `None` if that is not there.
+    /// The head of a part, up to its empty line; `None` if there is no empty line.
     fn head(&mut self) -> Result<Option<Head>, Reason> {
         let rest = &self.bytes[self.at..];
         let within = &rest[..rest.len().min(MAX_HEAD)];
@@ -148,12 +148,12 @@ impl Head {
         let mut head = Self::default();
         let mut is_named = false;
         for line in text.split("\r\n").filter(|line| !line.is_empty()) {
-            // Folded lines have been obsolete for long, and hide things.
+            // Folded lines are obsolete (RFC 7230, section 3.2.4), and readers disagree about them.
             let (field, value) =
                 line.split_once(':').filter(|(field, _)| !field.contains(' ')).ok_or(Reason::Invalid)?;
             match field.to_ascii_lowercase().as_str() {
                 "content-disposition" => {
-                    // Of two names nobody knows which one the handler reads.
+                    // With two names it is unknown which one the handler reads.
                     if std::mem::replace(&mut is_named, true) || !has_one_name(value) {
                         return Err(Reason::Invalid);
                     }
@@ -189,7 +189,7 @@ impl Part<'_> {
         if let Some(name) = name.as_deref().filter(|_| !is_file) {
             if self.is_whole {
                 match fields.judge_part(session, name, &text, index) {
-                    // The value of a secret is masked whatever its size.
+                    // A secret value is masked at any size.
                     Judged::Masked(json) => value = json,
                     Judged::Shown(json) if self.is_small_text() => value = json,
                     Judged::Shown(_) => {}
@@ -243,7 +243,7 @@ fn push_key(list: &mut String, start: usize, key: &'static str) {
     list.push(':');
 }
 
-/// Text in UTF-8, or JSON, which strings are looked into for.
+/// Whether a part is text in UTF-8, or JSON, which is read as JSON in a string.
 fn is_text(content_type: &str) -> bool {
     let lower = content_type.to_ascii_lowercase();
     let (media, parameters) = lower.split_once(';').unwrap_or((&lower, ""));
@@ -257,7 +257,7 @@ fn parameter<'v>(value: &'v str, wanted: &str) -> Option<Cow<'v, str>> {
     parameters(value).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, text)| text)
 }
 
-/// Whether a disposition has at most one name, in plain spelling.
+/// Whether a disposition has at most one name, and none in extended notation (RFC 8187).
 fn has_one_name(value: &str) -> bool {
     let names = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case("name"));
     let extended = parameters(value).any(|(name, _)| name.eq_ignore_ascii_case("name*"));
@@ -278,19 +278,19 @@ fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
             }
         };
         rest = behind.split_once(';').map(|(_, rest)| rest);
-        // A parameter without a value may stand before the name.
+        // A parameter without a value may precede the name.
         let name = name.rsplit(';').next().unwrap_or(name);
         Some((name.trim(), text))
     })
 }
 
-/// The text of a quoted string whose opening quote has been read, and what stands behind it.
+/// The text of a quoted string whose opening quote has been read, and what follows it.
 fn quoted_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let mut plain = String::new();
     let mut escaped = false;
     for (at, char) in text.char_indices() {
         match char {
-            // Browsers escape quotes only; a backslash before anything else is a path's.
+            // Browsers escape quotes only; a backslash before anything else belongs to a path.
             '"' if escaped => {
                 plain.pop();
                 plain.push('"');

@@ -1,6 +1,6 @@
-//! Values whose name, or whose mark, is in a member beside them: the one tracker of such members.
+//! Tracks the members of an object that say what the value beside them is.
 //!
-//! `{"name": N, "value": V}` and its kin, JSON Patch and SCIM (`op`, `path`, `value`), Kubernetes' `Secret` (`data`,
+//! `{"name": N, "value": V}` and the like, JSON Patch and SCIM (`op`, `path`, `value`), Kubernetes' `Secret` (`data`,
 //! `stringData`), AWS's `SecureString`, `sensitive` and `masked` of Terraform and GitLab. The name may come after the
 //! value, so the leaves of a value that might be named are noted while it is walked.
 
@@ -10,13 +10,13 @@ use super::super::memory::Part;
 use super::super::rules::Class;
 use super::json::MIN_TEXT;
 
-/// A leaf of a value that a member beside it may call a secret.
+/// A leaf of a value that a member beside it may mark as secret.
 #[derive(Debug)]
 pub(super) struct Leaf {
     /// The inside of a string, or the whole of another token.
     pub(super) place: Range<usize>,
     pub(super) kind: LeafKind,
-    /// Its pointer, where somebody asks for it.
+    /// Its JSON Pointer, if hits are listed.
     pub(super) hit: Option<String>,
 }
 
@@ -59,14 +59,14 @@ impl Leaves {
         self.0.push(leaf);
     }
 
-    /// Takes leaves out: what is masked once need not be noted for an outer value.
+    /// Removes leaves that are masked now, so that no outer value masks them again.
     pub(super) fn take(&mut self, range: Range<usize>) -> Vec<Leaf> {
         let end = range.end.min(self.0.len());
         self.0.drain(range.start.min(end)..end).collect()
     }
 }
 
-/// What the members of one object say of each other.
+/// What the members of one object say of the value beside them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pair {
     name: Class,
@@ -84,7 +84,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// A member begins; `leaves` are noted so far. Whether those of its value are to be noted.
+    /// Begins a member, when `leaves` leaves are noted. Whether those of its value have to be noted.
     pub(super) fn begin_member(&mut self, part: Part, leaves: usize) -> bool {
         match part {
             Part::Op => self.has_op = true,
@@ -98,7 +98,7 @@ impl Pair {
         is_noted
     }
 
-    /// A member ends. Whether the leaves of its value were noted.
+    /// Ends a member. Whether the leaves of its value were noted.
     pub(super) fn end_member(&mut self, leaves: usize) -> bool {
         match self.recording.take() {
             Some(Part::Value) => self.value = Some(self.from..leaves),
@@ -111,18 +111,18 @@ impl Pair {
         true
     }
 
-    /// The first leaf that may be a secret because of another member, if there is one.
+    /// The first leaf that may be secret because of another member.
     pub(super) fn first_leaf(&self) -> Option<usize> {
         let [first, second] = &self.data;
         [&self.value, first, second].into_iter().flatten().map(|range| range.start).min()
     }
 
-    /// Whether a member said that the value beside it is a secret.
+    /// Whether a member that was read marks the value beside it as secret.
     pub(super) fn names_a_secret(&self) -> bool {
         self.is_marked || self.name != Class::Plain || (self.has_op && self.path != Class::Plain)
     }
 
-    /// What a member says.
+    /// Takes the value of a member that names or marks the value beside it.
     pub(super) fn say(&mut self, part: Part, text: &str, class: Class) {
         match part {
             Part::Name => {
@@ -142,7 +142,7 @@ impl Pair {
         }
     }
 
-    /// The object is cut: what was to come may have named its value.
+    /// For an object that was cut: a member after the cut may have named its value.
     pub(super) fn cut(mut self) -> Self {
         self.end_member(usize::MAX);
         self.is_marked |= self.value.is_some() && !self.has_name && !(self.has_op && self.path == Class::Plain);
@@ -150,7 +150,7 @@ impl Pair {
         self
     }
 
-    /// Which leaves are secret, those noted last first.
+    /// The leaves that are secret and their class, those noted last first.
     pub(super) fn secrets(self) -> impl Iterator<Item = (Class, Range<usize>)> {
         let class = match (self.is_marked, self.name, self.has_op) {
             (true, ..) => Class::Always,

@@ -1,8 +1,8 @@
-//! Free text: messages, stacks, logs. A value is found by the name before it; prose is never masked.
+//! Free text: messages, stacks, logs. A secret is found by the name before it; prose is never masked.
 //!
-//! A name counts before `=`, `:` and their kin. Its value is masked if name and value are both quoted, or if the value looks
-//! like a credential by itself. Each byte is read a bounded number of times: a name is read back to the sign before it,
-//! and the search goes on behind a value.
+//! A name counts before `=`, `:`, `:=` and `=>`. Its value is masked if name and value are both quoted, or if the value looks
+//! like a credential by itself. Each byte is read a bounded number of times: a name is read back to the separator before
+//! it, and the search continues after a value.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::json::{Action, MIN_TEXT};
 use crate::block::find_either;
 use crate::work;
 
-/// A longer name is none.
+/// Of a longer name, this number of bytes at its end is read.
 const LONGEST_NAME: usize = 64;
 
 /// Appends the places of values that free text names.
@@ -25,9 +25,9 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
     let mut quotes = OpenQuotes::default();
-    // Up to here no word looks like a credential.
+    // Up to this place no unquoted value looks like a credential.
     let mut plain_until = 0;
-    // Up to here lines were read as those of a header.
+    // Up to this place header lines were read.
     let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
@@ -77,13 +77,13 @@ enum Header {
 impl Header {
     fn named(name: &str) -> Option<Self> {
         let is = |header: &&str| name.eq_ignore_ascii_case(header);
-        if ["authorization", "proxy-authorization"].iter().any(|header| is(&header)) {
+        if ["authorization", "proxy-authorization"].iter().any(is) {
             return Some(Self::Authorization);
         }
-        ["cookie", "set-cookie"].iter().any(|header| is(&header)).then_some(Self::Cookie)
+        ["cookie", "set-cookie"].iter().any(is).then_some(Self::Cookie)
     }
 
-    /// Appends the places of the credentials in the line behind a header's name, and returns where reading goes on.
+    /// Appends the places of the credentials in the line after a header's name, and returns the end of the line.
     fn credentials(self, session: &mut Session<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
         let line = &text[from..];
         let line = &line[..line.find(['\n', '\r', '"', '\'']).unwrap_or(line.len())];
@@ -99,7 +99,7 @@ impl Header {
         };
         match self {
             Self::Authorization => {
-                // One word behind the name of a scheme; more of them are prose.
+                // One word after the name of a scheme; several words are prose.
                 if let Some((scheme, word)) = text[begin..end].split_once(' ')
                     && scheme.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
                     && !word.contains(char::is_whitespace)
@@ -128,7 +128,7 @@ impl Header {
 
 /// A text body: the places of its secrets, and how much of it can be shown.
 pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
-    // The last word of a cut text may be the beginning of a secret.
+    // The last word of a text that was cut may be the beginning of a secret.
     let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
     let mut places = Vec::new();
     session.find(text, 0, Search::Free, &mut places);
@@ -137,21 +137,22 @@ pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) 
         let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
         session.remember_beginning(value.trim());
     }
-    // A secret that begins in front of the end and goes on behind it.
+    // A secret that begins before the end and ends after it.
     let upto = places.iter().find(|place| place.end > upto).map_or(upto, |place| place.start.min(upto));
     places.retain(|place| place.end <= upto);
     (places, upto)
 }
 
-/// A name before a sign.
+/// A name before a separator.
 struct Name {
     place: Range<usize>,
     is_quoted: bool,
 }
 
 impl Name {
-    /// The name that ends before the sign, and begins behind `from`; `None` too if it is none that counts, by its end.
-    fn before(bytes: &[u8], from: usize, sign: usize, counts: impl Fn(&[u8]) -> bool) -> Option<Self> {
+    /// The name that ends before the separator and begins at `from` or later. `None` too if a name with its end is never
+    /// secret.
+    fn before(bytes: &[u8], from: usize, sign: usize, may_be_secret: impl Fn(&[u8]) -> bool) -> Option<Self> {
         let from = from.max(sign.saturating_sub(LONGEST_NAME + 4));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
@@ -165,7 +166,7 @@ impl Name {
                 end -= 1;
             }
         }
-        if !counts(&bytes[from..end]) {
+        if !may_be_secret(&bytes[from..end]) {
             return None;
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
@@ -197,13 +198,13 @@ static IS_NAME: [bool; 256] = {
     table
 };
 
-/// A value behind a sign.
+/// A value after a separator.
 struct Value {
     place: Range<usize>,
     is_quoted: bool,
 }
 
-/// From where on there is no closing quote of a kind.
+/// The places from which on there is no closing quote of a kind, so that none is searched twice.
 #[derive(Default)]
 struct OpenQuotes {
     double: Option<usize>,
@@ -238,7 +239,7 @@ impl Value {
 }
 
 impl OpenQuotes {
-    /// The closing quote of a kind, looked for once where there is none.
+    /// The next closing quote of a kind.
     fn end(&mut self, bytes: &[u8], from: usize, kind: u8) -> Option<usize> {
         let none = if kind == b'"' { &mut self.double } else { &mut self.single };
         if none.is_some_and(|none| from >= none) {
@@ -275,12 +276,12 @@ fn ends_value(byte: u8) -> bool {
         )
 }
 
-/// Whether a word looks like a credential: letters and digits that are no word, number, version or time. Behind a name, six
-/// characters are enough.
+/// Whether a word after a name looks like a credential: letters and digits that are no word, number, version or time. Six
+/// characters are enough if they have digits and letters.
 pub(in crate::redact) fn looks_like_credential(word: &str) -> bool {
     let is_mixed = |run: &str| {
         let digits = run.bytes().filter(u8::is_ascii_digit).count();
-        // `3m20s`, `1024KiB`: few letters behind the digits.
+        // Durations and sizes (`3m20s`) have fewer letters.
         let letters = run.bytes().filter(u8::is_ascii_alphabetic).count();
         run.len() >= MIN_TEXT && digits > 0 && letters >= 3
     };

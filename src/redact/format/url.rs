@@ -1,4 +1,4 @@
-//! URLs: the path of the request, and fields in a URL or form that is a value somewhere.
+//! URLs: the path of the request, and the fields of a URL or form that is a value of something else.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use super::json::Action;
 use super::text::looks_like_credential;
 use crate::work;
 
-/// The places of secrets in a path: in parameters with secret names, tokens, and, where no route matched, what looks like a
-/// credential behind a segment with a secret name.
+/// The places of secrets in a path: parameters with secret names; tokens; and, if no route matched, segments that look like a
+/// credential after a segment with a secret name.
 pub(in crate::redact) fn path(
     session: &mut Session<'_>,
     path: &str,
@@ -67,7 +67,7 @@ pub(in crate::redact) fn find_fields(
 ) {
     work::add(text.len());
     let bytes = text.as_bytes();
-    // A text with white space is none of them, nor is a single assignment without anything that marks a URL.
+    // A text with white space is neither a URL nor a form; nor is a single assignment, without any sign of them.
     let has_space = scan.has(Scan::SPACE | Scan::CONTROL) && bytes.iter().any(u8::is_ascii_whitespace);
     let has_mark = scan.has(Scan::QUESTION | Scan::AMPERSAND) || bytes.contains(&b'#');
     if has_space || !has_mark {
@@ -96,7 +96,7 @@ pub(in crate::redact) fn find_fields(
     }
 }
 
-/// A text with its percent-encoding undone once.
+/// A text with percent-encoding decoded once.
 pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
     if memchr::memchr(b'%', text.as_bytes()).is_none() {
         return Cow::Borrowed(text);

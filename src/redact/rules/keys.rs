@@ -1,25 +1,26 @@
-//! What a key says of the value under it: the published rule, applied to one key.
+//! The class of a key: the published rule, applied to one key.
 //!
-//! A key is split into words at case changes, digits and separators. Words at its end that only say how the value is
-//! written are dropped. The key is secret if what is left ends with a listed phrase, singular or plural; of several that
-//! it ends with, the longest decides.
+//! A key is split into words at case changes, digits and separators. It is secret if it ends with a listed phrase, singular or
+//! plural; the longest of several decides. If it does not, and its last word only says how the value is written, that word is
+//! dropped and the rest is looked at again.
 
 use std::collections::HashMap;
 
 use super::words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 use crate::Error;
 
-/// How many words an application may add.
+/// The number of phrases that an application may add.
 const MAX_ADDED: usize = 256;
-/// As much of the end of a key is read, in bytes: more than the longest phrase.
+/// The number of bytes at the end of a key that are read: more than the longest phrase has.
 const READ: usize = 64;
-/// A phrase of this length counts at the end of a longer word too (`dbpassword`); a shorter one (`pin`) is a word of its own.
-const GLUED: usize = 6;
+/// A phrase of at least this length also counts at the end of a longer word (`dbpassword`); a shorter one (`pin`) only as a
+/// whole word.
+const GLUED: usize = 5;
 
-/// What becomes of the value under a key.
+/// What a key says of the value under it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::redact) enum Class {
-    /// It shows.
+    /// Nothing: the value is read by its own rules.
     #[default]
     Plain,
     /// Strings are masked; objects are read by their own keys.
@@ -35,7 +36,7 @@ pub(in crate::redact) enum Class {
 /// The keys that are secret, compiled.
 #[derive(Debug)]
 pub(in crate::redact) struct KeyRules {
-    /// By the letters of the phrase.
+    /// The class of each phrase, by its letters without separators.
     phrases: HashMap<Box<str>, Class>,
     shortest_glued: usize,
     /// The last two letters that a secret key may have: for each but one, a bit for each last.
@@ -72,7 +73,7 @@ impl Names {
         self.bags.is_empty() && self.except.is_empty()
     }
 
-    /// What these names change of a key's class.
+    /// The class of a key after these names have been applied.
     pub(in crate::redact) fn apply(&self, key: &str, class: Class) -> Class {
         if self.except.iter().any(|name| **name == *key) {
             return Class::Plain;
@@ -167,7 +168,7 @@ impl KeyRules {
         for start in words.starts() {
             consider(&letters[start..]);
         }
-        // Inside of the last word: `dbpassword`.
+        // A phrase at the end of the last word: `dbpassword`.
         for at in words.starts().next().map_or(letters.len(), |start| start + 1)..letters.len() {
             if letters.len() - at < self.shortest_glued {
                 break;
@@ -179,7 +180,7 @@ impl KeyRules {
         longest.1
     }
 
-    /// Singular, or plural.
+    /// The class of a phrase in the singular or plural.
     fn find(&self, phrase: &str) -> Option<Class> {
         let plural = || ["s", "es"].iter().find_map(|end| self.phrases.get(phrase.strip_suffix(end)?));
         self.phrases.get(phrase).or_else(plural).copied()
@@ -192,7 +193,7 @@ fn letter(byte: u8) -> Option<usize> {
     (number < 26).then_some(number)
 }
 
-/// The letters of a phrase.
+/// The letters of a phrase, without separators.
 fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
     let words = Words::of(phrase);
     if words.letters().is_empty() || phrase.len() > READ {
@@ -206,7 +207,7 @@ fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
 /// The words at the end of a key, in lower case.
 struct Words {
     letters: String,
-    /// Where each begins.
+    /// Where each word begins in `letters`.
     starts: Vec<usize>,
 }
 
@@ -222,7 +223,7 @@ impl Words {
                 continue;
             }
             let after = chars.peek().copied().unwrap_or(' ');
-            // `camelCase`, and the last capital of `APIKey`.
+            // A capital after a small letter (`camelCase`), or before one (`APIKey`).
             let begins =
                 !before.is_alphabetic() || (char.is_uppercase() && (!before.is_uppercase() || after.is_lowercase()));
             if begins {
@@ -237,10 +238,10 @@ impl Words {
     /// Drops the last word if it only says how the value is written.
     fn drop_last(&mut self) -> bool {
         let Some(start) = self.starts.last().copied() else { return false };
-        // Digits are no part of words.
+        // Words have no digits, so `base64` is the word `base`.
         let is =
             |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
-        if !DROPPED.iter().any(|dropped| is(&dropped)) {
+        if !DROPPED.iter().any(is) {
             return false;
         }
         self.letters.truncate(start);
@@ -252,7 +253,7 @@ impl Words {
         &self.letters
     }
 
-    /// From the last word to the first.
+    /// Where words begin, from the last to the first.
     fn starts(&self) -> impl Iterator<Item = usize> {
         self.starts.iter().rev().copied()
     }

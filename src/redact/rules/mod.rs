@@ -1,4 +1,4 @@
-//! What is secret, apart from what values tell by themselves: keys, bags, exceptions and pointers.
+//! What is secret by its key or its place: phrases, bags, exceptions and JSON Pointers.
 
 mod keys;
 mod pointers;
@@ -7,7 +7,7 @@ mod words;
 pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
-pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS};
+pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 
 use crate::Error;
 
@@ -16,13 +16,13 @@ use crate::Error;
 pub(crate) struct EventRules {
     pub(super) names: Names,
     pub(super) pointers: Pointers,
-    /// Where an event lists what its bodies show.
+    /// The allow list of the event's bodies, if it has one.
     pub(super) show: Option<Pointers>,
 }
 
 impl EventRules {
-    /// Bags by name; pointers to what is masked; exceptions by exact name, or by pointer if they begin with `/`; pointers
-    /// to all that bodies show, if there are any.
+    /// Compiles names of bags, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
+    /// list, where empty means none.
     pub(crate) fn new(bags: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
         let mut compiled = Pointers::default();
         for pointer in pointers {

@@ -1,19 +1,19 @@
-//! JSON Pointers with `*`, followed step by step while a document is walked.
+//! JSON Pointers with `*`, matched step by step while a document is walked.
 
 use crate::Error;
 use crate::json::Pointer;
 
-/// How many pointers a redactor, and an event, may have: each is one bit of what is active.
+/// The number of pointers that a redactor, and an event, may have: each is one bit of [`Active`].
 const MAX_POINTERS: usize = 64;
 
-/// What holds where a pointer leads.
+/// The effect of a pointer on the value that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) enum Effect {
     /// The value is masked.
     Mask,
-    /// No key makes the value secret.
+    /// The value shows, whatever its key.
     Except,
-    /// The value shows, where an event lists what does.
+    /// The value is on the allow list.
     Show,
 }
 
@@ -39,14 +39,14 @@ impl Pointers {
     }
 }
 
-/// The pointers that lead to where the walk is, of a redactor (low half) and of an event (high half).
+/// The pointers whose first segments match the way to the current value: of a redactor (low half) and an event (high half).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::redact) struct Active(u128);
 
 impl Active {
     pub(in crate::redact) const NONE: Self = Self(0);
 
-    /// At the root of a document.
+    /// All pointers, at the root of a document.
     pub(in crate::redact) fn all(own: &Pointers, event: Option<&Pointers>) -> Self {
         let bits = |pointers: &Pointers| (1_u128 << pointers.all.len()) - 1;
         Self(bits(own) | event.map_or(0, bits) << MAX_POINTERS)
@@ -56,7 +56,8 @@ impl Active {
         self.0 == 0
     }
 
-    /// One step down to a member or element: what is active there, and what has been reached. A mask wins.
+    /// One step to a member or element: the pointers that go on below it, and the effect of those that name it. A mask wins
+    /// over an exception.
     pub(in crate::redact) fn step(
         self,
         own: &Pointers,

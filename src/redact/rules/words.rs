@@ -1,6 +1,6 @@
-//! The published lists: which phrases at the end of a key name a secret. `guide::redaction` shows them, and a test compares.
+//! The published lists of phrases. `guide::redaction` shows all of them; a test compares the two.
 
-/// Strings and numbers under these keys are masked; of an object or a list, each leaf.
+/// Always secret. Strings and numbers under these keys are masked, in objects and lists too.
 pub(in crate::redact) const ALWAYS: &[&str] = &[
     "password",
     "passwd",
@@ -21,7 +21,7 @@ pub(in crate::redact) const ALWAYS: &[&str] = &[
     "security answer",
 ];
 
-/// Strings and numbers under these keys are masked, alone or in a list. Objects are read by their own keys.
+/// Codes. Strings and numbers under these keys are masked, alone or in a list. Objects are read by their own keys.
 pub(in crate::redact) const CODES: &[&str] = &[
     "pin",
     "pin code",
@@ -37,8 +37,8 @@ pub(in crate::redact) const CODES: &[&str] = &[
     "iban",
 ];
 
-/// Strings under these keys are masked, alone or in a list. Objects are read by their own keys; numbers, booleans, null
-/// and texts of fewer than six bytes show.
+/// Secret as text. Strings of six or more bytes under these keys are masked, alone or in a list. Objects are read by their own
+/// keys; numbers, booleans, null and links show.
 pub(in crate::redact) const AS_TEXT: &[&str] = &[
     "token",
     "token code",
@@ -99,7 +99,7 @@ pub(in crate::redact) const DROPPED: &[&str] = &[
     "new",
 ];
 
-/// Keys that end like a secret and are none: tokens that mark a page or a repetition, and public halves.
+/// Keys that end like a secret and are none: tokens that mark a page or a repetition.
 pub(in crate::redact) const HARMLESS: &[&str] = &[
     "next token",
     "previous token",
@@ -115,5 +115,5 @@ pub(in crate::redact) const HARMLESS: &[&str] = &[
     "idempotency token",
 ];
 
-/// Objects whose keys show while every leaf in them is masked.
+/// Bags: objects whose keys show while each leaf in them is masked.
 pub(in crate::redact) const BAGS: &[&str] = &["secrets"];
