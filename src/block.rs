@@ -81,18 +81,26 @@ pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Op
 }
 
 /// Where a text is found first, from a place on: its first and its last byte are compared in blocks, and nothing is
-/// prepared. A long text is left to a search whose time is linear for any text.
+/// prepared. Where they are often those of other texts, the rest is left to a search whose time is linear for any text.
 pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
-    const SHORT: usize = 32;
-    if text.len() > SHORT {
-        return memchr::memmem::find(bytes.get(at..)?, text).map(|len| at + len);
-    }
+    const MISSES: usize = 16;
     let (first, last) = (*text.first()?, *text.last()?);
     let bytes = bytes.get(at..)?;
     // Of each place where the text may begin, its first byte and its last.
     let tails = bytes.get(text.len() - 1..)?;
     let heads = &bytes[..tails.len()];
-    let in_block = |from: usize, heads: &[u8; LEN], tails: &[u8; LEN]| {
+    let mut misses = 0;
+    let whole = heads.as_chunks().0.iter().zip(tails.as_chunks().0).enumerate();
+    let whole = whole.map(|(block, (heads, tails))| (block * LEN, heads, tails));
+    // The last places, some of them once more.
+    let end = heads
+        .last_chunk()
+        .zip(tails.last_chunk())
+        .map(|(last_heads, last_tails)| (heads.len() - LEN, last_heads, last_tails));
+    if end.is_none() {
+        return bytes.windows(text.len()).position(|window| window == text).map(|place| at + place);
+    }
+    for (from, heads, tails) in whole.chain(end) {
         let (heads, tails) = (Block(u8x16::new(*heads)), Block(u8x16::new(*tails)));
         let mut found = heads.is(first).and(tails.is(last)).bits();
         while found != 0 {
@@ -101,19 +109,13 @@ pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
             if bytes[place..].starts_with(text) {
                 return Some(at + place);
             }
-        }
-        None
-    };
-    for (block, (heads, tails)) in heads.as_chunks().0.iter().zip(tails.as_chunks().0).enumerate() {
-        if let Some(place) = in_block(block * LEN, heads, tails) {
-            return Some(place);
+            misses += 1;
+            if misses == MISSES {
+                return memchr::memmem::find(&bytes[place..], text).map(|len| at + place + len);
+            }
         }
     }
-    match (heads.last_chunk(), tails.last_chunk()) {
-        // The last places, some of them once more.
-        (Some(last_heads), Some(last_tails)) => in_block(heads.len() - LEN, last_heads, last_tails),
-        _ => bytes.windows(text.len()).position(|window| window == text).map(|place| at + place),
-    }
+    None
 }
 
 #[cfg(test)]

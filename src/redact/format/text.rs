@@ -150,9 +150,9 @@ struct Name {
 }
 
 impl Name {
-    /// The name that ends before the separator and begins at `from` or later; `None` too if its end shows that it is not
+    /// The name that ends before the separator and begins at `from` or later. `None` too if a name with its end is never
     /// secret.
-    fn before(bytes: &[u8], from: usize, sign: usize, counts: impl Fn(&[u8]) -> bool) -> Option<Self> {
+    fn before(bytes: &[u8], from: usize, sign: usize, may_be_secret: impl Fn(&[u8]) -> bool) -> Option<Self> {
         let from = from.max(sign.saturating_sub(LONGEST_NAME + 4));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
@@ -166,7 +166,7 @@ impl Name {
                 end -= 1;
             }
         }
-        if !counts(&bytes[from..end]) {
+        if !may_be_secret(&bytes[from..end]) {
             return None;
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
