@@ -47,10 +47,12 @@ impl Edits {
     }
 
     /// Appends the edited text up to a place. Of edits that overlap, the one that begins first is applied; of those that begin
-    /// at one place, the longest; of equal ones, the one that was added last.
+    /// at one place, the longest; of equal ones, a removal, because a comma is removed with it; else the one that was added
+    /// last.
     pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
         if self.is_unsorted {
-            self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), Reverse(edit.from)));
+            let writes = |edit: &Edit| edit.to > edit.from;
+            self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), writes(edit), Reverse(edit.from)));
             self.is_unsorted = false;
         }
         let mut copied = 0;

@@ -27,6 +27,7 @@ use crate::tokens::TokenFormats;
 const MAX_LEVEL: u8 = 2;
 /// Evidence of more bytes than this is also searched for names, as free text.
 const LONG: usize = 256;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The redaction of one record, first phase.
 pub(crate) struct Session<'a> {
@@ -268,7 +269,8 @@ impl Session<'_> {
     /// A body of type `application/x-www-form-urlencoded`.
     pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
         // Clients that name no type send JSON so.
-        if bytes.trim_ascii_start().starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"[") {
+        let begin = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
+        if begin.starts_with(b"{") || begin.starts_with(b"[") {
             return self.json_body(bytes, cut);
         }
         let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
@@ -561,7 +563,7 @@ fn has_token(text: &str) -> bool {
 
 /// The text of a body; of a cut one, up to the character that the cut went through.
 fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text),
         Err(error) if cut && error.error_len().is_none() => {

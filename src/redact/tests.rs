@@ -701,3 +701,101 @@ fn no_text_makes_the_work_per_byte_grow() {
         }
     }
 }
+
+#[test]
+fn a_secret_shows_under_no_second_name_or_value() {
+    for (body, secrets) in [
+        (r#"{"name":"password","Value":"hunter22","value":""}"#, 1),
+        (r#"{"value":"hunter22","value":"hunter22","name":"password"}"#, 2),
+        (r#"{"op":"add","path":"/password","Path":"/x","value":"hunter22"}"#, 1),
+        (r#"{"data":{"x":"hunter22"},"kind":"Secret","apiVersion":"v1"}"#, 1),
+        (r#"{"kind":"Secret","data":{"x":"hunter22"},"apiVersion":"v1"}"#, 1),
+        (r#"{"apiVersion":"v1","kind":"Secret","data":{"x":"hunter22"},"Data":{"y":1},"DATA":{"z":"hunter22"}}"#, 3),
+    ] {
+        let shown = json_of(body);
+        assert!(!shown.contains("hunter22") && shown.matches("***").count() == secrets, "{shown}");
+    }
+    // Not of Kubernetes.
+    let plain = r#"{"data":{"x":"visible1"},"kind":"Secret"}"#;
+    assert_eq!(json_of(plain), plain);
+}
+
+#[test]
+fn a_value_is_masked_that_a_member_after_the_cut_may_name() {
+    for body in [
+        r#"{"op":"replace","value":"hunter22","path":"/pass"#,
+        r#"{"Name":"/db","Value":"hunter22","Type":"Secure"#,
+        r#"{"key":"DB","value":"hunter22","mask"#,
+    ] {
+        let shown = shown_by(&Redactor::default(), None, "json", body.as_bytes(), true).unwrap();
+        assert!(!shown.contains("hunter22"), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_removed_is_not_masked_once_more_by_a_name_beside_it() {
+    let redactor = Redactor::builder().remove().build().unwrap();
+    for body in [
+        r#"{"name":"password","value":{"pin":[1234,5678]}}"#,
+        r#"{"name":"password","value":{"secrets":{"a":1,"b":true,"c":"x"},"pin":1,"z":"x"}}"#,
+        r#"{"apiVersion":"v1","kind":"Secret","data":{"pin":[1,2,"a"]}}"#,
+    ] {
+        let shown = shown_by(&redactor, None, "json", body.as_bytes(), false).unwrap();
+        assert!(serde_json::from_str::<Value>(&shown).is_ok(), "{shown}");
+    }
+    let listed = EventRules::new(&[], &[], &[], &["/value/1".into()]).unwrap();
+    let body = br#"{"name":"pin","value":[1234,5678]}"#;
+    let shown = shown_by(&Redactor::default(), Some(&listed), "json", body, false).unwrap();
+    assert_eq!(shown, r#"{"value":["***"]}"#);
+}
+
+#[test]
+fn a_quoted_value_in_free_text_ends_at_its_own_quote() {
+    assert_eq!(
+        text_of(r#"bad "password": "a \" hunter22", "user": "jane""#),
+        r#"bad "password": "***", "user": "jane""#
+    );
+    assert_eq!(text_of(r#"bad "password": "a\\", "user": "jane""#), r#"bad "password": "***", "user": "jane""#);
+    // Cut, so that it has no end.
+    assert_eq!(text_of("bad {\"password\": \"correct horse…"), "bad {\"password\": \"***…");
+    assert_eq!(text_of("bad {\"password\": \"correct horse\nat x"), "bad {\"password\": \"***\nat x");
+    assert_eq!(text_of("password: 'tis wrong"), "password: 'tis wrong");
+    let shown = shown_by(&Redactor::default(), None, "text", br#"{"password": "correct horse bat"#, true).unwrap();
+    assert_eq!(shown, r#""{\"password\": \"""#);
+}
+
+#[test]
+fn a_body_is_read_by_the_same_rules_behind_a_byte_order_mark_or_white_space() {
+    let body = "\u{feff} {\"password\":\"hunter22=\",\"a\":1}";
+    let shown = shown_by(&Redactor::default(), None, "form", body.as_bytes(), false).unwrap();
+    assert_eq!(shown, r#"{"password":"***","a":1}"#);
+    for url in ["/q?token=a1b2c3d4&page=2\\n", " /q?page=2&token=a1b2c3d4\\n", "token=a1b2c3d4&page=2 "] {
+        let shown = json_of(&format!("{{\"next\":\"{url}\"}}"));
+        assert!(!shown.contains("a1b2c3d4") && shown.contains("page=2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_multipart_body_with_two_boundaries_is_left_out() {
+    let body = "--A\r\nContent-Disposition: form-data; name=x\r\n\r\n--B\r\nContent-Disposition: form-data; \
+                name=password\r\n\r\nhunter22\r\n--B--\r\n--A--";
+    let shown = |media: &str| shown_by(&Redactor::default(), None, media, body.as_bytes(), false);
+    assert_eq!(shown("multipart/form-data; boundary=A; boundary=B"), None);
+    let tab = "--A\r\nContent-Disposition\t: form-data; name=password\r\n\r\nhunter22\r\n--A--";
+    assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=A", tab.as_bytes(), false), None);
+}
+
+#[test]
+fn the_search_for_many_secrets_of_the_application_is_planned_once() {
+    let work = |keys: usize| {
+        let members: String = (0..keys).map(|at| format!("\"k{at:04}\":{at:04},")).collect();
+        let body = format!("{{{}\"z\":1}}", members.replace(":0", ":1"));
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let redactor = Redactor::default();
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        (0..64).for_each(|at| session.secret(&format!("{}{at}", "s".repeat(200)), false));
+        crate::work::of(|| drop(session.json_body(body.as_bytes(), false)))
+    };
+    let (few, many) = (work(250), work(2_000));
+    assert!(many < 8 * few, "{few} {many}");
+}

@@ -24,11 +24,18 @@ const MAX_LEVEL: u8 = 2;
 
 pub(super) struct Finder<'v> {
     values: &'v Values,
+    plan: Plan,
+}
+
+/// How values are searched. It is cheap to clone, and holds as long as no value is added.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
     kind: Kind,
     /// Whether a value has a space, which a form writes as a plus sign.
     has_space: bool,
 }
 
+#[derive(Clone, Debug)]
 enum Kind {
     Few,
     Many(AhoCorasick),
@@ -36,8 +43,9 @@ enum Kind {
     All,
 }
 
-impl<'v> Finder<'v> {
-    pub(super) fn new(values: &'v Values) -> Self {
+impl Plan {
+    pub(super) fn new(values: &Values) -> Self {
+        work::add(values.bytes());
         let kind = if values.len() <= FEW {
             Kind::Few
         } else {
@@ -47,11 +55,18 @@ impl<'v> Finder<'v> {
                 .build(values.iter().map(|needle| needle.head));
             built.map_or(Kind::All, Kind::Many)
         };
-        Self {
-            values,
-            kind,
-            has_space: values.iter().any(|needle| memchr::memchr(b' ', needle.head.as_bytes()).is_some()),
-        }
+        Self { kind, has_space: values.iter().any(|needle| memchr::memchr(b' ', needle.head.as_bytes()).is_some()) }
+    }
+}
+
+impl<'v> Finder<'v> {
+    pub(super) fn new(values: &'v Values) -> Self {
+        Self::with(values, Plan::new(values))
+    }
+
+    /// With the plan of these values.
+    pub(super) fn with(values: &'v Values, plan: Plan) -> Self {
+        Self { values, plan }
     }
 
     /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went
@@ -59,13 +74,13 @@ impl<'v> Finder<'v> {
     pub(super) fn may_find(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
-            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
+            || (self.plan.has_space && memchr::memchr(b'+', bytes).is_some())
             || self.holds(text)
     }
 
     /// Whether a text holds a value as it is.
     pub(super) fn holds(&self, text: &str) -> bool {
-        match &self.kind {
+        match &self.plan.kind {
             Kind::Few => {
                 self.values.iter().any(|needle| find_text(text.as_bytes(), 0, needle.head.as_bytes()).is_some())
             }
@@ -77,7 +92,7 @@ impl<'v> Finder<'v> {
     /// Appends the places of values in a text: as they are, percent-encoded, as in a form, or escaped.
     pub(super) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         self.find_plain(text, places);
-        if self.has_space && text.contains('+') {
+        if self.plan.has_space && text.contains('+') {
             // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }
@@ -95,7 +110,7 @@ impl<'v> Finder<'v> {
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
         work::add(text.len());
         let bytes = text.as_bytes();
-        match &self.kind {
+        match &self.plan.kind {
             Kind::Few => {
                 for needle in self.values.iter() {
                     let (mut at, mut covered) = (0, 0);

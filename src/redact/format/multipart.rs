@@ -24,6 +24,10 @@ pub(in crate::redact) fn parts(
     cut: bool,
 ) -> Result<String, Reason> {
     let boundary = parameter(content_type, "boundary").ok_or(Reason::Invalid)?;
+    // With two boundaries it is unknown which one the handler reads.
+    if parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("boundary")).count() > 1 {
+        return Err(Reason::Invalid);
+    }
     if boundary.is_empty() || boundary.len() > 70 {
         return Err(Reason::Invalid);
     }
@@ -150,7 +154,7 @@ impl Head {
         for line in text.split("\r\n").filter(|line| !line.is_empty()) {
             // Folded lines are obsolete (RFC 7230, section 3.2.4), and readers disagree about them.
             let (field, value) =
-                line.split_once(':').filter(|(field, _)| !field.contains(' ')).ok_or(Reason::Invalid)?;
+                line.split_once(':').filter(|(field, _)| !field.contains([' ', '\t'])).ok_or(Reason::Invalid)?;
             match field.to_ascii_lowercase().as_str() {
                 "content-disposition" => {
                     // With two names it is unknown which one the handler reads.

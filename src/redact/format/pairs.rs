@@ -71,7 +71,6 @@ impl Leaves {
 pub(super) struct Pair {
     name: Class,
     path: Class,
-    has_name: bool,
     has_op: bool,
     has_api_version: bool,
     is_kubernetes_secret: bool,
@@ -79,19 +78,21 @@ pub(super) struct Pair {
     is_marked: bool,
     recording: Option<Part>,
     from: usize,
-    value: Option<Range<usize>>,
-    data: [Option<Range<usize>>; 2],
+    /// Keys differ in case, or repeat: there may be several.
+    values: Vec<Range<usize>>,
+    data: Vec<Range<usize>>,
 }
 
 impl Pair {
-    /// Begins a member, when `leaves` leaves are noted. Whether those of its value have to be noted.
+    /// Begins a member, when `leaves` leaves are noted. Whether those of its value have to be noted. The members of a
+    /// Kubernetes object have any order.
     pub(super) fn begin_member(&mut self, part: Part, leaves: usize) -> bool {
         match part {
             Part::Op => self.has_op = true,
             Part::ApiVersion => self.has_api_version = true,
             _ => {}
         }
-        let is_noted = part == Part::Value || (part == Part::Data && self.has_api_version);
+        let is_noted = matches!(part, Part::Value | Part::Data);
         if is_noted {
             (self.recording, self.from) = (Some(part), leaves);
         }
@@ -101,11 +102,8 @@ impl Pair {
     /// Ends a member. Whether the leaves of its value were noted.
     pub(super) fn end_member(&mut self, leaves: usize) -> bool {
         match self.recording.take() {
-            Some(Part::Value) => self.value = Some(self.from..leaves),
-            Some(_) => {
-                let slot = usize::from(self.data[0].is_some());
-                self.data[slot] = Some(self.from..leaves);
-            }
+            Some(Part::Value) => self.values.push(self.from..leaves),
+            Some(_) => self.data.push(self.from..leaves),
             None => return false,
         }
         true
@@ -113,8 +111,7 @@ impl Pair {
 
     /// The first leaf that may be secret because of another member.
     pub(super) fn first_leaf(&self) -> Option<usize> {
-        let [first, second] = &self.data;
-        [&self.value, first, second].into_iter().flatten().map(|range| range.start).min()
+        [self.values.first(), self.data.first()].into_iter().flatten().map(|range| range.start).min()
     }
 
     /// Whether a member that was read marks the value beside it as secret.
@@ -125,13 +122,9 @@ impl Pair {
     /// Takes the value of a member that names or marks the value beside it.
     pub(super) fn say(&mut self, part: Part, text: &str, class: Class) {
         match part {
-            Part::Name => {
-                self.has_name = true;
-                if class != Class::Plain {
-                    self.name = class;
-                }
-            }
-            Part::Path => self.path = class,
+            // One of several names is enough.
+            Part::Name if class != Class::Plain => self.name = class,
+            Part::Path if class != Class::Plain => self.path = class,
             Part::Kind => {
                 self.has_kind = true;
                 self.is_kubernetes_secret |= text == "Secret";
@@ -142,10 +135,10 @@ impl Pair {
         }
     }
 
-    /// For an object that was cut: a member after the cut may have named its value.
+    /// For an object that was cut: a member after the cut may have named its value, or marked it.
     pub(super) fn cut(mut self) -> Self {
         self.end_member(usize::MAX);
-        self.is_marked |= self.value.is_some() && !self.has_name && !(self.has_op && self.path == Class::Plain);
+        self.is_marked |= !self.values.is_empty();
         self.is_kubernetes_secret |= self.has_api_version && !self.has_kind;
         self
     }
@@ -157,9 +150,10 @@ impl Pair {
             (false, Class::Plain, true) => self.path,
             (false, name, _) => name,
         };
-        let value = self.value.filter(|_| class != Class::Plain).map(|range| (class, range));
-        let data = self.data.into_iter().flatten().filter(move |_| self.is_kubernetes_secret);
-        let mut all: Vec<_> = value.into_iter().chain(data.map(|range| (Class::Bag, range))).collect();
+        let is_kubernetes_secret = self.is_kubernetes_secret && self.has_api_version;
+        let values = self.values.into_iter().filter(|_| class != Class::Plain).map(|range| (class, range));
+        let data = self.data.into_iter().filter(|_| is_kubernetes_secret).map(|range| (Class::Bag, range));
+        let mut all: Vec<_> = values.chain(data).collect();
         all.sort_by_key(|(_, range)| std::cmp::Reverse(range.start));
         all.into_iter()
     }

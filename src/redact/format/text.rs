@@ -15,6 +15,8 @@ use crate::work;
 
 /// Of a longer name, this number of bytes at its end is read.
 const LONGEST_NAME: usize = 64;
+/// What ends a text that was cut.
+const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
 /// Appends the places of values that free text names.
 pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
@@ -54,7 +56,15 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
         let said = &text[value.place.clone()];
         work::add(said.len());
         let is_named = name.is_quoted && value.is_quoted;
-        if !is_named && !looks_like_credential(said) {
+        if value.is_open {
+            // Without its closing quote a text was cut, or is prose.
+            if name.is_quoted && Action::of(class).masks_text(said) {
+                session.remember_beginning(said);
+                places.push(value.place.clone());
+                at = value.place.end;
+                read = at;
+            }
+        } else if !is_named && !looks_like_credential(said) {
             plain_until = if value.is_quoted { plain_until } else { value.place.end };
         } else if Action::of(class).masks_text(said) && !session.is_mask(said) {
             session.remember(said, class == Class::Always);
@@ -202,6 +212,8 @@ static IS_NAME: [bool; 256] = {
 struct Value {
     place: Range<usize>,
     is_quoted: bool,
+    /// There is no closing quote, so it has all of the rest of the line.
+    is_open: bool,
 }
 
 /// The places from which on there is no closing quote of a kind, so that none is searched twice.
@@ -222,9 +234,19 @@ impl Value {
         // An escaped quote.
         let quote = at + usize::from(bytes.get(at) == Some(&b'\\'));
         if let Some(kind @ (b'"' | b'\'')) = bytes.get(quote).copied() {
-            let end = quotes.end(bytes, quote + 1, kind)?;
+            let mut end = quotes.end(bytes, quote + 1, kind);
+            // Within quotes that are not escaped, an escaped quote is a part of the value.
+            while let Some(inside) = end.filter(|end| quote == at && is_escaped(&bytes[quote + 1..*end])) {
+                end = quotes.end(bytes, inside + 1, kind);
+            }
+            let Some(end) = end else {
+                let line = &bytes[quote + 1..];
+                let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
+                let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
+                return (len > 0).then_some(Self { place: quote + 1..quote + 1 + len, is_quoted: true, is_open: true });
+            };
             let end = if end > quote + 1 && bytes[end - 1] == b'\\' && quote > at { end - 1 } else { end };
-            return Some(Self { place: quote + 1..end, is_quoted: true });
+            return Some(Self { place: quote + 1..end, is_quoted: true, is_open: false });
         }
         if at < plain_until {
             return None;
@@ -234,7 +256,7 @@ impl Value {
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, is_quoted: false })
+        (end > at).then_some(Self { place: at..end, is_quoted: false, is_open: false })
     }
 }
 
@@ -242,7 +264,7 @@ impl OpenQuotes {
     /// The next closing quote of a kind.
     fn end(&mut self, bytes: &[u8], from: usize, kind: u8) -> Option<usize> {
         let none = if kind == b'"' { &mut self.double } else { &mut self.single };
-        if none.is_some_and(|none| from >= none) {
+        if none.is_some_and(|none| from >= none) || from > bytes.len() {
             return None;
         }
         let end = memchr::memchr(kind, &bytes[from..]).map(|len| from + len);
@@ -251,6 +273,11 @@ impl OpenQuotes {
         }
         end
     }
+}
+
+/// Whether what follows these bytes is escaped.
+fn is_escaped(before: &[u8]) -> bool {
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 fn ends_value(byte: u8) -> bool {

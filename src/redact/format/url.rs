@@ -49,7 +49,10 @@ pub(in crate::redact) fn path(
                     session.remember(segment, false);
                     places.push(place);
                 }
-                is_named = session.class(&decoded(segment)) != Class::Plain;
+                // An empty segment hides no name.
+                if !segment.is_empty() {
+                    is_named = session.class(&decoded(segment)) != Class::Plain;
+                }
             }
         }
     }
@@ -66,9 +69,12 @@ pub(in crate::redact) fn find_fields(
     places: &mut Vec<Range<usize>>,
 ) {
     work::add(text.len());
+    // White space around it is not a part of it.
+    let text = text.trim_ascii_end();
     let bytes = text.as_bytes();
     // A text with white space is neither a URL nor a form; nor is a single assignment, without any sign of them.
-    let has_space = scan.has(Scan::SPACE | Scan::CONTROL) && bytes.iter().any(u8::is_ascii_whitespace);
+    let has_space =
+        scan.has(Scan::SPACE | Scan::CONTROL) && bytes.trim_ascii_start().iter().any(u8::is_ascii_whitespace);
     let has_mark = scan.has(Scan::QUESTION | Scan::AMPERSAND) || bytes.contains(&b'#');
     if has_space || !has_mark {
         return;
