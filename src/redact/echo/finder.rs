@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton as _;
+use aho_corasick::nfa::noncontiguous::NFA;
+use aho_corasick::{Anchored, Input, MatchKind};
 
 use super::remembered::{Needle, Values};
 use crate::block::find_text;
@@ -14,6 +17,8 @@ use crate::work;
 
 /// Up to this number of values are searched one by one, which is faster than building an automaton.
 const FEW: usize = 6;
+/// Of more values that end at one place, only the longest are looked at, and all of the line behind them is masked.
+const MAX_ENDS: usize = 16;
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
@@ -38,7 +43,7 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 enum Kind {
     Few,
-    Many(AhoCorasick),
+    Many(Arc<NFA>),
     /// No automaton could be built: everything matches.
     All,
 }
@@ -49,11 +54,9 @@ impl Plan {
         let kind = if values.len() <= FEW {
             Kind::Few
         } else {
-            let built = AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
-                .kind(Some(AhoCorasickKind::NoncontiguousNFA))
-                .build(values.iter().map(|needle| needle.head));
-            built.map_or(Kind::All, Kind::Many)
+            let heads = values.iter().map(|needle| needle.head);
+            let built = NFA::builder().match_kind(MatchKind::Standard).build(heads);
+            built.map_or(Kind::All, |automaton| Kind::Many(Arc::new(automaton)))
         };
         Self { kind, has_space: values.iter().any(|needle| memchr::memchr(b' ', needle.head.as_bytes()).is_some()) }
     }
@@ -84,7 +87,7 @@ impl<'v> Finder<'v> {
             Kind::Few => {
                 self.values.iter().any(|needle| find_text(text.as_bytes(), 0, needle.head.as_bytes()).is_some())
             }
-            Kind::Many(automaton) => automaton.is_match(text),
+            Kind::Many(automaton) => !matches!(automaton.try_find(&Input::new(text)), Ok(None)),
             Kind::All => true,
         }
     }
@@ -121,15 +124,41 @@ impl<'v> Finder<'v> {
                     }
                 }
             }
-            Kind::Many(automaton) => {
-                let mut covered = 0;
-                for found in automaton.find_iter(text) {
-                    if let Some(needle) = self.values.get(found.pattern().as_usize()) {
-                        push(needle, text, found.start(), &mut covered, places);
-                    }
-                }
-            }
+            Kind::Many(automaton) => self.find_many(automaton, text, places),
             Kind::All => places.push(0..text.len()),
+        }
+    }
+
+    /// Values may overlap, so at each place those are looked at that end there, from the longest to the shortest.
+    fn find_many(&self, automaton: &NFA, text: &str, places: &mut Vec<Range<usize>>) {
+        let Ok(mut state) = automaton.start_state(Anchored::No) else { return places.push(0..text.len()) };
+        // The last place: what is in it needs no second look.
+        let mut last = 0..0;
+        for (at, byte) in text.bytes().enumerate() {
+            state = automaton.next_state(Anchored::No, state, byte);
+            if !automaton.is_match(state) {
+                continue;
+            }
+            let end = at + 1;
+            let count = automaton.match_len(state);
+            for number in 0..count.min(MAX_ENDS) {
+                let Some(needle) = self.values.get(automaton.match_pattern(state, number).as_usize()) else { continue };
+                let start = end - needle.head.len();
+                if start >= last.start && end <= last.end {
+                    continue;
+                }
+                let Some(mut place) = place_of(needle, text, start, end <= last.end) else { continue };
+                if number == 0 && count > MAX_ENDS {
+                    place.end = end.max(last.end).max(end + unknown_rest(&text[end..], None));
+                }
+                if place.start < last.end {
+                    last = last.start.min(place.start)..last.end.max(place.end);
+                    places.pop();
+                } else {
+                    last = place;
+                }
+                places.push(last.clone());
+            }
         }
     }
 
@@ -167,18 +196,30 @@ fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, place
     if start < *covered {
         return;
     }
+    if let Some(place) = place_of(needle, text, start, false) {
+        *covered = place.end;
+        places.push(place);
+    }
+}
+
+/// The place of a value whose head begins at `start`; `None` if the head is a part of another word. With `is_covered`, what
+/// follows the head is masked already.
+fn place_of(needle: Needle<'_>, text: &str, start: usize, is_covered: bool) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let before = bytes.get(start.wrapping_sub(1));
     let end = start + needle.head.len();
     // What follows a beginning may be the rest of the value.
     if needle.is_word && (joins(before) || (!needle.goes_on() && joins(bytes.get(end)))) {
-        return;
+        return None;
+    }
+    if is_covered {
+        return Some(start..end);
     }
     let (same, is_whole) = needle.rest_at(&text[end..]);
     let end = end + same;
-    *covered = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
-    work::add(*covered - start);
-    places.push(start..*covered);
+    let end = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
+    work::add(end - start);
+    Some(start..end)
 }
 
 /// Whether a byte beside a word makes it a part of a name or a path.
