@@ -18,7 +18,8 @@ use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
 use crate::redact::rules::{Active, Class};
-use crate::redact::session::{Search, Session};
+use crate::redact::search::Search;
+use crate::redact::session::Session;
 use crate::work;
 
 /// Shorter texts under keys that are secret as text show.

@@ -11,7 +11,8 @@ use crate::redact::Reason;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
 use crate::redact::rules::{Active, Class, Effect};
-use crate::redact::session::{Search, Session};
+use crate::redact::search::Search;
+use crate::redact::session::Session;
 
 const MAX_DEPTH: usize = 64;
 const MAX_KEYS: usize = 4_096;
