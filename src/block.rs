@@ -100,22 +100,23 @@ pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
     if end.is_none() {
         return bytes.windows(text.len()).position(|window| window == text).map(|place| at + place);
     }
-    for (from, heads, tails) in whole.chain(end) {
+    let found = whole.chain(end).find_map(|(from, heads, tails)| {
         let (heads, tails) = (Block(u8x16::new(*heads)), Block(u8x16::new(*tails)));
         let mut found = heads.is(first).and(tails.is(last)).bits();
         while found != 0 {
             let place = from + found.trailing_zeros() as usize;
             found &= found - 1;
             if bytes[place..].starts_with(text) {
-                return Some(at + place);
+                return Some(Some(place));
             }
             misses += 1;
             if misses == MISSES {
-                return memchr::memmem::find(&bytes[place..], text).map(|len| at + place + len);
+                return Some(memchr::memmem::find(&bytes[place..], text).map(|len| place + len));
             }
         }
-    }
-    None
+        None
+    });
+    found.flatten().map(|place| at + place)
 }
 
 #[cfg(test)]

@@ -250,7 +250,8 @@ impl Engine {
 
     /// Ends an exchange that there were no bytes for: its draft is counted as lost.
     pub(crate) fn lose(&self, draft: Box<Draft>) {
-        self.queue.count_unrecorded(&draft);
+        let records = if self.stages(&draft.event) == Stages::Both { 2 } else { 1 };
+        self.queue.count_unrecorded(&draft, records);
         self.forget(draft);
     }
 

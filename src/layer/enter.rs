@@ -8,7 +8,7 @@ use http::{Method, Uri};
 use http_body::Body;
 
 use super::guard::Guard;
-use crate::audit::{Audit, LeftOut};
+use crate::audit::{Audit, CountedAsLost, LeftOut};
 use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params};
@@ -61,8 +61,12 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
-    let Some((exchange, entry)) = open(log, found, head, uri, body) else {
+    let is_counted = head.extensions.get::<CountedAsLost>().is_some();
+    let demands_record = own.is_some_and(|plan| plan.delivery > Delivery::Lossy);
+    let opened = if is_counted && !demands_record { None } else { open(log, found, head, uri, body) };
+    let Some((exchange, entry)) = opened else {
         head.extensions.insert(LeftOut);
+        head.extensions.insert(CountedAsLost);
         return Entry::default();
     };
     head.extensions.insert(Audit::of(exchange));

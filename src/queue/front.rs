@@ -237,10 +237,12 @@ impl Queue {
     }
 
     /// Counts the record of an exchange that there were no bytes for, and that may be lost. The exchange has ended.
-    pub(crate) fn count_unrecorded(&self, draft: &Draft) {
+    pub(crate) fn count_unrecorded(&self, draft: &Draft, records: u64) {
         let mut state = self.lock();
         self.close_if(true);
-        self.count_lost(&mut state, LossReason::QueueFull, [draft]);
+        for _ in 0..records {
+            self.count_lost(&mut state, LossReason::QueueFull, [draft]);
+        }
         if state.asleep {
             self.call_worker(&mut state);
         }

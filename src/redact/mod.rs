@@ -10,13 +10,14 @@
 //! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), and JSON Pointers.
 //! - `detect`: values that give themselves away, whatever their key. The token formats are in `crate::tokens`.
 //! - `format`: one file for each format of text; each finds the places of secrets. `pairs` tracks names beside values.
+//! - `search`: finds the places of secrets in one text, with all of these.
 //! - `decode`: a decoded text, and the map of its places. `edits`: places of a text, and what is written there instead.
 //! - `echo`: the values that are remembered, and the search for them.
 //! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
 //! - `explain`, `hit`: which rule masks what in a document.
 //!
-//! Some files use each other. `session` and `format`: text can hold JSON, which holds text; the depth is bounded
-//! (`session::MAX_LEVEL`). `memory` and `format`: `memory` keeps the lists that a walk uses. Within `format`, `json` and `pairs`
+//! Some files use each other. `search` and `format`: text can hold JSON, which holds text; the depth is bounded
+//! (`search::MAX_LEVEL`). `memory` and `format`: `memory` keeps the lists that a walk uses. Within `format`, `json` and `pairs`
 //! share a limit, and `fields` and `url` each other's decoding and splitting; within `echo`, `finder` searches for the values
 //! of `remembered`, which needs it for `Audit::secret`.
 
@@ -33,6 +34,7 @@ mod reason;
 mod redacted;
 mod redactor;
 mod rules;
+mod search;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -120,7 +120,7 @@ fn every_listed_phrase_makes_a_key_secret_in_every_spelling() {
 
 #[test]
 fn what_only_looks_like_a_secret_shows() {
-    let body = r#"{"max_tokens":4096,"token_id":"t-4711-abc","public_key":"AAAAB3","secretName":"db-credentials","key":"theme","keys":["a-long-key"],"sid":"SM123456789","session":"morning","signature":"0xabcdef","primary_key":"user_id","sort_key":"created","secret_scanning_enabled":"enabled","github_com_two_factor_auth":true,"password_policy":"strict","next_page_token":"CAUQAA-and-more","idempotency_token":"a-b-c-d-e","author":"jane","token":"short","pass":null,"opinion":"strong","shipping":12,"compass":"north","tokenizer":"cl100k_base"}"#;
+    let body = r#"{"max_tokens":4096,"token_id":"t-4711-abc","public_key":"AAAAB3","secretName":"db-credentials","key":"theme","keys":["a-long-key"],"sid":"SM123456789","session":"morning","signature":"0xabcdef","primary_key":"user_id","sort_key":"created","secret_scanning_enabled":"enabled","github_com_two_factor_auth":true,"password_policy":"strict","next_page_token":"CAUQAA-and-more","idempotency_token":"a-b-c-d-e","author":"jane","token":"short","pass":null,"opinion":"strong","shipping":12,"compass":"north","philippines":"Manila","tokenizer":"cl100k_base"}"#;
     assert_eq!(json_of(body), body);
 }
 

@@ -387,6 +387,10 @@ impl Round<'_> {
                 }
                 missing += u64::from(completion.is_none());
                 let both = case.both && case.how != How::Events;
+                if case.nested == Nested::RouteLayer && case.class == Class::Lossy && completion.is_some() {
+                    // The outer layer may have counted it as lost before the route's layer demanded a record.
+                    uncertain += 1 + u64::from(both);
+                }
                 match case.nested {
                     Nested::RouteLayer if begun => {
                         missing += u64::from(self.stops_early && initiation.is_none());

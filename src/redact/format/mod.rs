@@ -3,7 +3,6 @@
 pub(super) mod fields;
 pub(super) mod json;
 pub(super) mod multipart;
-mod pairs;
 pub(super) mod text;
 pub(super) mod url;
 

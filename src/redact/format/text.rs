@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::super::detect::{self, Scan};
 use super::super::rules::Class;
-use super::super::session::{Search, Session};
+use super::super::search::Search;
+use super::super::session::Session;
 use super::json::{Action, MIN_TEXT};
 use crate::block::find_either;
 use crate::work;

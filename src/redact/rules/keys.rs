@@ -38,7 +38,6 @@ pub(in crate::redact) enum Class {
 pub(in crate::redact) struct KeyRules {
     /// The class of each phrase, by its letters without separators.
     phrases: HashMap<Box<str>, Class>,
-    shortest_glued: usize,
     /// The last two letters that a secret key may have: for each but one, a bit for each last.
     ends: [u32; 26],
     own: Names,
@@ -103,9 +102,7 @@ impl KeyRules {
         for phrase in added {
             phrases.insert(letters(phrase, "the secret key")?, Class::Always);
         }
-        let shortest_glued =
-            phrases.keys().map(|phrase| phrase.len()).filter(|len| *len >= GLUED).min().unwrap_or(GLUED);
-        let mut rules = Self { phrases, shortest_glued, ends: [0; 26], own };
+        let mut rules = Self { phrases, ends: [0; 26], own };
         rules.note_ends();
         Ok(rules)
     }
@@ -158,32 +155,33 @@ impl KeyRules {
     fn by_phrase(&self, words: &Words) -> Class {
         let letters = words.letters();
         let mut longest = (0, Class::Plain);
-        let mut consider = |phrase: &str| {
+        let mut consider = |phrase: &str, least: usize| {
             if phrase.len() > longest.0
-                && let Some(class) = self.find(phrase)
+                && let Some(class) = self.find(phrase, least)
             {
                 longest = (phrase.len(), class);
             }
         };
         for start in words.starts() {
-            consider(&letters[start..]);
+            consider(&letters[start..], 0);
         }
         // A phrase at the end of the last word: `dbpassword`.
         for at in words.starts().next().map_or(letters.len(), |start| start + 1)..letters.len() {
-            if letters.len() - at < self.shortest_glued {
+            if letters.len() - at < GLUED {
                 break;
             }
             if letters.is_char_boundary(at) {
-                consider(&letters[at..]);
+                consider(&letters[at..], GLUED);
             }
         }
         longest.1
     }
 
-    /// The class of a phrase in the singular or plural.
-    fn find(&self, phrase: &str) -> Option<Class> {
-        let plural = || ["s", "es"].iter().find_map(|end| self.phrases.get(phrase.strip_suffix(end)?));
-        self.phrases.get(phrase).or_else(plural).copied()
+    /// The class of a phrase in the singular or plural, if its singular has at least this length.
+    fn find(&self, phrase: &str, least: usize) -> Option<Class> {
+        let singular = |phrase: &str| self.phrases.get(phrase).filter(|_| phrase.len() >= least);
+        let plural = || ["s", "es"].iter().find_map(|end| singular(phrase.strip_suffix(end)?));
+        singular(phrase).or_else(plural).copied()
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use super::super::memory::Part;
-use super::super::rules::Class;
-use super::json::MIN_TEXT;
+use super::MIN_TEXT;
+use crate::redact::memory::Part;
+use crate::redact::rules::Class;
 
 /// A leaf of a value that a member beside it may mark as secret.
 #[derive(Debug)]

@@ -1,0 +1,295 @@
+//! The leaves of a document: strings, numbers, `true`, `false` and `null`.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::frame::{Next, Show, State};
+use super::pairs::{Leaf, LeafKind};
+use super::walker::Walker;
+use super::{Action, Target};
+use crate::json::{is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
+use crate::redact::Reason;
+use crate::redact::decode::Decoded;
+use crate::redact::detect::Scan;
+use crate::redact::hit::HitRule;
+use crate::redact::memory::Part;
+use crate::redact::rules::Class;
+
+const MAX_NUMBER: usize = 128;
+
+impl Walker<'_, '_> {
+    pub(super) fn scalar(&mut self) -> Result<Option<State>, Reason> {
+        let next = self.begin_value();
+        let start = self.at;
+        if self.bytes[start] == b'"' {
+            let plain = plain_string_end(self.bytes, start);
+            let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else {
+                self.remember_open(start + 1, next);
+                return Ok(None);
+            };
+            self.string(start + 1..end - 1, plain.is_none(), next)?;
+            self.at = end;
+        } else {
+            let end = scalar_end(self.bytes, start);
+            if self.cut && end == self.bytes.len() {
+                return Ok(None);
+            }
+            self.word(start..end, next)?;
+            self.at = end;
+        }
+        let removes = next.show != Show::All || (self.removes(next) && self.is_masked(next, start));
+        self.finish_value(next.start, removes);
+        Ok(Some(State::After))
+    }
+
+    /// Remembers a secret value that the cut went through. Nothing of it is written.
+    pub(super) fn remember_open(&mut self, start: usize, next: Next) {
+        let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.names_a_secret());
+        if next.action != Action::Show || (next.part == Part::Value && is_named) {
+            let raw = self.text[start..].trim_end_matches('\\');
+            let text = Decoded::json(raw).text;
+            self.session.remember_beginning(&text);
+        }
+    }
+
+    pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<(), Reason> {
+        let text = self.text;
+        let raw = &text[place.clone()];
+        let is_masked = next.action.masks_text(raw) && !self.session.is_mask(raw);
+        // What is masked needs no search.
+        let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
+        if self.level == 0 && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
+            check_controls(raw)?;
+            if has_escapes && unescape(raw).is_none() {
+                return Err(Reason::Invalid);
+            }
+        }
+        if next.part != Part::Nothing {
+            self.name_of_pair(next.part, raw, has_escapes);
+        }
+        if self.open_values > 0 {
+            self.record(place.clone(), LeafKind::Text);
+        }
+        if is_masked {
+            self.mask(place, LeafKind::Text, next.action != Action::AsText && next.is_direct, next.rule, None);
+        } else if self.session.may_find(raw, scan, self.search) {
+            self.search_string(place, raw, scan);
+        } else if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(place.start, raw);
+        }
+        Ok(())
+    }
+
+    /// Masks what gives itself away in a string.
+    pub(super) fn search_string(&mut self, place: Range<usize>, raw: &str, scan: Scan) {
+        let text = self.text;
+        let mut places = std::mem::take(&mut self.scratch.places);
+        if scan.has(Scan::BACKSLASH) {
+            let decoded = Decoded::json(raw);
+            self.session.find(&decoded.text, self.level, self.search, &mut places);
+            for found in &mut places {
+                *found = decoded.source(found);
+            }
+        } else {
+            self.session.find_scanned(raw, scan, self.level, self.search, &mut places);
+        }
+        if !places.is_empty() {
+            self.note(HitRule::Value);
+        }
+        for found in places.drain(..) {
+            let found = place.start + found.start..place.start + found.end;
+            match &mut self.target {
+                Target::Edits(edits) => edits.mask(found.clone(), &text[found], self.session.style()),
+                Target::Places(all) => all.push(found),
+            }
+        }
+        self.scratch.places = places;
+        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(place.start, raw);
+        }
+    }
+
+    /// Takes a string that may name or mark the value beside it.
+    pub(super) fn name_of_pair(&mut self, part: Part, raw: &str, has_escapes: bool) {
+        let text = if has_escapes { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
+        let class = match part {
+            Part::Name => self.session.class(&text),
+            Part::Path => self.session.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
+            _ => Class::Plain,
+        };
+        if let Some(frame) = self.scratch.frames.last_mut() {
+            frame.pair.say(part, &text, class);
+        }
+    }
+
+    /// A number, or `true`, `false`, `null`.
+    pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<(), Reason> {
+        let word = &self.text[place.clone()];
+        let kind = match word {
+            "true" | "false" => LeafKind::Boolean,
+            "null" => return Ok(()),
+            _ => LeafKind::Number,
+        };
+        if kind == LeafKind::Number {
+            if word.len() > MAX_NUMBER {
+                return Err(Reason::TooDeep);
+            }
+            if !is_number(word.as_bytes()) {
+                return Err(Reason::Invalid);
+            }
+            // Strict readers reject a number that is beyond all floats, and would reject the record.
+            let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
+            self.is_rejected |= has_exponent && word.parse::<f64>().is_ok_and(f64::is_infinite);
+        }
+        if word == "true"
+            && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)
+        {
+            frame.pair.say(next.part, word, Class::Plain);
+        }
+        if self.open_values > 0 {
+            self.record(place.clone(), kind);
+        }
+        let is_masked = match kind {
+            LeafKind::Boolean => matches!(next.action, Action::Bag | Action::Leaves),
+            _ => {
+                matches!(next.action, Action::Code | Action::Always | Action::Bag | Action::Leaves)
+                    || self.session.is_secret_number(word)
+            }
+        };
+        if is_masked {
+            let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
+            self.mask(place, kind, next.is_direct, rule, None);
+        }
+        Ok(())
+    }
+
+    /// Notes a leaf that a name after it may mark as secret.
+    pub(super) fn record(&mut self, place: Range<usize>, kind: LeafKind) {
+        let hit = self.session.is_explaining().then(|| self.pointer());
+        self.scratch.leaves.push(Leaf { place, kind, hit });
+    }
+
+    /// Masks a leaf and remembers it.
+    pub(super) fn mask(
+        &mut self,
+        place: Range<usize>,
+        kind: LeafKind,
+        is_always: bool,
+        rule: HitRule,
+        hit: Option<String>,
+    ) {
+        let raw = &self.text[place.clone()];
+        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
+        self.session.remember(&text, is_always);
+        if self.session.is_explaining() {
+            let pointer = hit.unwrap_or_else(|| self.pointer());
+            self.session.note(pointer, rule);
+        }
+        let style = self.session.style();
+        match &mut self.target {
+            Target::Places(places) => places.push(place),
+            Target::Edits(edits) if kind == LeafKind::Text => edits.mask(place, &text, style),
+            Target::Edits(edits) => edits.replace(place, |out| {
+                out.push('"');
+                style.push(out, &text);
+                out.push('"');
+            }),
+        }
+    }
+
+    /// Whether a secret is removed with its member.
+    pub(super) fn removes(&self, next: Next) -> bool {
+        next.action != Action::Show && self.level == 0 && self.session.style().removes()
+    }
+
+    pub(super) fn is_masked(&self, next: Next, start: usize) -> bool {
+        match self.bytes[start] {
+            b'"' => next.action.masks_text(&self.text[start + 1..self.at - 1]),
+            b'n' => false,
+            b't' | b'f' => matches!(next.action, Action::Bag | Action::Leaves),
+            _ => next.action != Action::AsText,
+        }
+    }
+
+    /// Escapes characters that JSON allows and a record does not.
+    pub(super) fn escape_odd(&mut self, start: usize, raw: &str) {
+        if self.level > 0 || raw.bytes().all(|byte| byte < 0x7f) {
+            return;
+        }
+        let Target::Edits(edits) = &mut self.target else { return };
+        for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
+            if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
+                edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                    push_json_text(out, char.encode_utf8(&mut [0; 4]));
+                });
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, rule: HitRule) {
+        if self.session.is_explaining() {
+            let pointer = self.pointer();
+            self.session.note(pointer, rule);
+        }
+    }
+
+    /// The JSON Pointer of the current value.
+    pub(super) fn pointer(&mut self) -> String {
+        let mut pointer = String::new();
+        let frames = &self.scratch.frames;
+        for (depth, frame) in frames.iter().enumerate() {
+            pointer.push('/');
+            if frame.is_object {
+                let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys_from);
+                let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.start..key.end]);
+                let key = unescape(key).unwrap_or_default();
+                let key = self.session.masked_key(&key).unwrap_or(key);
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            } else {
+                pointer.push_str(&frame.index.to_string());
+            }
+        }
+        pointer
+    }
+}
+
+pub(super) fn check_controls(raw: &str) -> Result<(), Reason> {
+    if plain_len(raw.as_bytes(), |byte| byte < 0x20) < raw.len() { Err(Reason::Invalid) } else { Ok(()) }
+}
+
+/// Where a number or word ends.
+fn scalar_end(bytes: &[u8], at: usize) -> usize {
+    let rest = &bytes[at..];
+    let len = rest
+        .iter()
+        .position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
+    at + len.unwrap_or(rest.len()).max(1)
+}
+
+/// RFC 8259, section 6.
+fn is_number(word: &[u8]) -> bool {
+    let digits = |word: &[u8]| word.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let mut rest = word.strip_prefix(b"-").unwrap_or(word);
+    let whole = digits(rest);
+    if whole == 0 || (whole > 1 && rest[0] == b'0') {
+        return false;
+    }
+    rest = &rest[whole..];
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let len = digits(fraction);
+        if len == 0 {
+            return false;
+        }
+        rest = &fraction[len..];
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let len = digits(exponent);
+        if len == 0 {
+            return false;
+        }
+        rest = &exponent[len..];
+    }
+    rest.is_empty()
+}

@@ -1,0 +1,144 @@
+//! JSON: a body, or a document inside of a string. One walk finds what is secret, without building a tree.
+//!
+//! `walker` follows the structure of a document and decides what happens to each value; `leaves` treats strings, numbers
+//! and words; `pairs` tracks values that a member beside them names; `frame` has what is kept of open containers.
+
+mod frame;
+mod leaves;
+mod pairs;
+mod walker;
+
+use std::ops::Range;
+
+pub(in crate::redact) use self::frame::JsonScratch;
+use self::frame::{Next, Paths, Show};
+use self::walker::Walker;
+use crate::redact::Reason;
+use crate::redact::edits::Edits;
+use crate::redact::hit::HitRule;
+use crate::redact::memory::Part;
+use crate::redact::rules::{Active, Class};
+use crate::redact::search::Search;
+use crate::redact::session::Session;
+use crate::work;
+
+/// Shorter texts under keys that are secret as text show.
+pub(in crate::redact) const MIN_TEXT: usize = 6;
+
+/// What happens to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Action {
+    /// It is read by its own keys and values.
+    Show,
+    /// Strings are masked; objects are read by their own keys.
+    AsText,
+    /// Strings and numbers are masked; objects are read by their own keys.
+    Code,
+    /// Strings and numbers are masked, however deep.
+    Always,
+    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
+    Bag,
+    /// Each leaf is masked.
+    Leaves,
+}
+
+impl Action {
+    pub(in crate::redact) fn of(class: Class) -> Self {
+        match class {
+            Class::Plain => Self::Show,
+            Class::AsText => Self::AsText,
+            Class::Code => Self::Code,
+            Class::Always => Self::Always,
+            Class::Bag => Self::Bag,
+        }
+    }
+
+    /// Whether a string is masked.
+    pub(in crate::redact) fn masks_text(self, text: &str) -> bool {
+        match self {
+            Self::Show => false,
+            Self::AsText => text.len() >= MIN_TEXT && !is_link(text),
+            Self::Code | Self::Always | Self::Bag | Self::Leaves => !text.is_empty(),
+        }
+    }
+}
+
+/// The result of a walk: edits, or places.
+pub(in crate::redact) enum Target<'t> {
+    /// The document is written with these edits: a body.
+    Edits(&'t mut Edits),
+    /// Only the places of secrets are wanted: a document inside of a string.
+    Places(&'t mut Vec<Range<usize>>),
+}
+
+/// A document that was walked.
+#[derive(Debug)]
+pub(in crate::redact) struct Walked {
+    /// The end of what is complete.
+    pub(in crate::redact) upto: usize,
+    /// What closes the containers that a cut left open.
+    pub(in crate::redact) closers: String,
+    /// The whole document is complete.
+    pub(in crate::redact) is_whole: bool,
+    /// Readers of JSON would reject it: a key repeats, or a number is beyond all floats.
+    pub(in crate::redact) is_rejected: bool,
+}
+
+/// Walks a document. `level`: the number of strings that it is inside of.
+pub(in crate::redact) fn walk(
+    session: &mut Session<'_>,
+    text: &str,
+    target: Target<'_>,
+    root: Action,
+    level: u8,
+    search: Search,
+    cut: bool,
+) -> Result<Walked, Reason> {
+    work::add(text.len());
+    let scratch = session.memory.json.pop().unwrap_or_default();
+    let active = session.pointers_at_root();
+    let is_body = level == 0 && search == Search::Client;
+    let shown = session.shown_at_root().filter(|_| is_body);
+    let show = if shown.is_some() { Show::Inside } else { Show::All };
+    let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
+    let paths = (!active.is_none() || shown.is_some()).then(|| Paths { active, shown: shown.unwrap_or(Active::NONE) });
+    let bytes = text.as_bytes();
+    let mut walker = Walker {
+        session,
+        text,
+        bytes,
+        target,
+        level,
+        search,
+        cut,
+        at: 0,
+        upto: 0,
+        scratch,
+        next,
+        paths,
+        keys: 0,
+        ids: 0,
+        open_values: 0,
+        is_rejected: false,
+    };
+    let walked = walker.run();
+    let Walker { session, mut scratch, .. } = walker;
+    scratch.frames.clear();
+    scratch.paths.clear();
+    scratch.keys.clear();
+    scratch.many.clear();
+    scratch.leaves.clear();
+    session.memory.json.push(scratch);
+    walked
+}
+
+/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
+fn is_link(text: &str) -> bool {
+    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains('@')
+}
+
+/// Whether a text may be an object or a list.
+pub(in crate::redact) fn may_be_document(text: &str) -> bool {
+    let text = text.trim();
+    (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'))
+}

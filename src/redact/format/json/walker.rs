@@ -1,0 +1,382 @@
+//! The walk through the structure of a document: containers, keys, and what applies to each value.
+
+use std::ops::Range;
+
+use super::frame::{Frame, JsonScratch, Next, Paths, SeenKey, Show, State};
+use super::leaves::check_controls;
+use super::pairs::{Leaf, Pair};
+use super::{Action, Target, Walked};
+use crate::json::{plain_string_end, push_json_text, string_end, unescape};
+use crate::redact::Reason;
+use crate::redact::hit::HitRule;
+use crate::redact::memory::Part;
+use crate::redact::rules::{Active, Class, Effect};
+use crate::redact::search::Search;
+use crate::redact::session::Session;
+
+const MAX_DEPTH: usize = 64;
+const MAX_KEYS: usize = 4_096;
+/// Up to this number of keys of an object are compared one by one.
+const FEW: usize = 16;
+
+pub(super) struct Walker<'w, 's> {
+    pub(super) session: &'w mut Session<'s>,
+    pub(super) text: &'w str,
+    pub(super) bytes: &'w [u8],
+    pub(super) target: Target<'w>,
+    pub(super) level: u8,
+    pub(super) search: Search,
+    pub(super) cut: bool,
+    pub(super) at: usize,
+    /// The end of what is complete.
+    pub(super) upto: usize,
+    pub(super) scratch: JsonScratch,
+    pub(super) next: Next,
+    /// What leads on from the next value; `None` in a walk that follows no pointers, which is most of them.
+    pub(super) paths: Option<Paths>,
+    pub(super) keys: usize,
+    pub(super) ids: u32,
+    /// The number of open values that a member beside them may name.
+    pub(super) open_values: usize,
+    pub(super) is_rejected: bool,
+}
+
+impl Walker<'_, '_> {
+    pub(super) fn run(&mut self) -> Result<Walked, Reason> {
+        let mut state = State::Value;
+        loop {
+            self.skip_space();
+            let Some(byte) = self.bytes.get(self.at) else { return self.end(state) };
+            let next = match (state, byte) {
+                (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::After, b'}' | b']') => self.close()?,
+                (State::Value | State::ValueOrEnd, _) => self.value(*byte)?,
+                (State::Key | State::KeyOrEnd, b'"') => self.member()?,
+                (State::After, b',') => Some(self.comma()?),
+                _ => return Err(Reason::Invalid),
+            };
+            match next {
+                Some(next) => state = next,
+                // A token that the cut went through.
+                None => return self.end(state),
+            }
+        }
+    }
+
+    /// White space between tokens is not written.
+    #[inline]
+    pub(super) fn skip_space(&mut self) {
+        // All white space is below the exclamation mark.
+        if self.bytes.get(self.at).is_none_or(|byte| *byte > b' ') {
+            return;
+        }
+        let start = self.at;
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+        if self.at > start && self.level == 0 {
+            self.remove(start..self.at);
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: Range<usize>) {
+        if let Target::Edits(edits) = &mut self.target {
+            edits.remove(place);
+        }
+    }
+
+    /// The text ends, or a token in it is not complete.
+    pub(super) fn end(&mut self, state: State) -> Result<Walked, Reason> {
+        let is_whole = state == State::After && self.scratch.frames.is_empty();
+        if !is_whole && !self.cut {
+            return Err(Reason::Invalid);
+        }
+        let mut closers = String::new();
+        while let Some(frame) = self.scratch.frames.pop() {
+            // A hidden container was not written, so it is not closed.
+            if frame.show != Show::Nothing {
+                closers.push(if frame.is_object { '}' } else { ']' });
+            }
+            // A member after the cut may have said that the value is secret.
+            self.resolve(frame.pair.cut());
+        }
+        if !is_whole && self.upto == 0 {
+            return Err(Reason::Truncated);
+        }
+        Ok(Walked {
+            upto: if is_whole { self.text.len() } else { self.upto },
+            closers,
+            is_whole,
+            is_rejected: self.is_rejected,
+        })
+    }
+
+    pub(super) fn value(&mut self, first: u8) -> Result<Option<State>, Reason> {
+        match first {
+            b'{' | b'[' => Ok(Some(self.open(first == b'{')?)),
+            _ => self.scalar(),
+        }
+    }
+
+    /// A key, and the value behind it.
+    pub(super) fn member(&mut self) -> Result<Option<State>, Reason> {
+        if !self.key()? {
+            return Ok(None);
+        }
+        self.skip_space();
+        match self.bytes.get(self.at) {
+            Some(first) => self.value(*first),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn open(&mut self, is_object: bool) -> Result<State, Reason> {
+        if self.scratch.frames.len() == MAX_DEPTH {
+            return Err(Reason::TooDeep);
+        }
+        let Next { action, show, start, is_direct, rule, .. } = self.begin_value();
+        let below = match action {
+            Action::AsText | Action::Code if is_object => Action::Show,
+            // A list under the key of a bag: its objects are read by their own keys.
+            Action::Bag if !is_object => Action::AsText,
+            Action::Bag => Action::Leaves,
+            action => action,
+        };
+        self.ids += 1;
+        self.scratch.frames.push(Frame {
+            is_object,
+            below,
+            rule,
+            is_direct: is_direct && (!is_object || action == Action::Bag),
+            show,
+            has_kept: false,
+            skips_comma: false,
+            last_comma: 0,
+            index: 0,
+            keys_from: self.scratch.keys.len(),
+            id: self.ids,
+            pair: Pair::default(),
+            removed: show == Show::Nothing,
+            start,
+        });
+        self.scratch.paths.extend(self.paths);
+        self.at += 1;
+        if show != Show::Nothing {
+            self.upto = self.at;
+        }
+        Ok(if is_object { State::KeyOrEnd } else { State::ValueOrEnd })
+    }
+
+    pub(super) fn close(&mut self) -> Result<Option<State>, Reason> {
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
+        if frame.is_object != (self.bytes[self.at] == b'}') {
+            return Err(Reason::Invalid);
+        }
+        let (start, removed) = (frame.start, frame.removed);
+        self.scratch.keys.truncate(frame.keys_from);
+        self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
+        let noted = frame.pair.first_leaf().map(|first| (first, frame.pair.clone()));
+        self.scratch.frames.pop();
+        self.scratch.paths.pop();
+        if let Some((first, pair)) = noted {
+            self.resolve(pair);
+            // No open value further out needs them.
+            if self.open_values == 0 {
+                self.scratch.leaves.truncate(first);
+            }
+        }
+        self.at += 1;
+        self.finish_value(start, removed);
+        Ok(Some(State::After))
+    }
+
+    /// Masks the values that a member beside them names or marks as secret.
+    pub(super) fn resolve(&mut self, pair: Pair) {
+        for (class, range) in pair.secrets() {
+            let leaves: Vec<Leaf> = self.scratch.leaves.take(range);
+            for leaf in leaves.into_iter().filter(|leaf| leaf.is_masked_as(class)) {
+                self.mask(leaf.place, leaf.kind, class != Class::AsText, HitRule::Key, leaf.hit);
+            }
+        }
+    }
+
+    pub(super) fn comma(&mut self) -> Result<State, Reason> {
+        let at = self.at;
+        let leaves = self.scratch.leaves.len();
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
+        self.open_values -= usize::from(frame.pair.end_member(leaves));
+        frame.index += 1;
+        frame.last_comma = at;
+        let (is_object, skips) = (frame.is_object, std::mem::take(&mut frame.skips_comma));
+        self.at += 1;
+        if skips {
+            self.remove(at..self.at);
+        }
+        Ok(if is_object { State::Key } else { State::Value })
+    }
+
+    /// What applies to the value that begins here.
+    #[inline(always)]
+    pub(super) fn begin_value(&mut self) -> Next {
+        match self.scratch.frames.last() {
+            Some(frame) if !frame.is_object => self.begin_element(),
+            // Its key said it.
+            _ => self.next,
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn begin_element(&mut self) -> Next {
+        let Some(frame) = self.scratch.frames.last() else { return self.next };
+        let next = frame.next(Part::Nothing, self.at);
+        if self.paths.is_none() {
+            return next;
+        }
+        let index = frame.index.to_string();
+        self.step(next, self.scratch.frames.len() - 1, &index)
+    }
+
+    /// Applies pointers and the allow list to a member or element.
+    #[inline(never)]
+    pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
+        let Some(paths) = self.scratch.paths.last() else { return next };
+        let (active, effect) = self.session.step(paths.active, depth, key);
+        match effect {
+            Some(Effect::Mask) => (next.action, next.rule, next.is_direct) = (Action::Leaves, HitRule::Pointer, true),
+            Some(Effect::Except) => next.action = Action::Show,
+            Some(Effect::Show) | None => {}
+        }
+        let mut shown = Active::NONE;
+        if next.show == Show::Inside {
+            let is_named;
+            (shown, is_named) = self.session.step_shown(paths.shown, depth, key);
+            next.show = match is_named {
+                true => Show::All,
+                false if shown.is_none() => Show::Nothing,
+                false => Show::Inside,
+            };
+        }
+        self.paths = Some(Paths { active, shown });
+        next
+    }
+
+    /// Whether the key is complete.
+    pub(super) fn key(&mut self) -> Result<bool, Reason> {
+        let start = self.at;
+        self.keys += 1;
+        if self.keys > MAX_KEYS {
+            return Err(Reason::TooDeep);
+        }
+        let plain = plain_string_end(self.bytes, start);
+        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(false) };
+        let raw = &self.text[start + 1..end - 1];
+        let decoded = match plain {
+            Some(_) => None,
+            None => Some(unescape(raw).ok_or(Reason::Invalid)?),
+        };
+        let key = decoded.as_deref().unwrap_or(raw);
+        let hash = self.session.memory.hash(key);
+        self.check_repeated(hash, start + 1..end - 1);
+        let facts = self.session.key_facts(hash, key);
+        let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
+        self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
+        let own = Action::of(facts.class);
+        let mut next = frame.next(facts.part, start);
+        if own != Action::Show {
+            next.is_direct = true;
+            if frame.below == Action::Show {
+                next.action = own;
+                next.rule = if own == Action::Bag { HitRule::Bag } else { HitRule::Key };
+            }
+        }
+        self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
+        if (facts.is_odd || decoded.is_some()) && self.level == 0 {
+            self.odd_key(start + 1..end - 1, raw, key)?;
+        }
+        self.at = end;
+        self.skip_space();
+        match self.bytes.get(self.at) {
+            Some(b':') => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) => Err(Reason::Invalid),
+            None => Ok(false),
+        }
+    }
+
+    /// Notes a key that repeats, because stores reject such a document.
+    pub(super) fn check_repeated(&mut self, hash: u64, place: Range<usize>) {
+        if self.level > 0 {
+            return;
+        }
+        let Some(frame) = self.scratch.frames.last() else { return };
+        let seen = &self.scratch.keys[frame.keys_from..];
+        if seen.len() < FEW {
+            self.is_rejected |= seen.iter().any(|key| key.hash == hash && self.is_same_key(key, &place));
+        } else {
+            if seen.len() == FEW {
+                let id = frame.id;
+                self.scratch.many.extend(seen.iter().map(|key| (id, key.hash)));
+            }
+            self.is_rejected |= !self.scratch.many.insert((frame.id, hash));
+        }
+        self.scratch.keys.push(SeenKey { hash, start: place.start, end: place.end });
+    }
+
+    pub(super) fn is_same_key(&self, seen: &SeenKey, place: &Range<usize>) -> bool {
+        let (one, other) = (&self.text[seen.start..seen.end], &self.text[place.clone()]);
+        one == other || one.contains('\\') || other.contains('\\')
+    }
+
+    /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
+    /// masked in keys.
+    pub(super) fn odd_key(&mut self, place: Range<usize>, raw: &str, key: &str) -> Result<(), Reason> {
+        check_controls(raw)?;
+        self.escape_odd(place.start, raw);
+        let Some(masked) = self.session.masked_key(key) else { return Ok(()) };
+        let hash = self.session.memory.hash(&masked);
+        let Some(frame) = self.scratch.frames.last() else { return Ok(()) };
+        // Two keys may have become one.
+        self.is_rejected |= !self.scratch.many.insert((frame.id, hash));
+        self.note(HitRule::Value);
+        if let Target::Edits(edits) = &mut self.target {
+            edits.replace(place, |out| push_json_text(out, &masked));
+        }
+        Ok(())
+    }
+
+    /// Ends a value whose member began at `start`.
+    #[inline]
+    pub(super) fn finish_value(&mut self, start: usize, is_removed: bool) {
+        if is_removed {
+            self.remove_value(start);
+        }
+        let is_shown = self.scratch.frames.last_mut().is_none_or(|frame| {
+            frame.has_kept |= !is_removed;
+            // What is in a hidden container is hidden too.
+            frame.show != Show::Nothing
+        });
+        if is_shown {
+            self.upto = self.at;
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn remove_value(&mut self, start: usize) {
+        let place = match self.scratch.frames.last_mut() {
+            Some(frame) if frame.has_kept => frame.last_comma..self.at,
+            Some(frame) => {
+                frame.skips_comma = true;
+                start..self.at
+            }
+            None => {
+                if let Target::Edits(edits) = &mut self.target {
+                    edits.replace(start..self.at, |out| out.push_str("null"));
+                }
+                return;
+            }
+        };
+        self.remove(place);
+    }
+}

@@ -1,0 +1,277 @@
+//! Finds the places of secrets in one text, for the files of `format`: by the detector, by what is inside of the text, and
+//! by the names in it.
+
+use std::ops::Range;
+
+use super::Reason;
+use super::decode::Decoded;
+use super::detect::{Scan, is_card_number, is_signature};
+use super::edits::join;
+use super::format::{Action, Target, json, text, url, walk};
+use super::hit::{Hit, HitRule};
+use super::mask::MaskStyle;
+use super::memory::{KeyFacts, Part};
+use super::rules::{Active, Class, Effect};
+use super::session::Session;
+use crate::json::plain_len;
+use crate::record::text::ELLIPSIS;
+use crate::tokens::TokenFormats;
+
+/// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.
+const MAX_LEVEL: u8 = 2;
+/// Evidence of more bytes than this is also searched for names, as free text.
+const LONG: usize = 256;
+
+/// How a text is searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Search {
+    /// A value of a client: values that give themselves away, and JSON, URLs and encodings inside.
+    Client,
+    /// Free text of a client or an error: the same, and values that a name precedes.
+    Free,
+    /// Evidence: token formats and values of `Audit::secret`; names in long texts.
+    Evidence,
+    /// A value of `meta`: evidence, and free text if it is long.
+    Meta,
+}
+
+impl Session<'_> {
+    /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
+    #[inline]
+    pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
+        const CLIENT: u32 = Scan::TOKEN
+            | Scan::KEY
+            | Scan::SCHEME
+            | Scan::DIGITS
+            | Scan::AT
+            | Scan::EQUALS
+            | Scan::PERCENT
+            | Scan::BRACKET
+            | Scan::BACKSLASH;
+        self.rules.trap.in_session(text);
+        match search {
+            Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
+            Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
+            Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
+            Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
+        }
+    }
+
+    /// Appends the places of secrets in a text, sorted and disjoint. `level`: the number of strings that it is inside of.
+    pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
+        let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
+        if self.may_find(text, scan, search) {
+            self.find_scanned(text, scan, level, search, places);
+        }
+    }
+
+    /// The same, with the scan of the text.
+    pub(super) fn find_scanned(
+        &mut self,
+        text: &str,
+        scan: Scan,
+        level: u8,
+        search: Search,
+        places: &mut Vec<Range<usize>>,
+    ) {
+        let rules = self.rules;
+        debug_assert!(places.is_empty(), "places of another text");
+        let cut = text.ends_with(ELLIPSIS);
+        match search {
+            Search::Evidence => {
+                find_tokens(text, scan, cut, places);
+                self.memory.remembered.find_everywhere(text, places);
+            }
+            Search::Meta => {
+                let search = if text.len() > LONG { Search::Free } else { Search::Evidence };
+                self.find(text, level, search, places);
+                if search == Search::Free {
+                    self.memory.remembered.find_everywhere(text, places);
+                }
+            }
+            Search::Client | Search::Free => {
+                if rules.detector.may_find(scan) {
+                    rules.detector.find(text, scan, cut, places);
+                    for place in places.iter() {
+                        self.memory.remembered.add(&text[place.clone()], false);
+                    }
+                }
+                if level < MAX_LEVEL {
+                    self.find_inside(text, scan, level, search, places);
+                }
+                if search == Search::Free {
+                    text::names(self, text, scan, places);
+                }
+            }
+        }
+        join(places);
+    }
+
+    /// Searches the inside of a text that is JSON, a URL or a form, or percent-encoded.
+    fn find_inside(&mut self, text: &str, scan: Scan, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
+        if scan.has(Scan::BRACKET) && json::may_be_document(text) {
+            let before = places.len();
+            match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
+                Ok(_) => return,
+                Err(Reason::TooDeep) => {
+                    // What is beyond the limits was not read, so none of it shows.
+                    places.clear();
+                    return places.push(0..text.len());
+                }
+                Err(_) => places.truncate(before),
+            }
+        }
+        if scan.has(Scan::EQUALS) {
+            url::find_fields(self, text, scan, level, places);
+        }
+        if scan.has(Scan::PERCENT)
+            && let Some(decoded) = Decoded::percent(text)
+        {
+            let mut inside = Vec::new();
+            self.find(&decoded.text, level + 1, search, &mut inside);
+            places.extend(inside.iter().map(|place| decoded.source(place)));
+        }
+    }
+
+    /// A text with these places masked; `None` if there are none.
+    pub(super) fn apply(&self, text: &str, places: &[Range<usize>]) -> Option<String> {
+        if places.is_empty() {
+            return None;
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut copied = 0;
+        for place in places {
+            out.push_str(&text[copied..place.start]);
+            self.rules.style.push(&mut out, &text[place.clone()]);
+            copied = place.end;
+        }
+        out.push_str(&text[copied..]);
+        Some(out)
+    }
+
+    /// A text of a client with what is secret in it masked; `None` if nothing is.
+    pub(super) fn masked(&mut self, text: &str) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(text, 0, Search::Client, &mut places);
+        self.apply(text, &places)
+    }
+
+    /// A key with its tokens masked; `None` if it has none.
+    pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
+        self.masked_evidence(key)
+    }
+
+    /// The name of a field with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
+        let mut places = Vec::new();
+        self.find(name, 0, search, &mut places);
+        self.apply(name, &places)
+    }
+
+    pub(super) fn class(&mut self, key: &str) -> Class {
+        self.facts(key).class
+    }
+
+    pub(super) fn facts(&mut self, key: &str) -> KeyFacts {
+        let hash = self.memory.hash(key);
+        self.key_facts(hash, key)
+    }
+
+    #[inline(always)]
+    pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
+        let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
+        facts.is_odd |= self.memory.remembered.has_everywhere();
+        if let Some(names) = self.names {
+            facts.class = names.apply(key, facts.class);
+        }
+        facts
+    }
+
+    #[inline(never)]
+    fn judge_key(&mut self, hash: u64, key: &str) -> KeyFacts {
+        let facts = KeyFacts {
+            class: self.rules.keys.class(key),
+            part: Part::of(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
+            is_signature: is_signature(key),
+        };
+        self.memory.keep_facts(hash, key, facts);
+        facts
+    }
+
+    /// Whether a key that ends like this may be secret.
+    pub(super) fn may_be_secret(&self, end: &[u8]) -> bool {
+        self.rules.keys.may_be_secret(end) || self.names.is_some()
+    }
+
+    /// A number that is a card's, or that the application calls secret.
+    pub(super) fn is_secret_number(&self, number: &str) -> bool {
+        is_card_number(number) || self.memory.remembered.holds_everywhere(number)
+    }
+
+    pub(super) fn style(&self) -> &MaskStyle {
+        &self.rules.style
+    }
+
+    pub(super) fn is_mask(&self, text: &str) -> bool {
+        self.rules.style.is_own(text)
+    }
+
+    pub(super) fn remember(&mut self, value: &str, is_always: bool) {
+        if !self.is_mask(value) {
+            self.memory.remembered.add(value, is_always);
+        }
+    }
+
+    pub(super) fn remember_header(&mut self, name: &str, value: &str) {
+        self.memory.remembered.add_header(name, value);
+    }
+
+    /// Remembers the beginning of a value that a cut went through.
+    pub(super) fn remember_beginning(&mut self, value: &str) {
+        self.memory.remembered.add_beginning(value);
+    }
+
+    pub(super) fn pointers_at_root(&self) -> Active {
+        Active::all(&self.rules.pointers, self.event.map(|event| &event.pointers))
+    }
+
+    pub(super) fn step(&self, active: Active, depth: usize, key: &str) -> (Active, Option<Effect>) {
+        active.step(&self.rules.pointers, self.event.map(|event| &event.pointers), depth, key)
+    }
+
+    /// The allow list of the event, if it has one.
+    pub(super) fn shown_at_root(&self) -> Option<Active> {
+        self.event?.show.as_ref().map(|show| Active::all(show, None))
+    }
+
+    /// One step in the allow list: the pointers that go on below the value, and whether one names the value itself.
+    pub(super) fn step_shown(&self, active: Active, depth: usize, key: &str) -> (Active, bool) {
+        let Some(show) = self.event.and_then(|event| event.show.as_ref()) else { return (active, true) };
+        let (inside, effect) = active.step(show, None, depth, key);
+        (inside, effect.is_some())
+    }
+
+    pub(super) fn is_explaining(&self) -> bool {
+        self.hits.is_some()
+    }
+
+    pub(super) fn note(&mut self, pointer: String, rule: HitRule) {
+        if let Some(hits) = &mut self.hits {
+            hits.push(Hit { pointer, rule });
+        }
+    }
+}
+
+/// Appends the places of tokens.
+fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>) {
+    if scan.has(Scan::TOKEN) {
+        TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
+    }
+}
+
+fn has_token(text: &str) -> bool {
+    let mut places = Vec::new();
+    find_tokens(text, Scan::of(text), false, &mut places);
+    !places.is_empty()
+}
