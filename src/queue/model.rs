@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
 use crate::auditor::Running;
-use crate::capture::{ClientIp, Draft, EventRef, HeadPolicy};
+use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
@@ -380,12 +380,12 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
             client_ip: ClientIp::default(),
             request_id: HeaderName::from_static("x-request-id"),
             shown: Vec::new(),
+            credentials: CredentialHeaders::new(REDACTOR.credential_headers().iter()),
             peer: None,
             resolvers: Vec::new(),
             trace: None,
         },
         redactor: REDACTOR.clone(),
-        report: None,
         is_success: Box::new(|_| Status::Succeeded),
         is_timeout: Box::new(|_| false),
         max_body_bytes: 16,
