@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) ends_at_head: bool,
     pub(crate) delivered: Delivered,
     pub(crate) bytes: u64,
+    /// The bytes of the last frame among them.
+    pub(crate) last_frame: u64,
     /// What [`tower_audit::Audit::skip`] answered.
     pub(crate) skipped: bool,
     /// What was synced in each required sink when the handler began.

@@ -407,6 +407,7 @@ impl HttpBody for NotingBody {
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Some(frame) = self.frames.pop_front() {
             self.ledger.of(self.n).server.bytes += frame.len() as u64;
+            self.ledger.of(self.n).server.last_frame = frame.len() as u64;
             match self.ending {
                 Some(Ending::Aware) if self.frames.is_empty() => self.end(Delivered::Ended),
                 // Its length alone says that this is the end: nobody need ask for more.
