@@ -66,6 +66,8 @@
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
+//! | `regex` | no | masking of what regular expressions match: `RedactorBuilder::pattern` |
+//! | `fingerprint` | no | HMAC-SHA-256 of a secret in place of the mask: `RedactorBuilder::fingerprint` |
 //! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
 //! Features only add; turning one on changes nothing that another writes.

@@ -20,7 +20,13 @@ pub(crate) fn beside_records(auditor: &Auditor) -> Result<(), Box<dyn Error + Se
     // What the audit log says of itself, such as that a sink fails, cannot go through that sink.
     let about_audit = EnvFilter::new("off,tower_audit=warn");
     let stderr = fmt::layer().json().with_writer(io::stderr).with_filter(about_audit);
-    registry().with(auditor.log_layer().with_filter(filter())).with(stderr).try_init()?;
+    let log = registry().with(stderr);
+    #[cfg(feature = "tracing-subscriber")]
+    let log = log.with(auditor.log_layer().with_filter(filter()));
+    // The published crate has the log layer only if asked for: `--features tracing-subscriber`.
+    #[cfg(not(feature = "tracing-subscriber"))]
+    let (log, _) = (log.with(fmt::layer().json().with_writer(io::stderr).with_filter(filter())), auditor);
+    log.try_init()?;
     Ok(())
 }
 

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use zeroize::Zeroizing;
+#[cfg(feature = "fingerprint")]
+use {
+    hmac::{Hmac, KeyInit as _, Mac as _},
+    sha2::Sha256,
+    zeroize::Zeroizing,
+};
 
 use crate::Error;
 
 /// A shorter key could be found by trying all keys.
+#[cfg(feature = "fingerprint")]
 const MIN_KEY_BYTES: usize = 16;
 
 /// How secrets are shown.
@@ -20,7 +24,11 @@ pub(super) struct MaskStyle {
 enum Kind {
     Mask,
     Remove,
-    Fingerprint { prefix: String, key: Zeroizing<Vec<u8>> },
+    #[cfg(feature = "fingerprint")]
+    Fingerprint {
+        prefix: String,
+        key: Zeroizing<Vec<u8>>,
+    },
 }
 
 impl MaskStyle {
@@ -39,6 +47,7 @@ impl MaskStyle {
         Self { kind: Kind::Remove, ..self }
     }
 
+    #[cfg(feature = "fingerprint")]
     pub(super) fn fingerprint(self, key_id: &str, key: Zeroizing<Vec<u8>>) -> Result<Self, Error> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if key_id.is_empty() || key_id.len() > 32 || !key_id.bytes().all(is_plain) {
@@ -61,11 +70,17 @@ impl MaskStyle {
     }
 
     /// Writes what replaces a value.
+    #[cfg_attr(
+        not(feature = "fingerprint"),
+        expect(unused_variables, reason = "only a fingerprint depends on the value")
+    )]
     pub(super) fn push(&self, out: &mut String, value: &str) {
-        match self.fingerprint_of(value) {
-            Some(fingerprint) => out.push_str(&fingerprint),
-            None => out.push_str(&self.text),
+        #[cfg(feature = "fingerprint")]
+        if let Some(fingerprint) = self.fingerprint_of(value) {
+            out.push_str(&fingerprint);
+            return;
         }
+        out.push_str(&self.text);
     }
 
     /// Whether a member with a secret value is removed.
@@ -75,12 +90,16 @@ impl MaskStyle {
 
     /// Whether a text is a mask or fingerprint of this style.
     pub(super) fn is_own(&self, text: &str) -> bool {
-        let Kind::Fingerprint { prefix, .. } = &self.kind else { return text == self.text };
-        let is_hex = |rest: &str| rest.len() == 64 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        text == self.text || text.strip_prefix(prefix.as_str()).is_some_and(is_hex)
+        #[cfg(feature = "fingerprint")]
+        if let Kind::Fingerprint { prefix, .. } = &self.kind {
+            let is_hex = |rest: &str| rest.len() == 64 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+            return text == self.text || text.strip_prefix(prefix.as_str()).is_some_and(is_hex);
+        }
+        text == self.text
     }
 
     /// `hmac:<key id>:<64 hex digits>`, if secrets are shown as fingerprints.
+    #[cfg(feature = "fingerprint")]
     pub(super) fn fingerprint_of(&self, value: &str) -> Option<String> {
         let Kind::Fingerprint { prefix, key } = &self.kind else { return None };
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -100,6 +119,7 @@ impl fmt::Debug for MaskStyle {
         match &self.kind {
             Kind::Mask => f.debug_tuple("Mask").field(&self.text).finish(),
             Kind::Remove => f.write_str("Remove"),
+            #[cfg(feature = "fingerprint")]
             Kind::Fingerprint { prefix, .. } => f.debug_tuple("Fingerprint").field(prefix).finish(),
         }
     }
@@ -109,6 +129,7 @@ impl fmt::Debug for MaskStyle {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "fingerprint")]
     #[test]
     fn a_fingerprint_is_hmac_sha_256() {
         let style = MaskStyle::mask("***").unwrap().fingerprint("k1", Zeroizing::new(vec![0x0b; 20])).unwrap();
@@ -121,11 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn bad_masks_and_keys_are_refused() {
-        let mask = || MaskStyle::mask("***").unwrap();
+    fn bad_masks_are_refused() {
         for text in ["", "\n", "\"", "\\", "a%b", &"x".repeat(65)] {
             assert!(MaskStyle::mask(text).is_err(), "{text:?}");
         }
+    }
+
+    #[cfg(feature = "fingerprint")]
+    #[test]
+    fn bad_fingerprint_keys_are_refused() {
+        let mask = || MaskStyle::mask("***").unwrap();
         assert!(mask().fingerprint("k:1", Zeroizing::new(vec![1; 32])).is_err());
         assert!(mask().fingerprint("k1", Zeroizing::new(vec![1; 15])).is_err());
     }

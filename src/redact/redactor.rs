@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderName;
+#[cfg(feature = "fingerprint")]
 use zeroize::Zeroizing;
 
-use super::detect::Detector;
+use super::detect::{Detector, Patterns};
 use super::mask::MaskStyle;
 use super::rules::{Effect, KeyRules, Names, Pointers};
 use crate::Error;
@@ -84,6 +85,8 @@ impl Redactor {
 
     /// The fingerprint that records show for a value, to search for it; `None` unless secrets are shown as
     /// [fingerprints](RedactorBuilder::fingerprint).
+    #[cfg(feature = "fingerprint")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "fingerprint")))]
     pub fn fingerprint(&self, value: &str) -> Option<String> {
         self.rules.style.fingerprint_of(value)
     }
@@ -128,6 +131,7 @@ pub struct RedactorBuilder {
     except: Vec<String>,
     bags: Vec<String>,
     pointers: Vec<(String, Effect)>,
+    #[cfg(feature = "regex")]
     patterns: Vec<String>,
     headers: Vec<HeaderName>,
     mask: Option<String>,
@@ -140,6 +144,7 @@ enum Shown {
     #[default]
     Mask,
     Nothing,
+    #[cfg(feature = "fingerprint")]
     Fingerprint {
         key_id: String,
         key: Zeroizing<Vec<u8>>,
@@ -201,7 +206,9 @@ impl RedactorBuilder {
     }
 
     /// Masks what this regular expression (of the `regex` crate) matches in any text of a client or an error, not in evidence.
-    /// At most 64.
+    /// At most 64. Needs the feature `regex`.
+    #[cfg(feature = "regex")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "regex")))]
     pub fn pattern(mut self, regex: impl Into<String>) -> Self {
         self.patterns.push(regex.into());
         self
@@ -228,7 +235,9 @@ impl RedactorBuilder {
     }
 
     /// Writes `hmac:<key id>:<HMAC-SHA-256 in hex>` for a secret, so that equal secrets match across records without being
-    /// known. The key has at least 16 bytes and is wiped from memory with the redactor.
+    /// known. The key has at least 16 bytes and is wiped from memory with the redactor. Needs the feature `fingerprint`.
+    #[cfg(feature = "fingerprint")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "fingerprint")))]
     pub fn fingerprint(mut self, key_id: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
         self.shown = Shown::Fingerprint { key_id: key_id.into(), key: Zeroizing::new(key.into()) };
         self
@@ -273,12 +282,17 @@ impl RedactorBuilder {
         let style = match self.shown {
             Shown::Mask => mask,
             Shown::Nothing => mask.remove(),
+            #[cfg(feature = "fingerprint")]
             Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key)?,
         };
+        #[cfg(feature = "regex")]
+        let patterns = Patterns::new(&self.patterns)?;
+        #[cfg(not(feature = "regex"))]
+        let patterns = Patterns::default();
         let rules = Rules {
             keys: KeyRules::new(&self.keys, names)?,
             pointers,
-            detector: Detector::new(&self.patterns)?,
+            detector: Detector::new(patterns),
             style,
             headers: self.headers,
             trap: self.trap,
@@ -289,12 +303,13 @@ impl RedactorBuilder {
 
 impl fmt::Debug for RedactorBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedactorBuilder")
-            .field("keys", &self.keys)
+        let mut out = f.debug_struct("RedactorBuilder");
+        out.field("keys", &self.keys)
             .field("except", &self.except)
             .field("bags", &self.bags)
-            .field("pointers", &self.pointers)
-            .field("patterns", &self.patterns)
-            .finish_non_exhaustive()
+            .field("pointers", &self.pointers);
+        #[cfg(feature = "regex")]
+        out.field("patterns", &self.patterns);
+        out.finish_non_exhaustive()
     }
 }

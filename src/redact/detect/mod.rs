@@ -7,6 +7,7 @@
 
 mod cards;
 mod credential;
+mod patterns;
 mod pem;
 mod scan;
 mod schemes;
@@ -17,46 +18,27 @@ mod userinfo;
 
 use std::ops::Range;
 
-use regex::Regex;
-
 pub(in crate::redact) use self::cards::is_card_number;
 pub(in crate::redact) use self::credential::looks_like_credential;
+pub(in crate::redact) use self::patterns::Patterns;
 pub(in crate::redact) use self::scan::Scan;
 pub(in crate::redact) use self::signatures::is_signature;
-use crate::Error;
 use crate::tokens::TokenFormats;
 use crate::work;
 
-/// The number of patterns that an application may add.
-const MAX_PATTERNS: usize = 64;
-/// After this number of matches of a pattern, the rest of the text is masked as one.
-const MAX_HITS: usize = 100;
 /// Mark that the layer appends to a text that it cut.
 const CUT_MARK: &str = "…";
 
 /// Finds credentials in texts.
 #[derive(Debug)]
 pub(in crate::redact) struct Detector {
-    patterns: Vec<Regex>,
+    patterns: Patterns,
 }
 
 impl Detector {
     /// A detector with the application's patterns, whose matches are credentials too.
-    pub(in crate::redact) fn new(patterns: &[String]) -> Result<Self, Error> {
-        if patterns.len() > MAX_PATTERNS {
-            let given = patterns.len();
-            return Err(Error::redaction(format!("redaction: {given} patterns, at most {MAX_PATTERNS} are allowed")));
-        }
-        let compile = |pattern: &String| match Regex::new(pattern) {
-            Ok(regex) if regex.is_match("") => Err(Error::redaction(format!(
-                "redaction: the pattern {pattern:?} matches the empty text, so everything"
-            ))),
-            Ok(regex) => Ok(regex),
-            Err(cause) => {
-                Err(Error::redaction(format!("redaction: the pattern {pattern:?} does not compile")).with_source(cause))
-            }
-        };
-        Ok(Self { patterns: patterns.iter().map(compile).collect::<Result<_, _>>()? })
+    pub(in crate::redact) fn new(patterns: Patterns) -> Self {
+        Self { patterns }
     }
 
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
@@ -91,22 +73,8 @@ impl Detector {
         if scan.has_all(Scan::SIGNATURE) {
             signatures::find(text, found);
         }
-        self.find_patterns(whole, found);
+        self.patterns.find(whole, found);
         join(found, first);
-    }
-
-    fn find_patterns(&self, text: &str, found: &mut Vec<Range<usize>>) {
-        for pattern in &self.patterns {
-            work::add(text.len());
-            // Each match may have read to the end of the text, so their number is bounded.
-            for (count, hit) in pattern.find_iter(text).enumerate() {
-                if count == MAX_HITS {
-                    found.push(hit.start()..text.len());
-                    break;
-                }
-                found.push(hit.range());
-            }
-        }
     }
 }
 
