@@ -51,7 +51,7 @@
 //!
 //! # Where the layer goes
 //!
-//! Around the finished router ([`Auditor::wrap_router`]): there it sees every request, also what no route matches, and costs
+//! Around the finished router (`Auditor::wrap_router`): there it sees every request, also what no route matches, and costs
 //! least. Anything outside it (load shedding, TLS, an outer timeout) can end a request without the layer's knowing why: the
 //! record says `aborted`. Anything inside it is part of the exchange: authentication, which runs inside, tells the actor
 //! through [`Audit`]; a `CatchPanicLayer` inside turns a panic into an ordinary 500 before the layer can see it. See
@@ -61,7 +61,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::wrap_router`] |
+//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; `Auditor::wrap_router` |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |

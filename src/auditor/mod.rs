@@ -61,7 +61,7 @@ impl Auditor {
 
     /// The layer that records every request.
     ///
-    /// Put it around the finished router (see [`Auditor::wrap_router`] for axum): there it also sees what no route matches, and
+    /// Put it around the finished router (see `Auditor::wrap_router` for axum): there it also sees what no route matches, and
     /// costs least. On a request that another layer records already it joins that record and writes none of its own.
     pub fn layer(&self) -> AuditLayer {
         AuditLayer::new(self.log.clone(), None)
