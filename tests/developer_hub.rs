@@ -1174,6 +1174,37 @@ fn a_stream_that_its_client_leaves_is_completed() {
     assert_eq!((&end["outcome"], &end["status"]), (&json!("completed"), &json!("succeeded")));
 }
 
+/// The first record that the README shows after this sentence.
+fn record_in_readme(after: &str) -> Value {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once(after).unwrap();
+    let (_, rest) = rest.split_once("```json\n").unwrap();
+    serde_json::from_str(rest.split_once("```").unwrap().0).unwrap()
+}
+
+#[test]
+fn the_readme_shows_the_quickstart_and_its_record() {
+    let example = include_str!("../examples/quickstart.rs").split_once("\n\n").unwrap().1;
+    assert!(include_str!("../README.md").contains(&format!("```rust,no_run\n{example}```")));
+
+    let hub = Hub::start_example("quickstart", &[]);
+    let body = json!({"item": "tea", "cardNumber": "4111 1111 1111 1111"});
+    hub.send(&Ask::new("POST /orders").json(body));
+    let (records, _) = hub.stop("TERM");
+    let [order] = completions(&records)[..] else { panic!("{records:#?}") };
+    // What differs from run to run, or from curl.
+    let lasting = |mut record: Value| {
+        for pointer in ["/timestamp", "/auditId", "/instance", "/startedAt", "/durationMs", "/host"] {
+            *record.pointer_mut(pointer).unwrap() = Value::Null;
+        }
+        let actor = record["actor"].as_object_mut().unwrap();
+        actor.insert("port".to_owned(), Value::Null);
+        actor.remove("client");
+        record
+    };
+    assert_eq!(lasting(order.clone()), lasting(record_in_readme("gives one record")));
+}
+
 #[test]
 fn the_quickstart_records_what_it_shows() {
     let hub = Hub::start_example("quickstart", &[]);
