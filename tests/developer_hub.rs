@@ -1199,6 +1199,7 @@ fn the_readme_shows_the_quickstart_and_its_record() {
         }
         let actor = record["actor"].as_object_mut().unwrap();
         actor.insert("port".to_owned(), Value::Null);
+        actor.insert("hostname".to_owned(), Value::Null); // as the request's `Host`
         actor.remove("client");
         record
     };
