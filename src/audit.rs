@@ -215,11 +215,6 @@ impl fmt::Display for SkipRefused {
 
 impl StdError for SkipRefused {}
 
-/// Marks a request whose records were counted as lost, because there were no bytes for them. A layer inside of the one that
-/// lost them opens it again only for a class that may not lose.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CountedAsLost;
-
 /// Marks a request that the layer left out, so that the extractor can tell that from a missing layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeftOut;

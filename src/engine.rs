@@ -250,9 +250,13 @@ impl Engine {
 
     /// Ends an exchange that there were no bytes for: its draft is counted as lost.
     pub(crate) fn lose(&self, draft: Box<Draft>) {
-        let records = if self.stages(&draft.event) == Stages::Both { 2 } else { 1 };
-        self.queue.count_unrecorded(&draft, records);
+        self.queue.count_unrecorded(draft.started, draft.audit_id, self.records(&draft.event));
         self.forget(draft);
+    }
+
+    /// How many records an exchange of this event has.
+    pub(crate) fn records(&self, event: &EventRef) -> u64 {
+        if self.stages(event) == Stages::Both { 2 } else { 1 }
     }
 
     /// As [`Queue::admit`], for an exchange that is about to be opened, which counts as open from here on: a shutdown that

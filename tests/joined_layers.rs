@@ -14,7 +14,9 @@ use common::net::{self, get as ask, serve};
 use common::{expected, log, log_of, log_with, record};
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use tower_audit::{Actor, Audit, Bodies, Catalog, Delivery, Event, Stages, Unclaimed};
 
 fn event(name: &'static str) -> Event {
@@ -107,6 +109,62 @@ async fn a_route_layer_alone_records_by_itself() {
         "request": { "url": "/tasks/7", "route": "/tasks/{id}", "params": { "id": "7" } },
     });
     assert_eq!(log.records(2).await, [initiation(whole.clone()), record(whole)]);
+}
+
+#[tokio::test]
+async fn what_an_inner_layer_records_the_outer_one_does_not_count_as_lost() {
+    let log = log_with(|builder| builder.queue_bytes(64 * 1024));
+    let [strict, foreign] = ["Strict", "Foreign"].map(Event::new).map(|event| event.delivery(Delivery::Backpressure));
+    let other = common::log();
+    let (strict, foreign) = (log.auditor.route_layer(strict).unwrap(), other.auditor.route_layer(foreign).unwrap());
+    let auditor = log.auditor.clone();
+    let open = move || {
+        let counters = auditor.counters();
+        (counters.open, counters.lost.total())
+    };
+    let seen = open.clone();
+    let app = Router::new()
+        .route("/free", get(async || axum::body::Body::new(common::bodies::Endless)))
+        .route("/lost", get(async move || format!("{:?}", seen())))
+        .route("/strict", get(async || "strict").layer(strict))
+        .route("/foreign", get(async || "foreign").layer(foreign));
+    let service = log.auditor.around(app).into_service();
+    let ask = async |path: &str| {
+        let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body()
+    };
+    // Until what may be lost has no bytes left.
+    let mut streams = Vec::new();
+    while open().1 == 0 {
+        streams.push(ask("/free").await);
+    }
+    let kept = streams.len() as u64 - 1;
+    // It is open until its head is there, and counted as lost then.
+    let read =
+        async |path: &str| String::from_utf8(ask(path).await.collect().await.unwrap().to_bytes().into()).unwrap();
+    assert_eq!(read("/lost").await, format!("({}, 1)", kept + 1));
+    assert_eq!(open(), (kept, 2));
+    assert_eq!(read("/strict").await, "strict");
+    assert_eq!(open(), (kept, 2), "it has its record");
+    // In the log of this auditor nothing is recorded of it.
+    assert_eq!(read("/foreign").await, "foreign");
+    assert_eq!(open(), (kept, 3));
+    drop(streams);
+    let (report, lines) = log.stop().await;
+    assert_eq!((report.lost, report.refused, report.open), (3, 0, 0));
+    let named = |name: &str| lines.iter().filter(|line| line["eventName"] == name).cloned().collect::<Vec<_>>();
+    let lost: u64 = named("AuditRecordsLost").iter().map(|line| line["meta"]["count"].as_u64().unwrap()).sum();
+    assert_eq!((lost, named("HttpRequest").len() as u64), (3, kept));
+    let strict = json!({
+        "eventName": "Strict",
+        "actor": { "ip": null, "port": null, "hostname": null },
+        "response": { "bytes": 6 },
+        "request": { "url": "/strict", "route": "/strict" },
+    });
+    assert_eq!(expected::normal(named("Strict")), [record(strict)]);
+    assert_eq!(other.only().await["eventName"], "Foreign");
 }
 
 /// The initiation of an exchange.
