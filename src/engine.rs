@@ -126,12 +126,12 @@ impl Engine {
         self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
     }
 
-    /// The catalogue's event of a name.
-    pub(crate) fn listed(&self, name: &str) -> Result<EventRef, Error> {
+    /// The catalogue's event of a name; `or` is the call for names that it does not have.
+    pub(crate) fn listed(&self, name: &str, or: &str) -> Result<EventRef, Error> {
         self.routes.by_name(name).map(EventRef::Listed).ok_or_else(|| {
             let hint = match self.routes.meant_by(name) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "add it there, or use `begin_unlisted` for names that are not known before".to_owned(),
+                None => format!("add it there, or use `{or}` for names that are not known before"),
             };
             let shown: String = name.chars().take(128).collect();
             Error::catalog(format!("event `{shown}`: the catalogue has no event of this name; {hint}"))

@@ -6,7 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -218,17 +218,44 @@ async fn a_name_said_after_the_initiation_stands_on_the_completion_with_the_firs
 
 #[tokio::test]
 async fn a_name_that_is_none_is_refused_and_changes_nothing() {
-    let log = log();
+    let log = log_of([Event::new("TaskPeek")]);
     let app = Router::new().route(
         "/",
         get(async |audit: Audit| {
-            assert!(audit.event("AuditStarted").is_err());
-            assert!(audit.event("no spaces").is_err());
+            for name in ["AuditStarted", "no spaces"] {
+                assert!(audit.event(name).unwrap_err().is_catalog());
+                assert!(audit.event_unlisted(name).unwrap_err().is_catalog());
+            }
+            let refused = |name: &str| audit.event(name).unwrap_err().to_string();
+            let slip = "event `TaskPeak`: the catalogue has no event of this name; did you mean `TaskPeek`?";
+            let other = "event `Plugin`: the catalogue has no event of this name; add it there, or use `event_unlisted` \
+                         for names that are not known before";
+            assert_eq!([refused("TaskPeak"), refused("Plugin")], [slip, other]);
         }),
     );
     let address = serve(log.auditor.around(app)).await;
     ask(address, "/").await;
     assert_eq!(log.only().await, record(json!({ "request": { "route": "/" } })));
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_known_before_is_recorded_where_that_is_asked_for() {
+    let log = log_of([event("TaskFetch"), Event::new("TaskPeek").kind("tasks")]);
+    let app = Router::new().route(
+        "/tasks/{id}",
+        get(async |Path(name): Path<String>, audit: Audit| {
+            audit.event_unlisted(&name).unwrap();
+        }),
+    );
+    let address = serve(log.auditor.around(app)).await;
+    ask(address, "/tasks/Plugin").await;
+    ask(address, "/tasks/TaskPeek").await;
+    let whole = |name: &str| {
+        let (url, route) = (format!("/tasks/{name}"), "/tasks/{id}");
+        json!({ "eventName": name, "request": { "url": url, "route": route, "params": { "id": name } } })
+    };
+    let listed = expected::with(whole("TaskPeek"), json!({ "eventKind": "tasks" }));
+    assert_eq!(log.records(2).await, [record(whole("Plugin")), record(listed)]);
 }
 
 #[tokio::test]
