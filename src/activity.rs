@@ -188,7 +188,8 @@ impl ActivityBuilder {
             engine.forget(self.draft);
             return Ok(Opened(None));
         }
-        self.draft.event = if self.is_listed { engine.listed(&self.event)? } else { engine.named(&self.event)? };
+        self.draft.event =
+            if self.is_listed { engine.listed(&self.event, "begin_unlisted")? } else { engine.named(&self.event)? };
         engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
         engine.head.current_trace(&mut self.draft);

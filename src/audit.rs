@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::capture::{Draft, are_trace_ids, name};
+use crate::capture::{Draft, EventRef, are_trace_ids, name};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::record::{Actor, Credential, Entity, Failure, Scope};
@@ -151,15 +152,59 @@ impl Audit {
     /// Names the event of this request. A name said before the initiation record is written applies to it; a later
     /// one stands on the completion, with `meta.initiatedAs`.
     ///
-    /// An event of the catalog brings its `meta`, message, level and redaction with it; what of the bodies is kept, and
-    /// how the records are delivered, was decided before.
+    /// The event is one of the catalog and brings its `meta`, message, level and redaction with it; what of the bodies is
+    /// kept, and how the records are delivered, was decided before. Any other name is an error, as for
+    /// [`Auditor::begin`](crate::Auditor::begin): a slip would lose the event's rules in silence, those of redaction too. The
+    /// request then keeps the event that it had.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use axum::{Router, routing::post};
+    /// use http::{Method, Request};
+    /// use tower::ServiceExt as _;
+    /// use tower_audit::{Audit, Auditor, Catalog, Event, sink};
+    ///
+    /// async fn orders(audit: Audit) -> Result<(), String> {
+    ///     audit.event("OrderCancellation").map_err(|error| error.to_string())?;
+    ///     let slip = audit.event("OrderCancelation").unwrap_err();
+    ///     assert!(slip.is_catalog() && slip.to_string().ends_with("did you mean `OrderCancellation`?"));
+    ///     Ok(())
+    /// }
+    ///
+    /// let catalog = Catalog::new()
+    ///     .event(Event::new("OrderChange").on(Method::POST, "/orders"))
+    ///     .event(Event::new("OrderCancellation"));
+    /// let (lines, records) = sink::memory();
+    /// let auditor = Auditor::builder().catalog(catalog).sink(lines).build()?;
+    /// let app = auditor.wrap_router(Router::new().route("/orders", post(orders))).into_service();
+    /// app.oneshot(Request::post("/orders").body(axum::body::Body::empty())?).await?;
+    /// auditor.flush(std::time::Duration::from_secs(5)).await;
+    /// assert!(records.lines()[1].contains(r#""eventName":"OrderCancellation""#));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
-    /// If the name is not one: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit`.
+    /// If the catalog has no event of this name ([`Error::is_catalog`]).
     pub fn event(&self, name: &str) -> Result<&Self, Error> {
+        self.name_event(|engine| engine.listed(name, "event_unlisted"))
+    }
+
+    /// As [`Audit::event`], for names that are not known before, such as those of plugins. A name that the catalog does not
+    /// have gets the default policy.
+    ///
+    /// # Errors
+    ///
+    /// If the name is none: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit` ([`Error::is_catalog`]).
+    pub fn event_unlisted(&self, name: &str) -> Result<&Self, Error> {
+        self.name_event(|engine| engine.named(name))
+    }
+
+    fn name_event(&self, find: impl FnOnce(&Engine) -> Result<EventRef, Error>) -> Result<&Self, Error> {
         if let Some(exchange) = &self.exchange {
-            let event = exchange.engine().named(name)?;
+            let event = find(exchange.engine())?;
             exchange.bind(|draft| draft.event = event);
         }
         Ok(self)
@@ -203,11 +248,6 @@ impl fmt::Display for SkipRefused {
 }
 
 impl StdError for SkipRefused {}
-
-/// Marks a request whose records were counted as lost, because there were no bytes for them. A layer inside of the one that
-/// lost them opens it again only for a class that may not lose.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct CountedAsLost;
 
 /// Marks a request that the layer left out, so that the extractor can tell that from a missing layer.
 #[derive(Clone, Copy, Debug)]

@@ -126,12 +126,12 @@ impl Engine {
         self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
     }
 
-    /// The catalog's event of a name.
-    pub(crate) fn listed(&self, name: &str) -> Result<EventRef, Error> {
+    /// The catalog's event of a name; `or` is the call for names that it does not have.
+    pub(crate) fn listed(&self, name: &str, or: &str) -> Result<EventRef, Error> {
         self.routes.by_name(name).map(EventRef::Listed).ok_or_else(|| {
             let hint = match self.routes.meant_by(name) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => "add it there, or use `begin_unlisted` for names that are not known before".to_owned(),
+                None => format!("add it there, or use `{or}` for names that are not known before"),
             };
             let shown: String = name.chars().take(128).collect();
             Error::catalog(format!("event `{shown}`: the catalog has no event of this name; {hint}"))
@@ -250,9 +250,13 @@ impl Engine {
 
     /// Ends an exchange that there were no bytes for: its draft is counted as lost.
     pub(crate) fn lose(&self, draft: Box<Draft>) {
-        let records = if self.stages(&draft.event) == Stages::Both { 2 } else { 1 };
-        self.queue.count_unrecorded(&draft, records);
+        self.queue.count_unrecorded(draft.started, draft.audit_id, self.records(&draft.event));
         self.forget(draft);
+    }
+
+    /// How many records an exchange of this event has.
+    pub(crate) fn records(&self, event: &EventRef) -> u64 {
+        if self.stages(event) == Stages::Both { 2 } else { 1 }
     }
 
     /// As [`Queue::admit`], for an exchange that is about to be opened, which counts as open from here on: a shutdown that

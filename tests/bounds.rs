@@ -4,6 +4,8 @@
 mod common;
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +16,7 @@ use common::bodies::{self, Feed, data};
 use common::sinks::{Disk, Gate};
 use common::{DEADLINE, Log, Written, eventually, expected, failed, log_to, record};
 use http::{Method, Request, StatusCode};
-use http_body::Frame;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -51,6 +53,7 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
         .event(event("Follow", "/follow"))
         .event(event("Page", "/page"))
         .event(event("Echo", "/echo").bodies(Bodies::Response))
+        .event(event("Pieces", "/pieces").bodies(Bodies::Response))
         .event(event("Lossy", "/lossy").bodies(Bodies::Request).delivery(Delivery::Lossy))
         .event(event("Durable", "/durable").bodies(Bodies::Request).delivery(Delivery::Durable));
     let log = log_to(written, |builder| set(builder.sink(sink).catalog(catalog).admission_timeout(WAIT)));
@@ -58,7 +61,12 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
     log.all().await;
     let read = async |body: Bytes| ([("content-type", "application/json")], body);
     let read = ["/upload", "/lossy", "/echo", "/durable"].map(|path| (path, any(read)));
-    let app = read.into_iter().fold(Router::new(), |app, (path, read)| app.route(path, read)).fallback(any(
+    let pieces = async || {
+        let body = bodies::of([data("[17, "), Ok(Frame::data((json_of(14_000) + "]").into()))]);
+        ([("content-type", "application/json")], Body::new(body))
+    };
+    let app = Router::new().route("/pieces", any(pieces));
+    let app = read.into_iter().fold(app, |app, (path, read)| app.route(path, read)).fallback(any(
         async |request: Request<Body>| match request.uri().path() {
             "/follow" | "/free" => Body::new(bodies::Endless),
             _ => Body::empty(),
@@ -295,6 +303,51 @@ async fn a_response_waits_for_bytes_too() {
     assert_eq!(tokio::time::timeout(DEADLINE, echo).await.unwrap().unwrap().1.len(), 14_000);
     assert_eq!(named(&stage.log, "Echo").await[0]["response"]["body"], Value::String("x".repeat(13_998)));
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_while_the_last_frame_waits_for_bytes_has_not_got_it() {
+    // The whole body in one frame of a known length, and the last of two of a body that knows none.
+    for (name, path, delivered, kept) in
+        [("Echo", "/echo", "", None), ("Pieces", "/pieces", "[17, ", Some(json!([17])))]
+    {
+        let stage = stage(|builder| builder.queue_bytes(SMALL)).await;
+        let idle = fill(&stage);
+        eventually("they hold their bytes", || stage.held() > 32 * 1024).await;
+        let full = stage.held();
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(Body::from(if path == "/echo" { json_of(14_000) } else { String::new() })).unwrap();
+        let mut body = stage.service.clone().oneshot(request).await.unwrap().into_body();
+        if !delivered.is_empty() {
+            let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(first, delivered);
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending(), "it waits for bytes");
+        stage.log.clock.advance(Duration::from_secs(1));
+        assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+        drop(body);
+        let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+        let omitted = json!({ "reason": "truncated", "contentType": "application/json", "bytes": delivered.len() });
+        let change = json!({
+            "timestamp": "2026-11-20T07:55:38.720973Z",
+            "durationMs": 1000.0,
+            "eventName": name,
+            "actor": { "ip": null, "port": null, "hostname": null },
+            "meta": { "abortedAt": "body" },
+            "response": { "bytes": delivered.len(), "bodyOmitted": omitted },
+            "request": { "method": "POST", "url": path, "route": path },
+        });
+        let change = kept
+            .into_iter()
+            .fold(change, |change, kept| expected::with(change, json!({ "response": { "body": kept } })));
+        assert_eq!(expected::normal(named(&stage.log, name).await), [record(expected::with(failure, change))]);
+        // Neither it nor its place in line holds anything.
+        eventually("its bytes are given back", || stage.held() <= full).await;
+        drop(idle);
+        let (report, _) = stage.log.stop().await;
+        assert_eq!((report.refused, report.lost, report.open), (0, 0, 0));
+    }
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn handler(
                 }
             }
             Step::NameActor => drop(audit.actor(Actor::user("jane"))),
-            Step::NameEvent => drop(audit.event("Renamed")),
+            Step::NameEvent => drop(audit.event_unlisted("Renamed")),
             Step::SayMeta => drop(audit.meta("key", "value")),
             Step::SayError => drop(audit.failure(Failure::new("Said", "so"))),
             Step::Skip => drop(audit.skip()),

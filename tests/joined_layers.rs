@@ -6,7 +6,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -14,7 +14,9 @@ use common::net::{self, get as ask, serve};
 use common::{expected, log, log_of, log_with, record};
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 use tower_audit::{Actor, Audit, Bodies, Catalog, Delivery, Event, Stages, Unmatched};
 
 fn event(name: &'static str) -> Event {
@@ -109,6 +111,62 @@ async fn a_route_layer_alone_records_by_itself() {
     assert_eq!(log.records(2).await, [initiation(whole.clone()), record(whole)]);
 }
 
+#[tokio::test]
+async fn what_an_inner_layer_records_the_outer_one_does_not_count_as_lost() {
+    let log = log_with(|builder| builder.queue_bytes(64 * 1024));
+    let [strict, foreign] = ["Strict", "Foreign"].map(Event::new).map(|event| event.delivery(Delivery::Backpressure));
+    let other = common::log();
+    let (strict, foreign) = (log.auditor.route_layer(strict).unwrap(), other.auditor.route_layer(foreign).unwrap());
+    let auditor = log.auditor.clone();
+    let open = move || {
+        let counters = auditor.counters();
+        (counters.open, counters.lost.total())
+    };
+    let seen = open.clone();
+    let app = Router::new()
+        .route("/free", get(async || axum::body::Body::new(common::bodies::Endless)))
+        .route("/lost", get(async move || format!("{:?}", seen())))
+        .route("/strict", get(async || "strict").layer(strict))
+        .route("/foreign", get(async || "foreign").layer(foreign));
+    let service = log.auditor.wrap_router(app).into_service();
+    let ask = async |path: &str| {
+        let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let answer = service.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body()
+    };
+    // Until what may be lost has no bytes left.
+    let mut streams = Vec::new();
+    while open().1 == 0 {
+        streams.push(ask("/free").await);
+    }
+    let kept = streams.len() as u64 - 1;
+    // It is open until its head is there, and counted as lost then.
+    let read =
+        async |path: &str| String::from_utf8(ask(path).await.collect().await.unwrap().to_bytes().into()).unwrap();
+    assert_eq!(read("/lost").await, format!("({}, 1)", kept + 1));
+    assert_eq!(open(), (kept, 2));
+    assert_eq!(read("/strict").await, "strict");
+    assert_eq!(open(), (kept, 2), "it has its record");
+    // In the log of this auditor nothing is recorded of it.
+    assert_eq!(read("/foreign").await, "foreign");
+    assert_eq!(open(), (kept, 3));
+    drop(streams);
+    let (report, lines) = log.stop().await;
+    assert_eq!((report.lost, report.refused, report.open), (3, 0, 0));
+    let named = |name: &str| lines.iter().filter(|line| line["eventName"] == name).cloned().collect::<Vec<_>>();
+    let lost: u64 = named("AuditRecordsLost").iter().map(|line| line["meta"]["count"].as_u64().unwrap()).sum();
+    assert_eq!((lost, named("HttpRequest").len() as u64), (3, kept));
+    let strict = json!({
+        "eventName": "Strict",
+        "actor": { "ip": null, "port": null, "hostname": null },
+        "response": { "bytes": 6 },
+        "request": { "url": "/strict", "route": "/strict" },
+    });
+    assert_eq!(expected::normal(named("Strict")), [record(strict)]);
+    assert_eq!(other.only().await["eventName"], "Foreign");
+}
+
 /// The initiation of an exchange.
 fn initiation(patch: Value) -> Value {
     let stage = json!({ "stage": "initiation", "outcome": null, "startedAt": null, "durationMs": null });
@@ -160,17 +218,44 @@ async fn a_name_said_after_the_initiation_stands_on_the_completion_with_the_firs
 
 #[tokio::test]
 async fn a_name_that_is_none_is_refused_and_changes_nothing() {
-    let log = log();
+    let log = log_of([Event::new("TaskPeek")]);
     let app = Router::new().route(
         "/",
         get(async |audit: Audit| {
-            assert!(audit.event("AuditStarted").is_err());
-            assert!(audit.event("no spaces").is_err());
+            for name in ["AuditStarted", "no spaces"] {
+                assert!(audit.event(name).unwrap_err().is_catalog());
+                assert!(audit.event_unlisted(name).unwrap_err().is_catalog());
+            }
+            let refused = |name: &str| audit.event(name).unwrap_err().to_string();
+            let slip = "event `TaskPeak`: the catalog has no event of this name; did you mean `TaskPeek`?";
+            let other = "event `Plugin`: the catalog has no event of this name; add it there, or use `event_unlisted` \
+                         for names that are not known before";
+            assert_eq!([refused("TaskPeak"), refused("Plugin")], [slip, other]);
         }),
     );
     let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/").await;
     assert_eq!(log.only().await, record(json!({ "request": { "route": "/" } })));
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_known_before_is_recorded_where_that_is_asked_for() {
+    let log = log_of([event("TaskFetch"), Event::new("TaskPeek").kind("tasks")]);
+    let app = Router::new().route(
+        "/tasks/{id}",
+        get(async |Path(name): Path<String>, audit: Audit| {
+            audit.event_unlisted(&name).unwrap();
+        }),
+    );
+    let address = serve(log.auditor.wrap_router(app)).await;
+    ask(address, "/tasks/Plugin").await;
+    ask(address, "/tasks/TaskPeek").await;
+    let whole = |name: &str| {
+        let (url, route) = (format!("/tasks/{name}"), "/tasks/{id}");
+        json!({ "eventName": name, "request": { "url": url, "route": route, "params": { "id": name } } })
+    };
+    let listed = expected::with(whole("TaskPeek"), json!({ "eventKind": "tasks" }));
+    assert_eq!(log.records(2).await, [record(whole("Plugin")), record(listed)]);
 }
 
 #[tokio::test]

@@ -8,7 +8,8 @@ use http::{Method, Uri};
 use http_body::Body;
 
 use super::guard::Guard;
-use crate::audit::{Audit, CountedAsLost, LeftOut};
+use super::unrecorded::{Loss, ToBeLost, unrecorded};
+use crate::audit::{Audit, LeftOut};
 use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params};
@@ -27,6 +28,14 @@ pub(crate) struct Entry {
     pub(crate) guard: Option<Guard>,
     /// The exchange that may not go on yet, and what the queue answered; none if it may.
     pub(crate) admission: Option<(Arc<Exchange>, Admission)>,
+    /// Set where it is served without a record, which there were no bytes for.
+    pub(crate) loss: Option<Loss>,
+}
+
+/// A request that this layer may record.
+enum Opened {
+    Recorded(Arc<Exchange>, Entry),
+    Unrecorded(ToBeLost, Loss),
 }
 
 /// What the layer found for a request.
@@ -61,16 +70,26 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
-    let is_counted = head.extensions.get::<CountedAsLost>().is_some();
+    let lost = head.extensions.get::<ToBeLost>();
     let demands_record = own.is_some_and(|plan| plan.delivery > Delivery::Lossy);
-    let opened = if is_counted && !demands_record { None } else { open(log, found, head, uri, body) };
-    let Some((exchange, entry)) = opened else {
+    if lost.is_some() && !demands_record {
         head.extensions.insert(LeftOut);
-        head.extensions.insert(CountedAsLost);
         return Entry::default();
-    };
-    head.extensions.insert(Audit::of(exchange));
-    entry
+    }
+    match open(log, found, head, uri, body) {
+        Opened::Recorded(exchange, entry) => {
+            if let Some(lost) = lost {
+                lost.is_recorded_in(log);
+            }
+            head.extensions.insert(Audit::of(exchange));
+            entry
+        }
+        Opened::Unrecorded(lost, loss) => {
+            head.extensions.insert(LeftOut);
+            head.extensions.insert(lost);
+            Entry { loss: Some(loss), ..Entry::default() }
+        }
+    }
 }
 
 /// One route match, before any work is done for a request.
@@ -85,14 +104,8 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
     }
 }
 
-/// Opens the exchange of a request; none if it may be lost and there are no bytes for it.
-fn open<B: Body<Data = Bytes>>(
-    log: &Arc<Running>,
-    found: Match,
-    head: &Parts,
-    uri: &Uri,
-    body: &B,
-) -> Option<(Arc<Exchange>, Entry)> {
+/// Opens the exchange of a request, unless it may be lost and there are no bytes for it.
+fn open<B: Body<Data = Bytes>>(log: &Arc<Running>, found: Match, head: &Parts, uri: &Uri, body: &B) -> Opened {
     let engine = &log.engine;
     let has_body = !body.is_end_stream();
     let (mut draft, exchange) = engine.take_both();
@@ -119,16 +132,16 @@ fn open<B: Body<Data = Bytes>>(
             (!engine.only_completes(&draft.event)).then_some(Admission::Granted)
         }
         Admission::Refused if draft.class == Delivery::Lossy => {
-            engine.lose(draft);
             engine.keep_exchange(exchange);
-            return None;
+            let (lost, loss) = unrecorded(log, draft);
+            return Opened::Unrecorded(lost, loss);
         }
         other => Some(other),
     };
     let exchange = Exchange::open_in(exchange, log.clone(), draft);
     let admission = admission.map(|admission| (exchange.clone(), admission));
     let body = has_body.then(|| exchange.clone());
-    Some((exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission }))
+    Opened::Recorded(exchange.clone(), Entry { body, guard: Some(Guard::new(exchange)), admission, loss: None })
 }
 
 /// Adds to an exchange that another layer has opened, and records nothing of its own.

@@ -17,6 +17,7 @@ use super::enter::admitted;
 use super::failure::{is_timeout, note_service_error};
 use super::guard::Guard;
 use super::refusal;
+use super::unrecorded::Loss;
 use crate::capture::{Progress, ResponseHeaders};
 use crate::exchange::Exchange;
 use crate::queue::{Answer, Waiting};
@@ -37,7 +38,7 @@ pin_project! {
     #[project = StateProj]
     enum State<S, F, B, T, E> {
         // The inner future is dropped before the guard: what its destructors say still stands on the record.
-        Running { #[pin] future: F, guard: Option<Guard>, asked: Asked },
+        Running { #[pin] future: F, guard: Option<Guard>, loss: Option<Loss>, asked: Asked },
         // For room in the queue.
         Waiting { held: Option<Box<Held<S, B>>>, waiting: Waiting },
         // For the initiation record to be durable.
@@ -70,7 +71,7 @@ where
     S: Service<Request<RequestBody<B>>>,
 {
     fn run(mut self) -> StateOf<S, B> {
-        run(&mut self.service, self.request, self.guard.take())
+        run(&mut self.service, self.request, self.guard.take(), None)
     }
 
     fn refuse(mut self) -> StateOf<S, B> {
@@ -91,8 +92,13 @@ where
     S: Service<Request<RequestBody<B>>>,
 {
     #[inline]
-    pub(crate) fn running(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> Self {
-        Self { state: run(service, request, guard) }
+    pub(crate) fn running(
+        service: &mut S,
+        request: Request<RequestBody<B>>,
+        guard: Option<Guard>,
+        loss: Option<Loss>,
+    ) -> Self {
+        Self { state: run(service, request, guard, loss) }
     }
 
     pub(crate) fn waiting(held: Held<S, B>, waiting: Waiting) -> Self {
@@ -109,7 +115,12 @@ where
 }
 
 #[inline]
-fn run<S, B>(service: &mut S, request: Request<RequestBody<B>>, guard: Option<Guard>) -> StateOf<S, B>
+fn run<S, B>(
+    service: &mut S,
+    request: Request<RequestBody<B>>,
+    guard: Option<Guard>,
+    loss: Option<Loss>,
+) -> StateOf<S, B>
 where
     S: Service<Request<RequestBody<B>>>,
 {
@@ -118,7 +129,7 @@ where
     Guard::set_inside(guard.as_ref(), true);
     let future = service.call(request);
     Guard::set_inside(guard.as_ref(), false);
-    State::Running { future, guard, asked }
+    State::Running { future, guard, loss, asked }
 }
 
 impl<S, B, R> Future for ResponseFuture<S, B>
@@ -134,8 +145,9 @@ where
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Running { future, guard, asked } => {
+                StateProj::Running { future, guard, loss, asked } => {
                     let result = ready!(Guard::watch_if(guard.as_ref(), || future.poll(cx)));
+                    drop(loss.take());
                     let (result, durable) = match result {
                         Ok(response) => match answered(guard.take(), *asked, response) {
                             Answered::Deliver(response) => return Poll::Ready(Ok(response)),

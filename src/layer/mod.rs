@@ -7,6 +7,7 @@ mod future;
 mod guard;
 mod refusal;
 mod service;
+mod unrecorded;
 
 pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "axum")]

@@ -79,12 +79,13 @@ where
 
     fn call(&mut self, request: Request<ReqB>) -> Self::Future {
         let (mut head, body) = request.into_parts();
-        let Entry { body: told, guard, admission } = enter(&self.layer.log, self.layer.own.as_ref(), &mut head, &body);
+        let Entry { body: told, guard, admission, loss } =
+            enter(&self.layer.log, self.layer.own.as_ref(), &mut head, &body);
         let request = Request::from_parts(head, RequestBody::new(body, told));
         match admission {
-            None => ResponseFuture::running(&mut self.inner, request, guard),
+            None => ResponseFuture::running(&mut self.inner, request, guard, loss),
             Some((exchange, Admission::Granted)) => match admitted(&exchange, 0) {
-                None => ResponseFuture::running(&mut self.inner, request, guard),
+                None => ResponseFuture::running(&mut self.inner, request, guard, loss),
                 Some(durable) => ResponseFuture::recording(self.hold(request, guard, exchange), durable),
             },
             Some((exchange, Admission::Wait(waiting))) => {

@@ -5,15 +5,21 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::imitations;
-use crate::programs::{PATIENCE, kill};
+use crate::programs::{kill, patience};
 
 /// Connections that send requests at the same time.
-const CLIENTS: usize = 8;
+pub(crate) const CLIENTS: usize = 8;
+
+/// Between two requests of one client that goes on for as long as a forwarder is stopped: a busy server, and a log that fits
+/// on a disk.
+const PACE: Duration = Duration::from_millis(20);
 
 pub(crate) struct Hub {
     child: Child,
@@ -63,10 +69,36 @@ impl Hub {
         });
     }
 
+    /// Sends requests over several connections at a time while this runs; gives what it gives, and the number of answers.
+    pub(crate) fn load_during<R>(&self, run: impl FnOnce() -> R) -> (R, usize) {
+        let (is_over, next) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let ran = thread::scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::SeqCst) {
+                        self.ask(&imitations::request(next.fetch_add(1, Ordering::SeqCst)));
+                        thread::sleep(PACE);
+                    }
+                });
+            }
+            // Also if it panics: else the clients go on.
+            let _end = Raised(&is_over);
+            run()
+        });
+        (ran, next.into_inner())
+    }
+
+    /// Requests that wait to be let in, because the audit log has no room.
+    pub(crate) fn waiting(&self) -> u64 {
+        let answer = self.ask(b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        serde_json::from_str::<Value>(body).unwrap()["audit"]["waiting"].as_u64().unwrap()
+    }
+
     /// Sends one request and reads the answer to its end.
     pub(crate) fn ask(&self, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience())).unwrap();
         stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -100,6 +132,15 @@ impl Drop for Hub {
         // It still runs only after a failed assertion.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Raised when it is dropped.
+struct Raised<'f>(&'f AtomicBool);
+
+impl Drop for Raised<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

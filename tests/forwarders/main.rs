@@ -3,6 +3,9 @@
 //! rsyslog, syslog-ng, Vector and Fluent Bit are found where Debian installs them, or through `RSYSLOGD`, `SYSLOG_NG`, `VECTOR`
 //! and `FLUENT_BIT`. A program that is missing is skipped, and the test says so. Nothing here listens but the example, on
 //! 127.0.0.1.
+//!
+//! A forwarder that is stopped stays so until the test has seen what that does. With `FORWARDER_STOP_SECONDS=60` it stays so
+//! for a minute.
 #![cfg(all(unix, feature = "axum"))]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "says which programs are missing")]
@@ -21,10 +24,11 @@ mod searches;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use arrived::{Written, gaps, lines, mix, positions, without_repetitions};
-use hub::Hub;
-use programs::{Forwarder, Place, Program};
+use hub::{CLIENTS, Hub};
+use programs::{Forwarder, Place, Program, least_stop};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const REQUESTS: usize = 1_000;
@@ -59,6 +63,14 @@ fn same(arrived: &[u8], written: &[u8], kind: &str) {
         assert_eq!(arrived, written, "{kind} line {number}");
     }
     assert_eq!(arrived.len(), written.len(), "{kind} lines");
+}
+
+/// A stop of a forwarder: it lasts until this has happened, and as long as is asked for.
+fn stopped(until: impl FnOnce()) {
+    let began = Instant::now();
+    until();
+    // The length is what is tested.
+    std::thread::sleep(least_stop().saturating_sub(began.elapsed()));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -107,6 +119,41 @@ fn a_forwarder_that_is_slow_stops_and_starts_again_misses_nothing_and_repeats_no
         }
         hub.stop();
         all_arrived(&place, forwarder, &mixed.join().unwrap());
+    });
+}
+
+#[test]
+fn a_forwarder_that_stops_while_the_application_goes_on_writing_catches_up() {
+    with_each(&[Program::Rsyslog, Program::SyslogNg], |program| {
+        let place = Place::new();
+        let mut hub = Hub::start(Stdio::piped(), &[]);
+        let mixed = mix(hub.stdout(), place.stdout());
+        let forwarder = Forwarder::start(program, "file", &place);
+        hub.load(REQUESTS / 4, || ());
+        forwarder.signal("STOP");
+        // Unread are more bytes than any forwarder takes at once.
+        let behind = || place.until("lines that nobody reads", |place| place.unread() > 1 << 20);
+        let ((), answers) = hub.load_during(|| {
+            stopped(behind);
+            forwarder.signal("CONT");
+        });
+        hub.load(REQUESTS / 4, || ());
+        forwarder.stop();
+        let (forwarder, more_answers) = hub.load_during(|| {
+            stopped(behind);
+            Forwarder::start(program, "file", &place)
+        });
+        hub.stop();
+        let written = mixed.join().unwrap();
+        all_arrived(&place, forwarder, &written);
+        println!(
+            "paused, then stopped, each {} s or more while lines were written, {} requests: {} audit lines and {} others \
+             written, all kept byte for byte, none twice, in order",
+            least_stop().as_secs(),
+            answers + more_answers + REQUESTS / 2,
+            lines(&written.audit).len(),
+            lines(&written.rest).len()
+        );
     });
 }
 
@@ -186,29 +233,33 @@ fn caught_up(place: &Place, pipe: &File, marker: &str) {
 }
 
 #[test]
-fn a_forwarder_that_does_not_read_a_full_pipe_delays_requests_and_misses_nothing() {
+fn a_forwarder_that_stops_with_the_pipe_full_delays_requests_and_misses_nothing() {
     with_each(&[Program::SyslogNg, Program::Vector], |program| {
         let place = Place::new();
         let pipe = pipe(&place);
         let hub = Hub::start(pipe.try_clone().unwrap(), &FULL_SOON);
         let forwarder = Forwarder::start(program, "pipe", &place);
-        std::thread::scope(|scope| {
-            forwarder.signal("STOP");
-            scope.spawn(|| hub.load(REQUESTS, || ()));
+        let stuck = || {
             full(&place, &pipe);
+            place.until("a request of each client that waits", |_| hub.waiting() >= CLIENTS as u64);
+        };
+        forwarder.signal("STOP");
+        let ((), answers) = hub.load_during(|| {
+            stopped(stuck);
             forwarder.signal("CONT");
         });
+        hub.load(REQUESTS, || ());
         // It is stopped while it holds nothing, and started when the pipe is full.
         hub.idle();
         hub.signal("STOP");
         caught_up(&place, &pipe, "caught up");
         forwarder.stop();
         hub.signal("CONT");
-        let forwarder = std::thread::scope(|scope| {
-            scope.spawn(|| hub.load(REQUESTS, || ()));
-            full(&place, &pipe);
+        let (forwarder, more_answers) = hub.load_during(|| {
+            stopped(stuck);
             Forwarder::start(program, "pipe", &place)
         });
+        hub.load(REQUESTS, || ());
         hub.stop();
         caught_up(&place, &pipe, "the end");
         forwarder.stop();
@@ -216,9 +267,18 @@ fn a_forwarder_that_does_not_read_a_full_pipe_delays_requests_and_misses_nothing
         let records = check::lines(std::str::from_utf8(&place.audit()).unwrap());
         let last = records.last().unwrap();
         assert_eq!((&last["eventName"], &last["meta"]["lost"]), (&"AuditStopped".into(), &0.into()));
+        assert_eq!(last["meta"]["written"], records.len());
         assert!(records.len() > 2 * REQUESTS, "{}", records.len());
         // Nothing that the application wrote elsewhere has the word.
         assert!(memchr::memmem::find(&place.rest(), b"isAuditLog").is_none());
+        println!(
+            "paused, then stopped, each {} s or more with the pipe full and {CLIENTS} requests waiting, {} requests: {} \
+             records written, {} kept, none missing, none twice, in order",
+            least_stop().as_secs(),
+            answers + more_answers + 2 * REQUESTS,
+            last["meta"]["written"],
+            records.len()
+        );
     });
 }
 

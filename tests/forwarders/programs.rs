@@ -7,8 +7,17 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+/// How long a stopped forwarder stays so at least, once what the test waits for has happened: `FORWARDER_STOP_SECONDS`, or no
+/// longer than that.
+pub(crate) fn least_stop() -> Duration {
+    let seconds = std::env::var("FORWARDER_STOP_SECONDS");
+    Duration::from_secs(seconds.map_or(0, |seconds| seconds.parse().expect("FORWARDER_STOP_SECONDS is a number")))
+}
+
 /// Longer than anything takes on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) fn patience() -> Duration {
+    Duration::from_secs(60) + least_stop()
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
@@ -101,6 +110,12 @@ impl Place {
         fs::read(self.path("out/rest.log")).unwrap_or_default()
     }
 
+    /// Bytes that the application wrote and the forwarder has not.
+    pub(crate) fn unread(&self) -> u64 {
+        let length = |inner| fs::metadata(self.path(inner)).map_or(0, |file| file.len());
+        length("in/stdout.log").saturating_sub(length("out/audit.log") + length("out/rest.log"))
+    }
+
     /// The configuration as it is in `examples/forwarders`, with other folders.
     fn configuration(&self, program: Program, name: &str) -> PathBuf {
         let file = format!("{name}.{}", program.extension());
@@ -128,7 +143,7 @@ impl Place {
         while !is_so(self) {
             let said = || fs::read_to_string(self.path("said")).unwrap_or_default();
             assert!(
-                began.elapsed() < PATIENCE,
+                began.elapsed() < patience(),
                 "waited for {what}; {} bytes of audit lines, {} of others; it said {}",
                 self.audit().len(),
                 self.rest().len(),
