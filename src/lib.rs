@@ -129,7 +129,7 @@ pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unmatched};
 pub use clock::{Clock, IdSource};
 pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 #[cfg(feature = "tracing-subscriber")]
 pub use log_layer::LogLayer;
