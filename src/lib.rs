@@ -82,6 +82,8 @@ mod activity_result;
 mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
+mod axum_layer;
+#[cfg(feature = "axum")]
 mod axum_support;
 mod block;
 mod capture;
@@ -123,6 +125,8 @@ pub use activity::{Activity, ActivityBuilder};
 pub use activity_result::{ActivityResult, ActivityRun, AsFailure};
 pub use audit::{Audit, SkipRefused};
 pub use auditor::{Auditor, AuditorBuilder};
+#[cfg(feature = "axum")]
+pub use axum_layer::{AxumAuditFuture, AxumAuditLayer, AxumAuditService};
 #[cfg(feature = "axum")]
 pub use axum_support::{AuditedRouter, AuditedRouterService, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};

@@ -8,6 +8,8 @@ mod guard;
 mod refusal;
 mod service;
 
+#[cfg(feature = "axum")]
+pub(crate) use body::BoxError;
 pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "axum")]
 pub(crate) use enter::note_route;
