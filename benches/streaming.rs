@@ -51,7 +51,7 @@ fn serve(name: &str) -> Result<(), String> {
     let catalog = Catalog::new()
         .event(Event::new("Upload").on(Method::POST, "/upload").bodies(Bodies::Both))
         .event(Event::new("Download").on(Method::GET, "/download/{bytes}").bodies(Bodies::Both));
-    let builder = Auditor::builder().catalog(catalog).sink(sink::stdout().map_err(text)?);
+    let builder = Auditor::builder().catalog(catalog).sink(sink::stdout().map_err(|error| error.to_string())?);
     let auditor = builder.build().map_err(|error| error.to_string())?;
     let served = door.serve(|listener| axum::serve(listener, auditor.wrap_router(app)).into_future());
     let report = block_on(auditor.shutdown(PATIENCE));

@@ -25,9 +25,9 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 ///
 /// # Errors
 ///
-/// Awaited, it fails if there was no room in time ([`Error::is_refused`]): the refusal is told, and what was to be done
+/// Awaited, it fails if there was no room in time ([`ErrorKind::Refused`](crate::ErrorKind::Refused)): the refusal is told, and what was to be done
 /// should not be. Or if the catalog has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
-/// ([`Error::is_catalog`]).
+/// ([`ErrorKind::Catalog`](crate::ErrorKind::Catalog)).
 ///
 /// ```
 /// use tower_audit::{Actor, Auditor, Catalog, Event, Stages, sink};

@@ -166,6 +166,6 @@ impl Future for AuditedRouterFuture {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // `axum::serve` wants axum's own body: one box, where a type of our own would cost the router one inside.
         let response = ready_poll!(self.project().inner.poll(cx));
-        Poll::Ready(response.map(|response| response.map(Body::new)))
+        Poll::Ready(response.map(|response| response.map(|body| body.into_unwatched().unwrap_or_else(Body::new))))
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     pool: Mutex<Pool>,
     late: AtomicU64,
     closing: AtomicBool,
+    /// A request with credentials has succeeded without an actor, and that was reported.
+    reported_actorless: AtomicBool,
 }
 
 /// The parts of an engine that its builder decides.
@@ -105,6 +107,7 @@ impl Engine {
             pool: Mutex::default(),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            reported_actorless: AtomicBool::new(false),
         })
     }
 
@@ -295,6 +298,23 @@ impl Engine {
             self.queue.push_outsider(draft, is_last)
         };
         entered.map_err(|draft| self.forget(draft)).ok()
+    }
+
+    /// Reports, once, that a request with credentials succeeded while nobody had set its actor: most often because authentication
+    /// is outside of the audit layer.
+    pub(crate) fn report_actorless(&self, event: &str, header: &str) {
+        if self.reported_actorless.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        report(|| {
+            tracing::warn!(
+                target: "tower_audit",
+                event,
+                header,
+                "a request with credentials succeeded and has no actor: let authentication run inside of the audit layer and call \
+                 `Audit::actor`, or add an actor resolver; reported once"
+            );
+        });
     }
 
     /// Asks whether the record at a position is durable, within the wait that requests are allowed.

@@ -9,64 +9,58 @@ use std::fmt;
 /// Errors of this crate appear when something is *built*; nothing about a configuration can fail
 /// later. They never hold a header, query or body value of a request.
 pub struct Error {
-    kind: Kind,
+    kind: ErrorKind,
     message: Cow<'static, str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+/// What an [`Error`] is about.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A setting of the environment, of the settings file, or of a builder is wrong.
     Setting,
+    /// An event or a route of the catalog is wrong, given twice, or in conflict with another.
     Catalog,
+    /// A redaction rule is wrong.
     Redaction,
+    /// The system refused something that the audit log cannot start without, such as a thread or a file.
     Start,
+    /// The record of an activity could not be admitted: do not start the operation, or do not confirm it.
     Refused,
 }
 
 impl Error {
-    /// A setting of the environment, of the settings file, or of the builder is wrong.
-    pub fn is_setting(&self) -> bool {
-        self.kind == Kind::Setting
-    }
-
-    /// An event or a route of the catalog is wrong, doubled, or in conflict with another.
-    pub fn is_catalog(&self) -> bool {
-        self.kind == Kind::Catalog
-    }
-
-    /// A redaction rule is wrong.
-    pub fn is_redaction(&self) -> bool {
-        self.kind == Kind::Redaction
-    }
-
-    /// The system refused something that the audit trail cannot start without, such as a thread.
-    pub fn is_start(&self) -> bool {
-        self.kind == Kind::Start
-    }
-
-    /// There was no room to record what was about to begin, so it should not.
-    pub fn is_refused(&self) -> bool {
-        self.kind == Kind::Refused
+    /// What it is about. If several things are wrong with a configuration, the first of them decides.
+    ///
+    /// ```
+    /// use tower_audit::{Auditor, ErrorKind};
+    ///
+    /// let error = Auditor::builder().queue_records(0).build().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Setting);
+    /// ```
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
     }
 
     pub(crate) fn setting(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Setting, message)
+        Self::new(ErrorKind::Setting, message)
     }
 
     pub(crate) fn catalog(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Catalog, message)
+        Self::new(ErrorKind::Catalog, message)
     }
 
     pub(crate) fn redaction(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Redaction, message)
+        Self::new(ErrorKind::Redaction, message)
     }
 
     pub(crate) fn start(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Start, message)
+        Self::new(ErrorKind::Start, message)
     }
 
     pub(crate) fn refused(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::Refused, message)
+        Self::new(ErrorKind::Refused, message)
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -74,7 +68,7 @@ impl Error {
         self
     }
 
-    fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+    fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 }

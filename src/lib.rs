@@ -84,6 +84,8 @@ mod activity_result;
 mod audit;
 mod auditor;
 #[cfg(feature = "axum")]
+mod axum_layer;
+#[cfg(feature = "axum")]
 mod axum_support;
 mod block;
 mod capture;
@@ -126,12 +128,14 @@ pub use activity_result::{ActivityResult, ActivityRun, AsFailure};
 pub use audit::{Audit, SkipRefused};
 pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
+pub use axum_layer::{AxumAuditFuture, AxumAuditLayer, AxumAuditService};
+#[cfg(feature = "axum")]
 pub use axum_support::{AuditedRouter, AuditedRouterService, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unmatched};
 pub use clock::{Clock, IdSource};
 pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 #[cfg(feature = "tracing-subscriber")]
 pub use log_layer::LogLayer;

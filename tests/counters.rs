@@ -100,7 +100,7 @@ async fn a_refusal_is_counted() {
     let (sink, open) = stuck();
     let auditor = Auditor::builder().catalog(lossy()).queue_records(1).sink(sink).build().unwrap();
     emit(&auditor, "Lossy", "x");
-    assert!(auditor.begin_unlisted("Impatient").try_begin().unwrap_err().is_refused());
+    assert_eq!(auditor.begin_unlisted("Impatient").try_begin().unwrap_err().kind(), tower_audit::ErrorKind::Refused);
     assert_eq!(auditor.counters().refused, 1);
     drop(open);
     auditor.shutdown_blocking(Duration::from_secs(20));

@@ -309,7 +309,7 @@ async fn work_under_a_name_that_the_catalog_does_not_have_does_not_begin() {
                  that are not known before";
     for (name, expected) in [("NigthlyExport", slip), ("Plugin", other)] {
         let awaited = log.auditor.begin(name).await.unwrap_err();
-        assert!(awaited.is_catalog());
+        assert_eq!(awaited.kind(), tower_audit::ErrorKind::Catalog);
         assert_eq!(awaited.to_string(), expected);
         assert_eq!(log.auditor.begin(name).try_emit().unwrap_err().to_string(), expected);
         assert_eq!(log.auditor.begin(name).emit().await.unwrap_err().to_string(), expected);

@@ -244,7 +244,7 @@ async fn after_it_lossy_requests_are_served_and_counted_and_what_must_be_recorde
     let ask = async |path| service(&auditor).oneshot(request(path)).await.unwrap().status();
     assert_eq!(ask("/free").await, StatusCode::OK);
     assert_eq!(ask("/strict").await, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(auditor.begin_unlisted("Work").await.unwrap_err().is_refused());
+    assert_eq!(auditor.begin_unlisted("Work").await.unwrap_err().kind(), tower_audit::ErrorKind::Refused);
     assert!(!auditor.flush(DEADLINE).await);
     let counters = auditor.counters();
     assert_eq!((counters.lost.shutdown, counters.refused, counters.open), (1, 2, 0));
@@ -373,7 +373,7 @@ async fn everybody_who_asks_for_the_end_gets_the_same_report_and_errors_then_say
     assert_eq!(other.shutdown_blocking(DEADLINE), report);
     assert!(!auditor.is_running());
     let error = auditor.begin_unlisted("Work").await.unwrap_err();
-    assert!(error.is_refused());
+    assert_eq!(error.kind(), tower_audit::ErrorKind::Refused);
     assert_eq!(error.to_string(), "the audit log has stopped: what was to be recorded should not be done");
     assert_eq!(checked(&disk.synced)[1]["meta"]["reason"], "shutdown");
 }

@@ -100,7 +100,7 @@ impl Auditor {
     /// auditor.begin(events::NIGHTLY_EXPORT).await?.succeed();
     ///
     /// let error = auditor.begin("NigthlyExport").await.unwrap_err();
-    /// assert!(error.is_catalog() && error.to_string().ends_with("did you mean `NightlyExport`?"));
+    /// assert!(error.kind() == tower_audit::ErrorKind::Catalog && error.to_string().ends_with("did you mean `NightlyExport`?"));
     /// # Ok(())
     /// # }
     /// ```

@@ -27,16 +27,12 @@ pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Ve
         None if outputs.is_empty() => Some(standard_output()?),
         None => None,
         Some(SinkChoice::Stdout) => Some(standard_output()?),
-        Some(SinkChoice::Stderr) => {
-            let stderr =
-                sink::stderr().map_err(|error| Error::start("there is no standard error").with_source(error))?;
-            Some(Output::new(stderr).name("stderr"))
-        }
+        Some(SinkChoice::Stderr) => Some(Output::new(sink::stderr()?).name("stderr")),
         Some(SinkChoice::File(path)) => {
             let mut file = sink::file(path);
-            file = outside.rotate_bytes.into_iter().fold(file, sink::FileSink::rotate_bytes);
-            file = outside.rotate_every.into_iter().fold(file, sink::FileSink::rotate_every);
-            file = outside.keep_files.into_iter().fold(file, sink::FileSink::keep_files);
+            file = outside.rotate_bytes.into_iter().fold(file, sink::FileOptions::rotate_bytes);
+            file = outside.rotate_every.into_iter().fold(file, sink::FileOptions::rotate_every);
+            file = outside.keep_files.into_iter().fold(file, sink::FileOptions::keep_files);
             Some(Output::new(file.open()?).name("file"))
         }
     };
@@ -50,8 +46,7 @@ pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Ve
 }
 
 fn standard_output() -> Result<Output, Error> {
-    let stdout = sink::stdout().map_err(|error| Error::start("there is no standard output").with_source(error))?;
-    Ok(Output::new(stdout).name("stdout"))
+    Ok(Output::new(sink::stdout()?).name("stdout"))
 }
 
 /// The sinks, each with its thread.

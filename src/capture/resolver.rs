@@ -453,7 +453,7 @@ mod tests {
             assert_eq!(user.resolve(&head(values), PROXY), None);
         }
         let error = header("no header").unwrap_err();
-        assert!(error.is_setting() && error.to_string().contains("no header"), "{error}");
+        assert!(error.kind() == crate::ErrorKind::Setting && error.to_string().contains("no header"), "{error}");
     }
 
     #[test]

@@ -228,7 +228,7 @@ mod tests {
 
     fn problem(catalog: Catalog) -> String {
         let error = compile(catalog).unwrap_err();
-        assert!(error.is_catalog());
+        assert_eq!(error.kind(), crate::ErrorKind::Catalog);
         error.to_string()
     }
 

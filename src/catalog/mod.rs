@@ -187,7 +187,7 @@ impl Catalog {
     ///     .event(Event::new("JobFetch").on(Method::GET, "/tasks/:id"));
     ///
     /// let error = catalog.check().unwrap_err();
-    /// assert!(error.is_catalog());
+    /// assert!(error.kind() == tower_audit::ErrorKind::Catalog);
     /// assert_eq!(
     ///     error.to_string(),
     ///     "event `TaskFetch` at `GET /tasks/{taskId}` and event `JobFetch` at `GET /tasks/{id}` have the same route"

@@ -275,7 +275,7 @@ mod tests {
 
     fn problem(event: Event) -> String {
         let error = compile_event(event).unwrap_err();
-        assert!(error.is_catalog());
+        assert_eq!(error.kind(), crate::ErrorKind::Catalog);
         error.to_string()
     }
 

@@ -26,7 +26,7 @@ use crate::catalog::Template;
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::Record;
-use crate::record::finished::{ClientPieces, StageName};
+use crate::record::finished::{ClientPieces, MASKED_NAME, StageName};
 use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, Session};
 
 /// What the worker keeps from one record to the next.
@@ -77,6 +77,10 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
     }
     let sent = Sent::of(engine, draft, plan, extent, scratch, &mut session);
     people::write(draft, extent, &mut session, fields);
+    if let Some(header) = people::credentials_of_nobody(draft, fields) {
+        let event = if fields.is_name_masked { MASKED_NAME } else { plan.policy.name() };
+        engine.report_actorless(event, header);
+    }
     errors::write(draft, extent, &mut session, fields);
     meta::collect(engine, draft, plan, &sent, &mut scratch.text, &mut session, fields);
     fields.message = Some(meta::message(draft, plan, &sent, &mut scratch.text, &mut session, fields));

@@ -3,9 +3,9 @@
 use http::StatusCode;
 
 use super::{Extent, some, word};
-use crate::capture::{Draft, Late, Reading};
+use crate::capture::{Draft, HeaderUse, Late, Reading, Stage};
 use crate::record::finished::{Address, Context, Fields, Identity, Key, Owner, Place, Thing};
-use crate::record::{Actor, Credential, Entity, Location, Scope};
+use crate::record::{Actor, Credential, Entity, Location, Scope, Status};
 use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
@@ -48,6 +48,17 @@ fn write_actors(draft: &Draft, late: Option<&Late>, session: &mut Session<'_>, f
     fields.actors.push(identity(actor, credential.or(actor.credential.as_ref()), session));
     let others = std::iter::successors(actor.on_behalf_of.as_deref(), |other| other.on_behalf_of.as_deref());
     fields.actors.extend(others.map(|other| identity(other, other.credential.as_ref(), session)));
+}
+
+/// The header with credentials of a request that succeeded although nobody had set its actor. Cookies are no such header: clients
+/// that are not logged in have some too.
+pub(super) fn credentials_of_nobody<'d>(draft: &Reading<'d>, fields: &Fields) -> Option<&'d str> {
+    let is_nobody = draft.actor().is_none() && draft.late.as_ref().is_none_or(|late| late.credential.is_none());
+    if draft.stage != Stage::Completion || fields.status != Status::Succeeded || !is_nobody {
+        return None;
+    }
+    let credentials = draft.headers.iter().filter(|header| header.used == HeaderUse::Credential);
+    credentials.map(|header| header.name(draft)).find(|name| *name != "cookie")
 }
 
 /// Whether an identity is only claimed: it was not verified, and the request was refused with 401.

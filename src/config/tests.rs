@@ -8,7 +8,7 @@ fn settings(vars: &[(&str, &str)]) -> Settings {
 
 fn complaint(vars: &[(&str, &str)]) -> String {
     let error = Settings::from_vars(vars.iter().copied()).unwrap_err();
-    assert!(error.is_setting());
+    assert_eq!(error.kind(), crate::ErrorKind::Setting);
     error.to_string()
 }
 

@@ -53,6 +53,12 @@ impl<B> RequestBody<B> {
     pub(crate) fn new(inner: B, exchange: Option<Arc<Exchange>>) -> Self {
         Self { inner, exchange, held: None }
     }
+
+    /// The inner body, if nothing of it has to be recorded.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_unwatched(self) -> Result<B, Self> {
+        if self.exchange.is_none() && self.held.is_none() { Ok(self.inner) } else { Err(self) }
+    }
 }
 
 fn data_len(frame: &Frame<Bytes>) -> u64 {
@@ -208,6 +214,15 @@ impl<B> ResponseBody<B> {
     /// A body whose end finishes the exchange.
     pub(crate) fn watched(body: B, guard: Guard, length: Option<u64>, is_kept: bool) -> Self {
         Self { kind: Kind::Inner { body }, watch: Some(Watch { guard, left: length, is_kept }), held: None }
+    }
+
+    /// The inner body, if its end is known already, or nothing of it is recorded.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_unwatched(self) -> Result<B, Self> {
+        match self {
+            Self { kind: Kind::Inner { body }, watch: None, held: None } => Ok(body),
+            watched => Err(watched),
+        }
     }
 
     /// Asks the inner body something that it may answer with a panic.

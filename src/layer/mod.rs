@@ -9,6 +9,8 @@ mod refusal;
 mod service;
 mod unrecorded;
 
+#[cfg(feature = "axum")]
+pub(crate) use body::BoxError;
 pub use body::{RequestBody, ResponseBody};
 #[cfg(feature = "axum")]
 pub(crate) use enter::note_route;

@@ -8,6 +8,7 @@ mod labels;
 mod object;
 mod outcome;
 mod response_status;
+mod setting;
 pub(crate) mod text;
 pub(crate) mod wire;
 

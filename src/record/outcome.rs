@@ -20,6 +20,8 @@ macro_rules! wire_names {
     };
 }
 
+use super::setting::setting_names;
+
 /// How a request or activity ended: the closed set of the record's `outcome`.
 ///
 /// Each admitted request has exactly one of them. What no library can record: a process that is killed (SIGKILL) or calls
@@ -90,7 +92,7 @@ pub enum Level {
     Error,
 }
 
-wire_names!(Level { Debug => "debug", Info => "info", Warn => "warn", Error => "error" });
+setting_names!(Level { Debug => "debug", Info => "info", Warn => "warn", Error => "error" });
 
 /// Which records an event writes.
 #[non_exhaustive]
@@ -104,7 +106,7 @@ pub enum Stages {
     Initiation,
 }
 
-wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
+setting_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
 
 /// The delivery class: how the records of a request are delivered.
 ///
@@ -125,7 +127,7 @@ pub enum Delivery {
     FailClosed,
 }
 
-wire_names!(Delivery {
+setting_names!(Delivery {
     Lossy => "lossy",
     Backpressure => "backpressure",
     Durable => "durable",

@@ -8,6 +8,7 @@ use super::finished::{
     Address, Body, Context, ErrorEntry, Identity, MASKED_NAME, Record, Request, Response, Route, StageName, Thing,
 };
 use super::object::{Object, key};
+use super::setting::setting_names;
 use super::text::{head, tail};
 use crate::json::members_as_arrays;
 use crate::redact::{Evidence, EvidenceJson, Piece, Reason, Redacted};
@@ -57,15 +58,7 @@ pub enum BodyAs {
     String,
 }
 
-impl BodyAs {
-    /// The name that settings use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::String => "string",
-        }
-    }
-}
+setting_names!(BodyAs { Json => "json", String => "string" });
 
 /// The key under which records show the user agent.
 ///
@@ -83,16 +76,7 @@ pub enum UserAgentKey {
     Both,
 }
 
-impl UserAgentKey {
-    /// The name that settings use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::UserAgent => "userAgent",
-            Self::Both => "both",
-        }
-    }
-}
+setting_names!(UserAgentKey { Client => "client", UserAgent => "userAgent", Both => "both" });
 
 /// What a line leaves out of its record, or shortens, to fit its limit. Empty for most lines.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use super::Sink;
 /// assert_eq!(records.lines(), ["{\"eventName\":\"A\"}", "{\"eventName\":\"B\"}"]);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn memory() -> (impl Sink, MemoryRecords) {
+pub fn memory() -> (Memory, MemoryRecords) {
     let records = MemoryRecords::default();
     (Memory { records: records.clone() }, records)
 }
@@ -38,8 +38,9 @@ impl MemoryRecords {
     }
 }
 
+/// Keeps the lines in memory: see [`memory`].
 #[derive(Debug)]
-struct Memory {
+pub struct Memory {
     records: MemoryRecords,
 }
 

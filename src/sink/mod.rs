@@ -10,14 +10,15 @@ mod retry;
 mod stdout;
 mod tracing;
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 
 #[cfg(feature = "gzip")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
 pub use file::Compress;
-pub use file::{FileSink, SyncPolicy, file};
-pub use memory::{MemoryRecords, memory};
+pub use file::{File, FileOptions, SyncPolicy, file};
+pub use memory::{Memory, MemoryRecords, memory};
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Start, Watcher};
@@ -25,14 +26,41 @@ pub(crate) use output::{Filter, Formatter, Need};
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
 pub(crate) use stdout::Stream;
-pub use stdout::{stderr, stdout};
+pub use stdout::{Stderr, Stdout, stderr, stdout};
 
-pub use self::tracing::tracing;
+pub use self::tracing::{Tracing, tracing};
 
 /// Where the lines go. Each sink has a thread of its own, so it may block.
 ///
-/// All methods are required: a wrapper that forgets to forward `shutdown` loses records.
-pub trait Sink: Send + 'static {
+/// All methods are required: a wrapper that forgets to forward `shutdown` loses records. A `Box<dyn Sink>` is a sink too, so
+/// that the program can choose one while it runs; each sink of this module has a type of its own, for fields of structs.
+///
+/// # Example: the program chooses
+///
+/// ```
+/// use tower_audit::sink::{self, Sink};
+///
+/// fn chosen(target: &str) -> Result<Box<dyn Sink>, tower_audit::Error> {
+///     Ok(match target {
+///         "stdout" => Box::new(sink::stdout()?),
+///         "tracing" => Box::new(sink::tracing()),
+///         path => Box::new(sink::file(path).open()?),
+///     })
+/// }
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("audit.log");
+/// let auditor = tower_audit::Auditor::builder().sink(chosen(path.to_str().unwrap_or("audit.log"))?).build()?;
+/// drop(auditor);
+/// assert_eq!(std::fs::read_to_string(&path)?.lines().count(), 2); // `AuditStarted` and `AuditStopped`
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// Methods return [`io::Result`]: what a sink meets while it runs is an error of the system, which this library counts and
+/// reports ([`SinkState`]), and which no caller of the application sees.
+pub trait Sink: Any + Send {
     /// Takes bytes from the front of `lines` and says how many, at least one. What it did not take is handed in again,
     /// from exactly there: only then may the bytes begin in the middle of a line. Every line ends in one newline.
     ///
@@ -55,6 +83,20 @@ pub trait Sink: Send + 'static {
     ///
     /// What could not be handed on.
     fn shutdown(&mut self) -> io::Result<()>;
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        (**self).write(lines)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        (**self).shutdown()
+    }
 }
 
 /// A sink made of a closure that takes whole batches; it has nothing to flush.

@@ -3,8 +3,7 @@
 use std::any::Any;
 use std::fmt;
 
-use super::stdout::Standard;
-use super::{Sink, Stream};
+use super::{Sink, Stderr, Stdout, Stream};
 use crate::record::Record;
 
 /// Decides which records a sink gets.
@@ -52,8 +51,8 @@ pub(crate) enum Need {
 impl Output {
     /// A sink, used as the first one is: required, with every record.
     pub fn new(sink: impl Sink) -> Self {
-        let standard = (&sink as &dyn Any).downcast_ref::<Standard>().map(|sink| sink.stream);
-        Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: None }
+        let sink: Box<dyn Sink> = Box::new(sink);
+        Self { standard: standard(&*sink), sink, name: None, need: None, filter: None, format: None }
     }
 
     /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, … If another sink has the name
@@ -96,6 +95,16 @@ impl Output {
     }
 }
 
+/// Which standard stream a sink is, in however many boxes.
+fn standard(sink: &dyn Any) -> Option<Stream> {
+    if let Some(boxed) = sink.downcast_ref::<Box<dyn Sink>>() {
+        return standard(&**boxed);
+    }
+    let of = |is: bool, stream| is.then_some(stream);
+    of(sink.is::<Stdout>() || sink.is::<Box<Stdout>>(), Stream::Output)
+        .or_else(|| of(sink.is::<Stderr>() || sink.is::<Box<Stderr>>(), Stream::Error))
+}
+
 impl<S: Sink> From<S> for Output {
     fn from(sink: S) -> Self {
         Self::new(sink)
@@ -130,5 +139,22 @@ impl SinkState {
             Self::Failing => "failing",
             Self::Dead => "dead",
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::sink;
+
+    #[test]
+    fn a_standard_stream_is_known_in_its_box_too() {
+        let boxed = |sink: Box<dyn Sink>| Output::new(sink).standard;
+        assert_eq!(Output::new(sink::stderr().unwrap()).standard, Some(Stream::Error));
+        assert_eq!(boxed(Box::new(sink::stderr().unwrap())), Some(Stream::Error));
+        assert_eq!(boxed(Box::new(Box::new(sink::stderr().unwrap()))), Some(Stream::Error));
+        let twice: Box<dyn Sink> = Box::new(sink::stderr().unwrap());
+        assert_eq!(boxed(Box::new(twice)), Some(Stream::Error));
+        assert_eq!(boxed(Box::new(sink::memory().0)), None);
     }
 }

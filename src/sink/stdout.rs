@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 
 use super::Sink;
+use crate::error::Error;
 
 /// Standard output.
 ///
@@ -13,8 +14,9 @@ use super::Sink;
 /// # Errors
 ///
 /// If the process was started without a standard output.
-pub fn stdout() -> io::Result<impl Sink> {
-    Ok(Standard { file: present(duplicate(io::stdout())?)?, stream: Stream::Output })
+pub fn stdout() -> Result<Stdout, Error> {
+    let file = duplicate(io::stdout()).and_then(present);
+    file.map(|file| Stdout { file }).map_err(|error| Error::start("there is no standard output").with_source(error))
 }
 
 /// Standard error, for programs whose standard output is what they are run for.
@@ -25,14 +27,21 @@ pub fn stdout() -> io::Result<impl Sink> {
 /// # Errors
 ///
 /// If the process was started without a standard error.
-pub fn stderr() -> io::Result<impl Sink> {
-    Ok(Standard { file: present(duplicate(io::stderr())?)?, stream: Stream::Error })
+pub fn stderr() -> Result<Stderr, Error> {
+    let file = duplicate(io::stderr()).and_then(present);
+    file.map(|file| Stderr { file }).map_err(|error| Error::start("there is no standard error").with_source(error))
 }
 
+/// Standard output as a sink; made by [`stdout`].
 #[derive(Debug)]
-pub(super) struct Standard {
+pub struct Stdout {
     file: File,
-    pub(super) stream: Stream,
+}
+
+/// Standard error as a sink; made by [`stderr`].
+#[derive(Debug)]
+pub struct Stderr {
+    file: File,
 }
 
 /// A stream that every process begins with.
@@ -72,18 +81,25 @@ fn duplicate(stream: impl std::os::windows::io::AsHandle) -> io::Result<File> {
     Ok(stream.as_handle().try_clone_to_owned()?.into())
 }
 
-impl Sink for Standard {
+impl Sink for Stdout {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        match self.stream {
-            Stream::Output => {
-                let _whole_lines = io::stdout().lock();
-                write_all(&mut self.file, lines)
-            }
-            Stream::Error => {
-                let _whole_lines = io::stderr().lock();
-                write_all(&mut self.file, lines)
-            }
-        }
+        let _whole_lines = io::stdout().lock();
+        write_all(&mut self.file, lines)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for Stderr {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let _whole_lines = io::stderr().lock();
+        write_all(&mut self.file, lines)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -23,14 +23,15 @@ use crate::diagnostics::caught;
 /// # Ok(())
 /// # }
 /// ```
-pub fn tracing() -> impl Sink {
-    Events
+pub fn tracing() -> Tracing {
+    Tracing(())
 }
 
+/// Records as `tracing` events: see [`tracing()`].
 #[derive(Debug)]
-struct Events;
+pub struct Tracing(());
 
-impl Sink for Events {
+impl Sink for Tracing {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while let Some(len) = memchr::memchr(b'\n', &lines[taken..]) {
@@ -92,8 +93,8 @@ mod tests {
 
     #[test]
     fn only_whole_lines_are_taken() {
-        assert_eq!(Events.write(b"{}\n{}\n{\"timest").unwrap(), 6);
-        assert_eq!(Events.write(b"{\"timest").unwrap_err().kind(), io::ErrorKind::InvalidInput);
-        assert_eq!(Events.write(b"").unwrap(), 0);
+        assert_eq!(tracing().write(b"{}\n{}\n{\"timest").unwrap(), 6);
+        assert_eq!(tracing().write(b"{\"timest").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(tracing().write(b"").unwrap(), 0);
     }
 }

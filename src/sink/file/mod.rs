@@ -35,7 +35,7 @@ use crate::error::Error;
 
 /// A file that records are appended to, such as `/var/log/app/audit.log`.
 ///
-/// Nothing is opened yet: see [`FileSink::open`] and [`FileSink`] for what it promises.
+/// Nothing is opened yet: see [`FileOptions::open`] and [`FileOptions`] for what it promises.
 ///
 /// # Example: a segment a day, kept for 90 days
 ///
@@ -54,8 +54,8 @@ use crate::error::Error;
 /// assert_eq!(std::fs::read_to_string(&path)?, "{\"eventName\":\"A\"}\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn file(path: impl Into<PathBuf>) -> FileSink {
-    FileSink { path: path.into(), policy: Policy::default(), clock: Arc::new(SystemClock::new()) }
+pub fn file(path: impl Into<PathBuf>) -> FileOptions {
+    FileOptions { path: path.into(), policy: Policy::default(), clock: Arc::new(SystemClock::new()) }
 }
 
 /// The settings of a file sink; made by [`file()`].
@@ -96,13 +96,13 @@ pub fn file(path: impl Into<PathBuf>) -> FileSink {
 /// for `/dev/stdout` there is [`stdout`](super::stdout()).
 #[derive(Clone)]
 #[must_use = "a file sink does nothing until it is opened"]
-pub struct FileSink {
+pub struct FileOptions {
     path: PathBuf,
     policy: Policy,
     clock: Arc<dyn Clock>,
 }
 
-/// When a file is synced besides, so that its records survive the machine; see [`FileSink::sync`].
+/// When a file is synced besides, so that its records survive the machine; see [`FileOptions::sync`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncPolicy {
@@ -116,7 +116,7 @@ pub enum SyncPolicy {
     Every(Duration),
 }
 
-/// How sealed segments are compressed; see [`FileSink::compress`].
+/// How sealed segments are compressed; see [`FileOptions::compress`].
 #[cfg(feature = "gzip")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -152,7 +152,7 @@ impl Default for Policy {
     }
 }
 
-impl FileSink {
+impl FileOptions {
     /// Seals the file before it grows beyond so many bytes. A single line that is longer gets a segment of its own.
     ///
     /// By default, the size does not matter: without retention, rotation only makes more files.
@@ -222,11 +222,11 @@ impl FileSink {
     /// If the path names no file; if its folder does not exist (a misspelt path must not make one), or the path leads to
     /// something else than a regular file; if another process or sink has the file; if a setting is out of range; and if the
     /// system refuses. All name the path.
-    pub fn open(self) -> Result<impl Sink, Error> {
+    pub fn open(self) -> Result<File, Error> {
         let names = self.check()?;
         let writer =
             Writer::open(Os, names, self.policy, self.clock).map_err(|error| cannot_open(&self.path, error))?;
-        Open::start(writer).map_err(|error| cannot_open(&self.path, error))
+        File::start(writer).map_err(|error| cannot_open(&self.path, error))
     }
 
     fn check(&self) -> Result<Names, Error> {
@@ -258,9 +258,9 @@ impl FileSink {
     }
 }
 
-impl fmt::Debug for FileSink {
+impl fmt::Debug for FileOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileSink").field("path", &self.path).field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("FileOptions").field("path", &self.path).field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -273,16 +273,17 @@ fn cannot_open(path: &Path, error: io::Error) -> Error {
     Error::start(message).with_source(error)
 }
 
-/// The sink, and the threads that help it. The compressor goes first, since the lock, which the writer has, says that it is
-/// alone; the timer goes last, since its thread may be the one that closes the writer.
-struct Open {
+/// An open file that records are appended to; made by [`FileOptions::open`].
+pub struct File {
+    // The compressor goes first, since the lock, which the writer has, says that it is alone; the timer goes last, since its
+    // thread may be the one that closes the writer.
     #[cfg(feature = "gzip")]
     compressor: Option<gzip::Compressor>,
     writer: Arc<Mutex<Writer<Os>>>,
     timer: Option<Timer>,
 }
 
-impl Open {
+impl File {
     fn start(
         #[cfg_attr(not(feature = "gzip"), allow(unused_mut, reason = "the compressor is told"))] mut writer: Writer<Os>,
     ) -> io::Result<Self> {
@@ -314,7 +315,13 @@ impl Open {
     }
 }
 
-impl Sink for Open {
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").finish_non_exhaustive()
+    }
+}
+
+impl Sink for File {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.writer().write(lines)
     }

@@ -13,7 +13,7 @@ pub(super) struct Segment<F> {
     opened: Status,
     /// Its length, as far as we know.
     pub(super) len: u64,
-    /// Which period of [`super::FileSink::rotate_every`] its records are of.
+    /// Which period of [`super::FileOptions::rotate_every`] its records are of.
     pub(super) period: Option<i128>,
     /// Its last line has no newline and is none of ours: a process ended in the middle of it.
     torn: bool,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::{FileSink, SyncPolicy, file};
+use super::super::{FileOptions, SyncPolicy, file};
 use super::{StoppedClock, names_in, read, sealed_in};
 use crate::sink::Sink;
 
@@ -24,7 +24,7 @@ fn open(path: &Path) -> impl Sink {
     file(path).open().unwrap()
 }
 
-fn complaint(sink: FileSink) -> String {
+fn complaint(sink: FileOptions) -> String {
     let Err(error) = sink.open() else { panic!("it opened") };
     error.to_string()
 }
@@ -230,7 +230,7 @@ fn a_second_sink_is_refused_and_told_which_file() {
     let (_folder, path) = folder();
     let first = open(&path);
     let Err(error) = file(&path).open() else { panic!("it opened") };
-    assert!(error.is_start());
+    assert_eq!(error.kind(), crate::ErrorKind::Start);
     let expected = format!("audit file {}: is written to by another process", path.display());
     assert!(error.to_string().starts_with(&expected), "{error}");
     drop(first);
@@ -293,7 +293,7 @@ fn links_pipes_and_devices_are_refused_and_links_to_folders_followed() {
     let target = folder.path().join("target");
     symlink(&target, &path).unwrap();
     let Err(error) = file(&path).open() else { panic!("it opened") };
-    assert!(error.is_setting() && error.to_string().contains("symbolic link"), "{error}");
+    assert!(error.kind() == crate::ErrorKind::Setting && error.to_string().contains("symbolic link"), "{error}");
     assert!(!target.exists(), "nothing is made where the link leads");
     assert!(complaint(file("/dev/null")).contains("is no regular file"));
     let pipe = folder.path().join("pipe.log");
