@@ -168,7 +168,7 @@ impl Audit {
     /// async fn orders(audit: Audit) -> Result<(), String> {
     ///     audit.event("OrderCancellation").map_err(|error| error.to_string())?;
     ///     let slip = audit.event("OrderCancelation").unwrap_err();
-    ///     assert!(slip.is_catalog() && slip.to_string().ends_with("did you mean `OrderCancellation`?"));
+    ///     assert!(slip.kind() == tower_audit::ErrorKind::Catalog && slip.to_string().ends_with("did you mean `OrderCancellation`?"));
     ///     Ok(())
     /// }
     ///
@@ -187,7 +187,7 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// If the catalog has no event of this name ([`Error::is_catalog`]).
+    /// If the catalog has no event of this name ([`ErrorKind::Catalog`](crate::ErrorKind)).
     pub fn event(&self, name: &str) -> Result<&Self, Error> {
         self.name_event(|engine| engine.listed(name, "event_unlisted"))
     }
@@ -197,7 +197,7 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// If the name is none: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit` ([`Error::is_catalog`]).
+    /// If the name is none: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit` ([`ErrorKind::Catalog`](crate::ErrorKind)).
     pub fn event_unlisted(&self, name: &str) -> Result<&Self, Error> {
         self.name_event(|engine| engine.named(name))
     }
