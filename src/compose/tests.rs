@@ -58,12 +58,12 @@ fn draft(engine: &Engine) -> Draft {
     draft
 }
 
-fn line(record: &Record) -> Value {
+fn line(record: &Finished) -> Value {
     let mut text = Redacted::default();
     let instance = text.constant("test");
     let process = Process::new(&text, instance, None, None, Default::default());
     let mut line = Vec::new();
-    format::line(record, &process, 1, 16 * 1024, &mut line);
+    format::write_line(&mut format::json(), record.view(&process).numbered(1), 16 * 1024, &mut line);
     serde_json::from_slice(&line).unwrap()
 }
 
@@ -72,7 +72,7 @@ fn a_bare_record_has_no_text_from_outside() {
     let auditor = auditor();
     let engine = auditor.engine();
     let mut draft = draft(engine);
-    let (mut made, mut bare) = (Record::default(), Record::default());
+    let (mut made, mut bare) = (Finished::default(), Finished::default());
     record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
     assert!(made.event_name() == "Login" && made.actor_id() == Some(SECRET) && made.stage() == SECRET, "{made:?}");
 
@@ -130,7 +130,7 @@ impl ClientPieces for Refusing {
 fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
     let auditor = auditor();
     let engine = auditor.engine();
-    let mut made = Record::default();
+    let mut made = Finished::default();
     record(engine, &draft(engine), Extent::Whole, &mut Memory::default(), &mut made);
     let mut visit = Refusing::default();
     made.fields.each_client(&mut visit);
@@ -149,14 +149,14 @@ fn a_record_in_used_memory_is_the_same_as_in_new_memory() {
     let auditor = auditor();
     let engine = auditor.engine();
     let mut memory = Memory::default();
-    let mut used = Record::default();
+    let mut used = Finished::default();
     record(engine, &draft(engine), Extent::Whole, &mut memory, &mut used);
     let mut plain = Draft::default();
     plain.elapsed = Duration::from_millis(5);
     plain.method = plain.keep(b"GET", 64);
     plain.path = plain.keep(b"/a", 64);
     record(engine, &plain, Extent::Whole, &mut memory, &mut used);
-    let mut new = Record::default();
+    let mut new = Finished::default();
     record(engine, &plain, Extent::Whole, &mut Memory::default(), &mut new);
     assert_eq!(line(&used), line(&new));
     assert_eq!(line(&new)["message"], "GET /a by somebody succeeded");

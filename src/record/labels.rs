@@ -7,7 +7,9 @@ use super::object::{Object, key};
 pub(crate) struct Labels {
     name: Box<str>,
     kind: Option<Box<str>>,
-    has_service: bool,
+    service: Option<Box<str>>,
+    plugin: Option<Box<str>>,
+    component: Option<Box<str>>,
     /// The members `eventName` and `eventKind`.
     pub(super) head: Vec<u8>,
     /// The members `service`, `plugin` and `component`.
@@ -30,7 +32,8 @@ impl Labels {
         members.some_text(key!("service"), service);
         members.some_text(key!("plugin"), plugin);
         members.some_text(key!("component"), component);
-        Self { name: name.into(), kind: kind.map(Into::into), has_service: service.is_some(), head, place }
+        let [kind, service, plugin, component] = [kind, service, plugin, component].map(|text| text.map(Into::into));
+        Self { name: name.into(), kind, service, plugin, component, head, place }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -41,9 +44,17 @@ impl Labels {
         self.kind.as_deref()
     }
 
-    /// Whether they name a service; otherwise records have that of the process.
-    pub(super) fn has_service(&self) -> bool {
-        self.has_service
+    /// The service that they name; otherwise records have that of the process.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    pub(super) fn plugin(&self) -> Option<&str> {
+        self.plugin.as_deref()
+    }
+
+    pub(super) fn component(&self) -> Option<&str> {
+        self.component.as_deref()
     }
 }
 

@@ -6,6 +6,9 @@ use std::fmt;
 macro_rules! wire_names {
     ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
+            #[allow(dead_code, reason = "only some sets are read back")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The name that records carry.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
