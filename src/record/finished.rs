@@ -105,8 +105,6 @@ pub(crate) struct Context {
     pub(crate) project: Option<Evidence>,
     pub(crate) repository: Option<Evidence>,
     pub(crate) namespace: Option<Evidence>,
-    pub(crate) edge: Option<Evidence>,
-    pub(crate) eula: Option<Licence>,
     /// The field `context`.
     pub(crate) said: Option<Evidence>,
 }
@@ -127,13 +125,6 @@ pub(crate) struct Thing {
 pub(crate) struct Owner {
     pub(crate) kind: Evidence,
     pub(crate) path: Evidence,
-}
-
-/// An [`Eula`](super::Eula), redacted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Licence {
-    pub(crate) id: Evidence,
-    pub(crate) number: Evidence,
 }
 
 /// The address of the actor, from the connection and the request's head.
@@ -191,7 +182,7 @@ pub(crate) struct Request {
 
 impl Request {
     /// Longest `url` of a record, in bytes.
-    pub(crate) const MOST_URL: usize = 4 * 1024;
+    pub(crate) const MAX_URL: usize = 4 * 1024;
 
     /// The length of path and query, however long they are.
     pub(crate) fn url_len(&self, text: Texts<'_>) -> usize {
@@ -202,7 +193,7 @@ impl Request {
 /// The template of the route that matched.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
-    /// A template of the catalogue.
+    /// A template of the catalog.
     Listed(Arc<RouteLabel>),
     /// A template that the router or the application reported.
     Reported(Evidence),

@@ -16,7 +16,7 @@ mod view;
 pub(crate) mod wire;
 
 pub use actor::{Actor, Credential, Location};
-pub use entity::{Entity, Eula, Scope};
+pub use entity::{Entity, Scope};
 pub use failure::Failure;
 pub use field::{Field, FieldValue};
 pub(crate) use field::{FIXED, Fixed};

@@ -292,7 +292,7 @@ impl<'r> Record<'r> {
     }
 
     fn short_url<'u>(&self, url: &'u str) -> Cow<'u, str> {
-        without_middle(head(url, Request::MOST_URL), self.cuts.url)
+        without_middle(head(url, Request::MAX_URL), self.cuts.url)
     }
 
     /// The protocol, such as `HTTP/1.1`.

@@ -393,13 +393,6 @@ fn write_context(line: &mut Object<'_>, text: Texts<'_>, context: &Context) {
     line.some_text(key!("project"), text.some(context.project));
     line.some_text(key!("repository"), text.some(context.repository));
     line.some_text(key!("namespace"), text.some(context.namespace));
-    line.some_text(key!("edge"), text.some(context.edge));
-    if let Some(eula) = &context.eula {
-        line.object(key!("eula"), |object| {
-            object.text(key!("id"), text.get(eula.id));
-            object.text(key!("number"), text.get(eula.number));
-        });
-    }
     line.some_text(key!("context"), text.some(context.said));
 }
 
@@ -453,7 +446,7 @@ fn write_response(object: &mut Object<'_>, record: &Record<'_>, response: &Respo
 fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request) {
     let Record { text, cuts, .. } = *record;
     object.text(key!("method"), text.get(request.method));
-    if cuts.url.is_none() && request.url_len(text) <= Request::MOST_URL {
+    if cuts.url.is_none() && request.url_len(text) <= Request::MAX_URL {
         object.url(key!("url"), text.get(request.path), text.some(request.url_query));
     } else {
         object.text(key!("url"), &record.url().unwrap_or_default());
