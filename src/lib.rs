@@ -135,9 +135,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, Outcome, Record, RecordLine,
-    ResponseStatus, Scope,
-    Stages, Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, Outcome, Record,
+    RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

@@ -302,9 +302,224 @@ impl<'r> Record<'r> {
     }
 }
 
-/// Reads a cell back: without its quotes, the `'` in front, and the escapes of a text.
 #[cfg(test)]
-fn read_text(cell: &str) -> Cow<'_, str> {
-    let cell = cell.strip_prefix('\'').unwrap_or(cell);
-    crate::json::unescape(cell).map_or(Cow::Borrowed(cell), Cow::Owned)
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::format::write_line;
+    use crate::record::RecordLine;
+
+    /// The cells of one row by RFC 4180. Rows without a line break in a cell are all there are.
+    fn cells(row: &str) -> Vec<String> {
+        let (mut cells, mut cell, mut chars, mut quoted) = (Vec::new(), String::new(), row.chars().peekable(), false);
+        while let Some(char) = chars.next() {
+            match char {
+                '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
+                '"' => quoted = !quoted,
+                ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+                char => cell.push(char),
+            }
+        }
+        assert!(!quoted, "{row}");
+        cells.push(cell);
+        cells.iter().map(|cell| cell.strip_prefix('\'').unwrap_or(cell).to_owned()).collect()
+    }
+
+    fn text(cell: &str) -> String {
+        crate::json::unescape(cell).unwrap()
+    }
+
+    /// A record with these members beside those that each must have.
+    fn line(members: Value) -> RecordLine {
+        let mut line = json!({
+            "timestamp": "2021-04-01T19:46:23.817658Z", "level": "info", "isAuditLog": true, "schema": "1.0",
+            "eventName": "PackageDownloaded", "stage": "completion", "status": "succeeded", "outcome": "completed",
+            "auditId": "019a9f3c-5b14-7000-8000-000000000001", "instance": "a", "seq": 7, "actor": { "actorId": null },
+        });
+        for (key, value) in members.as_object().unwrap() {
+            line[key] = value.clone();
+        }
+        let mut out = String::new();
+        push_escaped(&line, &mut out);
+        RecordLine::parse(&out).unwrap()
+    }
+
+    /// JSON with the escapes of a record's line.
+    fn push_escaped(value: &Value, out: &mut String) {
+        match value {
+            Value::String(text) => crate::json::push_json_string(out, text),
+            Value::Array(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    push_escaped(item, out);
+                }
+                out.push(']');
+            }
+            Value::Object(members) => {
+                out.push('{');
+                for (at, (key, item)) in members.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    crate::json::push_json_string(out, key);
+                    out.push(':');
+                    push_escaped(item, out);
+                }
+                out.push('}');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+    }
+
+    fn row(columns: Columns, record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        write_line(&mut csv(columns), *record, 1 << 20, &mut out);
+        let row = String::from_utf8(out).unwrap();
+        let row = row.strip_suffix('\n').unwrap();
+        assert!(!row.chars().any(|char| char.is_control() || ('\u{202a}'..='\u{202e}').contains(&char)), "{row:?}");
+        row.to_owned()
+    }
+
+    /// The record of Cloudsmith's page on log exports.
+    fn download() -> RecordLine {
+        line(json!({
+            "startedAt": "2021-04-01T19:40:55.000000Z", "durationMs": 1.5,
+            "requestId": "dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==",
+            "actor": {
+                "actorId": "u-1", "ip": "82.1.4.8", "hostname": "dl.cloudsmith.io", "client": "libdnf", "kind": "user",
+                "slug": "eP1B3YCtTlJX", "credential": { "kind": "entitlement_token", "id": "wKSkBFHpsNWB" },
+                "location": { "city": "Newmarket", "country": "GB" },
+            },
+            "object": { "kind": "package", "id": "vmN1OlMDi3Iy", "format": "RedHat" },
+            "repository": "cloudsmith/testing-private", "meta": { "edge": "LHR61-C2" },
+            "response": { "status": 200, "bytes": 10421 },
+            "request": {
+                "method": "GET", "protocol": "HTTP/1.1",
+                "url": "/rpm/fedora/29/x86_64/cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm?a=b",
+            },
+        }))
+    }
+
+    #[test]
+    fn a_client_log_is_cloudsmiths_sample_byte_for_byte() {
+        let mut format = csv(Columns::client_log());
+        assert_eq!(
+            format.header().unwrap(),
+            "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,recorded,\
+             referer,request_id,token,user,user_agent"
+        );
+        let read = download();
+        assert!(format.accepts(&read.record()));
+        let mut out = Vec::new();
+        write_line(&mut format, read.record(), 15 * 1024, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "2021-04-01T19:40:55+00:00,cloudsmith/testing-private,200,GET,/rpm/fedora/29/x86_64/cloudsmith-redhat-example-\
+             1.0.16173057145-1.x86_64.rpm,dl.cloudsmith.io,82.1.4.8,10421,Newmarket,GB,LHR61-C2,,RedHat,vmN1OlMDi3Iy,\
+             2021-04-01T19:46:23.817658+00:00,,dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==,wKSkBFHpsNWB,\
+             eP1B3YCtTlJX,libdnf\n"
+        );
+    }
+
+    #[test]
+    fn an_audit_log_has_the_columns_of_its_source() {
+        let read = line(json!({
+            "actor": {
+                "actorId": "u-1", "ip": "2001:db8::1", "kind": "user", "name": "Jane, \"JD\"", "url": "/users/jane",
+                "slug": "jd", "location": { "city": "Paris", "country": "FR" },
+            },
+            "object": { "kind": "package", "id": "1", "slug": "lp" }, "context": "web",
+            "target": { "kind": "repository", "id": "2", "name": "=cmd|' /C calc'!A0" },
+        }));
+        assert_eq!(
+            row(Columns::audit_log(), &read.record()),
+            "\"Jane, \"\"JD\"\"\",2001:db8::1,user,\"Paris, FR\",jd,/users/jane,web,PackageDownloaded,\
+             2021-04-01T19:46:23.817658+00:00,1,package,lp,'=cmd|' /C calc'!A0,repository,,\
+             019a9f3c-5b14-7000-8000-000000000001"
+        );
+        assert!(!csv(Columns::client_log()).accepts(&read.record()), "it has no request");
+        let begun = line(json!({ "stage": "initiation" }));
+        assert!(!csv(Columns::audit_log()).accepts(&begun.record()) && csv(Columns::flat()).accepts(&begun.record()));
+    }
+
+    #[test]
+    fn a_record_of_the_library_names_itself_where_the_user_agent_is() {
+        let lost = line(json!({
+            "eventName": "AuditRecordsLost", "meta": { "count": 3, "reason": "queue_full" },
+            "startedAt": "2021-04-01T19:40:55.000000Z",
+        }));
+        assert_eq!(
+            row(Columns::client_log(), &lost.record()),
+            "2021-04-01T19:40:55+00:00,,,,,,,,,,,,,,2021-04-01T19:46:23.817658+00:00,,,,,tower-audit/AuditRecordsLost count=3"
+        );
+        assert!(row(Columns::audit_log(), &lost.record()).contains(",AuditRecordsLost,"));
+    }
+
+    #[test]
+    fn flat_has_a_column_for_each_key_and_json_as_it_is() {
+        let read = download();
+        let header = csv(Columns::flat()).header().unwrap();
+        let names: Vec<&str> = header.split(',').collect();
+        let cells = cells(&row(Columns::flat(), &read.record()));
+        assert_eq!(names.len(), cells.len());
+        let of = |name: &str| &cells[names.iter().position(|known| *known == name).unwrap()];
+        assert_eq!((of("seq").as_str(), of("instance").as_str(), of("isAuditLog").as_str()), ("7", "a", "true"));
+        assert_eq!((of("meta").as_str(), of("durationMs").as_str()), (r#"{"edge":"LHR61-C2"}"#, "1.500"));
+        assert_eq!(of("errors"), "");
+    }
+
+    #[test]
+    fn columns_are_parsed_and_refused_with_what_is_meant() {
+        let error = |text: &str| text.parse::<Columns>().unwrap_err().to_string();
+        assert!(error("actor.ipp").contains("`actor.ip`"));
+        assert!(error("").contains("nearest") && error("seq, seq").contains("twice"));
+        assert_eq!("flat".parse::<Columns>().unwrap(), Columns::default());
+        let mut one = csv("meta.a".parse().unwrap());
+        let mut out = Vec::new();
+        write_line(&mut one, line(json!({})).record(), 4096, &mut out);
+        assert_eq!(out, b"\"\"\n", "one empty cell is no empty line");
+        let odd = Columns::fields(["meta.a,\"b".parse().unwrap()]).unwrap();
+        assert_eq!(csv(odd).header().unwrap(), "\"meta.a,\"\"b\"");
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_shortened_and_names_what() {
+        let long = "é\"".repeat(8_000);
+        let read = line(json!({
+            "message": long, "meta": { "long": long, "short": 1 }, "response": { "status": 200, "body": long },
+            "request": { "method": "GET", "protocol": "HTTP/2", "url": long, "body": [long, long] },
+        }));
+        let mut out = Vec::new();
+        write_line(&mut csv(Columns::flat()), read.record(), 4096, &mut out);
+        assert!(out.len() <= 4096, "{}", out.len());
+        let row = String::from_utf8(out).unwrap();
+        let cells = cells(row.strip_suffix('\n').unwrap());
+        assert_eq!(cells.len(), FIXED.len());
+        assert!(
+            cells.iter().any(|cell| cell == r#"{"short":1,"shortened":["meta.long","message","url"]}"#),
+            "{cells:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_reads_back_and_forges_nothing(
+            texts in prop::collection::vec("(?s)[=+@'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
+        ) {
+            let read = line(json!({
+                "message": texts[0], "meta": { "a": texts[1] },
+                "actor": { "actorId": texts[2], "client": texts[3], "name": texts[4], "location": { "city": texts[5] } },
+            }));
+            let columns: Columns = "message,meta.a,actor.actorId,actor.client,actor.name,actor.location.city".parse().unwrap();
+            let found: Vec<String> = cells(&row(columns, &read.record())).iter().map(|cell| text(cell)).collect();
+            prop_assert_eq!(&found, &texts);
+            let flat = cells(&row(Columns::flat(), &read.record()));
+            prop_assert_eq!(flat.len(), FIXED.len());
+            let meta = flat.iter().find(|cell| cell.starts_with("{\"a\"")).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(meta).unwrap(), json!({ "a": texts[1] }));
+            prop_assert_eq!(cells(&row(Columns::audit_log(), &read.record())).len(), 16);
+            prop_assert_eq!(cells(&row(Columns::client_log(), &read.record())).len(), 20);
+        }
+    }
 }

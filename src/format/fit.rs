@@ -45,24 +45,34 @@ fn shorten(
 ) {
     // The second round shortens further for the names of what the first one shortened.
     let mut steps = Step::ALL.iter().chain(&Step::ALL);
+    let mut write = |cuts: &Cuts, out: &mut Vec<u8>| {
+        out.truncate(start);
+        format.write(&record.cut(cuts), out);
+        out.len()
+    };
     while out.len() - start >= budget {
-        let excess = out.len() + 1 - start - budget;
-        let before = (out.len(), cuts.clone());
-        let is_shorter = match steps.next() {
-            Some(step) => step.shorten(record, excess, &mut cuts),
+        let (len, excess) = (out.len(), out.len() + 1 - start - budget);
+        let before = cuts.clone();
+        let Some(step) = steps.next() else {
             // Everything is shortened: the names are dropped next.
-            None if cuts.named.len() > 1 => cuts.named.pop().is_some(),
-            None => break,
-        };
-        if is_shorter {
-            out.truncate(start);
-            format.write(&record.cut(&cuts), out);
-            if out.len() >= before.0 {
-                // This format does not show it, or shows its name in as many bytes.
-                cuts = before.1;
-                out.truncate(start);
-                format.write(&record.cut(&cuts), out);
+            if cuts.named.len() <= 1 {
+                break;
             }
+            cuts.named.pop();
+            write(&cuts, out);
+            continue;
+        };
+        if !step.shorten(record, excess, &mut cuts) {
+            continue;
+        }
+        let named = std::mem::replace(&mut cuts.named, before.named.clone());
+        if write(&cuts, out) >= len {
+            // This format does not show it.
+            cuts = before;
+            write(&cuts, out);
+        } else if named != cuts.named {
+            cuts.named = named;
+            write(&cuts, out);
         }
     }
 }

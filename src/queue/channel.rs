@@ -9,8 +9,8 @@ use super::own::{Maker, Own, Stamp};
 use crate::clock::Micros;
 use crate::diagnostics::{caught, contained, report};
 use crate::format::{self, Format};
-use crate::record::{Finished, Record};
 use crate::record::wire::Process;
+use crate::record::{Finished, Record};
 use crate::sink::{Filter, Need, Outlet, Progress, SinkState};
 use crate::sync::Instant;
 
@@ -323,7 +323,8 @@ impl Channel {
             self.lines.truncate(begin);
             self.note_panic("a format panics; the record that it cannot write is written as JSON");
             let lines = &mut self.lines;
-            written = contained("a format", || format::write_line(&mut format::json(), record, budget, lines)).is_some();
+            written =
+                contained("a format", || format::write_line(&mut format::json(), record, budget, lines)).is_some();
         }
         if written {
             self.next_seq += 1;

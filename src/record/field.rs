@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::finished::{Thing, Response};
+use super::finished::{Response, Thing};
 use super::object::push_time;
 use super::text::distance;
 use super::{Record, wire};
@@ -83,7 +83,8 @@ impl FromStr for Field {
             }
         }
         let shown: String = name.chars().take(64).collect();
-        let below = FIXED.iter().filter(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+        let below =
+            FIXED.iter().filter(|(known, _)| known.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
         let values: Vec<&str> = below.map(|(known, _)| *known).collect();
         if !values.is_empty() {
             return Err(Error::setting(format!(
@@ -368,7 +369,11 @@ impl<'r> Record<'r> {
         Some(FieldValue::Text(texts?.into()))
     }
 
-    fn thing<P: crate::redact::Piece>(&self, thing: Option<Thing>, piece: impl FnOnce(&Thing) -> Option<P>) -> Option<&'r str> {
+    fn thing<P: crate::redact::Piece>(
+        &self,
+        thing: Option<Thing>,
+        piece: impl FnOnce(&Thing) -> Option<P>,
+    ) -> Option<&'r str> {
         self.text.some(piece(&thing?))
     }
 }

@@ -475,3 +475,178 @@ fn milliseconds(key: &str, value: &str) -> Read<Duration> {
     };
     micros().map(Duration::from_micros).ok_or_else(|| bad(key, "is no duration in milliseconds"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::{self, Format as _};
+    use crate::record::{FIXED, Field, FieldValue};
+
+    /// Every key that a record can have, in the order of the line.
+    const LINE: &str = concat!(
+        r#"{"timestamp":"2026-11-20T07:55:37.720973Z","level":"warn","isAuditLog":true,"schema":"1.0","eventName":"PackageDeleted","#,
+        r#""eventKind":"package","stage":"review","status":"failed","outcome":"timed_out","message":"a \"quoted\" \u202e sentence","#,
+        r#""auditId":"019a9f3c-5b14-7000-8000-000000000001","instance":"a","seq":7,"startedAt":"2026-11-20T07:55:36.000001Z","#,
+        r#""durationMs":1720.972,"requestId":"r-1","traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","#,
+        r#""service":"registry","plugin":"npm","component":"api","host":"web-1","actor":{"actorId":"u-1","ip":"2001:db8::1","#,
+        r#""port":443,"hostname":"dl.example","client":"npm/10 \\","kind":"job","name":"Jane","url":"/jane","slug":"jane","#,
+        r#""verified":false,"claimed":"j","credential":{"kind":"deploy_token","id":"17","name":"ci","owner":"g/p"},"#,
+        r#""onBehalfOf":{"actorId":null,"kind":"user","onBehalfOf":{"actorId":"u-3","kind":"user"}},"#,
+        r#""location":{"city":"Newmarket","country":"GB","continent":"EU"},"peerIp":"10.0.0.1"},"#,
+        r#""object":{"kind":"package","id":"1","name":"left-pad","version":"1.3.0","slug":"lp","format":"npm"},"#,
+        r#""target":{"kind":"repository","name":"g/p"},"scope":{"kind":"group","path":"g"},"project":"g/p","#,
+        r#""repository":"g/p/npm","namespace":"g","context":"web","meta":{"taskId":"t-1","a.b":{"c":[1,{"d":"x"}]},"n":-1.5e3},"#,
+        r#""errors":[{"name":"Timeout","message":"too late","stack":"a\nb"},{"name":"Other","message":"é"}],"#,
+        r#""response":{"status":504,"bytes":12,"bodyOmitted":{"reason":"binary","contentType":"a/b","bytes":12}},"#,
+        r#""request":{"method":"DELETE","url":"/g/p?x=%20&y","route":"/{g}/{p}","protocol":"HTTP/2","referer":"https://x/","#,
+        r#""params":{"g":"g","p":"p"},"query":{"x":[" ","y"],"y":""},"headers":{"x-a":"1"},"body":["b",true,null]}}"#,
+    );
+
+    fn get(record: &Record<'_>, field: &str) -> Option<FieldValue<'static>> {
+        record.get(&field.parse().unwrap()).map(|value| match value {
+            FieldValue::Text(text) => FieldValue::Text(text.into_owned().into()),
+            FieldValue::Json(json) => FieldValue::Json(json.into_owned().into()),
+        })
+    }
+
+    #[test]
+    fn a_line_that_was_read_back_is_written_again_from_its_values() {
+        let read = RecordLine::parse(LINE).unwrap();
+        assert_eq!(read.as_str(), LINE);
+        let (mut whole, mut remade) = (Vec::new(), Vec::new());
+        format::json().write(&read.record(), &mut whole);
+        assert_eq!(String::from_utf8(whole).unwrap(), LINE);
+        format::json().write(&Record { line: None, ..read.record() }, &mut remade);
+        assert_eq!(String::from_utf8(remade).unwrap(), LINE);
+    }
+
+    #[test]
+    fn a_record_serializes_as_its_line() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let value = serde_json::to_value(read.record()).unwrap();
+        assert_eq!(value, serde_json::from_str::<serde_json::Value>(LINE).unwrap());
+    }
+
+    #[test]
+    fn every_field_has_the_value_at_its_path() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let line: serde_json::Value = serde_json::from_str(LINE).unwrap();
+        let mut missing = Vec::new();
+        for (name, _) in FIXED {
+            let at = line.pointer(&format!("/{}", name.replace('.', "/")));
+            let Some(at) = at else {
+                missing.push(*name);
+                assert_eq!(get(&read.record(), name), None, "{name}");
+                continue;
+            };
+            let value = get(&read.record(), name).unwrap_or_else(|| panic!("{name}"));
+            match (&value, at) {
+                (FieldValue::Text(text), serde_json::Value::String(expected)) => assert_eq!(text, expected, "{name}"),
+                (FieldValue::Json(json), expected) => {
+                    assert_eq!(&serde_json::from_str::<serde_json::Value>(json).unwrap(), expected, "{name}");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        // The target of the sample has a name only; a body is there or left out.
+        let without =
+            ["target.id", "target.version", "target.slug", "target.format", "response.body", "request.bodyOmitted"];
+        assert_eq!(missing, without);
+    }
+
+    #[test]
+    fn fields_go_on_inside_of_values() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let record = read.record();
+        let text = |text: &'static str| Some(FieldValue::Text(text.into()));
+        let json = |json: &'static str| Some(FieldValue::Json(json.into()));
+        assert_eq!(get(&record, "meta.taskId"), text("t-1"));
+        assert_eq!(get(&record, "meta.a.b"), json(r#"{"c":[1,{"d":"x"}]}"#));
+        assert_eq!(get(&record, "meta.n"), json("-1.5e3"));
+        assert_eq!(get(&record, "meta.absent.b"), None);
+        assert_eq!(get(&record, "errors.0.message"), text("too late"));
+        assert_eq!(get(&record, "errors.1.stack"), None);
+        assert_eq!(get(&record, "errors.x"), None);
+        assert_eq!(get(&record, "request.query.x.1"), text("y"));
+        assert_eq!(get(&record, "request.params.g"), text("g"));
+        assert_eq!(get(&record, "request.headers.x-a"), text("1"));
+        assert_eq!(get(&record, "request.body.1"), json("true"));
+        assert_eq!(get(&record, "response.bodyOmitted.reason"), text("binary"));
+        assert_eq!(get(&record, "actor.onBehalfOf.onBehalfOf.actorId"), text("u-3"));
+        assert_eq!(get(&record, "actor.onBehalfOf.actorId"), json("null"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_with_the_nearest() {
+        let error = |name: &str| name.parse::<Field>().unwrap_err().to_string();
+        assert!(error("actor.ipp").ends_with("the nearest is `actor.ip`"), "{}", error("actor.ipp"));
+        assert!(error("eventname").ends_with("the nearest is `eventName`"));
+        assert!(error("actor.credential").contains("actor.credential.kind, actor.credential.id"));
+        assert!(error("").contains("the nearest is"));
+        assert!(error("meta.").contains("`meta`"));
+        assert!(error(&"x".repeat(1 << 20)).len() < 256);
+        assert!("meta.".to_owned().parse::<Field>().is_err());
+        assert!(format!("meta.{}", "a.".repeat(40)).parse::<Field>().is_err());
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_is_refused_and_the_key_is_named() {
+        let error = |line: &str| {
+            let error = RecordLine::parse(line).unwrap_err();
+            assert!(error.is_record());
+            error.to_string()
+        };
+        assert!(error("").contains("not a JSON object") && error("[]").contains("not a JSON object"));
+        assert!(error("{}").contains("`isAuditLog` is not true"));
+        assert!(error(&LINE.replace(r#""a","seq""#, "\"\u{202e}\",\"seq\"")).contains("always escaped"));
+        assert!(error(&LINE[..LINE.len() - 1]).contains("invalid JSON"));
+        assert!(error(&LINE.replace("\"level\":", "\"level\": ")).contains("white space"));
+        for (from, to, what) in [
+            (r#""level":"warn""#, r#""level":"bad""#, "`level` has a value"),
+            (r#""level":"warn""#, r#""level":7"#, "`level` is not a string"),
+            (r#""schema":"1.0""#, r#""schema":"2.0""#, "version 1"),
+            ("2026-11-20T07:55:37.720973Z", "yesterday", "`timestamp` is no time"),
+            ("2001:db8::1", "2001", "`ip` is no address"),
+            ("1720.972", "-1", "`durationMs`"),
+            (r#""seq":7"#, r#""seq":-7"#, "`seq`"),
+            (r#""status":504"#, r#""status":99"#, "`response.status`"),
+            (r#""actor":{"#, r#""actor":[],"x":{"#, "`actor` is not an object"),
+            (r#""reason":"binary""#, r#""reason":"x""#, "`reason`"),
+            (r#""instance":"a","#, "", "`instance` is missing"),
+            (r#""a \"quoted\" \u202e sentence""#, r#""\ud800""#, "`message` is no text"),
+        ] {
+            let changed = LINE.replace(from, to);
+            assert_ne!(changed, LINE, "{from}");
+            assert!(error(&changed).contains(what), "{}", error(&changed));
+        }
+        let deep = LINE.replace("[1,{\"d\"", &format!("{}[1,{{\"d\"", "[".repeat(200)));
+        assert!(error(&deep).contains("100 levels"));
+    }
+
+    #[test]
+    fn a_key_of_a_later_minor_version_is_kept() {
+        let later = LINE.replace(r#","seq":7"#, r#","seq":7,"new":{"x":1}"#).replace("\"1.0\"", "\"1.1\"");
+        let read = RecordLine::parse(&later).unwrap();
+        let mut out = Vec::new();
+        format::json().write(&read.record(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), later);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in any::<String>(), at in 0..LINE.len(), put in "[\\x00-\\x7f]{0,3}", skip in 0..8_usize) {
+            let _ = RecordLine::parse(&line);
+            let end = (at + skip).min(LINE.len());
+            if let (Some(before), Some(behind)) = (LINE.get(..at), LINE.get(end..))
+                && let Ok(read) = RecordLine::parse(&[before, &put, behind].concat())
+            {
+                let mut out = Vec::new();
+                format::write_line(&mut format::json(), Record { line: None, ..read.record() }, 4096, &mut out);
+                format::write_line(&mut format::csv(format::Columns::flat()), read.record(), 4096, &mut out);
+                prop_assert_eq!(memchr::memchr_iter(b'\n', &out).count(), 2);
+            }
+        }
+    }
+}

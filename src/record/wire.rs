@@ -155,20 +155,20 @@ pub(crate) struct Cuts {
 
 /// Nothing is shortened.
 pub(crate) static UNCUT: Cuts = Cuts {
-        request_body: BodyCut::None,
-        response_body: BodyCut::None,
-        headers: false,
-        stacks: false,
-        query: false,
-        params: false,
-        further_errors: false,
-        referer: false,
-        meta: Vec::new(),
-        error_message: None,
-        message: None,
-        client: None,
-        url: None,
-        named: Vec::new(),
+    request_body: BodyCut::None,
+    response_body: BodyCut::None,
+    headers: false,
+    stacks: false,
+    query: false,
+    params: false,
+    further_errors: false,
+    referer: false,
+    meta: Vec::new(),
+    error_message: None,
+    message: None,
+    client: None,
+    url: None,
+    named: Vec::new(),
 };
 
 /// What a line shows of a body.
@@ -257,11 +257,13 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
 
 /// The members of `meta`, if there are any, as one JSON object.
 pub(crate) fn meta(record: &Record<'_>) -> Option<String> {
-    has_meta(record).then(|| json(|out| {
-        let mut object = Object::open(out);
-        write_meta(&mut object, record);
-        object.close();
-    }))
+    has_meta(record).then(|| {
+        json(|out| {
+            let mut object = Object::open(out);
+            write_meta(&mut object, record);
+            object.close();
+        })
+    })
 }
 
 /// The errors, if there are any, as one JSON list.
