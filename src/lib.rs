@@ -135,7 +135,7 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, Outcome, Record,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, LogType, Outcome, Record,
     RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};

@@ -85,7 +85,7 @@ fn a_bare_record_has_no_text_from_outside() {
         line(&bare),
         json!({
             "timestamp": "1970-01-01T00:00:00.000000Z", "level": "warn", "isAuditLog": true, "schema": "1.0",
-            "eventName": "Login", "stage": "completion", "status": "failed", "outcome": "completed",
+            "eventName": "Login", "logType": "audit", "stage": "completion", "status": "failed", "outcome": "completed",
             "auditId": "00000000-0000-0000-0000-000000000000", "instance": "test", "seq": 1,
             "startedAt": "1970-01-01T00:00:00.000000Z", "durationMs": 0.0, "actor": { "actorId": null },
             "errors": [{ "name": "BadRequest", "message": "400 Bad Request" }],

@@ -10,7 +10,7 @@ use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::diagnostics::contained;
 use crate::record::finished::{ErrorEntry, ErrorText, Identity};
-use crate::record::{Finished, Labels, Level, Status, push_time};
+use crate::record::{Finished, Labels, Level, LogType, Status, push_time};
 use crate::redact::{Memory, Part, Redactor, Session};
 
 /// Identity and time of an internal record.
@@ -86,7 +86,7 @@ fn frame(stamp: Stamp, own: Own<'_>, Finished { text, fields }: &mut Finished) {
     let (actor, kind) = (text.constant("tower-audit"), text.constant("system"));
     fields.timestamp = stamp.at;
     fields.audit_id = stamp.id;
-    fields.labels = Some(Arc::new(Labels::new(name, Some("audit"), None, None, None)));
+    fields.labels = Some(Arc::new(Labels::new(name, Some("audit"), LogType::Audit, None, None, None)));
     fields.message = Some(message);
     fields.actors.push(Identity { id: Some(actor), kind: Some(kind), ..Identity::default() });
     if let Some(error) = error {

@@ -23,7 +23,7 @@ pub use field::{Field, FieldValue};
 pub(crate) use finished::Finished;
 pub(crate) use labels::{Labels, RouteLabel};
 pub(crate) use object::{push_time, time_text};
-pub use outcome::{Delivery, Level, Outcome, Stages, Status};
+pub use outcome::{Delivery, Level, LogType, Outcome, Stages, Status};
 pub use read::RecordLine;
 pub use response_status::ResponseStatus;
 pub use view::Record;

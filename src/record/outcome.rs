@@ -107,6 +107,33 @@ pub enum Stages {
     Initiation,
 }
 
+/// Which of two logs a record belongs to: the record's `logType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogType {
+    /// What somebody did.
+    #[default]
+    Audit,
+    /// A request for content, such as the download of a package.
+    Client,
+}
+
+wire_names!(LogType { Audit => "audit", Client => "client" });
+
+impl std::str::FromStr for LogType {
+    type Err = crate::Error;
+
+    /// # Errors
+    ///
+    /// If it is neither `audit` nor `client`.
+    fn from_str(text: &str) -> Result<Self, crate::Error> {
+        let known = Self::ALL.iter().copied().find(|one| one.as_str() == text);
+        known.ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            crate::Error::setting(format!("log type: given {shown:?}; allowed: audit, client"))
+        })
+    }
+}
+
 wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
 
 /// The delivery class: how the records of a request are delivered.

@@ -15,7 +15,7 @@ use super::finished::{
     StageName, Thing,
 };
 use super::wire::{Process, protocol};
-use super::{Labels, Level, Outcome, Record, Status};
+use super::{Labels, Level, LogType, Outcome, Record, Status};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::json::{InString, elements, is_odd_at, members, unescape};
@@ -342,6 +342,7 @@ struct Parts {
     is_audit_log: bool,
     name: Option<String>,
     kind: Option<String>,
+    log_type: Option<LogType>,
     service: Option<String>,
     plugin: Option<String>,
     component: Option<String>,
@@ -360,6 +361,7 @@ impl Parts {
             "schema" if !string(key, value)?.starts_with("1.") => return Err(bad(key, "is not of version 1")),
             "eventName" => self.name = Some(string(key, value)?),
             "eventKind" => self.kind = Some(string(key, value)?),
+            "logType" => self.log_type = Some(known(key, value, LogType::ALL, LogType::as_str)?),
             "stage" => {
                 self.stage = Some(match inside(key, value)? {
                     "initiation" => StageName::Initiation,
@@ -423,7 +425,14 @@ impl Parts {
             status: self.status.ok_or_else(missing("status"))?,
             stage: self.stage.ok_or_else(missing("stage"))?,
             audit_id: self.audit_id.ok_or_else(missing("auditId"))?,
-            labels: Some(Arc::new(Labels::new(&name, kind, service, plugin, component))),
+            labels: Some(Arc::new(Labels::new(
+                &name,
+                kind,
+                self.log_type.unwrap_or_default(),
+                service,
+                plugin,
+                component,
+            ))),
             ..self.fields
         };
         Ok((fields, Process::read_back(&instance, self.host.as_deref()), self.seq))
@@ -487,7 +496,7 @@ mod tests {
     /// Every key that a record can have, in the order of the line.
     const LINE: &str = concat!(
         r#"{"timestamp":"2026-11-20T07:55:37.720973Z","level":"warn","isAuditLog":true,"schema":"1.0","eventName":"PackageDeleted","#,
-        r#""eventKind":"package","stage":"review","status":"failed","outcome":"timed_out","message":"a \"quoted\" \u202e sentence","#,
+        r#""eventKind":"package","logType":"client","stage":"review","status":"failed","outcome":"timed_out","message":"a \"quoted\" \u202e sentence","#,
         r#""auditId":"019a9f3c-5b14-7000-8000-000000000001","instance":"a","seq":7,"startedAt":"2026-11-20T07:55:36.000001Z","#,
         r#""durationMs":1720.972,"requestId":"r-1","traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","#,
         r#""service":"registry","plugin":"npm","component":"api","host":"web-1","actor":{"actorId":"u-1","ip":"2001:db8::1","#,

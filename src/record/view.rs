@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Request, Route, StageName, Thing};
 use super::text::head;
 use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
-use super::{Entity, Failure, Level, Outcome, Scope, Status};
+use super::{Entity, Failure, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
 use crate::json::members_as_arrays;
 use crate::redact::Texts;
@@ -69,6 +69,11 @@ impl<'r> Record<'r> {
     pub fn event_kind(&self) -> Option<&'r str> {
         let labels = self.fields.labels.as_ref().filter(|_| !self.fields.is_name_masked);
         labels?.kind()
+    }
+
+    /// Which of two logs it belongs to.
+    pub fn log_type(&self) -> LogType {
+        self.fields.labels.as_ref().map(|labels| labels.log_type()).unwrap_or_default()
     }
 
     /// Whether it is one of the library's own records, whose names begin with `Audit`.

@@ -201,7 +201,10 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     line.members(br#""isAuditLog":true,"schema":"1.0","#);
     match &fields.labels {
         Some(labels) if !fields.is_name_masked => line.members(&labels.head),
-        _ => line.plain(key!("eventName"), MASKED_NAME),
+        _ => {
+            line.plain(key!("eventName"), MASKED_NAME);
+            line.plain(key!("logType"), record.log_type().as_str());
+        }
     }
     match fields.stage {
         StageName::Completion => line.members(br#""stage":"completion","#),
