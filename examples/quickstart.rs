@@ -3,6 +3,7 @@
 //! ```text
 //! curl -H 'Content-Type: application/json' -d '{"item":"tea","cardNumber":"4111 1111 1111 1111"}' 127.0.0.1:3000/orders
 //! ```
+#![allow(clippy::print_stderr, reason = "says where it listens")]
 
 use std::{env, error::Error, time::Duration};
 

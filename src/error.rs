@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Start,
     /// The record of an activity could not be admitted: do not start the operation, or do not confirm it.
     Refused,
+    /// A text that was to be read as a record is not a line of an audit log.
+    Record,
 }
 
 impl Error {
@@ -41,6 +43,10 @@ impl Error {
     /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    pub(crate) fn record(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Record, message)
     }
 
     pub(crate) fn setting(message: impl Into<Cow<'static, str>>) -> Self {

@@ -6,6 +6,9 @@ use std::fmt;
 macro_rules! wire_names {
     ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
+            #[allow(dead_code, reason = "only some sets are read back")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The name that records carry.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
@@ -107,6 +110,18 @@ pub enum Stages {
 }
 
 setting_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
+
+/// Which of two logs a record belongs to: the record's `logType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogType {
+    /// What somebody did.
+    #[default]
+    Audit,
+    /// A request for content, such as the download of a package.
+    Client,
+}
+
+setting_names!(LogType { Audit => "audit", Client => "client" });
 
 /// The delivery class: how the records of a request are delivered.
 ///

@@ -16,7 +16,8 @@ use crate::error::Error;
 /// If the process was started without a standard output.
 pub fn stdout() -> Result<Stdout, Error> {
     let file = duplicate(io::stdout()).and_then(present);
-    file.map(|file| Stdout { file }).map_err(|error| Error::start("there is no standard output").with_source(error))
+    file.map(|file| Stdout { stream: WithHeader::new(file) })
+        .map_err(|error| Error::start("there is no standard output").with_source(error))
 }
 
 /// Standard error, for programs whose standard output is what they are run for.
@@ -29,19 +30,27 @@ pub fn stdout() -> Result<Stdout, Error> {
 /// If the process was started without a standard error.
 pub fn stderr() -> Result<Stderr, Error> {
     let file = duplicate(io::stderr()).and_then(present);
-    file.map(|file| Stderr { file }).map_err(|error| Error::start("there is no standard error").with_source(error))
+    file.map(|file| Stderr { stream: WithHeader::new(file) })
+        .map_err(|error| Error::start("there is no standard error").with_source(error))
 }
 
 /// Standard output as a sink; made by [`stdout`].
 #[derive(Debug)]
 pub struct Stdout {
-    file: File,
+    stream: WithHeader,
 }
 
 /// Standard error as a sink; made by [`stderr`].
 #[derive(Debug)]
 pub struct Stderr {
+    stream: WithHeader,
+}
+
+/// A stream, and what is to be written before its first line.
+#[derive(Debug)]
+struct WithHeader {
     file: File,
+    header: Vec<u8>,
 }
 
 /// A stream that every process begins with.
@@ -81,10 +90,29 @@ fn duplicate(stream: impl std::os::windows::io::AsHandle) -> io::Result<File> {
     Ok(stream.as_handle().try_clone_to_owned()?.into())
 }
 
+impl WithHeader {
+    fn new(file: File) -> Self {
+        Self { file, header: Vec::new() }
+    }
+
+    /// Writes what is left of the header, then lines.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        while !self.header.is_empty() {
+            let written = write_all(&mut self.file, &self.header)?;
+            self.header.drain(..written);
+        }
+        write_all(&mut self.file, lines)
+    }
+}
+
 impl Sink for Stdout {
+    fn header(&mut self, line: &[u8]) {
+        self.stream.header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let _whole_lines = io::stdout().lock();
-        write_all(&mut self.file, lines)
+        self.stream.write(lines)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -97,9 +125,13 @@ impl Sink for Stdout {
 }
 
 impl Sink for Stderr {
+    fn header(&mut self, line: &[u8]) {
+        self.stream.header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let _whole_lines = io::stderr().lock();
-        write_all(&mut self.file, lines)
+        self.stream.write(lines)
     }
 
     fn flush(&mut self) -> io::Result<()> {

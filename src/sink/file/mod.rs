@@ -322,6 +322,10 @@ impl fmt::Debug for File {
 }
 
 impl Sink for File {
+    fn header(&mut self, line: &[u8]) {
+        self.writer().header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.writer().write(lines)
     }
