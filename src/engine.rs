@@ -14,6 +14,7 @@ use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, ResponseStatus, Stages, Status};
 use crate::redact::Redactor;
+use crate::scope::Scoping;
 use crate::sink::{Need, SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) queue: Arc<Queue>,
     pub(crate) control: Control,
     pub(crate) wait: Duration,
+    /// None where no rules of scopes were configured.
+    pub(crate) scoping: Option<Scoping>,
     pool: Mutex<Pool>,
     late: AtomicU64,
     closing: AtomicBool,
@@ -61,6 +64,7 @@ pub(crate) struct Parts {
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) wait: Duration,
+    pub(crate) scoping: Option<Scoping>,
 }
 
 /// What the next exchanges are made of.
@@ -102,6 +106,7 @@ impl Engine {
             queue: parts.queue,
             control: Control::default(),
             wait: parts.wait,
+            scoping: parts.scoping,
             pool: Mutex::default(),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -115,6 +120,16 @@ impl Engine {
             EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
+    }
+
+    /// The name of an event, for the rules of scopes.
+    pub(crate) fn event_name<'a>(&'a self, event: &'a EventRef) -> &'a str {
+        self.plan(event).map_or("", |plan| plan.policy.name())
+    }
+
+    /// Whether the rules of scopes let an exchange be recorded, as far as its scope is known.
+    pub(crate) fn is_audited(&self, draft: &Draft) -> bool {
+        draft.scoped.is_none() || draft.is_audited(self.event_name(&draft.event))
     }
 
     pub(crate) fn stages(&self, event: &EventRef) -> Stages {

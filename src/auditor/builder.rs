@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
-use super::start::{check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, start_sinks};
+use super::start::{ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, scoping, start_sinks};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
@@ -25,6 +25,7 @@ use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
+use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
 use crate::sink::{Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
@@ -44,6 +45,7 @@ pub struct AuditorBuilder {
     peer: Option<PeerFn>,
     resolvers: Vec<Box<dyn ActorResolver>>,
     trace: Option<TraceFn>,
+    scopes: ScopeParts,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
     wait: Duration,
@@ -78,6 +80,7 @@ impl Default for AuditorBuilder {
             peer: None,
             resolvers: Vec::new(),
             trace: None,
+            scopes: ScopeParts::default(),
             is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
             wait: Duration::from_secs(5),
@@ -228,6 +231,27 @@ impl AuditorBuilder {
     /// ```
     pub fn trace_context(mut self, current: impl Fn() -> Option<(String, String)> + Send + Sync + 'static) -> Self {
         self.trace = Some(Box::new(current));
+        self
+    }
+
+    /// Finds the scope of a request, so that nothing of one is captured whose scope is not audited. See
+    /// [`guide::scopes`](crate::guide::scopes). By default only handlers know it ([`Audit::scope`](crate::Audit::scope)), whose
+    /// word also overrides this.
+    pub fn scope_resolver(mut self, resolver: impl ScopeResolver) -> Self {
+        self.scopes.resolver = Some(Box::new(resolver));
+        self
+    }
+
+    /// Which scopes are audited at the start, unless a store knows it already. [`ScopeRules::on`] by default.
+    pub fn scope_rules(mut self, rules: ScopeRules) -> Self {
+        self.scopes.rules = Some(rules);
+        self
+    }
+
+    /// Where changes of the rules are kept, such as a [`FileScopeStore`](crate::scope::FileScopeStore). By default nowhere: each
+    /// run begins with those of the code.
+    pub fn scope_store(mut self, store: impl ScopeStore) -> Self {
+        self.scopes.store = Some(Box::new(store));
         self
     }
 
@@ -407,10 +431,11 @@ impl AuditorBuilder {
             audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
             queue: queue.clone(),
             wait: limits.wait,
+            scoping: scoping(self.scopes)?,
         })?);
         let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
         let counted = Arc::new(Counted::new(sinks.outlets.clone()));
-        let settings = json!({
+        let mut settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
             "queueRecords": limits.records,
@@ -421,6 +446,9 @@ impl AuditorBuilder {
             "events": engine.plans.len(),
             "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
+        if let Some(scoping) = &engine.scoping {
+            settings["scopes"] = scoping.describe();
+        }
         let worker = Worker {
             engine: engine.clone(),
             channels: sinks.channels,

@@ -22,6 +22,7 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Reach, ShutdownReport, StopReason};
+use crate::scope::Scopes;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Sink, Stream};
 
@@ -112,6 +113,11 @@ impl Auditor {
     /// have gets the default policy.
     pub fn begin_unlisted(&self, event: impl Into<String>) -> ActivityBuilder {
         ActivityBuilder::new(self.log.clone(), event.into(), false)
+    }
+
+    /// Which scopes are audited: reads and changes the rules while the server runs. See [`guide::scopes`](crate::guide::scopes).
+    pub fn scopes(&self) -> Scopes {
+        Scopes::new(self.log.clone())
     }
 
     /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at

@@ -91,7 +91,7 @@ fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
         target: target.as_ref().map(|target| thing(target, session)),
         scope: scope
             .as_ref()
-            .map(|Scope { kind, path }| Owner { kind: word(kind, session), path: session.evidence(path) }),
+            .map(|Scope { kind, path, rules_at: _ }| Owner { kind: word(kind, session), path: session.evidence(path) }),
         project: some(project.as_ref(), session),
         repository: some(repository.as_ref(), session),
         namespace: some(namespace.as_ref(), session),

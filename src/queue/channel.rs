@@ -306,7 +306,8 @@ impl Channel {
     }
 
     fn wants(&mut self, record: &Record) -> bool {
-        let Some(filter) = &mut self.filter else { return true };
+        // No filter removes records of this library.
+        let Some(filter) = self.filter.as_mut().filter(|_| !record.event_name().starts_with("Audit")) else { return true };
         let judged = caught(|| filter(record));
         judged.unwrap_or_else(|| {
             self.note_panic("a filter panics; what it cannot judge is kept");

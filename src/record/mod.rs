@@ -11,6 +11,7 @@ mod response_status;
 pub(crate) mod text;
 pub(crate) mod wire;
 
+pub(crate) use actor::write_credential;
 pub use actor::{Actor, Credential, Location};
 pub use entity::{Entity, Eula, Scope};
 pub use failure::Failure;
