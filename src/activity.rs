@@ -27,7 +27,7 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 /// # Errors
 ///
 /// Awaited, it fails if there was no room in time ([`Error::is_refused`]): the refusal is told, and what was to be done
-/// should not be. Or if the catalogue has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
+/// should not be. Or if the catalog has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
 /// ([`Error::is_catalog`]).
 ///
 /// ```
@@ -57,7 +57,7 @@ pub struct ActivityBuilder {
 
 /// How the event of an activity is named.
 enum Named {
-    /// It must be one of the catalogue.
+    /// It must be one of the catalog.
     Listed(String),
     Unlisted(String),
     /// It is one of this library, which is recorded whatever is switched off.
@@ -141,7 +141,7 @@ impl ActivityBuilder {
     /// # Errors
     ///
     /// As when it is awaited.
-    pub fn try_now(self) -> Result<Activity, Error> {
+    pub fn try_begin(self) -> Result<Activity, Error> {
         let opened = self.open()?;
         let admit = |exchange: &Arc<Exchange>| {
             let class = exchange.with(|draft| draft.class)?;
@@ -180,7 +180,7 @@ impl ActivityBuilder {
     ///
     /// As when it is awaited.
     pub fn try_emit(self) -> Result<(), Error> {
-        self.try_now().map(Activity::succeed)
+        self.try_begin().map(Activity::succeed)
     }
 
     async fn begin(self) -> Result<Activity, Error> {
@@ -307,7 +307,7 @@ impl Opened {
     }
 
     fn begun(mut self) -> Activity {
-        Activity { audit: self.0.take().map_or_else(Audit::inert, Audit::of) }
+        Activity { audit: self.0.take().map_or_else(Audit::disabled, Audit::of) }
     }
 }
 
@@ -411,7 +411,7 @@ impl Activity {
 
     /// The handle alone: whoever takes it ends the exchange.
     pub(crate) fn into_audit(mut self) -> Audit {
-        std::mem::replace(&mut self.audit, Audit::inert())
+        std::mem::replace(&mut self.audit, Audit::disabled())
     }
 
     fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {

@@ -96,17 +96,3 @@ impl Scope {
         self.rules_at.as_deref().unwrap_or(&self.path)
     }
 }
-
-/// A licence agreement that was accepted: its id and its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Eula {
-    pub(crate) id: String,
-    pub(crate) number: String,
-}
-
-impl Eula {
-    /// A licence agreement.
-    pub fn new(id: impl Into<String>, number: impl Into<String>) -> Self {
-        Self { id: id.into(), number: number.into() }
-    }
-}

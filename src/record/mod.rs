@@ -13,7 +13,7 @@ pub(crate) mod wire;
 
 pub(crate) use actor::write_credential;
 pub use actor::{Actor, Credential, Location};
-pub use entity::{Entity, Eula, Scope};
+pub use entity::{Entity, Scope};
 pub use failure::Failure;
 pub use finished::Record;
 pub(crate) use labels::{Labels, RouteLabel};

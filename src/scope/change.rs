@@ -30,7 +30,7 @@ use crate::sync::spawn;
 use crate::Event;
 
 /// Changes that may be under way at once, each with a thread. They are made one after another.
-const MOST_PENDING: usize = 64;
+const MAX_PENDING: usize = 64;
 
 /// Which scopes are audited, read and changed while the server runs: from [`Auditor::scopes`](crate::Auditor::scopes).
 ///
@@ -111,7 +111,7 @@ impl Scopes {
         let (promise, answer) = promise(gone());
         let log = self.log.clone();
         let started = self.scoping().ok_or_else(none_configured).and_then(|scoping| {
-            if scoping.pending.fetch_add(1, Ordering::Relaxed) >= MOST_PENDING {
+            if scoping.pending.fetch_add(1, Ordering::Relaxed) >= MAX_PENDING {
                 scoping.pending.fetch_sub(1, Ordering::Relaxed);
                 return Err(not_made("too many changes are under way"));
             }
@@ -209,7 +209,7 @@ impl ChangeRecord<'_> {
 
     /// Records that a change which the log may report was not made.
     fn take_back(&self, why: &str) {
-        let begun = self.builder(Delivery::Backpressure).map(ActivityBuilder::try_now);
+        let begun = self.builder(Delivery::Backpressure).map(ActivityBuilder::try_begin);
         if let Ok(Ok(activity)) = begun {
             activity.fail_with(Failure::new("NotChanged", why));
         }

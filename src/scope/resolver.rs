@@ -78,7 +78,7 @@ where
     }
 }
 
-/// The parameters of a request's path: those of the catalogue's route, or else of the route that axum matched.
+/// The parameters of a request's path: those of the catalog's route, or else of the route that axum matched.
 #[derive(Clone, Debug)]
 pub struct PathParams<'r> {
     path: &'r str,

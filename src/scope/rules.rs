@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::record::Scope;
 
 /// The longest path of a rule, in bytes: records show paths of this length whole.
-const LONGEST_PATH: usize = 512;
-const LONGEST_EVENT: usize = 128;
+const MAX_PATH: usize = 512;
+const MAX_EVENT: usize = 128;
 /// Most rules. Those of 10,000 projects fit ten times, and a change copies all of them.
-const MOST_RULES: usize = 100_000;
+const MAX_RULES: usize = 100_000;
 
 /// Which scopes and events are audited: plain data, changed by [`ScopeRules::with`].
 ///
@@ -174,14 +174,14 @@ impl ScopeChange {
             && !is_rule_path(scope.rules_path())
         {
             return Err(Error::setting(format!(
-                "scope {:?}: a rule needs a path of 1 to {LONGEST_PATH} bytes without control characters, whose segments are \
+                "scope {:?}: a rule needs a path of 1 to {MAX_PATH} bytes without control characters, whose segments are \
                  separated by `/` and are not empty, `.` or `..`",
                 shown(scope.rules_path())
             )));
         }
         if let Some(event) = self.event_name().filter(|event| !is_event(event)) {
             return Err(Error::setting(format!(
-                "event {:?}: a rule needs a name of 1 to {LONGEST_EVENT} of `A-Z`, `a-z`, `0-9`, `_`, `.`, `-` that does not \
+                "event {:?}: a rule needs a name of 1 to {MAX_EVENT} of `A-Z`, `a-z`, `0-9`, `_`, `.`, `-` that does not \
                  begin with `Audit`",
                 shown(event)
             )));
@@ -229,8 +229,8 @@ impl ScopeRules {
                 }
             }
         }
-        if change.audited.is_some() && self.len() > MOST_RULES {
-            return Err(Error::setting(format!("there can be {MOST_RULES} scope rules, and this would be one more")));
+        if change.audited.is_some() && self.len() > MAX_RULES {
+            return Err(Error::setting(format!("there can be {MAX_RULES} scope rules, and this would be one more")));
         }
         Ok(self)
     }
@@ -321,8 +321,8 @@ impl ScopeRules {
         if !members.contains_key("default") || rules.default.all.is_none() {
             return Err("the default for all events is missing: `\"default\":true` or `false`".to_owned());
         }
-        if rules.len() > MOST_RULES {
-            return Err(format!("there are {} scope rules; at most {MOST_RULES} are allowed", rules.len()));
+        if rules.len() > MAX_RULES {
+            return Err(format!("there are {} scope rules; at most {MAX_RULES} are allowed", rules.len()));
         }
         Ok(rules)
     }
@@ -330,7 +330,7 @@ impl ScopeRules {
 
 /// Whether this can be the path of a scope: whole segments, each with a name.
 pub(super) fn is_path(path: &str) -> bool {
-    path.len() <= LONGEST_PATH && path.split('/').all(is_segment)
+    path.len() <= MAX_PATH && path.split('/').all(is_segment)
 }
 
 pub(super) fn is_segment(segment: &str) -> bool {
@@ -343,7 +343,7 @@ fn is_rule_path(path: &str) -> bool {
 
 fn is_event(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    (1..=LONGEST_EVENT).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with("Audit")
+    (1..=MAX_EVENT).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with("Audit")
 }
 
 /// The beginning of what may be long.
@@ -414,11 +414,11 @@ mod tests {
 
     #[test]
     fn there_is_a_limit_on_rules() {
-        let scopes: Vec<String> = (0..MOST_RULES).map(|at| format!("\"g{at}\":true")).collect();
+        let scopes: Vec<String> = (0..MAX_RULES).map(|at| format!("\"g{at}\":true")).collect();
         let json = format!(r#"{{"default":false,"scopes":{{{}}}}}"#, scopes.join(","));
         assert!(json.len() > 1024 * 1024);
         let rules = ScopeRules::from_json(&json).unwrap();
-        assert_eq!(rules.len(), MOST_RULES);
+        assert_eq!(rules.len(), MAX_RULES);
         let error = rules.clone().with(ScopeChange::on(Scope::group("one-more"))).unwrap_err();
         assert!(error.to_string().contains("100000"), "{error}");
         assert!(rules.with(ScopeChange::inherit(Scope::group("g0"))).is_ok());

@@ -77,7 +77,7 @@ pub struct FileScopeStore {
 }
 
 /// More than 100,000 rules with the longest paths take.
-const LONGEST: u64 = 128 * 1024 * 1024;
+const MAX_FILE: u64 = 128 * 1024 * 1024;
 
 impl FileScopeStore {
     /// Rules in this file, which need not exist yet; its folder must.
@@ -92,8 +92,8 @@ impl FileScopeStore {
             Err(error) => return Err(error),
         };
         let mut text = String::new();
-        file.take(LONGEST + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > LONGEST {
+        file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too large for scope rules"));
         }
         Ok(Some(text))
