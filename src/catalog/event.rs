@@ -233,7 +233,7 @@ impl Event {
     /// |---|---|
     /// | `{actor}` | the actor's id, or `somebody` |
     /// | `{actor.name}` | the actor's name, or else its id, or `somebody` |
-    /// | `{credential}` | which key acted: `deploy token acme/tools ci-publish` |
+    /// | `{credential}` | which key acted: `deploy token acme/tools ci-publish`, or `no credential` |
     /// | `{object}`, `{target}` | kind, name (or slug, or id) and version: `package left-pad 1.3.0` |
     /// | `{scope}` | kind and path: `group acme/tools` |
     /// | `{context}` | how it was done |

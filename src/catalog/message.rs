@@ -137,7 +137,11 @@ impl Placeholder {
 
     /// What stands where the record has no value, so that the sentence stays one.
     fn absent(&self) -> &'static str {
-        if matches!(self, Self::Actor | Self::ActorName) { "somebody" } else { "unknown" }
+        match self {
+            Self::Actor | Self::ActorName => "somebody",
+            Self::Credential => "no credential",
+            _ => "unknown",
+        }
     }
 }
 
