@@ -9,6 +9,8 @@ use crate::clock::{Ids, Time};
 use crate::diagnostics::{contained, report};
 use crate::error::Error;
 use crate::exchange::Exchange;
+#[cfg(feature = "geoip")]
+use crate::geoip::Places;
 use crate::media::Media;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Answer, Control, Queue, Reach};
@@ -44,6 +46,8 @@ pub(crate) struct Engine {
     pub(crate) wait: Duration,
     /// None where no rules of scopes were configured.
     pub(crate) scoping: Option<Scoping>,
+    #[cfg(feature = "geoip")]
+    pub(crate) places: Option<Places>,
     pool: Mutex<Pool>,
     late: AtomicU64,
     closing: AtomicBool,
@@ -65,6 +69,8 @@ pub(crate) struct Parts {
     pub(crate) queue: Arc<Queue>,
     pub(crate) wait: Duration,
     pub(crate) scoping: Option<Scoping>,
+    #[cfg(feature = "geoip")]
+    pub(crate) places: Option<Places>,
 }
 
 /// What the next exchanges are made of.
@@ -107,6 +113,8 @@ impl Engine {
             control: Control::default(),
             wait: parts.wait,
             scoping: parts.scoping,
+            #[cfg(feature = "geoip")]
+            places: parts.places,
             pool: Mutex::default(),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),

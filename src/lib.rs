@@ -65,6 +65,7 @@
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
+//! | `geoip` | no | `actor.location` from a file in MaxMind's format |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
@@ -98,6 +99,8 @@ mod format;
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "geoip")]
+mod geoip;
 pub mod guide;
 mod json;
 mod layer;

@@ -46,6 +46,8 @@ pub struct AuditorBuilder {
     resolvers: Vec<Box<dyn ActorResolver>>,
     trace: Option<TraceFn>,
     scopes: ScopeParts,
+    #[cfg(feature = "geoip")]
+    geoip_file: Option<std::path::PathBuf>,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
     admission_timeout: Duration,
@@ -81,6 +83,8 @@ impl Default for AuditorBuilder {
             resolvers: Vec::new(),
             trace: None,
             scopes: ScopeParts::default(),
+            #[cfg(feature = "geoip")]
+            geoip_file: None,
             is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
             admission_timeout: Duration::from_secs(5),
@@ -255,6 +259,19 @@ impl AuditorBuilder {
         self
     }
 
+    /// A file in [MaxMind's format](https://maxmind.github.io/MaxMind-DB/) (GeoLite2 or GeoIP2 City or Country, or another maker's)
+    /// that tells where addresses are: `actor.location` of records whose actor has none. By default nothing is looked up.
+    ///
+    /// Private, loopback and documentation addresses are not looked up. The file is read into memory, each of its entries once,
+    /// which takes a second for the largest ones; if it is broken, building fails. A file that replaces it later is taken up by
+    /// [`Auditor::reload_geoip_file`].
+    #[cfg(feature = "geoip")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "geoip")))]
+    pub fn geoip_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.geoip_file = Some(path.into());
+        self
+    }
+
     /// What a response's status means. By default 400 and above is a failure, and so is any `grpc-status` but 0; see
     /// [`ResponseStatus`]. Called on a thread of this library.
     ///
@@ -387,6 +404,10 @@ impl AuditorBuilder {
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
         let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
         check_sizes(limits, max_body_bytes, line_budget)?;
+        #[cfg(not(feature = "geoip"))]
+        if outside.geoip_file.is_some() {
+            return Err(Error::setting("TOWER_AUDIT_GEOIP_FILE: needs the feature `geoip` of the crate tower-audit"));
+        }
         let defaults = Defaults {
             stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
             delivery: delivery(outside.delivery, self.delivery),
@@ -432,6 +453,8 @@ impl AuditorBuilder {
             queue: queue.clone(),
             wait: limits.wait,
             scoping: scoping(self.scopes)?,
+            #[cfg(feature = "geoip")]
+            places: outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open).transpose()?,
         })?);
         let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
         let counted = Arc::new(Counted::new(sinks.outlets.clone()));

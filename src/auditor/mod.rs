@@ -120,6 +120,19 @@ impl Auditor {
         Scopes::new(self.log.clone())
     }
 
+    /// Reads the location file again, after another one has been put in its place (by a rename, so that it is whole at each
+    /// moment). Records that are made from now on have the new locations. Blocks its thread, for a second with the largest files.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it is broken: what was read before stays in use.
+    #[cfg(feature = "geoip")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "geoip")))]
+    pub fn reload_geoip_file(&self) -> Result<(), Error> {
+        let none = || Error::setting("geoip_file: this audit log has no location file to read again");
+        self.log.engine.places.as_ref().ok_or_else(none)?.reload()
+    }
+
     /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at
     /// once while a required sink is given up, or if it lost the last record of them. What a sink lost before that, and has
     /// reported since, does not count.
