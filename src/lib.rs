@@ -65,6 +65,7 @@
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
+//! | `geoip` | no | `actor.location` from a file in MaxMind's format |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `regex` | no | masking of what regular expressions match: `RedactorBuilder::pattern` |
 //! | `fingerprint` | no | HMAC-SHA-256 of a secret in place of the mask: `RedactorBuilder::fingerprint` |
@@ -102,6 +103,8 @@ pub mod format;
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "geoip")]
+mod geoip;
 pub mod guide;
 mod json;
 mod layer;
@@ -115,6 +118,7 @@ mod publish;
 mod queue;
 mod record;
 mod redact;
+pub mod scope;
 pub mod sink;
 mod sync;
 #[cfg(feature = "testing")]

@@ -8,10 +8,12 @@ use uuid::Uuid;
 
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
+use crate::diagnostics::contained;
 use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
+use crate::scope::{ScopeResolver, ScopeRules, ScopeStore, Scoping};
 use crate::sink::{self, Need, Outlet, Output, Retry, Start, Stream};
 
 /// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
@@ -191,6 +193,31 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
              TOWER_AUDIT_TRUSTED_PROXIES=10.0.0.0/8, the networks that the proxies connect from"
         ))),
     }
+}
+
+/// What was said of scopes.
+#[derive(Default)]
+pub(super) struct ScopeParts {
+    pub(super) resolver: Option<Box<dyn ScopeResolver>>,
+    pub(super) rules: Option<ScopeRules>,
+    pub(super) store: Option<Box<dyn ScopeStore>>,
+}
+
+/// The rules of scopes; none if nothing was said of scopes.
+pub(super) fn scoping(parts: ScopeParts) -> Result<Option<Scoping>, Error> {
+    let ScopeParts { resolver, rules, store } = parts;
+    if resolver.is_none() && rules.is_none() && store.is_none() {
+        return Ok(None);
+    }
+    let kept = match &store {
+        Some(store) => {
+            let loaded = contained("the scope store", || store.load());
+            let loaded = loaded.unwrap_or_else(|| Err(std::io::Error::other("the scope store panicked")));
+            loaded.map_err(|error| Error::start(format!("no start without scope rules: {error}")).with_source(error))?
+        }
+        None => None,
+    };
+    Ok(Some(Scoping::new(resolver, store, kept.or(rules).unwrap_or_else(ScopeRules::on))))
 }
 
 /// It is written into every line as it is.

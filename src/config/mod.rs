@@ -115,6 +115,8 @@ settings! {
     trusted_proxies: Vec<TrustedPeer> = |given| units::list(given, 1_024, TRUSTED_PEER_ALLOWED, |item| item.parse().ok());
     /// The header in which trusted proxies name the client's address.
     client_ip_header: HeaderName = units::header_name;
+    /// A file in MaxMind's format that tells where addresses are.
+    geoip_file: PathBuf = units::path;
     /// Keys that are secret besides the listed ones.
     redact_keys: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
     /// Keys that are not secret although they look it.

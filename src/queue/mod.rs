@@ -18,5 +18,5 @@ pub use control::ShutdownReport;
 pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};
 pub(crate) use loss::LossReason;
-pub(crate) use promise::Answer;
+pub(crate) use promise::{Answer, promise};
 pub(crate) use worker::Worker;
