@@ -58,7 +58,7 @@ impl Walker<'_, '_> {
         let is_masked = next.action.masks_text(raw) && !self.session.is_mask(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
-        if self.level == 0 && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
+        if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
             check_controls(raw)?;
             if has_escapes && unescape(raw).is_none() {
                 return Err(Reason::Invalid);
@@ -200,7 +200,7 @@ impl Walker<'_, '_> {
 
     /// Whether a secret is removed with its member.
     pub(super) fn removes(&self, next: Next) -> bool {
-        next.action != Action::Show && self.level == 0 && self.session.style().removes()
+        next.action != Action::Show && self.level.is_outside() && self.session.style().removes()
     }
 
     pub(super) fn is_masked(&self, next: Next, start: usize) -> bool {
@@ -214,7 +214,7 @@ impl Walker<'_, '_> {
 
     /// Escapes characters that JSON allows and a record does not.
     pub(super) fn escape_odd(&mut self, start: usize, raw: &str) {
-        if self.level > 0 || raw.bytes().all(|byte| byte < 0x7f) {
+        if !self.level.is_outside() || raw.bytes().all(|byte| byte < 0x7f) {
             return;
         }
         let Target::Edits(edits) = &mut self.target else { return };

@@ -18,7 +18,7 @@ use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
 use crate::redact::rules::{Active, Class};
-use crate::redact::search::Search;
+use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 use crate::work;
 
@@ -84,20 +84,20 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Walks a document. `level`: the number of strings that it is inside of.
+/// Walks a document.
 pub(in crate::redact) fn walk(
     session: &mut Session<'_>,
     text: &str,
     target: Target<'_>,
     root: Action,
-    level: u8,
+    level: Level,
     search: Search,
     cut: bool,
 ) -> Result<Walked, Reason> {
     work::add(text.len());
     let scratch = session.memory.json.pop().unwrap_or_default();
     let active = session.pointers_at_root();
-    let is_body = level == 0 && search == Search::Client;
+    let is_body = level.is_outside() && search == Search::Client;
     let shown = session.shown_at_root().filter(|_| is_body);
     let show = if shown.is_some() { Show::Inside } else { Show::All };
     let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
@@ -137,8 +137,17 @@ fn is_link(text: &str) -> bool {
     (text.starts_with("https://") || text.starts_with("http://")) && !text.contains('@')
 }
 
-/// Whether a text may be an object or a list.
-pub(in crate::redact) fn may_be_document(text: &str) -> bool {
-    let text = text.trim();
-    (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'))
+/// The place of an object or a list in a text, if there may be one: from the first opening bracket to the last closing one.
+pub(in crate::redact) fn document_in(text: &str) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let start = memchr::memchr2(b'{', b'[', bytes)?;
+    let closing = if bytes[start] == b'{' { b'}' } else { b']' };
+    let end = memchr::memrchr(closing, bytes)? + 1;
+    (start < end).then_some(start..end)
+}
+
+/// Whether there is nothing but white space, and a byte order mark, around a document.
+pub(in crate::redact) fn is_all(text: &str, document: &Range<usize>) -> bool {
+    let before = text[..document.start].trim_start();
+    before.strip_prefix('\u{feff}').unwrap_or(before).trim_start().is_empty() && text[document.end..].trim().is_empty()
 }

@@ -11,7 +11,7 @@ use crate::redact::Reason;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
 use crate::redact::rules::{Active, Class, Effect};
-use crate::redact::search::Search;
+use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 
 const MAX_DEPTH: usize = 64;
@@ -24,7 +24,7 @@ pub(super) struct Walker<'w, 's> {
     pub(super) text: &'w str,
     pub(super) bytes: &'w [u8],
     pub(super) target: Target<'w>,
-    pub(super) level: u8,
+    pub(super) level: Level,
     pub(super) search: Search,
     pub(super) cut: bool,
     pub(super) at: usize,
@@ -73,7 +73,7 @@ impl Walker<'_, '_> {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
             self.at += 1;
         }
-        if self.at > start && self.level == 0 {
+        if self.at > start && self.level.is_outside() {
             self.remove(start..self.at);
         }
     }
@@ -290,7 +290,7 @@ impl Walker<'_, '_> {
             }
         }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
-        if (facts.is_odd || decoded.is_some()) && self.level == 0 {
+        if (facts.is_odd || decoded.is_some()) && self.level.is_outside() {
             self.odd_key(start + 1..end - 1, raw, key)?;
         }
         self.at = end;
@@ -307,7 +307,7 @@ impl Walker<'_, '_> {
 
     /// Notes a key that repeats, because stores reject such a document.
     pub(super) fn check_repeated(&mut self, hash: u64, place: Range<usize>) {
-        if self.level > 0 {
+        if !self.level.is_outside() {
             return;
         }
         let Some(frame) = self.scratch.frames.last() else { return };
