@@ -178,7 +178,8 @@ impl Session<'_> {
             // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
             Err(Reason::TooDeep) => {
                 self.overflow();
-                inside = vec![0..json.len()];
+                inside.clear();
+                inside.push(0..json.len());
             }
             Err(_) => return false,
         }

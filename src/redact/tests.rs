@@ -647,6 +647,7 @@ fn no_text_makes_the_work_per_byte_grow() {
         "\"value\":",
         "\"name\":\"pin\",",
         "https://",
+        "token:https://%7b",
         "a:b@",
         "@",
         "eyJ",

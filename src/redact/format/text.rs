@@ -10,7 +10,7 @@ use super::super::detect::{self, Scan};
 use super::super::rules::Class;
 use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json::{Action, MIN_TEXT};
+use super::json::{Action, MIN_TEXT, begins_link};
 use crate::block::find_either;
 use crate::work;
 
@@ -31,9 +31,7 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
-    let mut quotes = OpenQuotes::default();
-    // Up to this place no unquoted value looks like a credential.
-    let mut plain_until = 0;
+    let mut known = Known::default();
     // Up to this place header lines were read.
     let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
@@ -57,7 +55,7 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
                 continue;
             }
         }
-        let mut value = Value::behind(bytes, sign, plain_until, &mut quotes);
+        let mut value = Value::behind(bytes, sign, class, &mut known);
         while let Some(Value { place, quote }) = value {
             let said = &text[place.clone()];
             work::add(said.len());
@@ -65,8 +63,10 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
             let is_open = quote.as_ref().is_some_and(|quote| quote.end.is_none());
             if !is_named && (is_open || !looks_like_credential(said)) {
                 // Without its closing quote a text was cut, or is prose.
-                plain_until = if quote.is_some() { plain_until } else { place.end };
-            } else if Action::of(class).masks_text(said) && !session.is_mask(said) {
+                known.plain_until = if quote.is_some() { known.plain_until } else { place.end };
+            } else if !Action::of(class).masks_text(said) {
+                known.link_until = if quote.is_some() { known.link_until } else { place.end };
+            } else if !session.is_mask(said) {
                 if is_open {
                     session.remember_beginning(said);
                 } else {
@@ -75,7 +75,7 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
                 places.push(place.clone());
                 (at, read) = (place.end, place.end);
             }
-            value = quote.and_then(|quote| quote.next_in_list(bytes, &mut quotes));
+            value = quote.and_then(|quote| quote.next_in_list(bytes, &mut known));
         }
     }
 }
@@ -224,15 +224,20 @@ struct Quote {
     is_in_list: bool,
 }
 
-/// The places from which on there is no quote of a kind, so that none is searched twice.
+/// What was found out about a text, so that nothing is searched twice.
 #[derive(Default)]
-struct OpenQuotes {
-    double: Option<usize>,
-    single: Option<usize>,
+struct Known {
+    /// The places from which on there is no quote of a kind.
+    no_double: Option<usize>,
+    no_single: Option<usize>,
+    /// Up to this place no unquoted value looks like a credential.
+    plain_until: usize,
+    /// Up to this place each unquoted link shows under a key that is secret as text.
+    link_until: usize,
 }
 
 impl Value {
-    fn behind(bytes: &[u8], sign: usize, plain_until: usize, quotes: &mut OpenQuotes) -> Option<Self> {
+    fn behind(bytes: &[u8], sign: usize, class: Class, known: &mut Known) -> Option<Self> {
         let mut at = sign + 1;
         // `:=` and `=>`.
         if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
@@ -242,10 +247,10 @@ impl Value {
         let is_below = bytes[at..blank].contains(&b'\n');
         at = blank;
         let (inside, is_in_list) = without_wrapper(bytes, at);
-        if let Some(value) = Self::quoted(bytes, inside, is_in_list, quotes) {
+        if let Some(value) = Self::quoted(bytes, inside, is_in_list, known) {
             return value;
         }
-        if at < plain_until {
+        if at < known.plain_until || (class == Class::AsText && at < known.link_until && begins_link(&bytes[at..])) {
             return None;
         }
         let len = bytes[at..].iter().take_while(|byte| !ends_value(**byte)).count();
@@ -261,12 +266,12 @@ impl Value {
     }
 
     /// The value in the quotes that open here, if any do; `Some(None)` if there is nothing in them.
-    fn quoted(bytes: &[u8], at: usize, is_in_list: bool, quotes: &mut OpenQuotes) -> Option<Option<Self>> {
+    fn quoted(bytes: &[u8], at: usize, is_in_list: bool, known: &mut Known) -> Option<Option<Self>> {
         let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
         let quote = at + escapes;
         let kind = bytes.get(quote).copied().filter(|byte| matches!(byte, b'"' | b'\''))?;
         let start = quote + 1;
-        if let Some((place, end)) = quotes.closing(bytes, start, kind, escapes) {
+        if let Some((place, end)) = known.closing(bytes, start, kind, escapes) {
             return Some(Some(Self { place, quote: Some(Quote { end: Some(end), is_in_list }) }));
         }
         let line = &bytes[start..];
@@ -278,19 +283,19 @@ impl Value {
 
 impl Quote {
     /// The value after this one, in a list.
-    fn next_in_list(self, bytes: &[u8], quotes: &mut OpenQuotes) -> Option<Value> {
+    fn next_in_list(self, bytes: &[u8], known: &mut Known) -> Option<Value> {
         let comma = blanks(bytes, self.end.filter(|_| self.is_in_list)?, true);
         let next = blanks(bytes, comma + 1, true);
         let is_next = bytes.get(comma) == Some(&b',');
-        if is_next { Value::quoted(bytes, next, true, quotes).flatten() } else { None }
+        if is_next { Value::quoted(bytes, next, true, known).flatten() } else { None }
     }
 }
 
-impl OpenQuotes {
+impl Known {
     /// The place of the value that begins here, up to its closing quote, and the end of that quote. `escapes`: the number of
     /// backslashes before the opening quote.
     fn closing(&mut self, bytes: &[u8], from: usize, kind: u8, escapes: usize) -> Option<(Range<usize>, usize)> {
-        let none = if kind == b'"' { &mut self.double } else { &mut self.single };
+        let none = if kind == b'"' { &mut self.no_double } else { &mut self.no_single };
         let mut at = from;
         while none.is_none_or(|none| at < none) {
             let Some(len) = memchr::memchr(kind, bytes.get(at..)?) else {

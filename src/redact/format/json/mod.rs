@@ -134,7 +134,11 @@ pub(in crate::redact) fn walk(
 
 /// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
 fn is_link(text: &str) -> bool {
-    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains('@')
+    begins_link(text.as_bytes()) && !text.contains('@')
+}
+
+pub(in crate::redact) fn begins_link(text: &[u8]) -> bool {
+    text.starts_with(b"https://") || text.starts_with(b"http://")
 }
 
 /// The place of an object or a list in a text, if there may be one: from the first opening bracket to the last closing one.
