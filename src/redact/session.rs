@@ -8,13 +8,14 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::Reason;
+use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::{Action, Target, fields, multipart, text, url, walk};
+use super::format::{Target, fields, multipart, text, url, walk};
 use super::hit::Hit;
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::{Redactor, Rules};
-use super::rules::{EventRules, Names};
+use super::rules::{Action, EventRules, Names};
 use super::search::{Level, Search};
 use crate::json::push_json_string;
 
@@ -135,7 +136,7 @@ impl Session<'_> {
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(self, path, params);
-        match self.rules.style.apply(path, &places, url::decoded) {
+        match self.rules.style.apply(path, &places, decoded) {
             None => Evidence(self.out.push(path)),
             Some(masked) => Evidence(self.out.push(&masked)),
         }
@@ -208,7 +209,7 @@ impl Session<'_> {
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let (places, object) = fields::query(self, raw);
-        let masked = self.rules.style.apply(raw, &places, fields::form_decoded);
+        let masked = self.rules.style.apply(raw, &places, form_decoded);
         let text = ClientText(self.out.push(masked.as_deref().unwrap_or(raw)));
         (text, object.map(|object| ClientJson(self.out.push(&object))))
     }

@@ -6,14 +6,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::Reason;
-use super::super::decode::Decoded;
+use super::super::decode::{Decoded, decoded, form_decoded};
 use super::super::edits::join;
 use super::super::hit::HitRule;
-use super::super::rules::{Active, Class, Effect};
+use super::super::rules::{Action, Active, Class, Effect};
 use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json::{self, Action};
-use super::url::decoded;
+use super::json;
 use crate::json::push_json_string;
 
 const MAX_FIELDS: usize = 4_096;
@@ -50,15 +49,8 @@ struct Member<'k> {
     count: usize,
 }
 
-/// What a multipart body shows of the value of a part, as JSON.
-pub(super) enum Judged {
-    Shown(String),
-    Masked(String),
-    Removed,
-}
-
 /// What becomes of a field's value.
-enum Fate {
+pub(super) enum Fate {
     Shown,
     /// These places of the decoded value are masked.
     Partly(Vec<Range<usize>>),
@@ -76,27 +68,6 @@ impl<'k> Fields<'k> {
             places: HashMap::new(),
             met: HashMap::new(),
             count: 0,
-        }
-    }
-
-    /// For the parts of a multipart body, which are fields of a form.
-    pub(super) fn of_parts(session: &Session<'_>) -> Self {
-        Self::new(session, Origin::Form)
-    }
-
-    /// Redacts the value of the part with this index.
-    pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
-        let fate = self.fate(session, name, value, || format!("/{index}/value"));
-        match self.json(session, value, &fate) {
-            None => {
-                if matches!(fate, Fate::Masked) {
-                    Judged::Shown(String::new())
-                } else {
-                    Judged::Removed
-                }
-            }
-            Some(json) if matches!(fate, Fate::Masked) => Judged::Masked(json),
-            Some(json) => Judged::Shown(json),
         }
     }
 
@@ -140,7 +111,7 @@ impl<'k> Fields<'k> {
     }
 
     /// A value as JSON; `None` if it is removed.
-    fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
+    pub(super) fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
         let mut json = String::with_capacity(value.len() + 2);
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
@@ -158,7 +129,14 @@ impl<'k> Fields<'k> {
         Some(json)
     }
 
-    fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
+    /// Decides about a field. `pointer`: where it is, if hits are listed.
+    pub(super) fn fate(
+        &mut self,
+        session: &mut Session<'_>,
+        name: &str,
+        value: &str,
+        pointer: impl Fn() -> String,
+    ) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
         let facts = session.facts(name);
         let class = match facts.class {
@@ -428,12 +406,4 @@ impl<'t> FormText<'t> {
         let found = self.map.as_ref().map_or_else(|| found.clone(), |map| map.source(found));
         self.place.start + found.start..self.place.start + found.end
     }
-}
-
-/// Decodes a text as in forms, where a plus sign is a space.
-pub(in crate::redact) fn form_decoded(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'+', text.as_bytes()).is_some() {
-        return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());
-    }
-    decoded(text)
 }

@@ -7,10 +7,9 @@
 use std::ops::Range;
 
 use super::super::detect::{self, Scan};
-use super::super::rules::Class;
+use super::super::rules::{Action, Class, MIN_TEXT, begins_link};
 use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json::{Action, MIN_TEXT, begins_link};
 use crate::block::find_either;
 use crate::work;
 

@@ -1,18 +1,14 @@
 //! URLs: the path of the request, and the fields of a URL or form that is a value of something else.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::percent_decode_str;
-
-use super::super::decode::Decoded;
+use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
 use super::super::edits::join;
-use super::super::rules::Class;
+use super::super::rules::{Action, Class};
 use super::super::search::{Level, Search};
 use super::super::session::Session;
 use super::fields;
-use super::json::Action;
 use super::text::looks_like_credential;
 use crate::work;
 
@@ -117,12 +113,4 @@ fn split(bytes: &[u8], mut start: usize) -> impl Iterator<Item = Range<usize>> {
         start += len + 1;
         Some(start - len - 1..start - 1)
     })
-}
-
-/// A text with percent-encoding decoded once.
-pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'%', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    percent_decode_str(text).decode_utf8_lossy()
 }

@@ -17,51 +17,10 @@ use crate::redact::Reason;
 use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::{Active, Class};
+use crate::redact::rules::{Action, Active};
 use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 use crate::work;
-
-/// Shorter texts under keys that are secret as text show.
-pub(in crate::redact) const MIN_TEXT: usize = 6;
-
-/// What happens to a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::redact) enum Action {
-    /// It is read by its own keys and values.
-    Show,
-    /// Strings are masked; objects are read by their own keys.
-    AsText,
-    /// Strings and numbers are masked; objects are read by their own keys.
-    Code,
-    /// Strings and numbers are masked, however deep.
-    Always,
-    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
-    Bag,
-    /// Each leaf is masked.
-    Leaves,
-}
-
-impl Action {
-    pub(in crate::redact) fn of(class: Class) -> Self {
-        match class {
-            Class::Plain => Self::Show,
-            Class::AsText => Self::AsText,
-            Class::Code => Self::Code,
-            Class::Always => Self::Always,
-            Class::Bag => Self::Bag,
-        }
-    }
-
-    /// Whether a string is masked.
-    pub(in crate::redact) fn masks_text(self, text: &str) -> bool {
-        match self {
-            Self::Show => false,
-            Self::AsText => text.len() >= MIN_TEXT && !is_link(text),
-            Self::Code | Self::Always | Self::Bag | Self::Leaves => !text.is_empty(),
-        }
-    }
-}
 
 /// The result of a walk: edits, or places.
 pub(in crate::redact) enum Target<'t> {
@@ -130,15 +89,6 @@ pub(in crate::redact) fn walk(
     scratch.leaves.clear();
     session.memory.json.push(scratch);
     walked
-}
-
-/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
-fn is_link(text: &str) -> bool {
-    begins_link(text.as_bytes()) && !text.contains('@')
-}
-
-pub(in crate::redact) fn begins_link(text: &[u8]) -> bool {
-    text.starts_with(b"https://") || text.starts_with(b"http://")
 }
 
 /// The place of an object or a list in a text, if there may be one: from the first opening bracket to the last closing one.

@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::frame::{Frame, JsonScratch, Next, Paths, SeenKey, Show, State};
 use super::leaves::check_controls;
 use super::pairs::{Leaf, Pair};
-use super::{Action, Target, Walked};
+use super::{Target, Walked};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::{Active, Class, Effect};
+use crate::redact::rules::{Action, Active, Class, Effect};
 use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 
@@ -193,7 +193,9 @@ impl Walker<'_, '_> {
     pub(super) fn resolve(&mut self, pair: Pair) {
         for (class, range) in pair.secrets() {
             let leaves: Vec<Leaf> = self.scratch.leaves.take(range);
-            for leaf in leaves.into_iter().filter(|leaf| leaf.is_masked_as(class)) {
+            let text = self.text;
+            let is_masked = |leaf: &Leaf| Action::of(class).masks(leaf.kind, &text[leaf.place.clone()]);
+            for leaf in leaves.into_iter().filter(is_masked) {
                 self.mask(leaf.place, leaf.kind, class != Class::AsText, HitRule::Key, leaf.hit);
             }
         }
