@@ -79,6 +79,27 @@ fn main() {
         let time = median(times);
         println!("| {name} | {} | {time:.0} | {:.2} |", body.len(), time / body.len() as f64);
     }
+    println!(
+        "\n| different secrets in a body, all of which an error repeats | shape | ns | ns a secret |\n|---|---|---|---|"
+    );
+    let ways: [(&str, fn(u16) -> String, &str); 3] = [
+        ("apart", |n| format!("s3cret-{n:05}"), " "),
+        ("overlapping", |n| format!("{n:05}a1{n:05}"), ""),
+        ("one within the next", |n| format!("s3cret{}", "x7".repeat(usize::from(n) % 16) + &n.to_string()), "x7x7"),
+    ];
+    for (shape, make, between) in ways {
+        for count in [160_u16, 640, 2_560, 10_000] {
+            let secrets: Vec<String> = (0..count).map(make).collect();
+            let (body, error) = (format!(r#"{{"password":["{}"]}}"#, secrets.join(r#"",""#)), secrets.join(between));
+            let shown = bench.borrow_mut().echoes(body.as_bytes(), &error).1.to_owned();
+            assert!(!shown.contains(&secrets[1]), "they are remembered");
+            let echoes = || {
+                black_box(bench.borrow_mut().echoes(black_box(body.as_bytes()), black_box(&error)));
+            };
+            let time = median((0..rounds.min(15)).map(|_| time(echoes)));
+            println!("| {count} | {shape} | {time:.0} | {:.0} |", time / f64::from(count));
+        }
+    }
 }
 
 /// The bodies of many keys, with others each time: more than are kept from one body to the next.

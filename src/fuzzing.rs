@@ -151,6 +151,19 @@ impl Bench {
         self.get(body)
     }
 
+    /// A JSON body and the text of an error, and the search of both for what was masked in the body.
+    pub fn echoes(&mut self, body: &[u8], error: &str) -> (&str, &str) {
+        let mut session = self.session();
+        let (Body::Whole(mut body) | Body::Beginning(mut body, _)) = session.json_body(body, false) else {
+            return ("", "");
+        };
+        let mut error = session.text(error);
+        let mut search = session.finish();
+        let is_searched = search.json(&mut body).is_ok();
+        search.text(&mut error);
+        (if is_searched { self.out.get(body) } else { "" }, self.out.get(error))
+    }
+
     /// The text of an error.
     pub fn text(&mut self, text: &str) -> &str {
         let piece = self.session().text(text);

@@ -1,6 +1,9 @@
 //! Decoded text: a text with one encoding undone, and the map from its places back to the encoded text.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use percent_encoding::percent_decode_str;
 
 use crate::json::escape_at;
 use crate::work;
@@ -98,6 +101,22 @@ impl Decoded {
         let step = behind.checked_sub(1).and_then(|step| self.steps.get(step));
         step.map_or(at, |(decoded, source)| source + (at - decoded))
     }
+}
+
+/// A text with percent-encoding decoded once.
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+/// Decodes a text as in forms, where a plus sign is a space.
+pub(super) fn form_decoded(text: &str) -> Cow<'_, str> {
+    if memchr::memchr(b'+', text.as_bytes()).is_some() {
+        return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());
+    }
+    decoded(text)
 }
 
 fn octet(bytes: &[u8], at: usize) -> Option<u8> {

@@ -1,6 +1,8 @@
 //! Mask styles: what a record shows instead of a secret. A mask, nothing, or a fingerprint.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 #[cfg(feature = "fingerprint")]
 use {
@@ -81,6 +83,41 @@ impl MaskStyle {
             return;
         }
         out.push_str(&self.text);
+    }
+
+    /// Writes what replaces a spelling of a value; `value_of` reads it.
+    pub(super) fn push_spelled<'t>(
+        &self,
+        out: &mut String,
+        spelled: &'t str,
+        value_of: impl Fn(&'t str) -> Cow<'t, str>,
+    ) {
+        match &self.kind {
+            #[cfg(feature = "fingerprint")]
+            Kind::Fingerprint { .. } => self.push(out, &value_of(spelled)),
+            Kind::Mask | Kind::Remove => out.push_str(&self.text),
+        }
+    }
+
+    /// A text with these places masked, each as the value that `value_of` reads in it; `None` if there are none.
+    pub(super) fn apply<'t>(
+        &self,
+        text: &'t str,
+        places: &[Range<usize>],
+        value_of: impl Fn(&'t str) -> Cow<'t, str>,
+    ) -> Option<String> {
+        if places.is_empty() {
+            return None;
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut copied = 0;
+        for place in places {
+            out.push_str(&text[copied..place.start]);
+            self.push_spelled(&mut out, &text[place.clone()], &value_of);
+            copied = place.end;
+        }
+        out.push_str(&text[copied..]);
+        Some(out)
     }
 
     /// Whether a member with a secret value is removed.

@@ -1,17 +1,18 @@
 //! Finds the places of secrets in one text, for the files of `format`: by the detector, by what is inside of the text, and
 //! by the names in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Reason;
 use super::decode::Decoded;
 use super::detect::{Scan, is_card_number, is_signature};
 use super::edits::join;
-use super::format::{Action, Target, json, text, url, walk};
+use super::format::{Target, json, text, url, walk};
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Part};
-use super::rules::{Active, Class, Effect};
+use super::rules::{Action, Active, Class, Effect};
 use super::session::Session;
 use crate::json::plain_len;
 use crate::record::text::ELLIPSIS;
@@ -19,6 +20,35 @@ use crate::tokens::TokenFormats;
 
 /// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.
 const MAX_LEVEL: u8 = 2;
+
+/// What a text is inside of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    /// The number of documents and URLs.
+    strings: u8,
+    /// How often percent-encoding was decoded.
+    decoded: u8,
+}
+
+impl Level {
+    /// Of a text that is inside of nothing.
+    pub(super) const TOP: Self = Self { strings: 0, decoded: 0 };
+
+    /// Whether it is inside of no string.
+    pub(super) fn is_outside(self) -> bool {
+        self.strings == 0
+    }
+
+    /// The level of what is in a string at this one, if it is read.
+    fn inside(self) -> Option<Self> {
+        (self.strings < MAX_LEVEL).then_some(Self { strings: self.strings + 1, ..self })
+    }
+
+    /// The level of a text that is decoded once more, if it is.
+    fn decoded(self) -> Option<Self> {
+        (self.decoded < MAX_LEVEL).then_some(Self { decoded: self.decoded + 1, ..self })
+    }
+}
 /// Evidence of more bytes than this is also searched for names, as free text.
 const LONG: usize = 256;
 
@@ -57,8 +87,8 @@ impl Session<'_> {
         }
     }
 
-    /// Appends the places of secrets in a text, sorted and disjoint. `level`: the number of strings that it is inside of.
-    pub(super) fn find(&mut self, text: &str, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
+    /// Appends the places of secrets in a text, sorted and disjoint.
+    pub(super) fn find(&mut self, text: &str, level: Level, search: Search, places: &mut Vec<Range<usize>>) {
         let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
         if self.may_find(text, scan, search) {
             self.find_scanned(text, scan, level, search, places);
@@ -70,7 +100,7 @@ impl Session<'_> {
         &mut self,
         text: &str,
         scan: Scan,
-        level: u8,
+        level: Level,
         search: Search,
         places: &mut Vec<Range<usize>>,
     ) {
@@ -96,9 +126,7 @@ impl Session<'_> {
                         self.memory.remembered.add(&text[place.clone()], false);
                     }
                 }
-                if level < MAX_LEVEL {
-                    self.find_inside(text, scan, level, search, places);
-                }
+                self.find_inside(text, scan, level, search, places);
                 if search == Search::Free {
                     text::names(self, text, scan, places);
                 }
@@ -108,51 +136,66 @@ impl Session<'_> {
     }
 
     /// Searches the inside of a text that is JSON, a URL or a form, or percent-encoded.
-    fn find_inside(&mut self, text: &str, scan: Scan, level: u8, search: Search, places: &mut Vec<Range<usize>>) {
-        if scan.has(Scan::BRACKET) && json::may_be_document(text) {
-            let before = places.len();
-            match walk(self, text, Target::Places(places), Action::Show, level + 1, search, false) {
-                Ok(_) => return,
-                Err(Reason::TooDeep) => {
-                    // What is beyond the limits was not read, so none of it shows.
-                    places.clear();
-                    return places.push(0..text.len());
+    fn find_inside(&mut self, text: &str, scan: Scan, level: Level, search: Search, places: &mut Vec<Range<usize>>) {
+        if let Some(inside) = level.inside() {
+            if scan.has(Scan::BRACKET)
+                && let Some(document) = json::document_in(text)
+                && (level == Level::TOP || json::is_all(text, &document))
+            {
+                let is_read = self.find_in_document(text, document.clone(), inside, search, places);
+                if is_read && json::is_all(text, &document) {
+                    return;
                 }
-                Err(_) => places.truncate(before),
+            }
+            if scan.has(Scan::EQUALS) {
+                let is_url = level.is_outside();
+                url::find_fields(self, text, scan, is_url.then_some(inside), places);
             }
         }
-        if scan.has(Scan::EQUALS) {
-            url::find_fields(self, text, scan, level, places);
-        }
         if scan.has(Scan::PERCENT)
+            && let Some(level) = level.decoded()
             && let Some(decoded) = Decoded::percent(text)
         {
             let mut inside = Vec::new();
-            self.find(&decoded.text, level + 1, search, &mut inside);
+            self.find(&decoded.text, level, search, &mut inside);
             places.extend(inside.iter().map(|place| decoded.source(place)));
         }
     }
 
+    /// Searches a document within a text. Whether it is one.
+    fn find_in_document(
+        &mut self,
+        text: &str,
+        document: Range<usize>,
+        level: Level,
+        search: Search,
+        places: &mut Vec<Range<usize>>,
+    ) -> bool {
+        let mut inside = Vec::new();
+        let json = &text[document.clone()];
+        match walk(self, json, Target::Places(&mut inside), Action::Show, level, search, false) {
+            Ok(_) => {}
+            // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
+            Err(Reason::TooDeep) => {
+                self.overflow();
+                inside.clear();
+                inside.push(0..json.len());
+            }
+            Err(_) => return false,
+        }
+        places.extend(inside.into_iter().map(|place| document.start + place.start..document.start + place.end));
+        true
+    }
+
     /// A text with these places masked; `None` if there are none.
     pub(super) fn apply(&self, text: &str, places: &[Range<usize>]) -> Option<String> {
-        if places.is_empty() {
-            return None;
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut copied = 0;
-        for place in places {
-            out.push_str(&text[copied..place.start]);
-            self.rules.style.push(&mut out, &text[place.clone()]);
-            copied = place.end;
-        }
-        out.push_str(&text[copied..]);
-        Some(out)
+        self.rules.style.apply(text, places, Cow::Borrowed)
     }
 
     /// A text of a client with what is secret in it masked; `None` if nothing is.
     pub(super) fn masked(&mut self, text: &str) -> Option<String> {
         let mut places = Vec::new();
-        self.find(text, 0, Search::Client, &mut places);
+        self.find(text, Level::TOP, Search::Client, &mut places);
         self.apply(text, &places)
     }
 
@@ -164,7 +207,7 @@ impl Session<'_> {
     /// The name of a field with what a search finds masked; `None` if that is nothing.
     pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
         let mut places = Vec::new();
-        self.find(name, 0, search, &mut places);
+        self.find(name, Level::TOP, search, &mut places);
         self.apply(name, &places)
     }
 
@@ -221,6 +264,11 @@ impl Session<'_> {
         if !self.is_mask(value) {
             self.memory.remembered.add(value, is_always);
         }
+    }
+
+    /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
+    pub(super) fn overflow(&mut self) {
+        self.memory.remembered.overflow();
     }
 
     pub(super) fn remember_header(&mut self, name: &str, value: &str) {

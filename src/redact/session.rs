@@ -8,14 +8,15 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::Reason;
+use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::{Action, Target, fields, multipart, text, url, walk};
+use super::format::{Target, fields, multipart, text, url, walk};
 use super::hit::Hit;
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::{Redactor, Rules};
-use super::rules::{EventRules, Names};
-use super::search::Search;
+use super::rules::{Action, EventRules, Names};
+use super::search::{Level, Search};
 use crate::json::push_json_string;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -71,7 +72,7 @@ impl<'a> Session<'a> {
 
     /// Notes that more values are secret than are allowed: the texts of clients are then left out.
     pub(crate) fn too_many_secrets(&mut self) {
-        self.memory.remembered.overflow();
+        self.overflow();
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.
@@ -110,7 +111,7 @@ impl Session<'_> {
 
     pub(super) fn masked_evidence(&mut self, text: &str) -> Option<String> {
         let mut places = Vec::new();
-        self.find(text, 0, Search::Evidence, &mut places);
+        self.find(text, Level::TOP, Search::Evidence, &mut places);
         self.apply(text, &places)
     }
 
@@ -135,7 +136,7 @@ impl Session<'_> {
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(self, path, params);
-        match self.apply(path, &places) {
+        match self.rules.style.apply(path, &places, decoded) {
             None => Evidence(self.out.push(path)),
             Some(masked) => Evidence(self.out.push(&masked)),
         }
@@ -160,7 +161,7 @@ impl Session<'_> {
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
         let action = Action::of(self.class(key));
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, 0, Search::Meta, false);
+        let walked = walk(self, fragment, Target::Edits(&mut edits), action, Level::TOP, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -180,7 +181,7 @@ impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
         let mut places = Vec::new();
-        self.find(text, 0, Search::Free, &mut places);
+        self.find(text, Level::TOP, Search::Free, &mut places);
         self.push_text(text, &places)
     }
 
@@ -192,7 +193,7 @@ impl Session<'_> {
         }
         let before = self.memory.remembered.len();
         let mut places = Vec::new();
-        self.find(text, 0, Search::Free, &mut places);
+        self.find(text, Level::TOP, Search::Free, &mut places);
         if is_shared && places.is_empty() && self.memory.remembered.len() == before {
             self.memory.keep(text);
         }
@@ -208,7 +209,8 @@ impl Session<'_> {
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let (places, object) = fields::query(self, raw);
-        let text = self.push_text(raw, &places);
+        let masked = self.rules.style.apply(raw, &places, form_decoded);
+        let text = ClientText(self.out.push(masked.as_deref().unwrap_or(raw)));
         (text, object.map(|object| ClientJson(self.out.push(&object))))
     }
 
@@ -219,9 +221,9 @@ impl Session<'_> {
             Err(reason) => return Body::Omitted(reason),
         };
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, text, Target::Edits(&mut edits), Action::Show, 0, Search::Client, cut);
+        let walked = walk(self, text, Target::Edits(&mut edits), Action::Show, Level::TOP, Search::Client, cut);
         let body = match walked {
-            Err(reason) => Body::Omitted(reason),
+            Err(reason) => self.omitted(reason),
             Ok(walked) => {
                 let start = self.out.len();
                 if walked.is_rejected {
@@ -263,13 +265,21 @@ impl Session<'_> {
 
     fn body_of(&mut self, json: Result<String, Reason>, cut: bool) -> Body {
         match json {
-            Err(reason) => Body::Omitted(reason),
+            Err(reason) => self.omitted(reason),
             Ok(json) if cut && json.len() <= 2 => Body::Omitted(Reason::Truncated),
             Ok(json) => {
                 let piece = ClientJson(self.out.push(&json));
                 if cut { Body::Beginning(piece, Reason::Truncated) } else { Body::Whole(piece) }
             }
         }
+    }
+
+    /// A body that is left out. What is beyond the limits was not read, so what may repeat it is left out too.
+    fn omitted(&mut self, reason: Reason) -> Body {
+        if reason == Reason::TooDeep {
+            self.overflow();
+        }
+        Body::Omitted(reason)
     }
 
     /// A text body, where the event asks for it, as a JSON string.

@@ -84,7 +84,7 @@ impl Scoping {
     pub(crate) fn describe(&self) -> serde_json::Value {
         let tree = self.tree.get();
         let rules = tree.rules();
-        serde_json::json!({ "default": rules.default.all, "rules": rules.len(), "sha256": super::store::digest(&rules.to_json()) })
+        serde_json::json!({ "default": rules.default.all, "rules": rules.len(), "crc32": super::store::checksum(&rules.to_json()) })
     }
 }
 

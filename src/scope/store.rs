@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
 use super::rules::ScopeRules;
 
@@ -54,7 +53,7 @@ impl<S: ScopeStore + ?Sized> ScopeStore for Arc<S> {
 
 /// Keeps the rules in a file, for one process at a time.
 ///
-/// The file is JSON with a digest. It is replaced as a whole: written beside it, synced, and renamed, so that a crash leaves the
+/// The file is JSON with a checksum. It is replaced as a whole: written beside it, synced, and renamed, so that a crash leaves the
 /// old rules or the new ones. A file that is torn or was changed by hand is an error at start that names it. On Unix only its
 /// owner can read it.
 ///
@@ -151,7 +150,7 @@ impl ScopeStore for FileScopeStore {
 
 fn print(rules: &ScopeRules) -> String {
     let json = rules.to_json();
-    format!("{{\"version\":1,\"rules\":{json},\"sha256\":\"{}\"}}\n", digest(&json))
+    format!("{{\"version\":1,\"rules\":{json},\"crc32\":\"{}\"}}\n", checksum(&json))
 }
 
 fn parse(text: &str) -> Result<ScopeRules, String> {
@@ -160,15 +159,16 @@ fn parse(text: &str) -> Result<ScopeRules, String> {
         return Err("it is not of version 1".to_owned());
     };
     let rules = ScopeRules::from_value(rules)?;
-    let digest = digest(&rules.to_json());
-    match members.get("sha256") {
-        Some(Value::String(known)) if *known == digest => Ok(rules),
-        _ => Err("its digest is not that of its rules".to_owned()),
+    let checksum = checksum(&rules.to_json());
+    match members.get("crc32") {
+        Some(Value::String(known)) if *known == checksum => Ok(rules),
+        _ => Err("its checksum is not that of its rules".to_owned()),
     }
 }
 
-pub(super) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+/// Tells one set of rules from another, and a torn file from a whole one: CRC-32 in hex.
+pub(super) fn checksum(text: &str) -> String {
+    format!("{:08x}", crc32fast::hash(text.as_bytes()))
 }
 
 #[cfg(test)]

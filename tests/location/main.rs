@@ -61,7 +61,7 @@ async fn locations(log: &Log, count: usize) -> Vec<Value> {
 
 fn error(path: &Path) -> String {
     let error = Auditor::builder().sink(sink::memory().0).geoip_file(path).build().unwrap_err();
-    assert!(error.is_setting(), "{error}");
+    assert!(error.kind() == tower_audit::ErrorKind::Setting, "{error}");
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && text.contains("TOWER_AUDIT_GEOIP_FILE"), "{text}");
     text
@@ -147,9 +147,9 @@ async fn a_replaced_file_is_taken_up_when_it_is_read_again_and_a_broken_one_is_n
     assert_eq!(locations(&log, 3).await[2]["city"], "Lutetia");
     let whole = cities();
     replace(&whole[..whole.len() / 2]);
-    assert!(log.auditor.reload_geoip_file().unwrap_err().is_setting());
+    assert!(log.auditor.reload_geoip_file().unwrap_err().kind() == tower_audit::ErrorKind::Setting);
     fs::remove_file(&path).unwrap();
-    assert!(log.auditor.reload_geoip_file().unwrap_err().is_setting());
+    assert!(log.auditor.reload_geoip_file().unwrap_err().kind() == tower_audit::ErrorKind::Setting);
     ask(&log, "81.2.69.142", |_| ()).await;
     assert_eq!(locations(&log, 4).await[3]["city"], "Lutetia", "what was read before stays in use");
 }
@@ -182,7 +182,7 @@ fn a_file_of_another_type_is_named_with_its_type() {
 #[test]
 fn without_a_file_there_is_none_to_read_again() {
     let auditor = Auditor::builder().sink(sink::memory().0).build().unwrap();
-    assert!(auditor.reload_geoip_file().unwrap_err().is_setting());
+    assert!(auditor.reload_geoip_file().unwrap_err().kind() == tower_audit::ErrorKind::Setting);
 }
 
 proptest! {

@@ -23,11 +23,10 @@ pub(in crate::redact) use self::credential::looks_like_credential;
 pub(in crate::redact) use self::patterns::Patterns;
 pub(in crate::redact) use self::scan::Scan;
 pub(in crate::redact) use self::signatures::is_signature;
+use crate::record::text::ELLIPSIS;
+use crate::redact::edits::join;
 use crate::tokens::TokenFormats;
 use crate::work;
-
-/// Mark that the layer appends to a text that it cut.
-const CUT_MARK: &str = "…";
 
 /// Finds credentials in texts.
 #[derive(Debug)]
@@ -52,9 +51,8 @@ impl Detector {
 
     /// Appends the places of credentials in a text, sorted and disjoint. `cut`: the text may have been cut at its end.
     pub(in crate::redact) fn find(&self, text: &str, scan: Scan, cut: bool, found: &mut Vec<Range<usize>>) {
-        let first = found.len();
         let whole = text;
-        let text = if cut { text.strip_suffix(CUT_MARK).unwrap_or(text) } else { text };
+        let text = if cut { text.strip_suffix(ELLIPSIS).unwrap_or(text) } else { text };
         if scan.has(Scan::TOKEN) {
             TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
         }
@@ -74,7 +72,7 @@ impl Detector {
             signatures::find(text, found);
         }
         self.patterns.find(whole, found);
-        join(found, first);
+        join(found);
     }
 }
 
@@ -84,24 +82,6 @@ pub(crate) fn open_card_number(text: &[u8]) -> Option<usize> {
     let mut found = Vec::new();
     cards::find(text, true, &mut found);
     found.last().filter(|place| place.end == text.len()).map(|place| place.start)
-}
-
-/// Sorts the places from `first` on and joins those that overlap.
-fn join(found: &mut Vec<Range<usize>>, first: usize) {
-    if found.len() <= first + 1 {
-        return;
-    }
-    found[first..].sort_unstable_by_key(|place| (place.start, place.end));
-    let mut last = first;
-    for next in first + 1..found.len() {
-        if found[next].start < found[last].end {
-            found[last].end = found[last].end.max(found[next].end);
-        } else {
-            last += 1;
-            found.swap(last, next);
-        }
-    }
-    found.truncate(last + 1);
 }
 
 /// The end of the run of bytes of a class that begins at `at`.

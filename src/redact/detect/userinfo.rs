@@ -10,6 +10,8 @@ use crate::work;
 const MAX_PASSWORD: usize = 256;
 /// A user name that looks like a credential is masked from this length on.
 const MIN_TOKEN: usize = 20;
+/// The hexadecimal digits of a digest, at least (OCI image specification, descriptors).
+const MIN_DIGEST: usize = 32;
 
 /// Appends the places of passwords.
 pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
@@ -61,9 +63,10 @@ fn password_with_slash(bytes: &[u8], start: usize, end: usize) -> Option<Range<u
     (has_host && !is_digest(&bytes[end + len + 1..])).then_some(colon..end + len)
 }
 
-/// Whether a digest follows, as in the name of an image, `registry/name:tag@sha256:…`.
+/// Whether a digest follows, as in the name of an image, `registry/name:tag@sha256:…`. A host may be called `sha256` too.
 fn is_digest(behind: &[u8]) -> bool {
-    behind.starts_with(b"sha256:") || behind.starts_with(b"sha512:")
+    let digits = behind.strip_prefix(b"sha256:").or_else(|| behind.strip_prefix(b"sha512:"));
+    digits.and_then(|digits| digits.get(..MIN_DIGEST)).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Whether a password is empty, masked already, or a placeholder.
@@ -93,6 +96,8 @@ mod tests {
             ("https://user:p@ss@host/", "p@ss"),
             ("//user:pass@host/x", "pass"),
             ("redis://:hunter2@h", "hunter2"),
+            ("postgres://app:hunter2@sha256:5432/db", "hunter2"),
+            ("postgres://app:hun/ter2@sha512:5432/db", "hun/ter2"),
             ("postgres://app:hun/ter2@db/x", "hun/ter2"),
             ("mongodb+srv://u:p%40w@a.b,c.d/?x=y", "p%40w"),
             ("(amqp://guest:guest@h:5672)", "guest"),
@@ -124,7 +129,7 @@ mod tests {
             "https://host:/x@y",
             "// see: a@b",
             "https://h/a:b/c@d",
-            "docker://alpine:3.12@sha256:0000",
+            "docker://alpine:3.12@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
             "postgres://app:***@db",
             "postgres://app:${PASSWORD}@db",
             "http://example.com",

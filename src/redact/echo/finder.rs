@@ -1,5 +1,6 @@
 //! A search for all remembered values at once, in time linear in the text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -51,7 +52,8 @@ enum Kind {
 impl Plan {
     pub(super) fn new(values: &Values) -> Self {
         work::add(values.bytes());
-        let kind = if values.len() <= FEW {
+        let is_few = values.len() <= FEW && !values.iter().any(|needle| repeats_itself(needle.head.as_bytes()));
+        let kind = if is_few {
             Kind::Few
         } else {
             let heads = values.iter().map(|needle| needle.head);
@@ -100,8 +102,7 @@ impl<'v> Finder<'v> {
             self.find(&text.replace('+', " "), level, places);
         }
         if level < MAX_LEVEL {
-            let escaped = || text.contains('\\').then(|| Decoded::json(text));
-            for decoded in [Decoded::percent(text), escaped()].into_iter().flatten() {
+            for decoded in [Decoded::percent(text), escaped(text)].into_iter().flatten() {
                 let mut inside = Vec::new();
                 self.find(&decoded.text, level + 1, &mut inside);
                 places.extend(inside.iter().map(|place| decoded.source(place)));
@@ -116,11 +117,15 @@ impl<'v> Finder<'v> {
         match &self.plan.kind {
             Kind::Few => {
                 for needle in self.values.iter() {
+                    let head = needle.head.as_bytes();
                     let (mut at, mut covered) = (0, 0);
-                    while let Some(start) = find_text(bytes, at, needle.head.as_bytes()) {
-                        at = start + needle.head.len();
-                        push(needle, text, start, &mut covered, places);
-                        at = at.max(covered);
+                    while let Some(start) = find_text(bytes, at, head) {
+                        // The value may overlap itself by less than half.
+                        at = start + head.len().div_ceil(2);
+                        if let Some(place) = place_of(needle, text, start, start + head.len() <= covered) {
+                            covered = covered.max(place.end);
+                            places.push(place);
+                        }
                     }
                 }
             }
@@ -162,6 +167,19 @@ impl<'v> Finder<'v> {
         }
     }
 
+    /// The value that a text spells: as it is, percent-encoded, as in a form, or escaped.
+    pub(super) fn value_of<'t>(&self, spelled: &'t str) -> Cow<'t, str> {
+        let mut read = Cow::Borrowed(spelled);
+        for _ in 0..=MAX_LEVEL {
+            if self.values.contains(&read) {
+                return read;
+            }
+            let Some(decoded) = Decoded::percent(&read).or_else(|| escaped(&read)) else { break };
+            read = Cow::Owned(decoded.text);
+        }
+        spelled.into()
+    }
+
     /// The same in a text that the layer may have cut to its limit: of a value at its end, only the beginning is left. Strings
     /// of bodies are not cut; the work for each text grows with the number of values.
     pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
@@ -191,15 +209,9 @@ impl<'v> Finder<'v> {
     }
 }
 
-/// Appends the place of a value that begins at `start`, unless the place before it covers it.
-fn push(needle: Needle<'_>, text: &str, start: usize, covered: &mut usize, places: &mut Vec<Range<usize>>) {
-    if start < *covered {
-        return;
-    }
-    if let Some(place) = place_of(needle, text, start, false) {
-        *covered = place.end;
-        places.push(place);
-    }
+/// A text without its escapes; `None` if it has none.
+fn escaped(text: &str) -> Option<Decoded> {
+    text.contains('\\').then(|| Decoded::json(text))
 }
 
 /// The place of a value whose head begins at `start`; `None` if the head is a part of another word. With `is_covered`, what
@@ -231,16 +243,7 @@ fn joins(byte: Option<&u8>) -> bool {
 fn overlap(text: &[u8], value: &[u8]) -> usize {
     let end = &text[text.len().saturating_sub(value.len())..];
     work::add(value.len() + end.len());
-    // For each length of a beginning of the value: the longest shorter one that is its end too.
-    let mut shorter = vec![0_usize; value.len() + 1];
-    let mut len = 0;
-    for at in 1..value.len() {
-        while len > 0 && value[len] != value[at] {
-            len = shorter[len];
-        }
-        len += usize::from(value[len] == value[at]);
-        shorter[at + 1] = len;
-    }
+    let shorter = borders(value);
     let mut len = 0;
     for byte in end {
         while len > 0 && value.get(len) != Some(byte) {
@@ -249,6 +252,27 @@ fn overlap(text: &[u8], value: &[u8]) -> usize {
         len += usize::from(value.get(len) == Some(byte));
     }
     len
+}
+
+/// For each length of a beginning of a value: the longest shorter one that is its end too.
+fn borders(value: &[u8]) -> Vec<usize> {
+    let mut shorter = vec![0; value.len() + 1];
+    let mut len = 0;
+    for at in 1..value.len() {
+        while len > 0 && value[len] != value[at] {
+            len = shorter[len];
+        }
+        len += usize::from(value[len] == value[at]);
+        shorter[at + 1] = len;
+    }
+    shorter
+}
+
+/// Whether a value may overlap itself by more than half, as `aaaa` does.
+fn repeats_itself(value: &[u8]) -> bool {
+    // Its first quarter is then in it once more.
+    let beginning = &value[..value.len().div_ceil(4)];
+    memchr::memmem::find(&value[1..], beginning).is_some() && borders(value).last() > Some(&(value.len() / 2))
 }
 
 /// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of

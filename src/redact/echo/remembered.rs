@@ -105,18 +105,22 @@ impl Values {
         Some(Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word })
     }
 
+    pub(super) fn contains(&self, text: &str) -> bool {
+        if self.known.is_empty() {
+            return self.list.iter().any(|value| self.text[value.start..value.end] == *text);
+        }
+        self.known.contains(text)
+    }
+
     fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        if self.list.len() <= FEW {
-            if self.list.iter().any(|value| self.text[value.start..value.end] == *text) {
-                return;
-            }
-        } else {
+        if self.contains(text) {
+            return;
+        }
+        if self.list.len() > FEW {
             if self.known.is_empty() {
                 self.known = self.list.iter().map(|value| self.text[value.start..value.end].into()).collect();
             }
-            if !self.known.insert(text.into()) {
-                return;
-            }
+            self.known.insert(text.into());
         }
         let start = self.text.len();
         self.text.push_str(text);

@@ -74,18 +74,7 @@ impl<'a> EchoSearch<'a> {
 fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
     let mut places = Vec::new();
     finder.find_in_cut(text, &mut places);
-    if places.is_empty() {
-        return None;
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut copied = 0;
-    for place in places {
-        out.push_str(&text[copied..place.start]);
-        style.push(&mut out, &text[place.clone()]);
-        copied = place.end;
-    }
-    out.push_str(&text[copied..]);
-    Some(out)
+    style.apply(text, &places, |spelled| finder.value_of(spelled))
 }
 
 fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<String> {
@@ -109,7 +98,7 @@ fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<Str
                     }
                     for place in places {
                         out.push_str(&json[copied..at + 1 + place.start]);
-                        style.push(&mut out, &raw[place.clone()]);
+                        style.push_spelled(&mut out, &raw[place.clone()], |spelled| finder.value_of(spelled));
                         copied = at + 1 + place.end;
                     }
                 }

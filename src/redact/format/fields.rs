@@ -6,14 +6,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::super::Reason;
-use super::super::decode::Decoded;
+use super::super::decode::{Decoded, decoded, form_decoded};
 use super::super::edits::join;
 use super::super::hit::HitRule;
-use super::super::rules::{Active, Class, Effect};
-use super::super::search::Search;
+use super::super::rules::{Action, Active, Class, Effect};
+use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json::Action;
-use super::url::decoded;
+use super::json;
 use crate::json::push_json_string;
 
 const MAX_FIELDS: usize = 4_096;
@@ -50,15 +49,8 @@ struct Member<'k> {
     count: usize,
 }
 
-/// What a multipart body shows of the value of a part, as JSON.
-pub(super) enum Judged {
-    Shown(String),
-    Masked(String),
-    Removed,
-}
-
 /// What becomes of a field's value.
-enum Fate {
+pub(super) enum Fate {
     Shown,
     /// These places of the decoded value are masked.
     Partly(Vec<Range<usize>>),
@@ -76,27 +68,6 @@ impl<'k> Fields<'k> {
             places: HashMap::new(),
             met: HashMap::new(),
             count: 0,
-        }
-    }
-
-    /// For the parts of a multipart body, which are fields of a form.
-    pub(super) fn of_parts(session: &Session<'_>) -> Self {
-        Self::new(session, Origin::Form)
-    }
-
-    /// Redacts the value of the part with this index.
-    pub(super) fn judge_part(&mut self, session: &mut Session<'_>, name: &str, value: &str, index: usize) -> Judged {
-        let fate = self.fate(session, name, value, || format!("/{index}/value"));
-        match self.json(session, value, &fate) {
-            None => {
-                if matches!(fate, Fate::Masked) {
-                    Judged::Shown(String::new())
-                } else {
-                    Judged::Removed
-                }
-            }
-            Some(json) if matches!(fate, Fate::Masked) => Judged::Masked(json),
-            Some(json) => Judged::Shown(json),
         }
     }
 
@@ -140,7 +111,7 @@ impl<'k> Fields<'k> {
     }
 
     /// A value as JSON; `None` if it is removed.
-    fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
+    pub(super) fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
         let mut json = String::with_capacity(value.len() + 2);
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
@@ -158,7 +129,14 @@ impl<'k> Fields<'k> {
         Some(json)
     }
 
-    fn fate(&mut self, session: &mut Session<'_>, name: &str, value: &str, pointer: impl Fn() -> String) -> Fate {
+    /// Decides about a field. `pointer`: where it is, if hits are listed.
+    pub(super) fn fate(
+        &mut self,
+        session: &mut Session<'_>,
+        name: &str,
+        value: &str,
+        pointer: impl Fn() -> String,
+    ) -> Fate {
         let (effect, is_shown) = self.pointed(session, name);
         let facts = session.facts(name);
         let class = match facts.class {
@@ -178,7 +156,7 @@ impl<'k> Fields<'k> {
             return if is_shown { Fate::Masked } else { Fate::Removed };
         }
         let mut places = Vec::new();
-        session.find(value, 0, Search::Client, &mut places);
+        session.find(value, Level::TOP, Search::Client, &mut places);
         if !is_shown {
             return Fate::Removed;
         }
@@ -269,49 +247,26 @@ fn pointer(name: &str) -> String {
 pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Range<usize>>, Option<String>) {
     let mut fields = Fields::new(session, Origin::Query);
     let mut places = Vec::new();
-    for place in split(raw, 0) {
-        let (name, value) = parts(raw, &place);
-        let has_value = value.is_some();
-        let value = value.unwrap_or(place.end..place.end);
-        let name_text = form_decoded(&raw[name.clone()]);
+    for (name, value) in split(raw) {
+        let name_text = FormText::of(raw, name.clone());
         // A name may be a token too; one without a value is a value itself.
-        let search = if has_value { Search::Evidence } else { Search::Client };
-        let mut inside = Vec::new();
-        session.find(&raw[name.clone()], 0, search, &mut inside);
-        let name_text = match session.masked_name(&name_text, search) {
-            Some(masked) => {
-                if inside.is_empty() {
-                    inside.push(0..name.len());
-                }
-                Cow::Owned(masked)
-            }
-            None => name_text,
-        };
-        places.extend(inside.iter().map(|found| name.start + found.start..name.start + found.end));
-        let raw_value = &raw[value.clone()];
-        let decoded = form_decoded(raw_value);
-        let Ok(fate) = fields.judge(session, name_text, &decoded) else {
-            // Fields beyond the limit are not read, so they do not show.
-            places.push(place.start..raw.len());
+        let search = if value.is_some() { Search::Evidence } else { Search::Client };
+        let mut found = Vec::new();
+        session.find(&name_text.text, Level::TOP, search, &mut found);
+        places.extend(found.iter().map(|found| name_text.source(found)));
+        let masked = session.apply(&name_text.text, &found);
+        let name_text = masked.map_or(name_text.text, Cow::Owned);
+        let value = FormText::of(raw, value.unwrap_or(name.end..name.end));
+        let Ok(fate) = fields.judge(session, name_text, &value.text) else {
+            // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
+            session.overflow();
+            places.push(name.start..raw.len());
             break;
         };
         match fate {
             Fate::Shown => {}
-            Fate::Masked | Fate::Removed => places.push(value),
-            Fate::Partly(_) if decoded == raw_value => {
-                let Fate::Partly(found) = fate else { continue };
-                places.extend(found.iter().map(|found| value.start + found.start..value.start + found.end));
-            }
-            Fate::Partly(found) => match Decoded::percent(raw_value).filter(|map| map.text.len() == decoded.len()) {
-                Some(map) => places.extend(found.iter().map(|found| {
-                    let found = map.source(found);
-                    value.start + found.start..value.start + found.end
-                })),
-                None if decoded.len() == raw_value.len() => {
-                    places.extend(found.iter().map(|found| value.start + found.start..value.start + found.end));
-                }
-                None => places.push(value),
-            },
+            Fate::Masked | Fate::Removed => places.push(value.place),
+            Fate::Partly(found) => places.extend(found.iter().map(|found| value.source(found))),
         }
     }
     join(&mut places);
@@ -326,7 +281,7 @@ pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, val
         return Some(mask);
     }
     let mut places = Vec::new();
-    session.find(value, 0, Search::Evidence, &mut places);
+    session.find(value, Level::TOP, Search::Evidence, &mut places);
     session.apply(value, &places)
 }
 
@@ -355,7 +310,7 @@ pub(in crate::redact) fn headers<'h>(
             Fate::Masked
         } else {
             let mut places = Vec::new();
-            session.find(&value, 0, Search::Free, &mut places);
+            session.find(&value, Level::TOP, Search::Free, &mut places);
             if places.is_empty() { Fate::Shown } else { Fate::Partly(places) }
         };
         if let Some(json) = fields.json(session, &value, &fate) {
@@ -368,16 +323,16 @@ pub(in crate::redact) fn headers<'h>(
 /// A form as an object. With `cut`, its last field is not complete.
 pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) -> Result<String, Reason> {
     let mut fields = Fields::new(session, Origin::Form);
-    for place in split(text, 0) {
-        let (name, value) = parts(text, &place);
-        let mut name = form_decoded(&text[name]);
+    for (name_place, value) in split(text) {
+        let mut name = form_decoded(&text[name_place.clone()]);
         if value.is_none()
             && let Some(masked) = session.masked_name(&name, Search::Client)
         {
             name = Cow::Owned(masked);
         }
+        let is_last = value.as_ref().map_or(name_place.end, |value| value.end) == text.len();
         let value = form_decoded(value.map_or("", |value| &text[value]));
-        if cut && place.end == text.len() {
+        if cut && is_last {
             if session.class(&name) != Class::Plain {
                 session.remember_beginning(without_open_escape(&value));
             }
@@ -395,22 +350,31 @@ fn without_open_escape(value: &str) -> &str {
     escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
 }
 
-/// The places of fields, separated by `&`; from the query of a URL on (`from` above 0) also by `?` and `#`.
-pub(super) fn split(text: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut start = from;
+/// The places of the names and values of fields. A text that is JSON, or a field that is, has no name.
+fn split(text: &str) -> impl Iterator<Item = (Range<usize>, Option<Range<usize>>)> {
+    let mut start = 0;
+    let is_one = is_json(text);
     std::iter::from_fn(move || {
         while start < text.len() {
             let rest = &text.as_bytes()[start..];
-            let len = if from > 0 { memchr::memchr3(b'&', b'#', b'?', rest) } else { memchr::memchr(b'&', rest) };
-            let len = len.unwrap_or(rest.len());
-            let place = start..start + len;
+            let len = if is_one { None } else { memchr::memchr(b'&', rest) };
+            let place = start..start + len.unwrap_or(rest.len());
             start = place.end + 1;
             if !place.is_empty() {
-                return Some(place);
+                return Some(if is_json(&text[place.clone()]) { (place, None) } else { parts(text, &place) });
             }
         }
         None
     })
+}
+
+/// Whether a text that is encoded as in a form may be JSON.
+fn is_json(text: &str) -> bool {
+    let begins = text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']);
+    begins && {
+        let text = form_decoded(text);
+        json::document_in(&text).is_some_and(|document| json::is_all(&text, &document))
+    }
 }
 
 /// The places of a field's name and value.
@@ -421,10 +385,25 @@ pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<R
     }
 }
 
-/// Decodes a text as in forms, where a plus sign is a space.
-fn form_decoded(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'+', text.as_bytes()).is_some() {
-        return Cow::Owned(decoded(&text.replace('+', " ")).into_owned());
+/// A name or value of a query, decoded, and its place as it was sent.
+struct FormText<'t> {
+    text: Cow<'t, str>,
+    map: Option<Decoded>,
+    place: Range<usize>,
+}
+
+impl<'t> FormText<'t> {
+    fn of(raw: &'t str, place: Range<usize>) -> Self {
+        let raw = &raw[place.clone()];
+        let text = form_decoded(raw);
+        // A plus sign and the space that it replaces have one byte, so their places are the same.
+        let map = if text.len() < raw.len() { Decoded::percent(raw) } else { None };
+        Self { text, map, place }
     }
-    decoded(text)
+
+    /// Where a place of the decoded text was sent.
+    fn source(&self, found: &Range<usize>) -> Range<usize> {
+        let found = self.map.as_ref().map_or_else(|| found.clone(), |map| map.source(found));
+        self.place.start + found.start..self.place.start + found.end
+    }
 }

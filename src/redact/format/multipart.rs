@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
 use super::super::session::Session;
-use super::fields::{Fields, Judged};
+use super::fields::{Fate, Fields, Origin};
 use crate::json::push_json_string;
 
 /// Larger fields show their size only.
@@ -33,7 +33,7 @@ pub(in crate::redact) fn parts(
     }
     let mut body = Reader { bytes, delimiter: format!("\r\n--{boundary}"), at: 0 };
     let mut list = String::from("[");
-    let mut fields = Fields::of_parts(session);
+    let mut fields = Fields::new(session, Origin::Form);
     let mut delimiter = body.first_delimiter();
     for count in 0.. {
         match delimiter {
@@ -192,12 +192,11 @@ impl Part<'_> {
         let mut is_shown = true;
         if let Some(name) = name.as_deref().filter(|_| !is_file) {
             if self.is_whole {
-                match fields.judge_part(session, name, &text, index) {
-                    // A secret value is masked at any size.
-                    Judged::Masked(json) => value = json,
-                    Judged::Shown(json) if self.is_small_text() => value = json,
-                    Judged::Shown(_) => {}
-                    Judged::Removed => is_shown = false,
+                let fate = fields.fate(session, name, &text, || format!("/{index}/value"));
+                is_shown = !matches!(fate, Fate::Removed);
+                // A secret value is masked at any size.
+                if matches!(fate, Fate::Masked) || self.is_small_text() {
+                    value = fields.json(session, &text, &fate).unwrap_or_default();
                 }
             } else {
                 is_shown = fields.open_part(session, name, text.trim_end_matches('\u{fffd}'));

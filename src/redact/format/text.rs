@@ -7,15 +7,18 @@
 use std::ops::Range;
 
 use super::super::detect::{self, Scan};
-use super::super::rules::Class;
-use super::super::search::Search;
+use super::super::rules::{Action, Class, MIN_TEXT, begins_link};
+use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json::{Action, MIN_TEXT};
 use crate::block::find_either;
 use crate::work;
 
 /// Of a longer name, this number of bytes at its end is read.
 const LONGEST_NAME: usize = 64;
+/// More backslashes before a quote are not read: a string in a string in a string has seven.
+const MAX_ESCAPES: usize = 7;
+/// The bytes of names before the quotes of a value: `Some(Secret("…"))`.
+const MAX_WRAPPER: usize = 24;
 /// What ends a text that was cut.
 const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
@@ -27,9 +30,7 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
     work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
-    let mut quotes = OpenQuotes::default();
-    // Up to this place no unquoted value looks like a credential.
-    let mut plain_until = 0;
+    let mut known = Known::default();
     // Up to this place header lines were read.
     let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
@@ -53,25 +54,27 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
                 continue;
             }
         }
-        let Some(value) = Value::behind(bytes, sign, plain_until, &mut quotes) else { continue };
-        let said = &text[value.place.clone()];
-        work::add(said.len());
-        let is_named = name.is_quoted && value.is_quoted;
-        if value.is_open {
-            // Without its closing quote a text was cut, or is prose.
-            if name.is_quoted && Action::of(class).masks_text(said) {
-                session.remember_beginning(said);
-                places.push(value.place.clone());
-                at = value.place.end;
-                read = at;
+        let mut value = Value::behind(bytes, sign, class, &mut known);
+        while let Some(Value { place, quote }) = value {
+            let said = &text[place.clone()];
+            work::add(said.len());
+            let is_named = name.is_quoted && quote.is_some();
+            let is_open = quote.as_ref().is_some_and(|quote| quote.end.is_none());
+            if !is_named && (is_open || !looks_like_credential(said)) {
+                // Without its closing quote a text was cut, or is prose.
+                known.plain_until = if quote.is_some() { known.plain_until } else { place.end };
+            } else if !Action::of(class).masks_text(said) {
+                known.link_until = if quote.is_some() { known.link_until } else { place.end };
+            } else if !session.is_mask(said) {
+                if is_open {
+                    session.remember_beginning(said);
+                } else {
+                    session.remember(said, class == Class::Always);
+                }
+                places.push(place.clone());
+                (at, read) = (place.end, place.end);
             }
-        } else if !is_named && !looks_like_credential(said) {
-            plain_until = if value.is_quoted { plain_until } else { value.place.end };
-        } else if Action::of(class).masks_text(said) && !session.is_mask(said) {
-            session.remember(said, class == Class::Always);
-            places.push(value.place.clone());
-            at = value.place.end;
-            read = at;
+            value = quote.and_then(|quote| quote.next_in_list(bytes, &mut known));
         }
     }
 }
@@ -142,7 +145,7 @@ pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) 
     // The last word of a text that was cut may be the beginning of a secret.
     let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
     let mut places = Vec::new();
-    session.find(text, 0, Search::Free, &mut places);
+    session.find(text, Level::TOP, Search::Free, &mut places);
     if upto < text.len() {
         let last = &text[upto..];
         let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
@@ -164,7 +167,7 @@ impl Name {
     /// The name that ends before the separator and begins at `from` or later. `None` too if a name with its end is never
     /// secret.
     fn before(bytes: &[u8], from: usize, sign: usize, may_be_secret: impl Fn(&[u8]) -> bool) -> Option<Self> {
-        let from = from.max(sign.saturating_sub(LONGEST_NAME + 4));
+        let from = from.max(sign.saturating_sub(LONGEST_NAME + 12));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
             end -= 1;
@@ -173,9 +176,7 @@ impl Name {
         if quote.is_some() {
             end -= 1;
             // An escaped quote.
-            if end > from && bytes[end - 1] == b'\\' {
-                end -= 1;
-            }
+            end -= bytes[from..end].iter().rev().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
         }
         if !may_be_secret(&bytes[from..end]) {
             return None;
@@ -212,73 +213,143 @@ static IS_NAME: [bool; 256] = {
 /// A value after a separator.
 struct Value {
     place: Range<usize>,
-    is_quoted: bool,
-    /// There is no closing quote, so it has all of the rest of the line.
-    is_open: bool,
+    quote: Option<Quote>,
 }
 
-/// The places from which on there is no closing quote of a kind, so that none is searched twice.
+/// The quotes around a value.
+struct Quote {
+    /// Behind the closing quote. Without one, the value has all of the rest of the line.
+    end: Option<usize>,
+    is_in_list: bool,
+}
+
+/// What was found out about a text, so that nothing is searched twice.
 #[derive(Default)]
-struct OpenQuotes {
-    double: Option<usize>,
-    single: Option<usize>,
+struct Known {
+    /// The places from which on there is no quote of a kind.
+    no_double: Option<usize>,
+    no_single: Option<usize>,
+    /// Up to this place no unquoted value looks like a credential.
+    plain_until: usize,
+    /// Up to this place each unquoted link shows under a key that is secret as text.
+    link_until: usize,
 }
 
 impl Value {
-    fn behind(bytes: &[u8], sign: usize, plain_until: usize, quotes: &mut OpenQuotes) -> Option<Self> {
+    fn behind(bytes: &[u8], sign: usize, class: Class, known: &mut Known) -> Option<Self> {
         let mut at = sign + 1;
         // `:=` and `=>`.
         if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
             at += 1;
         }
-        at += bytes[at..].iter().take(8).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        // An escaped quote.
-        let quote = at + usize::from(bytes.get(at) == Some(&b'\\'));
-        if let Some(kind @ (b'"' | b'\'')) = bytes.get(quote).copied() {
-            let mut end = quotes.end(bytes, quote + 1, kind);
-            // Within quotes that are not escaped, an escaped quote is a part of the value.
-            while let Some(inside) = end.filter(|end| quote == at && is_escaped(&bytes[quote + 1..*end])) {
-                end = quotes.end(bytes, inside + 1, kind);
-            }
-            let Some(end) = end else {
-                let line = &bytes[quote + 1..];
-                let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
-                let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
-                return (len > 0).then_some(Self { place: quote + 1..quote + 1 + len, is_quoted: true, is_open: true });
-            };
-            let end = if end > quote + 1 && bytes[end - 1] == b'\\' && quote > at { end - 1 } else { end };
-            return Some(Self { place: quote + 1..end, is_quoted: true, is_open: false });
+        let blank = blanks(bytes, at, bytes[sign] == b':');
+        let is_below = bytes[at..blank].contains(&b'\n');
+        at = blank;
+        let (inside, is_in_list) = without_wrapper(bytes, at);
+        if let Some(value) = Self::quoted(bytes, inside, is_in_list, known) {
+            return value;
         }
-        if at < plain_until {
+        if at < known.plain_until || (class == Class::AsText && at < known.link_until && begins_link(&bytes[at..])) {
             return None;
         }
         let len = bytes[at..].iter().take_while(|byte| !ends_value(**byte)).count();
         let mut end = at + len;
+        // On a line of its own, what is not all of the line is the next name.
+        if is_below && !bytes.get(end).is_none_or(|byte| matches!(byte, b'\n' | b'\r')) {
+            return None;
+        }
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, is_quoted: false, is_open: false })
+        (end > at).then_some(Self { place: at..end, quote: None })
+    }
+
+    /// The value in the quotes that open here, if any do; `Some(None)` if there is nothing in them.
+    fn quoted(bytes: &[u8], at: usize, is_in_list: bool, known: &mut Known) -> Option<Option<Self>> {
+        let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
+        let quote = at + escapes;
+        let kind = bytes.get(quote).copied().filter(|byte| matches!(byte, b'"' | b'\''))?;
+        let start = quote + 1;
+        if let Some((place, end)) = known.closing(bytes, start, kind, escapes) {
+            return Some(Some(Self { place, quote: Some(Quote { end: Some(end), is_in_list }) }));
+        }
+        let line = &bytes[start..];
+        let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
+        let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
+        Some((len > 0).then_some(Self { place: start..start + len, quote: Some(Quote { end: None, is_in_list }) }))
     }
 }
 
-impl OpenQuotes {
-    /// The next closing quote of a kind.
-    fn end(&mut self, bytes: &[u8], from: usize, kind: u8) -> Option<usize> {
-        let none = if kind == b'"' { &mut self.double } else { &mut self.single };
-        if none.is_some_and(|none| from >= none) || from > bytes.len() {
-            return None;
-        }
-        let end = memchr::memchr(kind, &bytes[from..]).map(|len| from + len);
-        if end.is_none() {
-            *none = Some(from);
-        }
-        end
+impl Quote {
+    /// The value after this one, in a list.
+    fn next_in_list(self, bytes: &[u8], known: &mut Known) -> Option<Value> {
+        let comma = blanks(bytes, self.end.filter(|_| self.is_in_list)?, true);
+        let next = blanks(bytes, comma + 1, true);
+        let is_next = bytes.get(comma) == Some(&b',');
+        if is_next { Value::quoted(bytes, next, true, known).flatten() } else { None }
     }
 }
 
-/// Whether what follows these bytes is escaped.
-fn is_escaped(before: &[u8]) -> bool {
-    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+impl Known {
+    /// The place of the value that begins here, up to its closing quote, and the end of that quote. `escapes`: the number of
+    /// backslashes before the opening quote.
+    fn closing(&mut self, bytes: &[u8], from: usize, kind: u8, escapes: usize) -> Option<(Range<usize>, usize)> {
+        let none = if kind == b'"' { &mut self.no_double } else { &mut self.no_single };
+        let mut at = from;
+        while none.is_none_or(|none| at < none) {
+            let Some(len) = memchr::memchr(kind, bytes.get(at..)?) else {
+                *none = Some(at);
+                break;
+            };
+            let quote = at + len;
+            work::add(len);
+            let before = bytes[from..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
+            // A quote within the value has more backslashes, and backslashes at the end of the value are doubled as often. One
+            // with fewer ends a text around it.
+            if before < escapes || (before - escapes).is_multiple_of(2 * (escapes + 1)) {
+                return Some((from..quote - before.min(escapes), quote + 1));
+            }
+            at = quote + 1;
+        }
+        None
+    }
+}
+
+/// The end of the white space that begins here, within a line or with line breaks.
+fn blanks(bytes: &[u8], at: usize, with_breaks: bool) -> usize {
+    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t') || (with_breaks && matches!(byte, b'\n' | b'\r'));
+    let len = bytes.get(at..).unwrap_or_default().iter().take_while(is_blank).count();
+    work::add(len);
+    at + len
+}
+
+/// What is before the quotes of a value in the notation of some languages: `Some("…")`, `["…"]`, `u'…'`. The place where the
+/// quotes may open, and whether it is in a list.
+fn without_wrapper(bytes: &[u8], from: usize) -> (usize, bool) {
+    let word = |at: usize| {
+        let rest = bytes.get(at..).unwrap_or_default();
+        rest.iter()
+            .take(MAX_WRAPPER)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'))
+            .count()
+    };
+    let (mut at, mut is_in_list) = (from, false);
+    loop {
+        let len = word(at);
+        match bytes.get(at + len) {
+            Some(b'(') if at + len - from < MAX_WRAPPER => at += len + 1,
+            Some(b'[') if len == 0 && !is_in_list => (at, is_in_list) = (blanks(bytes, at + 1, true), true),
+            Some(b'"' | b'\'')
+                if matches!(
+                    &bytes[at..at + len],
+                    [b'b' | b'f' | b'r' | b'u' | b'B' | b'F' | b'R' | b'U'] | b"br" | b"rb"
+                ) =>
+            {
+                return (at + len, is_in_list);
+            }
+            _ => return (at, is_in_list),
+        }
+    }
 }
 
 fn ends_value(byte: u8) -> bool {

@@ -1,18 +1,14 @@
 //! URLs: the path of the request, and the fields of a URL or form that is a value of something else.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::percent_decode_str;
-
-use super::super::decode::Decoded;
+use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
 use super::super::edits::join;
-use super::super::rules::Class;
-use super::super::search::Search;
+use super::super::rules::{Action, Class};
+use super::super::search::{Level, Search};
 use super::super::session::Session;
 use super::fields;
-use super::json::Action;
 use super::text::looks_like_credential;
 use crate::work;
 
@@ -24,10 +20,10 @@ pub(in crate::redact) fn path(
     params: Option<&[(&str, Range<usize>)]>,
 ) -> Vec<Range<usize>> {
     let mut places = Vec::new();
-    session.find(path, 0, Search::Evidence, &mut places);
+    session.find(path, Level::TOP, Search::Evidence, &mut places);
     if let Some(decoded) = Decoded::percent(path) {
         let mut inside = Vec::new();
-        session.find(&decoded.text, 1, Search::Evidence, &mut inside);
+        session.find(&decoded.text, Level::TOP, Search::Evidence, &mut inside);
         places.extend(inside.iter().map(|place| decoded.source(place)));
     }
     match params {
@@ -61,30 +57,36 @@ pub(in crate::redact) fn path(
     places
 }
 
-/// Appends the places of secret fields in a text that is a URL, or a form.
+/// Appends the places of secret fields in a text that is a URL, or a form. `inside`: the level of their values, if those are
+/// searched.
 pub(in crate::redact) fn find_fields(
     session: &mut Session<'_>,
     text: &str,
     scan: Scan,
-    level: u8,
+    inside: Option<Level>,
     places: &mut Vec<Range<usize>>,
 ) {
     work::add(text.len());
     // White space around it is not a part of it.
     let text = text.trim_ascii_end();
     let bytes = text.as_bytes();
-    // A text with white space is neither a URL nor a form; nor is a single assignment, without any sign of them.
-    let has_space =
-        scan.has(Scan::SPACE | Scan::CONTROL) && bytes.trim_ascii_start().iter().any(u8::is_ascii_whitespace);
-    let has_mark = scan.has(Scan::QUESTION | Scan::AMPERSAND) || bytes.contains(&b'#');
-    if has_space || !has_mark {
+    let has_semicolon = memchr::memchr(b';', bytes).is_some();
+    // A single assignment is neither a URL nor a form.
+    if !has_semicolon && !scan.has(Scan::QUESTION | Scan::AMPERSAND) && !bytes.contains(&b'#') {
+        return;
+    }
+    // Nor is a text with white space, unless all of it is a list of assignments.
+    if scan.has(Scan::SPACE | Scan::CONTROL)
+        && bytes.trim_ascii_start().iter().any(u8::is_ascii_whitespace)
+        && !(has_semicolon && text.split(';').all(|part| part.trim().is_empty() || part.contains('=')))
+    {
         return;
     }
     let begin = memchr::memchr(b'?', bytes).map_or(0, |at| at + 1);
-    for place in fields::split(text, begin) {
+    for place in split(bytes, begin) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
-        let name = decoded(&text[name]);
+        let name = decoded(text[name].trim_ascii_start());
         let raw = &text[value.clone()];
         let facts = session.facts(&name);
         if facts.is_signature || Action::of(facts.class).masks_text(raw) {
@@ -93,20 +95,22 @@ pub(in crate::redact) fn find_fields(
                 places.push(value);
             }
         } else if raw.len() > 2
-            && level == 0
+            && let Some(level) = inside
             && (memchr::memchr2(b'%', b'=', raw.as_bytes()).is_some() || (scan.has(Scan::BRACKET) && raw.contains('{')))
         {
-            let mut inside = Vec::new();
-            session.find(raw, level + 1, Search::Client, &mut inside);
-            places.extend(inside.into_iter().map(|place| value.start + place.start..value.start + place.end));
+            let mut found = Vec::new();
+            session.find(raw, level, Search::Client, &mut found);
+            places.extend(found.into_iter().map(|place| value.start + place.start..value.start + place.end));
         }
     }
 }
 
-/// A text with percent-encoding decoded once.
-pub(in crate::redact) fn decoded(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'%', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    percent_decode_str(text).decode_utf8_lossy()
+/// The places of fields from a place on, whatever separates them.
+fn split(bytes: &[u8], mut start: usize) -> impl Iterator<Item = Range<usize>> {
+    std::iter::from_fn(move || {
+        let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        let len = rest.iter().position(|byte| matches!(byte, b'&' | b';' | b'?' | b'#')).unwrap_or(rest.len());
+        start += len + 1;
+        Some(start - len - 1..start - 1)
+    })
 }

@@ -1,8 +1,8 @@
 //! The class of a key: the published rule, applied to one key.
 //!
 //! A key is split into words at case changes, digits and separators. It is secret if it ends with a listed phrase, singular or
-//! plural; the longest of several decides. If it does not, and its last word only says how the value is written, that word is
-//! dropped and the rest is looked at again.
+//! plural; the longest of several decides. If it does not, and it ends with a word that only says how the value is written, that
+//! word is dropped and the rest is looked at again.
 
 use std::collections::HashMap;
 
@@ -233,17 +233,16 @@ impl Words {
         words
     }
 
-    /// Drops the last word if it only says how the value is written.
+    /// Drops the last word if it only says how the value is written. Such a word may be written as one with the word before
+    /// it (`passwordhash`), or without a capital of its own (`PASSWORDhash`).
     fn drop_last(&mut self) -> bool {
-        let Some(start) = self.starts.last().copied() else { return false };
         // Words have no digits, so `base64` is the word `base`.
-        let is =
-            |dropped: &&str| dropped.trim_end_matches(|char: char| char.is_ascii_digit()) == &self.letters[start..];
-        if !DROPPED.iter().any(is) {
-            return false;
-        }
-        self.letters.truncate(start);
-        self.starts.pop();
+        let dropped = DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()));
+        // The longest: `plaintext` ends with `text`.
+        let rests = dropped.filter_map(|word| self.letters.strip_suffix(word));
+        let Some(rest) = rests.min_by_key(|rest| rest.len()) else { return false };
+        self.letters.truncate(rest.len());
+        self.starts.retain(|start| *start < self.letters.len());
         true
     }
 

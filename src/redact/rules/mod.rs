@@ -1,9 +1,11 @@
-//! What is secret by its key or its place: phrases, bags, exceptions and JSON Pointers.
+//! What is secret by its key or its place, and what happens to it: phrases, bags, exceptions and JSON Pointers.
 
+mod action;
 mod keys;
 mod pointers;
 mod words;
 
+pub(super) use action::{Action, LeafKind, MIN_TEXT, begins_link};
 pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::Action;
 use super::pairs::{Leaves, Pair};
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::Active;
+use crate::redact::rules::{Action, Active};
 
 /// Lists that walks use, kept from one to the next.
 #[derive(Debug, Default)]

@@ -3,17 +3,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::Target;
 use super::frame::{Next, Show, State};
-use super::pairs::{Leaf, LeafKind};
+use super::pairs::Leaf;
 use super::walker::Walker;
-use super::{Action, Target};
 use crate::json::{is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::Class;
+use crate::redact::rules::{Action, Class, LeafKind};
 
 const MAX_NUMBER: usize = 128;
 
@@ -58,7 +58,7 @@ impl Walker<'_, '_> {
         let is_masked = next.action.masks_text(raw) && !self.session.is_mask(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
-        if self.level == 0 && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
+        if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
             check_controls(raw)?;
             if has_escapes && unescape(raw).is_none() {
                 return Err(Reason::Invalid);
@@ -125,11 +125,10 @@ impl Walker<'_, '_> {
     /// A number, or `true`, `false`, `null`.
     pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<(), Reason> {
         let word = &self.text[place.clone()];
-        let kind = match word {
-            "true" | "false" => LeafKind::Boolean,
-            "null" => return Ok(()),
-            _ => LeafKind::Number,
-        };
+        let kind = kind_of(word.as_bytes()[0]);
+        if kind != LeafKind::Number && !matches!(word, "true" | "false" | "null") {
+            return Err(Reason::Invalid);
+        }
         if kind == LeafKind::Number {
             if word.len() > MAX_NUMBER {
                 return Err(Reason::TooDeep);
@@ -149,13 +148,8 @@ impl Walker<'_, '_> {
         if self.open_values > 0 {
             self.record(place.clone(), kind);
         }
-        let is_masked = match kind {
-            LeafKind::Boolean => matches!(next.action, Action::Bag | Action::Leaves),
-            _ => {
-                matches!(next.action, Action::Code | Action::Always | Action::Bag | Action::Leaves)
-                    || self.session.is_secret_number(word)
-            }
-        };
+        let is_masked =
+            next.action.masks(kind, word) || (kind == LeafKind::Number && self.session.is_secret_number(word));
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
             self.mask(place, kind, next.is_direct, rule, None);
@@ -200,21 +194,19 @@ impl Walker<'_, '_> {
 
     /// Whether a secret is removed with its member.
     pub(super) fn removes(&self, next: Next) -> bool {
-        next.action != Action::Show && self.level == 0 && self.session.style().removes()
+        next.action != Action::Show && self.level.is_outside() && self.session.style().removes()
     }
 
     pub(super) fn is_masked(&self, next: Next, start: usize) -> bool {
-        match self.bytes[start] {
-            b'"' => next.action.masks_text(&self.text[start + 1..self.at - 1]),
-            b'n' => false,
-            b't' | b'f' => matches!(next.action, Action::Bag | Action::Leaves),
-            _ => next.action != Action::AsText,
+        match kind_of(self.bytes[start]) {
+            LeafKind::Text => next.action.masks_text(&self.text[start + 1..self.at - 1]),
+            kind => next.action.masks(kind, &self.text[start..self.at]),
         }
     }
 
     /// Escapes characters that JSON allows and a record does not.
     pub(super) fn escape_odd(&mut self, start: usize, raw: &str) {
-        if self.level > 0 || raw.bytes().all(|byte| byte < 0x7f) {
+        if !self.level.is_outside() || raw.bytes().all(|byte| byte < 0x7f) {
             return;
         }
         let Target::Edits(edits) = &mut self.target else { return };
@@ -256,6 +248,16 @@ impl Walker<'_, '_> {
 
 pub(super) fn check_controls(raw: &str) -> Result<(), Reason> {
     if plain_len(raw.as_bytes(), |byte| byte < 0x20) < raw.len() { Err(Reason::Invalid) } else { Ok(()) }
+}
+
+/// The kind of a leaf, by its first byte.
+fn kind_of(first: u8) -> LeafKind {
+    match first {
+        b'"' => LeafKind::Text,
+        b't' | b'f' => LeafKind::Boolean,
+        b'n' => LeafKind::Null,
+        _ => LeafKind::Number,
+    }
 }
 
 /// Where a number or word ends.

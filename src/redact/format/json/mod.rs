@@ -17,51 +17,10 @@ use crate::redact::Reason;
 use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::{Active, Class};
-use crate::redact::search::Search;
+use crate::redact::rules::{Action, Active};
+use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 use crate::work;
-
-/// Shorter texts under keys that are secret as text show.
-pub(in crate::redact) const MIN_TEXT: usize = 6;
-
-/// What happens to a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::redact) enum Action {
-    /// It is read by its own keys and values.
-    Show,
-    /// Strings are masked; objects are read by their own keys.
-    AsText,
-    /// Strings and numbers are masked; objects are read by their own keys.
-    Code,
-    /// Strings and numbers are masked, however deep.
-    Always,
-    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
-    Bag,
-    /// Each leaf is masked.
-    Leaves,
-}
-
-impl Action {
-    pub(in crate::redact) fn of(class: Class) -> Self {
-        match class {
-            Class::Plain => Self::Show,
-            Class::AsText => Self::AsText,
-            Class::Code => Self::Code,
-            Class::Always => Self::Always,
-            Class::Bag => Self::Bag,
-        }
-    }
-
-    /// Whether a string is masked.
-    pub(in crate::redact) fn masks_text(self, text: &str) -> bool {
-        match self {
-            Self::Show => false,
-            Self::AsText => text.len() >= MIN_TEXT && !is_link(text),
-            Self::Code | Self::Always | Self::Bag | Self::Leaves => !text.is_empty(),
-        }
-    }
-}
 
 /// The result of a walk: edits, or places.
 pub(in crate::redact) enum Target<'t> {
@@ -84,20 +43,20 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Walks a document. `level`: the number of strings that it is inside of.
+/// Walks a document.
 pub(in crate::redact) fn walk(
     session: &mut Session<'_>,
     text: &str,
     target: Target<'_>,
     root: Action,
-    level: u8,
+    level: Level,
     search: Search,
     cut: bool,
 ) -> Result<Walked, Reason> {
     work::add(text.len());
     let scratch = session.memory.json.pop().unwrap_or_default();
     let active = session.pointers_at_root();
-    let is_body = level == 0 && search == Search::Client;
+    let is_body = level.is_outside() && search == Search::Client;
     let shown = session.shown_at_root().filter(|_| is_body);
     let show = if shown.is_some() { Show::Inside } else { Show::All };
     let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
@@ -132,13 +91,17 @@ pub(in crate::redact) fn walk(
     walked
 }
 
-/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
-fn is_link(text: &str) -> bool {
-    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains('@')
+/// The place of an object or a list in a text, if there may be one: from the first opening bracket to the last closing one.
+pub(in crate::redact) fn document_in(text: &str) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let start = memchr::memchr2(b'{', b'[', bytes)?;
+    let closing = if bytes[start] == b'{' { b'}' } else { b']' };
+    let end = memchr::memrchr(closing, bytes)? + 1;
+    (start < end).then_some(start..end)
 }
 
-/// Whether a text may be an object or a list.
-pub(in crate::redact) fn may_be_document(text: &str) -> bool {
-    let text = text.trim();
-    (text.starts_with('{') && text.ends_with('}')) || (text.starts_with('[') && text.ends_with(']'))
+/// Whether there is nothing but white space, and a byte order mark, around a document.
+pub(in crate::redact) fn is_all(text: &str, document: &Range<usize>) -> bool {
+    let before = text[..document.start].trim_start();
+    before.strip_prefix('\u{feff}').unwrap_or(before).trim_start().is_empty() && text[document.end..].trim().is_empty()
 }

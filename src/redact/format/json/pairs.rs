@@ -6,9 +6,8 @@
 
 use std::ops::Range;
 
-use super::MIN_TEXT;
 use crate::redact::memory::Part;
-use crate::redact::rules::Class;
+use crate::redact::rules::{Class, LeafKind};
 
 /// A leaf of a value that a member beside it may mark as secret.
 #[derive(Debug)]
@@ -18,24 +17,6 @@ pub(super) struct Leaf {
     pub(super) kind: LeafKind,
     /// Its JSON Pointer, if hits are listed.
     pub(super) hit: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeafKind {
-    Text,
-    Number,
-    Boolean,
-}
-
-impl Leaf {
-    pub(super) fn is_masked_as(&self, class: Class) -> bool {
-        match (class, self.kind) {
-            (Class::Plain, _) | (Class::AsText, LeafKind::Number) => false,
-            (Class::AsText | Class::Code | Class::Always, LeafKind::Boolean) => false,
-            (Class::AsText, LeafKind::Text) => self.place.len() >= MIN_TEXT,
-            (Class::Code | Class::Always | Class::Bag, _) => !self.place.is_empty(),
-        }
-    }
 }
 
 /// The leaves of open values.

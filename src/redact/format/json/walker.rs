@@ -5,13 +5,13 @@ use std::ops::Range;
 use super::frame::{Frame, JsonScratch, Next, Paths, SeenKey, Show, State};
 use super::leaves::check_controls;
 use super::pairs::{Leaf, Pair};
-use super::{Action, Target, Walked};
+use super::{Target, Walked};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::hit::HitRule;
 use crate::redact::memory::Part;
-use crate::redact::rules::{Active, Class, Effect};
-use crate::redact::search::Search;
+use crate::redact::rules::{Action, Active, Class, Effect};
+use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 
 const MAX_DEPTH: usize = 64;
@@ -24,7 +24,7 @@ pub(super) struct Walker<'w, 's> {
     pub(super) text: &'w str,
     pub(super) bytes: &'w [u8],
     pub(super) target: Target<'w>,
-    pub(super) level: u8,
+    pub(super) level: Level,
     pub(super) search: Search,
     pub(super) cut: bool,
     pub(super) at: usize,
@@ -73,7 +73,7 @@ impl Walker<'_, '_> {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
             self.at += 1;
         }
-        if self.at > start && self.level == 0 {
+        if self.at > start && self.level.is_outside() {
             self.remove(start..self.at);
         }
     }
@@ -193,7 +193,9 @@ impl Walker<'_, '_> {
     pub(super) fn resolve(&mut self, pair: Pair) {
         for (class, range) in pair.secrets() {
             let leaves: Vec<Leaf> = self.scratch.leaves.take(range);
-            for leaf in leaves.into_iter().filter(|leaf| leaf.is_masked_as(class)) {
+            let text = self.text;
+            let is_masked = |leaf: &Leaf| Action::of(class).masks(leaf.kind, &text[leaf.place.clone()]);
+            for leaf in leaves.into_iter().filter(is_masked) {
                 self.mask(leaf.place, leaf.kind, class != Class::AsText, HitRule::Key, leaf.hit);
             }
         }
@@ -290,7 +292,7 @@ impl Walker<'_, '_> {
             }
         }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
-        if (facts.is_odd || decoded.is_some()) && self.level == 0 {
+        if (facts.is_odd || decoded.is_some()) && self.level.is_outside() {
             self.odd_key(start + 1..end - 1, raw, key)?;
         }
         self.at = end;
@@ -307,7 +309,7 @@ impl Walker<'_, '_> {
 
     /// Notes a key that repeats, because stores reject such a document.
     pub(super) fn check_repeated(&mut self, hash: u64, place: Range<usize>) {
-        if self.level > 0 {
+        if !self.level.is_outside() {
             return;
         }
         let Some(frame) = self.scratch.frames.last() else { return };

@@ -1,0 +1,69 @@
+//! What happens to a value, by the class of its key.
+
+use super::keys::Class;
+
+/// Shorter texts under keys that are secret as text show.
+pub(in crate::redact) const MIN_TEXT: usize = 6;
+
+/// What happens to a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Action {
+    /// It is read by its own keys and values.
+    Show,
+    /// Strings are masked; objects are read by their own keys.
+    AsText,
+    /// Strings and numbers are masked; objects are read by their own keys.
+    Code,
+    /// Strings and numbers are masked, however deep.
+    Always,
+    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
+    Bag,
+    /// Each leaf is masked.
+    Leaves,
+}
+
+/// A value that is no object and no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum LeafKind {
+    Text,
+    Number,
+    /// `true` or `false`.
+    Boolean,
+    Null,
+}
+
+impl Action {
+    pub(in crate::redact) fn of(class: Class) -> Self {
+        match class {
+            Class::Plain => Self::Show,
+            Class::AsText => Self::AsText,
+            Class::Code => Self::Code,
+            Class::Always => Self::Always,
+            Class::Bag => Self::Bag,
+        }
+    }
+
+    /// Whether a leaf is masked.
+    pub(in crate::redact) fn masks(self, kind: LeafKind, text: &str) -> bool {
+        match (self, kind) {
+            (Self::AsText, LeafKind::Text) => text.len() >= MIN_TEXT && !is_link(text),
+            (Self::Show | Self::AsText, _) | (_, LeafKind::Null) => false,
+            (Self::Code | Self::Always, LeafKind::Boolean) => false,
+            (Self::Code | Self::Always | Self::Bag | Self::Leaves, _) => !text.is_empty(),
+        }
+    }
+
+    /// Whether a string is masked.
+    pub(in crate::redact) fn masks_text(self, text: &str) -> bool {
+        self.masks(LeafKind::Text, text)
+    }
+}
+
+/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
+fn is_link(text: &str) -> bool {
+    begins_link(text.as_bytes()) && !text.contains('@')
+}
+
+pub(in crate::redact) fn begins_link(text: &[u8]) -> bool {
+    text.starts_with(b"https://") || text.starts_with(b"http://")
+}
