@@ -86,6 +86,10 @@ impl MaskStyle {
     }
 
     /// Writes what replaces a spelling of a value; `value_of` reads it.
+    #[cfg_attr(
+        not(feature = "fingerprint"),
+        expect(unused_variables, reason = "only a fingerprint depends on the value")
+    )]
     pub(super) fn push_spelled<'t>(
         &self,
         out: &mut String,
