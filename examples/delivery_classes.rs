@@ -29,6 +29,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .event(Event::new("ArticleRead").on(Method::GET, "/articles/{id}").delivery(Delivery::Lossy))
         // The default: nothing is handled that cannot be recorded.
         .event(Event::new("ArticleUpdate").on(Method::PUT, "/articles/{id}").delivery(Delivery::Backpressure))
+        // It never ends by itself: that its client goes is a success.
+        .event(Event::new("ArticleFollow").on(Method::GET, "/articles/{id}/changes").client_ends_stream())
         // Who has the whole answer can rely on the record.
         .event(Event::new("Payment").on(Method::POST, "/payments/{id}").delivery(Delivery::Durable))
         .event(Event::new("StatementRead").on(Method::GET, "/statements/{id}").delivery(Delivery::Durable))
@@ -40,6 +42,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let bank: &'static Bank = Box::leak(Box::new(Bank { auditor: auditor.clone(), deleted: AtomicU64::new(0) }));
     let app = Router::new()
         .route("/articles/{id}", get(read_article).put(update_article))
+        .route("/articles/{id}/changes", get(follow_article))
         .route("/payments/{id}", post(pay))
         .route("/statements/{id}", get(read_statement))
         .route("/accounts/{id}", delete(delete_account))
@@ -65,6 +68,11 @@ async fn update_article(Path(id): Path<u64>, Json(_article): Json<Value>) -> Jso
     Json(json!({"id": id}))
 }
 
+/// Nothing changes here.
+async fn follow_article(Path(_id): Path<u64>) -> Body {
+    Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
 async fn pay(Path(id): Path<u64>, Json(_payment): Json<Value>) -> (StatusCode, Json<Value>) {
     (StatusCode::CREATED, Json(json!({"id": id})))
 }
@@ -87,6 +95,9 @@ async fn health(State(bank): State<&'static Bank>) -> Json<Value> {
     Json(json!({
         "deletedAccounts": bank.deleted.load(Ordering::Relaxed),
         "audit": {
+            "open": counters.open,
+            "unwritten": counters.unwritten,
+            "heldBytes": counters.captured_bytes,
             "written": counters.written,
             "lost": counters.lost.total(),
             "refused": counters.refused,

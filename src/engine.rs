@@ -395,6 +395,10 @@ impl SinkWatch {
 }
 
 impl Watcher for SinkWatch {
+    fn written(&self) {
+        self.queue.written();
+    }
+
     fn moved(&self) {
         self.queue.moved();
     }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::check;
 use common::sinks::{named, told};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -285,6 +286,82 @@ async fn with_a_stopped_reader_lossy_serves_all_at_once_in_bounded_memory_and_te
 /// Fills the queue, and waits until so many are held.
 async fn held(server: &Server, held: usize) {
     server.until("all are held", |health| health["audit"]["waiting"] == held).await;
+}
+
+/// Streams on each HTTP/2 connection: as many as hyper admits by default.
+const STREAMS: usize = 200;
+
+/// `TOWER_AUDIT_STREAMS` asks for more than CI opens, such as 100000.
+fn streams() -> usize {
+    std::env::var("TOWER_AUDIT_STREAMS").map_or(4_000, |streams| streams.parse().unwrap())
+}
+
+/// Opens one HTTP/2 connection with streams of these numbers; dropped, it ends them all.
+async fn follow(
+    address: SocketAddr,
+    ids: std::ops::Range<usize>,
+) -> (tokio::task::JoinHandle<()>, Vec<hyper::body::Incoming>) {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let connection = tokio::spawn(async move { drop(connection.await) });
+    let asks = ids.map(|id| {
+        let uri = format!("http://127.0.0.1/articles/{id}/changes");
+        let request = http::Request::get(uri).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = sender.clone().send_request(request);
+        async move {
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.into_body()
+        }
+    });
+    (connection, futures_util::future::join_all(asks).await)
+}
+
+#[tokio::test]
+async fn streams_over_http2_that_end_at_once_while_the_reader_hangs_are_bounded_and_all_recorded() {
+    let streams = streams();
+    // 2.5 KiB for each, as the guide says.
+    let held = (streams * 5 / 2).max(1024);
+    let mut server = Server::start(Stdio::piped(), &[("TOWER_AUDIT_QUEUE_BYTES", &format!("{held}KiB"))]);
+    let before = server.memory("VmRSS");
+    let mut open = Vec::new();
+    for first in (0..streams).step_by(STREAMS) {
+        open.push(follow(server.address, first..(first + STREAMS).min(streams)).await);
+    }
+    let health = server.health().await;
+    assert_eq!((&health["audit"]["open"], &health["audit"]["refused"]), (&streams.into(), &0.into()));
+    let held_open = health["audit"]["heldBytes"].as_u64().unwrap();
+    let with_all_open = server.memory("VmRSS");
+    for (connection, bodies) in open {
+        drop(bodies);
+        connection.abort();
+    }
+    server.until("all have ended", |health| health["audit"]["open"] == 0).await;
+    let health = server.health().await;
+    let unwritten = health["audit"]["unwritten"].as_u64().unwrap();
+    assert!(unwritten > streams as u64 / 2, "the reader does not hang: {health}");
+    assert!(health["audit"]["heldBytes"].as_u64().unwrap() <= held_open, "{health}");
+    if let Some(((before, open), most)) = before.zip(with_all_open).zip(server.memory("VmHWM")) {
+        println!(
+            "{streams} streams on {} connections that end at once while the reader hangs: resident {} MiB before, {} MiB with \
+             all open, {} MiB at most; {} MiB held by count, {unwritten} records unwritten",
+            streams.div_ceil(STREAMS),
+            before / 1024,
+            open / 1024,
+            most / 1024,
+            held_open / 1024 / 1024,
+        );
+        // Drafts become lines; allocators and growing buffers take as much again.
+        let more = 2 * held_open / 1024 + 16 * 1024;
+        assert!(most <= open + more, "{open} KiB with all open, {most} KiB at most");
+    }
+    let stdout = server.read();
+    server.stop();
+    let records = check::lines(&stdout.join().unwrap());
+    let mut once = ids(&records, "ArticleFollow");
+    once.sort_unstable();
+    assert_eq!(once, (0..streams as u64).collect::<Vec<_>>());
+    assert_eq!(records.last().unwrap()["meta"]["lost"], 0);
 }
 
 #[tokio::test]

@@ -84,6 +84,8 @@ struct State {
     bodies: VecDeque<Arc<Place>>,
     /// The worker has gone to sleep and must be woken.
     asleep: bool,
+    /// … but not because a sink has written: see [`Queue::written`].
+    lazy: bool,
     /// The worker has stopped: what comes now is lost.
     closed: bool,
     /// Somebody asked the worker to look around.
@@ -175,7 +177,7 @@ impl Queue {
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.call_worker(&mut state);
+        self.call_worker(state);
         Admission::Wait(Waiting { place, queue: self.clone() })
     }
 
@@ -205,7 +207,7 @@ impl Queue {
         let place = Arc::new(Place::new(Line::Bodies, class, until, bytes));
         state.bodies.push_back(place.clone());
         self.bodies_waiting.fetch_add(1, Ordering::Relaxed);
-        self.call_worker(&mut state);
+        self.call_worker(state);
         Some(Admission::Wait(Waiting { place, queue: self.clone() }))
     }
 
@@ -236,7 +238,7 @@ impl Queue {
             self.count_lost(&mut state, LossReason::QueueFull, at, id);
         }
         if state.asleep {
-            self.call_worker(&mut state);
+            self.call_worker(state);
         }
     }
 
@@ -278,7 +280,7 @@ impl Queue {
         // A pause ends early when the queue is half full: nobody is refused because the worker rests.
         let is_half_full = !state.called && state.finished.len().saturating_mul(2) >= self.limits.records;
         if state.asleep || is_half_full {
-            self.call_worker(&mut state);
+            self.call_worker(state);
         }
         Ok(position)
     }
@@ -301,7 +303,7 @@ impl Queue {
             return Err(draft);
         }
         let position = self.enter(&mut state, draft);
-        self.call_worker(&mut state);
+        self.call_worker(state);
         Ok(position)
     }
 
@@ -330,7 +332,7 @@ impl Queue {
 
     /// Makes the worker look around soon.
     pub(crate) fn call(&self) {
-        self.call_worker(&mut self.lock());
+        self.call_worker(self.lock());
     }
 
     pub(crate) fn pushed(&self) -> u64 {
@@ -349,12 +351,26 @@ impl Queue {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// A sink's thread has written. The worker gives that back when it wakes anyhow, or soon after, unless somebody waits for it
+    /// or half of the room is taken.
+    pub(crate) fn written(&self) {
+        let mut state = self.lock();
+        state.moved = true;
+        if state.attentive || (state.asleep && (!state.lazy || self.is_half_taken())) {
+            self.call_worker(state);
+        }
+    }
+
+    fn is_half_taken(&self) -> bool {
+        self.unwritten() >= self.limits.records / 2 || self.held.bytes() >= self.limits.for_lossy() / 2
+    }
+
     /// A sink's thread got on: whoever waits for that must not wait for the worker's next look.
     pub(crate) fn moved(&self) {
         let mut state = self.lock();
         state.moved = true;
         if state.asleep || state.attentive {
-            self.call_worker(&mut state);
+            self.call_worker(state);
         }
     }
 
@@ -432,9 +448,11 @@ impl Queue {
         self.unwritten() < self.limits.records
     }
 
-    fn call_worker(&self, state: &mut State) {
+    /// Without the lock: on one core the worker would else run at once, and wait for it.
+    fn call_worker(&self, mut state: MutexGuard<'_, State>) {
         state.called = true;
         state.asleep = false;
+        drop(state);
         self.work.notify_one();
     }
 

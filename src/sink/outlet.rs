@@ -26,7 +26,9 @@ const BEST_EFFORT: usize = 4 * 1024 * 1024;
 
 /// What a sink's thread reports to.
 pub(crate) trait Watcher: Send + Sync + 'static {
-    /// Records were written, made durable, or given up.
+    /// Records were written.
+    fn written(&self);
+    /// Records were made durable or given up, or the sink was tried again, or it ended.
     fn moved(&self);
     /// Whether the sink is given anything. Called under the sink's lock: it must take no other.
     fn usable(&self, usable: bool);

@@ -22,8 +22,9 @@ pub(in crate::queue) const FULL: usize = 64;
 pub(in crate::queue) enum Rest {
     /// A pause that no record cuts short, unless many come.
     Pause(Duration),
-    /// Until a record comes or somebody calls, at most this long.
-    Sleep(Option<Duration>),
+    /// Until a record comes or somebody calls, at most this long. `lazily`: that a sink has written is no reason to wake, unless
+    /// somebody waits for it or room gets scarce.
+    Sleep { most: Option<Duration>, lazily: bool },
 }
 
 impl Queue {
@@ -40,13 +41,14 @@ impl Queue {
                 }
                 Rest::Pause(_) => state,
                 // What a sink has done since makes room; nobody else would report it to a worker that sleeps.
-                Rest::Sleep(_) if state.moved || !state.finished.is_empty() => state,
-                Rest::Sleep(limit) => {
+                Rest::Sleep { .. } if state.moved || !state.finished.is_empty() => state,
+                Rest::Sleep { most, lazily } => {
                     state.asleep = true;
-                    let mut state = match limit {
+                    state.lazy = lazily;
+                    let mut state = match most {
                         None => self.work.wait_while(state, sleeps).unwrap_or_else(PoisonError::into_inner),
-                        Some(limit) => {
-                            self.work.wait_timeout_while(state, limit, sleeps).unwrap_or_else(PoisonError::into_inner).0
+                        Some(most) => {
+                            self.work.wait_timeout_while(state, most, sleeps).unwrap_or_else(PoisonError::into_inner).0
                         }
                     };
                     state.asleep = false;

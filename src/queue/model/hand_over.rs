@@ -64,16 +64,25 @@ fn no_more_are_unwritten_than_ever_were_at_one_moment() {
 /// Nor may a sink's word get lost that it has written: the room that it made would never be seen.
 #[test]
 fn what_was_written_leaves_the_queue() {
-    check(|| {
-        let (rig, book) = Rig::healthy(&Setting { records: 2, ..Setting::default() });
-        for round in 0..2 {
-            rig.push_lossy(id(1, round * 2)).expect("there is room");
-            rig.push_lossy(id(1, round * 2 + 1)).expect("there is room");
-            until(|| rig.queue().unwritten() == 0);
-        }
-        assert_eq!(book.lines().len(), 4);
-        rig.stop();
-    });
+    check(|| written_leaves(2));
+}
+
+/// As before, where nobody needs the room, and what was written wakes nobody.
+#[test]
+fn what_was_written_leaves_the_queue_though_nobody_needs_the_room() {
+    check(|| written_leaves(64));
+}
+
+/// With room for this number of records.
+fn written_leaves(records: usize) {
+    let (rig, book) = Rig::healthy(&Setting { records, ..Setting::default() });
+    for round in 0..2 {
+        rig.push_lossy(id(1, round * 2)).expect("there is room");
+        rig.push_lossy(id(1, round * 2 + 1)).expect("there is room");
+        until(|| rig.queue().unwritten() == 0);
+    }
+    assert_eq!(book.lines().len(), 4);
+    rig.stop();
 }
 
 #[test]

@@ -9,6 +9,10 @@ struct Nobody;
 struct Bomb;
 
 impl Watcher for Bomb {
+    fn written(&self) {
+        self.moved();
+    }
+
     fn moved(&self) {
         std::panic::resume_unwind(Box::new("a watcher's own panic"));
     }
@@ -19,6 +23,8 @@ impl Watcher for Bomb {
 }
 
 impl Watcher for Nobody {
+    fn written(&self) {}
+
     fn moved(&self) {}
 
     fn usable(&self, _usable: bool) {}

@@ -158,7 +158,7 @@ impl Thread {
             return false;
         }
         self.shared.lock().settle(batch, batch.bytes.len());
-        self.watcher.moved();
+        self.watcher.written();
         true
     }
 
