@@ -189,6 +189,10 @@ impl ActivityBuilder {
             return Ok(Opened(None));
         }
         self.draft.event = if self.is_listed { engine.listed(&self.event)? } else { engine.named(&self.event)? };
+        if engine.plan(&self.draft.event).is_some_and(|plan| plan.is_skipped) {
+            engine.forget(self.draft);
+            return Ok(Opened(None));
+        }
         engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
         engine.head.current_trace(&mut self.draft);

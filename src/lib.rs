@@ -73,7 +73,7 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
-//! [`guide::addresses`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! [`guide::addresses`] · [`guide::reads`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -139,8 +139,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Failure, Level, Location, Outcome, Record, ResponseStatus, Scope,
-    Stages, Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Level, Location, Outcome, Reads, Record, ResponseStatus,
+    Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

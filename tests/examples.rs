@@ -225,6 +225,32 @@ fn the_axum_stack_records_what_its_guide_says() {
     }
 }
 
+/// From the environment, and from a file.
+#[test]
+fn reads_are_recorded_as_the_operator_says() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "reads = \"skip\"\n").unwrap();
+    let by_file = ("TOWER_AUDIT_CONFIG", file.path().to_str().unwrap());
+    let debug = ("TOWER_AUDIT_READS", "debug");
+    // A login, a fetch that succeeds, and one of nothing.
+    let cases: [(&[(&str, &str)], &[&str]); 4] = [
+        (&[], &["info", "info", "warn"]),
+        (&[debug], &["info", "debug", "warn"]),
+        (&[by_file], &["info"]),
+        (&[by_file, debug], &["info", "debug", "warn"]),
+    ];
+    for (settings, levels) in cases {
+        let server = Server::start("axum_stack", settings);
+        let (_, token) = server.ask("POST /login", &[], r#"{"user":"jane","password":"correct horse"}"#);
+        let bearer = format!("Bearer {}", String::from_utf8(token).unwrap());
+        server.ask("GET /api/orders/17", &[("authorization", &bearer)], "");
+        server.ask("GET /nowhere", &[], "");
+        let recorded: Vec<_> =
+            server.stop().iter().map(|record| record["level"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(recorded, levels, "{settings:?}");
+    }
+}
+
 #[test]
 fn the_hyper_server_records_its_requests() {
     let server = Server::start("hyper_server", &[]);

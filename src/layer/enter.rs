@@ -11,7 +11,7 @@ use super::guard::Guard;
 use crate::audit::{Audit, CountedAsLost, LeftOut};
 use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
-use crate::catalog::{Found, MatchedRoute, Params};
+use crate::catalog::{Found, MatchedRoute, Params, is_read};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
@@ -76,13 +76,16 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
 /// One route match, before any work is done for a request.
 fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -> Option<Match> {
     if let Some(plan) = own {
-        return Some(Match { event: EventRef::Own(plan.clone()), listed: None });
+        return (!plan.is_skipped).then(|| Match { event: EventRef::Own(plan.clone()), listed: None });
     }
-    match engine.routes.find(method, path) {
-        Found::Event(found) => Some(Match { event: EventRef::Listed(found.event), listed: Some(found) }),
-        Found::Unmatched if engine.unmatched.is_some() => Some(Match { event: EventRef::Unmatched, listed: None }),
-        Found::Unmatched | Found::Skipped => None,
-    }
+    let (event, listed) = match engine.routes.find(method, path) {
+        Found::Event(found) => (EventRef::Listed(found.event), Some(found)),
+        Found::Unmatched if is_read(method) => (EventRef::UnmatchedRead, None),
+        Found::Unmatched => (EventRef::Unmatched, None),
+        Found::Skipped => return None,
+    };
+    let is_recorded = engine.plan(&event).is_some_and(|plan| !plan.is_skipped);
+    is_recorded.then_some(Match { event, listed })
 }
 
 /// Opens the exchange of a request; none if it may be lost and there are no bytes for it.
@@ -152,6 +155,9 @@ fn join(
     let class_before = exchange.with(|draft| draft.class)?;
     let event = event.filter(|_| own.is_some() || exchange.is_unmatched())?;
     exchange.claim(event.clone());
+    if exchange.engine().plan(&event).is_some_and(|plan| plan.is_skipped) && exchange.skip() {
+        return None;
+    }
     let class = exchange.engine().class(&event);
     if class <= class_before {
         return None;

@@ -93,7 +93,7 @@ impl<T: FromStr> de::Visitor<'_> for Name<T> {
 mod tests {
     use serde_json::json;
 
-    use crate::record::{BodyAs, Delivery, Level, Stages, UserAgentKey};
+    use crate::record::{BodyAs, Delivery, Level, Reads, Stages, UserAgentKey};
 
     /// Reads and writes each name both ways.
     macro_rules! round_trips {
@@ -114,6 +114,7 @@ mod tests {
             Delivery: Lossy Backpressure Durable FailClosed;
             Stages: Completion Both Initiation;
             Level: Debug Info Warn Error;
+            Reads: Skip Lossy Debug Record;
             BodyAs: Json String;
             UserAgentKey: Client UserAgent Both;
         }
