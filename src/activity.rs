@@ -219,6 +219,10 @@ impl ActivityBuilder {
             Named::Unlisted(name) => engine.named(&name)?,
             Named::Internal(plan) => EventRef::Own(plan),
         };
+        if engine.plan(&self.draft.event).is_some_and(|plan| plan.is_skipped) {
+            engine.forget(self.draft);
+            return Ok(Opened(None));
+        }
         if let Some(scoping) = engine.scoping.as_ref().filter(|_| !is_internal) {
             self.draft.scoped = Some(scoping.begin_activity());
             // Without a scope its end decides: more may be known then.

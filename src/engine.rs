@@ -34,6 +34,7 @@ pub(crate) struct Engine {
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unmatched: Option<Plan>,
+    pub(crate) unmatched_read: Option<Plan>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -94,9 +95,13 @@ impl Engine {
         let plans = parts
             .routes
             .events()
-            .map(|policy| Plan::new(policy.clone(), parts.defaults).map(Arc::new))
+            .map(|(policy, is_read)| Plan::new(policy.clone(), is_read, parts.defaults).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        let unmatched = parts.routes.unmatched().map(|policy| Plan::new(policy.clone(), parts.defaults)).transpose()?;
+        let unmatched = |is_read| {
+            let plan = |policy: &catalog::EventPolicy| Plan::new(policy.clone(), is_read, parts.defaults);
+            parts.routes.unmatched().map(plan).transpose()
+        };
+        let (unmatched, unmatched_read) = (unmatched(false)?, unmatched(true)?);
         Ok(Self {
             enabled: parts.enabled,
             clock: parts.clock,
@@ -104,6 +109,7 @@ impl Engine {
             routes: parts.routes,
             plans,
             unmatched,
+            unmatched_read,
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
@@ -128,6 +134,7 @@ impl Engine {
     pub(crate) fn plan<'a>(&'a self, event: &'a EventRef) -> Option<&'a Plan> {
         match event {
             EventRef::Unmatched => self.unmatched.as_ref(),
+            EventRef::UnmatchedRead => self.unmatched_read.as_ref(),
             EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
@@ -169,8 +176,8 @@ impl Engine {
         if let Some(at) = self.routes.by_name(name) {
             return Ok(EventRef::Listed(at));
         }
-        let policy = catalog::compile_event(Event::new(name.to_owned()))?;
-        Plan::new(policy, self.defaults).map(|plan| EventRef::Own(Arc::new(plan)))
+        let (policy, is_read) = catalog::compile_event(Event::new(name.to_owned()))?;
+        Plan::new(policy, is_read, self.defaults).map(|plan| EventRef::Own(Arc::new(plan)))
     }
 
     /// Gives a draft its identity, and the time from which on it counts.

@@ -263,7 +263,7 @@ impl Exchange {
     }
 
     pub(crate) fn is_unmatched(&self) -> bool {
-        self.with(|draft| matches!(draft.event, EventRef::Unmatched)).unwrap_or(false)
+        self.with(|draft| matches!(draft.event, EventRef::Unmatched | EventRef::UnmatchedRead)).unwrap_or(false)
     }
 
     /// A stream that its client ends, and that has begun: being dropped is its end.

@@ -52,16 +52,16 @@
 //! # Where the layer goes
 //!
 //! Around the finished router (`Auditor::wrap_router`): there it sees every request, also what no route matches, and costs
-//! least. Anything outside it (load shedding, TLS, an outer timeout) can end a request without the layer's knowing why: the
-//! record says `aborted`. Anything inside it is part of the exchange: authentication, which runs inside, tells the actor
-//! through [`Audit`]; a `CatchPanicLayer` inside turns a panic into an ordinary 500 before the layer can see it. See
-//! [`guide::layer_order`].
+//! least. Where other layers have to be outside of it, such as request ids and compression, use `Auditor::axum_layer` in one
+//! `ServiceBuilder`. Authentication runs inside, and sets the actor through [`Audit`]. An outer layer can cancel a request
+//! (load shedding, an outer timeout); the cause is then unknown, and the record says `aborted`. [`guide::layer_order`] has the whole
+//! stack, and what each layer does to the records.
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; `Auditor::wrap_router` |
+//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; `Auditor::wrap_router` and `Auditor::axum_layer` |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
@@ -76,7 +76,7 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
-//! [`guide::addresses`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! [`guide::addresses`] · [`guide::reads`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -145,8 +145,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, LogType, Outcome, Record,
-    RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, LogType, Outcome, Reads,
+    Record, RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

@@ -10,13 +10,12 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use bytes::{Buf as _, BufMut as _, Bytes};
-use common::net::{self, listen, serve, serve_tower};
+use bytes::Bytes;
+use common::net::{self, RawCodec, listen, serve, serve_tower};
 use common::{Log, expected, failed, log, log_of, record};
 use http::{Method, Request, Response};
 use http_body_util::{Empty, Full};
 use serde_json::{Value, json};
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_audit::{Audit, Event, PeerAddr};
 
@@ -217,44 +216,6 @@ async fn its_types_can_be_named_boxed_and_shared() {
 
 // ---- tonic
 
-/// Bytes as they are, so that no generated code is needed.
-#[derive(Clone, Copy, Default)]
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = tonic::Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, tonic::Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
-
 /// `example.Tasks`, with one method: it greets, or does not know.
 #[derive(Clone)]
 struct Tasks;
@@ -290,7 +251,7 @@ impl Service<Request<tonic::body::Body>> for Tasks {
     }
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(async move { Ok(tonic::server::Grpc::new(Raw).unary(Greet, request).await) })
+        Box::pin(async move { Ok(tonic::server::Grpc::new(RawCodec).unary(Greet, request).await) })
     }
 }
 
@@ -300,7 +261,7 @@ async fn greet(address: SocketAddr, name: &'static str) -> Result<Bytes, tonic::
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static("/example.Tasks/Greet");
     client
-        .unary(tonic::Request::new(Bytes::from_static(name.as_bytes())), path, Raw)
+        .unary(tonic::Request::new(Bytes::from_static(name.as_bytes())), path, RawCodec)
         .await
         .map(tonic::Response::into_inner)
 }

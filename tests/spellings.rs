@@ -22,11 +22,11 @@ async fn record_of(
     request: Request<Body>,
     act: impl Fn(&Audit) + Clone + Send + Sync + 'static,
 ) -> Value {
-    let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).strangers_bodies().text_bodies();
+    let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).unauthenticated_bodies().text_bodies();
     let log = log_with(|builder| set(builder.catalog(Catalog::new().event(event))));
     let handler = async move |audit: Audit, _: Bytes| act(&audit);
     let app = Router::new().route("/x", any(handler));
-    let response = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let response = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
     log.only().await
 }

@@ -413,6 +413,9 @@ impl AuditorBuilder {
         let defaults = Defaults {
             stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
             delivery: delivery(outside.delivery, self.delivery),
+            demanded: self.delivery,
+            catalog_reads: self.catalog.said_of_reads(),
+            reads: outside.reads,
         };
         if defaults.stages == Stages::Initiation {
             return Err(Error::setting(

@@ -77,7 +77,8 @@ impl Auditor {
     ///
     /// If the event's name, message or sources are wrong, or it has a route.
     pub fn route_layer(&self, event: Event) -> Result<AuditLayer, Error> {
-        let plan = Plan::new(compile_event(event)?, self.log.engine.defaults)?;
+        let (policy, is_read) = compile_event(event)?;
+        let plan = Plan::new(policy, is_read, self.log.engine.defaults)?;
         Ok(AuditLayer::new(self.log.clone(), Some(Arc::new(plan))))
     }
 

@@ -56,6 +56,8 @@ pub(crate) enum EventRef {
     /// No event claims the request.
     #[default]
     Unmatched,
+    /// No event claims the request, and it is a read.
+    UnmatchedRead,
     /// An event of the auditor's own catalog.
     Listed(u32),
     /// An event that was named beside its route, or comes from another auditor's catalog.

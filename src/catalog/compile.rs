@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::event::{Event, Group};
+use super::event::{Access, Event, Group};
 use super::matching::{Clash, Compiled, Table, Tables, Target, trim};
 use super::policy::{EventPolicy, check_name, finish, initiation_on_a_route};
 use super::route::Template;
@@ -24,11 +24,12 @@ pub(super) fn compile(mut catalog: Catalog) -> Result<Compiled, Error> {
     let mut compiler = Compiler::default();
     compiler.add(catalog, "", &Group::default());
     let unmatched = compiler.unmatched(unmatched, &group);
+    let reads = compiler.reads();
     let tables = compiler.link(trailing_slash);
 
     let Compiler { policies, names, routes, problems, .. } = compiler;
     finish(&problems)?;
-    Ok(Compiled { policies, names, routes, tables, unmatched, trailing_slash })
+    Ok(Compiled { policies, reads, names, routes, tables, unmatched, trailing_slash })
 }
 
 #[derive(Default)]
@@ -124,6 +125,21 @@ impl Compiler {
         Some(EventPolicy::unmatched(name, group, &mut self.problems))
     }
 
+    /// Which events are reads: by their own word, or else by the methods of all their routes.
+    fn reads(&self) -> Vec<bool> {
+        let mut by_method: Vec<Option<bool>> = vec![None; self.policies.len()];
+        for (method, target) in &self.claims {
+            if let (Some(method), Target::Event { event, .. }) = (method, target) {
+                let known = &mut by_method[*event as usize];
+                *known = Some(known.unwrap_or(true) && is_read(method));
+            }
+        }
+        let said = self.policies.iter().map(EventPolicy::access);
+        said.zip(by_method)
+            .map(|(said, by_method)| said.map_or(by_method == Some(true), |said| said == Access::Read))
+            .collect()
+    }
+
     fn link(&mut self, trailing_slash: TrailingSlash) -> Tables {
         let mut tables = Tables::default();
         let claims = std::mem::take(&mut self.claims);
@@ -204,6 +220,11 @@ impl Compiler {
         self.routes.push(template);
         route
     }
+}
+
+/// Whether requests of a method only read.
+pub(crate) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn index(len: usize) -> u32 {

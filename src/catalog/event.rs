@@ -6,7 +6,7 @@ use http::Method;
 
 use super::source::Source;
 use crate::error::Error;
-use crate::record::{Delivery, Level, LogType, Stages};
+use crate::record::{Delivery, Level, LogType, Reads, Stages};
 use crate::redact::EventRules;
 
 /// What a request means, and what its records hold: an entry of a [`Catalog`](crate::Catalog).
@@ -50,6 +50,7 @@ pub struct Event {
     pub(super) not_secret: Vec<Cow<'static, str>>,
     pub(super) shown: Vec<Cow<'static, str>>,
     pub(super) texts: Texts,
+    pub(super) access: Option<Access>,
     pub(super) group: Group,
 }
 
@@ -90,6 +91,13 @@ pub(crate) enum Strangers {
     Shown,
 }
 
+/// What an event says of itself, where its methods do not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Change,
+}
+
 /// Whether bodies of text are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Texts {
@@ -104,6 +112,7 @@ pub(super) struct Group {
     pub(super) plugin: Option<Cow<'static, str>>,
     pub(super) service: Option<Cow<'static, str>>,
     pub(super) component: Option<Cow<'static, str>>,
+    pub(super) reads: Option<Reads>,
 }
 
 impl Group {
@@ -113,6 +122,7 @@ impl Group {
             plugin: self.plugin.or_else(|| outer.plugin.clone()),
             service: self.service.or_else(|| outer.service.clone()),
             component: self.component.or_else(|| outer.component.clone()),
+            reads: self.reads.or(outer.reads),
         }
     }
 }
@@ -156,6 +166,7 @@ impl Event {
             not_secret: Vec::new(),
             shown: Vec::new(),
             texts: Texts::default(),
+            access: None,
             group: Group::default(),
         }
     }
@@ -212,6 +223,22 @@ impl Event {
     /// worth a name is not handled unrecorded. A setting from outside never weakens what is said here.
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
+        self
+    }
+
+    /// It is a read, though it has a route of another method than `GET` and `HEAD`, or none: a search by `POST`, say. What that
+    /// means, [`Catalog::reads`](crate::Catalog::reads) and the setting `TOWER_AUDIT_READS` decide.
+    ///
+    /// Default: an event is a read if all its routes are of `GET` and `HEAD`.
+    pub fn read(mut self) -> Self {
+        self.access = Some(Access::Read);
+        self
+    }
+
+    /// It is recorded like a change, though all its routes are of `GET` and `HEAD`: a download that counts, a link that confirms
+    /// something, or data whose every access has to be recorded.
+    pub fn change(mut self) -> Self {
+        self.access = Some(Access::Change);
         self
     }
 

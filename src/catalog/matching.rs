@@ -14,6 +14,8 @@ use super::{TrailingSlash, slip};
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(super) policies: Vec<EventPolicy>,
+    /// Which of them are reads.
+    pub(super) reads: Vec<bool>,
     pub(super) names: HashMap<Cow<'static, str>, u32>,
     pub(super) routes: Vec<Template>,
     pub(super) tables: Tables,
@@ -109,8 +111,9 @@ impl Compiled {
     }
 
     /// All events, in the order of their indices.
-    pub(crate) fn events(&self) -> impl Iterator<Item = &EventPolicy> {
-        self.policies.iter()
+    /// With each, whether it is a read.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (&EventPolicy, bool)> {
+        self.policies.iter().zip(self.reads.iter().copied())
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<u32> {

@@ -14,7 +14,9 @@ use std::borrow::Cow;
 use http::Method;
 
 use crate::error::Error;
+use crate::record::Reads;
 
+pub(crate) use compile::is_read;
 pub use event::{Bodies, Event};
 pub(crate) use event::{Strangers, StreamEnd, Texts};
 pub(crate) use matching::{Compiled, Found, MatchedRoute};
@@ -154,6 +156,29 @@ impl Catalog {
         self
     }
 
+    /// How much is recorded of reads: of requests by `GET` and `HEAD` that are among its events, of events that
+    /// [are reads](Event::read), and of those in catalogs nested in it that do not say otherwise. The outermost catalog decides for
+    /// requests that match no event, too. Default: [`Reads::Record`].
+    ///
+    /// An event that sets its own [`delivery`](Event::delivery) or [`level`](Event::level) keeps it. `TOWER_AUDIT_READS` can record
+    /// more than is said here, and not less. See [`guide::reads`](crate::guide::reads).
+    ///
+    /// ```
+    /// use http::Method;
+    /// use tower_audit::{Catalog, Event, Reads};
+    ///
+    /// let catalog = Catalog::new()
+    ///     .reads(Reads::Debug)
+    ///     .event(Event::new("TaskFetch").on(Method::GET, "/tasks/{taskId}")) // at `debug`
+    ///     .event(Event::new("TaskSearch").on(Method::POST, "/tasks/search").read()) // too
+    ///     .event(Event::new("SecretFetch").on(Method::GET, "/secrets/{name}").change()); // as it is
+    /// assert!(catalog.check().is_ok());
+    /// ```
+    pub fn reads(mut self, reads: Reads) -> Self {
+        self.group.reads = Some(reads);
+        self
+    }
+
     /// The plugin of its events, and of those nested in it, that do not say otherwise.
     pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
         self.group.plugin = Some(plugin.into());
@@ -195,6 +220,10 @@ impl Catalog {
     /// ```
     pub fn check(&self) -> Result<(), Error> {
         self.clone().compile().map(drop)
+    }
+
+    pub(crate) fn said_of_reads(&self) -> Option<Reads> {
+        self.group.reads
     }
 
     /// Checks everything, and lays it out for matching.

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::event::{Bodies, Event, Group, Strangers, StreamEnd, Texts};
+use super::event::{Access, Bodies, Event, Group, Strangers, StreamEnd, Texts};
 use super::message::Message;
 use super::route::Template;
 use super::source::{MetaSource, Source};
 use crate::error::Error;
-use crate::record::{Delivery, Level, LogType, Stages};
+use crate::record::{Delivery, Level, LogType, Reads, Stages};
 
 /// The checked policy of one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,7 @@ pub(crate) struct EventPolicy {
     not_secret: Vec<Cow<'static, str>>,
     shown: Vec<Cow<'static, str>>,
     texts: Texts,
+    access: Option<Access>,
     group: Group,
     captures: Bodies,
 }
@@ -40,7 +41,8 @@ pub(crate) struct MetaField {
 }
 
 /// Checks an event that was named next to a route, outside any catalog.
-pub(crate) fn compile_event(event: Event) -> Result<EventPolicy, Error> {
+/// With it, whether it says that it is a read: its route's method is not known here.
+pub(crate) fn compile_event(event: Event) -> Result<(EventPolicy, bool), Error> {
     let mut problems = Vec::new();
     if let Some((method, route)) = event.routes.first() {
         problems.push(format!(
@@ -52,7 +54,8 @@ pub(crate) fn compile_event(event: Event) -> Result<EventPolicy, Error> {
         problems.push(initiation_on_a_route(&event.name));
     }
     let policy = EventPolicy::new(event, &Group::default(), None, &mut problems);
-    finish(&problems).map(|()| policy)
+    let is_read = policy.access == Some(Access::Read);
+    finish(&problems).map(|()| (policy, is_read))
 }
 
 /// An event of this library, whose name begins with `Audit` and is not checked.
@@ -141,6 +144,7 @@ impl EventPolicy {
             not_secret: event.not_secret,
             shown: event.shown,
             texts: event.texts,
+            access: event.access,
             group: event.group.or(outer),
         }
     }
@@ -181,6 +185,16 @@ impl EventPolicy {
     /// What the code says; where it says nothing, a setting decides.
     pub(crate) fn delivery(&self) -> Option<Delivery> {
         self.delivery
+    }
+
+    /// What it says of itself; where it says nothing, its methods decide.
+    pub(super) fn access(&self) -> Option<Access> {
+        self.access
+    }
+
+    /// What the code says of reads; where it says nothing, a setting decides.
+    pub(crate) fn reads(&self) -> Option<Reads> {
+        self.group.reads
     }
 
     pub(crate) fn stream_end(&self) -> StreamEnd {
@@ -292,7 +306,7 @@ mod tests {
 
     #[test]
     fn an_event_says_nothing_that_a_setting_should_decide() {
-        let policy = compile_event(Event::new("Task.Fetch_2-b")).unwrap();
+        let policy = compile_event(Event::new("Task.Fetch_2-b")).unwrap().0;
         assert_eq!(
             (policy.name(), policy.kind(), policy.stages(), policy.delivery()),
             ("Task.Fetch_2-b", None, None, None)
@@ -318,7 +332,7 @@ mod tests {
             .plugin("p")
             .service("s")
             .component("c");
-        let policy = compile_event(event).unwrap();
+        let policy = compile_event(event).unwrap().0;
         assert_eq!(
             (policy.kind(), policy.stages(), policy.level()),
             (Some("k"), Some(Stages::Both), Some(Level::Debug))
@@ -341,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_pointer_captures_a_body_that_is_not_shown() {
-        let captures = |event: Event| compile_event(event).unwrap().captures();
+        let captures = |event: Event| compile_event(event).unwrap().0.captures();
         let hidden = || Event::new("A").bodies(Bodies::None);
         assert_eq!(captures(hidden()), Bodies::None);
         assert_eq!(captures(hidden().meta("a", Source::request_body("/a"))), Bodies::Request);
@@ -357,7 +371,7 @@ mod tests {
             .meta("id", Source::param("id"))
             .meta("flag", Source::value(true))
             .meta("id", Source::response_body("/id"));
-        let policy = compile_event(event).unwrap();
+        let policy = compile_event(event).unwrap().0;
         let keys: Vec<_> = policy.meta().iter().map(|field| (&*field.key, field.sources.len())).collect();
         assert_eq!(keys, [("id", 2), ("flag", 1)]);
         assert!(matches!(policy.meta()[0].sources[..], [MetaSource::Param(_), MetaSource::ResponseBody(_)]));

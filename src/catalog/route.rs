@@ -43,6 +43,12 @@ impl Template {
         if template.contains(['?', '#']) {
             return Err(format!("route `{template}` is a path: it cannot hold `?` or `#`"));
         }
+        if template.contains([' ', '<', '>']) || template.contains(char::is_control) {
+            return Err(format!(
+                "route `{}` can match no request: in the path of a URL, spaces, `<`, `>` and control characters are percent-encoded",
+                template.escape_debug()
+            ));
+        }
         let mut text = String::with_capacity(template.len() + 4);
         let mut names: Vec<Box<str>> = Vec::new();
         let (mut gaps, mut gap) = (Vec::new(), String::new());

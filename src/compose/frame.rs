@@ -23,7 +23,7 @@ pub(super) fn write(engine: &Engine, draft: &Draft, plan: &Plan, fields: &mut Fi
 
 /// The status and level of the record.
 fn verdict(engine: &Engine, draft: &Draft, plan: &Plan) -> (Status, Level) {
-    let success = (Status::Succeeded, plan.policy.level().unwrap_or(Level::Info));
+    let success = (Status::Succeeded, plan.level);
     if draft.stage == Stage::Initiation {
         return success;
     }

@@ -26,7 +26,7 @@ use self::env::Environment;
 use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
-use crate::record::{BodyAs, Delivery, Stages, UserAgentKey};
+use crate::record::{BodyAs, Delivery, Reads, Stages, UserAgentKey};
 
 /// What happens to settings that this version does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +101,8 @@ settings! {
     stages: Stages = |given| units::one_of(given, &[Stages::Completion, Stages::Both], |stages| stages.as_str());
     /// The delivery class of events that do not say.
     delivery: Delivery = |given| units::one_of(given, &[Delivery::Lossy, Delivery::Backpressure, Delivery::Durable, Delivery::FailClosed], |class| class.as_str());
+    /// How much is recorded of reads.
+    reads: Reads = |given| units::one_of(given, &[Reads::Skip, Reads::Lossy, Reads::Debug, Reads::Record], |reads| reads.as_str());
     /// How long a request waits for room: up to ten minutes, beyond which no client waits either.
     wait: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
     /// Finished records that are not yet written.

@@ -30,6 +30,7 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_KEEP_FILES", "90"),
         ("TOWER_AUDIT_STAGES", "both"),
         ("TOWER_AUDIT_DELIVERY", "lossy"),
+        ("TOWER_AUDIT_READS", "debug"),
         ("TOWER_AUDIT_WAIT", "250ms"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "16"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1MiB"),
@@ -42,6 +43,7 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_USER_AGENT_KEY", "userAgent"),
         ("TOWER_AUDIT_BODY_AS", "string"),
         ("TOWER_AUDIT_AUDIT_ID_HEADER", "yes"),
+        ("TOWER_AUDIT_GEOIP_FILE", "/var/lib/geoip/city.mmdb"),
         ("TOWER_AUDIT_UNKNOWN", "warn"),
     ]);
     let expected = Settings {
@@ -53,6 +55,7 @@ fn every_setting_is_read_from_the_environment() {
         keep_files: Some(90),
         stages: Some(Stages::Both),
         delivery: Some(Delivery::Lossy),
+        reads: Some(Reads::Debug),
         wait: Some(Duration::from_millis(250)),
         queue_records: Some(16),
         queue_bytes: Some(1 << 20),
@@ -65,6 +68,7 @@ fn every_setting_is_read_from_the_environment() {
         user_agent_key: Some(UserAgentKey::UserAgent),
         body_as: Some(BodyAs::String),
         audit_id_header: Some(true),
+        geoip_file: Some("/var/lib/geoip/city.mmdb".into()),
         unknown: Some(Unknown::Warn),
         told: settings.told.clone(),
         warnings: Vec::new(),
@@ -81,6 +85,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
         ("TOWER_AUDIT_WAIT", "5"),
         ("TOWER_AUDIT_STAGES", "initiation"),
         ("TOWER_AUDIT_DELIVERY", "strong"),
+        ("TOWER_AUDIT_READS", "none"),
         ("TOWER_AUDIT_USER_AGENT_KEY", "useragent"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "0"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1GB"),
@@ -109,6 +114,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_QUEUE_BYTES: given \"1GB\", \
              allowed: 64KiB to 16GiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
             "TOWER_AUDIT_QUEUE_RECORDS: given \"0\", allowed: a whole number from 1 to 16777216",
+            "TOWER_AUDIT_READS: given \"none\", allowed: skip, lossy, debug, record",
             "TOWER_AUDIT_REDACT_KEYS: given \"\\u{1}\", \
              allowed: names of 1 to 128 bytes without control characters, separated by commas",
             "TOWER_AUDIT_ROTATE_BYTES: given \"1KiB\", \

@@ -18,6 +18,9 @@ pub mod forwarding {}
 #[doc = include_str!("layer_order.md")]
 pub mod layer_order {}
 
+#[doc = include_str!("reads.md")]
+pub mod reads {}
+
 #[doc = include_str!("record.md")]
 pub mod record {}
 

@@ -12,7 +12,7 @@ use super::unrecorded::{Loss, ToBeLost, unrecorded};
 use crate::audit::{Audit, LeftOut};
 use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
-use crate::catalog::{Found, MatchedRoute, Params};
+use crate::catalog::{Found, MatchedRoute, Params, is_read};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
@@ -107,13 +107,16 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
 /// One route match, before any work is done for a request.
 fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -> Option<Match> {
     if let Some(plan) = own {
-        return Some(Match { event: EventRef::Own(plan.clone()), listed: None });
+        return (!plan.is_skipped).then(|| Match { event: EventRef::Own(plan.clone()), listed: None });
     }
-    match engine.routes.find(method, path) {
-        Found::Event(found) => Some(Match { event: EventRef::Listed(found.event), listed: Some(found) }),
-        Found::Unmatched if engine.unmatched.is_some() => Some(Match { event: EventRef::Unmatched, listed: None }),
-        Found::Unmatched | Found::Skipped => None,
-    }
+    let (event, listed) = match engine.routes.find(method, path) {
+        Found::Event(found) => (EventRef::Listed(found.event), Some(found)),
+        Found::Unmatched if is_read(method) => (EventRef::UnmatchedRead, None),
+        Found::Unmatched => (EventRef::Unmatched, None),
+        Found::Skipped => return None,
+    };
+    let is_recorded = engine.plan(&event).is_some_and(|plan| !plan.is_skipped);
+    is_recorded.then_some(Match { event, listed })
 }
 
 /// Asks the rules of scopes, before anything is captured.
@@ -203,6 +206,9 @@ fn join(
     let class_before = exchange.with(|draft| draft.class)?;
     let event = event.filter(|_| own.is_some() || exchange.is_unmatched())?;
     exchange.claim(event.clone());
+    if exchange.engine().plan(&event).is_some_and(|plan| plan.is_skipped) && exchange.skip() {
+        return None;
+    }
     let class = exchange.engine().class(&event);
     if class <= class_before {
         return None;

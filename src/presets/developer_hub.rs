@@ -276,6 +276,7 @@ fn entity_ancestry_fetch() -> Event {
 fn entity_batch_fetch() -> Event {
     catalog_event(events::CATALOG_ENTITY_BATCH_FETCH)
         .on(Method::POST, "/entities/by-refs")
+        .read()
         .message("Fetch of a batch of entities by {actor} {result}")
 }
 
@@ -324,6 +325,7 @@ fn entity_validate() -> Event {
     catalog_event(events::CATALOG_ENTITY_VALIDATE)
         .on(Method::POST, "/entities/validate")
         .on(Method::POST, "/validate-entity")
+        .read()
         // The body holds the entity itself, whose namespace may be left out.
         .meta("entityRef", Source::template("{/entity/kind}:{/entity/metadata/namespace}/{/entity/metadata/name}"))
         .meta("entityRef", Source::template("{/entity/kind}:default/{/entity/metadata/name}"))
@@ -346,6 +348,7 @@ fn location_analyze() -> Event {
     catalog_event(events::CATALOG_LOCATION_ANALYZE)
         .on(Method::POST, "/locations/analyze")
         .on(Method::POST, "/analyze-location")
+        .read()
         .meta("location", location("/location/type", "/location/target"))
         .message("Analysis of a location by {actor} {result}")
 }

@@ -377,7 +377,13 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
-        defaults: Defaults { stages: setting.stages, delivery: setting.delivery },
+        defaults: Defaults {
+            stages: setting.stages,
+            delivery: setting.delivery,
+            demanded: None,
+            catalog_reads: None,
+            reads: None,
+        },
         head: HeadPolicy {
             client_ip: ClientIp::default(),
             request_id: HeaderName::from_static("x-request-id"),

@@ -93,7 +93,7 @@ impl<T: FromStr> de::Visitor<'_> for Name<T> {
 mod tests {
     use serde_json::json;
 
-    use crate::record::{BodyAs, Delivery, Level, LogType, Stages, UserAgentKey};
+    use crate::record::{BodyAs, Delivery, Level, LogType, Reads, Stages, UserAgentKey};
 
     /// Reads and writes each name both ways.
     macro_rules! round_trips {
@@ -115,6 +115,7 @@ mod tests {
             Stages: Completion Both Initiation;
             Level: Debug Info Warn Error;
             LogType: Audit Client;
+            Reads: Skip Lossy Debug Record;
             BodyAs: Json String;
             UserAgentKey: Client UserAgent Both;
         }

@@ -244,7 +244,7 @@ impl ChangeRecord<'_> {
                 "Audit rule of {scope} changed from {meta.ruleBefore} to {meta.ruleAfter} by {actor}: {result}",
             );
         let engine: &Engine = &self.log.engine;
-        Plan::new(internal_event(event), engine.defaults)
+        Plan::new(internal_event(event), false, engine.defaults)
     }
 }
 

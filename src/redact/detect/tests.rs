@@ -98,7 +98,7 @@ fn patterns_of_the_application_are_found_and_checked() {
 fn work_on(fragment: &str, len: usize, cut: bool) -> usize {
     let mut text = fragment.repeat(len / fragment.len());
     if cut {
-        text += CUT_MARK;
+        text.push(ELLIPSIS);
     }
     let mut places = Vec::new();
     let detector = detector();
