@@ -7,10 +7,15 @@ fn detector() -> Detector {
     Detector::new(&[]).unwrap()
 }
 
-fn found(text: &str, cut: bool) -> Vec<&str> {
+/// What a search finds in a text.
+pub(super) fn found_by(find: impl Fn(&str, &mut Vec<Range<usize>>), text: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    detector().find(text, Scan::of(text), cut, &mut found);
+    find(text, &mut found);
     found.into_iter().map(|place| &text[place]).collect()
+}
+
+fn found(text: &str, cut: bool) -> Vec<&str> {
+    found_by(|text, found| detector().find(text, Scan::of(text), cut, found), text)
 }
 
 #[test]
@@ -97,7 +102,7 @@ fn patterns_of_the_application_are_found_and_checked() {
 fn work_on(fragment: &str, len: usize, cut: bool) -> usize {
     let mut text = fragment.repeat(len / fragment.len());
     if cut {
-        text += CUT_MARK;
+        text.push(ELLIPSIS);
     }
     let mut places = Vec::new();
     let detector = detector();

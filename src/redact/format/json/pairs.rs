@@ -6,8 +6,7 @@
 
 use std::ops::Range;
 
-use crate::redact::memory::Part;
-use crate::redact::rules::{Class, LeafKind};
+use crate::redact::rules::{Class, LeafKind, Part};
 
 /// A leaf of a value that a member beside it may mark as secret.
 #[derive(Debug)]

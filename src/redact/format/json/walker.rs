@@ -9,8 +9,7 @@ use super::{Target, Walked};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::hit::HitRule;
-use crate::redact::memory::Part;
-use crate::redact::rules::{Action, Active, Class, Effect};
+use crate::redact::rules::{Action, Active, Class, Effect, Part};
 use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 
