@@ -185,9 +185,13 @@ fn a_secret_shows_under_no_second_name_or_value() {
         let shown = json_of(body);
         assert!(!shown.contains("hunter22") && shown.matches("***").count() == secrets, "{shown}");
     }
-    // Not of Kubernetes.
-    let plain = r#"{"data":{"x":"visible1"},"kind":"Secret"}"#;
-    assert_eq!(json_of(plain), plain);
+    // Not of Kubernetes, where `data` is no list.
+    for plain in [
+        r#"{"data":{"x":"visible1"},"kind":"Secret"}"#,
+        r#"{"data":[{"x":"visible1"}],"apiVersion":"v1","kind":"Secret"}"#,
+    ] {
+        assert_eq!(json_of(plain), plain);
+    }
 }
 
 #[test]

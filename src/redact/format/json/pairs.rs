@@ -79,6 +79,11 @@ impl Pair {
         is_noted
     }
 
+    /// Ends a member whose leaves need not be noted. Whether they were.
+    pub(super) fn forget_member(&mut self) -> bool {
+        self.recording.take().is_some()
+    }
+
     /// Ends a member. Whether the leaves of its value were noted.
     pub(super) fn end_member(&mut self, leaves: usize) -> bool {
         match self.recording.take() {
