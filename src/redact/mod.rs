@@ -7,7 +7,8 @@
 //! 3. [`Session::finish`] turns the session into an [`EchoSearch`], which searches the client's pieces for what was masked. It
 //!    takes no evidence.
 //!
-//! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), and JSON Pointers.
+//! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), keys that name the value beside them, JSON
+//!   Pointers, and what happens to a value.
 //! - `detect`: values that give themselves away, whatever their key. The token formats are in `crate::tokens`.
 //! - `format`: one file for each format of text; each finds the places of secrets. `pairs` tracks names beside values.
 //! - `search`: finds the places of secrets in one text, with all of these.
@@ -16,10 +17,9 @@
 //! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
 //! - `explain`, `hit`: which rule masks what in a document.
 //!
-//! Some files use each other. `search` and `format`: text can hold JSON, which holds text; the depth is bounded
-//! (`search::MAX_LEVEL`). `memory` and `format`: `memory` keeps the lists that a walk uses. Within `format`, `json` and `pairs`
-//! share a limit, and `fields` and `url` each other's decoding and splitting; within `echo`, `finder` searches for the values
-//! of `remembered`, which needs it for `Audit::secret`.
+//! One circle is in the nature of things: `session`, `search` and `format` use each other, because text can hold JSON, which
+//! holds text; the depth is bounded (`search::Level`). `memory`, which a session holds, keeps the lists of a walk. The walk
+//! is one type in two files (`walker`, `leaves`). All other files use only those that are further in.
 
 mod decode;
 mod detect;

@@ -142,12 +142,11 @@ fn luhn(digits: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::found_by;
     use super::*;
 
     fn found(text: &str, cut: bool) -> Vec<&str> {
-        let mut found = Vec::new();
-        find(text, cut, &mut found);
-        found.into_iter().map(|place| &text[place]).collect()
+        found_by(|text, found| find(text, cut, found), text)
     }
 
     #[test]

@@ -7,10 +7,15 @@ fn detector() -> Detector {
     Detector::new(Patterns::default())
 }
 
-fn found(text: &str, cut: bool) -> Vec<&str> {
+/// What a search finds in a text.
+pub(super) fn found_by(find: impl Fn(&str, &mut Vec<Range<usize>>), text: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    detector().find(text, Scan::of(text), cut, &mut found);
+    find(text, &mut found);
     found.into_iter().map(|place| &text[place]).collect()
+}
+
+fn found(text: &str, cut: bool) -> Vec<&str> {
+    found_by(|text, found| detector().find(text, Scan::of(text), cut, found), text)
 }
 
 #[test]

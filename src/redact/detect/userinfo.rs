@@ -81,12 +81,11 @@ fn ends_url(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::found_by;
     use super::*;
 
     fn found(text: &str) -> Vec<&str> {
-        let mut found = Vec::new();
-        find(text, &mut found);
-        found.into_iter().map(|place| &text[place]).collect()
+        found_by(find, text)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use aho_corasick::automaton::Automaton as _;
 use aho_corasick::nfa::noncontiguous::NFA;
 use aho_corasick::{Anchored, Input, MatchKind};
 
-use super::remembered::{Needle, Values};
+use super::values::{Needle, Values};
 use crate::block::find_text;
 use crate::record::text::ELLIPSIS;
 use crate::redact::decode::Decoded;

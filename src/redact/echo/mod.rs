@@ -2,11 +2,12 @@
 //!
 //! `remembered` collects the values while a session runs. `search` looks for them in the texts of clients when it has ended,
 //! never in evidence. Only what the application itself calls secret is searched in evidence too, while the session runs.
-//! `finder` is the search in one text.
+//! `finder` is the search in one text, `values` a list of values.
 
 mod finder;
 mod remembered;
 mod search;
+mod values;
 
 pub(super) use remembered::Remembered;
 pub(crate) use search::EchoSearch;

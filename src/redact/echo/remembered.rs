@@ -1,25 +1,20 @@
 //! The values that are remembered for one record.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::finder::{Finder, Plan};
-use crate::record::text::head;
+use super::values::Values;
 
 /// Shorter values under keys that are always secret are not remembered: too many words contain them.
 const MIN_ALWAYS: usize = 6;
 /// The same for other values, which must look like a credential too.
 const MIN: usize = 8;
-/// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
-const LONGEST: usize = 1024;
 /// Bytes of values that are remembered for one record. With more, texts that cannot be searched for all are left out.
 const MAX_BYTES: usize = 256 * 1024;
-/// Up to this number of values are compared one by one.
-const FEW: usize = 16;
 
 /// The values that the echo search looks for.
 #[derive(Debug, Default)]
@@ -30,103 +25,6 @@ pub(in crate::redact) struct Remembered {
     /// How they are searched, made once for all texts of a record.
     plan: OnceCell<Plan>,
     is_full: bool,
-}
-
-/// A list of values in one buffer.
-#[derive(Debug, Default)]
-pub(super) struct Values {
-    text: String,
-    list: Vec<Value>,
-    /// All values, if there are more than [`FEW`].
-    known: HashSet<Box<str>>,
-}
-
-/// A remembered value.
-#[derive(Clone, Copy, Debug)]
-struct Value {
-    start: usize,
-    /// The end of the part that is searched.
-    head_end: usize,
-    end: usize,
-    /// Only its beginning is known, because a cut went through it.
-    is_beginning: bool,
-    /// It has letters only, so it counts only as a whole word: `cassandra`, and not `/cassandra_data`.
-    is_word: bool,
-}
-
-/// A value as the search uses it: the part that is searched, and the rest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Needle<'v> {
-    pub(super) head: &'v str,
-    /// The rest of a long value.
-    tail: &'v str,
-    is_beginning: bool,
-    pub(super) is_word: bool,
-}
-
-impl Needle<'_> {
-    /// Whether more of the value may follow its head.
-    pub(super) fn goes_on(self) -> bool {
-        self.is_beginning || !self.tail.is_empty()
-    }
-
-    /// The length of the rest of the value at the beginning of a text, and whether that is all of it.
-    pub(super) fn rest_at(self, text: &str) -> (usize, bool) {
-        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
-        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
-        (same, same == self.tail.len() && !self.is_beginning)
-    }
-}
-
-impl Values {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(LONGEST);
-        self.list.clear();
-        self.list.shrink_to(FEW);
-        self.known = HashSet::new();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The bytes of all values.
-    pub(super) fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
-        (0..self.list.len()).filter_map(|at| self.get(at))
-    }
-
-    pub(super) fn get(&self, at: usize) -> Option<Needle<'_>> {
-        let Value { start, head_end, end, is_beginning, is_word } = *self.list.get(at)?;
-        Some(Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word })
-    }
-
-    pub(super) fn contains(&self, text: &str) -> bool {
-        if self.known.is_empty() {
-            return self.list.iter().any(|value| self.text[value.start..value.end] == *text);
-        }
-        self.known.contains(text)
-    }
-
-    fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        if self.contains(text) {
-            return;
-        }
-        if self.list.len() > FEW {
-            if self.known.is_empty() {
-                self.known = self.list.iter().map(|value| self.text[value.start..value.end].into()).collect();
-            }
-            self.known.insert(text.into());
-        }
-        let start = self.text.len();
-        self.text.push_str(text);
-        let head_end = start + head(text, LONGEST).len();
-        self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
-    }
 }
 
 impl Remembered {
@@ -230,7 +128,7 @@ impl Remembered {
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if self.values.text.len() + value.len() > MAX_BYTES {
+        if self.values.bytes() + value.len() > MAX_BYTES {
             self.is_full = true;
         }
         if !self.is_full {

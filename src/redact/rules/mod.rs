@@ -2,11 +2,13 @@
 
 mod action;
 mod keys;
+mod parts;
 mod pointers;
 mod words;
 
 pub(super) use action::{Action, LeafKind, MIN_TEXT, begins_link};
 pub(super) use keys::{Class, KeyRules, Names};
+pub(super) use parts::Part;
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
 pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};

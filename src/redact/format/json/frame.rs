@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use super::pairs::{Leaves, Pair};
 use crate::redact::hit::HitRule;
-use crate::redact::memory::Part;
-use crate::redact::rules::{Action, Active};
+use crate::redact::rules::{Action, Active, Part};
 
 /// Lists that walks use, kept from one to the next.
 #[derive(Debug, Default)]

@@ -12,8 +12,7 @@ use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
 use crate::redact::hit::HitRule;
-use crate::redact::memory::Part;
-use crate::redact::rules::{Action, Class, LeafKind};
+use crate::redact::rules::{Action, Class, LeafKind, Part};
 
 const MAX_NUMBER: usize = 128;
 

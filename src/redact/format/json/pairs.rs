@@ -6,8 +6,7 @@
 
 use std::ops::Range;
 
-use crate::redact::memory::Part;
-use crate::redact::rules::{Class, LeafKind};
+use crate::redact::rules::{Class, LeafKind, Part};
 
 /// A leaf of a value that a member beside it may mark as secret.
 #[derive(Debug)]
@@ -78,6 +77,11 @@ impl Pair {
             (self.recording, self.from) = (Some(part), leaves);
         }
         is_noted
+    }
+
+    /// Ends a member whose leaves need not be noted. Whether they were.
+    pub(super) fn forget_member(&mut self) -> bool {
+        self.recording.take().is_some()
     }
 
     /// Ends a member. Whether the leaves of its value were noted.

@@ -9,8 +9,7 @@ use super::{Target, Walked};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::hit::HitRule;
-use crate::redact::memory::Part;
-use crate::redact::rules::{Action, Active, Class, Effect};
+use crate::redact::rules::{Action, Active, Class, Effect, Part};
 use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 
@@ -133,7 +132,14 @@ impl Walker<'_, '_> {
         if self.scratch.frames.len() == MAX_DEPTH {
             return Err(Reason::TooDeep);
         }
-        let Next { action, show, start, is_direct, rule, .. } = self.begin_value();
+        let Next { action, show, start, is_direct, rule, part } = self.begin_value();
+        if !is_object
+            && part == Part::Data
+            && let Some(frame) = self.scratch.frames.last_mut()
+        {
+            // Many APIs answer with a list called `data`; that of a Kubernetes object is no list.
+            self.open_values -= usize::from(frame.pair.forget_member());
+        }
         let below = match action {
             Action::AsText | Action::Code if is_object => Action::Show,
             // A list under the key of a bag: its objects are read by their own keys.
