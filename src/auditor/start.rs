@@ -79,9 +79,13 @@ pub(super) fn start_sinks(
         let name = unique(output.name.unwrap_or_else(|| format!("sink-{}", at + 1)), &names);
         names.push(name.clone());
         let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
+        let mut sink = output.sink;
+        if let Some(header) = output.format.header() {
+            sink.header(&one_line(header));
+        }
         let start = Start {
             name,
-            sink: output.sink,
+            sink,
             retry: Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0),
             ends_with_reader: output.standard.is_some(),
             watcher: Arc::new(SinkWatch::new(queue.clone(), hook.clone(), need)),
@@ -98,6 +102,13 @@ pub(super) fn start_sinks(
         sinks.channels.push(Channel::new(outlet, need, output.filter, output.format));
     }
     Ok(sinks)
+}
+
+/// The header's line, its newline included: whatever an application's format has in it, it is one line.
+fn one_line(mut header: String) -> Vec<u8> {
+    header.truncate(header.find(['\n', '\r']).unwrap_or(header.len()));
+    header.push('\n');
+    header.into_bytes()
 }
 
 /// Ends sinks that nothing was written to, so that their files are closed and free.
@@ -240,6 +251,8 @@ mod tests {
     struct Watched(mpsc::Sender<()>);
 
     impl Sink for Watched {
+        fn header(&mut self, _line: &[u8]) {}
+
         fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
             Ok(lines.len())
         }

@@ -25,9 +25,9 @@ use crate::capture::{Door, Draft, EventRef, HeaderUse, Stage};
 use crate::catalog::Template;
 use crate::engine::Engine;
 use crate::plan::Plan;
+use crate::record::Finished;
 #[cfg(feature = "geoip")]
 use crate::record::Location;
-use crate::record::Record;
 use crate::record::finished::{ClientPieces, StageName};
 use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, Session};
 
@@ -57,10 +57,10 @@ pub(crate) enum Extent {
 }
 
 /// Makes a record of a draft. `record` is emptied first, and its memory is used again.
-pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Record) {
+pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Finished) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
-    let Record { text, fields } = record;
+    let Finished { text, fields } = record;
     frame::write(engine, draft, plan, fields);
     let draft = &draft.reading();
     #[cfg(feature = "geoip")]
@@ -104,10 +104,10 @@ fn locate<'m>(engine: &Engine, draft: &Draft, places: &'m mut crate::geoip::Cach
 }
 
 /// Makes a record whose redaction panicked, of evidence too: without any text from outside.
-pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Finished) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
-    let Record { text, fields } = record;
+    let Finished { text, fields } = record;
     frame::write(engine, draft, plan, fields);
     fields.is_name_masked = matches!(draft.event, EventRef::Own(_)) && !plan.policy.has_constant_name();
     fields.address.ip = draft.ip;
