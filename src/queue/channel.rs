@@ -306,10 +306,12 @@ impl Channel {
     }
 
     fn wants(&mut self, record: &Record<'_>) -> bool {
+        // Nothing removes records of this library, such as that of a change of scopes.
+        if record.is_internal() {
+            return true;
+        }
         let Self { filter, format, .. } = self;
-        // No filter removes records of this library.
-        let filter = filter.as_mut().filter(|_| !record.event_name().starts_with("Audit"));
-        let judged = caught(|| filter.is_none_or(|filter| filter(record)) && format.accepts(record));
+        let judged = caught(|| filter.as_mut().is_none_or(|filter| filter(record)) && format.accepts(record));
         judged.unwrap_or_else(|| {
             self.note_panic("a filter or format panics; the record that it cannot judge is written");
             true
