@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unmatched: Option<Plan>,
+    /// Whether the filter refuses the event of this index, whatever its requests are.
+    refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -52,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Time,
     pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
+    /// The filter for all outputs, as far as the event decides; the worker has it for the rest.
+    pub(crate) refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -92,6 +96,7 @@ impl Engine {
             routes: parts.routes,
             plans,
             unmatched,
+            refused: parts.refused,
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
@@ -115,6 +120,11 @@ impl Engine {
             EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
+    }
+
+    /// Whether no record of the event would pass the filter.
+    pub(crate) fn is_refused(&self, event: u32) -> bool {
+        self.refused.get(event as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn stages(&self, event: &EventRef) -> Stages {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
-use super::start::{check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, start_sinks};
+use super::start::{
+    check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, outputs, refused, start_sinks,
+};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
@@ -19,6 +21,7 @@ use crate::config::{self, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
+use crate::filter::Filter;
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
@@ -32,6 +35,7 @@ use crate::sink::{Output, SinkState};
 pub struct AuditorBuilder {
     catalog: Catalog,
     outputs: Vec<Output>,
+    filter: Option<Filter>,
     sink_hook: Option<SinkHook>,
     retry_limit: Duration,
     redactor: RedactorBuilder,
@@ -66,6 +70,7 @@ impl Default for AuditorBuilder {
         Self {
             catalog: Catalog::new(),
             outputs: Vec::new(),
+            filter: None,
             sink_hook: None,
             retry_limit: Duration::from_secs(60),
             redactor: RedactorBuilder::default(),
@@ -126,6 +131,16 @@ impl AuditorBuilder {
     /// Called with a sink's name when it begins to fail, works again, or is given up. On the sink's own thread.
     pub fn on_sink_state(mut self, hook: impl Fn(&str, SinkState) + Send + Sync + 'static) -> Self {
         self.sink_hook = Some(Box::new(hook));
+        self
+    }
+
+    /// Which records are written, in all outputs. A filter that was given before holds too. What the name, kind and log type of the
+    /// catalog's event decide is decided before a request is captured; see [`Filter`]. By default all are written.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(match self.filter {
+            Some(before) => before.and(filter),
+            None => filter,
+        });
         self
     }
 
@@ -392,12 +407,16 @@ impl AuditorBuilder {
             outside.service.as_deref().or(self.service.as_deref()),
             (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
         );
+        let routes = self.catalog.compile()?;
+        let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
+        let refused = filter.as_ref().map(|filter| refused(filter, &routes)).unwrap_or_default();
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(Parts {
             enabled: outside.enabled.unwrap_or(true),
             clock: self.clock,
             ids: self.ids,
-            routes: self.catalog.compile()?,
+            routes,
+            refused,
             defaults,
             head,
             redactor,
@@ -426,6 +445,7 @@ impl AuditorBuilder {
             channels: sinks.channels,
             counted: counted.clone(),
             process,
+            filter,
             line_budget,
             settings,
         };
