@@ -17,7 +17,7 @@ use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
-use crate::config::{self, Settings};
+use crate::config::{self, Alias, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
@@ -63,6 +63,9 @@ pub struct AuditorBuilder {
     ids: Ids,
     instance: Option<String>,
     outside: Settings,
+    aliases: Vec<Alias>,
+    has_read_env: bool,
+    has_late_aliases: bool,
 }
 
 impl Default for AuditorBuilder {
@@ -98,6 +101,9 @@ impl Default for AuditorBuilder {
             ids: Ids::Own(UuidV7::new()),
             instance: None,
             outside: Settings::default(),
+            aliases: Vec::new(),
+            has_read_env: false,
+            has_late_aliases: false,
         }
     }
 }
@@ -354,6 +360,15 @@ impl AuditorBuilder {
         self
     }
 
+    /// Lets [`from_env`](Self::from_env), which is called after it, take variables of another product for settings of this crate:
+    /// pairs of its variable and ours, such as [`presets::psono::ALIASES`](crate::presets::psono::ALIASES). Where both are set, ours
+    /// wins. Errors name the variable that was given.
+    pub fn aliases(mut self, aliases: &[(&'static str, &'static str)]) -> Self {
+        self.aliases.extend_from_slice(aliases);
+        self.has_late_aliases |= self.has_read_env;
+        self
+    }
+
     /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
     /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
     ///
@@ -361,7 +376,8 @@ impl AuditorBuilder {
     ///
     /// All bad and unknown settings at once, with what was given and what is allowed.
     pub fn from_env(mut self) -> Result<Self, Error> {
-        self.outside = config::from_env()?;
+        self.outside = config::from_env(&self.aliases)?;
+        self.has_read_env = true;
         Ok(self)
     }
 
@@ -373,6 +389,9 @@ impl AuditorBuilder {
     /// What is wrong with the catalog, a setting, or a redaction rule; or that the system refused a thread or the process
     /// has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
+        if self.has_late_aliases {
+            return Err(Error::setting("aliases: given after `from_env`, which reads them; call it before"));
+        }
         let outside = self.outside;
         let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes)?;
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub(crate) use self::env::Alias;
 use self::env::Environment;
 use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
@@ -193,8 +194,8 @@ enum Source {
 /// # Errors
 ///
 /// Names every setting that is bad or unknown, what was given, and what is allowed.
-pub(crate) fn from_env() -> Result<Settings, Error> {
-    let settings = Settings::from_vars(std::env::vars_os())?;
+pub(crate) fn from_env(aliases: &[Alias]) -> Result<Settings, Error> {
+    let settings = Settings::from_vars_and_aliases(std::env::vars_os(), aliases)?;
     for warning in &settings.warnings {
         tracing::warn!(target: "tower_audit", "{warning}");
     }
@@ -211,20 +212,28 @@ fn on_one_line(name: &str) -> String {
 }
 
 impl Settings {
-    /// The settings that these variables make, and the file that they name.
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let Environment { given, config, mut complaints } = Environment::read(vars);
+        Self::from_vars_and_aliases(vars, &[])
+    }
+
+    /// The settings that these variables make, and the file that they name.
+    fn from_vars_and_aliases<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> Result<Self, Error>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let Environment { given, config, mut complaints } = Environment::read(vars, aliases);
         let mut settings = Self::default();
         if let Some(path) = &config {
             settings.read_file(path, &mut complaints);
         }
-        for (key, value) in &given {
-            let name = env::variable(key);
-            settings.store(key, &name, &Given::Text(value), Source::Environment, &mut complaints);
+        for (key, name, value) in &given {
+            settings.store(key, name, &Given::Text(value), Source::Environment, &mut complaints);
         }
         settings.judge(complaints)
     }

@@ -137,7 +137,8 @@ pub(super) fn list<T>(
     let item = |item: &str| parse(item).ok_or_else(|| Refusal::of(item, allowed));
     let items: Vec<T> = match given {
         Given::Text(text) => {
-            text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
+            let items = bracketed(text.trim()).unwrap_or(text).split(',').map(|text| unquoted(text.trim()));
+            items.filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
         }
         Given::List(items) => items.iter().map(|text| item(text.trim())).collect::<Result<_, _>>()?,
     };
@@ -146,6 +147,16 @@ pub(super) fn list<T>(
         return Err(Refusal { given, allowed: Cow::Owned(format!("at most {longest} items")) });
     }
     Ok(items)
+}
+
+/// The inside of a list as other products write it: `['A', 'B']`.
+fn bracketed(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
+fn unquoted(item: &str) -> &str {
+    let inside = |quote| item.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inside('\'').or_else(|| inside('"')).unwrap_or(item)
 }
 
 /// What [`name`] takes.
@@ -357,6 +368,9 @@ mod tests {
         let numbers = |given: Given<'_>| list(&given, 3, "numbers", |item| item.parse::<u8>().ok());
         assert_eq!(numbers(Given::Text(" 1, 2 ,")).unwrap(), [1, 2]);
         assert_eq!(numbers(Given::Text("")).unwrap(), [0_u8; 0]);
+        assert_eq!(numbers(Given::Text("['1', \"2\",3]")).unwrap(), [1, 2, 3]);
+        assert_eq!(numbers(Given::Text("[]")).unwrap(), [0_u8; 0]);
+        assert_eq!(numbers(Given::Text("['1',2'")).unwrap_err().given, "\"['1'\"");
         assert_eq!(numbers(Given::List(&["1".into(), " 2".into()])).unwrap(), [1, 2]);
         assert_eq!(numbers(Given::Text("1,x,2")).unwrap_err().given, "\"x\"");
         assert_eq!(numbers(Given::List(&["1,2".into()])).unwrap_err().given, "\"1,2\"");

@@ -2,4 +2,6 @@
 //!
 //! Nothing here can do what your own catalog cannot.
 
+pub mod cloudsmith;
 pub mod developer_hub;
+pub mod psono;
