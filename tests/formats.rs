@@ -196,3 +196,78 @@ async fn a_line_that_was_read_back_says_the_same_in_every_format() {
         assert_eq!(serde_json::to_value(read.record()).unwrap(), serde_json::from_str::<Value>(line).unwrap());
     }
 }
+
+/// The record of Cloudsmith's page on log exports, from its facts.
+#[tokio::test]
+async fn cloudsmiths_client_log_comes_out_byte_for_byte_through_a_real_server() {
+    use std::io::{Read as _, Write as _};
+    use std::sync::{Arc, Mutex};
+    use std::time::{SystemTime, UNIX_EPOCH};
+    use tower_audit::{Clock, Credential, Entity, presets};
+
+    #[derive(Clone)]
+    struct SetClock(Arc<Mutex<Duration>>);
+    impl Clock for SetClock {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + self.monotonic()
+        }
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
+    let micros = |text: &str| {
+        let at: jiff::Timestamp = text.parse().unwrap();
+        Duration::from_micros(u64::try_from(at.as_microsecond()).unwrap())
+    };
+    let clock = SetClock(Arc::new(Mutex::new(micros("2021-04-01T19:40:55Z"))));
+    let (client, downloads) = sink::memory();
+    let (audit, changes) = sink::memory();
+    let event = Event::new("PackageDownloaded").log_type(LogType::Client).on(Method::GET, "/rpm/{*file}");
+    let auditor = Auditor::builder()
+        .catalog(Catalog::new().event(event))
+        .sink(presets::cloudsmith::client_log(client))
+        .sink(presets::cloudsmith::audit_log(audit))
+        .clock(clock.clone())
+        .behind_proxies(["127.0.0.1"], http::HeaderName::from_static("x-forwarded-for"))
+        .build()
+        .unwrap();
+    let set = clock.clone();
+    let handler = move |audit: Audit| async move {
+        let location = Location::new().city("Newmarket").country("GB");
+        let credential = Credential::new("entitlement_token").id("wKSkBFHpsNWB");
+        audit.actor(Actor::user("17").slug("eP1B3YCtTlJX").credential(credential).location(location));
+        audit.object(Entity::new("package").id("vmN1OlMDi3Iy").format("RedHat"));
+        audit.repository("cloudsmith/testing-private");
+        audit.meta("edge", "LHR61-C2");
+        *set.0.lock().unwrap() = micros("2021-04-01T19:46:23.817658Z");
+        vec![b'x'; 10421]
+    };
+    let app = Router::new().route("/rpm/{*file}", any(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, auditor.wrap_router(app)).into_future());
+    let request = "GET /rpm/fedora/29/x86_64/cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm HTTP/1.1\r\n\
+                   host: dl.cloudsmith.io\r\nconnection: close\r\nuser-agent: libdnf\r\nx-forwarded-for: 82.1.4.8\r\n\
+                   x-request-id: dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==\r\n\r\n";
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(server).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+    });
+    asking.await.unwrap();
+    serving.abort();
+    assert!(auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+    assert_eq!(
+        [&downloads.lines()[0], &downloads.lines()[2]],
+        [
+            "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,recorded,\
+             referer,request_id,token,user,user_agent",
+            "2021-04-01T19:40:55+00:00,cloudsmith/testing-private,200,GET,/rpm/fedora/29/x86_64/\
+             cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm,dl.cloudsmith.io,82.1.4.8,10421,Newmarket,GB,LHR61-C2,,\
+             RedHat,vmN1OlMDi3Iy,2021-04-01T19:46:23.817658+00:00,,\
+             dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==,wKSkBFHpsNWB,eP1B3YCtTlJX,libdnf",
+        ]
+    );
+    assert_eq!(changes.lines().len(), 3, "the header, and the start and the end of the log");
+}
