@@ -35,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unmatched: Option<Plan>,
     pub(crate) unmatched_read: Option<Plan>,
+    /// Whether the filter refuses the event of this index, whatever its requests are.
+    refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -62,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Time,
     pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
+    /// The filter for all outputs, as far as the event decides; the worker has it for the rest.
+    pub(crate) refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -110,6 +114,7 @@ impl Engine {
             plans,
             unmatched,
             unmatched_read,
+            refused: parts.refused,
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
@@ -148,6 +153,11 @@ impl Engine {
     /// Whether the rules of scopes let an exchange be recorded, as far as its scope is known.
     pub(crate) fn is_audited(&self, draft: &Draft) -> bool {
         draft.scoped.is_none() || draft.is_audited(self.event_name(&draft.event))
+    }
+
+    /// Whether no record of the event would pass the filter.
+    pub(crate) fn is_refused(&self, event: u32) -> bool {
+        self.refused.get(event as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn stages(&self, event: &EventRef) -> Stages {

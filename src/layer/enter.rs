@@ -110,6 +110,7 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
         return (!plan.is_skipped).then(|| Match { event: EventRef::Own(plan.clone()), listed: None });
     }
     let (event, listed) = match engine.routes.find(method, path) {
+        Found::Event(found) if engine.is_refused(found.event) => return None,
         Found::Event(found) => (EventRef::Listed(found.event), Some(found)),
         Found::Unmatched if is_read(method) => (EventRef::UnmatchedRead, None),
         Found::Unmatched => (EventRef::Unmatched, None),

@@ -377,6 +377,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
+        refused: Vec::new(),
         defaults: Defaults {
             stages: setting.stages,
             delivery: setting.delivery,
