@@ -82,7 +82,7 @@ fn main() {
     println!(
         "\n| different secrets in a body, all of which an error repeats | shape | ns | ns a secret |\n|---|---|---|---|"
     );
-    let ways: [(&str, fn(u16) -> String, &str); 3] = [
+    let ways: [Secrets; 3] = [
         ("apart", |n| format!("s3cret-{n:05}"), " "),
         ("overlapping", |n| format!("{n:05}a1{n:05}"), ""),
         ("one within the next", |n| format!("s3cret{}", "x7".repeat(usize::from(n) % 16) + &n.to_string()), "x7x7"),
@@ -109,6 +109,9 @@ fn with_new_keys(shape: &Shape) -> Vec<String> {
     let keys = |time: u32| (format!("\"k{time:02}"), format!("\"t{time:02}token"));
     (0..times).map(keys).map(|(key, token)| body.replace("\"key", &key).replace("\"token", &token)).collect()
 }
+
+/// A name, how a secret is made of its number, and what is between two of them.
+type Secrets = (&'static str, fn(u16) -> String, &'static str);
 
 /// A way to treat a body, and its name.
 type Way<'a> = (&'a str, &'a dyn Fn(&str));

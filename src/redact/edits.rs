@@ -29,6 +29,10 @@ impl Edits {
         self.is_unsorted = false;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Removes a place.
     pub(super) fn remove(&mut self, place: Range<usize>) {
         self.replace(place, |_| {});

@@ -103,10 +103,8 @@ impl<'a> Session<'a> {
 impl Session<'_> {
     /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
-        match self.masked_evidence(text) {
-            None => Evidence(self.out.push(text)),
-            Some(masked) => Evidence(self.out.push(&masked)),
-        }
+        let masked = self.masked_evidence(text);
+        Evidence(self.out.push(masked.as_deref().unwrap_or(text)))
     }
 
     pub(super) fn masked_evidence(&mut self, text: &str) -> Option<String> {
@@ -136,10 +134,8 @@ impl Session<'_> {
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(self, path, params);
-        match self.rules.style.apply(path, &places, decoded) {
-            None => Evidence(self.out.push(path)),
-            Some(masked) => Evidence(self.out.push(&masked)),
-        }
+        let masked = self.rules.style.apply(path, &places, decoded);
+        Evidence(self.out.push(masked.as_deref().unwrap_or(path)))
     }
 
     /// A value of `meta` that the application gave.
@@ -300,10 +296,8 @@ impl Session<'_> {
     }
 
     fn push_text(&mut self, text: &str, places: &[Range<usize>]) -> ClientText {
-        match self.apply(text, places) {
-            None => ClientText(self.out.push(text)),
-            Some(masked) => ClientText(self.out.push(&masked)),
-        }
+        let masked = self.apply(text, places);
+        ClientText(self.out.push(masked.as_deref().unwrap_or(text)))
     }
 }
 

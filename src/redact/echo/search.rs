@@ -5,6 +5,7 @@ use super::remembered::Remembered;
 use crate::json::{scalar_end, string_end};
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
+use crate::redact::edits::Edits;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
 use crate::redact::redactor::Trap;
@@ -77,52 +78,50 @@ fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> 
     style.apply(text, &places, |spelled| finder.value_of(spelled))
 }
 
+/// The same of a JSON value: its strings and numbers.
 fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<String> {
     let bytes = json.as_bytes();
-    let mut out = String::new();
-    let mut copied = 0;
+    let mut edits = Edits::default();
+    let mut places = Vec::new();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         match byte {
             b'"' => {
                 let end = string_end(bytes, at)?;
                 if bytes.get(end) != Some(&b':') {
-                    let mut places = Vec::new();
                     let raw = &json[at + 1..end - 1];
-                    if raw.contains('\\') {
-                        let decoded = Decoded::json(raw);
-                        finder.find(&decoded.text, 0, &mut places);
-                        places.iter_mut().for_each(|place| *place = decoded.source(place));
-                    } else {
-                        finder.find(raw, 0, &mut places);
-                    }
-                    for place in places {
-                        out.push_str(&json[copied..at + 1 + place.start]);
-                        style.push_spelled(&mut out, &raw[place.clone()], |spelled| finder.value_of(spelled));
-                        copied = at + 1 + place.end;
+                    let decoded = raw.contains('\\').then(|| Decoded::json(raw));
+                    finder.find(decoded.as_ref().map_or(raw, |decoded| &decoded.text), 0, &mut places);
+                    for place in places.drain(..) {
+                        let place = decoded.as_ref().map_or(place.clone(), |decoded| decoded.source(&place));
+                        let spelled = &raw[place.clone()];
+                        edits.replace(at + 1 + place.start..at + 1 + place.end, |out| {
+                            style.push_spelled(out, spelled, |spelled| finder.value_of(spelled));
+                        });
                     }
                 }
                 at = end;
             }
             b'-' | b'0'..=b'9' => {
                 let end = scalar_end(bytes, at);
-                let mut places = Vec::new();
                 finder.find(&json[at..end], 0, &mut places);
                 if !places.is_empty() {
-                    out.push_str(&json[copied..at]);
-                    out.push('"');
-                    style.push(&mut out, &json[at..end]);
-                    out.push('"');
-                    copied = end;
+                    places.clear();
+                    edits.replace(at..end, |out| {
+                        out.push('"');
+                        style.push(out, &json[at..end]);
+                        out.push('"');
+                    });
                 }
                 at = end;
             }
             _ => at += 1,
         }
     }
-    if copied == 0 {
+    if edits.is_empty() {
         return None;
     }
-    out.push_str(&json[copied..]);
+    let mut out = String::with_capacity(json.len());
+    edits.apply(json, json.len(), &mut out);
     Some(out)
 }
