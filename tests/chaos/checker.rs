@@ -17,6 +17,8 @@ use crate::sinks::Witness;
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) entered: u64,
+    /// Requests that did not come in, in rounds whose log is not stopped before they end.
+    pub(crate) kept_out: u64,
     pub(crate) records: u64,
     pub(crate) lost: u64,
     pub(crate) refused: u64,
@@ -35,6 +37,7 @@ impl Summary {
 
     pub(crate) fn add(&mut self, other: Self) {
         self.entered += other.entered;
+        self.kept_out += other.kept_out;
         self.records += other.records;
         self.lost += other.lost;
         self.refused += other.refused;
@@ -361,6 +364,7 @@ impl Round<'_> {
         for case in &self.ledger.plan.cases {
             let seen = self.ledger.of(case.n);
             self.summary.entered += u64::from(seen.server.entered);
+            self.summary.kept_out += u64::from(!self.stops_early && seen.server.entered == 0);
             self.summary.count(format!("client {:?}", case.leaves));
             self.summary.count(format!("connection {:?}", case.sharing));
             self.summary.count(format!("handler {:?}", case.how));
