@@ -31,14 +31,17 @@ fn main() {
 
 /// 100 groups of 100 projects.
 fn rules(count: usize) -> ScopeRules {
-    let scopes: Vec<String> = (0..count).map(|at| format!("\"group-{}/project-{at}\":{}", at % 100, at % 2 == 0)).collect();
+    let scopes: Vec<String> =
+        (0..count).map(|at| format!("\"group-{}/project-{at}\":{}", at % 100, at % 2 == 0)).collect();
     let json = format!(r#"{{"default":false,"scopes":{{{}}}}}"#, scopes.join(","));
     ScopeRules::from_json(&json).expect("they are rules")
 }
 
 fn scopes(rounds: usize) {
-    let asked: Vec<Scope> =
-        (0..1024).map(|at| at * 7919 % 10_000).map(|at| Scope::group(format!("group-{}/project-{at}/x", at % 100))).collect();
+    let asked: Vec<Scope> = (0..1024)
+        .map(|at| at * 7919 % 10_000)
+        .map(|at| Scope::group(format!("group-{}/project-{at}/x", at % 100)))
+        .collect();
     for count in [10, 10_000] {
         let auditor = auditor(rules(count));
         row(&format!("{count} rules, a scope of three segments"), rounds, &look_up(&auditor.scopes(), &asked));
@@ -91,10 +94,13 @@ fn locations(rounds: usize) {
     row("of one that was", rounds, &seen);
     let private = || assert!(!locator.borrow_mut().find(black_box(IpAddr::V4(Ipv4Addr::new(10, 2, 69, 142)))));
     row("of a private one", rounds, &private);
+    let redacted = |ip: [u8; 4]| locator.borrow_mut().redact(black_box(IpAddr::from(ip)));
+    row("of one that was seen, with its redaction", rounds, &|| assert_eq!(redacted([81, 2, 69, 142]), 14));
+    row("of a private one, with the redaction of nothing", rounds, &|| assert_eq!(redacted([10, 2, 69, 142]), 0));
 }
 
 fn row(name: &str, rounds: usize, one: &dyn Fn()) {
-    let times = (0..rounds).map(|_| time(one)).collect();
+    let times: Vec<_> = (0..rounds).map(|_| time(one)).collect();
     println!("| {name} | {:.0} |", median(times));
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
-use super::start::{ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, scoping, start_sinks};
+use super::start::{
+    ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, scoping, start_sinks,
+};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
-use crate::engine::{SinkHook, SinkWatch};
 use crate::diagnostics::contained;
+use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;

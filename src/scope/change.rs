@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::decide::Scoping;
 use super::rules::{ScopeChange, ScopeNode, ScopeRules};
 use super::tree::Tree;
+use crate::Event;
 use crate::activity::ActivityBuilder;
 use crate::audit::Audit;
 use crate::auditor::Running;
@@ -27,7 +28,6 @@ use crate::plan::Plan;
 use crate::queue::promise;
 use crate::record::{Actor, Delivery, Failure, Scope, Stages};
 use crate::sync::spawn;
-use crate::Event;
 
 /// Changes that may be under way at once, each with a thread. They are made one after another.
 const MAX_PENDING: usize = 64;
@@ -83,11 +83,7 @@ impl Scopes {
     /// If the change names no path or event that could be one ([`Error::is_setting`]); or, with [`Error::is_refused`], if it
     /// could not be recorded in time or kept by the store: then nothing has changed. If its record may be in the log all the
     /// same, a second `AuditScopeChanged` with `status` `failed` follows that says so.
-    pub fn change(
-        &self,
-        actor: Actor,
-        change: ScopeChange,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    pub fn change(&self, actor: Actor, change: ScopeChange) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.begin(actor, change, None)
     }
 
@@ -117,7 +113,7 @@ impl Scopes {
             }
             let work = move || {
                 enter_own_thread();
-                let made = make(&log, &actor, change, request);
+                let made = make(&log, &actor, &change, request);
                 let engine = log.engine.clone();
                 // Before the answer: whoever has it may count on the log ending with its own handles.
                 drop(log);
@@ -159,13 +155,13 @@ fn not_made(why: &'static str) -> Error {
 }
 
 /// Makes a change: records it, keeps it, publishes it.
-fn make(log: &Arc<Running>, actor: &Actor, change: ScopeChange, request: Option<Uuid>) -> Result<(), Error> {
+fn make(log: &Arc<Running>, actor: &Actor, change: &ScopeChange, request: Option<Uuid>) -> Result<(), Error> {
     let Some(scoping) = &log.engine.scoping else { return Err(none_configured()) };
     let _one_at_a_time = scoping.changing.lock().unwrap_or_else(PoisonError::into_inner);
     let before = scoping.tree.get();
     let after = before.rules().clone().with(change.clone())?;
     let tree = Tree::new(after.clone());
-    let record = ChangeRecord { log, actor, change: &change, before: &before, after: &tree, request };
+    let record = ChangeRecord { log, actor, change, before: &before, after: &tree, request };
     record.write()?;
     if let Some(store) = &scoping.store {
         let kept = contained("the scope store", || store.save(&after));
@@ -193,10 +189,7 @@ impl ChangeRecord<'_> {
     /// Writes it, and waits until it is durable.
     fn write(&self) -> Result<(), Error> {
         let activity = block_on(self.builder(Delivery::Durable)?.into_future());
-        let is_durable = activity.and_then(|activity| match activity.succeed_durably() {
-            Some(durable) => Ok(block_on(durable)),
-            None => Ok(true),
-        });
+        let is_durable = activity.map(|activity| activity.succeed_durably().is_none_or(block_on));
         match is_durable {
             Ok(true) => Ok(()),
             Ok(false) => {
@@ -243,11 +236,10 @@ impl ChangeRecord<'_> {
     }
 
     fn plan(&self, delivery: Delivery) -> Result<Plan, Error> {
-        let event = Event::new("AuditScopeChanged")
-            .kind("audit")
-            .stages(Stages::Completion)
-            .delivery(delivery)
-            .message("Audit rule of {scope} changed from {meta.ruleBefore} to {meta.ruleAfter} by {actor}: {result}");
+        let event =
+            Event::new("AuditScopeChanged").kind("audit").stages(Stages::Completion).delivery(delivery).message(
+                "Audit rule of {scope} changed from {meta.ruleBefore} to {meta.ruleAfter} by {actor}: {result}",
+            );
         let engine: &Engine = &self.log.engine;
         Plan::new(internal_event(event), engine.defaults)
     }
