@@ -111,6 +111,7 @@ mod publish;
 mod queue;
 mod record;
 mod redact;
+pub mod segment;
 pub mod sink;
 mod sync;
 #[cfg(feature = "testing")]

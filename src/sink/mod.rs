@@ -16,6 +16,7 @@ use std::io;
 #[cfg(feature = "gzip")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
 pub use file::Compress;
+pub(crate) use file::name as file_names;
 pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};
 #[cfg(feature = "tracing-subscriber")]
