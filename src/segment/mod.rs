@@ -51,6 +51,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use self::line::SegmentLine;
 pub use self::reader::{Notes, SegmentReader};
+#[cfg(feature = "export")]
+pub(crate) use self::seen::Run;
 pub use self::seen::{Gap, Seen, Verdict};
 use crate::sink::file_names::{Form, Names, Sealed, stamp};
 

@@ -57,6 +57,14 @@ impl Seen {
         run.take(seq)
     }
 
+    /// Begins in the middle of a run: numbers before this record are not missed.
+    pub fn begin_at(&mut self, instance: &str, seq: u64) {
+        self.bring_to_the_end(instance);
+        if let Some(run) = self.runs.back_mut().filter(|run| run.upto == 0) {
+            run.upto = seq.saturating_sub(1);
+        }
+    }
+
     /// The numbers that are missing in the runs that are remembered.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
         self.runs.iter().flat_map(|run| {
@@ -149,6 +157,14 @@ mod tests {
         let mut seen = Seen::default();
         assert_eq!(seen.take("a", 3), Verdict::AfterGap);
         assert_eq!(seen.gaps().collect::<Vec<_>>(), [Gap { instance: "a".into(), first: 1, last: 2 }]);
+    }
+
+    #[test]
+    fn who_begins_in_the_middle_misses_nothing_before() {
+        let mut seen = Seen::default();
+        seen.begin_at("a", 3);
+        assert_eq!((seen.take("a", 3), seen.take("a", 2)), (Verdict::Next, Verdict::Repeated));
+        assert_eq!(seen.gaps().count(), 0);
     }
 
     #[test]

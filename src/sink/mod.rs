@@ -16,6 +16,10 @@ use std::io;
 #[cfg(feature = "gzip")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
 pub use file::Compress;
+#[cfg(feature = "export")]
+pub(crate) use file::Spool;
+#[cfg(feature = "export")]
+pub(crate) use file::disk;
 pub(crate) use file::name as file_names;
 pub use file::{FileSink, SyncPolicy, file};
 pub use memory::{MemoryRecords, memory};

@@ -10,7 +10,7 @@
 //! | `hold.rs`, `spool.rs` | what the exporter has yet to read, and how it seals and finds it |
 //! | `disk.rs` | the operating system, which tests replace |
 
-mod disk;
+pub(crate) mod disk;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod hold;
@@ -32,8 +32,6 @@ use std::time::Duration;
 use self::disk::{Disk as _, Kind, Os};
 use self::name::Names;
 use self::timer::Timer;
-#[cfg(feature = "export")]
-pub(crate) use self::hold::Hold;
 #[cfg(feature = "export")]
 pub(crate) use self::spool::Spool;
 use self::writer::Writer;
