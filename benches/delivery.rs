@@ -40,17 +40,17 @@ fn main() -> ExitCode {
     }
 }
 
-async fn ask(app: tower_audit::Audited, path: &'static str) -> bool {
+async fn ask(app: tower_audit::AuditedRouterService, path: &'static str) -> bool {
     let request = Request::post(path).body(Body::empty()).expect("a valid request");
     let Ok(response) = app.oneshot(request).await;
     let status = response.status();
     response.into_body().collect().await.is_ok() && status.is_success()
 }
 
-fn app(auditor: &Auditor) -> tower_audit::Audited {
+fn app(auditor: &Auditor) -> tower_audit::AuditedRouterService {
     let route = || post(async || "done");
     auditor
-        .around(Router::new().route("/lossy", route()).route("/held", route()).route("/durable", route()))
+        .wrap_router(Router::new().route("/lossy", route()).route("/held", route()).route("/durable", route()))
         .into_service()
 }
 
@@ -81,7 +81,7 @@ fn stopped_reader(quick: bool) -> Result<(), String> {
             .sink(lines)
             .catalog(events())
             .queue_records(1024)
-            .wait(PATIENCE)
+            .admission_timeout(PATIENCE)
             .build()
             .map_err(|error| error.to_string())?;
         let runtime = Builder::new_current_thread().enable_time().build().map_err(|error| error.to_string())?;
@@ -131,7 +131,7 @@ fn durable(each: usize) -> Result<(), String> {
     let syncs = syncs_a_second(&folder.join("probe"), if each < 10 { 20 } else { 500 }).map_err(text)?;
     let path = folder.join("audit.log");
     let file = sink::file(&path).open().map_err(|error| error.to_string())?;
-    let build = Auditor::builder().sink(file).catalog(events()).wait(PATIENCE).build();
+    let build = Auditor::builder().sink(file).catalog(events()).admission_timeout(PATIENCE).build();
     let auditor = build.map_err(|error| error.to_string())?;
     let runtime = Builder::new_current_thread().enable_time().build().map_err(text)?;
     let (whole, took, report) = runtime.block_on(async {

@@ -26,7 +26,7 @@ use support::{LinePipe, PATIENCE, block_on, machine, median, per};
 use tower_audit::{Auditor, sink};
 use tracing::Level;
 
-const OURS: &str = "`around(..)`, to the pipe";
+const OURS: &str = "`wrap_router(..)`, to the pipe";
 /// In the order of the tables.
 const NAMES: [&str; 4] = [BARE, OURS, TRACE, HAND];
 
@@ -55,7 +55,7 @@ fn serve_audited(door: Door, app: Router) -> Result<(), String> {
     let stdout = sink::stdout().map_err(|error| error.to_string())?;
     let builder = Auditor::builder().catalog(catalog(0)).sink(stdout);
     let auditor = builder.build().map_err(|error| error.to_string())?;
-    let served = door.serve(|listener| axum::serve(listener, auditor.around(app)).into_future());
+    let served = door.serve(|listener| axum::serve(listener, auditor.wrap_router(app)).into_future());
     let report = block_on(auditor.shutdown(PATIENCE));
     served.map_err(|error| error.to_string())?;
     if report.is_complete() { Ok(()) } else { Err(format!("{report:?}")) }

@@ -122,7 +122,7 @@ impl Worker {
         });
         // Lines long enough that no body has to be cut to fit.
         let builder = Auditor::builder().catalog(catalog).max_line_bytes(256 * 1024).queue_bytes(1 << 30);
-        let auditor = builder.sink(sink).build().expect("the catalogue is valid");
+        let auditor = builder.sink(sink).build().expect("the catalog is valid");
         Self { auditor, sink_cpu, lines, served: 0 }
     }
 

@@ -171,7 +171,7 @@ fn spaced(variants: &mut [Variant], run: &Run) -> PerVariant {
 
 const ROUTES: usize = 10_000;
 
-/// What matching costs in a large catalogue.
+/// What matching costs in a large catalog.
 fn routes(run: &Run) -> f64 {
     let services = [0, ROUTES - LEAST_ROUTES].map(|more| {
         let piped = Piped::new(Auditor::builder().catalog(catalog(more)));

@@ -31,7 +31,7 @@ use support::{PATIENCE, block_on, machine, median};
 use tower_audit::{Auditor, Bodies, Catalog, Event, sink};
 
 const BARE: &str = "bare router";
-const OURS: &str = "`around(..)`";
+const OURS: &str = "`wrap_router(..)`";
 /// In the order of the table.
 const NAMES: [&str; 2] = [BARE, OURS];
 const MIB: u64 = 1024 * 1024;
@@ -53,7 +53,7 @@ fn serve(name: &str) -> Result<(), String> {
         .event(Event::new("Download").on(Method::GET, "/download/{bytes}").bodies(Bodies::Both));
     let builder = Auditor::builder().catalog(catalog).sink(sink::stdout().map_err(text)?);
     let auditor = builder.build().map_err(|error| error.to_string())?;
-    let served = door.serve(|listener| axum::serve(listener, auditor.around(app)).into_future());
+    let served = door.serve(|listener| axum::serve(listener, auditor.wrap_router(app)).into_future());
     let report = block_on(auditor.shutdown(PATIENCE));
     served.map_err(text)?;
     if report.is_complete() { Ok(()) } else { Err(format!("{report:?}")) }

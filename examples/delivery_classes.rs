@@ -47,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .with_state(bank);
 
     let (listener, stopped) = support::listen().await?;
-    axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, auditor.wrap_router(app)).with_graceful_shutdown(stopped).await?;
     auditor.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

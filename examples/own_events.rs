@@ -1,4 +1,4 @@
-//! Run with `cargo run --example own_events`: a catalogue of one's own, for changes to roles and permission policies.
+//! Run with `cargo run --example own_events`: a catalog of one's own, for changes to roles and permission policies.
 //!
 //! Red Hat's page on the audit log of Developer Hub speaks of changes to the RBAC system and names no events for them.
 //! These are such events, beside those of the preset, for routes as the RBAC back end has them.
@@ -30,7 +30,7 @@ type Roles = Arc<Mutex<BTreeMap<String, Value>>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let events = presets::developer_hub::mounted().mount("/api/permission", rbac());
+    let events = presets::developer_hub::mounted().nest("/api/permission", rbac());
     let auditor = Auditor::builder().catalog(events).service("backstage").from_env()?.build()?;
 
     let roles = Roles::default();
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .with_state(roles);
 
     let (listener, stopped) = support::listen().await?;
-    axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, auditor.wrap_router(app)).with_graceful_shutdown(stopped).await?;
     auditor.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

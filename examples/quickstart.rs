@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     // Around the finished router, so that requests which no route matches are recorded too.
     let (listener, stopped) = support::listen().await?;
-    axum::serve(listener, auditor.around(app)).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, auditor.wrap_router(app)).with_graceful_shutdown(stopped).await?;
 
     // When the server has stopped: everything that is finished gets written.
     auditor.shutdown(Duration::from_secs(5)).await;

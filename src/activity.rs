@@ -26,7 +26,7 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 /// # Errors
 ///
 /// Awaited, it fails if there was no room in time ([`Error::is_refused`]): the refusal is told, and what was to be done
-/// should not be. Or if the catalogue has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
+/// should not be. Or if the catalog has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
 /// ([`Error::is_catalog`]).
 ///
 /// ```
@@ -51,7 +51,7 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 pub struct ActivityBuilder {
     log: Arc<Running>,
     event: String,
-    /// The event must be one of the catalogue.
+    /// The event must be one of the catalog.
     is_listed: bool,
     draft: Box<Draft>,
 }
@@ -116,7 +116,7 @@ impl ActivityBuilder {
     /// # Errors
     ///
     /// As when it is awaited.
-    pub fn try_now(self) -> Result<Activity, Error> {
+    pub fn try_begin(self) -> Result<Activity, Error> {
         let opened = self.open()?;
         let admit = |exchange: &Arc<Exchange>| {
             let class = exchange.with(|draft| draft.class)?;
@@ -155,7 +155,7 @@ impl ActivityBuilder {
     ///
     /// As when it is awaited.
     pub fn try_emit(self) -> Result<(), Error> {
-        self.try_now().map(Activity::succeed)
+        self.try_begin().map(Activity::succeed)
     }
 
     async fn begin(self) -> Result<Activity, Error> {
@@ -268,7 +268,7 @@ impl Opened {
     }
 
     fn begun(mut self) -> Activity {
-        Activity { audit: self.0.take().map_or_else(Audit::inert, Audit::of) }
+        Activity { audit: self.0.take().map_or_else(Audit::disabled, Audit::of) }
     }
 }
 
@@ -367,7 +367,7 @@ impl Activity {
 
     /// The handle alone: whoever takes it ends the exchange.
     pub(crate) fn into_audit(mut self) -> Audit {
-        std::mem::replace(&mut self.audit, Audit::inert())
+        std::mem::replace(&mut self.audit, Audit::disabled())
     }
 
     fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {

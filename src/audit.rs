@@ -10,13 +10,13 @@ use uuid::Uuid;
 use crate::capture::{Draft, are_trace_ids, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::record::{Actor, Credential, Entity, Eula, Failure, Scope};
+use crate::record::{Actor, Credential, Entity, Failure, Scope};
 
 /// The open exchange of a request: what is said here stands on its records.
 ///
 /// The layer puts it into the request's extensions, so that everything inside can say who acts and what is done, at
 /// any time before the response has ended. With the feature `axum` it is an extractor too.
-/// What is said after the end is ignored and counted. On a route that is left out the handle is inert.
+/// What is said after the end is ignored and counted. On a route that is left out the handle is disabled.
 ///
 /// What was bound before the initiation record is written stands on it as well; the record is written when the request's
 /// body has been read and the actor is known, and at the latest when the response's head comes.
@@ -41,7 +41,7 @@ impl Audit {
     }
 
     /// The handle of a request that nobody records: for tests of handlers, and for routes that are left out.
-    pub fn inert() -> Self {
+    pub fn disabled() -> Self {
         Self { exchange: None }
     }
 
@@ -50,7 +50,7 @@ impl Audit {
     }
 
     /// Whether anything said here stands on a record.
-    pub fn is_inert(&self) -> bool {
+    pub fn is_disabled(&self) -> bool {
         self.exchange.is_none()
     }
 
@@ -108,17 +108,6 @@ impl Audit {
         self.bind(|draft| draft.late().namespace = Some(namespace))
     }
 
-    /// The edge location that served it.
-    pub fn edge(&self, edge: impl Into<String>) -> &Self {
-        let edge = name(edge.into());
-        self.bind(|draft| draft.late().edge = Some(edge))
-    }
-
-    /// The licence agreement that was accepted for it.
-    pub fn eula(&self, eula: Eula) -> &Self {
-        self.bind(|draft| draft.late().set_eula(eula))
-    }
-
     /// One fact of this event, for `meta`. The last value said for a key stands. At most 64 keys; a longer text than
     /// 8 KiB is cut, any other value of more than that is replaced. Goes through redaction like everything else.
     pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
@@ -162,7 +151,7 @@ impl Audit {
     /// Names the event of this request. A name said before the initiation record is written applies to it; a later
     /// one stands on the completion, with `meta.initiatedAs`.
     ///
-    /// An event of the catalogue brings its `meta`, message, level and redaction with it; what of the bodies is kept, and
+    /// An event of the catalog brings its `meta`, message, level and redaction with it; what of the bodies is kept, and
     /// how the records are delivered, was decided before.
     ///
     /// # Errors
@@ -199,7 +188,7 @@ impl Audit {
 
 impl fmt::Debug for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit").field("inert", &self.is_inert()).finish()
+        f.debug_struct("Audit").field("disabled", &self.is_disabled()).finish()
     }
 }
 

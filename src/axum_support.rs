@@ -39,7 +39,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Audit {
     }
 }
 
-/// The request's handle; an inert one where the layer left the request out. Reports the route that the router matched.
+/// The request's handle; a disabled one where the layer left the request out. Reports the route that the router matched.
 fn find(parts: &Parts) -> Option<Audit> {
     if let Some(audit) = parts.extensions.get::<Audit>() {
         if let (Some(exchange), Some(route)) = (audit.exchange(), parts.extensions.get::<MatchedPath>()) {
@@ -47,7 +47,7 @@ fn find(parts: &Parts) -> Option<Audit> {
         }
         return Some(audit.clone());
     }
-    parts.extensions.get::<LeftOut>().map(|_| Audit::inert())
+    parts.extensions.get::<LeftOut>().map(|_| Audit::disabled())
 }
 
 /// The extractor [`Audit`] was used on a route that no [`AuditLayer`](crate::AuditLayer) wraps: a mistake of the
@@ -78,37 +78,37 @@ impl Auditor {
     /// let auditor = tower_audit::Auditor::builder().build()?;
     /// let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
     /// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    /// axum::serve(listener, auditor.around(app)).await?;
+    /// axum::serve(listener, auditor.wrap_router(app)).await?;
     /// auditor.shutdown(std::time::Duration::from_secs(5)).await;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn around(&self, router: Router) -> MakeAudited {
-        MakeAudited { service: Audited { service: self.layer().layer(router), peer: None } }
+    pub fn wrap_router(&self, router: Router) -> AuditedRouter {
+        AuditedRouter { service: AuditedRouterService { service: self.layer().layer(router), peer: None } }
     }
 }
 
-/// Makes one [`Audited`] service a connection, which knows its peer. Made by [`Auditor::around`].
+/// Makes one [`AuditedRouterService`] service a connection, which knows its peer. Made by [`Auditor::wrap_router`].
 #[derive(Clone, Debug)]
-pub struct MakeAudited {
-    service: Audited,
+pub struct AuditedRouter {
+    service: AuditedRouterService,
 }
 
-impl MakeAudited {
+impl AuditedRouter {
     /// The service itself, for tests (`oneshot`) and for servers other than `axum::serve`.
-    pub fn into_service(self) -> Audited {
+    pub fn into_service(self) -> AuditedRouterService {
         self.service
     }
 }
 
-impl<L> Service<IncomingStream<'_, L>> for MakeAudited
+impl<L> Service<IncomingStream<'_, L>> for AuditedRouter
 where
     L: Listener,
     L::Addr: 'static,
 {
-    type Response = Audited;
+    type Response = AuditedRouterService;
     type Error = Infallible;
-    type Future = Ready<Result<Audited, Infallible>>;
+    type Future = Ready<Result<AuditedRouterService, Infallible>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -118,49 +118,49 @@ where
         let address: &dyn Any = stream.remote_addr();
         // Other listeners, such as Unix sockets, have addresses that are none.
         let peer = address.downcast_ref::<SocketAddr>().copied();
-        ready(Ok(Audited { peer, ..self.service.clone() }))
+        ready(Ok(AuditedRouterService { peer, ..self.service.clone() }))
     }
 }
 
 /// An audited axum router as a service. Handlers find `ConnectInfo<SocketAddr>` as usual.
 #[derive(Clone, Debug)]
-pub struct Audited {
+pub struct AuditedRouterService {
     service: AuditService<Router>,
     peer: Option<SocketAddr>,
 }
 
-impl Service<Request<Body>> for Audited {
+impl Service<Request<Body>> for AuditedRouterService {
     type Response = Response;
     type Error = Infallible;
-    type Future = AuditedFuture;
+    type Future = AuditedRouterFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<Body>>::poll_ready(&mut self.service, cx)
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> AuditedFuture {
+    fn call(&mut self, mut request: Request<Body>) -> AuditedRouterFuture {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
-        AuditedFuture { inner: self.service.call(request) }
+        AuditedRouterFuture { inner: self.service.call(request) }
     }
 }
 
 pin_project! {
-    /// The future of [`Audited`].
-    pub struct AuditedFuture {
+    /// The future of [`AuditedRouterService`].
+    pub struct AuditedRouterFuture {
         #[pin]
         inner: ResponseFuture<Router, Body>,
     }
 }
 
-impl fmt::Debug for AuditedFuture {
+impl fmt::Debug for AuditedRouterFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AuditedFuture").finish_non_exhaustive()
+        f.debug_struct("AuditedRouterFuture").finish_non_exhaustive()
     }
 }
 
-impl Future for AuditedFuture {
+impl Future for AuditedRouterFuture {
     type Output = Result<Response, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

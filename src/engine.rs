@@ -1,4 +1,4 @@
-//! What all requests of one auditor share: the catalogue, the rules, the queue, and the pool of drafts.
+//! What all requests of one auditor share: the catalog, the rules, the queue, and the pool of drafts.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -30,7 +30,7 @@ pub(crate) struct Engine {
     pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
-    pub(crate) unclaimed: Option<Plan>,
+    pub(crate) unmatched: Option<Plan>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -84,14 +84,14 @@ impl Engine {
             .events()
             .map(|policy| Plan::new(policy.clone(), parts.defaults).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        let unclaimed = parts.routes.unclaimed().map(|policy| Plan::new(policy.clone(), parts.defaults)).transpose()?;
+        let unmatched = parts.routes.unmatched().map(|policy| Plan::new(policy.clone(), parts.defaults)).transpose()?;
         Ok(Self {
             enabled: parts.enabled,
             clock: parts.clock,
             ids: parts.ids,
             routes: parts.routes,
             plans,
-            unclaimed,
+            unmatched,
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
@@ -108,10 +108,10 @@ impl Engine {
         })
     }
 
-    /// The plan of an event. Unclaimed requests have one whenever they are opened at all.
+    /// The plan of an event. Unmatched requests have one whenever they are opened at all.
     pub(crate) fn plan<'a>(&'a self, event: &'a EventRef) -> Option<&'a Plan> {
         match event {
-            EventRef::Unclaimed => self.unclaimed.as_ref(),
+            EventRef::Unmatched => self.unmatched.as_ref(),
             EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
@@ -126,7 +126,7 @@ impl Engine {
         self.plan(event).is_none_or(|plan| plan.stages == Stages::Completion && plan.delivery < Delivery::FailClosed)
     }
 
-    /// The catalogue's event of a name.
+    /// The catalog's event of a name.
     pub(crate) fn listed(&self, name: &str) -> Result<EventRef, Error> {
         self.routes.by_name(name).map(EventRef::Listed).ok_or_else(|| {
             let hint = match self.routes.meant_by(name) {
@@ -134,11 +134,11 @@ impl Engine {
                 None => "add it there, or use `begin_unlisted` for names that are not known before".to_owned(),
             };
             let shown: String = name.chars().take(128).collect();
-            Error::catalog(format!("event `{shown}`: the catalogue has no event of this name; {hint}"))
+            Error::catalog(format!("event `{shown}`: the catalog has no event of this name; {hint}"))
         })
     }
 
-    /// The event of a name: the catalogue's, or one that only has this name.
+    /// The event of a name: the catalog's, or one that only has this name.
     pub(crate) fn named(&self, name: &str) -> Result<EventRef, Error> {
         if let Some(at) = self.routes.by_name(name) {
             return Ok(EventRef::Listed(at));

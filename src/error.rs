@@ -29,7 +29,7 @@ impl Error {
         self.kind == Kind::Setting
     }
 
-    /// An event or a route of the catalogue is wrong, doubled, or in conflict with another.
+    /// An event or a route of the catalog is wrong, doubled, or in conflict with another.
     pub fn is_catalog(&self) -> bool {
         self.kind == Kind::Catalog
     }

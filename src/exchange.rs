@@ -251,8 +251,8 @@ impl Exchange {
         });
     }
 
-    pub(crate) fn is_unclaimed(&self) -> bool {
-        self.with(|draft| matches!(draft.event, EventRef::Unclaimed)).unwrap_or(false)
+    pub(crate) fn is_unmatched(&self) -> bool {
+        self.with(|draft| matches!(draft.event, EventRef::Unmatched)).unwrap_or(false)
     }
 
     /// A stream that its client ends, and that has begun: being dropped is its end.

@@ -32,11 +32,11 @@
 //!     audit.actor(Actor::user("user:default/jane"));
 //!     format!("created from {} bytes", body.len())
 //! }));
-//! // For a server: `axum::serve(listener, auditor.around(app)).await?`
+//! // For a server: `axum::serve(listener, auditor.wrap_router(app)).await?`
 //! let request = Request::post("/tasks?token=s3cr3t")
 //!     .header("content-type", "application/json")
 //!     .body(axum::body::Body::from(r#"{"name":"demo","password":"hunter22"}"#))?;
-//! let response = auditor.around(app).into_service().oneshot(request).await?;
+//! let response = auditor.wrap_router(app).into_service().oneshot(request).await?;
 //! axum::body::to_bytes(response.into_body(), usize::MAX).await?;
 //! auditor.shutdown(Duration::from_secs(5)).await;
 //!
@@ -51,7 +51,7 @@
 //!
 //! # Where the layer goes
 //!
-//! Around the finished router ([`Auditor::around`]): there it sees every request, also what no route matches, and costs
+//! Around the finished router ([`Auditor::wrap_router`]): there it sees every request, also what no route matches, and costs
 //! least. Anything outside it (load shedding, TLS, an outer timeout) can end a request without the layer's knowing why: the
 //! record says `aborted`. Anything inside it is part of the exchange: authentication, which runs inside, tells the actor
 //! through [`Audit`]; a `CatchPanicLayer` inside turns a panic into an ordinary 500 before the layer can see it. See
@@ -61,7 +61,7 @@
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::around`] |
+//! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::wrap_router`] |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
@@ -125,9 +125,9 @@ pub use activity_result::{ActivityResult, ActivityRun, AsFailure};
 pub use audit::{Audit, SkipRefused};
 pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
-pub use axum_support::{Audited, MakeAudited, MissingAuditLayer};
+pub use axum_support::{AuditedRouter, AuditedRouterService, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
-pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unclaimed};
+pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unmatched};
 pub use clock::{Clock, IdSource};
 pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
 pub use error::Error;
@@ -136,8 +136,8 @@ pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFut
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Eula, Failure, Level, Location, Outcome, Record, ResponseStatus,
-    Scope, Stages, Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Level, Location, Outcome, Record, ResponseStatus, Scope,
+    Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

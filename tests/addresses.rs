@@ -18,7 +18,7 @@ async fn actor(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> serde_json
     let log = log_with(set);
     let mut request = Request::get("/").header(FORWARDED_FOR, "6.6.6.6, 203.0.113.7").body(Body::empty()).unwrap();
     request.extensions_mut().insert(PeerAddr("10.0.0.1:4711".parse().unwrap()));
-    log.auditor.around(Router::new()).into_service().oneshot(request).await.unwrap();
+    log.auditor.wrap_router(Router::new()).into_service().oneshot(request).await.unwrap();
     let only = log.only().await;
     let actor = only["actor"].clone();
     let failure = failed("warn", "completed", "NotFound", "404 Not Found");

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 use tower_audit::sink::sink_fn;
-use tower_audit::{Audit, Audited, Auditor, Bodies, Catalog, Delivery, Event, Stages};
+use tower_audit::{Audit, AuditedRouterService, Auditor, Bodies, Catalog, Delivery, Event, Stages};
 
 /// A sink that can be stopped.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ impl Gate {
 struct Stage {
     log: Log,
     gate: Gate,
-    service: Audited,
+    service: AuditedRouterService,
     handled: Arc<AtomicUsize>,
 }
 
@@ -62,7 +62,8 @@ async fn stage_of(records: usize, strict: Event) -> Stage {
         Ok(())
     });
     let catalog = Catalog::new().event(strict).skip_all("/none/{*rest}");
-    let log = log_to(written, |builder| builder.sink(sink).catalog(catalog).queue_records(records).wait(WAIT));
+    let log =
+        log_to(written, |builder| builder.sink(sink).catalog(catalog).queue_records(records).admission_timeout(WAIT));
     // The first line is out before the gate can shut.
     log.all().await;
     let handled = Arc::new(AtomicUsize::new(0));
@@ -70,7 +71,7 @@ async fn stage_of(records: usize, strict: Event) -> Stage {
     let app = Router::new().fallback(any(async move || {
         count.fetch_add(1, Ordering::SeqCst);
     }));
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     Stage { log, gate, service, handled }
 }
 
@@ -215,7 +216,7 @@ async fn open_exchanges_hold_no_place() {
     let stage = stage(2).await;
     let request = |id| Request::get(format!("/strict/{id}")).body(Body::empty()).unwrap();
     let app = Router::new().fallback(any(async || Body::new(common::bodies::Endless)));
-    let service = stage.log.auditor.around(app).into_service();
+    let service = stage.log.auditor.wrap_router(app).into_service();
     let mut open = Vec::new();
     for id in 0..100 {
         open.push(service.clone().oneshot(request(id)).await.unwrap());
@@ -289,7 +290,7 @@ async fn a_skip_while_an_inner_layer_waits_for_room_leaves_the_request_out_and_h
         next.run(request)
     });
     let app = Router::new().route("/joined", any(async || "here").layer(strict)).layer(tells);
-    let service = auditor.around(app).into_service();
+    let service = auditor.wrap_router(app).into_service();
     stage.fill(1).await;
     let waiting = tokio::spawn(service.oneshot(Request::get("/joined").body(Body::empty()).unwrap()));
     let audit: Audit = told.recv().await.unwrap();
@@ -313,7 +314,7 @@ async fn who_waits_is_let_in_in_order() {
     let app = Router::new()
         .route("/strict/{id}", any(async move |id: axum::extract::Path<u32>| seen.lock().unwrap().push(id.0)));
     let auditor: Auditor = stage.log.auditor.clone();
-    let service = auditor.around(app).into_service();
+    let service = auditor.wrap_router(app).into_service();
     // Only one fits into the line of one; the next comes when it is gone.
     let first = tokio::spawn(service.clone().oneshot(Request::get("/strict/1").body(Body::empty()).unwrap()));
     stage.settle().await;
@@ -340,7 +341,7 @@ async fn a_sink_that_fails_once_is_tried_again_and_nothing_is_lost() {
     log.all().await;
     failing.store(1, Ordering::SeqCst);
     let request = Request::get("/").body(Body::empty()).unwrap();
-    log.auditor.around(Router::new()).into_service().oneshot(request).await.unwrap();
+    log.auditor.wrap_router(Router::new()).into_service().oneshot(request).await.unwrap();
     assert_eq!(log.only().await["response"]["status"], 404);
     assert_eq!(failing.load(Ordering::SeqCst), 0);
     let (report, _) = log.stop().await;
@@ -352,14 +353,14 @@ async fn a_thousand_idle_streams_and_a_thousand_slow_uploads_stop_nobody_else() 
     const MANY: usize = 1000;
     // All of them may not lose, and show their bodies; the bounds are the default ones.
     let event = |name: &'static str, path: &'static str| {
-        Event::new(name).on(Method::GET, path).on(Method::POST, path).bodies(Bodies::Both).strangers_bodies()
+        Event::new(name).on(Method::GET, path).on(Method::POST, path).bodies(Bodies::Both).unauthenticated_bodies()
     };
     let log = common::log_of([event("Follow", "/follow"), event("Upload", "/upload"), event("Order", "/orders")]);
     let app = Router::new()
         .route("/follow", any(async || ([("content-type", "text/event-stream")], Body::new(common::bodies::Endless))))
         .route("/upload", any(async |_: axum::body::Bytes| ()))
         .route("/orders", any(async |order: axum::Json<Value>| order));
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     let mut streams = Vec::new();
     for _ in 0..MANY {
         let follow = Request::get("/follow").body(Body::empty()).unwrap();

@@ -49,7 +49,7 @@ fn no_peer() -> Value {
 
 // ---- around a finished router: what we recommend
 
-/// It sees every request, those too that no route matches, and the peer. The template is the catalogue's; without an
+/// It sees every request, those too that no route matches, and the peer. The template is the catalog's; without an
 /// event it is unknown, unless the handler takes `Audit`, which tells it.
 #[tokio::test]
 async fn around_a_finished_router_it_sees_everything_and_the_peer() {
@@ -61,7 +61,7 @@ async fn around_a_finished_router_it_sees_everything_and_the_peer() {
         )
         .route("/plain/{id}", get(async || ()))
         .route("/audited/{id}", get(async |_: Audit| ()));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     for url in ["/api/tasks/7", "/plain/7", "/audited/7", "/nope"] {
         net::get(address, url).await;
     }
@@ -122,7 +122,7 @@ async fn on_a_nested_router_it_sees_whole_paths_and_not_the_nests_own_404() {
     assert_eq!(log.records(1).await, [fetched(no_peer())]);
 }
 
-/// Around a router with a nested service the layer has no template but the catalogue's, and sees the original path.
+/// Around a router with a nested service the layer has no template but the catalog's, and sees the original path.
 #[tokio::test]
 async fn above_a_nested_service_it_sees_the_original_path() {
     let log = log_of([fetch()]);
@@ -161,10 +161,10 @@ async fn on_a_method_router_it_sees_that_route_alone() {
 
 // ---- without axum's router
 
-/// Around any service of tower it sees all that comes. Template and params are the catalogue's; the peer is known where
+/// Around any service of tower it sees all that comes. Template and params are the catalog's; the peer is known where
 /// somebody puts `PeerAddr` into the request's extensions.
 #[tokio::test]
-async fn around_a_plain_service_the_template_is_the_catalogues() {
+async fn around_a_plain_service_the_template_is_the_catalogs() {
     let log = log_of([fetch()]);
     let plain = service_fn(async |_: Request<tower_audit::RequestBody<Empty<Bytes>>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("task")))

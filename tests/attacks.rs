@@ -20,7 +20,7 @@ use tower_audit::{
 };
 
 async fn answer(auditor: &Auditor, app: Router, request: Request<Body>) {
-    let response = auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let response = auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
 }
 
@@ -143,7 +143,7 @@ fn task() -> Event {
         .on(Method::POST, "/x")
         .on(Method::POST, "/x/{*rest}")
         .bodies(Bodies::Both)
-        .strangers_bodies()
+        .unauthenticated_bodies()
         .text_bodies()
 }
 
@@ -296,7 +296,7 @@ async fn pointers_mask_everywhere_and_except_in_bodies() {
         let event = Event::new("Badge")
             .on(Method::POST, "/b/{badge}")
             .bodies(Bodies::Both)
-            .strangers_bodies()
+            .unauthenticated_bodies()
             .secret_pointer("/locker");
         builder.redactor(rules()).catalog(Catalog::new().event(event))
     });

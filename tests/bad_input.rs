@@ -28,8 +28,8 @@ fn app() -> Router {
 
 fn audited() -> Log {
     let catalog = Catalog::new()
-        .event(Event::new("Json").on(Method::POST, "/json").bodies(Bodies::Both).strangers_bodies())
-        .event(Event::new("Look").on(Method::POST, "/look/{*path}").bodies(Bodies::Both).strangers_bodies());
+        .event(Event::new("Json").on(Method::POST, "/json").bodies(Bodies::Both).unauthenticated_bodies())
+        .event(Event::new("Look").on(Method::POST, "/look/{*path}").bodies(Bodies::Both).unauthenticated_bodies());
     log_with(|builder| builder.catalog(catalog).show_headers([http::HeaderName::from_static("x-odd")]))
 }
 
@@ -47,7 +47,7 @@ fn undated(answer: &str) -> String {
 /// Sends it to the bare router and to the audited one; gives the answer and the one record.
 async fn both(request: impl AsRef<[u8]>) -> (String, Value) {
     let log = audited();
-    let address = serve(log.auditor.around(app())).await;
+    let address = serve(log.auditor.wrap_router(app())).await;
     let without = undated(&ask(bare().await, &request).await);
     let with = undated(&ask(address, &request).await);
     assert!(with.starts_with("HTTP/1."), "{with}");
@@ -99,7 +99,7 @@ async fn a_truncated_upload_is_served_and_recorded() {
     let mut request = json(b"{\"name\":\"a long one\"}");
     request.truncate(request.len() - 5);
     let log = audited();
-    let address = serve(log.auditor.around(app())).await;
+    let address = serve(log.auditor.wrap_router(app())).await;
     let mut answers = Vec::new();
     for address in [bare().await, address] {
         let mut client = common::net::Raw::sending(address, &request).await;
@@ -252,7 +252,7 @@ async fn a_chunked_upload_with_extensions_and_trailers() {
 #[tokio::test]
 async fn requests_one_after_another_on_one_connection_have_a_record_each() {
     let log = audited();
-    let address = serve(log.auditor.around(app())).await;
+    let address = serve(log.auditor.wrap_router(app())).await;
     let one = "POST /json HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n";
     let mut client =
         common::net::Raw::sending(address, format!("{one}{{\"a\":1}}{one}{{\"a\":2}}{one}{{\"a\":3}}")).await;

@@ -42,7 +42,7 @@ async fn exchange(log: &Log, url: &str, content_type: &str, body: impl Into<Body
     };
     let app = Router::new().fallback(any(echo));
     let request = Request::post(url).header("content-type", content_type).body(body.into()).unwrap();
-    let answer = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let answer = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     answer.into_body().collect().await.unwrap();
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 use tower_audit::sink::{Output, sink_fn};
-use tower_audit::{Audited, AuditorBuilder, Bodies, Catalog, Delivery, Event};
+use tower_audit::{AuditedRouterService, AuditorBuilder, Bodies, Catalog, Delivery, Event};
 
 const MANY: usize = 10_000;
 const WAIT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ const SMALL: usize = 64 * 1024;
 struct Stage {
     log: Log,
     gate: Gate,
-    service: Audited,
+    service: AuditedRouterService,
 }
 
 /// An audit log whose sink can be stopped: `/upload` and `/durable` (give their bodies back), `/follow` (never ends) and
@@ -44,7 +44,7 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
         Ok(())
     });
     let event = |name: &'static str, path: &'static str| {
-        Event::new(name).on(Method::GET, path).on(Method::POST, path).strangers_bodies()
+        Event::new(name).on(Method::GET, path).on(Method::POST, path).unauthenticated_bodies()
     };
     let catalog = Catalog::new()
         .event(event("Upload", "/upload").bodies(Bodies::Request))
@@ -53,7 +53,7 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
         .event(event("Echo", "/echo").bodies(Bodies::Response))
         .event(event("Lossy", "/lossy").bodies(Bodies::Request).delivery(Delivery::Lossy))
         .event(event("Durable", "/durable").bodies(Bodies::Request).delivery(Delivery::Durable));
-    let log = log_to(written, |builder| set(builder.sink(sink).catalog(catalog).wait(WAIT)));
+    let log = log_to(written, |builder| set(builder.sink(sink).catalog(catalog).admission_timeout(WAIT)));
     // The first line is out before the gate can shut.
     log.all().await;
     let read = async |body: Bytes| ([("content-type", "application/json")], body);
@@ -64,7 +64,7 @@ async fn stage(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> Stage {
             _ => Body::empty(),
         },
     ));
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     Stage { log, gate, service }
 }
 

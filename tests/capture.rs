@@ -50,7 +50,7 @@ fn echo() -> Router {
 
 async fn echoed(content_type: &str, body: &str) -> Value {
     let log = log_of([tasks()]);
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     assert!(ask(address, net::post("/tasks", content_type, body)).await.ends_with(body));
     log.only().await
 }
@@ -60,7 +60,7 @@ async fn echoed(content_type: &str, body: &str) -> Value {
 #[tokio::test]
 async fn json_appears_as_json_with_its_order_and_its_digits() {
     let log = log_of([tasks()]);
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     let body = r#"{"z":1.50,"a":[1e-300,-0,12345678901234567890],"deep":{"ok":null}}"#;
     ask(address, net::post("/tasks", "application/json", body)).await;
     log.only().await;
@@ -96,7 +96,7 @@ async fn other_bodies_are_left_out_with_their_reason() {
 #[tokio::test]
 async fn an_encoded_body_is_left_out() {
     let log = log_of([tasks()]);
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     let request = "POST /tasks HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/json\r\n\
                    content-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}";
     ask(address, request).await;
@@ -108,7 +108,7 @@ async fn an_encoded_body_is_left_out() {
 #[tokio::test]
 async fn by_default_an_event_shows_what_was_sent_and_not_what_was_answered() {
     let log = log_of([Event::new("Task").on(Method::POST, "/tasks")]);
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     ask(address, net::post("/tasks", "application/json", "{\"a\":1}")).await;
     assert_eq!(log.only().await, task(json!({ "response": { "bytes": 7 }, "request": { "body": { "a": 1 } } })));
 }
@@ -116,7 +116,7 @@ async fn by_default_an_event_shows_what_was_sent_and_not_what_was_answered() {
 #[tokio::test]
 async fn a_body_beyond_the_cap_shows_its_beginning_and_its_whole_size() {
     let log = log_with(|builder| builder.catalog(tower_audit::Catalog::new().event(tasks())).max_body_bytes(32));
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     let body = r#"{"first":"kept","second":"this one does not fit any more"}"#;
     assert!(ask(address, net::post("/tasks", "application/json", body)).await.ends_with(body));
     let omitted = json!({ "reason": "truncated", "contentType": "application/json", "bytes": body.len() });
@@ -131,7 +131,7 @@ async fn white_space_between_tokens_does_not_count_against_the_cap() {
     let pretty = serde_json::to_string_pretty(&items).unwrap().replace("\n  ", "\n                    ");
     assert!(pretty.len() > 2 * 16 * 1024);
     let log = log_of([Event::new("Task").on(Method::POST, "/tasks")]);
-    let address = serve(log.auditor.around(echo())).await;
+    let address = serve(log.auditor.wrap_router(echo())).await;
     ask(address, net::post("/tasks", "application/json", &pretty)).await;
     let expected = json!({ "response": { "bytes": pretty.len() }, "request": { "body": items } });
     assert_eq!(log.only().await, task(expected));
@@ -141,7 +141,7 @@ async fn white_space_between_tokens_does_not_count_against_the_cap() {
 async fn a_body_of_many_megabytes_passes_unharmed_and_is_cut_in_the_record() {
     let log = log_of([Event::new("Task").on(Method::POST, "/tasks")]);
     let app = echo().layer(axum::extract::DefaultBodyLimit::disable());
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     let body: String = format!("[\"{}\"", "x".repeat(90)) + &",\"yyyyyyyy\"".repeat(400_000) + "]";
     let request = Request::post("/tasks").header("content-type", "application/json").body(Body::from(body.clone()));
     let answer = service.oneshot(request.unwrap()).await.unwrap();
@@ -272,10 +272,10 @@ async fn refused_strangers_show_no_bodies_and_known_actors_do() {
         (429, "", tasks(), false),
         (400, "", tasks(), true),
         (403, "x-user: 1\r\n", tasks(), true),
-        (403, "", tasks().strangers_bodies(), true),
+        (403, "", tasks().unauthenticated_bodies(), true),
     ] {
         let log = log_of([event]);
-        let address = serve(log.auditor.around(app.clone())).await;
+        let address = serve(log.auditor.wrap_router(app.clone())).await;
         let request = format!(
             "POST /tasks HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\nx-code: {code}\r\n{user}\
              content-type: application/json\r\ncontent-length: 7\r\n\r\n{{\"a\":1}}"
@@ -299,7 +299,7 @@ async fn head_takes_the_event_of_get_unless_it_has_its_own() {
         Event::new("Probe").on(Method::HEAD, "/b"),
     ]);
     let app = Router::new().route("/a", get(async || "a")).route("/b", get(async || "b"));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, head("HEAD", "/a")).await;
     ask(address, head("HEAD", "/b")).await;
     let fetch = json!({ "eventName": "Fetch", "request": { "method": "HEAD", "url": "/a", "route": "/a" } });
@@ -310,7 +310,7 @@ async fn head_takes_the_event_of_get_unless_it_has_its_own() {
 #[tokio::test]
 async fn params_and_query_are_decoded_and_the_url_is_as_sent() {
     let log = log_of([Event::new("Fetch").on(Method::GET, "/files/{name}/{*rest}")]);
-    let address = serve(log.auditor.around(Router::new().fallback(any(async || ())))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().fallback(any(async || ())))).await;
     let url = "/files/a%20b%FF/x%2Fy/z?q=1&q=%C3%A4&empty&plus=a+b&bad=%FF";
     net::get(address, url).await;
     let expected = json!({
@@ -328,7 +328,7 @@ async fn params_and_query_are_decoded_and_the_url_is_as_sent() {
 #[tokio::test]
 async fn what_a_client_can_make_long_is_capped() {
     let log = log();
-    let address = serve(log.auditor.around(Router::new().fallback(any(async || ())))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().fallback(any(async || ())))).await;
     let long = "x".repeat(8 * 1024);
     // Half a word could be half a secret: these are cut between words.
     let (words, segments) = ("agent ".repeat(2000), "https://a.example/".to_owned() + &"segment/".repeat(1000));
@@ -350,7 +350,7 @@ async fn ids_and_asked_for_headers_stand_on_the_record() {
     let log = log_with(|builder| {
         builder.show_headers([HeaderName::from_static("accept"), HeaderName::from_static("authorization")])
     });
-    let address = serve(log.auditor.around(Router::new().route("/", get(async || ())))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/", get(async || ())))).await;
     let request = "GET / HTTP/1.1\r\nhost: api.example:8080\r\nconnection: close\r\nuser-agent: curl/8\r\n\
                    referer: https://a.example/\r\naccept: text/html\r\nauthorization: Bearer abcdefgh\r\n\
                    x-request-id: r-17\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n";
@@ -371,7 +371,7 @@ async fn ids_and_asked_for_headers_stand_on_the_record() {
 #[tokio::test]
 async fn the_audit_id_is_returned_when_a_setting_asks_and_never_taken_from_the_client() {
     let log = log_with(|builder| builder.audit_id_header(true));
-    let address = serve(log.auditor.around(Router::new().route("/", get(async || ())))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/", get(async || ())))).await;
     let theirs = "00000000-0000-7000-8000-00000000ffff";
     let request = format!("GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\naudit-id: {theirs}\r\n\r\n");
     let answer = ask(address, request).await;
@@ -382,7 +382,7 @@ async fn the_audit_id_is_returned_when_a_setting_asks_and_never_taken_from_the_c
     assert!(answer.contains(&format!("audit-id: {ours}\r\n")), "{answer}");
 
     let log = common::log();
-    let address = serve(log.auditor.around(Router::new().route("/", get(async || ())))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/", get(async || ())))).await;
     assert!(!net::get(address, "/").await.to_lowercase().contains("audit-id"));
 }
 
@@ -405,7 +405,7 @@ async fn an_initiation_is_written_when_body_and_actor_are_known_with_the_time_of
             wait.await.unwrap();
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = net::Raw::sending(address, net::post("/tasks", "application/json", "{\"a\":1}")).await;
     named.1.await.unwrap();
     // It is there while the handler still runs.
@@ -429,7 +429,7 @@ async fn an_initiation_is_written_at_the_head_at_the_latest() {
     let (feed, body) = bodies::fed();
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
     let app = Router::new().route("/tasks", post(async move || Body::new(body.lock().unwrap().take().unwrap())));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = net::Raw::sending(address, net::post("/tasks", "application/json", "{\"a\":1}")).await;
     client.until("\r\n\r\n").await;
     let first = log.only().await;
@@ -450,7 +450,7 @@ async fn an_exchange_that_is_dropped_has_its_initiation_before_its_completion() 
         std::future::pending::<()>()
     };
     let app = Router::new().route("/tasks", post(handler));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let client = net::Raw::sending(address, net::post("/tasks", "application/json", "{\"a\":1}")).await;
     begun.recv().await.unwrap();
     drop(client);

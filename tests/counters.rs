@@ -100,7 +100,7 @@ async fn a_refusal_is_counted() {
     let (sink, open) = stuck();
     let auditor = Auditor::builder().catalog(lossy()).queue_records(1).sink(sink).build().unwrap();
     emit(&auditor, "Lossy", "x");
-    assert!(auditor.begin_unlisted("Impatient").try_now().unwrap_err().is_refused());
+    assert!(auditor.begin_unlisted("Impatient").try_begin().unwrap_err().is_refused());
     assert_eq!(auditor.counters().refused, 1);
     drop(open);
     auditor.shutdown_blocking(Duration::from_secs(20));
@@ -111,7 +111,7 @@ async fn a_refusal_is_counted() {
 fn losses_go_on_being_counted_after_the_shutdown() {
     let (lines, _records) = sink::memory();
     let auditor = Auditor::builder().catalog(lossy()).sink(lines).build().unwrap();
-    let open = auditor.begin_unlisted("Open").try_now().unwrap();
+    let open = auditor.begin_unlisted("Open").try_begin().unwrap();
     emit(&auditor, "InTime", "x");
     auditor.shutdown_blocking(Duration::from_secs(20));
     let before = auditor.counters();

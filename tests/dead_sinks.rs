@@ -18,19 +18,19 @@ use http::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use tower::ServiceExt as _;
 use tower_audit::sink::{Output, Sink, sink_fn};
-use tower_audit::{Audited, Auditor, Catalog, Clock, Delivery, Event, SinkState, Unhealthy};
+use tower_audit::{AuditedRouterService, Auditor, Catalog, Clock, Delivery, Event, SinkState, Unhealthy};
 
 /// How long a sink that was given up is left alone.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// An app that counts how often its handler ran.
-fn counting(auditor: &Auditor) -> (Audited, Arc<AtomicUsize>) {
+fn counting(auditor: &Auditor) -> (AuditedRouterService, Arc<AtomicUsize>) {
     let ran = Arc::new(AtomicUsize::new(0));
     let count = ran.clone();
     let app = Router::new().fallback(any(async move || {
         count.fetch_add(1, Ordering::SeqCst);
     }));
-    (auditor.around(app).into_service(), ran)
+    (auditor.wrap_router(app).into_service(), ran)
 }
 
 fn of_each_class() -> Catalog {
@@ -42,7 +42,7 @@ fn of_each_class() -> Catalog {
         .event(event("closed", Delivery::FailClosed))
 }
 
-async fn ask(service: &Audited, path: &str) -> Response<Body> {
+async fn ask(service: &AuditedRouterService, path: &str) -> Response<Body> {
     service.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().map(Body::new)
 }
 
@@ -90,7 +90,8 @@ async fn durable_and_fail_closed_are_refused_before_the_handler_while_a_required
             (StatusCode::SERVICE_UNAVAILABLE, true)
         );
     }
-    for error in [log.auditor.begin("durable").await.unwrap_err(), log.auditor.begin("durable").try_now().unwrap_err()]
+    for error in
+        [log.auditor.begin("durable").await.unwrap_err(), log.auditor.begin("durable").try_begin().unwrap_err()]
     {
         assert!(error.is_refused() && error.to_string().starts_with("a required sink of the audit log is given up"));
     }
@@ -108,7 +109,7 @@ async fn durable_and_fail_closed_are_refused_before_the_handler_while_a_required
     assert!(log.auditor.counters().is_healthy());
     let mut refused = 4;
     eventually("durable requests are admitted", || {
-        let begun = log.auditor.begin("durable").try_now();
+        let begun = log.auditor.begin("durable").try_begin();
         refused += usize::from(begun.is_err());
         begun.map(tower_audit::Activity::succeed).is_ok()
     })
@@ -141,7 +142,7 @@ async fn requests_that_wait_for_room_are_refused_too_when_the_sink_is_given_up()
         builder
             .catalog(of_each_class())
             .queue_records(1)
-            .wait(Duration::from_secs(600))
+            .admission_timeout(Duration::from_secs(600))
             .sink_retry_limit(Duration::ZERO)
             .sink(disk.sink())
     });
@@ -384,7 +385,7 @@ async fn a_clock_that_panics_and_runs_backwards_costs_no_record_and_keeps_no_req
         builder
             .catalog(of_each_class())
             .queue_records(1)
-            .wait(Duration::from_millis(50))
+            .admission_timeout(Duration::from_millis(50))
             .clock(Wrong::default())
             .sink(disk.sink())
     });

@@ -49,7 +49,7 @@ fn streaming() -> (bodies::Feed, Router) {
 async fn a_client_that_goes_before_the_head_aborts_it() {
     let log = log();
     let (mut begun, app) = stuck();
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let client = Raw::sending(address, head("GET", "/")).await;
     begun.recv().await.unwrap();
     drop(client);
@@ -69,14 +69,14 @@ fn broken_upload() -> Value {
 }
 
 fn uploads() -> Event {
-    Event::new("Upload").on(Method::POST, "/").strangers_bodies()
+    Event::new("Upload").on(Method::POST, "/").unauthenticated_bodies()
 }
 
 #[tokio::test]
 async fn a_broken_upload_that_the_handler_answers_is_completed_with_that_answer() {
     let log = log_of([uploads()]);
     let app = Router::new().route("/", post(async |_: Bytes| ()));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = Raw::sending(address, UPLOAD).await;
     client.finish().await;
     assert!(client.rest().await.starts_with("HTTP/1.1 400"));
@@ -101,7 +101,7 @@ async fn a_client_that_goes_in_the_middle_of_its_upload_leaves_one_record_with_a
         }
         StatusCode::BAD_REQUEST
     };
-    let address = serve(log.auditor.around(Router::new().route("/", post(handler)))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/", post(handler)))).await;
     let client = Raw::sending(address, UPLOAD).await;
     begun.recv().await.unwrap();
     drop(client);
@@ -145,7 +145,7 @@ async fn an_upload_that_is_dropped_with_its_handler_is_unread() {
 async fn a_stream_that_is_reset_before_its_head_is_aborted() {
     let log = log();
     let (mut begun, app) = stuck();
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = net::http2::<Empty<Bytes>>(address).await;
     let request = Request::get(format!("http://127.0.0.1:{}/", address.port())).body(Empty::new()).unwrap();
     let answer = tokio::spawn(client.send_request(request));
@@ -159,7 +159,7 @@ async fn a_stream_that_is_reset_before_its_head_is_aborted() {
 async fn a_stream_that_is_reset_in_the_middle_of_its_body_is_aborted_and_its_connection_lives() {
     let log = log();
     let (feed, app) = streaming();
-    let address = serve(log.auditor.around(app.route("/next", get(async || "next")))).await;
+    let address = serve(log.auditor.wrap_router(app.route("/next", get(async || "next")))).await;
     let mut client = net::http2::<Empty<Bytes>>(address).await;
     let url = format!("http://127.0.0.1:{}", address.port());
     let answer = client.send_request(Request::get(format!("{url}/")).body(Empty::new()).unwrap()).await.unwrap();
@@ -183,7 +183,7 @@ async fn what_is_dropped_after_shutdown_began_ends_as_shutdown_at_whatever_stage
     let log = log_of([Event::new("Work").on(Method::GET, "/").stages(Stages::Both)]);
     let (mut begun, stuck) = stuck();
     let (feed, streaming) = streaming();
-    let audited = [stuck, streaming].map(|app| log.auditor.around(app).into_service());
+    let audited = [stuck, streaming].map(|app| log.auditor.wrap_router(app).into_service());
     let request = || Request::get("/").body(Body::empty()).unwrap();
     let [stuck, streaming] = audited;
     let stuck = tokio::spawn(stuck.oneshot(request()));
@@ -221,7 +221,7 @@ async fn exchanges_that_end_while_the_log_stops_are_written_before_its_last_line
     let (feed, app) = streaming();
     let (listener, address) = listen().await;
     let (stop, stopping) = oneshot::channel::<()>();
-    let service = log.auditor.around(app);
+    let service = log.auditor.wrap_router(app);
     let server = tokio::spawn(async move {
         axum::serve(listener, service).with_graceful_shutdown(async { stopping.await.unwrap() }).await.unwrap();
     });
@@ -247,7 +247,7 @@ async fn what_is_still_open_at_the_deadline_is_counted_and_what_comes_later_is_l
     let (mut begun, app) = stuck();
     let (lines, _records) = tower_audit::sink::memory();
     let auditor = tower_audit::Auditor::builder().sink(lines).build().unwrap();
-    let service = auditor.around(app).into_service();
+    let service = auditor.wrap_router(app).into_service();
     let stuck = tokio::spawn(service.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()));
     begun.recv().await.unwrap();
     let report = auditor.shutdown(Duration::from_millis(200)).await;

@@ -371,7 +371,7 @@ impl Step {
         Self { status, error: Some((name, message.into())), ..self }
     }
 
-    fn is_unclaimed(&self) -> bool {
+    fn is_unmatched(&self) -> bool {
         self.event == "HttpRequest"
     }
 
@@ -425,7 +425,7 @@ impl Step {
             "actor": actor,
             "request": request,
         });
-        if !self.is_unclaimed() {
+        if !self.is_unmatched() {
             let plugin = if self.ask.url().starts_with("/api/catalog/") { "catalog" } else { "scaffolder" };
             record["eventKind"] = json!(plugin);
             record["plugin"] = json!(plugin);
@@ -535,7 +535,7 @@ impl Walk<'_> {
         let answer = self.hub.send(&step.ask);
         assert_eq!(answer.status, step.status, "{}: {}", step.ask.target, answer.text());
         step.meta_of_completion = meta(&answer);
-        let stages: &[&str] = if step.is_unclaimed() { &["completion"] } else { &["initiation", "completion"] };
+        let stages: &[&str] = if step.is_unmatched() { &["completion"] } else { &["initiation", "completion"] };
         self.expected.push(stages.iter().map(|stage| step.expected(stage, &answer)).collect());
         answer
     }

@@ -32,7 +32,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 fn log_on(disk: &Disk, wait: Duration, events: impl IntoIterator<Item = Event>) -> Log {
     let catalog = events.into_iter().fold(Catalog::new(), Catalog::event);
-    log_to(disk.written.clone(), |builder| builder.sink(disk.sink()).catalog(catalog).wait(wait))
+    log_to(disk.written.clone(), |builder| builder.sink(disk.sink()).catalog(catalog).admission_timeout(wait))
 }
 
 fn durable() -> Event {
@@ -113,7 +113,7 @@ async fn the_end_of_a_response_is_seen_only_after_its_record_is_synced() {
         for kind in KINDS {
             let disk = Disk::default();
             let log = log_on(&disk, FOR_EVER, [durable()]);
-            let address = serve(log.auditor.around(app())).await;
+            let address = serve(log.auditor.wrap_router(app())).await;
             disk.syncing.set(true);
             let synced = disk.clone();
             let client = tokio::spawn(async move {
@@ -141,7 +141,7 @@ async fn a_response_whose_record_is_not_durable_in_time_never_ends_well_and_its_
         for kind in KINDS {
             let disk = Disk::default();
             let log = log_on(&disk, SHORT, [durable()]);
-            let address = serve(log.auditor.around(app())).await;
+            let address = serve(log.auditor.wrap_router(app())).await;
             disk.syncing.set(true);
             let whole = whole(address, kind, http2).await;
             if BODILESS.contains(&kind) {
@@ -165,7 +165,7 @@ async fn what_comes_before_the_end_is_not_delayed() {
     let disk = Disk::default();
     let log = log_on(&disk, FOR_EVER, [durable()]);
     disk.syncing.set(true);
-    let app = log.auditor.around(app()).into_service();
+    let app = log.auditor.wrap_router(app()).into_service();
     let request = |kind: &str| Request::get(format!("/{kind}")).body(Body::empty()).unwrap();
     let mut body = app.clone().oneshot(request("chunked")).await.unwrap().into_body();
     for text in ["one ", "two "] {
@@ -188,7 +188,7 @@ async fn many_who_wait_share_a_sync() {
     log.all().await;
     let before = disk.syncs();
     disk.syncing.set(true);
-    let service = log.auditor.around(app()).into_service();
+    let service = log.auditor.wrap_router(app()).into_service();
     let asks: Vec<_> = (0..64)
         .map(|_| tokio::spawn(service.clone().oneshot(Request::get("/none").body(Body::empty()).unwrap())))
         .collect();
@@ -207,7 +207,7 @@ async fn a_client_that_goes_while_its_response_is_held_leaves_its_one_record() {
     let disk = Disk::default();
     let log = log_on(&disk, FOR_EVER, [durable()]);
     disk.syncing.set(true);
-    let service = log.auditor.around(app()).into_service();
+    let service = log.auditor.wrap_router(app()).into_service();
     let response = service.oneshot(Request::get("/exact").body(Body::empty()).unwrap()).await.unwrap();
     let ask = tokio::spawn(response.into_body().collect());
     eventually("the record is written", || disk.written.text().contains(&url("exact"))).await;
@@ -225,9 +225,9 @@ async fn who_waits_for_a_required_sink_that_is_given_up_is_answered_at_once() {
         let disk = Disk::default();
         let catalog = Catalog::new().event(durable());
         let log = log_to(disk.written.clone(), |builder| {
-            builder.sink(disk.sink()).catalog(catalog).wait(FOR_EVER).sink_retry_limit(Duration::ZERO)
+            builder.sink(disk.sink()).catalog(catalog).admission_timeout(FOR_EVER).sink_retry_limit(Duration::ZERO)
         });
-        let service = log.auditor.around(app()).into_service();
+        let service = log.auditor.wrap_router(app()).into_service();
         log.all().await;
         disk.writing.set(true);
         let request = Request::get(format!("/{kind}")).body(Body::empty()).unwrap();
@@ -267,7 +267,7 @@ async fn fail_closed_runs_the_handler_only_once_the_initiation_is_synced() {
     let disk = Disk::default();
     let log = log_on(&disk, FOR_EVER, [closed()]);
     let (app, ran) = counting();
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     disk.syncing.set(true);
     let ask = tokio::spawn(service.oneshot(Request::get("/accounts/1").body(Body::empty()).unwrap()));
     eventually("the initiation is written", || disk.written.text().contains("\"initiation\"")).await;
@@ -296,7 +296,7 @@ async fn on_a_full_disk_fail_closed_refuses_without_handling_and_goes_on_when_th
     let disk = Disk::default();
     let log = log_on(&disk, SHORT, [closed()]);
     let (app, ran) = counting();
-    let service = log.auditor.around(app).into_service();
+    let service = log.auditor.wrap_router(app).into_service();
     log.all().await;
     disk.break_with(ErrorKind::StorageFull);
     const ASKED: usize = 8;
@@ -332,7 +332,7 @@ async fn a_refused_grpc_client_gets_unavailable_in_trailers_only() {
     let disk = Disk::default();
     let log = log_on(&disk, SHORT, [closed()]);
     let (app, ran) = counting();
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     log.all().await;
     disk.break_with(ErrorKind::StorageFull);
     let request = Request::post(format!("http://{address}/accounts/1")).header("content-type", "application/grpc");
@@ -357,7 +357,7 @@ async fn work_that_must_be_recorded_first_begins_when_its_initiation_is_durable_
     disk.syncing.set(true);
     assert!(log.auditor.begin("Purge").await.unwrap_err().is_refused());
     // It cannot wait, so it never begins.
-    assert!(log.auditor.begin("Purge").try_now().unwrap_err().is_refused());
+    assert!(log.auditor.begin("Purge").try_begin().unwrap_err().is_refused());
     disk.syncing.set(false);
     log.all().await;
     let purge = log.auditor.begin("Purge").await.unwrap();
@@ -400,7 +400,7 @@ async fn a_refused_head_has_no_body() {
         let disk = Disk::default();
         let log = log_on(&disk, SHORT, [closed()]);
         let (app, ran) = counting();
-        let address = serve(log.auditor.around(app)).await;
+        let address = serve(log.auditor.wrap_router(app)).await;
         disk.syncing.set(true);
         // It takes the event of `GET`.
         let whole = whole_of(Method::HEAD, address, "accounts/1", http2).await;

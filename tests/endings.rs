@@ -41,7 +41,7 @@ fn aborted_in_the_body() -> Value {
 async fn an_answer_to_head_ends_at_its_head() {
     let log = log();
     let app = Router::new().route("/", get(async || "hello"));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert!(ask(address, head("HEAD", "/")).await.contains("content-length: 5"));
     assert_eq!(log.only().await, record(json!({ "request": { "method": "HEAD" } })));
 }
@@ -116,7 +116,7 @@ async fn a_tunnel_is_upgraded() {
 #[tokio::test]
 async fn a_tunnel_that_is_refused_is_an_answer() {
     let log = log();
-    let address = serve(log.auditor.around(Router::new())).await;
+    let address = serve(log.auditor.wrap_router(Router::new())).await;
     let answer =
         ask(address, "CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
@@ -217,7 +217,7 @@ async fn a_client_that_goes_in_the_middle_of_the_body_aborts_it() {
     let body = std::sync::Arc::new(std::sync::Mutex::new(Some(body)));
     let app =
         Router::new().route("/", get(move || std::future::ready(Body::new(body.lock().unwrap().take().unwrap()))));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = Raw::sending(address, head("GET", "/")).await;
     feed.send(data("half")).unwrap();
     client.until("half").await;
@@ -244,7 +244,7 @@ fn events() -> (tokio::sync::mpsc::UnboundedSender<Sse>, Router) {
 async fn an_event_stream_that_its_client_ends_is_completed() {
     let log = log_of([Event::new("TaskStream").on(Method::GET, "/events").client_ends_stream()]);
     let (send, app) = events();
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = Raw::sending(address, head("GET", "/events")).await;
     send.send(Sse::default().data("one")).unwrap();
     client.until("data: one\n\n").await;
@@ -263,7 +263,7 @@ async fn an_event_stream_that_its_client_ends_is_completed() {
 async fn an_event_stream_that_its_server_should_end_is_aborted() {
     let log = log_of([Event::new("TaskStream").on(Method::GET, "/events")]);
     let (send, app) = events();
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let mut client = Raw::sending(address, head("GET", "/events")).await;
     send.send(Sse::default().data("one")).unwrap();
     client.until("data: one\n\n").await;
@@ -291,7 +291,7 @@ async fn a_stream_that_its_client_should_end_is_aborted_before_it_began() {
             std::future::pending::<()>().await;
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     let client = Raw::sending(address, head("GET", "/events")).await;
     inside.await.unwrap();
     drop(client);

@@ -58,7 +58,7 @@ async fn answered(handler: fn() -> Result<&'static str, ShopError>) -> Value {
     let log = log();
     let app = Router::new().route("/", get(async move || handler()));
     let request = Request::get("/").body(Body::empty()).unwrap();
-    let answer = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let answer = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     assert!(answer.extensions().get::<Failure>().is_none(), "it is the record's");
     answer.into_body().collect().await.unwrap();
     log.only().await
@@ -301,11 +301,11 @@ async fn work_that_is_run_is_recorded_however_it_ends() {
 }
 
 #[tokio::test]
-async fn work_under_a_name_that_the_catalogue_does_not_have_does_not_begin() {
+async fn work_under_a_name_that_the_catalog_does_not_have_does_not_begin() {
     let export = Event::new("NightlyExport").delivery(Delivery::Durable).stages(Stages::Both).message("exported");
     let log = common::log_of([export]);
-    let slip = "event `NigthlyExport`: the catalogue has no event of this name; did you mean `NightlyExport`?";
-    let other = "event `Plugin`: the catalogue has no event of this name; add it there, or use `begin_unlisted` for names \
+    let slip = "event `NigthlyExport`: the catalog has no event of this name; did you mean `NightlyExport`?";
+    let other = "event `Plugin`: the catalog has no event of this name; add it there, or use `begin_unlisted` for names \
                  that are not known before";
     for (name, expected) in [("NigthlyExport", slip), ("Plugin", other)] {
         let awaited = log.auditor.begin(name).await.unwrap_err();

@@ -94,7 +94,7 @@ async fn handle(audit: Audit, _: HeaderMap, _: Bytes) -> &'static str {
 
 async fn send(log: &Log, request: Request<Body>) {
     let app = Router::new().route("/projects/{project}", any(handle));
-    let response = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let response = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
 }
 
@@ -181,7 +181,7 @@ async fn a_secret_segment_of_a_path_masks_itself_alone() {
         }),
     );
     let request = Request::post("/users/jane-doe-77/reset/jane-doe-77").body(Body::empty()).unwrap();
-    log.auditor.around(app).into_service().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap().into_body().collect().await.unwrap();
     let record = log.only().await;
     assert_eq!(record["request"]["url"], "/users/jane-doe-77/reset/***");
     assert_eq!(record["request"]["params"], json!({ "user": "jane-doe-77", "password": "***" }));

@@ -77,7 +77,7 @@ async fn handler(
     mut todo: mpsc::UnboundedReceiver<Step>,
     mut body: Option<common::bodies::FedBody>,
 ) -> Result<Response<Body>, BoxError> {
-    let audit = request.extensions().get::<Audit>().cloned().unwrap_or_else(Audit::inert);
+    let audit = request.extensions().get::<Audit>().cloned().unwrap_or_else(Audit::disabled);
     let mut upload = Some(request.into_body());
     loop {
         let Some(step) = todo.recv().await else { std::future::pending().await };
@@ -199,7 +199,7 @@ proptest! {
     ) {
         quietly();
         let stages = if scripts[0].1 { Stages::Both } else { Stages::Completion };
-        let events = [Event::new("Renamed"), Event::new("Post").on(Method::POST, "/").stages(stages).strangers_bodies()];
+        let events = [Event::new("Renamed"), Event::new("Post").on(Method::POST, "/").stages(stages).unauthenticated_bodies()];
         let log = common::log_of(events);
         let mut expected = Vec::new();
         for (method, _, script) in &scripts {

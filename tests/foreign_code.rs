@@ -26,17 +26,23 @@ impl From<Asks> for String {
     }
 }
 
+impl From<Asks> for serde_json::Value {
+    fn from(asks: Asks) -> Self {
+        String::from(asks).into()
+    }
+}
+
 #[test]
 fn a_text_that_asks_the_handle_while_it_is_made_does_not_hang() {
     let log = common::log();
     let auditor = log.auditor.clone();
     let (done, is_done) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        let activity = auditor.begin_unlisted("Work").try_now().unwrap();
+        let activity = auditor.begin_unlisted("Work").try_begin().unwrap();
         let audit = activity.audit();
         let asks = |text| Asks(audit.clone(), text);
         audit.context(asks("pipeline")).project(asks("project")).repository(asks("repository"));
-        audit.namespace(asks("namespace")).edge(asks("edge")).secret(asks("a secret of mine"));
+        audit.namespace(asks("namespace")).meta("edge", asks("edge")).secret(asks("a secret of mine"));
         activity.succeed();
         done.send(()).unwrap();
     });
@@ -48,7 +54,7 @@ fn a_text_that_asks_the_handle_while_it_is_made_does_not_hang() {
         (&record["context"], &record["project"], &record["repository"], &record["namespace"]),
         (&json!("pipeline"), &json!("project"), &json!("repository"), &json!("namespace"))
     );
-    assert_eq!(record["meta"]["asked"], true);
+    assert_eq!((&record["meta"]["asked"], &record["meta"]["edge"]), (&json!(true), &json!("edge")));
 }
 
 /// A waker that does something when its last clone is dropped.
@@ -106,7 +112,7 @@ fn a_waker_that_waits_for_the_worker_when_it_is_dropped_does_not_hang() {
     let disk = Disk::default();
     let catalog = Catalog::new().event(Event::new("Lossy").delivery(Delivery::Lossy));
     let log = log_to(disk.written.clone(), |builder| {
-        builder.catalog(catalog).queue_records(2).wait(Duration::from_secs(600)).sink(disk.sink())
+        builder.catalog(catalog).queue_records(2).admission_timeout(Duration::from_secs(600)).sink(disk.sink())
     });
     disk.writing.set(true);
     log.auditor.begin_unlisted("First").try_emit().unwrap();
@@ -119,7 +125,7 @@ fn a_waker_that_waits_for_the_worker_when_it_is_dropped_does_not_hang() {
         let catalog = Catalog::new().event(Event::new("Lossy").delivery(Delivery::Lossy));
         let disk = Disk::default();
         let log = log_to(disk.written.clone(), |builder| {
-            builder.catalog(catalog).queue_records(2).wait(Duration::from_secs(600)).sink(disk.sink())
+            builder.catalog(catalog).queue_records(2).admission_timeout(Duration::from_secs(600)).sink(disk.sink())
         });
         disk.writing.set(true);
         log.auditor.begin_unlisted("First").try_emit().unwrap();

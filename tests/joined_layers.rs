@@ -15,7 +15,7 @@ use common::{expected, log, log_of, log_with, record};
 use futures_util::StreamExt as _;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tower_audit::{Actor, Audit, Bodies, Catalog, Delivery, Event, Stages, Unclaimed};
+use tower_audit::{Actor, Audit, Bodies, Catalog, Delivery, Event, Stages, Unmatched};
 
 fn event(name: &'static str) -> Event {
     Event::new(name).on(Method::GET, "/tasks/{id}")
@@ -25,7 +25,7 @@ fn event(name: &'static str) -> Event {
 async fn two_layers_of_one_auditor_write_one_record() {
     let log = log_of([event("TaskFetch")]);
     let app = Router::new().route("/tasks/{task}", get(async || "task")).layer(log.auditor.layer());
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     let expected = json!({
         "eventName": "TaskFetch",
@@ -42,7 +42,7 @@ async fn the_inner_layer_of_another_auditor_names_the_event_and_writes_nothing()
     let outer = log();
     let inner = log_of([event("TaskFetch").kind("tasks").message("task {params.id} {result}")]);
     let app = Router::new().route("/tasks/{id}", get(async || "task")).layer(inner.auditor.layer());
-    let address = serve(outer.auditor.around(app)).await;
+    let address = serve(outer.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     let got = outer.only().await;
     assert_eq!((&got["eventName"], &got["eventKind"]), (&json!("TaskFetch"), &json!("tasks")));
@@ -56,17 +56,17 @@ async fn an_event_that_the_outer_layer_has_found_stays() {
     let outer = log_of([event("Outer")]);
     let inner = log_of([event("Inner")]);
     let app = Router::new().route("/tasks/{id}", get(async || "task")).layer(inner.auditor.layer());
-    let address = serve(outer.auditor.around(app)).await;
+    let address = serve(outer.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     assert_eq!(outer.only().await["eventName"], "Outer");
 }
 
 #[tokio::test]
 async fn what_the_outer_layer_leaves_out_the_inner_one_records() {
-    let outer = log_with(|builder| builder.catalog(Catalog::new().unclaimed(Unclaimed::Ignore)));
+    let outer = log_with(|builder| builder.catalog(Catalog::new().unmatched(Unmatched::Ignore)));
     let inner = log_of([event("Inner")]);
     let app = Router::new().route("/tasks/{id}", get(async || "task")).layer(inner.auditor.layer());
-    let address = serve(outer.auditor.around(app)).await;
+    let address = serve(outer.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     assert_eq!(inner.only().await["eventName"], "Inner");
     let (report, lines) = outer.stop().await;
@@ -80,7 +80,7 @@ async fn a_route_layer_names_the_event_next_to_its_route() {
     let app = Router::new()
         .route("/tasks", post(async |body: String| axum::Json(json!({ "got": body.len() }))).layer(named))
         .route("/other", get(async || ()));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     net::ask(address, net::post("/tasks", "application/json", r#"{"a":1}"#)).await;
     ask(address, "/other").await;
     let expected = json!({
@@ -127,7 +127,7 @@ async fn a_name_said_before_the_initiation_stands_on_both_records() {
             audit.actor(Actor::user("jane"));
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     let whole = json!({
         "eventName": "TaskFetch",
@@ -147,7 +147,7 @@ async fn a_name_said_after_the_initiation_stands_on_the_completion_with_the_firs
             audit.event("TaskPeek").unwrap();
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     let whole = json!({
         "actor": { "actorId": "jane", "kind": "user" },
@@ -168,7 +168,7 @@ async fn a_name_that_is_none_is_refused_and_changes_nothing() {
             assert!(audit.event("no spaces").is_err());
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/").await;
     assert_eq!(log.only().await, record(json!({ "request": { "route": "/" } })));
 }
@@ -180,13 +180,13 @@ async fn a_skip_before_the_initiation_leaves_the_request_out() {
         "/tasks/{id}",
         get(async |audit: Audit| {
             audit.skip().unwrap();
-            // Too late, and inert.
+            // Too late, and disabled.
             audit.actor(Actor::user("jane"));
             assert!(audit.skip().is_err());
             "task"
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert!(ask(address, "/tasks/7").await.ends_with("task"));
     let (report, lines) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
@@ -203,7 +203,7 @@ async fn a_skip_after_the_initiation_is_refused() {
             assert!(audit.skip().is_err());
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/tasks/7").await;
     let records = log.records(2).await;
     assert_eq!((&records[0]["stage"], &records[1]["stage"]), (&json!("initiation"), &json!("completion")));
@@ -218,7 +218,7 @@ async fn a_skip_by_a_middleware_between_two_layers_counts_for_both() {
         next.run(request).await
     });
     let app = Router::new().route("/", get(async || "here").layer(strict)).layer(skips);
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert!(ask(address, "/").await.ends_with("here"));
     let (report, lines) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
@@ -237,7 +237,7 @@ async fn what_is_said_before_the_end_of_the_body_counts_and_what_is_said_after_i
             axum::body::Body::from_stream(says_something(audit))
         }),
     );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/").await;
     let audit = kept.lock().unwrap().take().unwrap();
     audit.meta("late", true).actor(Actor::user("late"));
@@ -289,7 +289,7 @@ async fn a_handle_kept_by_a_spawned_task_never_writes_into_a_later_record() {
                 }
             }),
         );
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     ask(address, "/first").await;
     log.records(1).await;
     ask(address, "/second").await;
@@ -299,15 +299,15 @@ async fn a_handle_kept_by_a_spawned_task_never_writes_into_a_later_record() {
 }
 
 #[tokio::test]
-async fn the_extractor_without_the_layer_is_a_500_that_names_it_and_on_a_route_that_is_left_out_it_is_inert() {
-    let app = || Router::new().route("/", get(async |audit: Audit| audit.is_inert().to_string()));
+async fn the_extractor_without_the_layer_is_a_500_that_names_it_and_on_a_route_that_is_left_out_it_is_disabled() {
+    let app = || Router::new().route("/", get(async |audit: Audit| audit.is_disabled().to_string()));
     let (listener, address) = net::listen().await;
     tokio::spawn(async move { axum::serve(listener, app()).await });
     let answer = ask(address, "/").await;
     assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("`tower_audit::AuditLayer`"), "{answer}");
 
     let log = log_with(|builder| builder.catalog(Catalog::new().skip_all("/")));
-    let address = serve(log.auditor.around(app())).await;
+    let address = serve(log.auditor.wrap_router(app())).await;
     assert!(ask(address, "/").await.ends_with("true"));
     assert_eq!(log.records(0).await.len(), 0);
 }

@@ -55,7 +55,7 @@ fn a_recorder_is_told_from_the_workers_thread() {
     let catalog = Catalog::new().event(Event::new("Lossy").delivery(Delivery::Lossy));
     let (lines, _records) = sink::memory();
     let auditor = Auditor::builder().catalog(catalog).sink(sink::Output::new(lines).name("main")).build().unwrap();
-    let open = auditor.begin_unlisted("Open").try_now().unwrap();
+    let open = auditor.begin_unlisted("Open").try_begin().unwrap();
     auditor.begin_unlisted("Lossy").try_emit().unwrap();
 
     let counter = |name: &str| recorded.counters.lock().unwrap().get(name).map(|value| value.load(Ordering::Relaxed));

@@ -45,7 +45,7 @@ fn panicked() -> serde_json::Value {
 #[tokio::test]
 async fn an_answer_is_completed() {
     let log = log();
-    let address = serve(log.auditor.around(Router::new().route("/hello", get(async || "hello")))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/hello", get(async || "hello")))).await;
     assert!(net::get(address, "/hello").await.ends_with("\r\n\r\nhello"));
     assert_eq!(log.only().await, record(json!({ "response": { "bytes": 5 }, "request": { "url": "/hello" } })));
 }
@@ -53,7 +53,7 @@ async fn an_answer_is_completed() {
 #[tokio::test]
 async fn what_no_route_matches_is_completed_and_failed() {
     let log = log();
-    let address = serve(log.auditor.around(Router::new().route("/hello", get(async || "hello")))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/hello", get(async || "hello")))).await;
     assert!(net::get(address, "/nope").await.starts_with("HTTP/1.1 404"));
     let failure = failed("warn", "completed", "NotFound", "404 Not Found");
     let answer = json!({ "response": { "status": 404 }, "request": { "url": "/nope" } });
@@ -63,7 +63,7 @@ async fn what_no_route_matches_is_completed_and_failed() {
 #[tokio::test]
 async fn a_method_that_a_route_does_not_have_is_completed_and_failed() {
     let log = log();
-    let address = serve(log.auditor.around(Router::new().route("/hello", get(async || "hello")))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/hello", get(async || "hello")))).await;
     assert!(ask(address, head("DELETE", "/hello")).await.starts_with("HTTP/1.1 405"));
     let failure = failed("warn", "completed", "MethodNotAllowed", "405 Method Not Allowed");
     let answer = json!({ "response": { "status": 405 }, "request": { "method": "DELETE", "url": "/hello" } });
@@ -74,7 +74,7 @@ async fn a_method_that_a_route_does_not_have_is_completed_and_failed() {
 async fn an_error_that_a_handler_turns_into_an_answer_is_completed_and_failed() {
     let log = log();
     let app = Router::new().route("/", get(async || Err::<(), _>((StatusCode::BAD_GATEWAY, "no"))));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert!(net::get(address, "/").await.starts_with("HTTP/1.1 502"));
     let failure = failed("error", "completed", "BadGateway", "502 Bad Gateway");
     assert_eq!(log.only().await, record(expected::with(failure, json!({ "response": { "status": 502, "bytes": 2 } }))));
@@ -87,7 +87,7 @@ async fn what_a_handler_says_of_its_error_stands_on_the_record() {
         audit.failure(Failure::new("QuotaExceeded", "17 of 16 tasks"));
         "fine, but not really"
     };
-    let address = serve(log.auditor.around(Router::new().route("/", get(handler)))).await;
+    let address = serve(log.auditor.wrap_router(Router::new().route("/", get(handler)))).await;
     net::get(address, "/").await;
     let failure = failed("error", "completed", "QuotaExceeded", "17 of 16 tasks");
     let answer = json!({ "response": { "bytes": 20 }, "request": { "route": "/" } });
@@ -102,7 +102,7 @@ async fn a_classifier_decides_what_a_status_means() {
             _ => Status::Failed,
         })
     });
-    let address = serve(log.auditor.around(Router::new())).await;
+    let address = serve(log.auditor.wrap_router(Router::new())).await;
     net::get(address, "/").await;
     assert_eq!(log.only().await, record(json!({ "response": { "status": 404 } })));
 }
@@ -112,7 +112,7 @@ async fn a_quiet_event_does_not_fail_quietly() {
     let event = Event::new("Probe").on(http::Method::GET, "/").on(http::Method::GET, "/bad").level(Level::Debug);
     let log = log_with(|builder| builder.catalog(Catalog::new().event(event)));
     let app = Router::new().route("/", get(async || ())).route("/bad", get(async || StatusCode::BAD_REQUEST));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     net::get(address, "/").await;
     net::get(address, "/bad").await;
     let records = log.records(2).await;
@@ -158,7 +158,7 @@ async fn a_panic_in_call_is_panicked() {
 async fn a_panic_in_the_handler_is_panicked_and_its_payload_is_not_recorded() {
     let log = log();
     let app = Router::new().route("/", get(async || -> () { panic!("with the customer's secret") }));
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert_eq!(net::get(address, "/").await, "");
     assert_eq!(log.only().await, record(expected::with(panicked(), json!({ "response": null }))));
 }
@@ -194,7 +194,7 @@ async fn a_panic_in_call_is_panicked_under_a_catch_panic_outside() {
 async fn with_a_catch_panic_inside_the_layer_sees_an_answer_with_500() {
     let log = log();
     let app = Router::new().route("/", get(async || -> () { panic!("in the handler") })).layer(CatchPanicLayer::new());
-    let address = serve(log.auditor.around(app)).await;
+    let address = serve(log.auditor.wrap_router(app)).await;
     assert!(net::get(address, "/").await.starts_with("HTTP/1.1 500"));
     let failure = failed("error", "completed", "InternalServerError", "500 Internal Server Error");
     let answer = json!({ "response": { "status": 500, "bytes": 16 } });

@@ -18,7 +18,7 @@ use common::{Written, eventually, log_to};
 use http::{Method, Request, StatusCode};
 use tower::ServiceExt as _;
 use tower_audit::sink::{self, Output, sink_fn};
-use tower_audit::{Audited, Auditor, Catalog, Delivery, Event, SinkState};
+use tower_audit::{AuditedRouterService, Auditor, Catalog, Delivery, Event, SinkState};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 
@@ -86,11 +86,11 @@ fn eprintln(text: &str) {
     let _ = io::Write::write_all(&mut io::stderr(), format!("{text}\n").as_bytes());
 }
 
-fn service(auditor: &Auditor) -> Audited {
-    auditor.around(Router::new().fallback(any(async || ()))).into_service()
+fn service(auditor: &Auditor) -> AuditedRouterService {
+    auditor.wrap_router(Router::new().fallback(any(async || ()))).into_service()
 }
 
-async fn ask(service: &Audited, path: &str) -> StatusCode {
+async fn ask(service: &AuditedRouterService, path: &str) -> StatusCode {
     service.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap().status()
 }
 

@@ -24,7 +24,7 @@ async fn quoting(
     act: impl Fn(&Audit) + Clone + Send + Sync + 'static,
     quotes: &[&str],
 ) -> Value {
-    let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).strangers_bodies();
+    let event = Event::new("Task").on(Method::POST, "/x").bodies(Bodies::Both).unauthenticated_bodies();
     let log = log_with(|builder| set(builder.catalog(Catalog::new().event(event))));
     let quotes: Vec<String> = quotes.iter().map(|quote| (*quote).to_owned()).collect();
     let handler = async move |audit: Audit, _: Bytes| {
@@ -35,7 +35,7 @@ async fn quoting(
         axum::Json(json!({ "quotes": quotes }))
     };
     let app = Router::new().route("/x", any(handler));
-    let response = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let response = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
     log.only().await
 }

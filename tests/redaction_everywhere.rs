@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_audit::testing::{Canaries, TestLog};
 use tower_audit::{
-    Actor, Audit, AuditorBuilder, Bodies, BodyAs, Catalog, Credential, Entity, Eula, Event, Failure, Location, Scope,
-    Source, Stages, UserAgentKey, resolver, sink,
+    Actor, Audit, AuditorBuilder, Bodies, BodyAs, Catalog, Credential, Entity, Event, Failure, Location, Scope, Source,
+    Stages, UserAgentKey, resolver, sink,
 };
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -102,7 +102,7 @@ impl Everything {
 
 /// Sends a request and reads its answer to the end.
 async fn answered(all: &Everything, app: Router, request: Request<Body>) {
-    let response = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let response = all.log.auditor().wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
 }
 
@@ -112,7 +112,7 @@ fn catalog() -> Catalog {
             Event::new("Everything")
                 .on(Method::POST, "/things/{thing}/{*rest}")
                 .bodies(Bodies::Both)
-                .strangers_bodies()
+                .unauthenticated_bodies()
                 .text_bodies()
                 .meta("thing", Source::param("thing"))
                 .meta("ref", Source::template("x:{thing}"))
@@ -121,7 +121,7 @@ fn catalog() -> Catalog {
                 .meta("answered", Source::response_body("/answered"))
                 .message("{actor} {method} {path} {params.thing} {meta.q} {meta.late}"),
         )
-        .event(Event::new("Other").on(Method::POST, "/other").strangers_bodies())
+        .event(Event::new("Other").on(Method::POST, "/other").unauthenticated_bodies())
 }
 
 fn encoded(text: &str) -> String {
@@ -159,8 +159,8 @@ fn say_everywhere(audit: &Audit, value: &str) {
     let entity = || Entity::new(said()).id(said()).name(said()).version(said()).slug(said()).format(said());
     audit.object(entity()).target(entity());
     audit.scope(Scope::new(said(), format!("group/{value}")));
-    audit.context(said()).project(said()).repository(said()).namespace(said()).edge(said());
-    audit.eula(Eula::new(said(), said()));
+    audit.context(said()).project(said()).repository(said()).namespace(said());
+    audit.meta("edge", said()).meta("eula", json!({ "id": said(), "number": said() }));
     audit.meta("late", said()).meta("deep", json!([{ "a": [said()], said(): 1 }])).meta(said(), 1);
     audit.meta("encoded", encoded(&encoded(value))).meta("json", json!({ "s": said() }).to_string());
     audit.error(&Quotes(said(), io::Error::other(said())));
@@ -228,7 +228,9 @@ async fn what_the_application_calls_secret_stands_in_no_string_of_the_record() {
             let all = everything_that_a_proxy_says(&value, body_as);
             answered(&all, app_that_says(&value, true), request_that_says(kind, &value)).await;
             let records = all.searched(&canaries, 1).await;
-            for pointer in ["/actor/name", "/object/kind", "/scope/path", "/errors/0/stack", "/eula/number", "/edge"] {
+            for pointer in
+                ["/actor/name", "/object/kind", "/scope/path", "/errors/0/stack", "/meta/eula/number", "/meta/edge"]
+            {
                 let text = records[0].pointer(pointer).and_then(Value::as_str);
                 assert!(text.is_some_and(|text| text.contains("***")), "{pointer} of {kind}: {:#}", records[0]);
             }
@@ -277,8 +279,8 @@ async fn a_secret_of_a_client_stands_in_nothing_that_clients_and_errors_say_and_
                 "/project",
                 "/repository",
                 "/namespace",
-                "/edge",
-                "/eula/id",
+                "/meta/edge",
+                "/meta/eula/id",
                 "/meta/late",
                 "/meta/deep/0/a/0",
                 "/errors/0/name",
@@ -316,7 +318,7 @@ async fn a_secret_of_the_query_changes_no_evidence_where_no_route_matched() {
         .body(Body::empty())
         .unwrap();
     let app = Router::<()>::new().route("/things", any(|| async {}));
-    let answer = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let answer = all.log.auditor().wrap_router(app).into_service().oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
     answer.into_body().collect().await.unwrap();
     let records = all.log.wait_for(2).await;
@@ -350,7 +352,7 @@ async fn axums_own_rejection_quotes_nothing() {
     let body = json!({ "password": canaries.odd() }).to_string();
     let request =
         Request::post("/things/1/2").header("content-type", "application/json").body(Body::from(body)).unwrap();
-    let answer = all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    let answer = all.log.auditor().wrap_router(app).into_service().oneshot(request).await.unwrap();
     let answer = answer.into_body().collect().await.unwrap().to_bytes();
     assert!(!canaries.find(&answer).is_empty(), "the client is told what it sent");
     let records = all.searched(&canaries, 2).await;
@@ -371,7 +373,7 @@ async fn names_that_a_handler_makes_of_a_secret_are_masked() {
         }),
     );
     let request = Request::post("/other").body(Body::empty()).unwrap();
-    all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    all.log.auditor().wrap_router(app).into_service().oneshot(request).await.unwrap();
     let records = all.searched(&canaries, 1).await;
     assert_eq!(
         (&records[0]["eventName"], &records[0]["message"]),
@@ -386,7 +388,7 @@ async fn nobody_can_rename_an_event_by_sending_its_name_as_a_secret() {
     let app = Router::new().route("/other", post(|| async {}));
     let request =
         Request::post("/other?password=HttpRequest&token=completion&pin=succeeded").body(Body::empty()).unwrap();
-    all.log.auditor().around(app).into_service().oneshot(request).await.unwrap();
+    all.log.auditor().wrap_router(app).into_service().oneshot(request).await.unwrap();
     let records = all.searched(&canaries, 2).await;
     assert_eq!((&records[1]["eventName"], &records[1]["stage"]), (&json!("Other"), &json!("completion")));
     assert_eq!(records[1]["status"], "succeeded");

@@ -21,8 +21,11 @@ use tower_audit::{Actor, Audit, Bodies, Catalog, Credential, Entity, Event, Fail
 const TRAP: &str = "tr4p-of-jane";
 
 fn catalog() -> Catalog {
-    let event =
-        Event::new("Task").on(Method::POST, "/tasks/{task}").bodies(Bodies::Both).strangers_bodies().text_bodies();
+    let event = Event::new("Task")
+        .on(Method::POST, "/tasks/{task}")
+        .bodies(Bodies::Both)
+        .unauthenticated_bodies()
+        .text_bodies();
     Catalog::new().event(event)
 }
 
@@ -148,11 +151,11 @@ async fn exchange(log: &Log, place: Place, trap: &'static str) {
         .unwrap();
     request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([203, 0, 113, 9], 1))));
     let app = Router::new().route("/tasks/{task}", any(handler)).fallback(any(handler));
-    let response = log.auditor.around(app).into_service().oneshot(request).await.unwrap();
+    let response = log.auditor.wrap_router(app).into_service().oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
 }
 
-/// A record of constants and numbers: of the catalogue's event, or of a request that no event claims.
+/// A record of constants and numbers: of the catalog's event, or of a request that no event claims.
 fn bare(record: &Value, seen: &Value) -> Value {
     let (name, route) = (&record["eventName"], record["request"].get("route"));
     assert!(*name == "Task" && route == Some(&json!("/tasks/{task}")) || *name == "HttpRequest" && route.is_none());

@@ -30,7 +30,7 @@ async fn a_secret_of_a_request_is_masked_wherever_it_stands() {
         audit.failure(Failure::new("QuoteError", format!("cannot quote {SECRET}")));
         Json(json!({"quoted": body["text"]}))
     };
-    let app = auditor.around(Router::new().route("/quote/{name}", post(handler))).into_service();
+    let app = auditor.wrap_router(Router::new().route("/quote/{name}", post(handler))).into_service();
     let request = Request::post("/quote/s3cret%20%22%C3%A4%22%2Fvalue?q=s3cret+%22%C3%A4%22/value")
         .header("content-type", "application/json")
         .body(Body::from(json!({"text": format!("so: {SECRET}!")}).to_string()))

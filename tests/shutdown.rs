@@ -21,7 +21,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 use tower_audit::sink::{Output, Sink, sink_fn};
-use tower_audit::{Audited, Auditor, AuditorBuilder, Catalog, Event};
+use tower_audit::{AuditedRouterService, Auditor, AuditorBuilder, Catalog, Event};
 
 /// For what ends by its deadline.
 const SHORT: Duration = Duration::from_millis(200);
@@ -36,8 +36,8 @@ fn plain(disk: &Disk) -> Auditor {
     on(disk, |builder| builder)
 }
 
-fn service(auditor: &Auditor) -> Audited {
-    auditor.around(Router::new().fallback(any(async || ()))).into_service()
+fn service(auditor: &Auditor) -> AuditedRouterService {
+    auditor.wrap_router(Router::new().fallback(any(async || ()))).into_service()
 }
 
 fn request(path: &str) -> Request<Body> {
@@ -202,7 +202,7 @@ async fn exchanges_that_are_still_open_are_counted_and_what_they_record_later_to
     ask(&auditor, 2).await;
     let app = Router::new().fallback(any(async || Body::new(bodies::Endless)));
     let open: Vec<_> = {
-        let service = auditor.around(app).into_service();
+        let service = auditor.wrap_router(app).into_service();
         let mut open = Vec::new();
         for _ in 0..3 {
             open.push(service.clone().oneshot(request("/open")).await.unwrap());
@@ -224,7 +224,7 @@ async fn exchanges_that_end_before_the_deadline_are_waited_for() {
     let (feed, body) = bodies::fed();
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
     let app = Router::new().fallback(any(async move || Body::new(body.lock().unwrap().take().unwrap())));
-    let response = auditor.around(app).into_service().oneshot(request("/")).await.unwrap();
+    let response = auditor.wrap_router(app).into_service().oneshot(request("/")).await.unwrap();
     let shutdown = tokio::spawn(auditor.shutdown(DEADLINE));
     feed.send(data("the rest")).ok().unwrap();
     drop(feed);
@@ -277,7 +277,7 @@ async fn a_dropped_stream_is_completed_if_its_client_ends_it_and_else_shutdown()
         .event(Event::new("Download").on(Method::GET, "/download"));
     let auditor = on(&disk, |builder| builder.catalog(events));
     let app = Router::new().fallback(any(async || Body::new(bodies::Endless)));
-    let service = auditor.around(app).into_service();
+    let service = auditor.wrap_router(app).into_service();
     let follow = service.clone().oneshot(request("/follow")).await.unwrap();
     let download = service.oneshot(request("/download")).await.unwrap();
     let shutdown = auditor.shutdown(DEADLINE);
@@ -296,7 +296,8 @@ async fn a_dropped_stream_is_completed_if_its_client_ends_it_and_else_shutdown()
 async fn who_waits_for_room_when_the_end_comes_is_refused_and_that_is_told() {
     let disk = Disk::default();
     let events = Catalog::new().event(Event::new("Strict").on(Method::GET, "/strict"));
-    let auditor = on(&disk, |builder| builder.catalog(events).queue_records(1).wait(Duration::from_secs(600)));
+    let auditor =
+        on(&disk, |builder| builder.catalog(events).queue_records(1).admission_timeout(Duration::from_secs(600)));
     assert!(auditor.flush(DEADLINE).await);
     disk.writing.set(true);
     ask(&auditor, 1).await;

@@ -20,11 +20,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tower_audit::sink::{self, Output, sink_fn};
-use tower_audit::{Audited, Auditor, Catalog, Event, Level, SinkState, Stages};
+use tower_audit::{AuditedRouterService, Auditor, Catalog, Event, Level, SinkState, Stages};
 
-fn service(auditor: &Auditor) -> Audited {
+fn service(auditor: &Auditor) -> AuditedRouterService {
     let app = Router::new().route("/{id}", any(async || ())).route("/bad/{id}", any(async || http::StatusCode::GONE));
-    auditor.around(app).into_service()
+    auditor.wrap_router(app).into_service()
 }
 
 /// Requests that must not be lost.
@@ -32,7 +32,7 @@ fn asked() -> Catalog {
     Catalog::new().event(Event::new("Ask").on(Method::GET, "/{id}"))
 }
 
-async fn ask(service: &Audited, path: &str) {
+async fn ask(service: &AuditedRouterService, path: &str) {
     service.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
 }
 

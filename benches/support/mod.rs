@@ -135,7 +135,7 @@ impl Piped {
     pub(crate) fn new(builder: AuditorBuilder) -> Self {
         let (mut pipe, drained) = drained_pipe();
         let auditor =
-            builder.sink(sink::sink_fn(move |batch| pipe.write_all(batch))).build().expect("the catalogue is valid");
+            builder.sink(sink::sink_fn(move |batch| pipe.write_all(batch))).build().expect("the catalog is valid");
         Self { auditor, drained }
     }
 

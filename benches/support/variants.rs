@@ -86,7 +86,7 @@ pub(crate) const NAMES: [&str; 9] = [
     AROUND,
     "around the router, both stages",
     "`Router::layer`",
-    "`around(..)`, for `axum::serve`",
+    "`wrap_router(..)`, for `axum::serve`",
     "the same, handlers use `Audit`",
     "TraceLayer + JSON, to nothing",
     TRACE,
@@ -102,8 +102,8 @@ pub(crate) fn variant(name: &'static str) -> Variant {
         1 => audited(1, |auditor| running(auditor.layer().layer(plain()))),
         2 => audited(2, |auditor| running(auditor.layer().layer(plain()))),
         3 => audited(1, |auditor| running(plain().layer(auditor.layer()))),
-        4 => audited(1, |auditor| running(auditor.around(plain()).into_service())),
-        5 => audited(1, |auditor| running(auditor.around(router(Handlers::Speaking)).into_service())),
+        4 => audited(1, |auditor| running(auditor.wrap_router(plain()).into_service())),
+        5 => audited(1, |auditor| running(auditor.wrap_router(router(Handlers::Speaking)).into_service())),
         6 => (traced(plain(), false).0, Records::None),
         7 => {
             let (run, drained) = traced(plain(), true);

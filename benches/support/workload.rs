@@ -66,7 +66,7 @@ const ROUTES: [(&str, Method, &str); 19] = [
     ("LocationDeletion", Method::DELETE, "/locations/{id}"),
 ];
 
-/// The catalogue of the routes, with `more` events that nobody asks for.
+/// The catalog of the routes, with `more` events that nobody asks for.
 pub(crate) fn catalog(more: usize) -> Catalog {
     let mut catalog = Catalog::new().service("backstage").plugin("scaffolder");
     for (name, method, route) in ROUTES {
@@ -80,7 +80,7 @@ pub(crate) fn catalog(more: usize) -> Catalog {
     })
 }
 
-/// How many routes the catalogue has without more.
+/// How many routes the catalog has without more.
 pub(crate) const LEAST_ROUTES: usize = ROUTES.len();
 
 #[derive(Deserialize)]

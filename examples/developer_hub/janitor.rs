@@ -11,11 +11,11 @@ use crate::scaffolder::store::{Status, StopReason, Task};
 use crate::tasks;
 
 const LEAST_PAUSE: Duration = Duration::from_millis(20);
-const MOST_PAUSE: Duration = Duration::from_secs(300);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 pub(crate) async fn sweep_stale_tasks(hub: Arc<Hub>) {
     let after = hub.settings.stale_task_after;
-    let pause = (after / 4).clamp(LEAST_PAUSE, MOST_PAUSE);
+    let pause = (after / 4).clamp(LEAST_PAUSE, MAX_PAUSE);
     let stopped = hub.background.stopped();
     tokio::pin!(stopped);
     loop {

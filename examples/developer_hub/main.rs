@@ -1,6 +1,6 @@
 //! Run with `cargo run --example developer_hub`: a miniature of Red Hat Developer Hub's two back ends, with its audit log.
 //!
-//! The scaffolder answers below `/api/scaffolder`, the catalogue below `/api/catalog`; everything is kept in memory.
+//! The scaffolder answers below `/api/scaffolder`, the catalog below `/api/catalog`; everything is kept in memory.
 //! `walkthrough.sh` beside this file drives every route once.
 //!
 //! What auditing takes is here (the auditor around the router), in `log.rs` (ordinary logs beside the records), in `auth.rs`
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     hub.background.spawn(janitor::sweep_stale_tasks(Arc::clone(&hub)));
     hub.background.spawn(catalog::process_forever(Arc::clone(&hub)));
 
-    let app = hub.auditor.around(server::app(&hub));
+    let app = hub.auditor.wrap_router(server::app(&hub));
     let served = server::serve(&hub, app).await;
 
     let report = auditor.shutdown(AUDIT_DEADLINE).await;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
-use tower_audit::MakeAudited;
+use tower_audit::AuditedRouter;
 
 use crate::error::ApiError;
 use crate::hub::Hub;
@@ -40,7 +40,7 @@ pub(crate) fn app(hub: &Arc<Hub>) -> Router {
         .with_state(Arc::clone(hub))
 }
 
-pub(crate) async fn serve(hub: &Arc<Hub>, app: MakeAudited) -> io::Result<()> {
+pub(crate) async fn serve(hub: &Arc<Hub>, app: AuditedRouter) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(hub.settings.address).await?;

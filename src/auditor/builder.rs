@@ -46,7 +46,7 @@ pub struct AuditorBuilder {
     trace: Option<TraceFn>,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
-    wait: Duration,
+    admission_timeout: Duration,
     queue_records: usize,
     queue_bytes: usize,
     max_line_bytes: usize,
@@ -80,7 +80,7 @@ impl Default for AuditorBuilder {
             trace: None,
             is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
-            wait: Duration::from_secs(5),
+            admission_timeout: Duration::from_secs(5),
             queue_records: 8192,
             queue_bytes: 64 * 1024 * 1024,
             max_line_bytes: 15 * 1024,
@@ -265,8 +265,8 @@ impl AuditorBuilder {
 
     /// How long a request may wait for room in the queue, and its body for bytes. 5 seconds by default; then the request is
     /// refused with 503, or the body is left out of the record.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
+    pub fn admission_timeout(mut self, timeout: Duration) -> Self {
+        self.admission_timeout = timeout;
         self
     }
 
@@ -355,11 +355,11 @@ impl AuditorBuilder {
     ///
     /// # Errors
     ///
-    /// What is wrong with the catalogue, a setting, or a redaction rule; or that the system refused a thread or the process
+    /// What is wrong with the catalog, a setting, or a redaction rule; or that the system refused a thread or the process
     /// has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
         let outside = self.outside;
-        let limits = limits(&outside, self.wait, self.queue_records, self.queue_bytes)?;
+        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes)?;
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
         let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
         check_sizes(limits, max_body_bytes, line_budget)?;

@@ -61,7 +61,7 @@ impl Auditor {
 
     /// The layer that records every request.
     ///
-    /// Put it around the finished router (see [`Auditor::around`] for axum): there it also sees what no route matches, and
+    /// Put it around the finished router (see [`Auditor::wrap_router`] for axum): there it also sees what no route matches, and
     /// costs least. On a request that another layer records already it joins that record and writes none of its own.
     pub fn layer(&self) -> AuditLayer {
         AuditLayer::new(self.log.clone(), None)
@@ -69,7 +69,7 @@ impl Auditor {
 
     /// A layer that names the event of every request that goes through it, for use where a single route is declared.
     ///
-    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalogue found. Alone it records by itself.
+    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalog found. Alone it records by itself.
     /// The event has no route of its own.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Auditor {
 
     /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
     ///
-    /// The event is one of the catalogue, without a route, and has its policy. Any other name is an error when it is awaited:
+    /// The event is one of the catalog, without a route, and has its policy. Any other name is an error when it is awaited:
     /// a slip would lose the policy, such as `Durable`, in silence. Constants keep both places alike:
     ///
     /// ```
@@ -108,7 +108,7 @@ impl Auditor {
         ActivityBuilder::new(self.log.clone(), event.into(), true)
     }
 
-    /// As [`Auditor::begin`], for names that are not known before, such as those of plugins. A name that the catalogue does not
+    /// As [`Auditor::begin`], for names that are not known before, such as those of plugins. A name that the catalog does not
     /// have gets the default policy.
     pub fn begin_unlisted(&self, event: impl Into<String>) -> ActivityBuilder {
         ActivityBuilder::new(self.log.clone(), event.into(), false)

@@ -135,10 +135,10 @@ pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: us
             "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
         )));
     }
-    const MOST_BODY: usize = 16 * 1024 * 1024;
-    if max_body_bytes > MOST_BODY {
+    const MAX_BODY: usize = 16 * 1024 * 1024;
+    if max_body_bytes > MAX_BODY {
         return Err(Error::setting(format!(
-            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MOST_BODY} are allowed"
+            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MAX_BODY} are allowed"
         )));
     }
     const LEAST_BYTES: usize = 64 * 1024;

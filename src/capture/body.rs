@@ -37,7 +37,7 @@ pub(crate) struct BodyCopy {
 
 /// How many raw bytes may be looked at to fill one byte of the limit. It bounds the work that a body made
 /// of white space can cause on the request's task.
-const MOST_SQUEEZED: u64 = 16;
+const MAX_SQUEEZED: u64 = 16;
 
 impl BodyCopy {
     pub(crate) fn reset(&mut self) {
@@ -106,7 +106,7 @@ impl BodyCopy {
             Some(squeezer) => {
                 squeezer.compact(&mut self.bytes);
                 self.cut = !squeezer.append(data, &mut self.bytes, self.limit)
-                    || self.total > MOST_SQUEEZED.saturating_mul(self.limit as u64);
+                    || self.total > MAX_SQUEEZED.saturating_mul(self.limit as u64);
             }
         }
     }

@@ -54,10 +54,10 @@ const FEW_FACTS: usize = 1024;
 pub(crate) enum EventRef {
     /// No event claims the request.
     #[default]
-    Unclaimed,
-    /// An event of the auditor's own catalogue.
+    Unmatched,
+    /// An event of the auditor's own catalog.
     Listed(u32),
-    /// An event that was named beside its route, or comes from another auditor's catalogue.
+    /// An event that was named beside its route, or comes from another auditor's catalog.
     Own(Arc<Plan>),
 }
 
@@ -83,7 +83,7 @@ pub(crate) enum Door {
 /// The path template of a request, and what it binds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route {
-    /// The catalogue's template and its parameters, as ranges of the path.
+    /// The catalog's template and its parameters, as ranges of the path.
     pub(crate) listed: Option<(u32, Params)>,
     /// The template that the router reported.
     pub(crate) reported: Span,

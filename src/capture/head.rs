@@ -18,10 +18,10 @@ const PATH: usize = 4 * 1024;
 const QUERY: usize = 16 * 1024;
 const HEADER: usize = 512;
 const SHOWN_HEADER: usize = 1024;
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 /// Of a longer credential its beginning is remembered.
 const CREDENTIAL: usize = 4 * 1024;
-const MOST_CREDENTIALS: usize = 8;
+const MAX_CREDENTIALS: usize = 8;
 
 /// Finds the peer's address in what a server left in the request's extensions.
 pub(crate) type PeerFn = Box<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
@@ -99,7 +99,7 @@ impl HeadPolicy {
                 _ if *name == request_id::TRACEPARENT => trace.meet(value),
                 _ => {}
             }
-            if self.shown.contains(name) && shown < MOST_HEADERS {
+            if self.shown.contains(name) && shown < MAX_HEADERS {
                 shown += 1;
                 let name = draft.keep(name.as_str().as_bytes(), 128);
                 let (value, used) = if value.is_sensitive() {
@@ -109,7 +109,7 @@ impl HeadPolicy {
                 };
                 draft.headers.push(KeptHeader { name, value, used });
             }
-            if self.credentials.contain(name) && credentials < MOST_CREDENTIALS {
+            if self.credentials.contain(name) && credentials < MAX_CREDENTIALS {
                 credentials += 1;
                 let name = draft.keep(name.as_str().as_bytes(), 128);
                 let value = draft.keep(value.as_bytes(), CREDENTIAL);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::record::text::{ELLIPSIS, head};
-use crate::record::{Actor, Credential, Entity, Eula, Failure, Location, Scope};
+use crate::record::{Actor, Credential, Entity, Failure, Location, Scope};
 
 /// Longest id or name, in bytes; longer ones are cut with an ellipsis. All that is never cut from a line must fit into it.
 const NAME: usize = 512;
@@ -16,11 +16,11 @@ const KEY: usize = 128;
 /// application's own gets an underscore.
 const RESERVED: [&str; 3] = ["initiatedAs", "abortedAt", "shortened"];
 /// Most entries of each kind.
-const MOST_META: usize = 64;
-const MOST_ERRORS: usize = 16;
-const MOST_SECRETS: usize = 64;
+const MAX_META: usize = 64;
+const MAX_ERRORS: usize = 16;
+const MAX_SECRETS: usize = 64;
 /// How many actors may stand behind one another.
-const MOST_BEHIND: usize = 2;
+const MAX_BEHIND: usize = 2;
 
 /// What was bound late.
 #[derive(Clone, Debug, Default)]
@@ -34,8 +34,6 @@ pub(crate) struct Late {
     pub(crate) project: Option<String>,
     pub(crate) repository: Option<String>,
     pub(crate) namespace: Option<String>,
-    pub(crate) edge: Option<String>,
-    pub(crate) eula: Option<Eula>,
     /// Trace and span, checked.
     pub(crate) trace: Option<(String, String)>,
     pub(crate) meta: Vec<(Cow<'static, str>, Value)>,
@@ -52,7 +50,7 @@ pub(crate) struct Late {
 
 impl Late {
     pub(crate) fn set_actor(&mut self, actor: Actor) {
-        self.actor = Some(bounded_actor(actor, MOST_BEHIND));
+        self.actor = Some(bounded_actor(actor, MAX_BEHIND));
     }
 
     pub(crate) fn set_credential(&mut self, credential: Credential) {
@@ -71,10 +69,6 @@ impl Late {
         self.scope = Some(Scope { kind: kind(scope.kind), path: name(scope.path) });
     }
 
-    pub(crate) fn set_eula(&mut self, eula: Eula) {
-        self.eula = Some(Eula { id: name(eula.id), number: name(eula.number) });
-    }
-
     /// Adds a fact, or replaces what was said for its key.
     pub(crate) fn add_meta(&mut self, key: Cow<'static, str>, value: Value) {
         let key = if RESERVED.contains(&&*key) { Cow::Owned(format!("{key}_")) } else { key };
@@ -84,7 +78,7 @@ impl Late {
         if let Some((_, known)) = self.meta.iter_mut().find(|(known, _)| *known == key) {
             self.bytes = (self.bytes + bytes).saturating_sub(weight(known));
             *known = value;
-        } else if self.meta.len() < MOST_META {
+        } else if self.meta.len() < MAX_META {
             self.bytes += key.len() + bytes;
             self.meta.push((key, value));
         }
@@ -98,7 +92,7 @@ impl Late {
 
     /// Notes why it failed; the first failures are kept.
     pub(crate) fn add_error(&mut self, failure: Failure) {
-        if self.errors.len() < MOST_ERRORS {
+        if self.errors.len() < MAX_ERRORS {
             let failure = Failure {
                 name: name(failure.name),
                 message: bounded(failure.message, TEXT),
@@ -112,7 +106,7 @@ impl Late {
 
     /// Notes a value that must not show. A longer one than 8 KiB is searched for by its beginning.
     pub(crate) fn add_secret(&mut self, mut text: String) {
-        if self.secrets.len() == MOST_SECRETS {
+        if self.secrets.len() == MAX_SECRETS {
             self.too_many_secrets = true;
             return;
         }
@@ -260,7 +254,7 @@ mod tests {
         let actor = late.actor.unwrap();
         assert!(actor.on_behalf_of.as_ref().unwrap().on_behalf_of.as_ref().unwrap().on_behalf_of.is_none());
         assert_eq!(actor.id.unwrap().len(), NAME + '…'.len_utf8());
-        assert_eq!((late.meta.len(), late.errors.len(), late.secrets.len()), (MOST_META, MOST_ERRORS, MOST_SECRETS));
+        assert_eq!((late.meta.len(), late.errors.len(), late.secrets.len()), (MAX_META, MAX_ERRORS, MAX_SECRETS));
         assert!(late.too_many_secrets);
         assert_eq!(late.meta[0].1, json!("… (larger than 8 KiB)"));
         assert!(late.meta[0].0.len() <= KEY + '…'.len_utf8());

@@ -1,4 +1,4 @@
-//! Checks a catalogue as a whole and lays it out for matching; all that is wrong is reported at once.
+//! Checks a catalog as a whole and lays it out for matching; all that is wrong is reported at once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,26 +9,26 @@ use super::event::{Event, Group};
 use super::matching::{Clash, Compiled, Table, Tables, Target, trim};
 use super::policy::{EventPolicy, check_name, finish, initiation_on_a_route};
 use super::route::Template;
-use super::{Catalog, TrailingSlash, Unclaimed};
+use super::{Catalog, TrailingSlash, Unmatched};
 use crate::error::Error;
 use crate::record::Stages;
 
 /// The name of requests that no event claims.
-const UNCLAIMED: &str = "HttpRequest";
+const UNMATCHED: &str = "HttpRequest";
 
 pub(super) fn compile(mut catalog: Catalog) -> Result<Compiled, Error> {
-    let unclaimed = catalog.unclaimed.take().unwrap_or_default();
+    let unmatched = catalog.unmatched.take().unwrap_or_default();
     let trailing_slash = catalog.trailing_slash.take().unwrap_or_default();
     let group = catalog.group.clone();
 
     let mut compiler = Compiler::default();
     compiler.add(catalog, "", &Group::default());
-    let unclaimed = compiler.unclaimed(unclaimed, &group);
+    let unmatched = compiler.unmatched(unmatched, &group);
     let tables = compiler.link(trailing_slash);
 
     let Compiler { policies, names, routes, problems, .. } = compiler;
     finish(&problems)?;
-    Ok(Compiled { policies, names, routes, tables, unclaimed, trailing_slash })
+    Ok(Compiled { policies, names, routes, tables, unmatched, trailing_slash })
 }
 
 #[derive(Default)]
@@ -53,15 +53,15 @@ impl Compiler {
                 self.claims.push((method, Target::Skip { route }));
             }
         }
-        for (inner_prefix, inner) in catalog.mounts {
-            if inner.unclaimed.is_some() || inner.trailing_slash.is_some() {
+        for (inner_prefix, inner) in catalog.nested {
+            if inner.unmatched.is_some() || inner.trailing_slash.is_some() {
                 self.problems.push(format!(
-                    "the catalogue mounted at `{inner_prefix}` sets `unclaimed` or `trailing_slash`: \
-                     they hold for all requests and belong to the outermost catalogue"
+                    "the catalog nested at `{inner_prefix}` sets `unmatched` or `trailing_slash`: \
+                     they hold for all requests and belong to the outermost catalog"
                 ));
             }
             if !inner_prefix.is_empty() && !inner_prefix.starts_with('/') {
-                self.problems.push(format!("the prefix `{inner_prefix}` of a mounted catalogue has to begin with `/`"));
+                self.problems.push(format!("the prefix `{inner_prefix}` of a nested catalog has to begin with `/`"));
                 continue;
             }
             self.add(inner, &join(prefix, &inner_prefix), &group);
@@ -110,18 +110,18 @@ impl Compiler {
         None
     }
 
-    fn unclaimed(&mut self, unclaimed: Unclaimed, group: &Group) -> Option<EventPolicy> {
-        let name = match unclaimed {
-            Unclaimed::Record => UNCLAIMED.into(),
-            Unclaimed::Named(name) => name,
-            Unclaimed::Ignore => return None,
+    fn unmatched(&mut self, unmatched: Unmatched, group: &Group) -> Option<EventPolicy> {
+        let name = match unmatched {
+            Unmatched::Record => UNMATCHED.into(),
+            Unmatched::Named(name) => name,
+            Unmatched::Ignore => return None,
         };
         if self.names.contains_key(&name) && check_name(&name).is_ok() {
             self.problems.push(format!(
                 "event `{name}` has the name of requests that no event claims; give one of them another name"
             ));
         }
-        Some(EventPolicy::unclaimed(name, group, &mut self.problems))
+        Some(EventPolicy::unmatched(name, group, &mut self.problems))
     }
 
     fn link(&mut self, trailing_slash: TrailingSlash) -> Tables {
@@ -207,7 +207,7 @@ impl Compiler {
 }
 
 fn index(len: usize) -> u32 {
-    u32::try_from(len).expect("a catalogue has fewer than 2^32 events and routes")
+    u32::try_from(len).expect("a catalog has fewer than 2^32 events and routes")
 }
 
 /// Joins a prefix and a route as axum's `nest` does.
@@ -278,30 +278,30 @@ mod tests {
         assert!(problem(different).contains("event `A` is defined twice, and differently"));
 
         let one = || Catalog::new().event(get("A", "/{id}").meta("id", Source::param("id")));
-        let compiled = compile(Catalog::new().mount("/v1", one()).mount("/v2", one())).unwrap();
+        let compiled = compile(Catalog::new().nest("/v1", one()).nest("/v2", one())).unwrap();
         assert_eq!(compiled.len(), 1);
         for path in ["/v1/7", "/v2/7"] {
             assert!(matches!(compiled.find(&Method::GET, path), Found::Event(found) if found.event == 0));
         }
-        // The same catalogue in another group says something else.
-        let groups = Catalog::new().mount("/v1", one()).mount("/v2", one().plugin("two"));
+        // The same catalog in another group says something else.
+        let groups = Catalog::new().nest("/v1", one()).nest("/v2", one().plugin("two"));
         assert!(problem(groups).contains("defined twice"));
     }
 
     #[test]
-    fn the_name_of_unclaimed_requests_is_checked_too() {
+    fn the_name_of_unmatched_requests_is_checked_too() {
         assert!(problem(Catalog::new().event(get("HttpRequest", "/a"))).contains("no event claims"));
-        assert!(problem(Catalog::new().unclaimed(Unclaimed::Named("a b".into()))).contains("1 to 128"));
-        assert!(problem(Catalog::new().unclaimed(Unclaimed::Named("Audit".into()))).contains("reserved"));
-        let renamed = Catalog::new().event(get("HttpRequest", "/a")).unclaimed(Unclaimed::Named("Other".into()));
-        assert_eq!(compile(renamed).unwrap().unclaimed().unwrap().name(), "Other");
-        assert!(compile(Catalog::new().unclaimed(Unclaimed::Ignore)).unwrap().unclaimed().is_none());
+        assert!(problem(Catalog::new().unmatched(Unmatched::Named("a b".into()))).contains("1 to 128"));
+        assert!(problem(Catalog::new().unmatched(Unmatched::Named("Audit".into()))).contains("reserved"));
+        let renamed = Catalog::new().event(get("HttpRequest", "/a")).unmatched(Unmatched::Named("Other".into()));
+        assert_eq!(compile(renamed).unwrap().unmatched().unwrap().name(), "Other");
+        assert!(compile(Catalog::new().unmatched(Unmatched::Ignore)).unwrap().unmatched().is_none());
     }
 
     #[test]
-    fn unclaimed_requests_are_lossy_and_belong_to_the_outermost_group() {
+    fn unmatched_requests_are_lossy_and_belong_to_the_outermost_group() {
         let compiled = compile(Catalog::new().service("shop")).unwrap();
-        let policy = compiled.unclaimed().unwrap();
+        let policy = compiled.unmatched().unwrap();
         assert_eq!((policy.name(), policy.service()), ("HttpRequest", Some("shop")));
         assert_eq!(policy.delivery(), Some(crate::Delivery::Lossy));
     }
@@ -310,7 +310,7 @@ mod tests {
     fn groups_fill_what_events_and_inner_groups_leave_open() {
         let inner =
             Catalog::new().plugin("inner").event(get("A", "/a").component("own")).event(get("B", "/b").plugin("own"));
-        let compiled = compile(Catalog::new().plugin("outer").service("outer").mount("/x", inner)).unwrap();
+        let compiled = compile(Catalog::new().plugin("outer").service("outer").nest("/x", inner)).unwrap();
         let policy = |name| compiled.event(compiled.by_name(name).unwrap());
         let (a, b) = (policy("A"), policy("B"));
         assert_eq!((a.plugin(), a.service(), a.component()), (Some("inner"), Some("outer"), Some("own")));
@@ -319,10 +319,10 @@ mod tests {
     }
 
     #[test]
-    fn mounts_nest_as_in_axum() {
+    fn catalogs_nest_as_routers_do() {
         let inner = Catalog::new().event(get("Root", "/")).event(get("Leaf", "/{id}/")).skip(Method::GET, "/up");
-        let middle = Catalog::new().mount("/{tenant}/", inner);
-        let compiled = compile(Catalog::new().mount("/api", middle)).unwrap();
+        let middle = Catalog::new().nest("/{tenant}/", inner);
+        let compiled = compile(Catalog::new().nest("/api", middle)).unwrap();
         let template = |path| match compiled.find(&Method::GET, path) {
             Found::Event(found) => compiled.template(found.route).text().to_owned(),
             other => format!("{other:?}"),
@@ -330,24 +330,24 @@ mod tests {
         assert_eq!(template("/api/t1/"), "/api/{tenant}/");
         assert_eq!(template("/api/t1/7/"), "/api/{tenant}/{id}/");
         assert_eq!(template("/api/t1/up"), "Skipped");
-        assert_eq!(template("/api/t1"), "Unclaimed");
+        assert_eq!(template("/api/t1"), "Unmatched");
     }
 
     #[test]
-    fn what_holds_for_all_requests_is_not_mounted() {
-        for inner in [Catalog::new().unclaimed(Unclaimed::Record), Catalog::new().trailing_slash(TrailingSlash::Strict)]
+    fn what_holds_for_all_requests_is_not_nested() {
+        for inner in [Catalog::new().unmatched(Unmatched::Record), Catalog::new().trailing_slash(TrailingSlash::Strict)]
         {
-            assert!(problem(Catalog::new().mount("/a", inner)).contains("mounted at `/a`"));
+            assert!(problem(Catalog::new().nest("/a", inner)).contains("nested at `/a`"));
         }
-        assert!(problem(Catalog::new().mount("a", Catalog::new())).contains("prefix `a`"));
+        assert!(problem(Catalog::new().nest("a", Catalog::new())).contains("prefix `a`"));
     }
 
     #[test]
     fn malformed_routes_name_their_event() {
         assert_eq!(problem(Catalog::new().event(get("A", "a"))), "event `A`: route `a` has to begin with `/`");
         assert!(problem(Catalog::new().skip_all("/{a}b")).contains("a skipped route: route `/{a}b`"));
-        let mounted = Catalog::new().mount("/p", Catalog::new().event(get("A", "a")));
-        assert_eq!(problem(mounted), "event `A`: route `a` has to begin with `/`");
+        let nested = Catalog::new().nest("/p", Catalog::new().event(get("A", "a")));
+        assert_eq!(problem(nested), "event `A`: route `a` has to begin with `/`");
     }
 
     #[test]
@@ -386,7 +386,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_catalogue_panics(
+        fn no_catalog_panics(
             routes in proptest::collection::vec("(/(a|é|è|:x|\\{y\\}|a\\{z\\}|\\{\\{|\\*r|ab|)){1,4}", 0..12),
             paths in proptest::collection::vec("(/(a|é|è|\\{|ab|)){0,5}", 0..8),
             ignore in any::<bool>(),

@@ -31,7 +31,7 @@ use crate::redact::EventRules;
 /// assert!(catalog.check().is_ok());
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-#[must_use = "an event does nothing until a catalogue or a route has it"]
+#[must_use = "an event does nothing until a catalog or a route has it"]
 pub struct Event {
     pub(super) name: Cow<'static, str>,
     pub(super) routes: Vec<(Method, Cow<'static, str>)>,
@@ -215,7 +215,7 @@ impl Event {
     ///
     /// By default those are not shown, so that people whom nobody knows cannot fill the log with what they like. Ask
     /// for them where strangers are the point, such as a webhook's refusals.
-    pub fn strangers_bodies(mut self) -> Self {
+    pub fn unauthenticated_bodies(mut self) -> Self {
         self.strangers = Strangers::Shown;
         self
     }
@@ -302,19 +302,19 @@ impl Event {
         self
     }
 
-    /// The plugin that it belongs to. Default: that of its catalogue.
+    /// The plugin that it belongs to. Default: that of its catalog.
     pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
         self.group.plugin = Some(plugin.into());
         self
     }
 
-    /// The service that it belongs to. Default: that of its catalogue, else of the auditor.
+    /// The service that it belongs to. Default: that of its catalog, else of the auditor.
     pub fn service(mut self, service: impl Into<Cow<'static, str>>) -> Self {
         self.group.service = Some(service.into());
         self
     }
 
-    /// The component that it belongs to. Default: that of its catalogue, else of the auditor.
+    /// The component that it belongs to. Default: that of its catalog, else of the auditor.
     pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
         self.group.component = Some(component.into());
         self

@@ -10,18 +10,18 @@ use super::policy::EventPolicy;
 use super::route::{Params, Template, shape};
 use super::{TrailingSlash, slip};
 
-/// A checked catalogue.
+/// A checked catalog.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(super) policies: Vec<EventPolicy>,
     pub(super) names: HashMap<Cow<'static, str>, u32>,
     pub(super) routes: Vec<Template>,
     pub(super) tables: Tables,
-    pub(super) unclaimed: Option<EventPolicy>,
+    pub(super) unmatched: Option<EventPolicy>,
     pub(super) trailing_slash: TrailingSlash,
 }
 
-/// What the catalogue says about a request.
+/// What the catalog says about a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Found {
     /// It is an event.
@@ -29,7 +29,7 @@ pub(crate) enum Found {
     /// Its route is left out of the audit trail.
     Skipped,
     /// No event claims it.
-    Unclaimed,
+    Unmatched,
 }
 
 /// The route that a path matched.
@@ -53,11 +53,11 @@ impl Compiled {
     ///
     /// axum 0.8 gives its router the path undecoded, so `/v2/%74asks` does not reach the handler of `/v2/tasks`
     /// there, and is no event here. A router that decodes first would let it through: the request is then recorded as
-    /// unclaimed, or has its event named next to the route.
+    /// unmatched, or has its event named next to the route.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found {
         // `Uri` holds at most 64 KiB; ranges of parameters are 32 bits wide.
         if u32::try_from(path.len()).is_err() {
-            return Found::Unclaimed;
+            return Found::Unmatched;
         }
         let table = self.tables.of(method);
         if let Some(trimmed) = self.trimmed(path)
@@ -65,7 +65,7 @@ impl Compiled {
         {
             return found;
         }
-        table.at(path).unwrap_or(Found::Unclaimed)
+        table.at(path).unwrap_or(Found::Unmatched)
     }
 
     /// Adds the parameters of the path that a route was found for. A `{*rest}` reaches past a slash that was trimmed.
@@ -91,7 +91,7 @@ impl Compiled {
         });
         let template = template.collect::<Vec<_>>().join("/");
         self.by_template(method, &template).is_some()
-            || is_path && !matches!(self.find(method, route), Found::Unclaimed)
+            || is_path && !matches!(self.find(method, route), Found::Unmatched)
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -117,7 +117,7 @@ impl Compiled {
         self.names.get(name).copied()
     }
 
-    /// A name of the catalogue that somebody may have meant by one that it does not have.
+    /// A name of the catalog that somebody may have meant by one that it does not have.
     pub(crate) fn meant_by(&self, name: &str) -> Option<&str> {
         slip::meant(name, self.names.keys().map(|known| &**known))
     }
@@ -128,15 +128,15 @@ impl Compiled {
         self.policies.len()
     }
 
-    /// A route's template as the user wrote it with its mounts' prefixes, in the `{name}` spelling. The n-th range of a
+    /// A route's template as the user wrote it with its outer catalogs' prefixes, in the `{name}` spelling. The n-th range of a
     /// match belongs to its n-th name.
     pub(crate) fn template(&self, route: u32) -> &Template {
         &self.routes[route as usize]
     }
 
     /// The policy of requests that no event claims; `None` if they are not recorded.
-    pub(crate) fn unclaimed(&self) -> Option<&EventPolicy> {
-        self.unclaimed.as_ref()
+    pub(crate) fn unmatched(&self) -> Option<&EventPolicy> {
+        self.unmatched.as_ref()
     }
 }
 
@@ -295,7 +295,7 @@ mod tests {
                 [compiled.event(found.event).name().to_owned()].into_iter().chain(params).collect()
             }
             Found::Skipped => "skipped".to_owned(),
-            Found::Unclaimed => "unclaimed".to_owned(),
+            Found::Unmatched => "unmatched".to_owned(),
         }
     }
 
@@ -305,17 +305,17 @@ mod tests {
         for (method, path, expected) in [
             (Method::GET, "/v2/tasks", "List"),
             (Method::POST, "/v2/tasks", "Creation"),
-            (Method::PUT, "/v2/tasks", "unclaimed"),
+            (Method::PUT, "/v2/tasks", "unmatched"),
             (Method::GET, "/v2/tasks/42", "Fetch taskId=42"),
             (Method::GET, "/v2/tasks/eventstream", "Fetch taskId=eventstream"),
             (Method::GET, "/v2/tasks/42/eventstream", "Stream taskId=42"),
-            (Method::GET, "/v2/tasks/42/other", "unclaimed"),
+            (Method::GET, "/v2/tasks/42/other", "unmatched"),
             (Method::GET, "/files/a/b.txt", "File path=a/b.txt"),
-            (Method::GET, "/files/", "unclaimed"),
+            (Method::GET, "/files/", "unmatched"),
             (Method::GET, "/healthz", "skipped"),
-            (Method::POST, "/healthz", "unclaimed"),
-            (Method::GET, "", "unclaimed"),
-            (Method::OPTIONS, "*", "unclaimed"),
+            (Method::POST, "/healthz", "unmatched"),
+            (Method::GET, "", "unmatched"),
+            (Method::OPTIONS, "*", "unmatched"),
         ] {
             assert_eq!(found(&compiled, &method, path), expected, "{method} {path}");
         }
@@ -342,14 +342,14 @@ mod tests {
         {
             assert_eq!(found(&compiled, &method, "/internal/a/b"), "skipped", "{method}");
         }
-        assert_eq!(found(&compiled, &strange, "/v2/tasks"), "unclaimed");
+        assert_eq!(found(&compiled, &strange, "/v2/tasks"), "unmatched");
     }
 
     #[test]
     fn an_extension_method_has_its_own_routes() {
         let purge = Method::from_bytes(b"PURGE").unwrap();
         assert_eq!(found(&strict(), &purge, "/cache/k"), "Purge key=k");
-        assert_eq!(found(&strict(), &Method::GET, "/cache/k"), "unclaimed");
+        assert_eq!(found(&strict(), &Method::GET, "/cache/k"), "unmatched");
     }
 
     #[test]
@@ -362,24 +362,24 @@ mod tests {
 
     #[test]
     fn paths_are_compared_as_they_are_sent() {
-        assert_eq!(found(&strict(), &Method::GET, "/v2/%74asks"), "unclaimed");
+        assert_eq!(found(&strict(), &Method::GET, "/v2/%74asks"), "unmatched");
         assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/a%2Fb%20c"), "Fetch taskId=a%2Fb%20c");
         assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/é"), "Fetch taskId=é");
     }
 
     #[test]
     fn a_trailing_slash_matters_unless_it_is_made_not_to() {
-        assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/"), "unclaimed");
+        assert_eq!(found(&strict(), &Method::GET, "/v2/tasks/"), "unmatched");
         let compiled = ignoring();
         for (path, expected) in [
             ("/v2/tasks", "List"),
             ("/v2/tasks/", "List"),
-            ("/v2/tasks//", "unclaimed"),
+            ("/v2/tasks//", "unmatched"),
             ("/v2/tasks/42/", "Fetch taskId=42"),
             ("/files/a/", "File path=a/"),
             ("/files//", "File path=/"),
             ("/healthz/", "skipped"),
-            ("/", "unclaimed"),
+            ("/", "unmatched"),
         ] {
             assert_eq!(found(&compiled, &Method::GET, path), expected, "{path}");
         }
@@ -434,7 +434,7 @@ mod tests {
             let path = format!("/service{}/resource{index}/7/items/x", index % 100);
             assert_eq!(found(&compiled, &Method::GET, &path), format!("Event{index} id=7 item=x"));
         }
-        assert_eq!(found(&compiled, &Method::GET, "/service0/resource1/7/items/x"), "unclaimed");
+        assert_eq!(found(&compiled, &Method::GET, "/service0/resource1/7/items/x"), "unmatched");
     }
 
     /// What axum's own router says, in the words of `found`; HEAD is asked as HEAD.
@@ -453,7 +453,7 @@ mod tests {
         let response = router.oneshot(request).await.unwrap();
         match response.headers().get("route") {
             Some(route) => route.to_str().unwrap().to_owned(),
-            None => "unclaimed".to_owned(),
+            None => "unmatched".to_owned(),
         }
     }
 
@@ -495,7 +495,7 @@ mod tests {
                         continue;
                     }
                     Found::Skipped => "skipped",
-                    Found::Unclaimed => "unclaimed",
+                    Found::Unmatched => "unmatched",
                 };
                 assert_eq!(ours, axum, "{method} {path}");
             }

@@ -64,7 +64,7 @@ impl Message {
     }
 
     /// The message of requests that no event claims.
-    pub(super) fn of_unclaimed() -> Self {
+    pub(super) fn of_unmatched() -> Self {
         Self::parse("{method} {path} by {actor} {result}").expect("a template of ours parses")
     }
 
@@ -215,7 +215,7 @@ mod tests {
         Message::of_events().render(&mut out, &mut |_, _| {});
         assert_eq!(out, "unknown by somebody unknown");
         let mut out = String::new();
-        Message::of_unclaimed().render(&mut out, &mut |placeholder, out| match placeholder {
+        Message::of_unmatched().render(&mut out, &mut |placeholder, out| match placeholder {
             Placeholder::Method => out.push_str("GET"),
             Placeholder::Path => out.push_str("/x"),
             Placeholder::Result => out.push_str("failed"),

@@ -26,7 +26,7 @@ pub(crate) use source::{MetaSource, TextPart};
 
 /// Which requests are which events, and which are left out.
 ///
-/// A catalogue is plain data: it can be built anywhere, mounted into another below a prefix, and is checked as a whole
+/// A catalog is plain data: it can be built anywhere, nested in another below a prefix, and is checked as a whole
 /// when the auditor is built. Two events on one route, or routes that the router could not tell apart, are errors then
 /// that name both. What a request costs does not grow with the number of routes.
 ///
@@ -41,7 +41,7 @@ pub(crate) use source::{MetaSource, TextPart};
 ///
 /// let catalog = Catalog::new()
 ///     .service("backstage")
-///     .mount("/api/tasks", tasks)
+///     .nest("/api/tasks", tasks)
 ///     .skip(Method::GET, "/healthz")
 ///     .skip_all("/internal/{*rest}")
 ///     .trailing_slash(TrailingSlash::Ignore);
@@ -61,16 +61,16 @@ pub(crate) use source::{MetaSource, TextPart};
 ///         .meta("roleRef", Source::template("{kind}:{namespace}/{name}"))
 ///         .message("Update of {meta.roleRef} by {actor} {result}"),
 /// );
-/// let catalog = presets::developer_hub::mounted().mount("/api/permission", roles);
+/// let catalog = presets::developer_hub::mounted().nest("/api/permission", roles);
 /// assert!(catalog.check().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-#[must_use = "a catalogue does nothing until an auditor is built with it"]
+#[must_use = "a catalog does nothing until an auditor is built with it"]
 pub struct Catalog {
     events: Vec<Event>,
-    mounts: Vec<(Cow<'static, str>, Catalog)>,
+    nested: Vec<(Cow<'static, str>, Catalog)>,
     skips: Vec<(Option<Method>, Cow<'static, str>)>,
-    unclaimed: Option<Unclaimed>,
+    unmatched: Option<Unmatched>,
     trailing_slash: Option<TrailingSlash>,
     group: event::Group,
 }
@@ -78,7 +78,7 @@ pub struct Catalog {
 /// What becomes of a request that no event claims.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Unclaimed {
+pub enum Unmatched {
     /// It is recorded as `HttpRequest`: the default, because a route that was forgotten should show.
     #[default]
     Record,
@@ -101,27 +101,27 @@ pub enum TrailingSlash {
 }
 
 impl Catalog {
-    /// A catalogue without events.
+    /// A catalog without events.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds an event.
     ///
-    /// A name stands for one definition. The same one may come twice, so that a catalogue can be mounted below two
+    /// A name stands for one definition. The same one may come twice, so that a catalog can be nested below two
     /// prefixes; its routes are joined then.
     pub fn event(mut self, event: Event) -> Self {
         self.events.push(event);
         self
     }
 
-    /// Adds the events and skipped routes of another catalogue below a prefix, which may have parameters. Prefix and
+    /// Adds the events and skipped routes of another catalog below a prefix, which may have parameters. Prefix and
     /// route are joined as axum's `nest` does it: a route `/` is the prefix itself.
     ///
-    /// [`unclaimed`](Self::unclaimed) and [`trailing_slash`](Self::trailing_slash) hold for all requests, so a mounted
-    /// catalogue that sets them is an error.
-    pub fn mount(mut self, prefix: impl Into<Cow<'static, str>>, catalog: Catalog) -> Self {
-        self.mounts.push((prefix.into(), catalog));
+    /// [`unmatched`](Self::unmatched) and [`trailing_slash`](Self::trailing_slash) hold for all requests, so a nested
+    /// catalog that sets them is an error.
+    pub fn nest(mut self, prefix: impl Into<Cow<'static, str>>, catalog: Catalog) -> Self {
+        self.nested.push((prefix.into(), catalog));
         self
     }
 
@@ -140,11 +140,11 @@ impl Catalog {
         self
     }
 
-    /// What becomes of requests that no event claims. Default: [`Unclaimed::Record`].
+    /// What becomes of requests that no event claims. Default: [`Unmatched::Record`].
     ///
     /// Their records are [`Lossy`](crate::Delivery::Lossy), so that a health probe never waits for the log.
-    pub fn unclaimed(mut self, unclaimed: Unclaimed) -> Self {
-        self.unclaimed = Some(unclaimed);
+    pub fn unmatched(mut self, unmatched: Unmatched) -> Self {
+        self.unmatched = Some(unmatched);
         self
     }
 
@@ -154,25 +154,25 @@ impl Catalog {
         self
     }
 
-    /// The plugin of its events, and of those mounted in it, that do not say otherwise.
+    /// The plugin of its events, and of those nested in it, that do not say otherwise.
     pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
         self.group.plugin = Some(plugin.into());
         self
     }
 
-    /// The service of its events, and of those mounted in it, that do not say otherwise.
+    /// The service of its events, and of those nested in it, that do not say otherwise.
     pub fn service(mut self, service: impl Into<Cow<'static, str>>) -> Self {
         self.group.service = Some(service.into());
         self
     }
 
-    /// The component of its events, and of those mounted in it, that do not say otherwise.
+    /// The component of its events, and of those nested in it, that do not say otherwise.
     pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
         self.group.component = Some(component.into());
         self
     }
 
-    /// Checks everything, as building an auditor with it does: for a test beside the catalogue.
+    /// Checks everything, as building an auditor with it does: for a test beside the catalog.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ pub(crate) struct MetaField {
     pub(crate) sources: Vec<MetaSource>,
 }
 
-/// Checks an event that was named next to a route, outside any catalogue.
+/// Checks an event that was named next to a route, outside any catalog.
 pub(crate) fn compile_event(event: Event) -> Result<EventPolicy, Error> {
     let mut problems = Vec::new();
     if let Some((method, route)) = event.routes.first() {
@@ -105,7 +105,7 @@ impl EventPolicy {
         }
         let meta = collect_meta(event.meta, &mut problem);
         if event.value_masks.iter().any(|bag| bag.is_empty()) {
-            problem("a secret bag needs a name".to_owned());
+            problem("`mask_values_under` needs a name".to_owned());
         }
         if let Some(routes) = params {
             let mut asked: Vec<&str> = message.params().collect();
@@ -139,9 +139,9 @@ impl EventPolicy {
     }
 
     /// The policy of requests that no event claims: they are never worth waiting for.
-    pub(super) fn unclaimed(name: Cow<'static, str>, outer: &Group, problems: &mut Vec<String>) -> Self {
+    pub(super) fn unmatched(name: Cow<'static, str>, outer: &Group, problems: &mut Vec<String>) -> Self {
         let event = Event::new(name).delivery(Delivery::Lossy);
-        Self { message: Message::of_unclaimed(), ..Self::new(event, outer, None, problems) }
+        Self { message: Message::of_unmatched(), ..Self::new(event, outer, None, problems) }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -302,7 +302,7 @@ mod tests {
             .level(Level::Debug)
             .delivery(Delivery::Lossy)
             .client_ends_stream()
-            .strangers_bodies()
+            .unauthenticated_bodies()
             .mask_values_under("secrets")
             .plugin("p")
             .service("s")
@@ -361,7 +361,12 @@ mod tests {
             .meta("id", Source::request_body("id"))
             .mask_values_under("");
         let problem = problem(event);
-        for part in ["`{who}` is no placeholder", "1 to 128 bytes", "`meta` key `id`: JSON Pointer", "secret bag"] {
+        for part in [
+            "`{who}` is no placeholder",
+            "1 to 128 bytes",
+            "`meta` key `id`: JSON Pointer",
+            "`mask_values_under` needs a name",
+        ] {
             assert!(problem.contains(part), "{problem}");
         }
         assert_eq!(problem.matches("event `Bad`").count(), 4);

@@ -78,10 +78,10 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
 /// `{"name":"NotFound","message":"404 Not Found"}`.
 fn status_error(status: StatusCode, mut entry: impl FnMut(&[Part], &[Part]) -> ErrorEntry) -> ErrorEntry {
     /// More than any reason phrase has.
-    const MOST_WORDS: usize = 8;
+    const MAX_WORDS: usize = 8;
     let code = Part::Number(status.as_u16().into());
     let Some(reason) = status.canonical_reason() else { return entry(&[Part::Text("Status"), code], &[code]) };
-    let mut name = [Part::Text(""); MOST_WORDS];
+    let mut name = [Part::Text(""); MAX_WORDS];
     let words = reason.split(|char: char| !char.is_ascii_alphanumeric());
     name.iter_mut().zip(words).for_each(|(part, word)| *part = Part::Text(word));
     entry(&name, &[code, Part::Text(" "), Part::Text(reason)])

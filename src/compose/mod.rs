@@ -40,7 +40,7 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct Scratch {
     text: String,
-    /// Templates that routers reported and the catalogue does not have; `None` if one does not parse.
+    /// Templates that routers reported and the catalog does not have; `None` if one does not parse.
     templates: HashMap<Box<str>, Option<Template>>,
 }
 
@@ -113,7 +113,7 @@ impl ClientPieces for EchoSearch<'_> {
     }
 }
 
-/// Whether the event's name holds a secret. Only names that are neither of the catalogue nor constants can.
+/// Whether the event's name holds a secret. Only names that are neither of the catalog nor constants can.
 fn holds_secret_name(event: &EventRef, plan: &Plan, session: &mut Session<'_>) -> bool {
     if !matches!(event, EventRef::Own(_)) || plan.policy.has_constant_name() {
         return false;

@@ -4,8 +4,8 @@ use http::StatusCode;
 
 use super::{Extent, some, word};
 use crate::capture::{Draft, Late, Reading};
-use crate::record::finished::{Address, Context, Fields, Identity, Key, Licence, Owner, Place, Thing};
-use crate::record::{Actor, Credential, Entity, Eula, Location, Scope};
+use crate::record::finished::{Address, Context, Fields, Identity, Key, Owner, Place, Thing};
+use crate::record::{Actor, Credential, Entity, Location, Scope};
 use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
@@ -81,9 +81,9 @@ fn identity(actor: &Actor, credential: Option<&Credential>, session: &mut Sessio
 
 /// Object, target, scope and the like; `None` if the application set none of them.
 fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
-    let Late { object, target, scope, project, repository, namespace, edge, eula, context, .. } = late;
-    let has_text = [project, repository, namespace, edge, context].into_iter().any(|text| text.is_some());
-    if object.is_none() && target.is_none() && scope.is_none() && eula.is_none() && !has_text {
+    let Late { object, target, scope, project, repository, namespace, context, .. } = late;
+    let has_text = [project, repository, namespace, context].into_iter().any(|text| text.is_some());
+    if object.is_none() && target.is_none() && scope.is_none() && !has_text {
         return None;
     }
     Some(Context {
@@ -95,10 +95,6 @@ fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
         project: some(project.as_ref(), session),
         repository: some(repository.as_ref(), session),
         namespace: some(namespace.as_ref(), session),
-        edge: some(edge.as_ref(), session),
-        eula: eula
-            .as_ref()
-            .map(|Eula { id, number }| Licence { id: session.evidence(id), number: session.evidence(number) }),
         said: some(context.as_ref(), session),
     })
 }

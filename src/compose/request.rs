@@ -34,7 +34,7 @@ pub(super) struct Target {
     pub(super) path: Evidence,
     url_query: Option<ClientText>,
     pub(super) route: Option<Route>,
-    /// Under the catalogue's names.
+    /// Under the catalog's names.
     listed_params: Option<EvidenceJson>,
     /// Under the router's names, where its template differs.
     reported_params: Option<Option<EvidenceJson>>,
@@ -119,11 +119,11 @@ impl Target {
             bindings.add(path, template, params);
         }
         let listed_params = params(path, bindings.all(), session);
-        let of_catalogue = bindings.all().len();
+        let of_catalog = bindings.all().len();
         if let Some(template) = other {
             bindings.add(path, template, &bound);
         }
-        let reported_params = differs.then(|| params(path, &bindings.all()[of_catalogue..], session));
+        let reported_params = differs.then(|| params(path, &bindings.all()[of_catalog..], session));
         // A path that was cut may not match its template: then it is unknown which of its segments are secret.
         let is_known = (listed.is_some() || differs) && !(draft.url_cut && bindings.all().is_empty());
         let sent_query = (draft.has_query && extent == Extent::Whole).then(|| session.query(&draft.text(draft.query)));
@@ -145,7 +145,7 @@ impl Target {
         }
     }
 
-    /// The parameters by the names that the event's sources use: the catalogue's, or else the router's, if the application
+    /// The parameters by the names that the event's sources use: the catalog's, or else the router's, if the application
     /// named the event.
     pub(super) fn params(&self) -> Option<EvidenceJson> {
         self.listed_params.or_else(|| self.reported_params.flatten())
@@ -154,11 +154,11 @@ impl Target {
 
 impl Scratch {
     /// With more templates, all are parsed again.
-    const MOST_TEMPLATES: usize = 256;
+    const MAX_TEMPLATES: usize = 256;
 
     fn template(&mut self, text: &str) -> Option<&Template> {
         if !self.templates.contains_key(text) {
-            if self.templates.len() == Self::MOST_TEMPLATES {
+            if self.templates.len() == Self::MAX_TEMPLATES {
                 self.templates.clear();
             }
             self.templates.insert(text.into(), Template::parse(text).ok());

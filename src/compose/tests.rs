@@ -15,7 +15,8 @@ use crate::{Auditor, Bodies, Catalog, Event, sink};
 const SECRET: &str = "s3cr3t";
 
 fn auditor() -> Auditor {
-    let event = Event::new("Login").on(http::Method::POST, "/login/{user}").bodies(Bodies::Both).strangers_bodies();
+    let event =
+        Event::new("Login").on(http::Method::POST, "/login/{user}").bodies(Bodies::Both).unauthenticated_bodies();
     let (lines, _records) = sink::memory();
     Auditor::builder().catalog(Catalog::new().event(event)).sink(lines).build().unwrap()
 }
@@ -25,7 +26,7 @@ fn draft(engine: &Engine) -> Draft {
     let mut draft = Draft::default();
     let path = format!("/login/{SECRET}");
     let crate::catalog::Found::Event(found) = engine.routes.find(&http::Method::POST, &path) else {
-        panic!("the catalogue has the route")
+        panic!("the catalog has the route")
     };
     let mut params = crate::catalog::Params::default();
     engine.routes.params(found, &path, &mut params);

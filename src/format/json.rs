@@ -122,7 +122,7 @@ impl Step {
                 cut_middle(len, excess, &mut cuts.client).then_some("client")
             }
             Self::Url => {
-                let len = request.map(|request| request.url_len(text).min(Request::MOST_URL));
+                let len = request.map(|request| request.url_len(text).min(Request::MAX_URL));
                 cut_middle(len, excess, &mut cuts.url).then_some("url")
             }
         };
@@ -133,8 +133,8 @@ impl Step {
 impl Cuts {
     /// Adds a name to `meta.shortened`. Bodies are not named there: they have `bodyOmitted`.
     fn name(&mut self, name: Cow<'static, str>) -> bool {
-        const MOST_NAMED: usize = 16;
-        if self.named.len() < MOST_NAMED && !self.named.contains(&name) {
+        const MAX_NAMED: usize = 16;
+        if self.named.len() < MAX_NAMED && !self.named.contains(&name) {
             self.named.push(name);
         }
         true

@@ -80,8 +80,8 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
     }
     match engine.routes.find(method, path) {
         Found::Event(found) => Some(Match { event: EventRef::Listed(found.event), listed: Some(found) }),
-        Found::Unclaimed if engine.unclaimed.is_some() => Some(Match { event: EventRef::Unclaimed, listed: None }),
-        Found::Unclaimed | Found::Skipped => None,
+        Found::Unmatched if engine.unmatched.is_some() => Some(Match { event: EventRef::Unmatched, listed: None }),
+        Found::Unmatched | Found::Skipped => None,
     }
 }
 
@@ -141,7 +141,7 @@ fn join(
     let same_auditor = Arc::ptr_eq(engine, exchange.engine());
     let event = match own {
         Some(plan) => Some(EventRef::Own(plan.clone())),
-        // The same catalogue has been asked already.
+        // The same catalog has been asked already.
         None if same_auditor => None,
         None => foreign_event(engine, head),
     };
@@ -150,7 +150,7 @@ fn join(
         note_route(exchange, template);
     }
     let class_before = exchange.with(|draft| draft.class)?;
-    let event = event.filter(|_| own.is_some() || exchange.is_unclaimed())?;
+    let event = event.filter(|_| own.is_some() || exchange.is_unmatched())?;
     exchange.claim(event.clone());
     let class = exchange.engine().class(&event);
     if class <= class_before {
@@ -172,11 +172,11 @@ pub(crate) fn note_route(exchange: &Exchange, template: &str) {
     });
 }
 
-/// An event of another auditor's catalogue, with what it means there.
+/// An event of another auditor's catalog, with what it means there.
 fn foreign_event(engine: &Engine, head: &Parts) -> Option<EventRef> {
     match engine.routes.find(&head.method, original_uri(head).path()) {
         Found::Event(found) => engine.plans.get(found.event as usize).cloned().map(EventRef::Own),
-        Found::Unclaimed | Found::Skipped => None,
+        Found::Unmatched | Found::Skipped => None,
     }
 }
 

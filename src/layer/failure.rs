@@ -30,10 +30,10 @@ pub(super) fn is_timeout<E: 'static>(engine: &Engine, error: &E) -> bool {
 }
 
 /// Errors that are their own source are followed so far.
-const MOST_SOURCES: usize = 16;
+const MAX_SOURCES: usize = 16;
 
 fn chain<'e>(first: Option<&'e (dyn Error + 'static)>) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(first, |&error| inner(error)).take(MOST_SOURCES)
+    std::iter::successors(first, |&error| inner(error)).take(MAX_SOURCES)
 }
 
 /// What is behind an error. An I/O error that was made of another one does not tell that one as its source.

@@ -14,8 +14,8 @@ use crate::record::text::head;
 pub(super) const VALUE: usize = 8 * 1024;
 pub(super) const EVENT_VALUES: usize = 32 * 1024;
 pub(super) const SPAN_VALUES: usize = 8 * 1024;
-pub(super) const MOST_EVENT_FIELDS: usize = 64;
-pub(super) const MOST_SPAN_FIELDS: usize = 32;
+pub(super) const MAX_EVENT_FIELDS: usize = 64;
+pub(super) const MAX_SPAN_FIELDS: usize = 32;
 
 /// Values of one event or span, as text that is bounded while it is written.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Fields {
     }
 
     pub(super) fn put(&mut self, name: &'static str, value: Value) {
-        let most = if self.place == Place::Span { MOST_SPAN_FIELDS } else { MOST_EVENT_FIELDS };
+        let most = if self.place == Place::Span { MAX_SPAN_FIELDS } else { MAX_EVENT_FIELDS };
         if let Some((_, known)) = self.values.iter_mut().find(|(known, _)| *known == name) {
             *known = value;
         } else if self.values.len() < most {

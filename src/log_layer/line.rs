@@ -148,10 +148,10 @@ fn push_spans<'r, S>(
 
 /// Names what does not stand on the line as it was said.
 fn push_cuts(out: &mut String, cuts: &[String], budget: usize) {
-    const MOST_NAMED: usize = 16;
+    const MAX_NAMED: usize = 16;
     /// The end of the list and of the line, and a comma.
     const END: usize = 4;
-    for (at, name) in cuts.iter().take(MOST_NAMED).enumerate() {
+    for (at, name) in cuts.iter().take(MAX_NAMED).enumerate() {
         let before = out.len();
         out.push_str(if at == 0 { ",\"cut\":[" } else { "," });
         push_string(out, head(name, 96));

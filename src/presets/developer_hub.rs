@@ -25,7 +25,7 @@
 //! use http::Method;
 //! use tower_audit::{Catalog, presets};
 //!
-//! let catalog = Catalog::new().mount("/scaffolder", presets::developer_hub::scaffolder()).skip(Method::GET, "/healthz");
+//! let catalog = Catalog::new().nest("/scaffolder", presets::developer_hub::scaffolder()).skip(Method::GET, "/healthz");
 //! assert!(catalog.check().is_ok());
 //! ```
 
@@ -113,7 +113,7 @@ pub fn mounted_at(
     scaffolder_prefix: impl Into<Cow<'static, str>>,
     catalog_prefix: impl Into<Cow<'static, str>>,
 ) -> Catalog {
-    Catalog::new().mount(scaffolder_prefix, scaffolder()).mount(catalog_prefix, catalog())
+    Catalog::new().nest(scaffolder_prefix, scaffolder()).nest(catalog_prefix, catalog())
 }
 
 /// The events of the scaffolder back end, with routes as below its prefix, and those of its background work.
@@ -495,7 +495,7 @@ mod tests {
     fn found(compiled: &Compiled, method: &Method, path: &str) -> Option<String> {
         match compiled.find(method, path) {
             Found::Event(found) => Some(compiled.event(found.event).name().to_owned()),
-            Found::Skipped | Found::Unclaimed => None,
+            Found::Skipped | Found::Unmatched => None,
         }
     }
 

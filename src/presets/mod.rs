@@ -1,5 +1,5 @@
 //! The systems whose audit logs this crate knows, as plain data built with its public API.
 //!
-//! Nothing here can do what your own catalogue cannot.
+//! Nothing here can do what your own catalog cannot.
 
 pub mod developer_hub;

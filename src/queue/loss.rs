@@ -37,7 +37,7 @@ impl LossReason {
 }
 
 /// How many ids of lost exchanges are kept, so that a person can look for them elsewhere.
-const MOST_SAMPLES: usize = 8;
+const MAX_SAMPLES: usize = 8;
 
 /// A number of records or requests, when the first and the last were, and some of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Tally {
 
     fn keep(&mut self, id: Option<Uuid>) {
         if let Some(id) = id
-            && self.samples.len() < MOST_SAMPLES
+            && self.samples.len() < MAX_SAMPLES
             && !self.samples.contains(&id)
         {
             self.samples.push(id);

@@ -37,7 +37,7 @@ const QUIET: u32 = if cfg!(all(test, shuttle)) { 1 } else { 3 };
 /// The time between two reports, in the other sinks, of what a sink that was given up loses.
 const UNHEARD: Duration = Duration::from_secs(1);
 /// Records of this library that may wait for a sink.
-const MOST_OWN: u64 = 16;
+const MAX_OWN: u64 = 16;
 /// Records that are rendered before their lines are handed to the sinks, and before waiting requests are served.
 const ROUND: usize = 32;
 
@@ -90,7 +90,7 @@ impl Worker {
     fn write_own(&mut self, record: &Record) {
         let Self { channels, process, line_budget, .. } = self;
         let line = Line { process, budget: *line_budget };
-        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MOST_OWN) {
+        for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MAX_OWN) {
             channel.give_own(record, line);
         }
     }

@@ -82,17 +82,3 @@ impl Scope {
         Self::new("project", path)
     }
 }
-
-/// A licence agreement that was accepted: its id and its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Eula {
-    pub(crate) id: String,
-    pub(crate) number: String,
-}
-
-impl Eula {
-    /// A licence agreement.
-    pub fn new(id: impl Into<String>, number: impl Into<String>) -> Self {
-        Self { id: id.into(), number: number.into() }
-    }
-}

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::text::head;
 
 /// The number of sources of an error that are followed. Some errors are their own source.
-const MOST_SOURCES: usize = 16;
+const MAX_SOURCES: usize = 16;
 
 /// One entry of `errors`: what failed, in the words of the application.
 ///
@@ -34,7 +34,7 @@ impl Failure {
     pub fn of<E: Error + ?Sized>(error: &E) -> Self {
         let mut stack = String::new();
         let mut source = error.source();
-        for _ in 0..MOST_SOURCES {
+        for _ in 0..MAX_SOURCES {
             let Some(cause) = source else { break };
             if !stack.is_empty() {
                 stack.push('\n');

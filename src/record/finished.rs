@@ -106,8 +106,6 @@ pub(crate) struct Context {
     pub(crate) project: Option<Evidence>,
     pub(crate) repository: Option<Evidence>,
     pub(crate) namespace: Option<Evidence>,
-    pub(crate) edge: Option<Evidence>,
-    pub(crate) eula: Option<Licence>,
     /// The field `context`.
     pub(crate) said: Option<Evidence>,
 }
@@ -128,13 +126,6 @@ pub(crate) struct Thing {
 pub(crate) struct Owner {
     pub(crate) kind: Evidence,
     pub(crate) path: Evidence,
-}
-
-/// An [`Eula`](super::Eula), redacted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Licence {
-    pub(crate) id: Evidence,
-    pub(crate) number: Evidence,
 }
 
 /// The address of the actor, from the connection and the request's head.
@@ -192,16 +183,16 @@ pub(crate) struct Request {
 
 impl Request {
     /// Longest `url` of a record, in bytes.
-    pub(crate) const MOST_URL: usize = 4 * 1024;
+    pub(crate) const MAX_URL: usize = 4 * 1024;
 
-    /// Path and query, in at most [`MOST_URL`](Self::MOST_URL) bytes.
+    /// Path and query, in at most [`MAX_URL`](Self::MAX_URL) bytes.
     pub(crate) fn url(&self, text: &Redacted) -> String {
         let mut url = text.get(self.path).to_owned();
         if let Some(query) = self.url_query {
             url.push('?');
             url.push_str(text.get(query));
         }
-        url.truncate(head(&url, Self::MOST_URL).len());
+        url.truncate(head(&url, Self::MAX_URL).len());
         url
     }
 
@@ -214,7 +205,7 @@ impl Request {
 /// The template of the route that matched.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
-    /// A template of the catalogue.
+    /// A template of the catalog.
     Listed(Arc<RouteLabel>),
     /// A template that the router or the application reported.
     Reported(Evidence),

@@ -12,7 +12,7 @@ pub(crate) mod text;
 pub(crate) mod wire;
 
 pub use actor::{Actor, Credential, Location};
-pub use entity::{Entity, Eula, Scope};
+pub use entity::{Entity, Scope};
 pub use failure::Failure;
 pub use finished::Record;
 pub(crate) use labels::{Labels, RouteLabel};

@@ -113,10 +113,10 @@ wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
     /// Never waits. When the queue is full, the record is dropped, and the loss is reported.
-    #[default]
     Lossy,
     /// Waits for queue space before the handler runs, without blocking and with a time limit; then 503. No request is handled
     /// unrecorded.
+    #[default]
     Backpressure,
     /// Also: the response completes only after its record is written and synced by every required sink. If that takes too long,
     /// the response is broken off and not sent as complete; the record stays in the queue.

@@ -281,13 +281,6 @@ fn write_context(line: &mut Object<'_>, text: &Redacted, context: &Context) {
     line.some_text(key!("project"), some(text, context.project));
     line.some_text(key!("repository"), some(text, context.repository));
     line.some_text(key!("namespace"), some(text, context.namespace));
-    line.some_text(key!("edge"), some(text, context.edge));
-    if let Some(eula) = &context.eula {
-        line.object(key!("eula"), |object| {
-            object.text(key!("id"), text.get(eula.id));
-            object.text(key!("number"), text.get(eula.number));
-        });
-    }
     line.some_text(key!("context"), some(text, context.said));
 }
 
@@ -336,7 +329,7 @@ fn write_response(object: &mut Object<'_>, text: &Redacted, response: &Response,
 
 fn write_request(object: &mut Object<'_>, text: &Redacted, request: &Request, body_as: BodyAs, cuts: &Cuts) {
     object.text(key!("method"), text.get(request.method));
-    if cuts.url.is_none() && request.url_len(text) <= Request::MOST_URL {
+    if cuts.url.is_none() && request.url_len(text) <= Request::MAX_URL {
         object.url(key!("url"), text.get(request.path), some(text, request.url_query));
     } else {
         object.text(key!("url"), &without_middle(&request.url(text), cuts.url));

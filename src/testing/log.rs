@@ -50,12 +50,12 @@ pub struct TestLog {
 }
 
 impl TestLog {
-    /// With the default settings and no catalogue.
+    /// With the default settings and no catalog.
     pub fn new() -> Self {
         Self::with(|builder| builder).expect("the default settings are valid")
     }
 
-    /// With what a test sets: its catalogue, its redaction rules, further sinks.
+    /// With what a test sets: its catalog, its redaction rules, further sinks.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@
 //!     .header("content-type", "application/json")
 //!     .header("authorization", format!("Bearer {}", canaries.jwt()))
 //!     .body(axum::body::Body::from(json!({ "password": canaries.odd(), "pin": canaries.number() }).to_string()))?;
-//! log.auditor().around(app).into_service().oneshot(request).await?;
+//! log.auditor().wrap_router(app).into_service().oneshot(request).await?;
 //!
 //! let record = log.wait_for(1).await.remove(0);
 //! assert_eq!(record["eventName"], "Login");

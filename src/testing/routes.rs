@@ -5,7 +5,7 @@ use http::Method;
 use crate::catalog::Catalog;
 use crate::error::Error;
 
-/// The routes that change state and for which the catalogue has no event: neither an event nor a
+/// The routes that change state and for which the catalog has no event: neither an event nor a
 /// [skip](Catalog::skip), which is a decision too. Routes with `GET`, `HEAD`, `OPTIONS` or `TRACE` change none.
 ///
 /// Routes are templates as axum has them, or paths. axum does not tell its routes, so declare them once, in a list from
@@ -13,7 +13,7 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// What is wrong with the catalogue.
+/// What is wrong with the catalog.
 ///
 /// ```
 /// use http::Method;
@@ -39,7 +39,7 @@ pub fn uncovered<R: AsRef<str>>(
 ///
 /// # Panics
 ///
-/// If one has none, with all of them; or if the catalogue is wrong.
+/// If one has none, with all of them; or if the catalog is wrong.
 ///
 /// ```
 /// use http::Method;
@@ -56,7 +56,7 @@ pub fn assert_covers<R: AsRef<str>>(catalog: &Catalog, routes: impl IntoIterator
         Ok(missing) => {
             assert!(missing.is_empty(), "routes that change state without an event name: {}", missing.join(", "));
         }
-        Err(error) => panic!("the catalogue is wrong: {error}"),
+        Err(error) => panic!("the catalog is wrong: {error}"),
     }
 }
 

@@ -34,7 +34,7 @@ use tower_audit::Auditor;
 /// The number of connections at a time.
 const SESSIONS: usize = 48;
 /// The number of faults after which a run ends.
-const MOST_FAULTS: usize = 20;
+const MAX_FAULTS: usize = 20;
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(name).ok()?;
@@ -67,14 +67,14 @@ fn what_clients_and_handlers_saw_is_what_is_recorded() {
     let only: Option<usize> = setting("TOWER_AUDIT_CHAOS_ROUND");
     for (at, first) in (0..requests).step_by(ROUND).enumerate().filter(|(at, _)| only.is_none_or(|only| only == *at)) {
         let summary = runtime.block_on(round(seed, first as u64, ROUND.min(requests - first)));
-        for fault in summary.faults.iter().take(MOST_FAULTS.saturating_sub(total.faults.len())) {
+        for fault in summary.faults.iter().take(MAX_FAULTS.saturating_sub(total.faults.len())) {
             println!("seed {seed}, round {at}: {fault}\n");
         }
         total.add(summary);
         if at % 20 == 19 {
             println!("{} requests in {:.0?}, {} faults", total.entered, began.elapsed(), total.faults.len());
         }
-        if total.faults.len() > MOST_FAULTS {
+        if total.faults.len() > MAX_FAULTS {
             break;
         }
     }
@@ -120,7 +120,7 @@ async fn round(seed: u64, first: u64, requests: usize) -> Summary {
         .catalog(server::catalog())
         .queue_records(queue_records)
         .queue_bytes(queue_bytes)
-        .wait(if is_patient { Duration::from_secs(600) } else { Duration::from_millis(5) })
+        .admission_timeout(if is_patient { Duration::from_secs(600) } else { Duration::from_millis(5) })
         .clock(clock.clone())
         .sink_retry_limit(retry_limit)
         .on_sink_state(sinks::note_states(&witnesses));

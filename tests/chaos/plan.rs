@@ -45,7 +45,7 @@ impl Random {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     /// No event matches: lossy.
-    Unclaimed,
+    Unmatched,
     Lossy,
     Backpressure,
     Durable,
@@ -59,7 +59,7 @@ impl Class {
 
     pub(crate) fn path(self) -> &'static str {
         match self {
-            Self::Unclaimed => "plain",
+            Self::Unmatched => "plain",
             Self::Lossy => "lossy",
             Self::Backpressure => "backpressure",
             Self::Durable => "durable",
@@ -303,7 +303,7 @@ impl Case {
         let class = match how {
             How::Events => random.pick(&[(1, Class::Lossy), (1, Class::Backpressure)]),
             _ => random.pick(&[
-                (1, Class::Unclaimed),
+                (1, Class::Unmatched),
                 (3, Class::Lossy),
                 (3, Class::Backpressure),
                 (3, Class::Durable),
@@ -353,7 +353,7 @@ impl Case {
             n,
             sharing: Sharing::Alone,
             class,
-            both: class != Class::Unclaimed && random.percent(40),
+            both: class != Class::Unmatched && random.percent(40),
             method,
             how,
             upload,
@@ -379,7 +379,7 @@ impl Case {
 
     pub(crate) fn event_name(&self) -> String {
         match (self.how, self.class) {
-            (_, Class::Unclaimed) => "HttpRequest".to_owned(),
+            (_, Class::Unmatched) => "HttpRequest".to_owned(),
             (How::Events, class) => format!("{class:?}.Stream"),
             (_, class) if self.both => format!("{class:?}.Both"),
             (_, class) => format!("{class:?}.One"),

@@ -192,7 +192,7 @@ impl Handlers {
         let ledger = self.ledger.clone();
         let case = ledger.plan.case(n).clone();
         let on_upgrade = (case.how == How::Upgrade).then(|| hyper::upgrade::on(&mut request));
-        let audit = request.extensions().get::<Audit>().cloned().unwrap_or_else(Audit::inert);
+        let audit = request.extensions().get::<Audit>().cloned().unwrap_or_else(Audit::disabled);
         // Before the client may leave.
         if case.has_actor {
             audit.actor(Actor::user(format!("canary-{n}-actor")));

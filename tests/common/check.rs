@@ -13,7 +13,7 @@ const LONGEST: usize = 15 * 1024;
 
 const RECORD: &str = "timestamp level isAuditLog schema eventName eventKind stage status outcome message auditId instance \
                       seq startedAt durationMs requestId traceId spanId service plugin component host actor object \
-                      target scope project repository namespace edge eula context meta errors response request";
+                      target scope project repository namespace context meta errors response request";
 const ACTOR: &str = "actorId ip port hostname client userAgent kind name url slug verified claimed credential \
                      onBehalfOf location peerIp";
 const RESPONSE: &str = "status bytes bodyOmitted body";

@@ -20,7 +20,7 @@ pub(crate) fn normal(records: Vec<Value>) -> Vec<Value> {
 }
 
 /// The record of `GET /` by nobody known at 127.0.0.1, answered with 200 and no body, changed by `patch`, in which
-/// `null` takes a key away (RFC 7396). The message of an unclaimed request follows from the rest.
+/// `null` takes a key away (RFC 7396). The message of an unmatched request follows from the rest.
 pub(crate) fn record(patch: Value) -> Value {
     let mut record = json!({
         "timestamp": NOW,

@@ -80,7 +80,7 @@ pub(crate) struct Log {
     written: Written,
 }
 
-/// An audit log without a catalogue.
+/// An audit log without a catalog.
 pub(crate) fn log() -> Log {
     log_with(|builder| builder)
 }

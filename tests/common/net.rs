@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
 use tower::util::MapRequest;
-use tower_audit::{MakeAudited, PeerAddr};
+use tower_audit::{AuditedRouter, PeerAddr};
 
 use super::bodies::BoxError;
 
@@ -23,8 +23,8 @@ pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Serves what `Auditor::around` has made.
-pub(crate) async fn serve(service: MakeAudited) -> SocketAddr {
+/// Serves what `Auditor::wrap_router` has made.
+pub(crate) async fn serve(service: AuditedRouter) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum::serve(listener, service).await });
     address

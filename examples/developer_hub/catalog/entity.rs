@@ -1,4 +1,4 @@
-//! Entity references, and the few fields of an entity that the catalogue itself looks at.
+//! Entity references, and the few fields of an entity that the catalog itself looks at.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The software catalogue: entities, and the locations that they come from.
+//! The software catalog: entities, and the locations that they come from.
 
 mod entities;
 mod locations;

@@ -1,4 +1,4 @@
-//! The catalogue's processing loop: what was deleted comes back as long as its location names it.
+//! The catalog's processing loop: what was deleted comes back as long as its location names it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,6 @@ pub(crate) async fn process_forever(hub: Arc<Hub>) {
             () = tokio::time::sleep(CYCLE) => {}
         }
         let restored = hub.catalog.process();
-        tracing::debug!(restored, "processed the catalogue");
+        tracing::debug!(restored, "processed the catalog");
     }
 }

@@ -1,4 +1,4 @@
-//! The query language of the catalogue: `filter`, `fields`, `order`, `limit`, `offset`, cursors and facets.
+//! The query language of the catalog: `filter`, `fields`, `order`, `limit`, `offset`, cursors and facets.
 
 use std::collections::BTreeMap;
 

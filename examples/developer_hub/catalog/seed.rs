@@ -1,4 +1,4 @@
-//! What the catalogue holds when it starts.
+//! What the catalog holds when it starts.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn example_template() -> Value {
             "name": "example-template",
             "uid": "0-1",
             "title": "Example template",
-            "description": "Creates a repository, its environments and its entry in the catalogue",
+            "description": "Creates a repository, its environments and its entry in the catalog",
             "tags": ["example"],
         },
         "spec": {

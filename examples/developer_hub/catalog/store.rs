@@ -1,4 +1,4 @@
-//! The catalogue in memory: every entity belongs to a location, and lives as long as that does.
+//! The catalog in memory: every entity belongs to a location, and lives as long as that does.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -180,7 +180,7 @@ pub(crate) fn location_entity(location: &Location) -> Value {
     completed(entity, location)
 }
 
-/// What the catalogue would read from a repository: there is no network here, so it is derived from the URL.
+/// What the catalog would read from a repository: there is no network here, so it is derived from the URL.
 pub(crate) fn component_at(target: &str) -> Option<Value> {
     let repository = Repository::parse(target)?;
     Some(json!({
@@ -194,7 +194,7 @@ pub(crate) fn component_at(target: &str) -> Option<Value> {
     }))
 }
 
-/// Adds what the catalogue itself writes into each entity.
+/// Adds what the catalog itself writes into each entity.
 pub(crate) fn completed(mut entity: Value, location: &Location) -> Value {
     let origin = format!("{}:{}", location.kind, location.target);
     let metadata = &mut entity["metadata"];

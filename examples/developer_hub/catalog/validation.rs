@@ -1,4 +1,4 @@
-//! Validation of an entity that is not in the catalogue (yet).
+//! Validation of an entity that is not in the catalog (yet).
 
 use axum::http::StatusCode;
 use serde::Deserialize;

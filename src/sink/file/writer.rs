@@ -25,7 +25,7 @@ use crate::diagnostics::report;
 
 /// How many bytes may wait for a sync, since they are kept in memory until then. A sync for so many costs little of the
 /// time that it takes to write them.
-pub(super) const MOST_UNSYNCED: usize = 1024 * 1024;
+pub(super) const MAX_UNSYNCED: usize = 1024 * 1024;
 
 /// The longest time between two looks at what is due.
 pub(super) const LONGEST: Duration = Duration::from_secs(60);
@@ -153,7 +153,7 @@ impl<D: Disk> Writer<D> {
             self.kept.extend_from_slice(&part[..written]);
             self.written += written;
             *taken += written;
-            if segment.unsynced >= MOST_UNSYNCED {
+            if segment.unsynced >= MAX_UNSYNCED {
                 self.make_durable()?;
             }
         }
@@ -170,7 +170,7 @@ impl<D: Disk> Writer<D> {
             (Current::Open(segment), Some(most)) if self.may_rotate() => most.saturating_sub(segment.len),
             _ => u64::MAX,
         };
-        let room = usize::try_from(room).unwrap_or(usize::MAX).min(MOST_UNSYNCED);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(MAX_UNSYNCED);
         if rest.len() <= room {
             return rest.len();
         }
@@ -232,7 +232,7 @@ impl<D: Disk> Writer<D> {
     fn forget_durable(&mut self) {
         let durable = memrchr(b'\n', &self.kept[..self.written]).map_or(0, |at| at + 1);
         self.kept.drain(..durable);
-        self.kept.shrink_to(2 * MOST_UNSYNCED);
+        self.kept.shrink_to(2 * MAX_UNSYNCED);
         self.written -= durable;
     }
 

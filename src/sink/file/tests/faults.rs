@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::name::Names;
-use super::super::writer::{MOST_UNSYNCED, Writer};
+use super::super::writer::{MAX_UNSYNCED, Writer};
 use super::super::{Policy, SyncPolicy};
 use super::StoppedClock;
 use super::memory_disk::{MemoryDisk, State};
@@ -103,8 +103,8 @@ fn no_more_than_a_mebibyte_waits_for_a_sync() {
     for _ in 0..30 {
         assert_eq!(writer.write(batch.as_bytes()).unwrap(), batch.len());
     }
-    assert_eq!(disk.state().syncs, 30 * batch.len() / (MOST_UNSYNCED + batch.len()));
-    let huge = "y".repeat(5 * MOST_UNSYNCED) + "\n";
+    assert_eq!(disk.state().syncs, 30 * batch.len() / (MAX_UNSYNCED + batch.len()));
+    let huge = "y".repeat(5 * MAX_UNSYNCED) + "\n";
     assert_eq!(writer.write(huge.as_bytes()).unwrap(), huge.len(), "a line is never split, however long");
     assert!(is_durable(&disk, huge.trim_end()));
 }
