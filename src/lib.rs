@@ -64,6 +64,7 @@
 //! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; [`Auditor::wrap_router`] |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
+//! | `export` | no | scheduled exports of what a file sink wrote: `AuditorBuilder::export`, `export::verify` |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
@@ -94,6 +95,9 @@ mod diagnostics;
 mod engine;
 mod error;
 mod exchange;
+#[cfg(feature = "export")]
+#[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+pub mod export;
 mod format;
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]

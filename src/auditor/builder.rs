@@ -19,12 +19,16 @@ use crate::config::{self, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
+#[cfg(feature = "export")]
+use crate::export::Export;
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
+#[cfg(feature = "export")]
+use crate::sink::FileSink;
 use crate::sink::{Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
@@ -58,6 +62,8 @@ pub struct AuditorBuilder {
     clock: Time,
     ids: Ids,
     instance: Option<String>,
+    #[cfg(feature = "export")]
+    export: Option<(FileSink, Export)>,
     outside: Settings,
 }
 
@@ -92,6 +98,8 @@ impl Default for AuditorBuilder {
             clock: Time::System(SystemClock::new()),
             ids: Ids::Own(UuidV7::new()),
             instance: None,
+            #[cfg(feature = "export")]
+            export: None,
             outside: Settings::default(),
         }
     }
@@ -339,6 +347,17 @@ impl AuditorBuilder {
         self
     }
 
+    /// Writes all records to this file too, as JSON and as a required sink, and exports its segments.
+    ///
+    /// If no other sink is given, it is the only one. It is sealed at each run and at midnight UTC, and retention removes none of
+    /// its segments before it is exported. See [`export`](crate::export).
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub fn export(mut self, spool: FileSink, export: Export) -> Self {
+        self.export = Some((spool, export));
+        self
+    }
+
     /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
     /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
     ///
@@ -408,8 +427,18 @@ impl AuditorBuilder {
             queue: queue.clone(),
             wait: limits.wait,
         })?);
-        let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
-        let counted = Arc::new(Counted::new(sinks.outlets.clone()));
+        #[cfg(not(feature = "export"))]
+        let outputs = outputs(&outside, self.outputs)?;
+        #[cfg(feature = "export")]
+        let (outputs, exports) = outputs(&outside, self.outputs, self.export)?;
+        let sinks = start_sinks(outputs, self.retry_limit, &queue, self.sink_hook)?;
+        #[cfg_attr(not(feature = "export"), expect(unused_mut, reason = "the exporter is counted too"))]
+        let mut counted = Counted::new(sinks.outlets.clone());
+        #[cfg(feature = "export")]
+        if let Some(exports) = exports {
+            counted.exporter = Some(exports.start(&engine).inspect_err(|_| end_sinks(&sinks.outlets))?);
+        }
+        let counted = Arc::new(counted);
         let settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
@@ -428,6 +457,8 @@ impl AuditorBuilder {
             process,
             line_budget,
             settings,
+            #[cfg(feature = "export")]
+            exporter: counted.exporter.clone(),
         };
         if let Err(error) = worker.start() {
             end_sinks(&sinks.outlets);

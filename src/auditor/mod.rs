@@ -126,6 +126,36 @@ impl Auditor {
         answer
     }
 
+    /// Makes a run of the exporter now: seals the spool with everything that was recorded before, and exports what waits.
+    ///
+    /// A run that is under way ends first. After `limit` the report says what was done until then; the rest waits for the next run.
+    ///
+    /// # Errors
+    ///
+    /// If this log exports nothing ([`AuditorBuilder::export`]), or what was recorded before could not be written to the
+    /// spool in time. That an export failed is in [`ExportReport::error`](crate::export::ExportReport::error).
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub fn export_now(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = Result<crate::export::ExportReport, Error>> + Send + use<> {
+        let began = std::time::Instant::now();
+        let (log, flushed) = (self.log.clone(), self.flush(limit));
+        async move {
+            let Some(exporter) = &log.counted.exporter else {
+                return Err(Error::setting("this audit log exports nothing: see `AuditorBuilder::export`"));
+            };
+            if !flushed.await {
+                return Err(Error::start("what was recorded before could not be written to the spool in time"));
+            }
+            let answer = exporter.request(began + limit.min(Duration::from_secs(365 * 24 * 3600)));
+            // The worker gives up requests whose time is over.
+            log.engine.queue.call();
+            Ok(answer.await)
+        }
+    }
+
     /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
     /// for each sink, so not for every request.
     pub fn counters(&self) -> Counters {

@@ -12,17 +12,148 @@ use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
-use crate::sink::{self, Need, Outlet, Output, Retry, Start, Stream};
+use crate::sink::{self, FileSink, Need, Outlet, Output, Retry, Start, Stream};
+#[cfg(feature = "export")]
+use crate::{engine::Engine, export::{self, Export, Exporter}};
 
 /// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
-pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
+#[cfg(not(feature = "export"))]
+pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
+    if outside.export_enabled == Some(true) {
+        return Err(Error::setting(
+            "TOWER_AUDIT_EXPORT_ENABLED: given true, which needs the feature `export` of the crate tower-audit",
+        ));
+    }
+    check_rotation(outside, false)?;
+    chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))
+}
+
+/// The sinks, and what the exporter begins with, where records are exported.
+#[cfg(feature = "export")]
+pub(super) fn outputs(
+    outside: &Settings,
+    outputs: Vec<Output>,
+    code: Option<(FileSink, Export)>,
+) -> Result<(Vec<Output>, Option<Exports>), Error> {
+    let (code_spool, export) = code.unzip();
+    let is_enabled = outside.export_enabled.unwrap_or(export.is_some());
+    let spool = match &outside.export_spool {
+        Some(path) if is_enabled => Some(rotated(outside, sink::file(path))),
+        Some(_) | None => code_spool,
+    };
+    check_rotation(outside, spool.is_some())?;
+    if !is_enabled {
+        // What the code would export it writes all the same.
+        let has_spool = spool.is_some();
+        let mut outputs = if has_spool && outputs.is_empty() && outside.sink.is_none() {
+            outputs
+        } else {
+            chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
+        };
+        if let Some(spool) = spool {
+            outputs.push(Output::new(spool.open()?).name("spool").required());
+        }
+        return Ok((outputs, None));
+    }
+    let chosen = export::choose(outside, spool, export)?;
+    let export::Chosen { spool, places, schedule, jitter, spool_bytes, hook } = chosen;
+    let (outputs, opened) = match spool {
+        Some(spool) => {
+            let mut outputs = if outputs.is_empty() && outside.sink.is_none() {
+                outputs
+            } else {
+                chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
+            };
+            let (sink, opened) = spool.open_spool(spool_bytes)?;
+            outputs.push(Output::boxed(sink).name("spool").required());
+            (outputs, opened)
+        }
+        None if matches!(outside.sink, Some(SinkChoice::File(_))) => {
+            if outputs.first().is_some_and(|first| first.filter.is_some() || first.format.is_some()) {
+                return Err(Error::setting(
+                    "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter or a format, so it cannot \
+                     be exported; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
+                ));
+            }
+            let mut opened = None;
+            let mut outputs = chosen_outputs(outside, outputs, |file| {
+                let (sink, spool) = file.open_spool(spool_bytes)?;
+                opened = Some(spool);
+                Ok(Output::boxed(sink))
+            })?;
+            if let Some(first) = outputs.first_mut() {
+                first.need = Some(Need::Required);
+            }
+            let opened = opened.ok_or_else(|| Error::start("the spool was not opened"))?;
+            (outputs, opened)
+        }
+        None => {
+            return Err(Error::setting(
+                "TOWER_AUDIT_EXPORT_ENABLED: given true without a file to export; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/audit.log, \
+                 a file beside the sink, or let TOWER_AUDIT_SINK=file:///folder/audit.log be it",
+            ));
+        }
+    };
+    Ok((outputs, Some(Exports { spool: opened, places, schedule, jitter, hook })))
+}
+
+/// What the exporter begins with.
+#[cfg(feature = "export")]
+pub(super) struct Exports {
+    spool: sink::Spool,
+    places: Vec<export::Place>,
+    schedule: Option<export::Schedule>,
+    jitter: Duration,
+    hook: Option<export::RunHook>,
+}
+
+#[cfg(feature = "export")]
+impl Exports {
+    /// Starts the exporter's thread.
+    pub(super) fn start(self, engine: &Arc<Engine>) -> Result<Arc<Exporter>, Error> {
+        let Self { spool, places, schedule, jitter, hook } = self;
+        let couriers = places.into_iter().enumerate().map(|(at, place)| place.courier(&spool, at)).collect();
+        let (clock, control) = (engine.clone(), engine.clone());
+        let announce = move |announcement| {
+            control.control.announce(announcement);
+            control.queue.call();
+        };
+        let plan = export::Plan {
+            spool,
+            couriers,
+            schedule,
+            jitter,
+            hook,
+            now: Box::new(move || clock.clock.now()),
+            announce: Box::new(announce),
+        };
+        Exporter::start(plan).map(Arc::new)
+    }
+}
+
+fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
     let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
-    if rotation && !matches!(outside.sink, Some(SinkChoice::File(_))) {
+    if rotation && !has_spool && !matches!(outside.sink, Some(SinkChoice::File(_))) {
         return Err(Error::setting(
             "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY and _KEEP_FILES: given without a file to rotate; \
              allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
         ));
     }
+    Ok(())
+}
+
+/// The file with what the operator said of its segments.
+fn rotated(outside: &Settings, file: FileSink) -> FileSink {
+    let file = outside.rotate_bytes.into_iter().fold(file, FileSink::rotate_bytes);
+    let file = outside.rotate_every.into_iter().fold(file, FileSink::rotate_every);
+    outside.keep_files.into_iter().fold(file, FileSink::keep_files)
+}
+
+fn chosen_outputs(
+    outside: &Settings,
+    mut outputs: Vec<Output>,
+    open: impl FnOnce(FileSink) -> Result<Output, Error>,
+) -> Result<Vec<Output>, Error> {
     let chosen = match &outside.sink {
         None if outputs.is_empty() => Some(standard_output()?),
         None => None,
@@ -33,11 +164,7 @@ pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Ve
             Some(Output::new(stderr).name("stderr"))
         }
         Some(SinkChoice::File(path)) => {
-            let mut file = sink::file(path);
-            file = outside.rotate_bytes.into_iter().fold(file, sink::FileSink::rotate_bytes);
-            file = outside.rotate_every.into_iter().fold(file, sink::FileSink::rotate_every);
-            file = outside.keep_files.into_iter().fold(file, sink::FileSink::keep_files);
-            Some(Output::new(file.open()?).name("file"))
+            Some(open(rotated(outside, sink::file(path)))?.name("file"))
         }
     };
     if let Some(chosen) = chosen {

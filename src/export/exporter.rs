@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::delivery::{Delivery, Stop};
+use super::courier::{Courier, Stop};
 use super::report::{ExportCounters, ExportReport, Failure};
 use super::schedule::{Due, Planner, Schedule};
-use crate::clock::Clock;
 use crate::diagnostics::{caught, contained, enter_own_thread, report};
 use crate::error::Error;
 use crate::queue::{Answer, Promise, promise};
@@ -41,11 +40,11 @@ pub(crate) enum Announcement {
 /// Everything that the thread begins with.
 pub(crate) struct Plan {
     pub(crate) spool: Spool,
-    pub(crate) deliveries: Vec<Delivery>,
+    pub(crate) couriers: Vec<Courier>,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) jitter: Duration,
     pub(crate) hook: Option<RunHook>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) now: Box<dyn Fn() -> SystemTime + Send>,
     /// Takes what is to be recorded.
     pub(crate) announce: Box<dyn Fn(Announcement) + Send>,
 }
@@ -82,6 +81,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(300);
 /// How often a run of failures is recorded.
 const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
+/// No shutdown takes longer.
+const LONGEST_END: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long the clock is not looked at: it may be set.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -137,8 +138,9 @@ impl Exporter {
         any
     }
 
-    /// Ends it with a last run until the deadline; gives how many segments wait for the next process.
-    pub(crate) fn finish(&self, deadline: Instant) -> u64 {
+    /// Ends it with a last run of at most this long; gives how many segments wait for the next process.
+    pub(crate) fn finish(&self, limit: Duration) -> u64 {
+        let deadline = Instant::now() + limit.min(LONGEST_END);
         let mut state = self.shared.lock();
         state.ending.get_or_insert(deadline);
         self.shared.wake.notify_all();
@@ -155,6 +157,12 @@ impl Exporter {
 
     pub(crate) fn counters(&self) -> ExportCounters {
         self.shared.counters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Exporter")
     }
 }
 
@@ -196,8 +204,8 @@ struct Thread {
 
 impl Thread {
     fn new(mut plan: Plan, shared: Arc<Shared>) -> Self {
-        let now = plan.clock.now();
-        let ran = plan.deliveries.iter_mut().filter_map(|delivery| delivery.load().ok().and_then(|()| delivery.ran())).min();
+        let now = (plan.now)();
+        let ran = plan.couriers.iter_mut().filter_map(|courier| courier.load().ok().and_then(|()| courier.ran())).min();
         let planner = plan.schedule.clone().map(|schedule| Planner::new(schedule, plan.jitter, ran, now));
         let mut this = Self { plan, shared, planner, failing: 0, retry_at: None, told_at: None };
         this.note_waiting();
@@ -208,7 +216,7 @@ impl Thread {
         loop {
             match self.next() {
                 Job::Scheduled => {
-                    let now = self.plan.clock.now();
+                    let now = (self.plan.now)();
                     let at = self.planner.as_mut().map_or(now, |planner| planner.begin(now));
                     let noted = self.note_run(at);
                     self.attempt(noted, &|| false);
@@ -236,7 +244,7 @@ impl Thread {
                 return Job::Requested;
             }
             let due = match &mut self.planner {
-                Some(planner) => planner.due(self.plan.clock.now()),
+                Some(planner) => planner.due((self.plan.now)()),
                 None => Due::In(LOOK),
             };
             let Due::In(mut wait) = due else { return Job::Scheduled };
@@ -270,7 +278,7 @@ impl Thread {
     }
 
     fn note_run(&mut self, at: SystemTime) -> Result<(), Failure> {
-        self.plan.deliveries.iter_mut().try_for_each(|delivery| delivery.note_run(at))
+        self.plan.couriers.iter_mut().try_for_each(|courier| courier.note_run(at))
     }
 
     /// One run: to all destinations, each as far as it comes.
@@ -287,16 +295,16 @@ impl Thread {
     }
 
     fn run(&mut self, report: &mut ExportReport, is_over: &dyn Fn() -> bool) -> Result<(), Failure> {
-        let Plan { spool, deliveries, .. } = &mut self.plan;
+        let Plan { spool, couriers, .. } = &mut self.plan;
         if has_news(spool)? {
             spool.seal().map_err(|error| Failure::new("cannot seal the spool", &error))?;
         }
         let mut failures = Vec::new();
-        for delivery in deliveries {
-            let exported = delivery.load().and_then(|()| {
-                spool.segments_after(delivery.exported()).map_err(|error| Failure::new("cannot list the spool's segments", &error))
+        for courier in couriers {
+            let exported = courier.load().and_then(|()| {
+                spool.segments_after(courier.exported()).map_err(|error| Failure::new("cannot list the spool's segments", &error))
             });
-            let delivered = exported.map_err(Stop::Failed).and_then(|segments| delivery.run(&segments, is_over, report));
+            let delivered = exported.map_err(Stop::Failed).and_then(|segments| courier.run(&segments, is_over, report));
             match delivered {
                 Ok(()) | Err(Stop::Asked) => {}
                 // What fails at one destination does not keep the others waiting.
@@ -308,7 +316,7 @@ impl Thread {
 
     /// What all destinations have may be removed by retention; the rest waits.
     fn note_waiting(&mut self) -> u64 {
-        let exported = self.plan.deliveries.iter().map(Delivery::exported).min().flatten();
+        let exported = self.plan.couriers.iter().map(Courier::exported).min().flatten();
         let Ok((segments, bytes)) = self.plan.spool.note_exported(exported) else { return 0 };
         self.shared.count(|counters| (counters.waiting_segments, counters.waiting_bytes) = (segments, bytes));
         segments
@@ -318,7 +326,7 @@ impl Thread {
     fn conclude(&mut self, done: &ExportReport) {
         let before = self.failing;
         self.failing = if done.error.is_some() { self.failing + 1 } else { 0 };
-        let (failing, now) = (self.failing, self.plan.clock.now());
+        let (failing, now) = (self.failing, (self.plan.now)());
         self.shared.count(|counters| {
             counters.runs += 1;
             counters.failed_runs += u64::from(done.error.is_some());

@@ -11,9 +11,9 @@ use crate::segment::{Notes, Segment, SegmentLine, Seen, Verdict, segment_id};
 /// Version of the manifests' own schema.
 pub(crate) const SCHEMA: &str = "1.0";
 /// Ranges of numbers that one manifest lists. A segment that has more is damaged throughout.
-const MOST_RANGES: usize = 4_096;
+const MAX_RANGES: usize = 4_096;
 /// Reasons and runs that are kept apart; there are five reasons, and a segment is of few runs.
-const MOST_LOSSES: usize = 256;
+const MAX_LOSSES: usize = 256;
 
 /// What a segment's lines say together, gathered while they are read.
 #[derive(Debug, Default)]
@@ -71,12 +71,12 @@ impl Tally {
                 range.last = seq;
                 return;
             }
-            if self.ranges.len() >= MOST_RANGES {
+            if self.ranges.len() >= MAX_RANGES {
                 self.are_ranges_cut = true;
                 return;
             }
         }
-        if self.ranges.len() < MOST_RANGES {
+        if self.ranges.len() < MAX_RANGES {
             self.ranges.push(Range { instance: instance.to_owned(), first: seq, last: seq });
         } else {
             self.are_ranges_cut = true;
@@ -87,7 +87,7 @@ impl Tally {
         let meta = line.meta().unwrap_or_default();
         let count = meta["count"].as_u64().unwrap_or(1);
         let key = (line.instance().to_owned(), meta["reason"].as_str().unwrap_or("unknown").to_owned());
-        if self.lost.len() < MOST_LOSSES || self.lost.contains_key(&key) {
+        if self.lost.len() < MAX_LOSSES || self.lost.contains_key(&key) {
             let lost = self.lost.entry(key).or_default();
             *lost = lost.saturating_add(count);
         }

@@ -19,7 +19,7 @@ use crate::sink::file_names::moment;
 
 const VERSION: u64 = 1;
 /// A state file of this library is far smaller.
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The state of one destination.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,7 +100,7 @@ impl StateFile {
         let text = match fs::metadata(&self.path) {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(cannot(&error)),
-            Ok(metadata) if metadata.len() > MOST_BYTES => return Err(wrong("is too large to be one")),
+            Ok(metadata) if metadata.len() > MAX_BYTES => return Err(wrong("is too large to be one")),
             Ok(_) => fs::read(&self.path).map_err(|error| cannot(&error))?,
         };
         let value: Value = serde_json::from_slice(&text).map_err(|_| wrong("is no JSON: it is torn or was changed"))?;

@@ -19,4 +19,6 @@ pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};
 pub(crate) use loss::LossReason;
 pub(crate) use promise::Answer;
+#[cfg(feature = "export")]
+pub(crate) use promise::{Promise, promise};
 pub(crate) use worker::Worker;

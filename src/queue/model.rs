@@ -313,7 +313,7 @@ impl Rig {
             #[cfg(feature = "tracing-subscriber")]
             log: Default::default(),
         });
-        Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
+        Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings, #[cfg(feature = "export")] exporter: None }
             .start()
             .unwrap();
         Self { engine, log, event }

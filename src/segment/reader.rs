@@ -14,7 +14,7 @@ const CHUNK: usize = 256 * 1024;
 const LONGEST_LINE: usize = 32 * 1024 * 1024;
 /// What is decompressed of one segment: the largest size that the settings allow to rotate by.
 #[cfg(feature = "gzip")]
-const MOST_DECOMPRESSED: u64 = 1 << 40;
+const MAX_DECOMPRESSED: u64 = 1 << 40;
 
 /// Reads one segment, line by line. Made by [`Segment::open`](super::Segment::open).
 pub struct SegmentReader {
@@ -190,7 +190,7 @@ fn is_damage(error: &io::Error) -> bool {
 #[cfg(feature = "gzip")]
 fn decompress(file: File) -> io::Result<Box<dyn Read + Send>> {
     let file = io::BufReader::with_capacity(64 * 1024, file);
-    Ok(Box::new(Bounded { input: flate2::bufread::MultiGzDecoder::new(file), left: MOST_DECOMPRESSED }))
+    Ok(Box::new(Bounded { input: flate2::bufread::MultiGzDecoder::new(file), left: MAX_DECOMPRESSED }))
 }
 
 #[cfg(not(feature = "gzip"))]

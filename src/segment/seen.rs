@@ -44,8 +44,8 @@ pub(crate) struct Run {
     pub(crate) missing: VecDeque<(u64, u64)>,
 }
 
-const MOST_RUNS: usize = 64;
-const MOST_GAPS: usize = 256;
+const MAX_RUNS: usize = 64;
+const MAX_GAPS: usize = 256;
 
 impl Seen {
     /// Takes the next record in the order of the file.
@@ -80,7 +80,7 @@ impl Seen {
         let known = self.runs.iter().position(|run| run.instance == instance);
         let run = known.and_then(|at| self.runs.remove(at));
         self.runs.push_back(run.unwrap_or_else(|| Run { instance: instance.to_owned(), ..Run::default() }));
-        if self.runs.len() > MOST_RUNS {
+        if self.runs.len() > MAX_RUNS {
             self.runs.pop_front();
         }
     }
@@ -92,7 +92,7 @@ impl Seen {
 
     #[cfg(feature = "export")]
     pub(crate) fn from_runs(runs: impl IntoIterator<Item = Run>) -> Self {
-        Self { runs: runs.into_iter().take(MOST_RUNS).collect() }
+        Self { runs: runs.into_iter().take(MAX_RUNS).collect() }
     }
 }
 
@@ -107,7 +107,7 @@ impl Run {
             return Verdict::Next;
         }
         self.missing.push_back((expected, seq - 1));
-        if self.missing.len() > MOST_GAPS {
+        if self.missing.len() > MAX_GAPS {
             self.missing.pop_front();
         }
         Verdict::AfterGap
@@ -175,8 +175,8 @@ mod tests {
                 seen.take(&format!("run-{run}"), gap * 2);
             }
         }
-        assert_eq!(seen.runs.len(), MOST_RUNS);
-        assert!(seen.runs.iter().all(|run| run.missing.len() == MOST_GAPS));
+        assert_eq!(seen.runs.len(), MAX_RUNS);
+        assert!(seen.runs.iter().all(|run| run.missing.len() == MAX_GAPS));
     }
 
     proptest! {

@@ -56,6 +56,12 @@ impl Output {
         Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: None }
     }
 
+    /// A file that is exported.
+    #[cfg(feature = "export")]
+    pub(crate) fn boxed(sink: Box<dyn Sink>) -> Self {
+        Self { sink, standard: None, name: None, need: None, filter: None, format: None }
+    }
+
     /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, … If another sink has the name
     /// already, a number is appended: `main`, `main-2`.
     pub fn name(mut self, name: impl Into<String>) -> Self {

@@ -44,10 +44,6 @@ impl FileSink {
         let spool = Spool { writer: open.writer.clone(), names, hold };
         Ok((Box::new(open), spool))
     }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl Spool {

@@ -17,7 +17,7 @@ use crate::diagnostics::report;
 use crate::segment::{Segment, SegmentKey, Seen, Verdict, segment_id};
 
 /// A destination with its progress.
-pub(crate) struct Delivery {
+pub(crate) struct Courier {
     /// For messages, manifests and the state file.
     url: String,
     recipe: Recipe,
@@ -47,7 +47,7 @@ pub(crate) type IsOver<'a> = &'a dyn Fn() -> bool;
 /// Lines between two looks at whether the run is to end.
 const LINES: u64 = 4_096;
 
-impl Delivery {
+impl Courier {
     pub(crate) fn new(url: String, folder: &std::path::Path, recipe: Recipe, file: PathBuf, spool: &std::path::Path) -> Self {
         let file = StateFile::new(file, spool);
         let spool = spool.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
