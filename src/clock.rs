@@ -294,6 +294,11 @@ impl Micros {
         Self(micros.clamp(-62_167_219_200_000_000, 253_402_207_200_000_000))
     }
 
+    /// None outside of those years.
+    pub(crate) fn from_micros(micros: i64) -> Option<Self> {
+        (-62_167_219_200_000_000..=253_402_207_200_000_000).contains(&micros).then_some(Self(micros))
+    }
+
     pub(crate) fn plus(self, duration: Duration) -> Self {
         let later = self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX));
         Self(later.min(253_402_207_200_000_000))

@@ -21,6 +21,7 @@ enum Kind {
     Redaction,
     Start,
     Refused,
+    Record,
 }
 
 impl Error {
@@ -47,6 +48,15 @@ impl Error {
     /// There was no room to record what was about to begin, so it should not.
     pub fn is_refused(&self) -> bool {
         self.kind == Kind::Refused
+    }
+
+    /// A text is not a line of an audit log.
+    pub fn is_record(&self) -> bool {
+        self.kind == Kind::Record
+    }
+
+    pub(crate) fn record(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Kind::Record, message)
     }
 
     pub(crate) fn setting(message: impl Into<Cow<'static, str>>) -> Self {

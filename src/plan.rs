@@ -62,6 +62,7 @@ impl Plan {
             labels: Arc::new(Labels::new(
                 policy.name(),
                 policy.kind(),
+                policy.log_type(),
                 policy.service(),
                 policy.plugin(),
                 policy.component(),

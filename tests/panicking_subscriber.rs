@@ -17,6 +17,7 @@ use common::sinks::{Disk, checked, named};
 use common::{Written, eventually, log_to};
 use http::{Method, Request, StatusCode};
 use tower::ServiceExt as _;
+use tower_audit::format::line_fn;
 use tower_audit::sink::{self, Output, sink_fn};
 use tower_audit::{AuditedRouterService, Auditor, Catalog, Delivery, Event, SinkState};
 use tracing::span::{Attributes, Id, Record};
@@ -131,7 +132,7 @@ async fn filters_formats_hooks_and_sinks_that_panic_besides_cost_no_record_and_n
         builder
             .catalog(durable())
             .sink(Output::new(disk.sink()).filter(|_| panic_any(Bomb)))
-            .sink(Output::new(bombing).required().format(|_, _, _| panic_any(Bomb)))
+            .sink(Output::new(bombing).required().format(line_fn(|_, _| panic_any(Bomb))))
             .on_sink_state(|_, _| panic_any(Bomb))
             .classify_status(|_| panic_any(Bomb))
     });

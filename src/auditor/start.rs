@@ -69,9 +69,9 @@ pub(super) fn outputs(
             (outputs, opened)
         }
         None if matches!(outside.sink, Some(SinkChoice::File(_))) => {
-            if outputs.first().is_some_and(|first| first.filter.is_some() || first.format.is_some()) {
+            if outputs.first().is_some_and(|first| first.filter.is_some()) {
                 return Err(Error::setting(
-                    "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter or a format, so it cannot \
+                    "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter, so it cannot \
                      be exported; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
                 ));
             }
@@ -83,6 +83,7 @@ pub(super) fn outputs(
             })?;
             if let Some(first) = outputs.first_mut() {
                 first.need = Some(Need::Required);
+                first.format = Box::new(crate::format::json());
             }
             let opened = opened.ok_or_else(|| Error::start("the spool was not opened"))?;
             (outputs, opened)

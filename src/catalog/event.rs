@@ -6,7 +6,7 @@ use http::Method;
 
 use super::source::Source;
 use crate::error::Error;
-use crate::record::{Delivery, Level, Stages};
+use crate::record::{Delivery, Level, LogType, Stages};
 use crate::redact::EventRules;
 
 /// What a request means, and what its records hold: an entry of a [`Catalog`](crate::Catalog).
@@ -36,6 +36,7 @@ pub struct Event {
     pub(super) name: Cow<'static, str>,
     pub(super) routes: Vec<(Method, Cow<'static, str>)>,
     pub(super) kind: Option<Cow<'static, str>>,
+    pub(super) log_type: LogType,
     pub(super) stages: Option<Stages>,
     pub(super) bodies: Bodies,
     pub(super) level: Option<Level>,
@@ -141,6 +142,7 @@ impl Event {
             name: name.into(),
             routes: Vec::new(),
             kind: None,
+            log_type: LogType::default(),
             stages: None,
             bodies: Bodies::default(),
             level: None,
@@ -171,6 +173,14 @@ impl Event {
     /// The group of the event, `eventKind` in records: `scaffolder`, `artifact`, … Default: none.
     pub fn kind(mut self, kind: impl Into<Cow<'static, str>>) -> Self {
         self.kind = Some(kind.into());
+        self
+    }
+
+    /// Which of two logs its records belong to, `logType` in records. Default: [`LogType::Audit`]. Mark requests for content with
+    /// [`LogType::Client`], so that outputs can keep downloads apart from changes:
+    /// [`Output::log_type`](crate::sink::Output::log_type).
+    pub fn log_type(mut self, log_type: LogType) -> Self {
+        self.log_type = log_type;
         self
     }
 

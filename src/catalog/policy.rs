@@ -7,13 +7,14 @@ use super::message::Message;
 use super::route::Template;
 use super::source::{MetaSource, Source};
 use crate::error::Error;
-use crate::record::{Delivery, Level, Stages};
+use crate::record::{Delivery, Level, LogType, Stages};
 
 /// The checked policy of one event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EventPolicy {
     name: Cow<'static, str>,
     kind: Option<Cow<'static, str>>,
+    log_type: LogType,
     stages: Option<Stages>,
     bodies: Bodies,
     level: Option<Level>,
@@ -121,6 +122,7 @@ impl EventPolicy {
             captures: captures(event.bodies, &meta),
             name: event.name,
             kind: event.kind,
+            log_type: event.log_type,
             stages: event.stages,
             bodies: event.bodies,
             level: event.level,
@@ -155,6 +157,10 @@ impl EventPolicy {
 
     pub(crate) fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
+    }
+
+    pub(crate) fn log_type(&self) -> LogType {
+        self.log_type
     }
 
     /// What the code says; where it says nothing, a setting decides.

@@ -1,5 +1,7 @@
 //! The name that somebody meant who mistyped it.
 
+use crate::record::text::distance;
+
 /// The known name that differs least from `given`, if it differs little: by two letters, case not counted.
 pub(super) fn meant<'n>(given: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     const MOST: usize = 2;
@@ -8,20 +10,6 @@ pub(super) fn meant<'n>(given: &str, known: impl Iterator<Item = &'n str>) -> Op
     let alike = known.filter(|name| name.len().abs_diff(given.len()) <= MOST);
     let distances = alike.map(|name| (distance(&given, &name.to_ascii_lowercase()), name));
     distances.filter(|(distance, _)| *distance <= MOST).min().map(|(_, name)| name)
-}
-
-/// How many bytes have to be put in, left out, or replaced (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::capture::{Door, Draft, EventRef, HeaderUse, Stage};
 use crate::catalog::Template;
 use crate::engine::Engine;
 use crate::plan::Plan;
-use crate::record::Record;
+use crate::record::Finished;
 use crate::record::finished::{ClientPieces, StageName};
 use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, Session};
 
@@ -53,10 +53,10 @@ pub(crate) enum Extent {
 }
 
 /// Makes a record of a draft. `record` is emptied first, and its memory is used again.
-pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Record) {
+pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mut Memory, record: &mut Finished) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
-    let Record { text, fields } = record;
+    let Finished { text, fields } = record;
     frame::write(engine, draft, plan, fields);
     let draft = &draft.reading();
     let Memory { redact, scratch } = memory;
@@ -88,10 +88,10 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
 }
 
 /// Makes a record whose redaction panicked, of evidence too: without any text from outside.
-pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Record) {
+pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Finished) {
     record.clear();
     let Some(plan) = engine.plan(&draft.event) else { return };
-    let Record { text, fields } = record;
+    let Finished { text, fields } = record;
     frame::write(engine, draft, plan, fields);
     fields.is_name_masked = matches!(draft.event, EventRef::Own(_)) && !plan.policy.has_constant_name();
     fields.address.ip = draft.ip;

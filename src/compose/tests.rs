@@ -59,12 +59,12 @@ fn draft(engine: &Engine) -> Draft {
     draft
 }
 
-fn line(record: &Record) -> Value {
+fn line(record: &Finished) -> Value {
     let mut text = Redacted::default();
     let instance = text.constant("test");
     let process = Process::new(&text, instance, None, None, Default::default());
     let mut line = Vec::new();
-    format::line(record, &process, 1, 16 * 1024, &mut line);
+    format::write_line(&mut format::json(), record.view(&process).numbered(1), 16 * 1024, &mut line);
     serde_json::from_slice(&line).unwrap()
 }
 
@@ -73,9 +73,11 @@ fn a_bare_record_has_no_text_from_outside() {
     let auditor = auditor();
     let engine = auditor.engine();
     let mut draft = draft(engine);
-    let (mut made, mut bare) = (Record::default(), Record::default());
+    let (mut made, mut bare) = (Finished::default(), Finished::default());
     record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
-    assert!(made.event_name() == "Login" && made.actor_id() == Some(SECRET) && made.stage() == SECRET, "{made:?}");
+    let process = Process::default();
+    let seen = made.view(&process);
+    assert!(seen.event_name() == "Login" && seen.actor_id() == Some(SECRET) && seen.stage() == SECRET, "{seen:?}");
 
     bare_record(engine, &draft, &mut bare);
     let omitted = json!({ "reason": "redactor_failed", "bytes": 12 });
@@ -83,7 +85,7 @@ fn a_bare_record_has_no_text_from_outside() {
         line(&bare),
         json!({
             "timestamp": "1970-01-01T00:00:00.000000Z", "level": "warn", "isAuditLog": true, "schema": "1.0",
-            "eventName": "Login", "stage": "completion", "status": "failed", "outcome": "completed",
+            "eventName": "Login", "logType": "audit", "stage": "completion", "status": "failed", "outcome": "completed",
             "auditId": "00000000-0000-0000-0000-000000000000", "instance": "test", "seq": 1,
             "startedAt": "1970-01-01T00:00:00.000000Z", "durationMs": 0.0, "actor": { "actorId": null },
             "errors": [{ "name": "BadRequest", "message": "400 Bad Request" }],
@@ -94,17 +96,17 @@ fn a_bare_record_has_no_text_from_outside() {
             },
         })
     );
-    assert!(!format!("{bare:?}").contains(SECRET));
+    assert!(!format!("{:?}", bare.view(&process)).contains(SECRET));
 
     // The name of an event that was made while the program ran.
     draft.event = engine.named(SECRET).unwrap();
     bare_record(engine, &draft, &mut bare);
-    assert_eq!(bare.event_name(), "Masked");
+    assert_eq!(bare.view(&process).event_name(), "Masked");
     record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
-    assert_eq!(made.event_name(), SECRET);
+    assert_eq!(made.view(&process).event_name(), SECRET);
     draft.late().add_secret(SECRET.into());
     record(engine, &draft, Extent::Whole, &mut Memory::default(), &mut made);
-    assert_eq!(made.event_name(), "Masked");
+    assert_eq!(made.view(&process).event_name(), "Masked");
     assert!(!line(&made).to_string().contains(SECRET), "{}", line(&made));
     drop(auditor);
 }
@@ -131,7 +133,7 @@ impl ClientPieces for Refusing {
 fn each_piece_of_a_client_is_visited_once_and_left_out_if_it_must_not_show() {
     let auditor = auditor();
     let engine = auditor.engine();
-    let mut made = Record::default();
+    let mut made = Finished::default();
     record(engine, &draft(engine), Extent::Whole, &mut Memory::default(), &mut made);
     let mut visit = Refusing::default();
     made.fields.each_client(&mut visit);
@@ -150,14 +152,14 @@ fn a_record_in_used_memory_is_the_same_as_in_new_memory() {
     let auditor = auditor();
     let engine = auditor.engine();
     let mut memory = Memory::default();
-    let mut used = Record::default();
+    let mut used = Finished::default();
     record(engine, &draft(engine), Extent::Whole, &mut memory, &mut used);
     let mut plain = Draft::default();
     plain.elapsed = Duration::from_millis(5);
     plain.method = plain.keep(b"GET", 64);
     plain.path = plain.keep(b"/a", 64);
     record(engine, &plain, Extent::Whole, &mut memory, &mut used);
-    let mut new = Record::default();
+    let mut new = Finished::default();
     record(engine, &plain, Extent::Whole, &mut Memory::default(), &mut new);
     assert_eq!(line(&used), line(&new));
     assert_eq!(line(&new)["message"], "GET /a by somebody succeeded");

@@ -139,7 +139,9 @@ settings! {
     /// Bytes that may wait to be exported.
     export_spool_bytes: u64 = |given| units::size(given, MIB..=1_024 * GIB).map(|bytes| bytes as u64);
     /// How exported records are written.
-    export_format: String = |given| units::one_of_names(given, &["json", "json_timestamp"]);
+    export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp"]);
+    /// The columns of exported CSV.
+    export_csv_columns: String = |given| units::joined(given, 8_192);
     /// Whether objects are compressed.
     export_gzip: bool = units::switch;
     /// Names and kinds of the events that are exported.

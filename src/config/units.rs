@@ -186,6 +186,14 @@ pub(super) fn file_url(given: &Given<'_>) -> Result<PathBuf, Refusal> {
     text.strip_prefix("file://").and_then(file_path).ok_or_else(|| Refusal::of(text, ALLOWED))
 }
 
+/// A text that may be written as an array in the file: its items, separated by commas.
+pub(super) fn joined(given: &Given<'_>, longest: usize) -> Result<String, Refusal> {
+    match given {
+        Given::Text(_) => text(given, longest),
+        Given::List(items) => text(&Given::Text(&items.join(",")), longest),
+    }
+}
+
 /// One of these names.
 pub(super) fn one_of_names(given: &Given<'_>, names: &[&str]) -> Result<String, Refusal> {
     let allowed = || Cow::Owned(names.join(", "));

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::manifest::{self, Tally};
-use super::object::{Facts, Object, ObjectWriter, sha256};
-use super::recipe::{LogType, Recipe};
+use super::object::{Facts, Object, ObjectWriter, Row, sha256};
+use super::recipe::{ExportFormat, Recipe};
 use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{self, Put, Store};
 use crate::diagnostics::report;
-use crate::segment::{Segment, SegmentKey, Seen, Verdict, segment_id};
+use crate::segment::{Segment, SegmentKey, SegmentLine, Seen, Verdict, segment_id};
+use crate::{LogType, RecordLine};
 
 /// A destination with its progress.
 pub(crate) struct Courier {
@@ -159,26 +160,32 @@ impl Putting<'_> {
         let cannot_read = |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
         let recipe = self.current()?.recipe.clone();
         let id = segment.id();
+        let writer = |log_type: &LogType| Ok((*log_type, ObjectWriter::new(&recipe, *log_type, &id)?));
         let mut writers: Vec<(LogType, ObjectWriter)> =
-            recipe.log_types.iter().map(|log_type| (*log_type, ObjectWriter::new(&recipe, *log_type, &id))).collect();
+            recipe.log_types.iter().map(writer).collect::<Result<_, Failure>>()?;
         let mut seen = self.state.seen.clone();
         let (mut tally, mut lines) = (Tally::default(), 0_u64);
         // What comes before the first segment of a chain is not missed.
         let mut begins = self.state.number == 0 && seen.runs().next().is_none();
         let mut reader = segment.open().map_err(cannot_read)?;
         while let Some(line) = reader.next_line().map_err(cannot_read)? {
+            let Ok(record) = read_back(recipe.format, &line, segment)? else {
+                tally.note_unreadable();
+                continue;
+            };
             if std::mem::take(&mut begins) {
                 seen.begin_at(line.instance(), line.seq());
             }
             let verdict = seen.take(line.instance(), line.seq());
             let log_type = select::log_type(&recipe, &line).filter(|_| verdict != Verdict::Repeated);
-            tally.take(&line, verdict, log_type.is_some());
             let writer = log_type.and_then(|log_type| writers.iter_mut().find(|(of, _)| *of == log_type));
+            let mut is_taken = false;
             if let Some((_, writer)) = writer
-                && let Some(full) = writer.push(&line)?
+                && let Some(full) = writer.push(Row { line, record: record.as_ref() }, &mut is_taken)?
             {
                 self.object(&full)?;
             }
+            tally.take(&line, verdict, is_taken);
             lines += 1;
             if lines.is_multiple_of(LINES) && is_over() {
                 return Err(Stop::Asked);
@@ -254,6 +261,29 @@ impl Putting<'_> {
         self.state.seen = seen;
         self.state.current = None;
         self.file.write(self.state)
+    }
+}
+
+/// The record of a line, where the format needs it; the inner error is a line that shows none.
+fn read_back(
+    format: ExportFormat,
+    line: &SegmentLine<'_>,
+    segment: &Segment,
+) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
+    /// Within it keys are only added.
+    const MAJOR: &str = "1.";
+    if format != ExportFormat::Csv {
+        return Ok(Ok(None));
+    }
+    match RecordLine::parse(line.json()) {
+        // It may be a record that a newer version reads: nothing of it may be lost.
+        Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
+            "{} holds records of schema {:?}, which this version cannot write as csv; export them with the version that wrote \
+             them, or as json",
+            segment.path().display(),
+            line.schema()
+        ))),
+        parsed => Ok(parsed.map(Some)),
     }
 }
 

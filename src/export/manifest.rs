@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::object::Facts;
+use super::recipe::ExportFormat;
 use super::state::{Current, State};
 use crate::segment::{Notes, Segment, SegmentLine, Seen, Verdict, segment_id};
 
@@ -24,6 +25,8 @@ pub(crate) struct Tally {
     chosen: u64,
     /// Of them, those that were met before.
     repeated: u64,
+    /// Lines that look like records and are none, found where the format reads all of a record.
+    unreadable: u64,
     first: String,
     last: String,
     /// Consecutive numbers of one run, in the order of the file.
@@ -42,6 +45,10 @@ struct Range {
 }
 
 impl Tally {
+    pub(crate) fn note_unreadable(&mut self) {
+        self.unreadable += 1;
+    }
+
     pub(crate) fn take(&mut self, line: &SegmentLine<'_>, verdict: Verdict, is_chosen: bool) {
         self.read += 1;
         if verdict == Verdict::Repeated {
@@ -149,7 +156,7 @@ pub(crate) fn write(
             "read": tally.read,
             "exported": tally.chosen,
             "repeated": tally.repeated,
-            "skippedLines": notes.skipped,
+            "skippedLines": notes.skipped + tally.unreadable,
             "tornLines": notes.torn,
         }),
     );
@@ -162,6 +169,9 @@ pub(crate) fn write(
     add("gaps", json!(gaps));
     add("filter", current.recipe.filter_json());
     add("format", json!(current.recipe.format.as_str()));
+    if current.recipe.format == ExportFormat::Csv {
+        add("columns", json!(current.recipe.columns));
+    }
     add("gzip", json!(current.recipe.gzip));
     add("schemas", json!(tally.schemas));
     add("version", json!(current.version));

@@ -62,12 +62,13 @@ use std::fmt;
 use std::time::Duration;
 
 pub(crate) use self::exporter::{Announcement, Exporter, Plan, RunHook};
-pub use self::recipe::{ExportFormat, LogType};
+pub use self::recipe::ExportFormat;
 pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
 pub(crate) use self::setup::{Chosen, Place, choose};
 pub use self::verify::{Finding, Outcome, Verification, verify};
 use self::recipe::Recipe;
+use crate::LogType;
 
 /// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).
 ///
@@ -163,9 +164,19 @@ impl Destination {
         Self { url: url.into(), recipe: Recipe::default() }
     }
 
-    /// How records are written.
+    /// How records are written; [`ExportFormat::Csv`] by default.
     pub fn format(mut self, format: ExportFormat) -> Self {
         self.recipe.format = format;
+        self
+    }
+
+    /// The columns of CSV: `flat` (the default), `cloudsmith`, or fields such as `timestamp,eventName,actor.actorId`.
+    ///
+    /// `cloudsmith` is [`Columns::client_log`](crate::format::Columns::client_log) for client logs and
+    /// [`Columns::audit_log`](crate::format::Columns::audit_log) for audit logs: they have no place for initiations, which are then
+    /// not exported.
+    pub fn columns(mut self, columns: impl Into<String>) -> Self {
+        self.recipe.columns = columns.into();
         self
     }
 
@@ -185,7 +196,7 @@ impl Destination {
     /// Which log types it gets; both by default. This library's own records are among the audit logs.
     pub fn log_types(mut self, log_types: impl IntoIterator<Item = LogType>) -> Self {
         self.recipe.log_types = log_types.into_iter().collect();
-        self.recipe.log_types.sort_unstable();
+        self.recipe.log_types.sort_by_key(|log_type| log_type.as_str());
         self.recipe.log_types.dedup();
         self
     }

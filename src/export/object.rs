@@ -7,9 +7,11 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::recipe::{ExportFormat, LogType, Recipe};
+use super::recipe::{self, ExportFormat, Recipe};
 use super::report::Failure;
+use crate::format::{Csv, Format as _, csv};
 use crate::segment::SegmentLine;
+use crate::{LogType, RecordLine};
 
 /// A finished object.
 #[derive(Debug)]
@@ -51,7 +53,7 @@ impl Facts {
         let number = |key: &str| value.get(key)?.as_u64();
         Some(Self {
             name: text("name")?,
-            log_type: LogType::ALL.into_iter().find(|log_type| value["logType"] == log_type.as_str())?,
+            log_type: LogType::ALL.iter().copied().find(|log_type| value["logType"] == log_type.as_str())?,
             records: number("records")?,
             len: number("bytes")?,
             sha256: text("sha256")?,
@@ -61,12 +63,22 @@ impl Facts {
     }
 }
 
+/// A line, and where the format needs more of it, the record that it shows.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) line: SegmentLine<'a>,
+    pub(crate) record: Option<&'a RecordLine>,
+}
+
 /// Writes the objects of one segment and one log type, one after another.
 pub(crate) struct ObjectWriter {
     recipe: Recipe,
     log_type: LogType,
     /// `20261120T101530.123456Z-9f86d081884c7d65`
     segment: String,
+    csv: Option<Csv>,
+    /// The row that is added.
+    row: Vec<u8>,
     /// Objects that are finished.
     finished: u64,
     open: Option<Open>,
@@ -87,31 +99,56 @@ enum Bytes {
 }
 
 impl ObjectWriter {
-    pub(crate) fn new(recipe: &Recipe, log_type: LogType, segment: &str) -> Self {
-        Self { recipe: recipe.clone(), log_type, segment: segment.to_owned(), finished: 0, open: None }
+    pub(crate) fn new(recipe: &Recipe, log_type: LogType, segment: &str) -> Result<Self, Failure> {
+        let columns = || recipe.columns(log_type).map_err(|error| Failure::new("the columns of the state file", &error));
+        let csv = (recipe.format == ExportFormat::Csv).then(columns).transpose()?.map(csv);
+        let (recipe, segment) = (recipe.clone(), segment.to_owned());
+        Ok(Self { recipe, log_type, segment, csv, row: Vec::new(), finished: 0, open: None })
     }
 
-    /// Adds a record; gives the object before it, if that has no room for it.
-    pub(crate) fn push(&mut self, line: &SegmentLine<'_>) -> Result<Option<Object>, Failure> {
-        let stamp = match self.recipe.format {
-            ExportFormat::Json => 0,
-            ExportFormat::JsonTimestamp => line.timestamp().len() + 1,
-        };
-        let len = (stamp + line.json().len() + 1) as u64;
+    /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
+    pub(crate) fn push(&mut self, row: Row<'_>, is_taken: &mut bool) -> Result<Option<Object>, Failure> {
+        *is_taken = self.write_row(row);
+        if !*is_taken {
+            return Ok(None);
+        }
+        let len = self.row.len() as u64;
         let is_full = |open: &mut Open| open.records > 0 && open.plain + len > self.recipe.object_bytes;
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
-        let gzip = self.recipe.gzip;
-        let open = self.open.get_or_insert_with(|| Open::new(gzip, line.timestamp()));
-        if stamp > 0 {
-            open.bytes.write(line.timestamp().as_bytes())?;
-            open.bytes.write(b" ")?;
+        let time = row.line.timestamp();
+        if self.open.is_none() {
+            self.open = Some(Open::new(self.recipe.gzip, self.csv.as_ref().and_then(Csv::header), time)?);
         }
-        open.bytes.write(line.json().as_bytes())?;
-        open.bytes.write(b"\n")?;
-        open.plain += len;
-        open.records += 1;
-        line.timestamp().clone_into(&mut open.last);
+        if let Some(open) = &mut self.open {
+            open.bytes.write(&self.row)?;
+            open.plain += len;
+            open.records += 1;
+            time.clone_into(&mut open.last);
+        }
         Ok(full)
+    }
+
+    /// Whether the format has a place for the record; then it is in `row`.
+    fn write_row(&mut self, Row { line, record }: Row<'_>) -> bool {
+        self.row.clear();
+        match (&mut self.csv, record.map(RecordLine::record)) {
+            (Some(csv), Some(record)) => {
+                if !record.is_internal() && !csv.accepts(&record) {
+                    return false;
+                }
+                csv.write(&record, &mut self.row);
+            }
+            (Some(_), None) => return false,
+            (None, _) => {
+                if self.recipe.format == ExportFormat::JsonTimestamp {
+                    self.row.extend_from_slice(line.timestamp().as_bytes());
+                    self.row.push(b' ');
+                }
+                self.row.extend_from_slice(line.json().as_bytes());
+            }
+        }
+        self.row.push(b'\n');
+        true
     }
 
     /// The last object, if it has a record.
@@ -128,7 +165,7 @@ impl ObjectWriter {
         let number = if self.finished == 1 { String::new() } else { format!("-{}", self.finished) };
         let name = format!(
             "{}/date={}/{}{number}.{}{}",
-            self.log_type.folder(),
+            recipe::folder(self.log_type),
             open.date,
             self.segment,
             self.recipe.format.extension(),
@@ -148,15 +185,21 @@ impl ObjectWriter {
 }
 
 impl Open {
-    fn new(gzip: bool, first: &str) -> Self {
+    fn new(gzip: bool, header: Option<String>, first: &str) -> Result<Self, Failure> {
         // The header of gzip has no time and no name: the same records are the same bytes.
-        let bytes = if gzip {
+        let mut bytes = if gzip {
             Bytes::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::default())))
         } else {
             Bytes::Plain(Vec::new())
         };
+        let mut plain = 0;
+        if let Some(header) = header {
+            bytes.write(header.as_bytes())?;
+            bytes.write(b"\n")?;
+            plain = header.len() as u64 + 1;
+        }
         let date = first.get(..10).unwrap_or(first).to_owned();
-        Self { bytes, plain: 0, records: 0, date, first: first.to_owned(), last: String::new() }
+        Ok(Self { bytes, plain, records: 0, date, first: first.to_owned(), last: String::new() })
     }
 }
 

@@ -3,33 +3,15 @@
 
 use serde_json::{Map, Value, json};
 
-/// Which of a destination's two folders a record goes to.
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LogType {
-    /// Everything but requests for content, and always this library's own records (`Audit…`).
-    Audit,
-    /// Requests for content: records whose `logType` is `client`.
-    Client,
-}
+use crate::LogType;
+use crate::error::Error;
+use crate::format::Columns;
 
-impl LogType {
-    pub(crate) const ALL: [Self; 2] = [Self::Audit, Self::Client];
-
-    /// The name that settings and manifests use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Audit => "audit",
-            Self::Client => "client",
-        }
-    }
-
-    /// The folder of its objects.
-    pub(crate) const fn folder(self) -> &'static str {
-        match self {
-            Self::Audit => "audit-logs",
-            Self::Client => "client-logs",
-        }
+/// The folder of a log type's objects.
+pub(crate) const fn folder(log_type: LogType) -> &'static str {
+    match log_type {
+        LogType::Audit => "audit-logs",
+        LogType::Client => "client-logs",
     }
 }
 
@@ -37,6 +19,8 @@ impl LogType {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ExportFormat {
+    /// Rows of CSV below a header, with the columns of [`Destination::columns`](super::Destination::columns). The default.
+    Csv,
     /// The records' own lines, byte for byte.
     Json,
     /// `timestamp`, a space, and the line.
@@ -44,11 +28,12 @@ pub enum ExportFormat {
 }
 
 impl ExportFormat {
-    pub(crate) const ALL: [Self; 2] = [Self::Json, Self::JsonTimestamp];
+    pub(crate) const ALL: [Self; 3] = [Self::Csv, Self::Json, Self::JsonTimestamp];
 
     /// The name that settings and manifests use.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Csv => "csv",
             Self::Json => "json",
             Self::JsonTimestamp => "json_timestamp",
         }
@@ -57,6 +42,7 @@ impl ExportFormat {
     /// What object names end in.
     pub(crate) const fn extension(self) -> &'static str {
         match self {
+            Self::Csv => "csv",
             Self::Json => "json",
             Self::JsonTimestamp => "log",
         }
@@ -67,6 +53,8 @@ impl ExportFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recipe {
     pub(crate) format: ExportFormat,
+    /// `flat`, `cloudsmith`, or fields separated by commas.
+    pub(crate) columns: String,
     pub(crate) gzip: bool,
     pub(crate) object_bytes: u64,
     pub(crate) log_types: Vec<LogType>,
@@ -82,7 +70,8 @@ pub(crate) struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            format: ExportFormat::Json,
+            format: ExportFormat::Csv,
+            columns: "flat".to_owned(),
             gzip: false,
             object_bytes: 16 * 1024 * 1024,
             log_types: LogType::ALL.to_vec(),
@@ -95,6 +84,19 @@ impl Default for Recipe {
 }
 
 impl Recipe {
+    /// The columns of a log type's CSV. `cloudsmith` is another list for each.
+    ///
+    /// # Errors
+    ///
+    /// If a field is none.
+    pub(crate) fn columns(&self, log_type: LogType) -> Result<Columns, Error> {
+        match (self.columns.as_str(), log_type) {
+            ("cloudsmith", LogType::Audit) => Ok(Columns::audit_log()),
+            ("cloudsmith", LogType::Client) => Ok(Columns::client_log()),
+            (columns, _) => columns.parse(),
+        }
+    }
+
     /// Which records are chosen; in manifests and the state file.
     pub(crate) fn filter_json(&self) -> Value {
         let types: Vec<_> = self.log_types.iter().map(|log_type| log_type.as_str()).collect();
@@ -116,6 +118,7 @@ impl Recipe {
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "format": self.format.as_str(),
+            "columns": self.columns,
             "gzip": self.gzip,
             "objectBytes": self.object_bytes,
             "filter": self.filter_json(),
@@ -129,9 +132,10 @@ impl Recipe {
             None => Some(Vec::new()),
             Some(names) => names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
         };
-        let log_type = |name: &Value| LogType::ALL.into_iter().find(|log_type| name == log_type.as_str());
+        let log_type = |name: &Value| LogType::ALL.iter().copied().find(|log_type| name == log_type.as_str());
         Some(Self {
             format: ExportFormat::ALL.into_iter().find(|format| value["format"] == format.as_str())?,
+            columns: value.get("columns")?.as_str()?.to_owned(),
             gzip: value.get("gzip")?.as_bool()?,
             object_bytes: value.get("objectBytes")?.as_u64().filter(|bytes| *bytes > 0)?,
             log_types: filter.get("logTypes")?.as_array()?.iter().map(log_type).collect::<Option<_>>()?,
@@ -151,6 +155,7 @@ mod tests {
     fn a_recipe_is_read_back_as_it_was_written() {
         let recipe = Recipe {
             format: ExportFormat::JsonTimestamp,
+            columns: "eventName,meta.a".into(),
             gzip: true,
             object_bytes: 1,
             log_types: vec![LogType::Client],

@@ -1,6 +1,7 @@
 //! Which records a destination gets, and as which log type.
 
-use super::recipe::{LogType, Recipe};
+use super::recipe::Recipe;
+use crate::LogType;
 use crate::segment::SegmentLine;
 
 /// The log type under which the record is exported; `None` if it is not.

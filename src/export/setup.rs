@@ -7,7 +7,8 @@ use super::courier::Courier;
 use super::exporter::state_path;
 use super::recipe::Recipe;
 use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
-use super::{Destination, Export, ExportFormat, LogType};
+use super::{Destination, Export, ExportFormat};
+use crate::LogType;
 use crate::config::{Settings, folder_location};
 use crate::error::Error;
 use crate::export::exporter::RunHook;
@@ -82,10 +83,13 @@ fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
     let format = outside.export_format.as_deref();
     let format = format.and_then(|name| ExportFormat::ALL.into_iter().find(|format| format.as_str() == name));
     recipe.format = format.unwrap_or(recipe.format);
+    if let Some(columns) = &outside.export_csv_columns {
+        recipe.columns.clone_from(columns);
+    }
     recipe.gzip = outside.export_gzip.unwrap_or(recipe.gzip);
     recipe.object_bytes = outside.export_object_bytes.unwrap_or(recipe.object_bytes);
     if let Some(names) = &outside.export_log_types {
-        recipe.log_types = LogType::ALL.into_iter().filter(|of| names.iter().any(|name| name == of.as_str())).collect();
+        recipe.log_types = LogType::ALL.iter().copied().filter(|of| names.iter().any(|name| name == of.as_str())).collect();
     }
     for (given, taken) in [
         (&outside.export_events, &mut recipe.events),
@@ -120,6 +124,13 @@ fn check(export: Export, spool: Option<FileSink>) -> Result<Chosen, Error> {
         if !(MIN_OBJECT..=MAX_OBJECT).contains(&recipe.object_bytes) {
             let given = recipe.object_bytes.to_string();
             return Err(wrong("export object_bytes (TOWER_AUDIT_EXPORT_OBJECT_BYTES)", &given, "64KiB to 1GiB"));
+        }
+        for log_type in &recipe.log_types {
+            recipe.columns(*log_type).map_err(|error| {
+                Error::setting(format!(
+                    "export columns (TOWER_AUDIT_EXPORT_CSV_COLUMNS): {error}; allowed: flat, cloudsmith, or fields separated by commas"
+                ))
+            })?;
         }
         if recipe.log_types.is_empty() {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));

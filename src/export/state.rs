@@ -215,8 +215,8 @@ fn segment_key(id: &str) -> Option<(Micros, u64)> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::recipe::LogType;
     use super::*;
+    use crate::LogType;
 
     fn state() -> State {
         let mut seen = Seen::default();

@@ -31,7 +31,8 @@ fn the_process_that_is_killed() {
         for round in 0..2 {
             for number in 0..150 {
                 let activity = auditor.begin_unlisted("Work").await.unwrap();
-                activity.meta("number", round * 1_000 + number).meta("padding", "x".repeat(600)).succeed();
+                activity.audit().meta("number", round * 1_000 + number).meta("padding", "x".repeat(600));
+                activity.succeed();
             }
             let report = auditor.export_now(LIMIT).await.unwrap();
             assert!(report.is_complete() && report.objects >= 2, "{report:?}");
@@ -89,7 +90,7 @@ fn assert_exported_once(folder: &Path, what: &str) {
     let verification = verify(folder.join("archive").to_str().unwrap()).unwrap();
     assert_eq!(verification.outcome, Outcome::Complete, "{what}: {verification}");
     assert_eq!(verification.records, exported.len() as u64, "{what}");
-    let archive = std::process::Command::new("find").arg(folder.join("archive")).output().unwrap();
+    let archive = Command::new("find").arg(folder.join("archive")).output().unwrap();
     assert!(!String::from_utf8_lossy(&archive.stdout).contains(".tmp"), "{what}: a temporary file is left");
 }
 

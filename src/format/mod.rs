@@ -1,5 +1,105 @@
-//! Record → bytes, pure.
+//! What a record looks like in a log: formats.
+//!
+//! | format | a line is | header |
+//! |---|---|---|
+//! | [`json()`] | the [record](crate::guide::record) as one JSON object; the default | |
+//! | [`json_timestamp()`] | the timestamp, a space, the JSON object | |
+//! | [`csv()`] | a row of CSV with [`Columns`] | yes |
+//! | [`line_fn()`] | what a closure writes | |
+//!
+//! # Your own format
+//!
+//! A [`Format`] writes one record as one line. It can take every value by its [`Field`](crate::Field):
+//!
+//! ```
+//! use tower_audit::format::Format;
+//! use tower_audit::{Auditor, Record, sink};
+//!
+//! struct Brief;
+//!
+//! impl Format for Brief {
+//!     fn header(&self) -> Option<String> {
+//!         None
+//!     }
+//!
+//!     fn accepts(&self, _record: &Record<'_>) -> bool {
+//!         true
+//!     }
+//!
+//!     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+//!         out.extend_from_slice(record.event_name().as_bytes());
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), tower_audit::Error> {
+//! let (lines, records) = sink::memory();
+//! let auditor = Auditor::builder().sink(sink::Output::new(lines).format(Brief)).build()?;
+//! drop(auditor);
+//! assert_eq!(records.lines(), ["AuditStarted", "AuditStopped"]);
+//! # Ok(())
+//! # }
+//! ```
 
+mod csv;
+mod fit;
 mod json;
+mod line_fn;
 
-pub(crate) use json::line;
+pub use csv::{Columns, Csv, csv};
+pub(crate) use fit::write_line;
+pub use json::{Json, JsonTimestamp, json, json_timestamp};
+pub use line_fn::{LineFn, line_fn};
+
+use crate::record::Record;
+use crate::record::finished::StageName;
+
+/// Writes a record as one line.
+///
+/// All methods are required. They are called on a library thread, and must not block.
+pub trait Format: Send + 'static {
+    /// The first line of each file, without its newline: the names of columns, for instance.
+    fn header(&self) -> Option<String>;
+
+    /// Whether it has a place for what this record says. A record that it does not accept is not written where this format is,
+    /// takes no `seq` there, and is no loss.
+    ///
+    /// The library's own records, whose names begin with `Audit`, are written in any case.
+    fn accepts(&self, record: &Record<'_>) -> bool;
+
+    /// Appends the record's line, without a newline.
+    ///
+    /// The record is one with values as long as they are at first. If the line is longer than the output's limit, this is called
+    /// again with a record whose long values are shortened or left out. Line breaks that it writes are replaced by spaces.
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
+}
+
+impl<F: Format + ?Sized> Format for Box<F> {
+    fn header(&self) -> Option<String> {
+        (**self).header()
+    }
+
+    fn accepts(&self, record: &Record<'_>) -> bool {
+        (**self).accepts(record)
+    }
+
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        (**self).write(record, out);
+    }
+}
+
+/// Whether the record says how something ended, or is a single record: every stage but the initiation.
+fn ends_something(record: &Record<'_>) -> bool {
+    record.fields.stage != StageName::Initiation
+}
+
+/// The library's own record for formats that have no place for an event's name: where others have the user agent, its name and
+/// its counts, such as `tower-audit/AuditRecordsLost count=3`.
+fn internal_agent(record: &Record<'_>) -> String {
+    let mut agent = ["tower-audit/", record.event_name()].concat();
+    for (key, value) in record.meta() {
+        if value.bytes().all(|byte| byte.is_ascii_digit()) {
+            agent.extend([" ", key, "=", value]);
+        }
+    }
+    agent
+}

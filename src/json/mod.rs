@@ -13,7 +13,7 @@ mod scan;
 mod shorten;
 mod write;
 
-pub(crate) use pointer::{Pointer, member};
+pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};
 pub(crate) use shorten::{beginning, members_as_arrays};
-pub(crate) use write::{Text, is_odd_at, plain_len, push_json_string, push_json_text};
+pub(crate) use write::{Text, is_odd_at, plain_len, push_json_string, push_json_text, push_line_text};

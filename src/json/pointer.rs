@@ -69,6 +69,42 @@ pub(crate) fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
     child(object, key).filter(|_| object.starts_with('{'))
 }
 
+/// The members of an object: the inside of each key's string token, and the value. Ends where the text is invalid.
+pub(crate) fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let bytes = object.as_bytes();
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        if !object.starts_with('{') {
+            return None;
+        }
+        if *bytes.get(at)? == b',' {
+            at += 1;
+        }
+        let end = string_end(bytes, at)?;
+        let key = object.get(at + 1..end - 1)?;
+        // The colon.
+        at = value_end(bytes, end + 1)?;
+        Some((key, object.get(end + 1..at)?))
+    })
+}
+
+/// The elements of a list. Ends where the text is invalid.
+pub(crate) fn elements(list: &str) -> impl Iterator<Item = &str> {
+    let bytes = list.as_bytes();
+    let mut at = 1;
+    std::iter::from_fn(move || {
+        if !list.starts_with('[') {
+            return None;
+        }
+        if *bytes.get(at)? == b',' {
+            at += 1;
+        }
+        let begin = at;
+        at = value_end(bytes, begin)?;
+        list.get(begin..at)
+    })
+}
+
 /// The member or element of that name.
 fn child<'f>(container: &'f str, wanted: &str) -> Option<&'f str> {
     let bytes = container.as_bytes();

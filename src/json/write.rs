@@ -30,6 +30,11 @@ pub(crate) fn push_json_text(out: &mut impl Text, text: &str) {
     push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
+/// Appends text for a line that is not JSON, with the same escapes except that of the quote.
+pub(crate) fn push_line_text(out: &mut impl Text, text: &str) {
+    push_escaped(out, text, |byte| (byte == b'\\') | !(0x20..0x7f).contains(&byte));
+}
+
 /// Appends text with special ASCII characters and odd characters escaped. `is_special` must be true for all bytes beyond
 /// ASCII.
 fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {

@@ -8,10 +8,10 @@ use super::loss::{LossReason, Owed, Tally, Untold};
 use super::own::{Maker, Own, Stamp};
 use crate::clock::Micros;
 use crate::diagnostics::{caught, contained, report};
-use crate::format;
-use crate::record::Record;
+use crate::format::{self, Format};
 use crate::record::wire::Process;
-use crate::sink::{Filter, Formatter, Need, Outlet, Progress, SinkState};
+use crate::record::{Finished, Record};
+use crate::sink::{Filter, Need, Outlet, Progress, SinkState};
 use crate::sync::Instant;
 
 /// How long a sink that was given up is left alone.
@@ -23,7 +23,7 @@ pub(crate) struct Channel {
     name: Arc<str>,
     need: Need,
     filter: Option<Filter>,
-    format: Option<Formatter>,
+    format: Box<dyn Format>,
     next_seq: u64,
     /// The lines of this round.
     lines: Vec<u8>,
@@ -71,7 +71,7 @@ impl Moment {
 }
 
 impl Channel {
-    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>, format: Option<Formatter>) -> Self {
+    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>, format: Box<dyn Format>) -> Self {
         Self {
             name: outlet.name().into(),
             outlet,
@@ -105,8 +105,8 @@ impl Channel {
     }
 
     /// False if its line could not be made.
-    pub(super) fn give(&mut self, record: &Record, process: &Process, budget: usize) -> bool {
-        if !self.wants(record) {
+    pub(super) fn give(&mut self, record: &Finished, process: &Process, budget: usize) -> bool {
+        if !self.wants(&record.view(process)) {
             return true;
         }
         let reason = match self.fate {
@@ -185,7 +185,7 @@ impl Channel {
     /// Has it tried again: with what it has to report, and before that `started`, if it has taken nothing yet.
     pub(super) fn try_again(
         &mut self,
-        started: &Record,
+        started: &Finished,
         stamp: impl FnMut() -> Stamp,
         maker: &mut Maker,
         line: Line<'_>,
@@ -255,7 +255,7 @@ impl Channel {
     }
 
     /// No filter removes records of this library.
-    pub(super) fn give_own(&mut self, record: &Record, line: Line<'_>) {
+    pub(super) fn give_own(&mut self, record: &Finished, line: Line<'_>) {
         if self.given_up.is_none() && self.push_line(record, line.process, line.budget) {
             self.outlet.append_own(&self.lines);
         }
@@ -305,42 +305,34 @@ impl Channel {
         self.outlet.has_ended_well()
     }
 
-    fn wants(&mut self, record: &Record) -> bool {
-        let Some(filter) = &mut self.filter else { return true };
-        let judged = caught(|| filter(record));
+    fn wants(&mut self, record: &Record<'_>) -> bool {
+        let Self { filter, format, .. } = self;
+        let judged = caught(|| filter.as_mut().is_none_or(|filter| filter(record)) && format.accepts(record));
         judged.unwrap_or_else(|| {
-            self.note_panic("a filter panics; what it cannot judge is kept");
+            self.note_panic("a filter or format panics; the record that it cannot judge is written");
             true
         })
     }
 
-    fn push_line(&mut self, record: &Record, process: &Process, budget: usize) -> bool {
-        let begin = self.lines.len();
-        let (seq, lines) = (self.next_seq, &mut self.lines);
-        let written = contained("a format", || format::line(record, process, seq, budget, lines)).is_some();
+    fn push_line(&mut self, record: &Finished, process: &Process, budget: usize) -> bool {
+        let Self { lines, format, .. } = self;
+        let begin = lines.len();
+        let record = record.view(process).numbered(self.next_seq);
+        let mut written = caught(|| format::write_line(&mut **format, record, budget, lines)).is_some();
+        if !written {
+            self.lines.truncate(begin);
+            self.note_panic("a format panics; the record that it cannot write is written as JSON");
+            let lines = &mut self.lines;
+            written =
+                contained("a format", || format::write_line(&mut format::json(), record, budget, lines)).is_some();
+        }
         if written {
             self.next_seq += 1;
-            self.reformat(record, begin);
         } else {
             // What it had written must not be glued to the next line.
             self.lines.truncate(begin);
         }
         written
-    }
-
-    /// Puts the application's format in the place of the JSON line; where it panics, the line stays.
-    fn reformat(&mut self, record: &Record, begin: usize) {
-        let Some(format) = &mut self.format else { return };
-        let line = String::from_utf8_lossy(&self.lines[begin..]);
-        let mut own = String::new();
-        if caught(|| format(record, line.trim_end(), &mut own)).is_none() {
-            self.note_panic("a format panics; what it cannot write is written as JSON");
-            return;
-        }
-        self.lines.truncate(begin);
-        // A record is one line, whatever the format makes of it.
-        self.lines.extend(own.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-        self.lines.push(b'\n');
     }
 
     /// Counts a panic of the application's code, and reports the first.

@@ -12,7 +12,7 @@ use crate::diagnostics::contained;
 #[cfg(feature = "export")]
 use crate::export::Announcement;
 use crate::record::finished::{ErrorEntry, ErrorText, Identity};
-use crate::record::{Labels, Level, Record, Status, push_time};
+use crate::record::{Finished, Labels, Level, LogType, Status, push_time};
 use crate::redact::{Memory, Part, Redactor, Session};
 
 /// Identity and time of an internal record.
@@ -50,11 +50,11 @@ impl Maker {
     }
 
     /// Makes an internal record. Where its redaction fails it has no `meta`.
-    pub(super) fn make(&mut self, stamp: Stamp, own: Own<'_>) -> Record {
-        let mut record = Record::default();
+    pub(super) fn make(&mut self, stamp: Stamp, own: Own<'_>) -> Finished {
+        let mut record = Finished::default();
         frame(stamp, own, &mut record);
         let made = contained("redaction of an internal record", || {
-            let Record { text, fields } = &mut record;
+            let Finished { text, fields } = &mut record;
             let mut session = Session::new(&self.redactor, None, &mut self.memory, text);
             each_member(own, |key, value| {
                 let value = session.meta(key, value);
@@ -69,7 +69,7 @@ impl Maker {
 }
 
 /// What is constant, or a number.
-fn frame(stamp: Stamp, own: Own<'_>, Record { text, fields }: &mut Record) {
+fn frame(stamp: Stamp, own: Own<'_>, Finished { text, fields }: &mut Finished) {
     let (name, message): (_, &[Part]) = match own {
         Own::Started { .. } => ("AuditStarted", &[Part::Text("the audit log has started")]),
         Own::Stopped(..) => ("AuditStopped", &[Part::Text("the audit log has stopped")]),
@@ -110,7 +110,7 @@ fn frame(stamp: Stamp, own: Own<'_>, Record { text, fields }: &mut Record) {
     let (actor, kind) = (text.constant("tower-audit"), text.constant("system"));
     fields.timestamp = stamp.at;
     fields.audit_id = stamp.id;
-    fields.labels = Some(Arc::new(Labels::new(name, Some("audit"), None, None, None)));
+    fields.labels = Some(Arc::new(Labels::new(name, Some("audit"), LogType::Audit, None, None, None)));
     fields.message = Some(message);
     fields.actors.push(Identity { id: Some(actor), kind: Some(kind), ..Identity::default() });
     if let Some(error) = error {

@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 #[cfg(feature = "export")]
 use crate::export::Exporter;
-use crate::record::Record;
+use crate::record::Finished;
 use crate::record::wire::Process;
 use crate::sink::Progress;
 use crate::sync::{Instant, spawn};
@@ -91,7 +91,7 @@ impl Worker {
 
 impl Worker {
     /// Gives a record of this library to every sink that is not stuck on one of them already.
-    fn write_own(&mut self, record: &Record) {
+    fn write_own(&mut self, record: &Finished) {
         let Self { channels, process, line_budget, .. } = self;
         let line = Line { process, budget: *line_budget };
         for channel in channels.iter_mut().filter(|channel| channel.progress().own_waiting < MAX_OWN) {
@@ -103,7 +103,7 @@ impl Worker {
 struct Running {
     worker: Worker,
     /// The first record of this run.
-    started: Box<Record>,
+    started: Box<Finished>,
     maker: Maker,
     batch: VecDeque<Box<Draft>>,
     /// Drafts of the round that records were made from.
@@ -125,7 +125,7 @@ struct Running {
     flushes: Vec<Flush>,
     stop: Option<Stop>,
     /// The record that is being made, always in the same memory: one is large.
-    record: Box<Record>,
+    record: Box<Finished>,
     memory: compose::Memory,
     ids: UuidV7,
     #[cfg(feature = "metrics")]

@@ -4,7 +4,6 @@
 //! outside. Text that says who did what is [`Evidence`]; text that a client or an error may have chosen is [`ClientText`]. Only
 //! the second is searched for echoes: [`Fields::each_client`] visits it.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +11,14 @@ use std::time::Duration;
 use http::{StatusCode, Version};
 use uuid::Uuid;
 
-use super::text::head;
-use super::{Labels, Level, Outcome, RouteLabel, Status};
+use super::wire::Process;
+use super::{Labels, Level, Outcome, Record, RouteLabel, Status};
 use crate::clock::Micros;
-use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Reason, Redacted};
+use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Texts};
 
-/// One redacted record: filters take decisions on it, and formats write it.
-#[derive(Default)]
-pub struct Record {
+/// One redacted record in memory that is used again. Only of this type can a sink's line be made.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
     /// All text of the record.
     pub(crate) text: Redacted,
     pub(crate) fields: Fields,
@@ -158,7 +157,7 @@ pub(crate) enum ErrorText {
 
 impl ErrorText {
     /// The text itself.
-    pub(crate) fn of(self, text: &Redacted) -> &str {
+    pub(crate) fn of(self, text: Texts<'_>) -> &str {
         match self {
             Self::Library(piece) => text.get(piece),
             Self::Application(piece) => text.get(piece),
@@ -185,19 +184,8 @@ impl Request {
     /// Longest `url` of a record, in bytes.
     pub(crate) const MAX_URL: usize = 4 * 1024;
 
-    /// Path and query, in at most [`MAX_URL`](Self::MAX_URL) bytes.
-    pub(crate) fn url(&self, text: &Redacted) -> String {
-        let mut url = text.get(self.path).to_owned();
-        if let Some(query) = self.url_query {
-            url.push('?');
-            url.push_str(text.get(query));
-        }
-        url.truncate(head(&url, Self::MAX_URL).len());
-        url
-    }
-
     /// The length of path and query, however long they are.
-    pub(crate) fn url_len(&self, text: &Redacted) -> usize {
+    pub(crate) fn url_len(&self, text: Texts<'_>) -> usize {
         text.get(self.path).len() + self.url_query.map_or(0, |query| text.get(query).len() + 1)
     }
 }
@@ -239,101 +227,21 @@ pub(crate) trait ClientPieces {
     fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason>;
 }
 
-impl Record {
+impl Finished {
     /// Empties the record for the next one and keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.text.clear();
         self.fields.clear();
     }
 
-    fn some(&self, piece: Option<impl Piece>) -> Option<&str> {
-        piece.map(|piece| self.text.get(piece))
-    }
-
-    /// The event's name, such as `ScaffolderTaskCreation`.
-    pub fn event_name(&self) -> &str {
-        match &self.fields.labels {
-            Some(labels) if !self.fields.is_name_masked => labels.name(),
-            _ => MASKED_NAME,
-        }
-    }
-
-    /// The event's group, such as `scaffolder`.
-    pub fn event_kind(&self) -> Option<&str> {
-        self.fields.labels.as_ref()?.kind()
-    }
-
-    /// `initiation`, `completion`, or the application's own name.
-    pub fn stage(&self) -> &str {
-        match self.fields.stage {
-            StageName::Initiation => "initiation",
-            StageName::Completion => "completion",
-            StageName::Named(stage) => self.text.get(stage),
-        }
-    }
-
-    /// Whether it succeeded.
-    pub fn status(&self) -> Status {
-        self.fields.status
-    }
-
-    /// The severity.
-    pub fn level(&self) -> Level {
-        self.fields.level
-    }
-
-    /// How the request or activity ended; completions only.
-    pub fn outcome(&self) -> Option<Outcome> {
-        self.fields.outcome
-    }
-
-    /// The id that all records of a request or activity share.
-    pub fn audit_id(&self) -> Uuid {
-        self.fields.audit_id
-    }
-
-    /// Who acted.
-    pub fn actor_id(&self) -> Option<&str> {
-        self.some(self.fields.actors.first()?.id)
-    }
-
-    /// The request's method.
-    pub fn method(&self) -> Option<&str> {
-        self.fields.request.as_ref().map(|request| self.text.get(request.method))
-    }
-
-    /// The template of the route that matched.
-    pub fn route(&self) -> Option<&str> {
-        match self.fields.request.as_ref()?.route.as_ref()? {
-            Route::Listed(route) => Some(route.text()),
-            Route::Reported(route) => Some(self.text.get(*route)),
-        }
-    }
-
-    /// The response's status.
-    pub fn response_status(&self) -> Option<StatusCode> {
-        self.fields.response.as_ref()?.status
+    /// The record as formats and filters see it.
+    pub(crate) fn view<'r>(&'r self, process: &'r Process) -> Record<'r> {
+        Record::new(self.text.texts(), &self.fields, process)
     }
 }
 
 /// The name of an event whose own name may hold a secret.
 pub(crate) const MASKED_NAME: &str = "Masked";
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("event_name", &self.event_name())
-            .field("stage", &self.stage())
-            .field("status", &self.status())
-            .field("outcome", &self.outcome())
-            .field("audit_id", &self.audit_id())
-            .field("actor_id", &self.actor_id())
-            .field("method", &self.method())
-            .field("route", &self.route())
-            .field("response_status", &self.response_status())
-            .finish_non_exhaustive()
-    }
-}
 
 impl Fields {
     fn clear(&mut self) {

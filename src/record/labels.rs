@@ -1,5 +1,6 @@
 //! Names of events and routes, from the application's configuration. Each is written as JSON once, for all lines.
 
+use super::LogType;
 use super::object::{Object, key};
 
 /// The labels of an event, shared by all of its records.
@@ -7,8 +8,11 @@ use super::object::{Object, key};
 pub(crate) struct Labels {
     name: Box<str>,
     kind: Option<Box<str>>,
-    has_service: bool,
-    /// The members `eventName` and `eventKind`.
+    log_type: LogType,
+    service: Option<Box<str>>,
+    plugin: Option<Box<str>>,
+    component: Option<Box<str>>,
+    /// The members `eventName`, `eventKind` and `logType`.
     pub(super) head: Vec<u8>,
     /// The members `service`, `plugin` and `component`.
     pub(super) place: Vec<u8>,
@@ -18,6 +22,7 @@ impl Labels {
     pub(crate) fn new(
         name: &str,
         kind: Option<&str>,
+        log_type: LogType,
         service: Option<&str>,
         plugin: Option<&str>,
         component: Option<&str>,
@@ -26,11 +31,13 @@ impl Labels {
         let mut members = Object::of(&mut head);
         members.text(key!("eventName"), name);
         members.some_text(key!("eventKind"), kind);
+        members.plain(key!("logType"), log_type.as_str());
         let mut members = Object::of(&mut place);
         members.some_text(key!("service"), service);
         members.some_text(key!("plugin"), plugin);
         members.some_text(key!("component"), component);
-        Self { name: name.into(), kind: kind.map(Into::into), has_service: service.is_some(), head, place }
+        let [kind, service, plugin, component] = [kind, service, plugin, component].map(|text| text.map(Into::into));
+        Self { name: name.into(), kind, log_type, service, plugin, component, head, place }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -41,9 +48,21 @@ impl Labels {
         self.kind.as_deref()
     }
 
-    /// Whether they name a service; otherwise records have that of the process.
-    pub(super) fn has_service(&self) -> bool {
-        self.has_service
+    pub(crate) fn log_type(&self) -> LogType {
+        self.log_type
+    }
+
+    /// The service that they name; otherwise records have that of the process.
+    pub(super) fn service(&self) -> Option<&str> {
+        self.service.as_deref()
+    }
+
+    pub(super) fn plugin(&self) -> Option<&str> {
+        self.plugin.as_deref()
+    }
+
+    pub(super) fn component(&self) -> Option<&str> {
+        self.component.as_deref()
     }
 }
 

@@ -207,7 +207,8 @@ pub(crate) fn push_time(out: &mut String, at: Micros) {
     out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
 }
 
-fn time_text(at: Micros) -> [u8; 27] {
+/// The same as bytes.
+pub(crate) fn time_text(at: Micros) -> [u8; 27] {
     /// What comes before the digits of a second's fraction.
     const WHOLE: usize = 20;
     thread_local! {

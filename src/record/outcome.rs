@@ -6,6 +6,9 @@ use std::fmt;
 macro_rules! wire_names {
     ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
+            #[allow(dead_code, reason = "only some sets are read back")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// The name that records carry.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
@@ -102,6 +105,33 @@ pub enum Stages {
     Both,
     /// Only the first; for activities such as one iteration of a step. A request with such an event is an error at build.
     Initiation,
+}
+
+/// Which of two logs a record belongs to: the record's `logType`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LogType {
+    /// What somebody did.
+    #[default]
+    Audit,
+    /// A request for content, such as the download of a package.
+    Client,
+}
+
+wire_names!(LogType { Audit => "audit", Client => "client" });
+
+impl std::str::FromStr for LogType {
+    type Err = crate::Error;
+
+    /// # Errors
+    ///
+    /// If it is neither `audit` nor `client`.
+    fn from_str(text: &str) -> Result<Self, crate::Error> {
+        let known = Self::ALL.iter().copied().find(|one| one.as_str() == text);
+        known.ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            crate::Error::setting(format!("log type: given {shown:?}; allowed: audit, client"))
+        })
+    }
 }
 
 wire_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });

@@ -4,22 +4,37 @@ use std::borrow::Cow;
 
 use http::Version;
 
+use super::Record;
 use super::finished::{
-    Address, Body, Context, ErrorEntry, Identity, MASKED_NAME, Record, Request, Response, Route, StageName, Thing,
+    Address, Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing,
 };
-use super::object::{Object, key};
+use super::object::{Key, Object, key};
 use super::text::{head, tail};
-use crate::json::members_as_arrays;
-use crate::redact::{Evidence, EvidenceJson, Piece, Reason, Redacted};
+use crate::redact::{Evidence, Reason, Redacted, Texts};
 
 /// The members that are the same on every line of a process, written once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Process {
-    instance: Vec<u8>,
-    host: Vec<u8>,
-    service: Vec<u8>,
+    instance: Member,
+    host: Member,
+    service: Member,
     user_agent_key: UserAgentKey,
     body_as: BodyAs,
+}
+
+/// A text and the member that shows it.
+#[derive(Clone, Debug, Default)]
+struct Member {
+    text: Option<Box<str>>,
+    json: Vec<u8>,
+}
+
+impl Member {
+    fn new(key: Key, text: Option<&str>) -> Self {
+        let mut json = Vec::new();
+        Object::of(&mut json).some_text(key, text);
+        Self { text: text.map(Into::into), json }
+    }
 }
 
 impl Process {
@@ -30,18 +45,39 @@ impl Process {
         service: Option<Evidence>,
         (user_agent_key, body_as): (UserAgentKey, BodyAs),
     ) -> Self {
-        let member = |key, piece: Option<Evidence>| {
-            let mut out = Vec::new();
-            Object::of(&mut out).some_text(key, some(text, piece));
-            out
-        };
+        let text = text.texts();
         Self {
-            instance: member(key!("instance"), Some(instance)),
-            host: member(key!("host"), host),
-            service: member(key!("service"), service),
+            instance: Member::new(key!("instance"), Some(text.get(instance))),
+            host: Member::new(key!("host"), text.some(host)),
+            service: Member::new(key!("service"), text.some(service)),
             user_agent_key,
             body_as,
         }
+    }
+
+    /// What one line says of its process.
+    pub(super) fn read_back(instance: &str, host: Option<&str>) -> Self {
+        Self {
+            instance: Member::new(key!("instance"), Some(instance)),
+            host: Member::new(key!("host"), host),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        self.instance.text.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.text.as_deref()
+    }
+
+    pub(super) fn service(&self) -> Option<&str> {
+        self.service.text.as_deref()
+    }
+
+    pub(super) fn body_as(&self) -> BodyAs {
+        self.body_as
     }
 }
 
@@ -95,7 +131,7 @@ impl UserAgentKey {
 }
 
 /// What a line leaves out of its record, or shortens, to fit its limit. Empty for most lines.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cuts {
     pub(crate) request_body: BodyCut,
     pub(crate) response_body: BodyCut,
@@ -117,8 +153,26 @@ pub(crate) struct Cuts {
     pub(crate) named: Vec<Cow<'static, str>>,
 }
 
+/// Nothing is shortened.
+pub(crate) static UNCUT: Cuts = Cuts {
+    request_body: BodyCut::None,
+    response_body: BodyCut::None,
+    headers: false,
+    stacks: false,
+    query: false,
+    params: false,
+    further_errors: false,
+    referer: false,
+    meta: Vec::new(),
+    error_message: None,
+    message: None,
+    client: None,
+    url: None,
+    named: Vec::new(),
+};
+
 /// What a line shows of a body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum BodyCut {
     #[default]
     None,
@@ -138,20 +192,19 @@ pub(crate) fn without_middle(text: &str, kept: Option<usize>) -> Cow<'_, str> {
 
 pub(crate) const ELLIPSIS: &str = "…";
 
-fn some(text: &Redacted, piece: Option<impl Piece>) -> Option<&str> {
-    piece.map(|piece| text.get(piece))
-}
-
 /// Appends the record as one JSON object.
-pub(crate) fn write(record: &Record, process: &Process, seq: u64, cuts: &Cuts, out: &mut Vec<u8>) {
-    let Record { text, fields } = record;
+pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
+    let Record { text, fields, process, cuts, .. } = *record;
     let mut line = Object::open(out);
     line.time(key!("timestamp"), fields.timestamp);
     line.plain(key!("level"), fields.level.as_str());
     line.members(br#""isAuditLog":true,"schema":"1.0","#);
     match &fields.labels {
         Some(labels) if !fields.is_name_masked => line.members(&labels.head),
-        _ => line.plain(key!("eventName"), MASKED_NAME),
+        _ => {
+            line.plain(key!("eventName"), MASKED_NAME);
+            line.plain(key!("logType"), record.log_type().as_str());
+        }
     }
     match fields.stage {
         StageName::Completion => line.members(br#""stage":"completion","#),
@@ -166,62 +219,124 @@ pub(crate) fn write(record: &Record, process: &Process, seq: u64, cuts: &Cuts, o
         line.text(key!("message"), &without_middle(text.get(message), cuts.message));
     }
     line.plain(key!("auditId"), fields.audit_id.hyphenated().encode_lower(&mut [0; 36]));
-    line.members(&process.instance);
-    line.number(key!("seq"), seq);
+    line.members(&process.instance.json);
+    if let Some(seq) = record.seq {
+        line.number(key!("seq"), seq);
+    }
     if let Some(started) = fields.started_at {
         line.time(key!("startedAt"), started);
     }
     if let Some(duration) = fields.duration {
         line.milliseconds(key!("durationMs"), duration);
     }
-    line.some_text(key!("requestId"), some(text, fields.request_id));
-    line.some_text(key!("traceId"), some(text, fields.trace_id));
-    line.some_text(key!("spanId"), some(text, fields.span_id));
-    if !fields.labels.as_ref().is_some_and(|labels| labels.has_service()) {
-        line.members(&process.service);
+    line.some_text(key!("requestId"), text.some(fields.request_id));
+    line.some_text(key!("traceId"), text.some(fields.trace_id));
+    line.some_text(key!("spanId"), text.some(fields.span_id));
+    if fields.labels.as_ref().is_none_or(|labels| labels.service().is_none()) {
+        line.members(&process.service.json);
     }
     if let Some(labels) = &fields.labels {
         line.members(&labels.place);
     }
-    line.members(&process.host);
-    line.object(key!("actor"), |actor| {
-        let (first, others) = fields.actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
-        actor.nullable_text(key!("actorId"), some(text, first.and_then(|first| first.id)));
-        write_address(actor, text, &fields.address, process.user_agent_key, cuts);
-        if let Some(first) = first {
-            write_identity(actor, text, first, others);
-        }
-        if let Some(ip) = fields.address.peer_ip {
-            actor.ip(key!("peerIp"), ip);
-        }
-    });
+    line.members(&process.host.json);
+    line.object(key!("actor"), |actor| write_actor(actor, record));
     if let Some(context) = &fields.context {
         write_context(&mut line, text, context);
     }
-    write_meta(&mut line, text, &fields.meta, cuts);
-    let errors = if cuts.further_errors { &fields.errors[..fields.errors.len().min(1)] } else { &fields.errors };
-    if !errors.is_empty() {
-        line.list(key!("errors"), errors, |object, at, error| {
-            write_error(object, text, error, cuts.stacks, cuts.error_message.filter(|_| at == 0));
-        });
+    if has_meta(record) {
+        line.object(key!("meta"), |meta| write_meta(meta, record));
+    }
+    if !record.error_entries().is_empty() {
+        write_errors(&mut line, record);
     }
     if let Some(response) = &fields.response {
-        line.object(key!("response"), |object| write_response(object, text, response, process.body_as, cuts));
+        line.object(key!("response"), |object| write_response(object, record, response));
     }
     if let Some(request) = &fields.request {
-        line.object(key!("request"), |object| write_request(object, text, request, process.body_as, cuts));
+        line.object(key!("request"), |object| write_request(object, record, request));
     }
     line.close();
 }
 
-fn write_address(object: &mut Object<'_>, text: &Redacted, address: &Address, key: UserAgentKey, cuts: &Cuts) {
+/// The members of `meta`, if there are any, as one JSON object.
+pub(crate) fn meta(record: &Record<'_>) -> Option<String> {
+    has_meta(record).then(|| {
+        json(|out| {
+            let mut object = Object::open(out);
+            write_meta(&mut object, record);
+            object.close();
+        })
+    })
+}
+
+/// The errors, if there are any, as one JSON list.
+pub(crate) fn errors(record: &Record<'_>) -> Option<String> {
+    let is_failed = !record.error_entries().is_empty();
+    let key = key!("errors");
+    let member = is_failed.then(|| json(|out| write_errors(&mut Object::of(out), record)))?;
+    Some(member.strip_prefix(key.plain)?.strip_suffix(',')?.to_owned())
+}
+
+/// The actor on whose behalf the first one acts, as one JSON object.
+pub(crate) fn on_behalf_of(record: &Record<'_>) -> Option<String> {
+    let (other, others) = record.fields.actors.get(1..)?.split_first()?;
+    Some(json(|out| {
+        let mut object = Object::open(out);
+        write_other(&mut object, record.text, other, others);
+        object.close();
+    }))
+}
+
+/// Why a body is left out, as one JSON object.
+pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> Option<String> {
+    let reason = body.omission(cut)?;
+    Some(json(|out| {
+        let mut object = Object::open(out);
+        write_omission(&mut object, record.text, body, reason);
+        object.close();
+    }))
+}
+
+/// What is shown of a body, as JSON.
+pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Option<Cow<'r, str>> {
+    let shown = body.shown(record.text, cut)?;
+    // A text is a JSON string already.
+    if record.process.body_as == BodyAs::String && !shown.starts_with('"') {
+        let mut text = String::new();
+        crate::json::push_json_string(&mut text, shown);
+        return Some(text.into());
+    }
+    Some(shown.into())
+}
+
+fn json(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    // All that is written is made of texts.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+fn write_actor(actor: &mut Object<'_>, record: &Record<'_>) {
+    let Record { text, fields, process, cuts, .. } = *record;
+    let (first, others) = fields.actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+    actor.nullable_text(key!("actorId"), text.some(first.and_then(|first| first.id)));
+    write_address(actor, text, &fields.address, process.user_agent_key, cuts);
+    if let Some(first) = first {
+        write_identity(actor, text, first, others);
+    }
+    if let Some(ip) = fields.address.peer_ip {
+        actor.ip(key!("peerIp"), ip);
+    }
+}
+
+fn write_address(object: &mut Object<'_>, text: Texts<'_>, address: &Address, key: UserAgentKey, cuts: &Cuts) {
     if let Some(ip) = address.ip {
         object.ip(key!("ip"), ip);
     }
     if let Some(port) = address.port {
         object.number(key!("port"), u64::from(port));
     }
-    object.some_text(key!("hostname"), some(text, address.hostname));
+    object.some_text(key!("hostname"), text.some(address.hostname));
     let Some(client) = address.client else { return };
     let client = without_middle(text.get(client), cuts.client);
     if key != UserAgentKey::UserAgent {
@@ -233,39 +348,41 @@ fn write_address(object: &mut Object<'_>, text: &Redacted, address: &Address, ke
 }
 
 /// Writes an actor without its id and address, and the actors on whose behalf it acts.
-fn write_identity(object: &mut Object<'_>, text: &Redacted, actor: &Identity, others: &[Identity]) {
-    object.some_text(key!("kind"), some(text, actor.kind));
-    object.some_text(key!("name"), some(text, actor.name));
-    object.some_text(key!("url"), some(text, actor.url));
-    object.some_text(key!("slug"), some(text, actor.slug));
+fn write_identity(object: &mut Object<'_>, text: Texts<'_>, actor: &Identity, others: &[Identity]) {
+    object.some_text(key!("kind"), text.some(actor.kind));
+    object.some_text(key!("name"), text.some(actor.name));
+    object.some_text(key!("url"), text.some(actor.url));
+    object.some_text(key!("slug"), text.some(actor.slug));
     if actor.is_unverified {
         object.raw(key!("verified"), "false");
     }
-    object.some_text(key!("claimed"), some(text, actor.claimed));
+    object.some_text(key!("claimed"), text.some(actor.claimed));
     if let Some(credential) = &actor.credential {
         object.object(key!("credential"), |object| {
             object.text(key!("kind"), text.get(credential.kind));
-            object.some_text(key!("id"), some(text, credential.id));
-            object.some_text(key!("name"), some(text, credential.name));
-            object.some_text(key!("owner"), some(text, credential.owner));
+            object.some_text(key!("id"), text.some(credential.id));
+            object.some_text(key!("name"), text.some(credential.name));
+            object.some_text(key!("owner"), text.some(credential.owner));
         });
     }
     if let Some((other, others)) = others.split_first() {
-        object.object(key!("onBehalfOf"), |object| {
-            object.nullable_text(key!("actorId"), some(text, other.id));
-            write_identity(object, text, other, others);
-        });
+        object.object(key!("onBehalfOf"), |object| write_other(object, text, other, others));
     }
     if let Some(location) = &actor.location {
         object.object(key!("location"), |object| {
-            object.some_text(key!("city"), some(text, location.city));
-            object.some_text(key!("country"), some(text, location.country));
-            object.some_text(key!("continent"), some(text, location.continent));
+            object.some_text(key!("city"), text.some(location.city));
+            object.some_text(key!("country"), text.some(location.country));
+            object.some_text(key!("continent"), text.some(location.continent));
         });
     }
 }
 
-fn write_context(line: &mut Object<'_>, text: &Redacted, context: &Context) {
+fn write_other(object: &mut Object<'_>, text: Texts<'_>, other: &Identity, others: &[Identity]) {
+    object.nullable_text(key!("actorId"), text.some(other.id));
+    write_identity(object, text, other, others);
+}
+
+fn write_context(line: &mut Object<'_>, text: Texts<'_>, context: &Context) {
     if let Some(thing) = &context.object {
         line.object(key!("object"), |object| write_thing(object, text, thing));
     }
@@ -278,61 +395,66 @@ fn write_context(line: &mut Object<'_>, text: &Redacted, context: &Context) {
             object.text(key!("path"), text.get(scope.path));
         });
     }
-    line.some_text(key!("project"), some(text, context.project));
-    line.some_text(key!("repository"), some(text, context.repository));
-    line.some_text(key!("namespace"), some(text, context.namespace));
-    line.some_text(key!("context"), some(text, context.said));
+    line.some_text(key!("project"), text.some(context.project));
+    line.some_text(key!("repository"), text.some(context.repository));
+    line.some_text(key!("namespace"), text.some(context.namespace));
+    line.some_text(key!("context"), text.some(context.said));
 }
 
-fn write_thing(object: &mut Object<'_>, text: &Redacted, thing: &Thing) {
+fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
     object.text(key!("kind"), text.get(thing.kind));
-    object.some_text(key!("id"), some(text, thing.id));
-    object.some_text(key!("name"), some(text, thing.name));
-    object.some_text(key!("version"), some(text, thing.version));
-    object.some_text(key!("slug"), some(text, thing.slug));
-    object.some_text(key!("format"), some(text, thing.format));
+    object.some_text(key!("id"), text.some(thing.id));
+    object.some_text(key!("name"), text.some(thing.name));
+    object.some_text(key!("version"), text.some(thing.version));
+    object.some_text(key!("slug"), text.some(thing.slug));
+    object.some_text(key!("format"), text.some(thing.format));
 }
 
-fn write_meta(line: &mut Object<'_>, text: &Redacted, members: &[(Evidence, EvidenceJson)], cuts: &Cuts) {
-    if members.len() == cuts.meta.len() && cuts.named.is_empty() {
-        return;
+fn has_meta(record: &Record<'_>) -> bool {
+    record.fields.meta.len() > record.cuts.meta.len() || !record.cuts.named.is_empty()
+}
+
+fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
+    for (key, value) in record.meta() {
+        meta.named(key, value);
     }
-    line.object(key!("meta"), |meta| {
-        for (at, (key, value)) in members.iter().enumerate() {
-            if !cuts.meta.contains(&at) {
-                meta.named(text.get(*key), text.get(*value));
-            }
-        }
-        if !cuts.named.is_empty() {
-            meta.texts(key!("shortened"), &cuts.named);
-        }
+    if !record.cuts.named.is_empty() {
+        meta.texts(key!("shortened"), &record.cuts.named);
+    }
+}
+
+fn write_errors(line: &mut Object<'_>, record: &Record<'_>) {
+    let Record { text, cuts, .. } = *record;
+    line.list(key!("errors"), record.error_entries(), |object, at, error| {
+        write_error(object, text, error, cuts.stacks, cuts.error_message.filter(|_| at == 0));
     });
 }
 
-fn write_error(object: &mut Object<'_>, text: &Redacted, error: &ErrorEntry, is_bare: bool, kept: Option<usize>) {
+fn write_error(object: &mut Object<'_>, text: Texts<'_>, error: &ErrorEntry, is_bare: bool, kept: Option<usize>) {
     object.text(key!("name"), text.get(error.name));
     object.text(key!("message"), &without_middle(error.message.of(text), kept));
     if !is_bare {
-        object.some_text(key!("stack"), some(text, error.stack));
+        object.some_text(key!("stack"), text.some(error.stack));
     }
 }
 
-fn write_response(object: &mut Object<'_>, text: &Redacted, response: &Response, body_as: BodyAs, cuts: &Cuts) {
+fn write_response(object: &mut Object<'_>, record: &Record<'_>, response: &Response) {
     if let Some(status) = response.status {
         object.number(key!("status"), u64::from(status.as_u16()));
     }
     if let Some(bytes) = response.bytes {
         object.number(key!("bytes"), bytes);
     }
-    write_body(object, text, &response.body, &cuts.response_body, body_as);
+    write_body(object, record, &response.body, &record.cuts.response_body);
 }
 
-fn write_request(object: &mut Object<'_>, text: &Redacted, request: &Request, body_as: BodyAs, cuts: &Cuts) {
+fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request) {
+    let Record { text, cuts, .. } = *record;
     object.text(key!("method"), text.get(request.method));
     if cuts.url.is_none() && request.url_len(text) <= Request::MAX_URL {
-        object.url(key!("url"), text.get(request.path), some(text, request.url_query));
+        object.url(key!("url"), text.get(request.path), text.some(request.url_query));
     } else {
-        object.text(key!("url"), &without_middle(&request.url(text), cuts.url));
+        object.text(key!("url"), &record.url().unwrap_or_default());
     }
     match &request.route {
         Some(Route::Listed(route)) => object.members(&route.member),
@@ -342,44 +464,41 @@ fn write_request(object: &mut Object<'_>, text: &Redacted, request: &Request, bo
     if let Some(protocol) = protocol(request.protocol) {
         object.plain(key!("protocol"), protocol);
     }
-    object.some_text(key!("referer"), some(text, request.referer.filter(|_| !cuts.referer)));
-    let params = some(text, request.params.filter(|_| !cuts.params));
-    let query = some(text, request.query.filter(|_| !cuts.query));
-    match body_as {
-        BodyAs::Json => {
-            object.some_raw(key!("params"), params);
-            object.some_raw(key!("query"), query);
-        }
-        BodyAs::String => {
-            object.some_raw(key!("params"), params.and_then(members_as_arrays).as_deref());
-            object.some_raw(key!("query"), query.and_then(members_as_arrays).as_deref());
-        }
-    }
-    object.some_raw(key!("headers"), some(text, request.headers.filter(|_| !cuts.headers)));
-    write_body(object, text, &request.body, &cuts.request_body, body_as);
+    object.some_text(key!("referer"), record.referer());
+    object.some_raw(key!("params"), record.params().as_deref());
+    object.some_raw(key!("query"), record.query().as_deref());
+    object.some_raw(key!("headers"), record.headers());
+    write_body(object, record, &request.body, &cuts.request_body);
 }
 
-fn write_body(object: &mut Object<'_>, text: &Redacted, body: &Body, cut: &BodyCut, body_as: BodyAs) {
-    let (shown, omitted) = match cut {
-        BodyCut::None => (some(text, body.shown), body.omitted),
-        BodyCut::Beginning(beginning) => (Some(beginning.as_str()), Some(Reason::Line)),
-        BodyCut::Whole => (None, Some(Reason::Line)),
-    };
-    if let Some(reason) = omitted {
-        object.object(key!("bodyOmitted"), |object| {
-            object.plain(key!("reason"), reason.as_str());
-            object.some_text(key!("contentType"), some(text, body.content_type));
-            object.number(key!("bytes"), body.bytes);
-        });
+fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &BodyCut) {
+    if let Some(reason) = shown.omission(cut) {
+        object.object(key!("bodyOmitted"), |object| write_omission(object, record.text, shown, reason));
     }
-    match shown {
-        // A text is a JSON string already.
-        Some(shown) if body_as == BodyAs::String && !shown.starts_with('"') => object.text(key!("body"), shown),
-        shown => object.some_raw(key!("body"), shown),
+    object.some_raw(key!("body"), body(record, shown, cut).as_deref());
+}
+
+fn write_omission(object: &mut Object<'_>, text: Texts<'_>, body: &Body, reason: Reason) {
+    object.plain(key!("reason"), reason.as_str());
+    object.some_text(key!("contentType"), text.some(body.content_type));
+    object.number(key!("bytes"), body.bytes);
+}
+
+impl Body {
+    fn shown<'r>(&self, text: Texts<'r>, cut: &'r BodyCut) -> Option<&'r str> {
+        match cut {
+            BodyCut::None => text.some(self.shown),
+            BodyCut::Beginning(beginning) => Some(beginning),
+            BodyCut::Whole => None,
+        }
+    }
+
+    fn omission(&self, cut: &BodyCut) -> Option<Reason> {
+        if matches!(cut, BodyCut::None) { self.omitted } else { Some(Reason::Line) }
     }
 }
 
-fn protocol(version: Version) -> Option<&'static str> {
+pub(super) fn protocol(version: Version) -> Option<&'static str> {
     Some(match version {
         Version::HTTP_09 => "HTTP/0.9",
         Version::HTTP_10 => "HTTP/1.0",

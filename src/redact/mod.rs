@@ -45,7 +45,7 @@ pub use explain::Explanation;
 pub use hit::{Hit, HitRule};
 pub(crate) use memory::Memory;
 pub(crate) use reason::Reason;
-pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, Redacted};
+pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, ReadBack, Redacted, Texts};
 pub use redactor::{Redactor, RedactorBuilder};
 pub(crate) use rules::EventRules;
 pub(crate) use session::{Body, Session};

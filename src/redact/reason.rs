@@ -32,6 +32,21 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    pub(crate) const ALL: &[Self] = &[
+        Self::Truncated,
+        Self::Binary,
+        Self::Encoded,
+        Self::Invalid,
+        Self::TooDeep,
+        Self::Unread,
+        Self::Failed,
+        Self::Text,
+        Self::Unsupported,
+        Self::Budget,
+        Self::Line,
+        Self::RedactorFailed,
+    ];
+
     /// The name in the record.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -19,7 +19,12 @@ impl Redacted {
 
     /// The text of a piece.
     pub(crate) fn get(&self, piece: impl Piece) -> &str {
-        self.text.get(piece.range()).unwrap_or_default()
+        self.texts().get(piece)
+    }
+
+    /// All of it, to look pieces up in.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts(&self.text)
     }
 
     /// Adds a constant, which needs no redaction.
@@ -68,6 +73,64 @@ impl Redacted {
     }
 }
 
+/// The text that the pieces of a record refer to.
+#[derive(Clone, Copy)]
+pub(crate) struct Texts<'t>(&'t str);
+
+impl<'t> Texts<'t> {
+    /// The text of a piece.
+    pub(crate) fn get(self, piece: impl Piece) -> &'t str {
+        self.0.get(piece.range()).unwrap_or_default()
+    }
+
+    /// The text of a piece, if there is one.
+    pub(crate) fn some(self, piece: Option<impl Piece>) -> Option<&'t str> {
+        piece.map(|piece| self.get(piece))
+    }
+}
+
+impl fmt::Debug for Texts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Texts").field("bytes", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+/// A line that was written once, and its texts without their escapes. It is no [`Redacted`], so that no record which a sink gets
+/// can be made of it.
+#[derive(Debug, Default)]
+pub(crate) struct ReadBack {
+    /// The line, then the texts that had escapes.
+    text: String,
+    line: usize,
+}
+
+impl ReadBack {
+    pub(crate) fn new(line: &str) -> Self {
+        Self { text: line.to_owned(), line: line.len() }
+    }
+
+    pub(crate) fn line(&self) -> &str {
+        self.text.get(..self.line).unwrap_or_default()
+    }
+
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts(&self.text)
+    }
+
+    /// A piece of the line.
+    pub(crate) fn piece<P: Piece>(&self, range: Range<usize>) -> P {
+        let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        P::of(Span { start: at(range.start), end: at(range.end) })
+    }
+
+    /// A piece that is a text of its own.
+    pub(crate) fn add<P: Piece>(&mut self, text: &str) -> P {
+        let start = self.text.len();
+        self.text.push_str(text);
+        self.piece(start..self.text.len())
+    }
+}
+
 /// A part of a text that needs no redaction.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
@@ -92,6 +155,8 @@ pub(crate) struct Span {
 /// A piece of a [`Redacted`], of any type.
 pub(crate) trait Piece: Copy {
     fn range(self) -> Range<usize>;
+
+    fn of(span: Span) -> Self;
 }
 
 macro_rules! pieces {
@@ -103,6 +168,10 @@ macro_rules! pieces {
         impl Piece for $name {
             fn range(self) -> Range<usize> {
                 self.0.start as usize..self.0.end as usize
+            }
+
+            fn of(span: Span) -> Self {
+                Self(span)
             }
         }
     )*};

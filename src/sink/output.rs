@@ -5,13 +5,11 @@ use std::fmt;
 
 use super::stdout::Standard;
 use super::{Sink, Stream};
+use crate::format::{self, Format};
 use crate::record::Record;
 
 /// Decides which records a sink gets.
-pub(crate) type Filter = Box<dyn FnMut(&Record) -> bool + Send>;
-
-/// Writes a record's line in the application's own format.
-pub(crate) type Formatter = Box<dyn FnMut(&Record, &str, &mut String) + Send>;
+pub(crate) type Filter = Box<dyn FnMut(&Record<'_>) -> bool + Send>;
 
 /// A [`Sink`] and how it is used.
 ///
@@ -39,7 +37,7 @@ pub struct Output {
     pub(crate) name: Option<String>,
     pub(crate) need: Option<Need>,
     pub(crate) filter: Option<Filter>,
-    pub(crate) format: Option<Formatter>,
+    pub(crate) format: Box<dyn Format>,
 }
 
 /// Whether a request may go on without a sink.
@@ -53,13 +51,13 @@ impl Output {
     /// A sink, used as the first one is: required, with every record.
     pub fn new(sink: impl Sink) -> Self {
         let standard = (&sink as &dyn Any).downcast_ref::<Standard>().map(|sink| sink.stream);
-        Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: None }
+        Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: Box::new(format::json()) }
     }
 
     /// A file that is exported.
     #[cfg(feature = "export")]
     pub(crate) fn boxed(sink: Box<dyn Sink>) -> Self {
-        Self { sink, standard: None, name: None, need: None, filter: None, format: None }
+        Self { sink, standard: None, name: None, need: None, filter: None, format: Box::new(format::json()) }
     }
 
     /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, … If another sink has the name
@@ -85,19 +83,17 @@ impl Output {
 
     /// Which records it gets. No filter removes this library's own, whose names begin with `Audit`. Called on our own thread;
     /// if it panics, the record is kept.
-    pub fn filter(mut self, keep: impl FnMut(&Record) -> bool + Send + 'static) -> Self {
+    pub fn filter(mut self, keep: impl FnMut(&Record<'_>) -> bool + Send + 'static) -> Self {
         self.filter = Some(Box::new(keep));
         self
     }
 
-    /// A format of the application's own: given the record and its JSON line without the newline, it appends what stands
-    /// on the line instead. Line breaks in it become spaces. By default the JSON line itself.
+    /// What its lines look like: one of [`format`](crate::format). By default [`json`](crate::format::json()).
     ///
-    /// Called on our own thread; if it panics, the JSON line stands, and the panic is counted
-    /// ([`SinkCounters::panics`](crate::SinkCounters::panics)). What it writes is its own affair: the line budget holds for
-    /// the JSON line only.
-    pub fn format(mut self, write: impl FnMut(&Record, &str, &mut String) + Send + 'static) -> Self {
-        self.format = Some(Box::new(write));
+    /// Called on a library thread. If it panics, the record is written as JSON, and the panic is counted
+    /// ([`SinkCounters::panics`](crate::SinkCounters::panics)).
+    pub fn format(mut self, format: impl Format) -> Self {
+        self.format = Box::new(format);
         self
     }
 }

@@ -202,7 +202,7 @@ mod tests {
             records[1],
             json!({
                 "timestamp": "2026-01-01T00:00:01.500000Z", "level": "info", "isAuditLog": true, "schema": "1.0",
-                "eventName": "Run", "stage": "completion", "status": "succeeded", "outcome": "completed",
+                "eventName": "Run", "logType": "audit", "stage": "completion", "status": "succeeded", "outcome": "completed",
                 "message": "Run by somebody succeeded", "auditId": records[0]["auditId"], "instance": "test",
                 "seq": 3, "startedAt": "2026-01-01T00:00:00.000000Z", "durationMs": 1500.0, "host": "test.example",
                 "actor": { "actorId": null },

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Container runtimes split at 16 KiB.
 const LONGEST: usize = 15 * 1024;
 
-const RECORD: &str = "timestamp level isAuditLog schema eventName eventKind stage status outcome message auditId instance \
+const RECORD: &str = "timestamp level isAuditLog schema eventName eventKind logType stage status outcome message auditId instance \
                       seq startedAt durationMs requestId traceId spanId service plugin component host actor object \
                       target scope project repository namespace context meta errors response request";
 const ACTOR: &str = "actorId ip port hostname client userAgent kind name url slug verified claimed credential \

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::export::recipe::LogType;
+use crate::LogType;
+use crate::export::recipe;
 
 /// Names below the destination, sorted.
 #[derive(Debug, Default)]
@@ -21,7 +22,7 @@ pub(super) fn list(root: &Path) -> io::Result<Listing> {
     }
     list_dates(root, "manifests", &mut listing.manifests)?;
     for log_type in LogType::ALL {
-        list_dates(root, log_type.folder(), &mut listing.objects)?;
+        list_dates(root, recipe::folder(*log_type), &mut listing.objects)?;
     }
     Ok(listing)
 }

@@ -1,0 +1,525 @@
+//! A record as a row of CSV (RFC 4180).
+
+use std::str::FromStr;
+
+use super::{Format, ends_something, internal_agent};
+use crate::error::Error;
+use crate::json::{plain_len, push_line_text};
+use crate::record::finished::Thing;
+use crate::record::{FIXED, Field, FieldValue, Fixed, Record, time_text};
+
+/// A row of CSV for each record, below a header with the names of the columns.
+///
+/// Rows follow RFC 4180, except that each ends in one line feed and that no cell has a line break. In a cell of text, control
+/// characters, line breaks and bidirectional controls are escaped as in JSON (`\n`, `\u202e`), and a backslash is doubled. A cell
+/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, `'`, a tab or a carriage return gets a `'` in front,
+/// so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of any cell. A value that is
+/// unknown is an empty cell.
+///
+/// ```
+/// use tower_audit::format::{Columns, Format as _, csv};
+///
+/// let columns: Columns = "timestamp,eventName,actor.ip".parse()?;
+/// assert_eq!(csv(columns).header().as_deref(), Some("timestamp,eventName,actor.ip"));
+/// # Ok::<(), tower_audit::Error>(())
+/// ```
+pub fn csv(columns: Columns) -> Csv {
+    Csv { columns, cell: Vec::new() }
+}
+
+/// See [`csv()`].
+#[derive(Clone, Debug)]
+pub struct Csv {
+    columns: Columns,
+    /// A value that has to be escaped.
+    cell: Vec<u8>,
+}
+
+/// The columns of a CSV. By default [`flat`](Self::flat).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns(Layout);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Layout {
+    Flat,
+    ClientLog,
+    AuditLog,
+    Fields(Vec<Field>),
+}
+
+impl Columns {
+    /// A column for each key that the record's schema fixes, in the order of the line. `meta`, `errors`, params, query, headers and
+    /// bodies are JSON.
+    pub fn flat() -> Self {
+        Self(Layout::Flat)
+    }
+
+    /// The columns of Cloudsmith's client logs: requests for content. It accepts records of requests that end something.
+    pub fn client_log() -> Self {
+        Self(Layout::ClientLog)
+    }
+
+    /// The columns of Cloudsmith's audit logs. It accepts records that end something.
+    pub fn audit_log() -> Self {
+        Self(Layout::AuditLog)
+    }
+
+    /// A column for each of these fields, in this order.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or one of them twice.
+    pub fn fields(fields: impl IntoIterator<Item = Field>) -> Result<Self, Error> {
+        let fields: Vec<Field> = fields.into_iter().collect();
+        if fields.is_empty() {
+            return Err(Error::setting("columns: none are given; at least one is needed"));
+        }
+        let doubled = fields.iter().enumerate().find(|(at, field)| fields[..*at].contains(field));
+        if let Some((_, field)) = doubled {
+            return Err(Error::setting(format!("columns: `{field}` is given twice")));
+        }
+        Ok(Self(Layout::Fields(fields)))
+    }
+
+    fn header(&self) -> String {
+        let names: Vec<&str> = match &self.0 {
+            Layout::Flat => FIXED.iter().map(|(name, _)| *name).collect(),
+            Layout::ClientLog => return CLIENT_LOG.to_owned(),
+            Layout::AuditLog => return AUDIT_LOG.to_owned(),
+            Layout::Fields(fields) => fields.iter().map(Field::as_str).collect(),
+        };
+        let (mut row, mut cell) = (Vec::new(), Vec::new());
+        let mut cells = Row { out: &mut row, cell: &mut cell, start: 0 };
+        names.iter().for_each(|name| cells.text(Some(name)));
+        cells.end();
+        String::from_utf8(row).unwrap_or_default()
+    }
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self::flat()
+    }
+}
+
+impl FromStr for Columns {
+    type Err = Error;
+
+    /// `flat`, `client_log`, `audit_log`, or fields separated by commas.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.trim() {
+            "flat" => Ok(Self::flat()),
+            "client_log" => Ok(Self::client_log()),
+            "audit_log" => Ok(Self::audit_log()),
+            list => Self::fields(list.split(',').map(|name| name.trim().parse()).collect::<Result<Vec<Field>, _>>()?),
+        }
+    }
+}
+
+const CLIENT_LOG: &str = "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,\
+                          recorded,referer,request_id,token,user,user_agent";
+
+const AUDIT_LOG: &str = "actor,actor_ip_address,actor_kind,actor_location,actor_slug_perm,actor_url,context,event,event_at,\
+                         object,object_kind,object_slug_perm,target,target_kind,target_slug_perm,uuid";
+
+impl Format for Csv {
+    fn header(&self) -> Option<String> {
+        Some(self.columns.header())
+    }
+
+    fn accepts(&self, record: &Record<'_>) -> bool {
+        match self.columns.0 {
+            Layout::Flat | Layout::Fields(_) => true,
+            Layout::ClientLog => ends_something(record) && record.request().is_some(),
+            Layout::AuditLog => ends_something(record),
+        }
+    }
+
+    fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+        let start = out.len();
+        let mut row = Row { out, cell: &mut self.cell, start };
+        match &self.columns.0 {
+            Layout::Flat => FIXED.iter().for_each(|(_, fixed)| row.value(record.fixed(*fixed))),
+            Layout::ClientLog => client_log(record, &mut row),
+            Layout::AuditLog => audit_log(record, &mut row),
+            Layout::Fields(fields) => fields.iter().for_each(|field| row.value(record.column(field))),
+        }
+        row.end();
+    }
+}
+
+fn client_log(record: &Record<'_>, row: &mut Row<'_>) {
+    let fields = record.fields;
+    let eula = || record.meta().find(|(key, _)| *key == "eula").map(|(_, value)| value);
+    let started = time_text(fields.started_at.unwrap_or(fields.timestamp));
+    row.time(&started[..19]);
+    row.fixed(record, Fixed::Repository);
+    row.fixed(record, Fixed::ResponseStatus);
+    row.fixed(record, Fixed::Method);
+    row.text(record.path().as_deref());
+    row.fixed(record, Fixed::Hostname);
+    row.fixed(record, Fixed::Ip);
+    row.fixed(record, Fixed::ResponseBytes);
+    row.fixed(record, Fixed::City);
+    row.fixed(record, Fixed::Country);
+    row.value(record.meta().find(|(key, _)| *key == "edge").map(|(_, value)| FieldValue::of_json(value.into())));
+    let number = eula().and_then(|eula| crate::json::member(eula, "number"));
+    row.value(number.map(|number| FieldValue::of_json(number.into())));
+    row.fixed(record, Fixed::ObjectFormat);
+    row.fixed(record, Fixed::ObjectId);
+    row.time(&time_text(fields.timestamp)[..26]);
+    row.fixed(record, Fixed::Referer);
+    row.fixed(record, Fixed::RequestId);
+    row.fixed(record, Fixed::CredentialId);
+    row.value(record.fixed(Fixed::ActorSlug).or_else(|| record.fixed(Fixed::ActorId)));
+    if record.is_internal() {
+        row.text(Some(&internal_agent(record)));
+    } else {
+        row.fixed(record, Fixed::Client);
+    }
+}
+
+fn audit_log(record: &Record<'_>, row: &mut Row<'_>) {
+    let fields = record.fields;
+    let context = fields.context.as_ref();
+    row.value(record.fixed(Fixed::ActorName).or_else(|| record.fixed(Fixed::ActorId)));
+    row.fixed(record, Fixed::Ip);
+    row.fixed(record, Fixed::ActorKind);
+    let places = [record.fixed(Fixed::City), record.fixed(Fixed::Country)];
+    let places: Vec<String> = places.into_iter().flatten().map(|place| place.to_string()).collect();
+    row.text(Some(&places.join(", ")));
+    row.fixed(record, Fixed::ActorSlug);
+    row.fixed(record, Fixed::ActorUrl);
+    row.fixed(record, Fixed::Context);
+    row.text(Some(record.event_name()));
+    row.time(&time_text(fields.started_at.unwrap_or(fields.timestamp))[..26]);
+    for thing in [context.and_then(|context| context.object), context.and_then(|context| context.target)] {
+        thing_cells(record, thing, row);
+    }
+    row.fixed(record, Fixed::AuditId);
+}
+
+fn thing_cells(record: &Record<'_>, thing: Option<Thing>, row: &mut Row<'_>) {
+    row.text(thing.and_then(|thing| record.text.some(thing.name.or(thing.id))));
+    row.text(thing.map(|thing| record.text.get(thing.kind)));
+    row.text(thing.and_then(|thing| record.text.some(thing.slug)));
+}
+
+/// Writes one row, cell by cell.
+struct Row<'o> {
+    out: &'o mut Vec<u8>,
+    cell: &'o mut Vec<u8>,
+    /// Where the row begins.
+    start: usize,
+}
+
+impl Row<'_> {
+    fn fixed(&mut self, record: &Record<'_>, fixed: Fixed) {
+        self.value(record.fixed(fixed));
+    }
+
+    fn value(&mut self, value: Option<FieldValue<'_>>) {
+        match value {
+            None => self.out.push(b','),
+            Some(FieldValue::Text(text)) => self.text(Some(&text)),
+            Some(FieldValue::Json(json)) => self.json(&json),
+        }
+    }
+
+    /// Date and time in UTC, without a zone.
+    fn time(&mut self, time: &[u8]) {
+        self.out.extend_from_slice(time);
+        self.out.extend_from_slice(b"+00:00,");
+    }
+
+    fn text(&mut self, text: Option<&str>) {
+        let text = text.unwrap_or_default();
+        let is_plain = |bytes: &[u8]| plain_len(bytes, |byte| is_special(byte) | (byte == b'\\')) == bytes.len();
+        if is_plain(text.as_bytes()) {
+            self.prefix(text);
+            self.out.extend_from_slice(text.as_bytes());
+        } else {
+            self.cell.clear();
+            push_line_text(self.cell, text);
+            self.quoted(text);
+        }
+        self.out.push(b',');
+    }
+
+    fn json(&mut self, json: &str) {
+        if plain_len(json.as_bytes(), is_special) == json.len() {
+            self.prefix(json);
+            self.out.extend_from_slice(json.as_bytes());
+        } else {
+            self.cell.clear();
+            self.cell.extend_from_slice(json.as_bytes());
+            self.quoted(json);
+        }
+        self.out.push(b',');
+    }
+
+    /// The cell in quotes, which are doubled inside; `value` is what it says.
+    fn quoted(&mut self, value: &str) {
+        self.out.push(b'"');
+        self.prefix(value);
+        for piece in self.cell.split_inclusive(|byte| *byte == b'"') {
+            self.out.extend_from_slice(piece);
+            if piece.ends_with(b"\"") {
+                self.out.push(b'"');
+            }
+        }
+        self.out.push(b'"');
+    }
+
+    fn prefix(&mut self, value: &str) {
+        if value.starts_with(['=', '+', '-', '@', '\'', '\t', '\r']) {
+            self.out.push(b'\'');
+        }
+    }
+
+    /// Ends the row: without the last comma.
+    fn end(self) {
+        self.out.pop_if(|last| *last == b',');
+        if self.out.len() == self.start {
+            // One empty column is no empty line.
+            self.out.extend_from_slice(b"\"\"");
+        }
+    }
+}
+
+/// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
+fn is_special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b',') | !(0x20..0x7f).contains(&byte)
+}
+
+impl<'r> Record<'r> {
+    /// The value of a column: JSON where the field itself is a body, `meta` and the like.
+    fn column(&self, field: &Field) -> Option<FieldValue<'r>> {
+        match field.as_fixed() {
+            Some(fixed) => self.fixed(fixed),
+            None => self.get(field),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::format::write_line;
+    use crate::record::RecordLine;
+
+    /// The cells of one row by RFC 4180. Rows without a line break in a cell are all there are.
+    fn cells(row: &str) -> Vec<String> {
+        let (mut cells, mut cell, mut chars, mut quoted) = (Vec::new(), String::new(), row.chars().peekable(), false);
+        while let Some(char) = chars.next() {
+            match char {
+                '"' if quoted && chars.peek() == Some(&'"') => cell.extend(chars.next()),
+                '"' => quoted = !quoted,
+                ',' if !quoted => cells.push(std::mem::take(&mut cell)),
+                char => cell.push(char),
+            }
+        }
+        assert!(!quoted, "{row}");
+        cells.push(cell);
+        cells.iter().map(|cell| cell.strip_prefix('\'').unwrap_or(cell).to_owned()).collect()
+    }
+
+    fn text(cell: &str) -> String {
+        crate::json::unescape(cell).unwrap()
+    }
+
+    /// A record with these members beside those that each must have.
+    fn line(members: Value) -> RecordLine {
+        let mut line = json!({
+            "timestamp": "2021-04-01T19:46:23.817658Z", "level": "info", "isAuditLog": true, "schema": "1.0",
+            "eventName": "PackageDownloaded", "stage": "completion", "status": "succeeded", "outcome": "completed",
+            "auditId": "019a9f3c-5b14-7000-8000-000000000001", "instance": "a", "seq": 7, "actor": { "actorId": null },
+        });
+        for (key, value) in members.as_object().unwrap() {
+            line[key] = value.clone();
+        }
+        let mut out = String::new();
+        push_escaped(&line, &mut out);
+        RecordLine::parse(&out).unwrap()
+    }
+
+    /// JSON with the escapes of a record's line.
+    fn push_escaped(value: &Value, out: &mut String) {
+        match value {
+            Value::String(text) => crate::json::push_json_string(out, text),
+            Value::Array(items) => {
+                out.push('[');
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    push_escaped(item, out);
+                }
+                out.push(']');
+            }
+            Value::Object(members) => {
+                out.push('{');
+                for (at, (key, item)) in members.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    crate::json::push_json_string(out, key);
+                    out.push(':');
+                    push_escaped(item, out);
+                }
+                out.push('}');
+            }
+            other => out.push_str(&other.to_string()),
+        }
+    }
+
+    fn row(columns: Columns, record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        write_line(&mut csv(columns), *record, 1 << 20, &mut out);
+        let row = String::from_utf8(out).unwrap();
+        let row = row.strip_suffix('\n').unwrap();
+        assert!(!row.chars().any(|char| char.is_control() || ('\u{202a}'..='\u{202e}').contains(&char)), "{row:?}");
+        row.to_owned()
+    }
+
+    /// The record of Cloudsmith's page on log exports.
+    fn download() -> RecordLine {
+        line(json!({
+            "startedAt": "2021-04-01T19:40:55.000000Z", "durationMs": 1.5,
+            "requestId": "dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==",
+            "actor": {
+                "actorId": "u-1", "ip": "82.1.4.8", "hostname": "dl.cloudsmith.io", "client": "libdnf", "kind": "user",
+                "slug": "eP1B3YCtTlJX", "credential": { "kind": "entitlement_token", "id": "wKSkBFHpsNWB" },
+                "location": { "city": "Newmarket", "country": "GB" },
+            },
+            "object": { "kind": "package", "id": "vmN1OlMDi3Iy", "format": "RedHat" },
+            "repository": "cloudsmith/testing-private", "meta": { "edge": "LHR61-C2" },
+            "response": { "status": 200, "bytes": 10421 },
+            "request": {
+                "method": "GET", "protocol": "HTTP/1.1",
+                "url": "/rpm/fedora/29/x86_64/cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm?a=b",
+            },
+        }))
+    }
+
+    #[test]
+    fn a_client_log_is_cloudsmiths_sample_byte_for_byte() {
+        let mut format = csv(Columns::client_log());
+        assert_eq!(
+            format.header().unwrap(),
+            "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,recorded,\
+             referer,request_id,token,user,user_agent"
+        );
+        let read = download();
+        assert!(format.accepts(&read.record()));
+        let mut out = Vec::new();
+        write_line(&mut format, read.record(), 15 * 1024, &mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "2021-04-01T19:40:55+00:00,cloudsmith/testing-private,200,GET,/rpm/fedora/29/x86_64/cloudsmith-redhat-example-\
+             1.0.16173057145-1.x86_64.rpm,dl.cloudsmith.io,82.1.4.8,10421,Newmarket,GB,LHR61-C2,,RedHat,vmN1OlMDi3Iy,\
+             2021-04-01T19:46:23.817658+00:00,,dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==,wKSkBFHpsNWB,\
+             eP1B3YCtTlJX,libdnf\n"
+        );
+    }
+
+    #[test]
+    fn an_audit_log_has_the_columns_of_its_source() {
+        let read = line(json!({
+            "actor": {
+                "actorId": "u-1", "ip": "2001:db8::1", "kind": "user", "name": "Jane, \"JD\"", "url": "/users/jane",
+                "slug": "jd", "location": { "city": "Paris", "country": "FR" },
+            },
+            "object": { "kind": "package", "id": "1", "slug": "lp" }, "context": "web",
+            "target": { "kind": "repository", "id": "2", "name": "=cmd|' /C calc'!A0" },
+        }));
+        assert_eq!(
+            row(Columns::audit_log(), &read.record()),
+            "\"Jane, \"\"JD\"\"\",2001:db8::1,user,\"Paris, FR\",jd,/users/jane,web,PackageDownloaded,\
+             2021-04-01T19:46:23.817658+00:00,1,package,lp,'=cmd|' /C calc'!A0,repository,,\
+             019a9f3c-5b14-7000-8000-000000000001"
+        );
+        assert!(!csv(Columns::client_log()).accepts(&read.record()), "it has no request");
+        let begun = line(json!({ "stage": "initiation" }));
+        assert!(!csv(Columns::audit_log()).accepts(&begun.record()) && csv(Columns::flat()).accepts(&begun.record()));
+    }
+
+    #[test]
+    fn a_record_of_the_library_names_itself_where_the_user_agent_is() {
+        let lost = line(json!({
+            "eventName": "AuditRecordsLost", "meta": { "count": 3, "reason": "queue_full" },
+            "startedAt": "2021-04-01T19:40:55.000000Z",
+        }));
+        assert_eq!(
+            row(Columns::client_log(), &lost.record()),
+            "2021-04-01T19:40:55+00:00,,,,,,,,,,,,,,2021-04-01T19:46:23.817658+00:00,,,,,tower-audit/AuditRecordsLost count=3"
+        );
+        assert!(row(Columns::audit_log(), &lost.record()).contains(",AuditRecordsLost,"));
+    }
+
+    #[test]
+    fn flat_has_a_column_for_each_key_and_json_as_it_is() {
+        let read = download();
+        let header = csv(Columns::flat()).header().unwrap();
+        let names: Vec<&str> = header.split(',').collect();
+        let cells = cells(&row(Columns::flat(), &read.record()));
+        assert_eq!(names.len(), cells.len());
+        let of = |name: &str| &cells[names.iter().position(|known| *known == name).unwrap()];
+        assert_eq!((of("seq").as_str(), of("instance").as_str(), of("isAuditLog").as_str()), ("7", "a", "true"));
+        assert_eq!((of("meta").as_str(), of("durationMs").as_str()), (r#"{"edge":"LHR61-C2"}"#, "1.500"));
+        assert_eq!(of("errors"), "");
+    }
+
+    #[test]
+    fn columns_are_parsed_and_refused_with_what_is_meant() {
+        let error = |text: &str| text.parse::<Columns>().unwrap_err().to_string();
+        assert!(error("actor.ipp").contains("`actor.ip`"));
+        assert!(error("").contains("nearest") && error("seq, seq").contains("twice"));
+        assert_eq!("flat".parse::<Columns>().unwrap(), Columns::default());
+        let mut one = csv("meta.a".parse().unwrap());
+        let mut out = Vec::new();
+        write_line(&mut one, line(json!({})).record(), 4096, &mut out);
+        assert_eq!(out, b"\"\"\n", "one empty cell is no empty line");
+        let odd = Columns::fields(["meta.a,\"b".parse().unwrap()]).unwrap();
+        assert_eq!(csv(odd).header().unwrap(), "\"meta.a,\"\"b\"");
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_shortened_and_names_what() {
+        let long = "é\"".repeat(8_000);
+        let read = line(json!({
+            "message": long, "meta": { "long": long, "short": 1 }, "response": { "status": 200, "body": long },
+            "request": { "method": "GET", "protocol": "HTTP/2", "url": long, "body": [long, long] },
+        }));
+        let mut out = Vec::new();
+        write_line(&mut csv(Columns::flat()), read.record(), 4096, &mut out);
+        assert!(out.len() <= 4096, "{}", out.len());
+        let row = String::from_utf8(out).unwrap();
+        let cells = cells(row.strip_suffix('\n').unwrap());
+        assert_eq!(cells.len(), FIXED.len());
+        assert!(
+            cells.iter().any(|cell| cell == r#"{"short":1,"shortened":["meta.long","message","url"]}"#),
+            "{cells:?}"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_reads_back_and_forges_nothing(
+            texts in prop::collection::vec("(?s)[=+@'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
+        ) {
+            let read = line(json!({
+                "message": texts[0], "meta": { "a": texts[1] },
+                "actor": { "actorId": texts[2], "client": texts[3], "name": texts[4], "location": { "city": texts[5] } },
+            }));
+            let columns: Columns = "message,meta.a,actor.actorId,actor.client,actor.name,actor.location.city".parse().unwrap();
+            let found: Vec<String> = cells(&row(columns, &read.record())).iter().map(|cell| text(cell)).collect();
+            prop_assert_eq!(&found, &texts);
+            let flat = cells(&row(Columns::flat(), &read.record()));
+            prop_assert_eq!(flat.len(), FIXED.len());
+            let meta = flat.iter().find(|cell| cell.starts_with("{\"a\"")).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(meta).unwrap(), json!({ "a": texts[1] }));
+            prop_assert_eq!(cells(&row(Columns::audit_log(), &read.record())).len(), 16);
+            prop_assert_eq!(cells(&row(Columns::client_log(), &read.record())).len(), 20);
+        }
+    }
+}

@@ -1,0 +1,661 @@
+//! A line of JSON that this library wrote → the record that it shows.
+//!
+//! What is read back is no [`Finished`](super::Finished): a sink's line can only be made of one of those.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{StatusCode, Version};
+use serde_core::de::IgnoredAny;
+use uuid::Uuid;
+
+use super::finished::{
+    Address, Body, Context, ErrorEntry, ErrorText, Fields, Identity, Key, Owner, Place, Request, Response, Route,
+    StageName, Thing,
+};
+use super::wire::{Process, protocol};
+use super::{Labels, Level, LogType, Outcome, Record, Status};
+use crate::clock::Micros;
+use crate::error::Error;
+use crate::json::{InString, elements, is_odd_at, members, unescape};
+use crate::redact::{Piece, ReadBack, Reason};
+
+/// One line of an audit log in JSON, read back into a [`Record`].
+///
+/// For programs that read what was written before: exports, reports, tests. A record that was read back can be filtered and
+/// written in any [format](crate::format); no sink takes it.
+///
+/// ```
+/// use tower_audit::{RecordLine, Status};
+///
+/// let line = r#"{"timestamp":"2026-11-20T07:55:37.720973Z","level":"info","isAuditLog":true,"schema":"1.0","eventName":"Login","stage":"completion","status":"succeeded","auditId":"019a9f3c-5b14-7000-8000-000000000001","instance":"a","seq":7,"actor":{"actorId":"jane"}}"#;
+/// let read = RecordLine::parse(line)?;
+/// let record = read.record();
+/// assert_eq!((record.event_name(), record.actor_id(), record.seq()), ("Login", Some("jane"), Some(7)));
+/// # Ok::<(), tower_audit::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RecordLine {
+    text: ReadBack,
+    fields: Fields,
+    process: Process,
+    seq: Option<u64>,
+}
+
+/// Longest line that is read, in bytes.
+const MAX_LINE: usize = 64 * 1024 * 1024;
+/// Most actors of one record, each acting for the next.
+const MAX_ACTORS: usize = 64;
+/// Most levels of lists and objects in a line.
+const MAX_DEPTH: usize = 100;
+
+impl RecordLine {
+    /// Reads one line, with or without its newline.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a line of JSON that this library wrote: not valid JSON, longer than 64 MiB, nested deeper than 100 levels,
+    /// without a key that every record has, or with a value that no record has. The error names the key.
+    pub fn parse(line: &str) -> Result<Self, Error> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        check(line)?;
+        let mut reader = Reader { line, text: ReadBack::new(line) };
+        let mut read = Parts::default();
+        for (key, value) in members(line) {
+            read.take(&mut reader, key, value).map_err(|what| wrong(&what))?;
+        }
+        let (fields, process, seq) = read.finish().map_err(|what| wrong(&what))?;
+        Ok(Self { text: reader.text, fields, process, seq })
+    }
+
+    /// The record.
+    pub fn record(&self) -> Record<'_> {
+        let record = Record::new(self.text.texts(), &self.fields, &self.process);
+        Record { seq: self.seq, line: Some(self.text.line()), ..record }
+    }
+
+    /// The line itself, without its newline.
+    pub fn as_str(&self) -> &str {
+        self.text.line()
+    }
+}
+
+fn wrong(what: &str) -> Error {
+    Error::record(format!("not a line of an audit log: {what}"))
+}
+
+/// Whether it is one object of valid JSON, as this library writes it: without white space between the tokens, and with every
+/// character escaped that could end or turn a line.
+fn check(line: &str) -> Result<(), Error> {
+    if line.len() > MAX_LINE {
+        return Err(wrong("it has more than 64 MiB"));
+    }
+    if !line.starts_with('{') {
+        return Err(wrong("it is not a JSON object"));
+    }
+    let (mut state, mut depth) = (InString::default(), 0_usize);
+    for (at, byte) in line.bytes().enumerate() {
+        if state.take(byte) {
+            if !byte.is_ascii() && is_odd_at(line.as_bytes(), at) {
+                return Err(wrong("it has a character that is always escaped"));
+            }
+            continue;
+        }
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            byte if byte.is_ascii_whitespace() => return Err(wrong("it has white space between its values")),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Err(wrong("it is nested deeper than 100 levels"));
+        }
+    }
+    serde_json::from_str::<IgnoredAny>(line).map(|_| ()).map_err(|error| wrong("invalid JSON").with_source(error))
+}
+
+type Read<T> = Result<T, String>;
+
+/// Makes pieces of a line.
+struct Reader<'l> {
+    line: &'l str,
+    text: ReadBack,
+}
+
+impl<'l> Reader<'l> {
+    /// A value as it is in the line, which it must be a part of.
+    fn json<P: Piece>(&self, value: &str) -> P {
+        let start = (value.as_ptr() as usize).wrapping_sub(self.line.as_ptr() as usize);
+        self.text.piece(start..start.saturating_add(value.len()))
+    }
+
+    fn text<P: Piece>(&mut self, key: &str, value: &'l str) -> Read<P> {
+        let inside = inside(key, value)?;
+        if !inside.contains('\\') {
+            return Ok(self.json(inside));
+        }
+        let text = string(key, value)?;
+        Ok(self.text.add(&text))
+    }
+
+    fn object(&self, key: &str, value: &'l str) -> Read<impl Iterator<Item = (&'l str, &'l str)> + use<'l>> {
+        if value.starts_with('{') { Ok(members(value)) } else { Err(bad(key, "is not an object")) }
+    }
+
+    fn address(&mut self, actor: &'l str) -> Read<Address> {
+        let mut address = Address::default();
+        for (key, value) in self.object("actor", actor)? {
+            match key {
+                "ip" => address.ip = Some(ip(key, value)?),
+                "port" => address.port = Some(number(key, value)?),
+                "hostname" => address.hostname = Some(self.text(key, value)?),
+                "client" | "userAgent" => address.client = Some(self.text(key, value)?),
+                "peerIp" => address.peer_ip = Some(ip(key, value)?),
+                _ => {}
+            }
+        }
+        Ok(address)
+    }
+
+    /// The actor, and those on whose behalf it acts.
+    fn actors(&mut self, actor: &'l str) -> Read<Vec<Identity>> {
+        let mut actors = Vec::new();
+        let mut next = Some(actor);
+        while let Some(actor) = next.take() {
+            if actors.len() == MAX_ACTORS {
+                return Err(bad("actor.onBehalfOf", "has too many levels"));
+            }
+            let mut identity = Identity::default();
+            for (key, value) in self.object("actor", actor)? {
+                match key {
+                    "actorId" if value == "null" => {}
+                    "actorId" => identity.id = Some(self.text(key, value)?),
+                    "kind" => identity.kind = Some(self.text(key, value)?),
+                    "name" => identity.name = Some(self.text(key, value)?),
+                    "url" => identity.url = Some(self.text(key, value)?),
+                    "slug" => identity.slug = Some(self.text(key, value)?),
+                    "verified" => identity.is_unverified = value == "false",
+                    "claimed" => identity.claimed = Some(self.text(key, value)?),
+                    "credential" => identity.credential = Some(self.credential(value)?),
+                    "location" => identity.location = Some(self.location(value)?),
+                    "onBehalfOf" => next = Some(value),
+                    _ => {}
+                }
+            }
+            actors.push(identity);
+        }
+        Ok(actors)
+    }
+
+    fn credential(&mut self, credential: &'l str) -> Read<Key> {
+        let (mut kind, mut id, mut name, mut owner) = (None, None, None, None);
+        for (key, value) in self.object("actor.credential", credential)? {
+            match key {
+                "kind" => kind = Some(self.text(key, value)?),
+                "id" => id = Some(self.text(key, value)?),
+                "name" => name = Some(self.text(key, value)?),
+                "owner" => owner = Some(self.text(key, value)?),
+                _ => {}
+            }
+        }
+        Ok(Key { kind: kind.ok_or_else(|| bad("actor.credential.kind", "is missing"))?, id, name, owner })
+    }
+
+    fn location(&mut self, location: &'l str) -> Read<Place> {
+        let mut place = Place { city: None, country: None, continent: None };
+        for (key, value) in self.object("actor.location", location)? {
+            match key {
+                "city" => place.city = Some(self.text(key, value)?),
+                "country" => place.country = Some(self.text(key, value)?),
+                "continent" => place.continent = Some(self.text(key, value)?),
+                _ => {}
+            }
+        }
+        Ok(place)
+    }
+
+    fn thing(&mut self, of: &str, thing: &'l str) -> Read<Thing> {
+        let (mut kind, mut id, mut name) = (None, None, None);
+        let (mut version, mut slug, mut format) = (None, None, None);
+        for (key, value) in self.object(of, thing)? {
+            match key {
+                "kind" => kind = Some(self.text(key, value)?),
+                "id" => id = Some(self.text(key, value)?),
+                "name" => name = Some(self.text(key, value)?),
+                "version" => version = Some(self.text(key, value)?),
+                "slug" => slug = Some(self.text(key, value)?),
+                "format" => format = Some(self.text(key, value)?),
+                _ => {}
+            }
+        }
+        Ok(Thing { kind: kind.ok_or_else(|| bad(of, "has no `kind`"))?, id, name, version, slug, format })
+    }
+
+    fn scope(&mut self, scope: &'l str) -> Read<Owner> {
+        let (mut kind, mut path) = (None, None);
+        for (key, value) in self.object("scope", scope)? {
+            match key {
+                "kind" => kind = Some(self.text(key, value)?),
+                "path" => path = Some(self.text(key, value)?),
+                _ => {}
+            }
+        }
+        let missing = || bad("scope", "has no `kind` or no `path`");
+        Ok(Owner { kind: kind.ok_or_else(missing)?, path: path.ok_or_else(missing)? })
+    }
+
+    fn error(&mut self, error: &'l str) -> Read<ErrorEntry> {
+        let (mut name, mut message, mut stack) = (None, None, None);
+        for (key, value) in self.object("errors", error)? {
+            match key {
+                "name" => name = Some(self.text(key, value)?),
+                "message" => message = Some(ErrorText::Application(self.text(key, value)?)),
+                "stack" => stack = Some(self.text(key, value)?),
+                _ => {}
+            }
+        }
+        let missing = || bad("errors", "has one without `name` or `message`");
+        Ok(ErrorEntry { name: name.ok_or_else(missing)?, message: message.ok_or_else(missing)?, stack })
+    }
+
+    fn response(&mut self, response: &'l str) -> Read<Response> {
+        let mut read = Response::default();
+        for (key, value) in self.object("response", response)? {
+            match key {
+                "status" => {
+                    let status = StatusCode::from_u16(number(key, value)?);
+                    read.status = Some(status.map_err(|_| bad("response.status", "is no status"))?);
+                }
+                "bytes" => read.bytes = Some(number(key, value)?),
+                _ => self.body(key, value, &mut read.body)?,
+            }
+        }
+        Ok(read)
+    }
+
+    fn body(&mut self, key: &str, value: &'l str, body: &mut Body) -> Read<()> {
+        match key {
+            "body" => body.shown = Some(self.json(value)),
+            "bodyOmitted" => {
+                for (key, value) in self.object(key, value)? {
+                    match key {
+                        "reason" => body.omitted = Some(known(key, value, Reason::ALL, Reason::as_str)?),
+                        "contentType" => body.content_type = Some(self.text(key, value)?),
+                        "bytes" => body.bytes = number(key, value)?,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, request: &'l str) -> Read<Request> {
+        let (mut method, mut url, mut version) = (None, None, None);
+        let mut read = (None, None, None, None, None, Body::default());
+        for (key, value) in self.object("request", request)? {
+            match key {
+                "method" => method = Some(self.text(key, value)?),
+                "url" => url = Some(string(key, value)?),
+                "route" => read.0 = Some(Route::Reported(self.text(key, value)?)),
+                "protocol" => {
+                    const VERSIONS: [Version; 5] =
+                        [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3];
+                    version = Some(known(key, value, &VERSIONS, |one| protocol(one).unwrap_or_default())?);
+                }
+                "referer" => read.1 = Some(self.text(key, value)?),
+                "params" => read.2 = Some(self.json(value)),
+                "query" => read.3 = Some(self.json(value)),
+                "headers" => read.4 = Some(self.json(value)),
+                _ => self.body(key, value, &mut read.5)?,
+            }
+        }
+        let url = url.ok_or_else(|| bad("request.url", "is missing"))?;
+        let (path, query) = url.split_once('?').map_or((&*url, None), |(path, query)| (path, Some(query)));
+        let (route, referer, params, query_values, headers, body) = read;
+        Ok(Request {
+            method: method.ok_or_else(|| bad("request.method", "is missing"))?,
+            path: self.text.add(path),
+            url_query: query.map(|query| self.text.add(query)),
+            route,
+            protocol: version.ok_or_else(|| bad("request.protocol", "is missing"))?,
+            referer,
+            params,
+            query: query_values,
+            headers,
+            body,
+        })
+    }
+}
+
+/// What has been read of a line.
+#[derive(Default)]
+struct Parts {
+    fields: Fields,
+    timestamp: Option<Micros>,
+    level: Option<Level>,
+    status: Option<Status>,
+    stage: Option<StageName>,
+    audit_id: Option<Uuid>,
+    is_audit_log: bool,
+    name: Option<String>,
+    kind: Option<String>,
+    log_type: Option<LogType>,
+    service: Option<String>,
+    plugin: Option<String>,
+    component: Option<String>,
+    instance: Option<String>,
+    host: Option<String>,
+    seq: Option<u64>,
+}
+
+impl Parts {
+    fn take<'l>(&mut self, reader: &mut Reader<'l>, key: &'l str, value: &'l str) -> Read<()> {
+        let fields = &mut self.fields;
+        match key {
+            "timestamp" => self.timestamp = Some(time(key, value)?),
+            "level" => self.level = Some(known(key, value, Level::ALL, Level::as_str)?),
+            "isAuditLog" => self.is_audit_log = value == "true",
+            "schema" if !string(key, value)?.starts_with("1.") => return Err(bad(key, "is not of version 1")),
+            "eventName" => self.name = Some(string(key, value)?),
+            "eventKind" => self.kind = Some(string(key, value)?),
+            "logType" => self.log_type = Some(known(key, value, LogType::ALL, LogType::as_str)?),
+            "stage" => {
+                self.stage = Some(match inside(key, value)? {
+                    "initiation" => StageName::Initiation,
+                    "completion" => StageName::Completion,
+                    _ => StageName::Named(reader.text(key, value)?),
+                });
+            }
+            "status" => self.status = Some(known(key, value, Status::ALL, Status::as_str)?),
+            "outcome" => fields.outcome = Some(known(key, value, Outcome::ALL, Outcome::as_str)?),
+            "message" => fields.message = Some(reader.text(key, value)?),
+            "auditId" => {
+                let id = Uuid::try_parse(inside(key, value)?).map_err(|_| bad(key, "is no UUID"))?;
+                self.audit_id = Some(id);
+            }
+            "instance" => self.instance = Some(string(key, value)?),
+            "seq" => self.seq = Some(number(key, value)?),
+            "startedAt" => fields.started_at = Some(time(key, value)?),
+            "durationMs" => fields.duration = Some(milliseconds(key, value)?),
+            "requestId" => fields.request_id = Some(reader.text(key, value)?),
+            "traceId" => fields.trace_id = Some(reader.text(key, value)?),
+            "spanId" => fields.span_id = Some(reader.text(key, value)?),
+            "service" => self.service = Some(string(key, value)?),
+            "plugin" => self.plugin = Some(string(key, value)?),
+            "component" => self.component = Some(string(key, value)?),
+            "host" => self.host = Some(string(key, value)?),
+            "actor" => (fields.address, fields.actors) = (reader.address(value)?, reader.actors(value)?),
+            "object" => context(fields).object = Some(reader.thing(key, value)?),
+            "target" => context(fields).target = Some(reader.thing(key, value)?),
+            "scope" => context(fields).scope = Some(reader.scope(value)?),
+            "project" => context(fields).project = Some(reader.text(key, value)?),
+            "repository" => context(fields).repository = Some(reader.text(key, value)?),
+            "namespace" => context(fields).namespace = Some(reader.text(key, value)?),
+            "context" => context(fields).said = Some(reader.text(key, value)?),
+            "meta" => {
+                for (key, value) in reader.object(key, value)? {
+                    let name = unescape(key).ok_or_else(|| bad("meta", "has a key that is no text"))?;
+                    fields.meta.push((reader.text.add(&name), reader.json(value)));
+                }
+            }
+            "errors" => fields.errors = elements(value).map(|error| reader.error(error)).collect::<Read<_>>()?,
+            "response" => fields.response = Some(reader.response(value)?),
+            "request" => fields.request = Some(reader.request(value)?),
+            // A later minor version may have more.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Read<(Fields, Process, Option<u64>)> {
+        if !self.is_audit_log {
+            return Err(bad("isAuditLog", "is not true"));
+        }
+        let missing = |key| move || bad(key, "is missing");
+        let name = self.name.ok_or_else(missing("eventName"))?;
+        let [kind, service, plugin, component] =
+            [&self.kind, &self.service, &self.plugin, &self.component].map(|text| text.as_deref());
+        let instance = self.instance.ok_or_else(missing("instance"))?;
+        let fields = Fields {
+            timestamp: self.timestamp.ok_or_else(missing("timestamp"))?,
+            level: self.level.ok_or_else(missing("level"))?,
+            status: self.status.ok_or_else(missing("status"))?,
+            stage: self.stage.ok_or_else(missing("stage"))?,
+            audit_id: self.audit_id.ok_or_else(missing("auditId"))?,
+            labels: Some(Arc::new(Labels::new(
+                &name,
+                kind,
+                self.log_type.unwrap_or_default(),
+                service,
+                plugin,
+                component,
+            ))),
+            ..self.fields
+        };
+        Ok((fields, Process::read_back(&instance, self.host.as_deref()), self.seq))
+    }
+}
+
+fn context(fields: &mut Fields) -> &mut Context {
+    fields.context.get_or_insert_default()
+}
+
+fn bad(key: &str, what: &str) -> String {
+    format!("`{key}` {what}")
+}
+
+/// The inside of a string token.
+fn inside<'l>(key: &str, value: &'l str) -> Read<&'l str> {
+    let inside = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inside.ok_or_else(|| bad(key, "is not a string"))
+}
+
+fn string(key: &str, value: &str) -> Read<String> {
+    unescape(inside(key, value)?).ok_or_else(|| bad(key, "is no text"))
+}
+
+fn number<N: TryFrom<u64>>(key: &str, value: &str) -> Read<N> {
+    let number = value.parse::<u64>().ok().and_then(|number| N::try_from(number).ok());
+    number.ok_or_else(|| bad(key, "is no number, or too large"))
+}
+
+fn ip(key: &str, value: &str) -> Read<IpAddr> {
+    inside(key, value)?.parse().map_err(|_| bad(key, "is no address"))
+}
+
+fn known<T: Copy>(key: &str, value: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Read<T> {
+    let given = inside(key, value)?;
+    all.iter().copied().find(|one| name(*one) == given).ok_or_else(|| bad(key, "has a value that is not known"))
+}
+
+fn time(key: &str, value: &str) -> Read<Micros> {
+    let at: jiff::Timestamp = inside(key, value)?.parse().map_err(|_| bad(key, "is no time"))?;
+    Micros::from_micros(at.as_microsecond()).ok_or_else(|| bad(key, "is no time between the years 0 and 9999"))
+}
+
+fn milliseconds(key: &str, value: &str) -> Read<Duration> {
+    let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
+    let micros = || {
+        let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
+        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)
+    };
+    micros().map(Duration::from_micros).ok_or_else(|| bad(key, "is no duration in milliseconds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::format::{self, Format as _};
+    use crate::record::{FIXED, Field, FieldValue};
+
+    /// Every key that a record can have, in the order of the line.
+    const LINE: &str = concat!(
+        r#"{"timestamp":"2026-11-20T07:55:37.720973Z","level":"warn","isAuditLog":true,"schema":"1.0","eventName":"PackageDeleted","#,
+        r#""eventKind":"package","logType":"client","stage":"review","status":"failed","outcome":"timed_out","message":"a \"quoted\" \u202e sentence","#,
+        r#""auditId":"019a9f3c-5b14-7000-8000-000000000001","instance":"a","seq":7,"startedAt":"2026-11-20T07:55:36.000001Z","#,
+        r#""durationMs":1720.972,"requestId":"r-1","traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","#,
+        r#""service":"registry","plugin":"npm","component":"api","host":"web-1","actor":{"actorId":"u-1","ip":"2001:db8::1","#,
+        r#""port":443,"hostname":"dl.example","client":"npm/10 \\","kind":"job","name":"Jane","url":"/jane","slug":"jane","#,
+        r#""verified":false,"claimed":"j","credential":{"kind":"deploy_token","id":"17","name":"ci","owner":"g/p"},"#,
+        r#""onBehalfOf":{"actorId":null,"kind":"user","onBehalfOf":{"actorId":"u-3","kind":"user"}},"#,
+        r#""location":{"city":"Newmarket","country":"GB","continent":"EU"},"peerIp":"10.0.0.1"},"#,
+        r#""object":{"kind":"package","id":"1","name":"left-pad","version":"1.3.0","slug":"lp","format":"npm"},"#,
+        r#""target":{"kind":"repository","name":"g/p"},"scope":{"kind":"group","path":"g"},"project":"g/p","#,
+        r#""repository":"g/p/npm","namespace":"g","context":"web","meta":{"taskId":"t-1","a.b":{"c":[1,{"d":"x"}]},"n":-1.5e3},"#,
+        r#""errors":[{"name":"Timeout","message":"too late","stack":"a\nb"},{"name":"Other","message":"é"}],"#,
+        r#""response":{"status":504,"bytes":12,"bodyOmitted":{"reason":"binary","contentType":"a/b","bytes":12}},"#,
+        r#""request":{"method":"DELETE","url":"/g/p?x=%20&y","route":"/{g}/{p}","protocol":"HTTP/2","referer":"https://x/","#,
+        r#""params":{"g":"g","p":"p"},"query":{"x":[" ","y"],"y":""},"headers":{"x-a":"1"},"body":["b",true,null]}}"#,
+    );
+
+    fn get(record: &Record<'_>, field: &str) -> Option<FieldValue<'static>> {
+        record.get(&field.parse().unwrap()).map(|value| match value {
+            FieldValue::Text(text) => FieldValue::Text(text.into_owned().into()),
+            FieldValue::Json(json) => FieldValue::Json(json.into_owned().into()),
+        })
+    }
+
+    #[test]
+    fn a_line_that_was_read_back_is_written_again_from_its_values() {
+        let read = RecordLine::parse(LINE).unwrap();
+        assert_eq!(read.as_str(), LINE);
+        let (mut whole, mut remade) = (Vec::new(), Vec::new());
+        format::json().write(&read.record(), &mut whole);
+        assert_eq!(String::from_utf8(whole).unwrap(), LINE);
+        format::json().write(&Record { line: None, ..read.record() }, &mut remade);
+        assert_eq!(String::from_utf8(remade).unwrap(), LINE);
+    }
+
+    #[test]
+    fn a_record_serializes_as_its_line() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let value = serde_json::to_value(read.record()).unwrap();
+        assert_eq!(value, serde_json::from_str::<serde_json::Value>(LINE).unwrap());
+    }
+
+    #[test]
+    fn every_field_has_the_value_at_its_path() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let line: serde_json::Value = serde_json::from_str(LINE).unwrap();
+        let mut missing = Vec::new();
+        for (name, _) in FIXED {
+            let at = line.pointer(&format!("/{}", name.replace('.', "/")));
+            let Some(at) = at else {
+                missing.push(*name);
+                assert_eq!(get(&read.record(), name), None, "{name}");
+                continue;
+            };
+            let value = get(&read.record(), name).unwrap_or_else(|| panic!("{name}"));
+            match (&value, at) {
+                (FieldValue::Text(text), serde_json::Value::String(expected)) => assert_eq!(text, expected, "{name}"),
+                (FieldValue::Json(json), expected) => {
+                    assert_eq!(&serde_json::from_str::<serde_json::Value>(json).unwrap(), expected, "{name}");
+                }
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        // The target of the sample has a name only; a body is there or left out.
+        let without =
+            ["target.id", "target.version", "target.slug", "target.format", "response.body", "request.bodyOmitted"];
+        assert_eq!(missing, without);
+    }
+
+    #[test]
+    fn fields_go_on_inside_of_values() {
+        let read = RecordLine::parse(LINE).unwrap();
+        let record = read.record();
+        let text = |text: &'static str| Some(FieldValue::Text(text.into()));
+        let json = |json: &'static str| Some(FieldValue::Json(json.into()));
+        assert_eq!(get(&record, "meta.taskId"), text("t-1"));
+        assert_eq!(get(&record, "meta.a.b"), json(r#"{"c":[1,{"d":"x"}]}"#));
+        assert_eq!(get(&record, "meta.n"), json("-1.5e3"));
+        assert_eq!(get(&record, "meta.absent.b"), None);
+        assert_eq!(get(&record, "errors.0.message"), text("too late"));
+        assert_eq!(get(&record, "errors.1.stack"), None);
+        assert_eq!(get(&record, "errors.x"), None);
+        assert_eq!(get(&record, "request.query.x.1"), text("y"));
+        assert_eq!(get(&record, "request.params.g"), text("g"));
+        assert_eq!(get(&record, "request.headers.x-a"), text("1"));
+        assert_eq!(get(&record, "request.body.1"), json("true"));
+        assert_eq!(get(&record, "response.bodyOmitted.reason"), text("binary"));
+        assert_eq!(get(&record, "actor.onBehalfOf.onBehalfOf.actorId"), text("u-3"));
+        assert_eq!(get(&record, "actor.onBehalfOf.actorId"), json("null"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_with_the_nearest() {
+        let error = |name: &str| name.parse::<Field>().unwrap_err().to_string();
+        assert!(error("actor.ipp").ends_with("the nearest is `actor.ip`"), "{}", error("actor.ipp"));
+        assert!(error("eventname").ends_with("the nearest is `eventName`"));
+        assert!(error("actor.credential").contains("actor.credential.kind, actor.credential.id"));
+        assert!(error("").contains("the nearest is"));
+        assert!(error("meta.").contains("`meta`"));
+        assert!(error(&"x".repeat(1 << 20)).len() < 256);
+        assert!("meta.".to_owned().parse::<Field>().is_err());
+        assert!(format!("meta.{}", "a.".repeat(40)).parse::<Field>().is_err());
+    }
+
+    #[test]
+    fn what_is_no_line_of_ours_is_refused_and_the_key_is_named() {
+        let error = |line: &str| {
+            let error = RecordLine::parse(line).unwrap_err();
+            assert!(error.is_record());
+            error.to_string()
+        };
+        assert!(error("").contains("not a JSON object") && error("[]").contains("not a JSON object"));
+        assert!(error("{}").contains("`isAuditLog` is not true"));
+        assert!(error(&LINE.replace(r#""a","seq""#, "\"\u{202e}\",\"seq\"")).contains("always escaped"));
+        assert!(error(&LINE[..LINE.len() - 1]).contains("invalid JSON"));
+        assert!(error(&LINE.replace("\"level\":", "\"level\": ")).contains("white space"));
+        for (from, to, what) in [
+            (r#""level":"warn""#, r#""level":"bad""#, "`level` has a value"),
+            (r#""level":"warn""#, r#""level":7"#, "`level` is not a string"),
+            (r#""schema":"1.0""#, r#""schema":"2.0""#, "version 1"),
+            ("2026-11-20T07:55:37.720973Z", "yesterday", "`timestamp` is no time"),
+            ("2001:db8::1", "2001", "`ip` is no address"),
+            ("1720.972", "-1", "`durationMs`"),
+            (r#""seq":7"#, r#""seq":-7"#, "`seq`"),
+            (r#""status":504"#, r#""status":99"#, "`response.status`"),
+            (r#""actor":{"#, r#""actor":[],"x":{"#, "`actor` is not an object"),
+            (r#""reason":"binary""#, r#""reason":"x""#, "`reason`"),
+            (r#""instance":"a","#, "", "`instance` is missing"),
+            (r#""a \"quoted\" \u202e sentence""#, r#""\ud800""#, "`message` is no text"),
+        ] {
+            let changed = LINE.replace(from, to);
+            assert_ne!(changed, LINE, "{from}");
+            assert!(error(&changed).contains(what), "{}", error(&changed));
+        }
+        let deep = LINE.replace("[1,{\"d\"", &format!("{}[1,{{\"d\"", "[".repeat(200)));
+        assert!(error(&deep).contains("100 levels"));
+    }
+
+    #[test]
+    fn a_key_of_a_later_minor_version_is_kept() {
+        let later = LINE.replace(r#","seq":7"#, r#","seq":7,"new":{"x":1}"#).replace("\"1.0\"", "\"1.1\"");
+        let read = RecordLine::parse(&later).unwrap();
+        let mut out = Vec::new();
+        format::json().write(&read.record(), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), later);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in any::<String>(), at in 0..LINE.len(), put in "[\\x00-\\x7f]{0,3}", skip in 0..8_usize) {
+            let _ = RecordLine::parse(&line);
+            let end = (at + skip).min(LINE.len());
+            if let (Some(before), Some(behind)) = (LINE.get(..at), LINE.get(end..))
+                && let Ok(read) = RecordLine::parse(&[before, &put, behind].concat())
+            {
+                let mut out = Vec::new();
+                format::write_line(&mut format::json(), Record { line: None, ..read.record() }, 4096, &mut out);
+                format::write_line(&mut format::csv(format::Columns::flat()), read.record(), 4096, &mut out);
+                prop_assert_eq!(memchr::memchr_iter(b'\n', &out).count(), 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! A record as formats, filters and tests see it: one that a request just made, or one that was read back from a line.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Request, Route, StageName, Thing};
+use super::text::head;
+use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
+use super::{Entity, Failure, Level, LogType, Outcome, Scope, Status};
+use crate::clock::Micros;
+use crate::json::members_as_arrays;
+use crate::redact::Texts;
+
+/// One redacted record, borrowed: filters take decisions on it, and [formats](crate::format) write it.
+///
+/// It is the record of a request that just ended, or one that a [`RecordLine`](crate::RecordLine) read back. Each value has a
+/// getter here or a [`Field`](crate::Field) for [`Record::get`](Self::get).
+#[derive(Clone, Copy)]
+pub struct Record<'r> {
+    pub(crate) text: Texts<'r>,
+    pub(crate) fields: &'r Fields,
+    pub(crate) process: &'r Process,
+    /// Absent until the record has its place in a sink.
+    pub(crate) seq: Option<u64>,
+    pub(crate) cuts: &'r Cuts,
+    /// The line that it was read from, unless less than all of it is to be shown.
+    pub(crate) line: Option<&'r str>,
+}
+
+impl<'r> Record<'r> {
+    pub(super) fn new(text: Texts<'r>, fields: &'r Fields, process: &'r Process) -> Self {
+        Self { text, fields, process, seq: None, cuts: &UNCUT, line: None }
+    }
+
+    /// With its number in a sink.
+    pub(crate) fn numbered(self, seq: u64) -> Self {
+        Self { seq: Some(seq), ..self }
+    }
+
+    /// With less of its long values.
+    pub(crate) fn cut(self, cuts: &'r Cuts) -> Self {
+        Self { cuts, line: None, ..self }
+    }
+
+    /// When the stage happened, to the microsecond.
+    pub fn timestamp(&self) -> SystemTime {
+        system_time(self.fields.timestamp)
+    }
+
+    /// The severity.
+    pub fn level(&self) -> Level {
+        self.fields.level
+    }
+
+    /// The event's name, such as `ScaffolderTaskCreation`.
+    pub fn event_name(&self) -> &'r str {
+        match &self.fields.labels {
+            Some(labels) if !self.fields.is_name_masked => labels.name(),
+            _ => MASKED_NAME,
+        }
+    }
+
+    /// The event's group, such as `scaffolder`.
+    pub fn event_kind(&self) -> Option<&'r str> {
+        let labels = self.fields.labels.as_ref().filter(|_| !self.fields.is_name_masked);
+        labels?.kind()
+    }
+
+    /// Which of two logs it belongs to.
+    pub fn log_type(&self) -> LogType {
+        self.fields.labels.as_ref().map(|labels| labels.log_type()).unwrap_or_default()
+    }
+
+    /// Whether it is one of the library's own records, whose names begin with `Audit`.
+    pub fn is_internal(&self) -> bool {
+        self.event_name().starts_with("Audit")
+    }
+
+    /// `initiation`, `completion`, or the application's own name.
+    pub fn stage(&self) -> &'r str {
+        match self.fields.stage {
+            StageName::Initiation => "initiation",
+            StageName::Completion => "completion",
+            StageName::Named(stage) => self.text.get(stage),
+        }
+    }
+
+    /// Whether it succeeded.
+    pub fn status(&self) -> Status {
+        self.fields.status
+    }
+
+    /// How the request or activity ended; completions only.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.fields.outcome
+    }
+
+    /// One sentence for a person.
+    pub fn message(&self) -> Option<Cow<'r, str>> {
+        Some(without_middle(self.text.some(self.fields.message)?, self.cuts.message))
+    }
+
+    /// The id that all records of a request or activity share.
+    pub fn audit_id(&self) -> Uuid {
+        self.fields.audit_id
+    }
+
+    /// The id of the process's run.
+    pub fn instance(&self) -> &'r str {
+        self.process.instance()
+    }
+
+    /// Its consecutive number in the sink that its line is for. A filter sees none: what it refuses takes no number.
+    pub fn seq(&self) -> Option<u64> {
+        self.seq
+    }
+
+    /// When the request or activity began; completions only.
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.fields.started_at.map(system_time)
+    }
+
+    /// How long the request or activity took; completions only.
+    pub fn duration(&self) -> Option<Duration> {
+        self.fields.duration
+    }
+
+    /// The id from the request-id header.
+    pub fn request_id(&self) -> Option<&'r str> {
+        self.text.some(self.fields.request_id)
+    }
+
+    /// The trace that the request belongs to: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> Option<&'r str> {
+        self.text.some(self.fields.trace_id)
+    }
+
+    /// The span that the request was made in: 16 hexadecimal digits.
+    pub fn span_id(&self) -> Option<&'r str> {
+        self.text.some(self.fields.span_id)
+    }
+
+    /// The service.
+    pub fn service(&self) -> Option<&'r str> {
+        let labels = self.fields.labels.as_ref();
+        labels.and_then(|labels| labels.service()).or_else(|| self.process.service())
+    }
+
+    /// The server's host name.
+    pub fn host(&self) -> Option<&'r str> {
+        self.process.host()
+    }
+
+    pub(crate) fn actor(&self) -> Option<&'r Identity> {
+        self.fields.actors.first()
+    }
+
+    /// Who acted.
+    pub fn actor_id(&self) -> Option<&'r str> {
+        self.text.some(self.actor()?.id)
+    }
+
+    /// The actor's display name.
+    pub fn actor_name(&self) -> Option<&'r str> {
+        self.text.some(self.actor()?.name)
+    }
+
+    /// The kind of actor, such as `user` or `service`.
+    pub fn actor_kind(&self) -> Option<&'r str> {
+        self.text.some(self.actor()?.kind)
+    }
+
+    /// The kind of credential that the actor used, such as `deploy_token`.
+    pub fn credential_kind(&self) -> Option<&'r str> {
+        Some(self.text.get(self.actor()?.credential?.kind))
+    }
+
+    /// The address of the actor.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.fields.address.ip
+    }
+
+    /// The address of the peer, if it is not the actor's.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        self.fields.address.peer_ip
+    }
+
+    /// The actor's port.
+    pub fn port(&self) -> Option<u16> {
+        self.fields.address.port
+    }
+
+    /// The host that the actor addressed.
+    pub fn hostname(&self) -> Option<&'r str> {
+        self.text.some(self.fields.address.hostname)
+    }
+
+    /// The user agent.
+    pub fn user_agent(&self) -> Option<Cow<'r, str>> {
+        Some(without_middle(self.text.some(self.fields.address.client)?, self.cuts.client))
+    }
+
+    /// What was acted on.
+    pub fn object(&self) -> Option<Entity> {
+        self.entity(self.fields.context.as_ref()?.object.as_ref()?)
+    }
+
+    /// The parent or container of what was acted on.
+    pub fn target(&self) -> Option<Entity> {
+        self.entity(self.fields.context.as_ref()?.target.as_ref()?)
+    }
+
+    fn entity(&self, thing: &Thing) -> Option<Entity> {
+        let owned = |piece| self.text.some(piece).map(str::to_owned);
+        Some(Entity {
+            kind: self.text.get(thing.kind).to_owned().into(),
+            id: owned(thing.id),
+            name: owned(thing.name),
+            version: owned(thing.version),
+            slug: owned(thing.slug),
+            format: owned(thing.format),
+        })
+    }
+
+    /// The owning group, project or tenant.
+    pub fn scope(&self) -> Option<Scope> {
+        let scope = self.fields.context.as_ref()?.scope?;
+        Some(Scope::new(self.text.get(scope.kind).to_owned(), self.text.get(scope.path)))
+    }
+
+    /// The members of `meta`: each key and its value as JSON text.
+    pub fn meta(&self) -> impl Iterator<Item = (&'r str, &'r str)> {
+        let Self { text, fields, cuts, .. } = *self;
+        let shown = fields.meta.iter().enumerate().filter(|(at, _)| !cuts.meta.contains(at));
+        shown.map(move |(_, (key, value))| (text.get(*key), text.get(*value)))
+    }
+
+    /// What went wrong. Empty unless the record has failed.
+    pub fn errors(&self) -> Vec<Failure> {
+        let failure = |(at, error): (usize, &ErrorEntry)| Failure {
+            name: self.text.get(error.name).to_owned(),
+            message: without_middle(error.message.of(self.text), self.cuts.error_message.filter(|_| at == 0)).into(),
+            stack: self.text.some(error.stack.filter(|_| !self.cuts.stacks)).map(str::to_owned),
+        };
+        self.error_entries().iter().enumerate().map(failure).collect()
+    }
+
+    pub(crate) fn error_entries(&self) -> &'r [ErrorEntry] {
+        let errors = &self.fields.errors;
+        if self.cuts.further_errors { &errors[..errors.len().min(1)] } else { errors }
+    }
+
+    /// The response's status.
+    pub fn response_status(&self) -> Option<StatusCode> {
+        self.fields.response.as_ref()?.status
+    }
+
+    /// The bytes of the response's body that were handed to the server.
+    pub fn response_bytes(&self) -> Option<u64> {
+        self.fields.response.as_ref()?.bytes
+    }
+
+    pub(crate) fn request(&self) -> Option<&'r Request> {
+        self.fields.request.as_ref()
+    }
+
+    /// The request's method.
+    pub fn method(&self) -> Option<&'r str> {
+        Some(self.text.get(self.request()?.method))
+    }
+
+    /// The template of the route that matched.
+    pub fn route(&self) -> Option<&'r str> {
+        match self.request()?.route.as_ref()? {
+            Route::Listed(route) => Some(route.text()),
+            Route::Reported(route) => Some(self.text.get(*route)),
+        }
+    }
+
+    /// Path and query as they were sent, redacted.
+    pub fn url(&self) -> Option<Cow<'r, str>> {
+        let request = self.request()?;
+        let path = self.text.get(request.path);
+        let Some(query) = request.url_query else { return Some(self.short_url(path)) };
+        let url = [path, "?", self.text.get(query)].concat();
+        Some(self.short_url(&url).into_owned().into())
+    }
+
+    /// The path of the URL, without the query.
+    pub fn path(&self) -> Option<Cow<'r, str>> {
+        Some(self.short_url(self.text.get(self.request()?.path)))
+    }
+
+    fn short_url<'u>(&self, url: &'u str) -> Cow<'u, str> {
+        without_middle(head(url, Request::MAX_URL), self.cuts.url)
+    }
+
+    /// The protocol, such as `HTTP/1.1`.
+    pub fn protocol(&self) -> Option<&'static str> {
+        super::wire::protocol(self.request()?.protocol)
+    }
+
+    /// The page that the request came from, by its own account.
+    pub fn referer(&self) -> Option<&'r str> {
+        self.text.some(self.request()?.referer.filter(|_| !self.cuts.referer))
+    }
+
+    pub(crate) fn params(&self) -> Option<Cow<'r, str>> {
+        self.as_arrays(self.text.some(self.request()?.params.filter(|_| !self.cuts.params))?)
+    }
+
+    pub(crate) fn query(&self) -> Option<Cow<'r, str>> {
+        self.as_arrays(self.text.some(self.request()?.query.filter(|_| !self.cuts.query))?)
+    }
+
+    fn as_arrays(&self, object: &'r str) -> Option<Cow<'r, str>> {
+        match self.process.body_as() {
+            BodyAs::Json => Some(Cow::Borrowed(object)),
+            BodyAs::String => members_as_arrays(object).map(Cow::Owned),
+        }
+    }
+
+    pub(crate) fn headers(&self) -> Option<&'r str> {
+        self.text.some(self.request()?.headers.filter(|_| !self.cuts.headers))
+    }
+}
+
+fn system_time(at: Micros) -> SystemTime {
+    let since = Duration::from_micros(at.0.unsigned_abs());
+    let moved = if at.0 < 0 { UNIX_EPOCH.checked_sub(since) } else { UNIX_EPOCH.checked_add(since) };
+    moved.unwrap_or(UNIX_EPOCH)
+}
+
+impl fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("event_name", &self.event_name())
+            .field("stage", &self.stage())
+            .field("status", &self.status())
+            .field("outcome", &self.outcome())
+            .field("audit_id", &self.audit_id())
+            .field("actor_id", &self.actor_id())
+            .field("method", &self.method())
+            .field("route", &self.route())
+            .field("response_status", &self.response_status())
+            .finish_non_exhaustive()
+    }
+}
