@@ -1,8 +1,10 @@
 //! What goes on inside an auditor, as one snapshot.
 
 use std::fmt;
+#[cfg(any(feature = "tracing-subscriber", feature = "export"))]
+use std::sync::Arc;
 #[cfg(feature = "tracing-subscriber")]
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::Engine;
 #[cfg(feature = "export")]
@@ -191,7 +193,7 @@ pub(crate) struct Counted {
     #[cfg(feature = "tracing-subscriber")]
     ordinary: Mutex<Vec<Arc<Ordinary>>>,
     #[cfg(feature = "export")]
-    pub(crate) exporter: Option<std::sync::Arc<Exporter>>,
+    pub(crate) exporter: Option<Arc<Exporter>>,
 }
 
 impl Counted {

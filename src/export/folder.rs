@@ -54,11 +54,12 @@ impl Store for Folder {
             return Err(Failure::because("an object without a name"));
         };
         self.make_folder(folder).map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
+        let temporary = folder.join(format!(".{name}.tmp"));
         if take_for_done(&path, put).map_err(|error| failed("cannot look at", &error))? {
-            // Its name may not be durable yet.
+            // Its second name may be left, and neither be durable yet.
+            remove(&temporary).map_err(|error| failed("cannot remove the temporary file of", &error))?;
             return sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error));
         }
-        let temporary = folder.join(format!(".{name}.tmp"));
         write(&temporary, put.bytes).map_err(|error| failed("cannot write the temporary file of", &error))?;
         crash::point();
         publish(&temporary, &path).map_err(|error| failed("cannot give its name to", &error))?;
@@ -88,7 +89,6 @@ fn take_for_done(path: &Path, put: &Put<'_>) -> io::Result<bool> {
     if !has_content(path, put.bytes)? {
         return taken("it was begun, and another content stands there now");
     }
-    // A link was made, and perhaps its temporary name left.
     Ok(true)
 }
 
@@ -122,7 +122,10 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Gives the file its name. `path` is free, or reserved by an empty file.
 fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(temporary, path) {
-        Ok(()) => return remove(temporary),
+        Ok(()) => {
+            crash::point();
+            return remove(temporary);
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             if fs::symlink_metadata(path)?.len() > 0 {
                 let _ = remove(temporary);
