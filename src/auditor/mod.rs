@@ -129,11 +129,13 @@ impl Auditor {
     /// Makes a run of the exporter now: seals the spool with everything that was recorded before, and exports what waits.
     ///
     /// A run that is under way ends first. After `limit` the report says what was done until then; the rest waits for the next run.
+    /// Half of the limit is for the spool to take what was recorded before. If it does not, because it is full for instance, what
+    /// it has is exported all the same, and [`ExportReport::error`](crate::export::ExportReport::error) says so, as it does if the
+    /// export failed.
     ///
     /// # Errors
     ///
-    /// If this log exports nothing ([`AuditorBuilder::export`]), or what was recorded before could not be written to the
-    /// spool in time. That an export failed is in [`ExportReport::error`](crate::export::ExportReport::error).
+    /// If this log exports nothing: see [`AuditorBuilder::export`].
     #[cfg(feature = "export")]
     #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
     pub fn export_now(
@@ -141,18 +143,21 @@ impl Auditor {
         limit: Duration,
     ) -> impl Future<Output = Result<crate::export::ExportReport, Error>> + Send + use<> {
         let began = std::time::Instant::now();
-        let (log, flushed) = (self.log.clone(), self.flush(limit));
+        let (log, flushed) = (self.log.clone(), self.flush(limit / 2));
         async move {
             let Some(exporter) = &log.counted.exporter else {
                 return Err(Error::setting("this audit log exports nothing: see `AuditorBuilder::export`"));
             };
-            if !flushed.await {
-                return Err(Error::start("what was recorded before could not be written to the spool in time"));
-            }
+            let is_spooled = flushed.await;
             let answer = exporter.request(began + limit.min(Duration::from_secs(365 * 24 * 3600)));
             // The worker gives up requests whose time is over.
             log.engine.queue.call();
-            Ok(answer.await)
+            let mut report = answer.await;
+            if !is_spooled {
+                let late = "what was recorded before could not be written to the spool in time";
+                report.error.get_or_insert_with(|| late.to_owned());
+            }
+            Ok(report)
         }
     }
 
