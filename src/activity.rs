@@ -12,9 +12,10 @@ use uuid::Uuid;
 use crate::activity_result::{ActivityResult, ActivityRun};
 use crate::audit::Audit;
 use crate::auditor::Running;
-use crate::capture::{Door, Draft, Stage, name};
+use crate::capture::{Door, Draft, EventRef, Stage, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::plan::Plan;
 use crate::queue::{Admission, Answer};
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 
@@ -50,16 +51,40 @@ use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 #[must_use = "an activity begins when this is awaited"]
 pub struct ActivityBuilder {
     log: Arc<Running>,
-    event: String,
-    /// The event must be one of the catalog.
-    is_listed: bool,
+    event: Named,
     draft: Box<Draft>,
+}
+
+/// How the event of an activity is named.
+enum Named {
+    /// It must be one of the catalog.
+    Listed(String),
+    Unlisted(String),
+    /// It is one of this library, which is recorded whatever is switched off.
+    Internal(Arc<Plan>),
+}
+
+impl Named {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Listed(name) | Self::Unlisted(name) => name,
+            Self::Internal(plan) => plan.policy.name(),
+        }
+    }
 }
 
 impl ActivityBuilder {
     pub(crate) fn new(log: Arc<Running>, event: String, is_listed: bool) -> Self {
+        Self::of(log, if is_listed { Named::Listed(event) } else { Named::Unlisted(event) })
+    }
+
+    pub(crate) fn internal(log: Arc<Running>, plan: Arc<Plan>) -> Self {
+        Self::of(log, Named::Internal(plan))
+    }
+
+    fn of(log: Arc<Running>, event: Named) -> Self {
         let draft = log.engine.take_draft();
-        Self { log, event, is_listed, draft }
+        Self { log, event, draft }
     }
 
     /// Who does it; work that nobody asked for has a service's or the system's name.
@@ -184,11 +209,25 @@ impl ActivityBuilder {
 
     fn open(mut self) -> Result<Opened, Error> {
         let engine = &self.log.engine;
-        if !engine.enabled {
+        let is_internal = matches!(self.event, Named::Internal(_));
+        if !engine.enabled && !is_internal {
             engine.forget(self.draft);
             return Ok(Opened(None));
         }
-        self.draft.event = if self.is_listed { engine.listed(&self.event)? } else { engine.named(&self.event)? };
+        self.draft.event = match self.event {
+            Named::Listed(name) => engine.listed(&name)?,
+            Named::Unlisted(name) => engine.named(&name)?,
+            Named::Internal(plan) => EventRef::Own(plan),
+        };
+        if let Some(scoping) = engine.scoping.as_ref().filter(|_| !is_internal) {
+            self.draft.scoped = Some(scoping.begin_activity());
+            // Without a scope its end decides: more may be known then.
+            let has_scope = self.draft.late.as_ref().is_some_and(|late| late.scope.is_some());
+            if has_scope && !engine.is_audited(&self.draft) {
+                engine.forget(self.draft);
+                return Ok(Opened(None));
+            }
+        }
         engine.stamp(&mut self.draft);
         self.draft.door = Door::Activity;
         engine.head.current_trace(&mut self.draft);
@@ -208,7 +247,7 @@ impl IntoFuture for ActivityBuilder {
 
 impl fmt::Debug for ActivityBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActivityBuilder").field("event", &self.event).finish_non_exhaustive()
+        f.debug_struct("ActivityBuilder").field("event", &self.event.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -304,6 +343,11 @@ impl Activity {
     /// It was done.
     pub fn succeed(self) {
         self.close(Outcome::Completed);
+    }
+
+    /// It was done; the answer tells whether its record is durable, if it has to be.
+    pub(crate) fn succeed_durably(self) -> Option<Answer<bool>> {
+        self.close(Outcome::Completed)
     }
 
     /// It failed, with the error's text and its sources.

@@ -9,11 +9,14 @@ use crate::clock::{Ids, Time};
 use crate::diagnostics::{contained, report};
 use crate::error::Error;
 use crate::exchange::Exchange;
+#[cfg(feature = "geoip")]
+use crate::geoip::Places;
 use crate::media::Media;
 use crate::plan::{Defaults, Plan};
 use crate::queue::{Admission, Answer, Control, Queue, Reach};
 use crate::record::{Delivery, ResponseStatus, Stages, Status};
 use crate::redact::Redactor;
+use crate::scope::Scoping;
 use crate::sink::{Need, SinkState, Watcher};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +44,10 @@ pub(crate) struct Engine {
     pub(crate) queue: Arc<Queue>,
     pub(crate) control: Control,
     pub(crate) wait: Duration,
+    /// None where no rules of scopes were configured.
+    pub(crate) scoping: Option<Scoping>,
+    #[cfg(feature = "geoip")]
+    pub(crate) places: Option<Places>,
     pool: Mutex<Pool>,
     late: AtomicU64,
     closing: AtomicBool,
@@ -61,6 +68,9 @@ pub(crate) struct Parts {
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) wait: Duration,
+    pub(crate) scoping: Option<Scoping>,
+    #[cfg(feature = "geoip")]
+    pub(crate) places: Option<Places>,
 }
 
 /// What the next exchanges are made of.
@@ -102,6 +112,9 @@ impl Engine {
             queue: parts.queue,
             control: Control::default(),
             wait: parts.wait,
+            scoping: parts.scoping,
+            #[cfg(feature = "geoip")]
+            places: parts.places,
             pool: Mutex::default(),
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -115,6 +128,16 @@ impl Engine {
             EventRef::Listed(at) => self.plans.get(*at as usize).map(|plan| &**plan),
             EventRef::Own(plan) => Some(plan),
         }
+    }
+
+    /// The name of an event, for the rules of scopes.
+    pub(crate) fn event_name<'a>(&'a self, event: &'a EventRef) -> &'a str {
+        self.plan(event).map_or("", |plan| plan.policy.name())
+    }
+
+    /// Whether the rules of scopes let an exchange be recorded, as far as its scope is known.
+    pub(crate) fn is_audited(&self, draft: &Draft) -> bool {
+        draft.scoped.is_none() || draft.is_audited(self.event_name(&draft.event))
     }
 
     pub(crate) fn stages(&self, event: &EventRef) -> Stages {

@@ -161,6 +161,7 @@ impl Exchange {
             && draft.admitted
             && !emitted
             && self.engine().stages(&draft.event) != Stages::Completion
+            && self.engine().is_audited(draft)
         {
             self.write_initiation(draft);
         }
@@ -215,6 +216,11 @@ impl Exchange {
         let class = draft.class;
         draft.outcome = Some(outcome);
         draft.elapsed = self.engine().monotonic().saturating_sub(draft.began);
+        // A refusal is about the log itself, whatever the scope.
+        if draft.initiated.is_none() && outcome != Outcome::Rejected && !self.engine().is_audited(&draft) {
+            self.leave_out(draft);
+            return None;
+        }
         self.initiate(&mut draft);
         self.engine().give_back_unused(&mut draft);
         let only_begins = draft.door == Door::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
@@ -236,11 +242,16 @@ impl Exchange {
             return false;
         }
         let Some(draft) = open.take() else { return false };
-        self.skipped.store(true, Ordering::Relaxed);
         drop(open);
+        self.leave_out(draft);
+        true
+    }
+
+    /// Ends the exchange without a record.
+    fn leave_out(&self, draft: Box<Draft>) {
+        self.skipped.store(true, Ordering::Relaxed);
         self.engine().forget(draft);
         self.engine().queue.count_closed();
-        true
     }
 
     /// Another layer's event for a request that no event has claimed yet.

@@ -403,3 +403,23 @@ pub fn settings(data: &[u8]) {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// The look-up of locations, as the worker does it, for its benchmark.
+#[cfg(feature = "geoip")]
+#[derive(Debug)]
+pub struct Locator {
+    places: crate::geoip::Places,
+    cache: crate::geoip::Cache,
+}
+
+#[cfg(feature = "geoip")]
+impl Locator {
+    pub fn open(path: std::path::PathBuf) -> Result<Self, crate::Error> {
+        Ok(Self { places: crate::geoip::Places::open(path)?, cache: crate::geoip::Cache::default() })
+    }
+
+    /// Whether the address is somewhere.
+    pub fn find(&mut self, ip: std::net::IpAddr) -> bool {
+        self.cache.find(&self.places, ip).is_some()
+    }
+}

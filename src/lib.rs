@@ -66,6 +66,7 @@
 //! | `gzip` | no | compression of rotated files |
 //! | `export` | no | scheduled exports of what a file sink wrote: `AuditorBuilder::export`, `export::verify` |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
+//! | `geoip` | no | `actor.location` from a file in MaxMind's format |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
 //!
@@ -102,6 +103,8 @@ pub mod format;
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "geoip")]
+mod geoip;
 pub mod guide;
 mod json;
 mod layer;
@@ -115,6 +118,7 @@ mod publish;
 mod queue;
 mod record;
 mod redact;
+pub mod scope;
 pub mod segment;
 pub mod sink;
 mod sync;

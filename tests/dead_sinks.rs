@@ -169,6 +169,8 @@ struct Cutting {
 }
 
 impl Sink for Cutting {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         // What it takes before it fails ends in the middle of a line, mostly.
         if self.broken.load(Ordering::SeqCst) {

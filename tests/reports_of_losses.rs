@@ -51,6 +51,8 @@ struct Cut {
 }
 
 impl Sink for Cut {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.gate.pass();
         match memchr::memmem::find(lines, b"Visit") {

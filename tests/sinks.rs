@@ -19,7 +19,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
-use tower_audit::format::line_fn;
+use tower_audit::format::{csv, line_fn};
 use tower_audit::sink::{self, Output, sink_fn};
 use tower_audit::{AuditedRouterService, Auditor, Catalog, Event, Level, SinkState, Stages};
 
@@ -62,6 +62,8 @@ fn moody(written: &Written, wrong: impl Fn(u64) -> io::Result<()> + Send + 'stat
 struct Half(Written);
 
 impl sink::Sink for Half {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let part = lines.len().div_ceil(3);
         self.0.push(&lines[..part]);
@@ -405,4 +407,24 @@ async fn what_a_file_cannot_take_waits_for_it_and_what_cannot_be_kept_is_told() 
     assert!(log.auditor.flush(DEADLINE).await);
     assert_eq!(urls(&fs::read_to_string(logs.join("audit.log")).unwrap()), ["/2"]);
     assert!(log.stop().await.0.is_complete());
+}
+
+#[tokio::test]
+async fn a_header_is_the_first_line_and_takes_no_seq() {
+    let (lines, records) = sink::memory();
+    let batches = Written::default();
+    let taken = batches.clone();
+    let closure = sink_fn(move |batch: &[u8]| {
+        taken.push(batch);
+        Ok(())
+    });
+    let columns = || csv("seq,eventName".parse().unwrap());
+    let log = log_to(Written::default(), |builder| {
+        builder.sink(Output::new(lines).format(columns())).sink(Output::new(closure).format(columns()))
+    });
+    ask(&service(&log.auditor), "/1").await;
+    assert!(log.auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+    let expected = ["seq,eventName", "1,AuditStarted", "2,HttpRequest", "3,AuditStopped"];
+    assert_eq!(records.lines(), expected);
+    assert_eq!(batches.text().lines().collect::<Vec<_>>(), expected);
 }

@@ -9,7 +9,11 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
-use super::start::{check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, start_sinks};
+#[cfg(feature = "export")]
+use super::exports::outputs;
+#[cfg(not(feature = "export"))]
+use super::start::outputs;
+use super::start::{ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, scoping, start_sinks};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
@@ -27,6 +31,7 @@ use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
+use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
 #[cfg(feature = "export")]
 use crate::sink::FileSink;
 use crate::sink::{Output, SinkState};
@@ -48,6 +53,9 @@ pub struct AuditorBuilder {
     peer: Option<PeerFn>,
     resolvers: Vec<Box<dyn ActorResolver>>,
     trace: Option<TraceFn>,
+    scopes: ScopeParts,
+    #[cfg(feature = "geoip")]
+    geoip_file: Option<std::path::PathBuf>,
     is_success: StatusClassifier,
     is_timeout: TimeoutClassifier,
     admission_timeout: Duration,
@@ -64,6 +72,7 @@ pub struct AuditorBuilder {
     instance: Option<String>,
     #[cfg(feature = "export")]
     export: Option<(FileSink, Export)>,
+    aliases: &'static [(&'static str, &'static str)],
     outside: Settings,
 }
 
@@ -84,6 +93,9 @@ impl Default for AuditorBuilder {
             peer: None,
             resolvers: Vec::new(),
             trace: None,
+            scopes: ScopeParts::default(),
+            #[cfg(feature = "geoip")]
+            geoip_file: None,
             is_success: Box::new(ResponseStatus::by_default),
             is_timeout: Box::new(is_elapsed),
             admission_timeout: Duration::from_secs(5),
@@ -100,6 +112,7 @@ impl Default for AuditorBuilder {
             instance: None,
             #[cfg(feature = "export")]
             export: None,
+            aliases: &[],
             outside: Settings::default(),
         }
     }
@@ -239,6 +252,40 @@ impl AuditorBuilder {
         self
     }
 
+    /// Finds the scope of a request, so that nothing of one is captured whose scope is not audited. See
+    /// [`guide::scopes`](crate::guide::scopes). By default only handlers know it ([`Audit::scope`](crate::Audit::scope)), whose
+    /// word also overrides this.
+    pub fn scope_resolver(mut self, resolver: impl ScopeResolver) -> Self {
+        self.scopes.resolver = Some(Box::new(resolver));
+        self
+    }
+
+    /// Which scopes are audited at the start, unless a store knows it already. [`ScopeRules::on`] by default.
+    pub fn scope_rules(mut self, rules: ScopeRules) -> Self {
+        self.scopes.rules = Some(rules);
+        self
+    }
+
+    /// Where changes of the rules are kept, such as a [`FileScopeStore`](crate::scope::FileScopeStore). By default nowhere: each
+    /// run begins with those of the code.
+    pub fn scope_store(mut self, store: impl ScopeStore) -> Self {
+        self.scopes.store = Some(Box::new(store));
+        self
+    }
+
+    /// A file in [MaxMind's format](https://maxmind.github.io/MaxMind-DB/) (GeoLite2 or GeoIP2 City or Country, or another maker's)
+    /// that tells where addresses are: `actor.location` of records whose actor has none. By default nothing is looked up.
+    ///
+    /// Private, loopback and documentation addresses are not looked up. The file is read into memory, each of its entries once,
+    /// which takes a second for the largest ones; if it is broken, building fails. A file that replaces it later is taken up by
+    /// [`Auditor::reload_geoip_file`].
+    #[cfg(feature = "geoip")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "geoip")))]
+    pub fn geoip_file(mut self, path: impl Into<std::path::PathBuf>) -> Self {
+        self.geoip_file = Some(path.into());
+        self
+    }
+
     /// What a response's status means. By default 400 and above is a failure, and so is any `grpc-status` but 0; see
     /// [`ResponseStatus`]. Called on a thread of this library.
     ///
@@ -358,6 +405,14 @@ impl AuditorBuilder {
         self
     }
 
+    /// Other names of settings, each with the one that it replaces: for the variables of a product that this server stands in
+    /// for, such as those of [`package_security_manager`](crate::presets::package_security_manager). Give them before
+    /// [`from_env`](Self::from_env), which reads them. A `TOWER_AUDIT_…` variable that is set too comes first.
+    pub fn aliases(mut self, aliases: &'static [(&'static str, &'static str)]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
     /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
     /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
     ///
@@ -365,7 +420,7 @@ impl AuditorBuilder {
     ///
     /// All bad and unknown settings at once, with what was given and what is allowed.
     pub fn from_env(mut self) -> Result<Self, Error> {
-        self.outside = config::from_env()?;
+        self.outside = config::from_env(self.aliases)?;
         Ok(self)
     }
 
@@ -382,6 +437,10 @@ impl AuditorBuilder {
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
         let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
         check_sizes(limits, max_body_bytes, line_budget)?;
+        #[cfg(not(feature = "geoip"))]
+        if outside.geoip_file.is_some() {
+            return Err(Error::setting("TOWER_AUDIT_GEOIP_FILE: needs the feature `geoip` of the crate tower-audit"));
+        }
         let defaults = Defaults {
             stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
             delivery: delivery(outside.delivery, self.delivery),
@@ -426,6 +485,9 @@ impl AuditorBuilder {
             audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
             queue: queue.clone(),
             wait: limits.wait,
+            scoping: scoping(self.scopes)?,
+            #[cfg(feature = "geoip")]
+            places: outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open).transpose()?,
         })?);
         #[cfg(not(feature = "export"))]
         let outputs = outputs(&outside, self.outputs)?;
@@ -439,7 +501,7 @@ impl AuditorBuilder {
             counted.exporter = Some(exports.start(&engine).inspect_err(|_| end_sinks(&sinks.outlets))?);
         }
         let counted = Arc::new(counted);
-        let settings = json!({
+        let mut settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
             "queueRecords": limits.records,
@@ -450,6 +512,9 @@ impl AuditorBuilder {
             "events": engine.plans.len(),
             "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
+        if let Some(scoping) = &engine.scoping {
+            settings["scopes"] = scoping.describe();
+        }
         let worker = Worker {
             engine: engine.clone(),
             channels: sinks.channels,

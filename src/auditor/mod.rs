@@ -1,6 +1,8 @@
 //! The auditor: the one handle of an audit log, from its start to its end.
 
 mod builder;
+#[cfg(feature = "export")]
+mod exports;
 mod running;
 mod start;
 
@@ -22,6 +24,7 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Reach, ShutdownReport, StopReason};
+use crate::scope::Scopes;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Sink, Stream};
 
@@ -112,6 +115,24 @@ impl Auditor {
     /// have gets the default policy.
     pub fn begin_unlisted(&self, event: impl Into<String>) -> ActivityBuilder {
         ActivityBuilder::new(self.log.clone(), event.into(), false)
+    }
+
+    /// Which scopes are audited: reads and changes the rules while the server runs. See [`guide::scopes`](crate::guide::scopes).
+    pub fn scopes(&self) -> Scopes {
+        Scopes::new(self.log.clone())
+    }
+
+    /// Reads the location file again, after another one has been put in its place (by a rename, so that it is whole at each
+    /// moment). Records that are made from now on have the new locations. Blocks its thread, for a second with the largest files.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it is broken: what was read before stays in use.
+    #[cfg(feature = "geoip")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "geoip")))]
+    pub fn reload_geoip_file(&self) -> Result<(), Error> {
+        let none = || Error::setting("geoip_file: this audit log has no location file to read again");
+        self.log.engine.places.as_ref().ok_or_else(none)?.reload()
     }
 
     /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at

@@ -9,12 +9,12 @@ use uuid::Uuid;
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
 use crate::engine::{SinkHook, SinkWatch};
+use crate::diagnostics::contained;
 use crate::error::Error;
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
+use crate::scope::{ScopeResolver, ScopeRules, ScopeStore, Scoping};
 use crate::sink::{self, FileSink, Need, Outlet, Output, Retry, Start, Stream};
-#[cfg(feature = "export")]
-use crate::{engine::Engine, export::{self, Export, Exporter}};
 
 /// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
 #[cfg(not(feature = "export"))]
@@ -28,111 +28,7 @@ pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>) -> Result<Vec<Ou
     chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))
 }
 
-/// The sinks, and what the exporter begins with, where records are exported.
-#[cfg(feature = "export")]
-pub(super) fn outputs(
-    outside: &Settings,
-    outputs: Vec<Output>,
-    code: Option<(FileSink, Export)>,
-) -> Result<(Vec<Output>, Option<Exports>), Error> {
-    let (code_spool, export) = code.unzip();
-    let is_enabled = outside.export_enabled.unwrap_or(export.is_some());
-    let spool = match &outside.export_spool {
-        Some(path) if is_enabled => Some(rotated(outside, sink::file(path))),
-        Some(_) | None => code_spool,
-    };
-    check_rotation(outside, spool.is_some())?;
-    if !is_enabled {
-        // What the code would export it writes all the same.
-        let has_spool = spool.is_some();
-        let mut outputs = if has_spool && outputs.is_empty() && outside.sink.is_none() {
-            outputs
-        } else {
-            chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
-        };
-        if let Some(spool) = spool {
-            outputs.push(Output::new(spool.open()?).name("spool").required());
-        }
-        return Ok((outputs, None));
-    }
-    let chosen = export::choose(outside, spool, export)?;
-    let export::Chosen { spool, places, schedule, jitter, spool_bytes, hook } = chosen;
-    let (outputs, opened) = match spool {
-        Some(spool) => {
-            let mut outputs = if outputs.is_empty() && outside.sink.is_none() {
-                outputs
-            } else {
-                chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
-            };
-            let (sink, opened) = spool.open_spool(spool_bytes)?;
-            outputs.push(Output::boxed(sink).name("spool").required());
-            (outputs, opened)
-        }
-        None if matches!(outside.sink, Some(SinkChoice::File(_))) => {
-            if outputs.first().is_some_and(|first| first.filter.is_some()) {
-                return Err(Error::setting(
-                    "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter, so it cannot \
-                     be exported; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
-                ));
-            }
-            let mut opened = None;
-            let mut outputs = chosen_outputs(outside, outputs, |file| {
-                let (sink, spool) = file.open_spool(spool_bytes)?;
-                opened = Some(spool);
-                Ok(Output::boxed(sink))
-            })?;
-            if let Some(first) = outputs.first_mut() {
-                first.need = Some(Need::Required);
-                first.format = Box::new(crate::format::json());
-            }
-            let opened = opened.ok_or_else(|| Error::start("the spool was not opened"))?;
-            (outputs, opened)
-        }
-        None => {
-            return Err(Error::setting(
-                "TOWER_AUDIT_EXPORT_ENABLED: given true without a file to export; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/audit.log, \
-                 a file beside the sink, or let TOWER_AUDIT_SINK=file:///folder/audit.log be it",
-            ));
-        }
-    };
-    Ok((outputs, Some(Exports { spool: opened, places, schedule, jitter, hook })))
-}
-
-/// What the exporter begins with.
-#[cfg(feature = "export")]
-pub(super) struct Exports {
-    spool: sink::Spool,
-    places: Vec<export::Place>,
-    schedule: Option<export::Schedule>,
-    jitter: Duration,
-    hook: Option<export::RunHook>,
-}
-
-#[cfg(feature = "export")]
-impl Exports {
-    /// Starts the exporter's thread.
-    pub(super) fn start(self, engine: &Arc<Engine>) -> Result<Arc<Exporter>, Error> {
-        let Self { spool, places, schedule, jitter, hook } = self;
-        let couriers = places.into_iter().enumerate().map(|(at, place)| place.courier(&spool, at)).collect();
-        let (clock, control) = (engine.clone(), engine.clone());
-        let announce = move |announcement| {
-            control.control.announce(announcement);
-            control.queue.call();
-        };
-        let plan = export::Plan {
-            spool,
-            couriers,
-            schedule,
-            jitter,
-            hook,
-            now: Box::new(move || clock.clock.now()),
-            announce: Box::new(announce),
-        };
-        Exporter::start(plan).map(Arc::new)
-    }
-}
-
-fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
+pub(super) fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
     let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
     if rotation && !has_spool && !matches!(outside.sink, Some(SinkChoice::File(_))) {
         return Err(Error::setting(
@@ -144,13 +40,13 @@ fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
 }
 
 /// The file with what the operator said of its segments.
-fn rotated(outside: &Settings, file: FileSink) -> FileSink {
+pub(super) fn rotated(outside: &Settings, file: FileSink) -> FileSink {
     let file = outside.rotate_bytes.into_iter().fold(file, FileSink::rotate_bytes);
     let file = outside.rotate_every.into_iter().fold(file, FileSink::rotate_every);
     outside.keep_files.into_iter().fold(file, FileSink::keep_files)
 }
 
-fn chosen_outputs(
+pub(super) fn chosen_outputs(
     outside: &Settings,
     mut outputs: Vec<Output>,
     open: impl FnOnce(FileSink) -> Result<Output, Error>,
@@ -205,9 +101,13 @@ pub(super) fn start_sinks(
         let name = unique(output.name.unwrap_or_else(|| format!("sink-{}", at + 1)), &names);
         names.push(name.clone());
         let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
+        let mut sink = output.sink;
+        if let Some(header) = output.format.header() {
+            sink.header(&one_line(header));
+        }
         let start = Start {
             name,
-            sink: output.sink,
+            sink,
             retry: Retry::new(retry_limit, Uuid::new_v4().as_u64_pair().0),
             ends_with_reader: output.standard.is_some(),
             watcher: Arc::new(SinkWatch::new(queue.clone(), hook.clone(), need)),
@@ -224,6 +124,13 @@ pub(super) fn start_sinks(
         sinks.channels.push(Channel::new(outlet, need, output.filter, output.format));
     }
     Ok(sinks)
+}
+
+/// The header's line, its newline included: whatever an application's format has in it, it is one line.
+fn one_line(mut header: String) -> Vec<u8> {
+    header.truncate(header.find(['\n', '\r']).unwrap_or(header.len()));
+    header.push('\n');
+    header.into_bytes()
 }
 
 /// Ends sinks that nothing was written to, so that their files are closed and free.
@@ -315,6 +222,31 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
     }
 }
 
+/// What was said of scopes.
+#[derive(Default)]
+pub(super) struct ScopeParts {
+    pub(super) resolver: Option<Box<dyn ScopeResolver>>,
+    pub(super) rules: Option<ScopeRules>,
+    pub(super) store: Option<Box<dyn ScopeStore>>,
+}
+
+/// The rules of scopes; none if nothing was said of scopes.
+pub(super) fn scoping(parts: ScopeParts) -> Result<Option<Scoping>, Error> {
+    let ScopeParts { resolver, rules, store } = parts;
+    if resolver.is_none() && rules.is_none() && store.is_none() {
+        return Ok(None);
+    }
+    let kept = match &store {
+        Some(store) => {
+            let loaded = contained("the scope store", || store.load());
+            let loaded = loaded.unwrap_or_else(|| Err(std::io::Error::other("the scope store panicked")));
+            loaded.map_err(|error| Error::start(format!("no start without scope rules: {error}")).with_source(error))?
+        }
+        None => None,
+    };
+    Ok(Some(Scoping::new(resolver, store, kept.or(rules).unwrap_or_else(ScopeRules::on))))
+}
+
 /// It is written into every line as it is.
 pub(super) fn instance(code: Option<String>) -> Result<String, Error> {
     const MOST: usize = 128;
@@ -341,6 +273,8 @@ mod tests {
     struct Watched(mpsc::Sender<()>);
 
     impl Sink for Watched {
+        fn header(&mut self, _line: &[u8]) {}
+
         fn write(&mut self, lines: &[u8]) -> std::io::Result<usize> {
             Ok(lines.len())
         }

@@ -20,6 +20,7 @@ use crate::clock::Micros;
 use crate::plan::Plan;
 use crate::record::text::lossy;
 use crate::record::{Actor, Delivery, Outcome};
+use crate::scope::Scoped;
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +149,8 @@ pub(crate) struct Draft {
     pub(crate) late: Option<Box<Late>>,
     /// Under which name the initiation record was written, if it was.
     pub(crate) initiated: Option<EventRef>,
+    /// The rules by which its scope decides whether it is recorded; none if it is in any case.
+    pub(crate) scoped: Option<Scoped>,
 }
 
 impl Draft {
@@ -183,6 +186,7 @@ impl Draft {
             resolved: other.resolved.clone(),
             late: other.late.clone(),
             initiated: None,
+            scoped: None,
             held: 0,
             ..*other
         };
@@ -235,6 +239,12 @@ impl Draft {
     /// Who acted, as far as it is known: what was bound late, else what a resolver found.
     pub(crate) fn actor(&self) -> Option<&Actor> {
         self.late.as_ref().and_then(|late| late.actor.as_ref()).or(self.resolved.as_deref())
+    }
+
+    /// Whether the rules of scopes let it be recorded, as far as its scope is known; `event` is the name of its event.
+    pub(crate) fn is_audited(&self, event: &str) -> bool {
+        let scope = self.late.as_ref().and_then(|late| late.scope.as_ref());
+        self.scoped.as_ref().is_none_or(|scoped| scoped.is_audited(scope, event))
     }
 
     /// Notes that the queue has admitted it, with so many bytes of the budget.

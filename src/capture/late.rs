@@ -66,7 +66,7 @@ impl Late {
     }
 
     pub(crate) fn set_scope(&mut self, scope: Scope) {
-        self.scope = Some(Scope { kind: kind(scope.kind), path: name(scope.path) });
+        self.scope = Some(Scope { kind: kind(scope.kind), path: name(scope.path), rules_at: scope.rules_at.map(name) });
     }
 
     /// Adds a fact, or replaces what was said for its key.

@@ -242,6 +242,11 @@ impl Event {
     /// | placeholder | value |
     /// |---|---|
     /// | `{actor}` | the actor's id, or `somebody` |
+    /// | `{actor.name}` | the actor's name, or else its id, or `somebody` |
+    /// | `{credential}` | which key acted: `deploy token acme/tools ci-publish`, or `no credential` |
+    /// | `{object}`, `{target}` | kind, name (or slug, or id) and version: `package left-pad 1.3.0` |
+    /// | `{scope}` | kind and path: `group acme/tools` |
+    /// | `{context}` | how it was done |
     /// | `{event}` | the event's name |
     /// | `{method}`, `{path}`, `{route}` | the request's method and path as sent, redacted; the route's template |
     /// | `{params.NAME}` | a parameter of the path |

@@ -5,6 +5,18 @@
 pub(crate) enum Placeholder {
     /// `{actor}`: the actor's id; `somebody` where nobody is known.
     Actor,
+    /// `{actor.name}`: the actor's name, or else its id; `somebody` where nobody is known.
+    ActorName,
+    /// `{credential}`: which key acted, in the words of its `Display`.
+    Credential,
+    /// `{object}`: kind, name or id, and version of what was acted on.
+    Object,
+    /// `{target}`: the same of its parent or container.
+    Target,
+    /// `{scope}`: kind and path of the scope.
+    Scope,
+    /// `{context}`: how it was done.
+    Context,
     /// `{event}`: the event's name.
     Event,
     /// `{method}`: the request's method.
@@ -29,8 +41,9 @@ pub(crate) enum Placeholder {
     ResponseStatus,
 }
 
-const ALLOWED: &str = "{actor}, {event}, {method}, {path}, {route}, {params.NAME}, {meta.KEY}, {stage}, \
-                       {status}, {outcome}, {result}, {response.status}";
+const ALLOWED: &str = "{actor}, {actor.name}, {credential}, {object}, {target}, {scope}, {context}, {event}, {method}, \
+                       {path}, {route}, {params.NAME}, {meta.KEY}, {stage}, {status}, {outcome}, {result}, \
+                       {response.status}";
 
 /// A checked message template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +112,12 @@ impl Placeholder {
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "actor" => Self::Actor,
+            "actor.name" => Self::ActorName,
+            "credential" => Self::Credential,
+            "object" => Self::Object,
+            "target" => Self::Target,
+            "scope" => Self::Scope,
+            "context" => Self::Context,
             "event" => Self::Event,
             "method" => Self::Method,
             "path" => Self::Path,
@@ -118,7 +137,11 @@ impl Placeholder {
 
     /// What stands where the record has no value, so that the sentence stays one.
     fn absent(&self) -> &'static str {
-        if *self == Self::Actor { "somebody" } else { "unknown" }
+        match self {
+            Self::Actor | Self::ActorName => "somebody",
+            Self::Credential => "no credential",
+            _ => "unknown",
+        }
     }
 }
 
@@ -191,7 +214,7 @@ mod tests {
     fn an_unknown_placeholder_is_refused_with_those_that_exist() {
         for template in ["{who}", "{params.}", "{meta}", "{}", "{Actor}", "{ actor }"] {
             let problem = Message::parse(template).unwrap_err();
-            assert!(problem.contains("is no placeholder; there are {actor}, {event}"), "{problem}");
+            assert!(problem.contains("is no placeholder; there are {actor}, {actor.name}"), "{problem}");
         }
     }
 

@@ -19,7 +19,7 @@ pub use event::{Bodies, Event};
 pub(crate) use event::{Strangers, StreamEnd, Texts};
 pub(crate) use matching::{Compiled, Found, MatchedRoute};
 pub(crate) use message::Placeholder;
-pub(crate) use policy::{EventPolicy, compile_event};
+pub(crate) use policy::{EventPolicy, compile_event, internal_event};
 pub(crate) use route::{Params, Template};
 pub use source::Source;
 pub(crate) use source::{MetaSource, TextPart};

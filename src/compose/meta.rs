@@ -11,8 +11,8 @@ use crate::catalog::{MetaSource, Placeholder, TextPart};
 use crate::engine::Engine;
 use crate::json::{Pointer, member, push_json_string, unescape};
 use crate::plan::Plan;
-use crate::record::Outcome;
-use crate::record::finished::{Body, Fields, MASKED_NAME, Route, StageName};
+use crate::record::{Outcome, write_credential};
+use crate::record::finished::{Body, Fields, Key, MASKED_NAME, Owner, Route, StageName, Thing};
 use crate::redact::{Evidence, EvidenceJson, Session};
 
 /// Fills `meta`. For one key, the application's value replaces that of a source.
@@ -162,6 +162,22 @@ pub(super) fn message(
             let id = fields.actors.first().and_then(|actor| actor.id);
             out.push_str(id.map_or("", |id| session.get(id)));
         }
+        Placeholder::ActorName => {
+            let name = fields.actors.first().and_then(|actor| actor.name.or(actor.id));
+            out.push_str(name.map_or("", |name| session.get(name)));
+        }
+        Placeholder::Credential => {
+            let key = fields.actors.first().and_then(|actor| actor.credential.as_ref());
+            key.into_iter().for_each(|key| push_key(key, session, out));
+        }
+        Placeholder::Object => push_thing(fields.context.and_then(|context| context.object), session, out),
+        Placeholder::Target => push_thing(fields.context.and_then(|context| context.target), session, out),
+        Placeholder::Scope => {
+            if let Some(Owner { kind, path }) = fields.context.and_then(|context| context.scope) {
+                push_words(&[Some(kind), Some(path)], session, out);
+            }
+        }
+        Placeholder::Context => push_words(&[fields.context.and_then(|context| context.said)], session, out),
         Placeholder::Event if fields.is_name_masked => out.push_str(MASKED_NAME),
         Placeholder::Event => out.push_str(plan.policy.name()),
         Placeholder::Method => out.push_str(target.map_or("", |target| session.get(target.method))),
@@ -188,4 +204,28 @@ pub(super) fn message(
         }
     });
     session.evidence(scratch)
+}
+
+/// Which key acted, in words.
+fn push_key(key: &Key, session: &Session<'_>, out: &mut String) {
+    let some = |piece: Option<Evidence>| piece.map(|piece| session.get(piece));
+    let written = write_credential(out, session.get(key.kind), some(key.owner), some(key.name.or(key.id)));
+    written.expect("a string takes all text");
+}
+
+/// `package left-pad 1.3.0`.
+fn push_thing(thing: Option<Thing>, session: &Session<'_>, out: &mut String) {
+    if let Some(Thing { kind, id, name, version, slug, format: _ }) = thing {
+        push_words(&[Some(kind), name.or(slug).or(id), version], session, out);
+    }
+}
+
+/// Those words that there are, with a space between.
+fn push_words(words: &[Option<Evidence>], session: &Session<'_>, out: &mut String) {
+    for (at, word) in words.iter().flatten().enumerate() {
+        if at > 0 {
+            out.push(' ');
+        }
+        out.push_str(session.get(*word));
+    }
 }

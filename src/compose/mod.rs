@@ -26,6 +26,8 @@ use crate::catalog::Template;
 use crate::engine::Engine;
 use crate::plan::Plan;
 use crate::record::Finished;
+#[cfg(feature = "geoip")]
+use crate::record::Location;
 use crate::record::finished::{ClientPieces, StageName};
 use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, Session};
 
@@ -34,6 +36,8 @@ use crate::redact::{self, ClientJson, ClientText, EchoSearch, Evidence, Reason, 
 pub(crate) struct Memory {
     pub(crate) redact: redact::Memory,
     scratch: Scratch,
+    #[cfg(feature = "geoip")]
+    places: crate::geoip::Cache,
 }
 
 /// A buffer for texts that are being made, and templates that were parsed before.
@@ -59,7 +63,11 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
     let Finished { text, fields } = record;
     frame::write(engine, draft, plan, fields);
     let draft = &draft.reading();
-    let Memory { redact, scratch } = memory;
+    #[cfg(feature = "geoip")]
+    let place = locate(engine, draft, &mut memory.places);
+    #[cfg(not(feature = "geoip"))]
+    let place = None;
+    let Memory { redact, scratch, .. } = memory;
     let mut session = Session::new(&engine.redactor, Some(&plan.rules), redact, text);
     // Before any text, because these values are masked everywhere.
     if let Some(late) = &draft.late {
@@ -76,7 +84,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
         fields.stage = StageName::Named(word(stage, &mut session));
     }
     let sent = Sent::of(engine, draft, plan, extent, scratch, &mut session);
-    people::write(draft, extent, &mut session, fields);
+    people::write(draft, extent, place, &mut session, fields);
     errors::write(draft, extent, &mut session, fields);
     meta::collect(engine, draft, plan, &sent, &mut scratch.text, &mut session, fields);
     fields.message = Some(meta::message(draft, plan, &sent, &mut scratch.text, &mut session, fields));
@@ -85,6 +93,14 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
     if search.is_needed() {
         fields.each_client(&mut search);
     }
+}
+
+/// Where the actor is, as far as its address tells; none if the application said it.
+#[cfg(feature = "geoip")]
+fn locate<'m>(engine: &Engine, draft: &Draft, places: &'m mut crate::geoip::Cache) -> Option<&'m Location> {
+    let is_known = draft.actor().is_some_and(|actor| actor.location.is_some());
+    let ip = draft.ip.filter(|_| !is_known)?;
+    places.find(engine.places.as_ref()?, ip)
 }
 
 /// Makes a record whose redaction panicked, of evidence too: without any text from outside.

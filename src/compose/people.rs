@@ -9,7 +9,13 @@ use crate::record::{Actor, Credential, Entity, Location, Scope};
 use crate::redact::Session;
 
 /// Writes ids, actor, address and context.
-pub(super) fn write(draft: &Reading<'_>, extent: Extent, session: &mut Session<'_>, fields: &mut Fields) {
+pub(super) fn write(
+    draft: &Reading<'_>,
+    extent: Extent,
+    place: Option<&Location>,
+    session: &mut Session<'_>,
+    fields: &mut Fields,
+) {
     if !draft.request_id.is_empty() {
         fields.request_id = Some(session.evidence(&draft.text(draft.request_id)));
     }
@@ -29,25 +35,32 @@ pub(super) fn write(draft: &Reading<'_>, extent: Extent, session: &mut Session<'
         hostname: (!host.is_empty()).then(|| session.evidence(&host)),
         client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(&client)),
     };
-    write_actors(draft, late, session, fields);
+    write_actors(draft, late, place, session, fields);
     fields.context = late.and_then(|late| context(late, session));
 }
 
-fn write_actors(draft: &Draft, late: Option<&Late>, session: &mut Session<'_>, fields: &mut Fields) {
+/// Writes the actor and those on whose behalf it acts. `place` is where its address is.
+fn write_actors(
+    draft: &Draft,
+    late: Option<&Late>,
+    place: Option<&Location>,
+    session: &mut Session<'_>,
+    fields: &mut Fields,
+) {
     let credential = late.and_then(|late| late.credential.as_ref());
     let Some(actor) = draft.actor() else {
-        if credential.is_some() {
-            fields.actors.push(identity(&Actor::default(), credential, session));
+        if credential.is_some() || place.is_some() {
+            fields.actors.push(identity(&Actor::default(), credential, place, session));
         }
         return;
     };
     if is_claimed(draft, actor) {
-        fields.actors.push(identity(&actor.clone().into_claimed(), None, session));
+        fields.actors.push(identity(&actor.clone().into_claimed(), None, place, session));
         return;
     }
-    fields.actors.push(identity(actor, credential.or(actor.credential.as_ref()), session));
+    fields.actors.push(identity(actor, credential.or(actor.credential.as_ref()), place, session));
     let others = std::iter::successors(actor.on_behalf_of.as_deref(), |other| other.on_behalf_of.as_deref());
-    fields.actors.extend(others.map(|other| identity(other, other.credential.as_ref(), session)));
+    fields.actors.extend(others.map(|other| identity(other, other.credential.as_ref(), None, session)));
 }
 
 /// Whether an identity is only claimed: it was not verified, and the request was refused with 401.
@@ -55,7 +68,12 @@ pub(super) fn is_claimed(draft: &Draft, actor: &Actor) -> bool {
     actor.unverified && draft.status == Some(StatusCode::UNAUTHORIZED)
 }
 
-fn identity(actor: &Actor, credential: Option<&Credential>, session: &mut Session<'_>) -> Identity {
+fn identity(
+    actor: &Actor,
+    credential: Option<&Credential>,
+    place: Option<&Location>,
+    session: &mut Session<'_>,
+) -> Identity {
     let Actor { id, kind, name, url, slug, unverified, claimed, credential: _, on_behalf_of: _, location } = actor;
     Identity {
         id: some(id.as_ref(), session),
@@ -71,7 +89,7 @@ fn identity(actor: &Actor, credential: Option<&Credential>, session: &mut Sessio
             name: some(name.as_ref(), session),
             owner: some(owner.as_ref(), session),
         }),
-        location: location.as_ref().map(|Location { city, country, continent }| Place {
+        location: location.as_ref().or(place).map(|Location { city, country, continent }| Place {
             city: some(city.as_ref(), session),
             country: some(country.as_ref(), session),
             continent: some(continent.as_ref(), session),
@@ -91,7 +109,7 @@ fn context(late: &Late, session: &mut Session<'_>) -> Option<Context> {
         target: target.as_ref().map(|target| thing(target, session)),
         scope: scope
             .as_ref()
-            .map(|Scope { kind, path }| Owner { kind: word(kind, session), path: session.evidence(path) }),
+            .map(|Scope { kind, path, rules_at: _ }| Owner { kind: word(kind, session), path: session.evidence(path) }),
         project: some(project.as_ref(), session),
         repository: some(repository.as_ref(), session),
         namespace: some(namespace.as_ref(), session),

@@ -19,14 +19,14 @@ pub(super) fn variable(key: &str) -> String {
 /// The variables that are ours.
 #[derive(Default)]
 pub(super) struct Environment {
-    /// Keys as the table and the file spell them, with what was given.
-    pub(super) given: Vec<(String, String)>,
+    /// Keys as the table and the file spell them, the variable, and what was given.
+    pub(super) given: Vec<(String, String, String)>,
     pub(super) config: Option<PathBuf>,
     pub(super) complaints: Complaints,
 }
 
 impl Environment {
-    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Self
+    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[(&str, &str)]) -> Self
     where
         N: Into<OsString>,
         V: Into<OsString>,
@@ -34,13 +34,20 @@ impl Environment {
         let mut ours: Vec<(OsString, OsString)> = vars
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
-            .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+            .filter(|(name, _)| {
+                name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || aliases.iter().any(|(alias, _)| name == alias)
+            })
             .collect();
         // The order of the environment is chance; that of errors should not be.
         ours.sort();
         let mut this = Self::default();
         for (name, value) in &ours {
-            this.take(name, value);
+            match aliases.iter().find(|(alias, _)| name == alias) {
+                // Our own name comes first.
+                Some((_, setting)) if ours.iter().any(|(name, _)| name == setting) => {}
+                Some((alias, setting)) => this.take_alias(alias, setting, value),
+                None => this.take(name, value),
+            }
         }
         this
     }
@@ -62,12 +69,20 @@ impl Environment {
             return self.take_config(name, value);
         }
         match value.to_str() {
-            Some(value) => self.given.push((key, value.to_owned())),
+            Some(value) => self.given.push((key, name.to_owned(), value.to_owned())),
             None if TABLE.iter().any(|setting| setting.key == key) => {
                 self.complaints.bad(name, &Refusal::new("bytes that are not UTF-8", "UTF-8"));
             }
             None => self.complaints.unknown(name),
         }
+    }
+
+    fn take_alias(&mut self, alias: &str, setting: &str, value: &OsStr) {
+        let Some(value) = value.to_str() else {
+            return self.complaints.bad(alias, &Refusal::new("bytes that are not UTF-8", "UTF-8"));
+        };
+        let key = setting.strip_prefix(PREFIX).unwrap_or(setting).to_ascii_lowercase();
+        self.given.push((key, alias.to_owned(), value.to_owned()));
     }
 
     fn take_config(&mut self, name: &str, value: &OsStr) {

@@ -117,6 +117,8 @@ settings! {
     trusted_proxies: Vec<TrustedPeer> = |given| units::list(given, 1_024, TRUSTED_PEER_ALLOWED, |item| item.parse().ok());
     /// The header in which trusted proxies name the client's address.
     client_ip_header: HeaderName = units::header_name;
+    /// A file in MaxMind's format that tells where addresses are.
+    geoip_file: PathBuf = units::path;
     /// Keys that are secret besides the listed ones.
     redact_keys: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
     /// Keys that are not secret although they look it.
@@ -139,7 +141,7 @@ settings! {
     /// Bytes that may wait to be exported.
     export_spool_bytes: u64 = |given| units::size(given, MIB..=1_024 * GIB).map(|bytes| bytes as u64);
     /// How exported records are written.
-    export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp"]);
+    export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp", "combined"]);
     /// The columns of exported CSV.
     export_csv_columns: String = |given| units::joined(given, 8_192);
     /// Whether objects are compressed.
@@ -187,8 +189,8 @@ enum Source {
 /// # Errors
 ///
 /// Names every setting that is bad or unknown, what was given, and what is allowed.
-pub(crate) fn from_env() -> Result<Settings, Error> {
-    let settings = Settings::from_vars(std::env::vars_os())?;
+pub(crate) fn from_env(aliases: &[(&str, &str)]) -> Result<Settings, Error> {
+    let settings = Settings::from_vars_and(std::env::vars_os(), aliases)?;
     for warning in &settings.warnings {
         tracing::warn!(target: "tower_audit", "{warning}");
     }
@@ -206,19 +208,31 @@ fn on_one_line(name: &str) -> String {
 
 impl Settings {
     /// The settings that these variables make, and the file that they name.
+    #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let Environment { given, config, mut complaints } = Environment::read(vars);
+        Self::from_vars_and(vars, &[])
+    }
+
+    /// The same with other names of settings.
+    pub(crate) fn from_vars_and<N, V>(
+        vars: impl IntoIterator<Item = (N, V)>,
+        aliases: &[(&str, &str)],
+    ) -> Result<Self, Error>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let Environment { given, config, mut complaints } = Environment::read(vars, aliases);
         let mut settings = Self::default();
         if let Some(path) = &config {
             settings.read_file(path, &mut complaints);
         }
-        for (key, value) in &given {
-            let name = env::variable(key);
-            settings.store(key, &name, &Given::Text(value), Source::Environment, &mut complaints);
+        for (key, name, value) in &given {
+            settings.store(key, name, &Given::Text(value), Source::Environment, &mut complaints);
         }
         settings.judge(complaints)
     }

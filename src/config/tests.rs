@@ -365,3 +365,15 @@ mod file {
         assert!(binary.complaint(&[]).contains("cannot read FILE"));
     }
 }
+
+#[test]
+fn other_names_of_settings_are_read_ours_come_first_and_complaints_name_what_was_given() {
+    const ALIASES: &[(&str, &str)] = &[("REPO_ENABLE", "TOWER_AUDIT_EXPORT_ENABLED"), ("REPO_FS", "TOWER_AUDIT_EXPORT_URL")];
+    let read = |vars: &[(&str, &str)]| Settings::from_vars_and(vars.iter().copied(), ALIASES);
+    let settings = read(&[("REPO_ENABLE", "true"), ("REPO_FS", "/mnt/a"), ("REPO_OTHER", "x")]).unwrap();
+    assert_eq!((settings.export_enabled, settings.export_url.as_deref()), (Some(true), Some("/mnt/a")));
+    let settings = read(&[("REPO_FS", "nonsense"), ("TOWER_AUDIT_EXPORT_URL", "/mnt/b")]).unwrap();
+    assert_eq!(settings.export_url.as_deref(), Some("/mnt/b"));
+    let error = read(&[("REPO_FS", "file://{BASE_PATH}/statedir/audit-logs")]).unwrap_err().to_string();
+    assert!(error.starts_with("REPO_FS: given") && error.contains("write the path itself"), "{error}");
+}

@@ -235,6 +235,17 @@ pub(crate) fn folder_location(text: &str) -> Result<PathBuf, Refusal> {
     path.filter(is_folder).map(|path| path.components().collect()).ok_or_else(|| Refusal::of(text, FOLDER_ALLOWED))
 }
 
+/// A path, or the URL of a file.
+pub(super) fn path(given: &Given<'_>) -> Result<PathBuf, Refusal> {
+    const ALLOWED: &str = "the path of a file such as /var/lib/geoip/city.mmdb, or its URL";
+    let text = given.text(|| ALLOWED.into())?;
+    let path = match text.strip_prefix("file://") {
+        Some(url) => file_path(url),
+        None => (!text.is_empty() && !text.contains(char::is_control)).then(|| text.into()),
+    };
+    path.ok_or_else(|| Refusal::of(text, ALLOWED))
+}
+
 /// The path of a URL, if it names a file. `?` and `#` would begin a query and a fragment; in a name they are encoded.
 fn file_path(path: &str) -> Option<PathBuf> {
     if !path.starts_with('/') || path.contains(['?', '#']) || !is_percent_encoded(path) {

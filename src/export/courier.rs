@@ -272,16 +272,17 @@ fn read_back(
 ) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
     /// Within it keys are only added.
     const MAJOR: &str = "1.";
-    if format != ExportFormat::Csv {
+    if !format.reads_records() {
         return Ok(Ok(None));
     }
     match RecordLine::parse(line.json()) {
         // It may be a record that a newer version reads: nothing of it may be lost.
         Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
-            "{} holds records of schema {:?}, which this version cannot write as csv; export them with the version that wrote \
+            "{} holds records of schema {:?}, which this version cannot write as {}; export them with the version that wrote \
              them, or as json",
             segment.path().display(),
-            line.schema()
+            line.schema(),
+            format.as_str()
         ))),
         parsed => Ok(parsed.map(Some)),
     }

@@ -82,6 +82,7 @@ pub struct Export {
     pub(crate) jitter: Duration,
     pub(crate) spool_bytes: u64,
     pub(crate) hook: Option<RunHook>,
+    pub(crate) is_enabled: bool,
 }
 
 impl Export {
@@ -95,6 +96,7 @@ impl Export {
             jitter: Duration::ZERO,
             spool_bytes: 10 * 1024 * 1024 * 1024,
             hook: None,
+            is_enabled: true,
         }
     }
 
@@ -128,6 +130,13 @@ impl Export {
     /// disk that is full, and the delivery classes decide what that means. Retention removes nothing that waits.
     pub fn spool_bytes(mut self, bytes: u64) -> Self {
         self.spool_bytes = bytes;
+        self
+    }
+
+    /// Whether it exports if `TOWER_AUDIT_EXPORT_ENABLED` does not say; true by default. With false the spool is written, and an
+    /// operator switches the export on.
+    pub fn enabled(mut self, on: bool) -> Self {
+        self.is_enabled = on;
         self
     }
 

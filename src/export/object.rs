@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::recipe::{self, ExportFormat, Recipe};
 use super::report::Failure;
-use crate::format::{Csv, Format as _, csv};
+use crate::format::{Format, combined, csv};
 use crate::segment::SegmentLine;
 use crate::{LogType, RecordLine};
 
@@ -76,7 +76,8 @@ pub(crate) struct ObjectWriter {
     log_type: LogType,
     /// `20261120T101530.123456Z-9f86d081884c7d65`
     segment: String,
-    csv: Option<Csv>,
+    /// Where rows are made of records.
+    format: Option<Box<dyn Format>>,
     /// The row that is added.
     row: Vec<u8>,
     /// Objects that are finished.
@@ -101,9 +102,13 @@ enum Bytes {
 impl ObjectWriter {
     pub(crate) fn new(recipe: &Recipe, log_type: LogType, segment: &str) -> Result<Self, Failure> {
         let columns = || recipe.columns(log_type).map_err(|error| Failure::new("the columns of the state file", &error));
-        let csv = (recipe.format == ExportFormat::Csv).then(columns).transpose()?.map(csv);
+        let format: Option<Box<dyn Format>> = match recipe.format {
+            ExportFormat::Csv => Some(Box::new(csv(columns()?))),
+            ExportFormat::Combined => Some(Box::new(combined())),
+            ExportFormat::Json | ExportFormat::JsonTimestamp => None,
+        };
         let (recipe, segment) = (recipe.clone(), segment.to_owned());
-        Ok(Self { recipe, log_type, segment, csv, row: Vec::new(), finished: 0, open: None })
+        Ok(Self { recipe, log_type, segment, format, row: Vec::new(), finished: 0, open: None })
     }
 
     /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
@@ -117,7 +122,7 @@ impl ObjectWriter {
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
         let time = row.line.timestamp();
         if self.open.is_none() {
-            self.open = Some(Open::new(self.recipe.gzip, self.csv.as_ref().and_then(Csv::header), time)?);
+            self.open = Some(Open::new(self.recipe.gzip, self.format.as_ref().and_then(|format| format.header()), time)?);
         }
         if let Some(open) = &mut self.open {
             open.bytes.write(&self.row)?;
@@ -131,12 +136,12 @@ impl ObjectWriter {
     /// Whether the format has a place for the record; then it is in `row`.
     fn write_row(&mut self, Row { line, record }: Row<'_>) -> bool {
         self.row.clear();
-        match (&mut self.csv, record.map(RecordLine::record)) {
-            (Some(csv), Some(record)) => {
-                if !record.is_internal() && !csv.accepts(&record) {
+        match (&mut self.format, record.map(RecordLine::record)) {
+            (Some(format), Some(record)) => {
+                if !record.is_internal() && !format.accepts(&record) {
                     return false;
                 }
-                csv.write(&record, &mut self.row);
+                format.write(&record, &mut self.row);
             }
             (Some(_), None) => return false,
             (None, _) => {

@@ -25,10 +25,12 @@ pub enum ExportFormat {
     Json,
     /// `timestamp`, a space, and the line.
     JsonTimestamp,
+    /// Apache's combined log format. It has a place for requests that have ended, and for this library's own records.
+    Combined,
 }
 
 impl ExportFormat {
-    pub(crate) const ALL: [Self; 3] = [Self::Csv, Self::Json, Self::JsonTimestamp];
+    pub(crate) const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::JsonTimestamp, Self::Combined];
 
     /// The name that settings and manifests use.
     pub const fn as_str(self) -> &'static str {
@@ -36,7 +38,13 @@ impl ExportFormat {
             Self::Csv => "csv",
             Self::Json => "json",
             Self::JsonTimestamp => "json_timestamp",
+            Self::Combined => "combined",
         }
+    }
+
+    /// Whether it is made of the record, and not of its line.
+    pub(crate) const fn reads_records(self) -> bool {
+        matches!(self, Self::Csv | Self::Combined)
     }
 
     /// What object names end in.
@@ -44,7 +52,7 @@ impl ExportFormat {
         match self {
             Self::Csv => "csv",
             Self::Json => "json",
-            Self::JsonTimestamp => "log",
+            Self::JsonTimestamp | Self::Combined => "log",
         }
     }
 }

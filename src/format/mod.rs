@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`json()`] | the [record](crate::guide::record) as one JSON object; the default | |
 //! | [`json_timestamp()`] | the timestamp, a space, the JSON object | |
+//! | [`key_value()`] | keys and values, as Psono's audit log | |
+//! | [`combined()`], [`common()`] | a line of an Apache access log | |
 //! | [`csv()`] | a row of CSV with [`Columns`] | yes |
 //! | [`line_fn()`] | what a closure writes | |
 //!
@@ -40,14 +42,20 @@
 //! # }
 //! ```
 
+mod apache;
 mod csv;
 mod fit;
 mod json;
+mod key_value;
 mod line_fn;
+#[cfg(test)]
+mod sample;
 
+pub use apache::{Combined, Common, combined, common};
 pub use csv::{Columns, Csv, csv};
 pub(crate) use fit::write_line;
 pub use json::{Json, JsonTimestamp, json, json_timestamp};
+pub use key_value::{KeyValue, key_value};
 pub use line_fn::{LineFn, line_fn};
 
 use crate::record::Record;

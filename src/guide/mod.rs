@@ -26,3 +26,9 @@ pub mod redaction {}
 
 #[doc = include_str!("settings.md")]
 pub mod settings {}
+
+#[doc = include_str!("scopes.md")]
+pub mod scopes {}
+
+#[doc = include_str!("who_acted.md")]
+pub mod who_acted {}

@@ -35,6 +35,20 @@ pub(crate) fn push_line_text(out: &mut impl Text, text: &str) {
     push_escaped(out, text, |byte| (byte == b'\\') | !(0x20..0x7f).contains(&byte));
 }
 
+/// Whether nothing of a text is escaped in JSON.
+pub(crate) fn needs_no_escape(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_special = |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte);
+    let mut at = plain_len(bytes, is_special);
+    while at < bytes.len() {
+        if is_special(bytes[at]) && (bytes[at].is_ascii() || is_odd_at(bytes, at)) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 /// Appends text with special ASCII characters and odd characters escaped. `is_special` must be true for all bytes beyond
 /// ASCII.
 fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {

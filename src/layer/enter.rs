@@ -16,7 +16,8 @@ use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::{Admission, Answer};
-use crate::record::Delivery;
+use crate::record::{Delivery, Scope};
+use crate::scope::{PathParams, Scoped, Scoping, Verdict};
 
 /// What becomes of a request on its way in.
 #[derive(Default)]
@@ -61,9 +62,20 @@ pub(crate) fn enter<B: Body<Data = Bytes>>(
         head.extensions.insert(LeftOut);
         return Entry::default();
     };
+    let mut scoped = None;
+    if let Some(scoping) = &engine.scoping {
+        match decide(engine, scoping, &found, head, uri) {
+            Verdict::Recorded(began, scope) => scoped = Some((began, scope)),
+            Verdict::LeftOut(began) => {
+                head.extensions.insert(LeftOut);
+                head.extensions.insert(began);
+                return Entry::default();
+            }
+        }
+    }
     let is_counted = head.extensions.get::<CountedAsLost>().is_some();
     let demands_record = own.is_some_and(|plan| plan.delivery > Delivery::Lossy);
-    let opened = if is_counted && !demands_record { None } else { open(log, found, head, uri, body) };
+    let opened = if is_counted && !demands_record { None } else { open(log, found, scoped, head, uri, body) };
     let Some((exchange, entry)) = opened else {
         head.extensions.insert(LeftOut);
         head.extensions.insert(CountedAsLost);
@@ -85,10 +97,26 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
     }
 }
 
+/// Asks the rules of scopes, before anything is captured.
+fn decide<'h>(engine: &'h Engine, scoping: &Scoping, found: &Match, head: &'h Parts, uri: &'h Uri) -> Verdict {
+    let path = uri.path();
+    let params = || match (found.listed, matched_path(head)) {
+        (Some(listed), _) => {
+            let mut params = Params::default();
+            engine.routes.params(listed, path, &mut params);
+            PathParams::listed(engine.routes.template(listed.route), params, path)
+        }
+        (None, Some(template)) => PathParams::new(template, path),
+        (None, None) => PathParams::none(path),
+    };
+    scoping.begin(head, params, engine.event_name(&found.event))
+}
+
 /// Opens the exchange of a request; none if it may be lost and there are no bytes for it.
 fn open<B: Body<Data = Bytes>>(
     log: &Arc<Running>,
     found: Match,
+    scoped: Option<(Scoped, Option<Scope>)>,
     head: &Parts,
     uri: &Uri,
     body: &B,
@@ -99,6 +127,10 @@ fn open<B: Body<Data = Bytes>>(
     engine.stamp(&mut draft);
     draft.class = engine.class(&found.event);
     draft.event = found.event;
+    if let Some((scoped, scope)) = scoped {
+        draft.scoped = Some(scoped);
+        scope.into_iter().for_each(|scope| draft.late().set_scope(scope));
+    }
     if let Some(found) = found.listed {
         // Where they stay: they are not moved once more.
         let (_, params) = draft.route.listed.insert((found.route, Params::default()));

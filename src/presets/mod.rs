@@ -3,3 +3,5 @@
 //! Nothing here can do what your own catalog cannot.
 
 pub mod developer_hub;
+pub mod gitlab_packages;
+pub mod package_security_manager;

@@ -306,6 +306,10 @@ impl Channel {
     }
 
     fn wants(&mut self, record: &Record<'_>) -> bool {
+        // Nothing removes records of this library, such as that of a change of scopes.
+        if record.is_internal() {
+            return true;
+        }
         let Self { filter, format, .. } = self;
         let judged = caught(|| filter.as_mut().is_none_or(|filter| filter(record)) && format.accepts(record));
         judged.unwrap_or_else(|| {

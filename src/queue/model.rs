@@ -223,6 +223,8 @@ fn play(turn: Turn) -> io::Result<()> {
 }
 
 impl Sink for Scripted {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         until(|| !self.book.read(|pages| pages.shut));
         let turn = self.writes.next().unwrap_or(Turn::Take);

@@ -1,6 +1,7 @@
 //! Who acted, with which credential, on whose behalf.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// Who acted.
 ///
@@ -155,6 +156,40 @@ impl Credential {
     }
 }
 
+/// Which key it was, in words: its kind, its owner, and its name or else its id.
+///
+/// ```
+/// use tower_audit::Credential;
+///
+/// let credential = Credential::new("deploy_token").id("7").name("ci-publish").owner("acme/tools");
+/// assert_eq!(credential.to_string(), "deploy token acme/tools ci-publish");
+/// ```
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_credential(f, &self.kind, self.owner.as_deref(), self.name.as_deref().or(self.id.as_deref()))
+    }
+}
+
+/// `deploy token acme/tools ci-publish`.
+pub(crate) fn write_credential(
+    out: &mut impl fmt::Write,
+    kind: &str,
+    owner: Option<&str>,
+    name: Option<&str>,
+) -> fmt::Result {
+    for (at, word) in kind.split('_').enumerate() {
+        if at > 0 {
+            out.write_char(' ')?;
+        }
+        out.write_str(word)?;
+    }
+    for part in [owner, name].into_iter().flatten() {
+        out.write_char(' ')?;
+        out.write_str(part)?;
+    }
+    Ok(())
+}
+
 /// Where an actor is, by its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Location {
@@ -199,6 +234,19 @@ mod tests {
         let refused = actor.location(berlin.clone()).into_claimed();
         assert_eq!(refused, Actor::claimed("u-1").location(berlin));
         assert_eq!(refused.id(), None);
+    }
+
+    #[test]
+    fn a_credential_says_in_words_which_key_it_was() {
+        let token = || Credential::new("personal_token").id("17");
+        for (credential, words) in [
+            (token().name("laptop").owner("jane"), "personal token jane laptop"),
+            (token().owner("jane"), "personal token jane 17"),
+            (token(), "personal token 17"),
+            (Credential::new("session"), "session"),
+        ] {
+            assert_eq!(credential.to_string(), words);
+        }
     }
 
     #[test]

@@ -64,12 +64,14 @@ impl Entity {
 pub struct Scope {
     pub(crate) kind: Cow<'static, str>,
     pub(crate) path: String,
+    /// Where its rules are, if not at the path.
+    pub(crate) rules_at: Option<String>,
 }
 
 impl Scope {
     /// A scope of any kind.
     pub fn new(kind: impl Into<Cow<'static, str>>, path: impl Into<String>) -> Self {
-        Self { kind: kind.into(), path: path.into() }
+        Self { kind: kind.into(), path: path.into(), rules_at: None }
     }
 
     /// A group and everything below it.
@@ -80,5 +82,17 @@ impl Scope {
     /// A project that belongs to a user's own namespace.
     pub fn project(path: impl Into<String>) -> Self {
         Self::new("project", path)
+    }
+
+    /// The path at which the [rules](crate::scope::ScopeRules) are looked up, if not the scope's own: below a group the path of the
+    /// project, so that a setting of the project comes before that of its group. Records show the scope's own path.
+    pub fn rules_at(mut self, path: impl Into<String>) -> Self {
+        self.rules_at = Some(path.into());
+        self
+    }
+
+    /// The path at which its rules are looked up.
+    pub(crate) fn rules_path(&self) -> &str {
+        self.rules_at.as_deref().unwrap_or(&self.path)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod text;
 mod view;
 pub(crate) mod wire;
 
+pub(crate) use actor::write_credential;
 pub use actor::{Actor, Credential, Location};
 pub use entity::{Entity, Scope};
 pub use failure::Failure;

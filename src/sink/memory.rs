@@ -44,6 +44,10 @@ struct Memory {
 }
 
 impl Sink for Memory {
+    fn header(&mut self, line: &[u8]) {
+        self.records.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line);
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.records.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(lines);
         Ok(lines.len())

@@ -38,6 +38,13 @@ pub use self::tracing::tracing;
 ///
 /// All methods are required: a wrapper that forgets to forward `shutdown` loses records.
 pub trait Sink: Send + 'static {
+    /// The line, its newline included, with which what it writes begins: the names of a CSV's columns. Called before the first
+    /// [`write`](Self::write), and only if the output's format has a header.
+    ///
+    /// A stream gets it once, before the first line. A sink of files begins each file with it. A sink that hands lines to
+    /// something that has no beginning, such as a queue, ignores it.
+    fn header(&mut self, line: &[u8]);
+
     /// Takes bytes from the front of `lines` and says how many, at least one. What it did not take is handed in again,
     /// from exactly there: only then may the bytes begin in the middle of a line. Every line ends in one newline.
     ///
@@ -62,7 +69,8 @@ pub trait Sink: Send + 'static {
     fn shutdown(&mut self) -> io::Result<()>;
 }
 
-/// A sink made of a closure that takes whole batches; it has nothing to flush.
+/// A sink made of a closure that takes whole batches; it has nothing to flush. A format's header is at the beginning of the first
+/// batch.
 ///
 /// ```
 /// use tower_audit::sink::{Sink as _, sink_fn};
@@ -77,12 +85,14 @@ pub fn sink_fn<F>(write: F) -> SinkFn<F>
 where
     F: FnMut(&[u8]) -> io::Result<()> + Send + 'static,
 {
-    SinkFn { write }
+    SinkFn { write, header: Vec::new() }
 }
 
 /// See [`sink_fn`].
 pub struct SinkFn<F> {
     write: F,
+    /// What the first batch begins with.
+    header: Vec<u8>,
 }
 
 impl<F> fmt::Debug for SinkFn<F> {
@@ -95,8 +105,18 @@ impl<F> Sink for SinkFn<F>
 where
     F: FnMut(&[u8]) -> io::Result<()> + Send + 'static,
 {
+    fn header(&mut self, line: &[u8]) {
+        self.header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
-        (self.write)(lines).map(|()| lines.len())
+        if self.header.is_empty() {
+            (self.write)(lines)?;
+        } else {
+            (self.write)(&[&self.header, lines].concat())?;
+            self.header = Vec::new();
+        }
+        Ok(lines.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

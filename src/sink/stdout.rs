@@ -14,7 +14,7 @@ use super::Sink;
 ///
 /// If the process was started without a standard output.
 pub fn stdout() -> io::Result<impl Sink> {
-    Ok(Standard { file: present(duplicate(io::stdout())?)?, stream: Stream::Output })
+    Ok(Standard { file: present(duplicate(io::stdout())?)?, stream: Stream::Output, header: Vec::new() })
 }
 
 /// Standard error, for programs whose standard output is what they are run for.
@@ -26,13 +26,15 @@ pub fn stdout() -> io::Result<impl Sink> {
 ///
 /// If the process was started without a standard error.
 pub fn stderr() -> io::Result<impl Sink> {
-    Ok(Standard { file: present(duplicate(io::stderr())?)?, stream: Stream::Error })
+    Ok(Standard { file: present(duplicate(io::stderr())?)?, stream: Stream::Error, header: Vec::new() })
 }
 
 #[derive(Debug)]
 pub(super) struct Standard {
     file: File,
     pub(super) stream: Stream,
+    /// What is to be written before the first line.
+    header: Vec<u8>,
 }
 
 /// A stream that every process begins with.
@@ -72,16 +74,31 @@ fn duplicate(stream: impl std::os::windows::io::AsHandle) -> io::Result<File> {
     Ok(stream.as_handle().try_clone_to_owned()?.into())
 }
 
+impl Standard {
+    /// Writes what is left of the header, then lines.
+    fn write_with_header(&mut self, lines: &[u8]) -> io::Result<usize> {
+        while !self.header.is_empty() {
+            let written = write_all(&mut self.file, &self.header)?;
+            self.header.drain(..written);
+        }
+        write_all(&mut self.file, lines)
+    }
+}
+
 impl Sink for Standard {
+    fn header(&mut self, line: &[u8]) {
+        self.header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         match self.stream {
             Stream::Output => {
                 let _whole_lines = io::stdout().lock();
-                write_all(&mut self.file, lines)
+                self.write_with_header(lines)
             }
             Stream::Error => {
                 let _whole_lines = io::stderr().lock();
-                write_all(&mut self.file, lines)
+                self.write_with_header(lines)
             }
         }
     }

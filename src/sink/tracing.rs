@@ -31,6 +31,9 @@ pub fn tracing() -> impl Sink {
 struct Events;
 
 impl Sink for Events {
+    /// Each record is an event, and a header is none.
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut taken = 0;
         while let Some(len) = memchr::memchr(b'\n', &lines[taken..]) {

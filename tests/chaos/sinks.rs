@@ -128,6 +128,8 @@ impl Wild {
 }
 
 impl Sink for Wild {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.writes += 1;
         if self.witness.mood.hangs {
@@ -157,6 +159,8 @@ impl Sink for Wild {
 struct Nowhere;
 
 impl Sink for Nowhere {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         Ok(lines.len())
     }

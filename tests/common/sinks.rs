@@ -69,6 +69,8 @@ impl DiskSink {
 }
 
 impl Sink for DiskSink {
+    fn header(&mut self, _line: &[u8]) {}
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.disk.writing.pass();
         self.fail()?;

@@ -41,6 +41,10 @@ pub(crate) trait DiskFile: Send + 'static {
     fn status(&self) -> io::Result<Status>;
     /// `None` if the file is empty.
     fn last_byte(&mut self) -> io::Result<Option<u8>>;
+    /// Whether these are its first bytes.
+    fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool>;
+    /// Removes what follows its last newline, and returns its length then.
+    fn cut_last_line(&mut self) -> io::Result<u64>;
 }
 
 /// What is known of a file.
@@ -210,6 +214,32 @@ impl DiskFile for File {
         let mut byte = [0];
         self.read_exact(&mut byte)?;
         Ok(Some(byte[0]))
+    }
+
+    fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        self.seek(SeekFrom::Start(0))?;
+        let mut begins = Vec::new();
+        io::Read::take(&mut *self, bytes.len() as u64).read_to_end(&mut begins)?;
+        Ok(begins == bytes)
+    }
+
+    fn cut_last_line(&mut self) -> io::Result<u64> {
+        const CHUNK: u64 = 64 * 1024;
+        let mut end = self.metadata()?.len();
+        let mut chunk = Vec::new();
+        while end > 0 {
+            let begin = end.saturating_sub(CHUNK);
+            chunk.clear();
+            self.seek(SeekFrom::Start(begin))?;
+            io::Read::take(&mut *self, end - begin).read_to_end(&mut chunk)?;
+            if let Some(at) = memchr::memrchr(b'\n', &chunk) {
+                end = begin + at as u64 + 1;
+                break;
+            }
+            end = begin;
+        }
+        retry(|| self.set_len(end))?;
+        Ok(end)
     }
 }
 

@@ -321,6 +321,10 @@ impl Open {
 }
 
 impl Sink for Open {
+    fn header(&mut self, line: &[u8]) {
+        self.writer().header = line.to_vec();
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.writer().write(lines)
     }

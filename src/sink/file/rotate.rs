@@ -77,7 +77,8 @@ impl<D: Disk> Writer<D> {
 
     fn is_rotation_due(&self, next: usize) -> bool {
         let Current::Open(segment) = &self.current else { return false };
-        if segment.len == 0 || !self.is_at_line_start() || !self.may_rotate() {
+        // A header alone is no content.
+        if segment.len <= self.header.len() as u64 || !self.is_at_line_start() || !self.may_rotate() {
             return false;
         }
         let is_full =
@@ -134,6 +135,19 @@ impl<D: Disk> Writer<D> {
             (_, Err(error)) => self.condemn(&error),
         }
         self.settle()
+    }
+
+    /// Seals a segment of an earlier process, to which nothing has been written yet.
+    pub(super) fn seal_other(&mut self) -> io::Result<()> {
+        if let Current::Open(segment) = &mut self.current {
+            segment.sync()?;
+        }
+        let name = self.seal(None);
+        self.disk.rename(self.names.active(), &name)?;
+        self.count_as_waiting();
+        self.current = Current::None;
+        self.after_seal();
+        Ok(())
     }
 
     /// The path of a segment that is sealed now.

@@ -17,6 +17,8 @@ pub(super) struct Segment<F> {
     pub(super) period: Option<i128>,
     /// Its last line has no newline and is none of ours: a process ended in the middle of it.
     torn: bool,
+    /// How much of the header it has. `None`: it is not known yet.
+    header: Option<usize>,
     /// Bytes that no sync has reached.
     pub(super) unsynced: usize,
     /// When the first of them was written.
@@ -35,6 +37,7 @@ impl<F: DiskFile> Segment<F> {
             len: opened.len,
             period: None,
             torn,
+            header: None,
             unsynced: 0,
             unsynced_since: None,
             name_unsynced: true,
@@ -47,6 +50,33 @@ impl<F: DiskFile> Segment<F> {
 
     pub(super) fn is_torn(&self) -> bool {
         self.torn
+    }
+
+    /// Whether its first bytes are yet to be compared with the header.
+    pub(super) fn is_unread(&self) -> bool {
+        self.header.is_none()
+    }
+
+    /// Whether it has lines, and the first one is not the header. A last line that was cut off is removed before: each row is
+    /// whole, and a header that was cut off is written again.
+    pub(super) fn begins_otherwise(&mut self, header: &[u8]) -> io::Result<bool> {
+        if std::mem::take(&mut self.torn) {
+            let cut = self.file.cut_last_line();
+            self.torn = cut.is_err();
+            self.len = cut?;
+        }
+        Ok(self.len > 0 && !self.file.begins_with(header)?)
+    }
+
+    /// Writes what is missing of the header.
+    pub(super) fn write_header(&mut self, header: &[u8], now: Duration) -> io::Result<()> {
+        let written = self.header.get_or_insert(if self.len > 0 { header.len() } else { 0 });
+        let mut written = *written;
+        while written < header.len() {
+            written += self.append_some(&header[written..], now)?;
+            self.header = Some(written);
+        }
+        Ok(())
     }
 
     /// Appends bytes from the front, and says how many, at least one. A torn line is closed first.

@@ -35,6 +35,8 @@ pub(super) struct Writer<D: Disk> {
     pub(super) names: Names,
     pub(super) policy: Policy,
     pub(super) clock: Arc<dyn Clock>,
+    /// The line that each segment begins with; empty if there is none.
+    pub(super) header: Vec<u8>,
     /// `None` only where the file system knows no locks.
     lock: Option<D::Lock>,
     pub(super) current: Current<D::File>,
@@ -71,6 +73,7 @@ impl<D: Disk> Writer<D> {
             names,
             policy,
             clock,
+            header: Vec::new(),
             lock: None,
             current: Current::None,
             kept: Vec::new(),
@@ -146,7 +149,7 @@ impl<D: Disk> Writer<D> {
             if let Some(hold) = &self.hold {
                 hold.check_room(segment.len.saturating_add(part.len() as u64))?;
             }
-            if segment.len == 0 {
+            if segment.len <= self.header.len() as u64 {
                 segment.period = period;
             }
             let written = segment.append(part, now)?;
@@ -261,11 +264,37 @@ impl<D: Disk> Writer<D> {
         if matches!(self.current, Current::None) {
             self.open_segment()?;
         }
+        self.write_header()?;
         let Current::Open(segment) = &mut self.current else { return Ok(()) };
         while self.written < self.kept.len() {
             self.written += segment.append(&self.kept[self.written..], self.clock.monotonic())?;
         }
         Ok(())
+    }
+
+    /// The open segment begins with the header. One that begins with another line is sealed before anything is written to it.
+    fn write_header(&mut self) -> io::Result<()> {
+        if self.header.is_empty() {
+            return Ok(());
+        }
+        if let Current::Open(segment) = &mut self.current
+            && segment.is_unread()
+            && segment.begins_otherwise(&self.header)?
+        {
+            let path = self.names.active().display();
+            report(|| {
+                tracing::warn!(
+                    target: "tower_audit", %path, "audit file: it begins with another line than the header; it is sealed"
+                );
+            });
+            self.seal_other()?;
+            self.open_segment()?;
+        }
+        let now = self.clock.monotonic();
+        match &mut self.current {
+            Current::Open(segment) => segment.write_header(&self.header, now),
+            Current::None | Current::Suspect { .. } => Ok(()),
+        }
     }
 
     fn open_segment(&mut self) -> io::Result<()> {
@@ -278,7 +307,7 @@ impl<D: Disk> Writer<D> {
             report(|| {
                 tracing::warn!(
                     target: "tower_audit", %path,
-                    "audit file: its last line is cut off, probably by a crash; it is closed, and the next record begins a new one"
+                    "audit file: its last line is cut off, probably by a crash; the next record begins a new one"
                 );
             });
         }

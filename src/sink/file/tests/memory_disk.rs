@@ -305,4 +305,16 @@ impl DiskFile for MemoryFile {
     fn last_byte(&mut self) -> io::Result<Option<u8>> {
         Ok(self.disk.state().files[self.inode].data.last().copied())
     }
+
+    fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        Ok(self.disk.state().files[self.inode].data.starts_with(bytes))
+    }
+
+    fn cut_last_line(&mut self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        let data = &mut state.files[self.inode].data;
+        let end = memchr::memrchr(b'\n', data).map_or(0, |at| at + 1);
+        data.truncate(end);
+        Ok(end as u64)
+    }
 }

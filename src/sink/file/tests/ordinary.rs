@@ -378,3 +378,59 @@ fn a_real_disk_that_is_full_and_freed_again() {
     }
     assert!(unmounted.unwrap().success());
 }
+
+#[test]
+fn each_segment_begins_with_the_header_and_has_whole_rows() {
+    let (folder, path) = folder();
+    let open = || {
+        let mut sink = file(&path).rotate_bytes(12).clock(StoppedClock::new()).open().unwrap();
+        sink.header(b"a,b\n");
+        sink
+    };
+    let mut sink = open();
+    sink.write(b"1,2\n3,4\n5,6\n").unwrap();
+    assert_eq!((sealed_in(folder.path()), read(&path)), (vec!["a,b\n1,2\n3,4\n".to_owned()], "a,b\n5,6\n".to_owned()));
+    fs::remove_file(&path).unwrap();
+    sink.write(b"7,8\n").unwrap();
+    sink.shutdown().unwrap();
+    drop(sink);
+    // What was not synced when the file was deleted is there again.
+    assert_eq!(read(&path), "a,b\n5,6\n7,8\n");
+
+    // Another process was killed in the middle of a row, and before that in the middle of the header.
+    for (left, expected) in [("a,b\n5,6\n7,", "a,b\n5,6\n9,0\n"), ("a,", "a,b\n9,0\n"), ("", "a,b\n9,0\n")] {
+        fs::write(&path, left).unwrap();
+        let mut sink = open();
+        sink.write(b"9,0\n").unwrap();
+        sink.shutdown().unwrap();
+        assert_eq!(read(&path), expected);
+    }
+    assert_eq!(sealed_in(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_file_that_begins_with_another_line_is_sealed_before_the_header() {
+    for other in ["a,c\n1,2\n", "{\"a\":1}\n", "a,b,c\n", "a\n"] {
+        let (folder, path) = folder();
+        fs::write(&path, other).unwrap();
+        let mut sink = file(&path).clock(StoppedClock::new()).open().unwrap();
+        sink.header(b"a,b\n");
+        sink.write(b"3,4\n").unwrap();
+        sink.shutdown().unwrap();
+        assert_eq!((sealed_in(folder.path()), read(&path)), (vec![other.to_owned()], "a,b\n3,4\n".to_owned()));
+    }
+}
+
+#[test]
+fn a_header_alone_is_not_sealed() {
+    let (folder, path) = folder();
+    let clock = StoppedClock::new();
+    let mut sink = file(&path).rotate_every(HOUR).clock(clock.clone()).open().unwrap();
+    sink.header(b"a\n");
+    for line in ["1\n", "2\n"] {
+        clock.forward(3 * HOUR);
+        sink.flush().unwrap();
+        sink.write(line.as_bytes()).unwrap();
+    }
+    assert_eq!((sealed_in(folder.path()), read(&path)), (vec!["a\n1\n".to_owned()], "a\n2\n".to_owned()));
+}
