@@ -31,14 +31,17 @@ fn main() {
 
 /// 100 groups of 100 projects.
 fn rules(count: usize) -> ScopeRules {
-    let scopes: Vec<String> = (0..count).map(|at| format!("\"group-{}/project-{at}\":{}", at % 100, at % 2 == 0)).collect();
+    let scopes: Vec<String> =
+        (0..count).map(|at| format!("\"group-{}/project-{at}\":{}", at % 100, at % 2 == 0)).collect();
     let json = format!(r#"{{"default":false,"scopes":{{{}}}}}"#, scopes.join(","));
     ScopeRules::from_json(&json).expect("they are rules")
 }
 
 fn scopes(rounds: usize) {
-    let asked: Vec<Scope> =
-        (0..1024).map(|at| at * 7919 % 10_000).map(|at| Scope::group(format!("group-{}/project-{at}/x", at % 100))).collect();
+    let asked: Vec<Scope> = (0..1024)
+        .map(|at| at * 7919 % 10_000)
+        .map(|at| Scope::group(format!("group-{}/project-{at}/x", at % 100)))
+        .collect();
     for count in [10, 10_000] {
         let auditor = auditor(rules(count));
         row(&format!("{count} rules, a scope of three segments"), rounds, &look_up(&auditor.scopes(), &asked));

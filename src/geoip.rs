@@ -66,13 +66,16 @@ fn load(path: &PathBuf) -> Result<Database, Error> {
     let (database, located) = match parsed {
         Some(Ok(read)) => read,
         Some(Err(error)) => {
-            return Err(Error::setting(fail(&format_args!("no whole file in MaxMind's format: {error}"))).with_source(error));
+            return Err(
+                Error::setting(fail(&format_args!("no whole file in MaxMind's format: {error}"))).with_source(error)
+            );
         }
         None => return Err(Error::setting(fail(&"no whole file in MaxMind's format"))),
     };
     if located == 0 {
         let kind: String = database.metadata().database_type.chars().take(80).collect();
-        let why = format!("it has no city, country or continent for any network: its type is {kind:?}, not one of locations");
+        let why =
+            format!("it has no city, country or continent for any network: its type is {kind:?}, not one of locations");
         return Err(Error::setting(fail(&why)));
     }
     Ok(database)
@@ -94,7 +97,10 @@ fn read(path: &PathBuf) -> io::Result<Vec<u8>> {
             return Ok(bytes);
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "it is written to while it is read; put a new file in its place by a rename"))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        "it is written to while it is read; put a new file in its place by a rename",
+    ))
 }
 
 /// Reads each entry of the file once, so that a file that is broken in its middle is found out now.
@@ -217,15 +223,47 @@ mod tests {
     #[test]
     fn only_public_addresses_are_somewhere() {
         for ip in [
-            "10.0.0.1", "172.16.5.4", "192.168.1.1", "127.0.0.1", "169.254.1.1", "192.0.2.1", "198.51.100.7", "203.0.113.9",
-            "0.0.0.0", "100.64.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "192.0.0.8", "::1", "::",
-            "fc00::1", "fd12::1", "fe80::1", "ff02::1", "2001:db8::1", "3fff:fff::1", "::ffff:10.0.0.1", "::ffff:192.0.2.1",
+            "10.0.0.1",
+            "172.16.5.4",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "192.0.2.1",
+            "198.51.100.7",
+            "203.0.113.9",
+            "0.0.0.0",
+            "100.64.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "192.0.0.8",
+            "::1",
+            "::",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "ff02::1",
+            "2001:db8::1",
+            "3fff:fff::1",
+            "::ffff:10.0.0.1",
+            "::ffff:192.0.2.1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
         for ip in [
-            "81.2.69.142", "1.1.1.1", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.20.0.1", "192.0.1.1", "2001:4860::1",
-            "2a02:e900::", "::ffff:81.2.69.142", "4000::1", "3fff:1000::1",
+            "81.2.69.142",
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "198.20.0.1",
+            "192.0.1.1",
+            "2001:4860::1",
+            "2a02:e900::",
+            "::ffff:81.2.69.142",
+            "4000::1",
+            "3fff:1000::1",
         ] {
             assert!(is_public(ip.parse().unwrap()), "{ip}");
         }

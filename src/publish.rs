@@ -100,7 +100,10 @@ fn describe() {
         describe_counter!("tower_audit_export_bytes_total", "Bytes of objects that were exported.");
         describe_gauge!("tower_audit_export_segments_waiting", "Sealed segments that wait to be exported.");
         describe_gauge!("tower_audit_export_bytes_waiting", "Bytes of sealed segments that wait to be exported.");
-        describe_gauge!("tower_audit_export_last_success_seconds", "When an export last left nothing behind, since 1970.");
+        describe_gauge!(
+            "tower_audit_export_last_success_seconds",
+            "When an export last left nothing behind, since 1970."
+        );
     }
     describe_gauge!("tower_audit_records_unwritten", "Audit records that are finished and not written.");
     describe_gauge!("tower_audit_captured_bytes", "Bytes that open exchanges and unwritten records hold.");

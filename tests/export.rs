@@ -45,7 +45,10 @@ impl Site {
 
     /// The names below a folder of the destination, sorted, each after the date.
     fn names(&self, kind: &str) -> Vec<String> {
-        files(&self.archive().join(kind)).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        files(&self.archive().join(kind))
+            .iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The lines of all objects.
@@ -259,8 +262,7 @@ async fn cloudsmiths_columns_are_as_its_page_has_them() {
     let catalog = Catalog::new()
         .event(Event::new("PackageDownloaded").log_type(LogType::Client))
         .event(Event::new("PackageDeleted"));
-    let auditor =
-        builder().catalog(catalog).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
+    let auditor = builder().catalog(catalog).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
     let package = Entity::new("package").id("vmN1OlMDi3Iy").name("=cmd|'x'!A1");
     auditor.begin("PackageDeleted").object(package).context("api").await.unwrap().succeed();
     export(&auditor).await;
@@ -289,7 +291,10 @@ async fn only_chosen_events_arrive_and_the_librarys_own_always() {
     assert_eq!(export(&auditor).await.records, 3);
     assert_eq!(events(&site.lines("audit-logs")), ["AuditStarted", "artifact_copied", "artifact_downloaded"]);
     let manifest = site.manifests().remove(0);
-    assert_eq!(manifest["records"], json!({"read": 4, "exported": 3, "repeated": 0, "skippedLines": 0, "tornLines": 0}));
+    assert_eq!(
+        manifest["records"],
+        json!({"read": 4, "exported": 3, "repeated": 0, "skippedLines": 0, "tornLines": 0})
+    );
     drop(auditor);
     assert_eq!(site.verify().outcome, Outcome::Complete);
 }
@@ -355,13 +360,15 @@ async fn what_an_earlier_process_left_is_exported_and_the_report_says_what_stays
     earlier.shutdown(DEADLINE).await;
 
     fs::write(site.archive(), b"").unwrap();
-    let auditor = builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor =
+        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     let report = auditor.shutdown(DEADLINE).await;
     assert!(report.flushed);
     assert_eq!(report.unexported, 1);
 
     fs::remove_file(site.archive()).unwrap();
-    let auditor = builder().instance("run-3").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor =
+        builder().instance("run-3").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     assert_eq!(auditor.shutdown(DEADLINE).await.unexported, 0);
     let run = ["AuditStarted", "AuditStopped"];
     let mut expected = vec!["AuditStarted", "TaskCreation", "AuditStopped", "AuditStarted"];
@@ -414,7 +421,10 @@ async fn a_run_of_failures_is_one_record_and_then_everything_arrives_once() {
     assert_eq!((count(&lines, "TaskCreation"), count(&lines, "AuditExportFailed")), (4, 1));
     let failed = lines.iter().find(|line| line.contains("AuditExportFailed")).unwrap();
     let failed: Value = serde_json::from_str(failed).unwrap();
-    assert_eq!((&failed["status"], &failed["level"], &failed["meta"]["count"]), (&json!("failed"), &json!("error"), &json!(1)));
+    assert_eq!(
+        (&failed["status"], &failed["level"], &failed["meta"]["count"]),
+        (&json!("failed"), &json!("error"), &json!(1))
+    );
     assert!(failed["meta"]["error"].as_str().unwrap().contains("archive"), "{failed}");
     let succeeded = lines.iter().find(|line| line.contains("AuditExportSucceeded")).unwrap();
     let succeeded: Value = serde_json::from_str(succeeded).unwrap();
@@ -494,7 +504,8 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     let state = site.folder.path().join("audit.log.export");
     let text = fs::read(&state).unwrap();
     fs::write(&state, &text[..text.len() / 2]).unwrap();
-    let auditor = builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor =
+        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     record(&auditor, "TaskCreation").await;
     let report = auditor.export_now(DEADLINE).await.unwrap();
     let error = report.error.unwrap();
@@ -509,7 +520,8 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
 async fn a_setting_that_changed_holds_from_the_next_segment_on_and_another_destination_begins_a_chain() {
     let site = Site::new();
     let run = async |instance: &str, destination: Destination| {
-        let auditor = builder().instance(instance).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
+        let auditor =
+            builder().instance(instance).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
         auditor.shutdown(DEADLINE).await;
     };
     run("one", site.destination()).await;
@@ -647,7 +659,10 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
         let manifest = site.manifests().remove(0);
         assert_eq!(manifest["gaps"], json!([{"instance": "before", "first": 4, "last": 5, "isTold": is_told}]));
         let records = &manifest["records"];
-        assert_eq!((&records["repeated"], &records["tornLines"], &records["skippedLines"]), (&json!(1), &json!(1), &json!(1)));
+        assert_eq!(
+            (&records["repeated"], &records["tornLines"], &records["skippedLines"]),
+            (&json!(1), &json!(1), &json!(1))
+        );
         let verification = site.verify();
         assert_eq!(verification.outcome, outcome, "{verification}");
         let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_told };
@@ -659,7 +674,8 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
 async fn an_initiation_without_its_completion_is_named() {
     let site = Site::new();
     let catalog = Catalog::new().event(Event::new("Task").stages(tower_audit::Stages::Both));
-    let auditor = builder().catalog(catalog).export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor =
+        builder().catalog(catalog).export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     auditor.begin("Task").await.unwrap().succeed();
     let open = auditor.begin("Task").await.unwrap();
     export(&auditor).await;

@@ -103,7 +103,8 @@ impl Server {
 
     /// Switches auditing of a group or project.
     fn audit(&self, token: &str, what: &str, enabled: Value) {
-        let (status, body) = self.ask(token, "PUT", &format!("{what}/audit"), &json!({ "enabled": enabled }).to_string());
+        let (status, body) =
+            self.ask(token, "PUT", &format!("{what}/audit"), &json!({ "enabled": enabled }).to_string());
         assert_eq!(status, 200, "{body}");
     }
 
@@ -162,7 +163,10 @@ fn a_package_of_a_project_of_a_user_has_the_project_as_its_scope() {
     server.upload("pat-jane", SCRIPTS, "1.0.0");
     server.upload("pat-jane", CLI, "1.0.0");
     let records = server.stop();
-    assert_eq!(said(&records), ["AuditScopeChanged project:jane/scripts -", "PackagePublished project:jane/scripts 1.0.0"]);
+    assert_eq!(
+        said(&records),
+        ["AuditScopeChanged project:jane/scripts -", "PackagePublished project:jane/scripts 1.0.0"]
+    );
     assert_eq!(records[1]["project"], "jane/scripts");
 }
 
@@ -336,7 +340,15 @@ fn projects_and_groups_that_do_not_exist_have_no_packages_and_no_setting() {
     let server = Server::start();
     server.audit("pat-jane", "groups/acme", json!(true));
     let long = "x".repeat(8 * 1024);
-    for name in ["acme%2Fnothing", "acme-evil", "ACME%2Ftools%2Fcli", "acme%2Ftools%2F..%2Ftools%2Fcli", "%ff", "acme%2F%2Ftools", &long] {
+    for name in [
+        "acme%2Fnothing",
+        "acme-evil",
+        "ACME%2Ftools%2Fcli",
+        "acme%2Ftools%2F..%2Ftools%2Fcli",
+        "%ff",
+        "acme%2F%2Ftools",
+        &long,
+    ] {
         for (method, path) in [
             ("GET", format!("projects/{name}/packages")),
             ("PUT", format!("projects/{name}/packages/generic/tool/1.0.0/f")),

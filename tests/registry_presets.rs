@@ -82,12 +82,9 @@ async fn a_message_tells_who_did_what_to_what_where_and_with_which_key() {
     let log = log_with(|builder| builder.catalog(gitlab_packages::catalog()));
     let key = Credential::new("deploy_token").id("7").owner("acme/tools").name("ci-publish");
     let package = Entity::new("package").id("1742").name("left-pad").version("1.3.0").format("npm");
-    for event in [
-        events::PACKAGE_PUBLISHED,
-        events::PACKAGE_UPDATED,
-        events::PACKAGE_DELETED,
-        events::PACKAGE_DOWNLOADED,
-    ] {
+    for event in
+        [events::PACKAGE_PUBLISHED, events::PACKAGE_UPDATED, events::PACKAGE_DELETED, events::PACKAGE_DOWNLOADED]
+    {
         let actor = Actor::new("7").kind("deploy_token").name("ci").credential(key.clone());
         let activity = log.auditor.begin(event).actor(actor).object(package.clone()).scope(Scope::group("acme/tools"));
         activity.context("pipeline").emit().await.expect("it is recorded");
@@ -122,12 +119,12 @@ async fn a_message_tells_who_did_what_to_what_where_and_with_which_key() {
 
 #[tokio::test]
 async fn placeholders_of_what_nobody_said_leave_a_sentence() {
-    let event = tower_audit::Event::new("Odd")
-        .message("{actor.name}|{credential}|{object}|{target}|{scope}|{context}");
+    let event = tower_audit::Event::new("Odd").message("{actor.name}|{credential}|{object}|{target}|{scope}|{context}");
     let log = log_with(|builder| builder.catalog(Catalog::new().event(event)));
     log.auditor.begin("Odd").emit().await.expect("it is recorded");
     let some = log.auditor.begin("Odd").actor(Actor::user("u-1").credential(Credential::new("ssh_key").id("3")));
-    let some = some.object(Entity::new("task").id("9")).target(Entity::new("board").slug("b")).scope(Scope::project("a/b"));
+    let some =
+        some.object(Entity::new("task").id("9")).target(Entity::new("board").slug("b")).scope(Scope::project("a/b"));
     some.context("web").emit().await.expect("it is recorded");
     let messages: Vec<Value> = log.records(2).await.iter().map(|record| record["message"].clone()).collect();
     assert_eq!(

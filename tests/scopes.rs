@@ -143,7 +143,9 @@ async fn a_scope_of_64_kib_is_recorded_with_its_beginning() {
     let log = log(ScopeRules::off());
     let resolver = format!("{}/x", "a".repeat(64 * 1024));
     let set = log_with(|builder| {
-        builder.scope_rules(ScopeRules::off()).scope_resolver(scope_fn(move |_, _| Some(Scope::group(resolver.clone()))))
+        builder
+            .scope_rules(ScopeRules::off())
+            .scope_resolver(scope_fn(move |_, _| Some(Scope::group(resolver.clone()))))
     });
     assert!(ask(&set.auditor, "GET", "/other", None).await);
     let path = set.only().await["scope"]["path"].as_str().unwrap().to_owned();
@@ -157,7 +159,10 @@ async fn a_request_without_a_scope_follows_the_rule_of_the_instance_and_else_the
         (ScopeRules::on(), true),
         (ScopeRules::off(), false),
         (rules([ScopeChange::on(ScopeNode::Instance)]), true),
-        (rules([ScopeChange::on(ScopeNode::Instance), ScopeChange::off(ScopeNode::Instance).event("HttpRequest")]), false),
+        (
+            rules([ScopeChange::on(ScopeNode::Instance), ScopeChange::off(ScopeNode::Instance).event("HttpRequest")]),
+            false,
+        ),
         (rules([ScopeChange::on(ScopeNode::Default).event("HttpRequest")]), true),
     ] {
         let log = log(rules.clone());

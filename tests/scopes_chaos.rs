@@ -103,9 +103,9 @@ async fn no_record_of_what_began_while_off_and_none_missing_of_what_began_while_
         }
     };
     let routes = ["/known", "/both", "/late", "/late-both"];
-    let router = routes.iter().fold(Router::new(), |router, route| {
-        router.route(&format!("{route}/{{scope}}/{{id}}"), get(handler.clone()))
-    });
+    let router = routes
+        .iter()
+        .fold(Router::new(), |router, route| router.route(&format!("{route}/{{scope}}/{{id}}"), get(handler.clone())));
     let app = log.auditor.wrap_router(router).into_service();
 
     let clients: Vec<_> = (0..CLIENTS)
@@ -160,7 +160,10 @@ fn check(records: &[Value], changes: &[Change], asked: &[Asked]) {
         records.iter().enumerate().filter(|(_, record)| record["eventName"] == "AuditScopeChanged").collect();
     assert_eq!(changed.len(), changes.len());
     for ((_, record), change) in changed.iter().zip(changes) {
-        assert_eq!((&record["scope"]["path"], &record["meta"]["after"]), (&SCOPES[change.scope].into(), &change.on.into()));
+        assert_eq!(
+            (&record["scope"]["path"], &record["meta"]["after"]),
+            (&SCOPES[change.scope].into(), &change.on.into())
+        );
     }
     let completion = |record: &&(usize, &Value)| record.1["stage"] == "completion";
     let of_requests: Vec<(usize, &Value)> =
@@ -183,7 +186,9 @@ fn check(records: &[Value], changes: &[Change], asked: &[Asked]) {
             }
             (false, None) => off += 1,
             (true, None) => panic!("request {} began while {} was on: no record", request.id, SCOPES[request.scope]),
-            (false, Some(_)) => panic!("request {} began while {} was off: a record", request.id, SCOPES[request.scope]),
+            (false, Some(_)) => {
+                panic!("request {} began while {} was off: a record", request.id, SCOPES[request.scope])
+            }
         }
     }
     // Or else nothing was tested.

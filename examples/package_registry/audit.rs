@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
-use axum::{Extension, Json};
 use axum::http::Method;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_audit::scope::{ScopeChange, ScopeNode, ScopeResolver, scope_fn};

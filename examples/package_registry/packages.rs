@@ -28,7 +28,8 @@ pub(crate) async fn upload(
     content: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let project = known(&project, &audit)?;
-    let file = File::new(project, name, version, file).ok_or(ApiError::Input("this name of a package or file is not allowed"))?;
+    let file = File::new(project, name, version, file)
+        .ok_or(ApiError::Input("this name of a package or file is not allowed"))?;
     audit.object(object(&file.name, &file.version, None));
     let change = change("published", &caller, &audit);
     let done = work(&app, move |registry| registry.publish(file, &content, change)).await?;
@@ -47,7 +48,8 @@ pub(crate) async fn download(
     let project = known(&project, &audit)?;
     let file = File::new(project, name, version, file).ok_or(ApiError::NotFound("Package"))?;
     audit.object(object(&file.name, &file.version, None));
-    let (package, content) = work(&app, move |registry| registry.read(&file)).await?.ok_or(ApiError::NotFound("Package"))?;
+    let (package, content) =
+        work(&app, move |registry| registry.read(&file)).await?.ok_or(ApiError::NotFound("Package"))?;
     audit.object(object_of(&package));
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], content))
 }

@@ -98,7 +98,8 @@ impl Registry {
         let mut packages = self.lock();
         let known = packages.iter().position(|package| {
             !package.is_deleted
-                && (package.project.as_str(), &package.name, &package.version) == (file.project, &file.name, &file.version)
+                && (package.project.as_str(), &package.name, &package.version)
+                    == (file.project, &file.name, &file.version)
         });
         let mut after = packages.clone();
         let at = known.unwrap_or_else(|| {

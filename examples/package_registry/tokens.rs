@@ -38,9 +38,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn known(token: &str) -> Option<Caller> {
     let jane = || Actor::user("jane").name("Jane Doe");
-    let key = |kind: &'static str, id: &str, owner: &str, name: &str| {
-        Credential::new(kind).id(id).owner(owner).name(name)
-    };
+    let key =
+        |kind: &'static str, id: &str, owner: &str, name: &str| Credential::new(kind).id(id).owner(owner).name(name);
     Some(match token {
         "pat-jane" => caller(jane(), "jane", "Jane Doe", key("personal_token", "17", "jane", "laptop"), "api"),
         "deploy-ci" => {
@@ -60,12 +59,6 @@ fn known(token: &str) -> Option<Caller> {
     })
 }
 
-fn caller(
-    actor: Actor,
-    id: &'static str,
-    name: &'static str,
-    credential: Credential,
-    context: &'static str,
-) -> Caller {
+fn caller(actor: Actor, id: &'static str, name: &'static str, credential: Credential, context: &'static str) -> Caller {
     Caller { credential: credential.to_string(), actor: actor.credential(credential), id, name, context }
 }

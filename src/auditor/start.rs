@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
-use crate::engine::{SinkHook, SinkWatch};
 use crate::diagnostics::contained;
+use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
@@ -60,9 +60,7 @@ pub(super) fn chosen_outputs(
                 sink::stderr().map_err(|error| Error::start("there is no standard error").with_source(error))?;
             Some(Output::new(stderr).name("stderr"))
         }
-        Some(SinkChoice::File(path)) => {
-            Some(open(rotated(outside, sink::file(path)))?.name("file"))
-        }
+        Some(SinkChoice::File(path)) => Some(open(rotated(outside, sink::file(path)))?.name("file")),
     };
     if let Some(chosen) = chosen {
         match outputs.first_mut() {

@@ -11,8 +11,8 @@ use crate::catalog::{MetaSource, Placeholder, TextPart};
 use crate::engine::Engine;
 use crate::json::{Pointer, member, push_json_string, unescape};
 use crate::plan::Plan;
-use crate::record::{Outcome, write_credential};
 use crate::record::finished::{Body, Fields, Key, MASKED_NAME, Owner, Route, StageName, Thing};
+use crate::record::{Outcome, write_credential};
 use crate::redact::{Evidence, EvidenceJson, Session};
 
 /// Fills `meta`. For one key, the application's value replaces that of a source.

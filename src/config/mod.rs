@@ -23,9 +23,9 @@ use std::time::Duration;
 use http::HeaderName;
 
 use self::env::Environment;
-use self::units::{Given, Refusal};
 #[cfg(feature = "export")]
 pub(crate) use self::units::folder_location;
+use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
 use crate::record::{BodyAs, Delivery, Stages, UserAgentKey};

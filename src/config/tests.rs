@@ -368,7 +368,8 @@ mod file {
 
 #[test]
 fn other_names_of_settings_are_read_ours_come_first_and_complaints_name_what_was_given() {
-    const ALIASES: &[(&str, &str)] = &[("REPO_ENABLE", "TOWER_AUDIT_EXPORT_ENABLED"), ("REPO_FS", "TOWER_AUDIT_EXPORT_URL")];
+    const ALIASES: &[(&str, &str)] =
+        &[("REPO_ENABLE", "TOWER_AUDIT_EXPORT_ENABLED"), ("REPO_FS", "TOWER_AUDIT_EXPORT_URL")];
     let read = |vars: &[(&str, &str)]| Settings::from_vars_and(vars.iter().copied(), ALIASES);
     let settings = read(&[("REPO_ENABLE", "true"), ("REPO_FS", "/mnt/a"), ("REPO_OTHER", "x")]).unwrap();
     assert_eq!((settings.export_enabled, settings.export_url.as_deref()), (Some(true), Some("/mnt/a")));

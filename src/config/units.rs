@@ -213,7 +213,10 @@ const FOLDER_ALLOWED: &str = "the absolute path of a folder such as /mnt/archive
 pub(crate) fn folder_location(text: &str) -> Result<PathBuf, Refusal> {
     let is_url = text.contains("://");
     if is_url && text.contains(['@', '?', '#']) {
-        return Err(Refusal::new("a URL with user info, a query or a fragment, which is not repeated here", FOLDER_ALLOWED));
+        return Err(Refusal::new(
+            "a URL with user info, a query or a fragment, which is not repeated here",
+            FOLDER_ALLOWED,
+        ));
     }
     if text.contains(['{', '}']) {
         let allowed = format!("{FOLDER_ALLOWED}; nothing is put in the place of braces: write the path itself");

@@ -14,7 +14,7 @@ use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{self, Put, Store};
 use crate::diagnostics::report;
-use crate::segment::{Segment, SegmentKey, SegmentLine, Seen, Verdict, segment_id};
+use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, Verdict, segment_id};
 use crate::{LogType, RecordLine};
 
 /// A destination with its progress.
@@ -49,7 +49,13 @@ pub(crate) type IsOver<'a> = &'a dyn Fn() -> bool;
 const LINES: u64 = 4_096;
 
 impl Courier {
-    pub(crate) fn new(url: String, folder: &std::path::Path, recipe: Recipe, file: PathBuf, spool: &std::path::Path) -> Self {
+    pub(crate) fn new(
+        url: String,
+        folder: &std::path::Path,
+        recipe: Recipe,
+        file: PathBuf,
+        spool: &std::path::Path,
+    ) -> Self {
         let file = StateFile::new(file, spool);
         let spool = spool.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Self { url, recipe, store: store::open(folder), file, spool, state: None }
@@ -97,7 +103,12 @@ impl Courier {
     }
 
     /// Exports these segments, in their order.
-    pub(crate) fn run(&mut self, segments: &[Segment], is_over: IsOver<'_>, done: &mut ExportReport) -> Result<(), Stop> {
+    pub(crate) fn run(
+        &mut self,
+        segments: &[Segment],
+        is_over: IsOver<'_>,
+        done: &mut ExportReport,
+    ) -> Result<(), Stop> {
         self.load()?;
         self.check_current(segments)?;
         for segment in segments {
@@ -156,8 +167,13 @@ struct Putting<'a> {
 
 impl Putting<'_> {
     /// Reads the segment and puts its objects.
-    fn objects(&mut self, segment: &Segment, is_over: IsOver<'_>) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
-        let cannot_read = |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
+    fn objects(
+        &mut self,
+        segment: &Segment,
+        is_over: IsOver<'_>,
+    ) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
+        let cannot_read =
+            |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
         let recipe = self.current()?.recipe.clone();
         let id = segment.id();
         let writer = |log_type: &LogType| Ok((*log_type, ObjectWriter::new(&recipe, *log_type, &id)?));
@@ -251,7 +267,9 @@ impl Putting<'_> {
             self.current()?.manifest = Some(digest.clone());
             self.file.write(self.state)?;
         } else if current.manifest.as_ref() != Some(&digest) {
-            return Err(Failure::because(format!("{name} would be another than the one whose put had begun: the segment was changed")));
+            return Err(Failure::because(format!(
+                "{name} would be another than the one whose put had begun: the segment was changed"
+            )));
         }
         self.store.put(&Put { name: &name, bytes: &bytes, is_repeated })?;
         self.state.told = manifest::told_after(self.state, tally, &seen);
@@ -289,5 +307,8 @@ fn read_back(
 }
 
 fn changed(noted: &Facts) -> Failure {
-    Failure::because(format!("{} would be another than the one whose put had begun: the segment was changed", noted.name))
+    Failure::because(format!(
+        "{} would be another than the one whose put had begun: the segment was changed",
+        noted.name
+    ))
 }

@@ -95,7 +95,9 @@ impl Exporter {
             enter_own_thread();
             let mut thread = Thread::new(plan, theirs.clone());
             if caught(|| thread.serve()).is_none() {
-                report(|| tracing::error!(target: "tower_audit", "the exporter panicked: nothing is exported from now on"));
+                report(
+                    || tracing::error!(target: "tower_audit", "the exporter panicked: nothing is exported from now on"),
+                );
             }
             // The file is free before anybody learns of the end.
             drop(thread);
@@ -115,7 +117,8 @@ impl Exporter {
 
     /// Asks for a run.
     pub(crate) fn request(&self, deadline: Instant) -> Answer<ExportReport> {
-        let (promise, answer) = promise(ExportReport::failed("the exporter has ended, or did not end the run within the limit"));
+        let (promise, answer) =
+            promise(ExportReport::failed("the exporter has ended, or did not end the run within the limit"));
         let mut state = self.shared.lock();
         if !state.ended {
             state.requests.push(Request { begun: false, deadline, promise });
@@ -127,9 +130,9 @@ impl Exporter {
     /// Gives up requests whose time is over although a step of the run still hangs; whether any is left.
     pub(crate) fn expire(&self) -> bool {
         let mut state = self.shared.lock();
-        let (over, open) = std::mem::take(&mut state.requests).into_iter().partition(|request| {
-            Instant::now() > request.deadline + Duration::from_millis(100)
-        });
+        let (over, open) = std::mem::take(&mut state.requests)
+            .into_iter()
+            .partition(|request| Instant::now() > request.deadline + Duration::from_millis(100));
         state.requests = open;
         let any = !state.requests.is_empty();
         drop(state);
@@ -302,7 +305,9 @@ impl Thread {
         let mut failures = Vec::new();
         for courier in couriers {
             let exported = courier.load().and_then(|()| {
-                spool.segments_after(courier.exported()).map_err(|error| Failure::new("cannot list the spool's segments", &error))
+                spool
+                    .segments_after(courier.exported())
+                    .map_err(|error| Failure::new("cannot list the spool's segments", &error))
             });
             let delivered = exported.map_err(Stop::Failed).and_then(|segments| courier.run(&segments, is_over, report));
             match delivered {

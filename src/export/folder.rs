@@ -9,8 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::crash;
-use super::store::{Put, Store};
 use super::report::Failure;
+use super::store::{Put, Store};
 use crate::sink::disk::{Disk as _, Os, create_new, is_absent, retry};
 
 /// Records name people: for the owner alone, as the file sink's.
@@ -53,7 +53,8 @@ impl Store for Folder {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return Err(Failure::because("an object without a name"));
         };
-        self.make_folder(folder).map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
+        self.make_folder(folder)
+            .map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
         let temporary = folder.join(format!(".{name}.tmp"));
         if take_for_done(&path, put).map_err(|error| failed("cannot look at", &error))? {
             // Its second name may be left, and neither be durable yet.
@@ -145,7 +146,10 @@ fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
 fn has_no_links(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks | io::ErrorKind::InvalidInput
+        io::ErrorKind::Unsupported
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TooManyLinks
+            | io::ErrorKind::InvalidInput
     )
 }
 

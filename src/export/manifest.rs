@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::object::Facts;
 use super::recipe::ExportFormat;
 use super::state::{Current, State};
-use crate::segment::{Notes, Segment, SegmentLine, Seen, Verdict, segment_id};
+use crate::segment::{Notes, Seen, Segment, SegmentLine, Verdict, segment_id};
 
 /// Version of the manifests' own schema.
 pub(crate) const SCHEMA: &str = "1.0";

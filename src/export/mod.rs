@@ -63,11 +63,11 @@ use std::time::Duration;
 
 pub(crate) use self::exporter::{Announcement, Exporter, Plan, RunHook};
 pub use self::recipe::ExportFormat;
+use self::recipe::Recipe;
 pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
 pub(crate) use self::setup::{Chosen, Place, choose};
 pub use self::verify::{Finding, Outcome, Verification, verify};
-use self::recipe::Recipe;
 use crate::LogType;
 
 /// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).

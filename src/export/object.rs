@@ -101,7 +101,8 @@ enum Bytes {
 
 impl ObjectWriter {
     pub(crate) fn new(recipe: &Recipe, log_type: LogType, segment: &str) -> Result<Self, Failure> {
-        let columns = || recipe.columns(log_type).map_err(|error| Failure::new("the columns of the state file", &error));
+        let columns =
+            || recipe.columns(log_type).map_err(|error| Failure::new("the columns of the state file", &error));
         let format: Option<Box<dyn Format>> = match recipe.format {
             ExportFormat::Csv => Some(Box::new(csv(columns()?))),
             ExportFormat::Combined => Some(Box::new(combined())),
@@ -122,7 +123,8 @@ impl ObjectWriter {
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
         let time = row.line.timestamp();
         if self.open.is_none() {
-            self.open = Some(Open::new(self.recipe.gzip, self.format.as_ref().and_then(|format| format.header()), time)?);
+            self.open =
+                Some(Open::new(self.recipe.gzip, self.format.as_ref().and_then(|format| format.header()), time)?);
         }
         if let Some(open) = &mut self.open {
             open.bytes.write(&self.row)?;
@@ -165,7 +167,9 @@ impl ObjectWriter {
         self.finished += 1;
         let bytes = match open.bytes {
             Bytes::Plain(bytes) => bytes,
-            Bytes::Gzip(encoder) => encoder.finish().map_err(|error| Failure::new("cannot compress an object", &error))?,
+            Bytes::Gzip(encoder) => {
+                encoder.finish().map_err(|error| Failure::new("cannot compress an object", &error))?
+            }
         };
         let number = if self.finished == 1 { String::new() } else { format!("-{}", self.finished) };
         let name = format!(

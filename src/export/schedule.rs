@@ -40,8 +40,7 @@ const STEP_BACK: Duration = Duration::from_secs(60 * 60);
 /// How long nothing is looked at.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-pub(crate) const CRON_ALLOWED: &str =
-    "a cron expression of 5 to 7 fields that fires at some time, such as \"0 3 * * *\" (each day at three), or @hourly, @daily";
+pub(crate) const CRON_ALLOWED: &str = "a cron expression of 5 to 7 fields that fires at some time, such as \"0 3 * * *\" (each day at three), or @hourly, @daily";
 pub(crate) const ZONE_ALLOWED: &str = "the name of a time zone such as UTC or Europe/Berlin";
 
 impl Schedule {
@@ -134,12 +133,21 @@ mod tests {
     #[test]
     fn five_to_seven_fields_and_macros_are_read_and_what_never_fires_is_refused() {
         let utc = TimeZone::UTC;
-        for cron in ["0 3 * * *", "*/2 * * * * *", "0 0 3 * * * *", "@hourly", "@daily", "@weekly", "0 0 29 2 *", "0 0 L * *"] {
+        for cron in
+            ["0 3 * * *", "*/2 * * * * *", "0 0 3 * * * *", "@hourly", "@daily", "@weekly", "0 0 29 2 *", "0 0 L * *"]
+        {
             assert!(Schedule::parse(cron, &utc).is_some(), "{cron}");
         }
-        for cron in
-            ["", "* * * *", "* * * * * * * *", "61 * * * *", "0 0 30 2 *", "0 0 0 1 1 * 1999", "@never", "0 3 * * * ; rm"]
-        {
+        for cron in [
+            "",
+            "* * * *",
+            "* * * * * * * *",
+            "61 * * * *",
+            "0 0 30 2 *",
+            "0 0 0 1 1 * 1999",
+            "@never",
+            "0 3 * * * ; rm",
+        ] {
             assert!(Schedule::parse(cron, &utc).is_none(), "{cron}");
         }
         assert!(Schedule::zone("Europe/Berlin").is_some());
@@ -148,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_year_of_days_has_one_run_each_across_both_changes_of_summer_time() {
-        for (zone, cron) in [("Europe/Berlin", "30 2 * * *"), ("America/New_York", "30 1 * * *"), ("UTC", "0 3 * * *")] {
+        for (zone, cron) in [("Europe/Berlin", "30 2 * * *"), ("America/New_York", "30 1 * * *"), ("UTC", "0 3 * * *")]
+        {
             let start = "2026-01-01T12:00:00Z";
             let mut planner = Planner::new(schedule(cron, zone), Duration::ZERO, None, at(start));
             let runs = runs(&mut planner, start, "2027-01-01T12:00:00Z", 600);

@@ -32,7 +32,9 @@ fn is_repository_wanted(recipe: &Recipe, line: &SegmentLine<'_>) -> bool {
 /// Whole segments of the path: `group` has `group/sub` below it, and not `groups`.
 fn is_scope_wanted(recipe: &Recipe, line: &SegmentLine<'_>) -> bool {
     let is_within = |path: &str| {
-        let below = |wanted: &String| path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let below = |wanted: &String| {
+            path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         recipe.scopes.iter().any(below)
     };
     recipe.scopes.is_empty() || line.scope_path().is_some_and(|path| is_within(&path))

@@ -89,7 +89,8 @@ fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
     recipe.gzip = outside.export_gzip.unwrap_or(recipe.gzip);
     recipe.object_bytes = outside.export_object_bytes.unwrap_or(recipe.object_bytes);
     if let Some(names) = &outside.export_log_types {
-        recipe.log_types = LogType::ALL.iter().copied().filter(|of| names.iter().any(|name| name == of.as_str())).collect();
+        recipe.log_types =
+            LogType::ALL.iter().copied().filter(|of| names.iter().any(|name| name == of.as_str())).collect();
     }
     for (given, taken) in [
         (&outside.export_events, &mut recipe.events),
@@ -103,18 +104,29 @@ fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
 }
 
 fn check(export: Export, spool: Option<FileSink>) -> Result<Chosen, Error> {
-    let wrong = |what: &str, given: &str, allowed: &str| Error::setting(format!("{what}: given {given}, allowed: {allowed}"));
-    let zone = Schedule::zone(&export.timezone)
-        .ok_or_else(|| wrong("export timezone (TOWER_AUDIT_EXPORT_TIMEZONE)", &format!("{:?}", export.timezone), ZONE_ALLOWED))?;
+    let wrong =
+        |what: &str, given: &str, allowed: &str| Error::setting(format!("{what}: given {given}, allowed: {allowed}"));
+    let zone = Schedule::zone(&export.timezone).ok_or_else(|| {
+        wrong("export timezone (TOWER_AUDIT_EXPORT_TIMEZONE)", &format!("{:?}", export.timezone), ZONE_ALLOWED)
+    })?;
     let parse = |cron: &String| {
-        Schedule::parse(cron, &zone).ok_or_else(|| wrong("export cron (TOWER_AUDIT_EXPORT_CRON)", &format!("{cron:?}"), CRON_ALLOWED))
+        Schedule::parse(cron, &zone)
+            .ok_or_else(|| wrong("export cron (TOWER_AUDIT_EXPORT_CRON)", &format!("{cron:?}"), CRON_ALLOWED))
     };
     let schedule = export.cron.as_ref().map(parse).transpose()?;
     if export.jitter > DAY {
-        return Err(wrong("export jitter (TOWER_AUDIT_EXPORT_JITTER)", &format!("{:?}", export.jitter), "at most a day"));
+        return Err(wrong(
+            "export jitter (TOWER_AUDIT_EXPORT_JITTER)",
+            &format!("{:?}", export.jitter),
+            "at most a day",
+        ));
     }
     if export.spool_bytes < MIN_SPOOL {
-        return Err(wrong("export spool_bytes (TOWER_AUDIT_EXPORT_SPOOL_BYTES)", &export.spool_bytes.to_string(), "1MiB or more"));
+        return Err(wrong(
+            "export spool_bytes (TOWER_AUDIT_EXPORT_SPOOL_BYTES)",
+            &export.spool_bytes.to_string(),
+            "1MiB or more",
+        ));
     }
     let mut places: Vec<Place> = Vec::new();
     for Destination { url, recipe } in export.destinations {
@@ -136,9 +148,12 @@ fn check(export: Export, spool: Option<FileSink>) -> Result<Chosen, Error> {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
         }
         let url = format!("file://{}", folder.display());
-        let same = |place: &Place| place.url == url && place.recipe.log_types.iter().any(|of| recipe.log_types.contains(of));
+        let same =
+            |place: &Place| place.url == url && place.recipe.log_types.iter().any(|of| recipe.log_types.contains(of));
         if places.iter().any(same) {
-            return Err(Error::setting(format!("export destination {url}: given twice for one log type; each object has one name there")));
+            return Err(Error::setting(format!(
+                "export destination {url}: given twice for one log type; each object has one name there"
+            )));
         }
         places.push(Place { url, folder, recipe });
     }

@@ -96,7 +96,8 @@ impl StateFile {
                 self.path.display()
             ))
         };
-        let cannot = |error: &io::Error| Failure::new(format!("cannot read the state file {}", self.path.display()), error);
+        let cannot =
+            |error: &io::Error| Failure::new(format!("cannot read the state file {}", self.path.display()), error);
         let text = match fs::metadata(&self.path) {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(cannot(&error)),

@@ -91,7 +91,10 @@ fn assert_exported_once(folder: &Path, what: &str) {
     assert_eq!(verification.outcome, Outcome::Complete, "{what}: {verification}");
     assert_eq!(verification.records, exported.len() as u64, "{what}");
     let archive = Command::new("find").arg(folder.join("archive")).output().unwrap();
-    assert!(!String::from_utf8_lossy(&archive.stdout).lines().any(|name| name.ends_with(".tmp")), "{what}: a temporary file is left");
+    assert!(
+        !String::from_utf8_lossy(&archive.stdout).lines().any(|name| name.ends_with(".tmp")),
+        "{what}: a temporary file is left"
+    );
 }
 
 #[test]

@@ -163,17 +163,53 @@ pub mod events {
 
 /// The groups, each with its events, in the order of the source.
 const GROUPS: [(&str, &[&str]); 11] = [
-    ("artifact", &[events::ARTIFACT_COPIED, events::ARTIFACT_DOWNLOADED, events::ARTIFACT_GENERATED, events::ARTIFACT_METADATA_UPDATED, events::ARTIFACT_REGISTERED, events::ARTIFACT_REMOVED, events::ARTIFACT_SKIPPED, events::ARTIFACT_VIEW_REFRESHED]),
+    (
+        "artifact",
+        &[
+            events::ARTIFACT_COPIED,
+            events::ARTIFACT_DOWNLOADED,
+            events::ARTIFACT_GENERATED,
+            events::ARTIFACT_METADATA_UPDATED,
+            events::ARTIFACT_REGISTERED,
+            events::ARTIFACT_REMOVED,
+            events::ARTIFACT_SKIPPED,
+            events::ARTIFACT_VIEW_REFRESHED,
+        ],
+    ),
     ("authentication", &[events::AUTO_ROLE_ADDED, events::AUTO_ROLE_DELETED, events::AUTO_ROLE_UPDATED]),
     ("build", &[events::BUILD_CHANNEL_CVE_NOTIFICATION]),
-    ("channel", &[events::CHANNEL_CREATED, events::CHANNEL_CVE_COUNT_UPDATE, events::CHANNEL_DELETED, events::CHANNEL_GROUP_ADDED, events::CHANNEL_GROUP_DELETED, events::CHANNEL_REFRESH_COMPLETE, events::CHANNEL_REINDEX, events::CHANNEL_UNFROZEN, events::CHANNEL_UPDATED]),
+    (
+        "channel",
+        &[
+            events::CHANNEL_CREATED,
+            events::CHANNEL_CVE_COUNT_UPDATE,
+            events::CHANNEL_DELETED,
+            events::CHANNEL_GROUP_ADDED,
+            events::CHANNEL_GROUP_DELETED,
+            events::CHANNEL_REFRESH_COMPLETE,
+            events::CHANNEL_REINDEX,
+            events::CHANNEL_UNFROZEN,
+            events::CHANNEL_UPDATED,
+        ],
+    ),
     ("cve", &[events::CVE_DELETED, events::CVE_UPDATE_FINISHED, events::CVE_UPDATED]),
     ("group", &[events::GROUP_USER_ADDED, events::GROUP_USER_DELETED]),
     ("mirror", &[events::MIRROR_DELETED, events::MIRROR_REGISTERED, events::MIRROR_UPDATED]),
-    ("mirroring", &[events::MIRRORING_COMPLETED, events::MIRRORING_FAILED, events::MIRRORING_STARTED, events::MIRRORING_STOPPED]),
+    (
+        "mirroring",
+        &[events::MIRRORING_COMPLETED, events::MIRRORING_FAILED, events::MIRRORING_STARTED, events::MIRRORING_STOPPED],
+    ),
     ("report", &[events::REPORT_GENERATED]),
     ("sbom", &[events::SBOM_DELETED, events::SBOM_UPDATED]),
-    ("user", &[events::USER_TOKEN_CREATED, events::USER_TOKEN_METADATA_UPDATED, events::USER_TOKEN_REVOKED, events::USER_TOKEN_UPDATED]),
+    (
+        "user",
+        &[
+            events::USER_TOKEN_CREATED,
+            events::USER_TOKEN_METADATA_UPDATED,
+            events::USER_TOKEN_REVOKED,
+            events::USER_TOKEN_UPDATED,
+        ],
+    ),
 ];
 
 /// The events, all without a route.

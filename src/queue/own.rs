@@ -94,7 +94,11 @@ fn frame(stamp: Stamp, own: Own<'_>, Finished { text, fields }: &mut Finished) {
         #[cfg(feature = "export")]
         Own::Exported(Announcement::Failed { count, .. }) => (
             "AuditExportFailed",
-            &[Part::Text("the export of audit records failed "), Part::Number(*count), Part::Text(" time(s) and is tried again")],
+            &[
+                Part::Text("the export of audit records failed "),
+                Part::Number(*count),
+                Part::Text(" time(s) and is tried again"),
+            ],
         ),
     };
     let message = text.parts(message.iter().copied());

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::decide::Scoping;
 use super::rules::{ScopeChange, ScopeNode, ScopeRules};
 use super::tree::Tree;
+use crate::Event;
 use crate::activity::ActivityBuilder;
 use crate::audit::Audit;
 use crate::auditor::Running;
@@ -27,7 +28,6 @@ use crate::plan::Plan;
 use crate::queue::promise;
 use crate::record::{Actor, Delivery, Failure, Scope, Stages};
 use crate::sync::spawn;
-use crate::Event;
 
 /// Changes that may be under way at once, each with a thread. They are made one after another.
 const MAX_PENDING: usize = 64;
@@ -83,11 +83,7 @@ impl Scopes {
     /// If the change names no path or event that could be one ([`Error::is_setting`]); or, with [`Error::is_refused`], if it
     /// could not be recorded in time or kept by the store: then nothing has changed. If its record may be in the log all the
     /// same, a second `AuditScopeChanged` with `status` `failed` follows that says so.
-    pub fn change(
-        &self,
-        actor: Actor,
-        change: ScopeChange,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    pub fn change(&self, actor: Actor, change: ScopeChange) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.begin(actor, change, None)
     }
 
@@ -243,11 +239,10 @@ impl ChangeRecord<'_> {
     }
 
     fn plan(&self, delivery: Delivery) -> Result<Plan, Error> {
-        let event = Event::new("AuditScopeChanged")
-            .kind("audit")
-            .stages(Stages::Completion)
-            .delivery(delivery)
-            .message("Audit rule of {scope} changed from {meta.ruleBefore} to {meta.ruleAfter} by {actor}: {result}");
+        let event =
+            Event::new("AuditScopeChanged").kind("audit").stages(Stages::Completion).delivery(delivery).message(
+                "Audit rule of {scope} changed from {meta.ruleBefore} to {meta.ruleAfter} by {actor}: {result}",
+            );
         let engine: &Engine = &self.log.engine;
         Plan::new(internal_event(event), engine.defaults)
     }

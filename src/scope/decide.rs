@@ -60,12 +60,7 @@ impl Scoping {
     }
 
     /// Decides about a request of an event.
-    pub(crate) fn begin<'r>(
-        &self,
-        head: &'r Parts,
-        params: impl FnOnce() -> PathParams<'r>,
-        event: &str,
-    ) -> Verdict {
+    pub(crate) fn begin<'r>(&self, head: &'r Parts, params: impl FnOnce() -> PathParams<'r>, event: &str) -> Verdict {
         let owner = std::ptr::from_ref(self).addr();
         let began = head.extensions.get::<BeganUnder>().filter(|began| began.owner == owner);
         let tree = began.map_or_else(|| self.tree.get(), |began| began.tree.clone());

@@ -47,7 +47,8 @@ impl Tree {
         let mut node = &self.root;
         let mut rest = path;
         loop {
-            let (segment, behind) = rest.split_once('/').map_or((rest, None), |(segment, behind)| (segment, Some(behind)));
+            let (segment, behind) =
+                rest.split_once('/').map_or((rest, None), |(segment, behind)| (segment, Some(behind)));
             if !is_segment(segment) {
                 return true;
             }
@@ -114,7 +115,9 @@ mod tests {
         for path in ["acme/tools", "acme/tools/cli", "acme/tools/cli/x"] {
             assert!(is_audited(path), "{path}");
         }
-        for path in ["acme", "acme/tools-evil", "acme-evil", "acme/Tools", "ACME/tools", "acme/toolss/cli", "tools", "x"] {
+        for path in
+            ["acme", "acme/tools-evil", "acme-evil", "acme/Tools", "ACME/tools", "acme/toolss/cli", "tools", "x"]
+        {
             assert!(!is_audited(path), "{path}");
         }
         let long = format!("x/{}", "y".repeat(64 * 1024));

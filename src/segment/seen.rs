@@ -68,11 +68,7 @@ impl Seen {
     /// The numbers that are missing in the runs that are remembered.
     pub fn gaps(&self) -> impl Iterator<Item = Gap> + '_ {
         self.runs.iter().flat_map(|run| {
-            run.missing.iter().map(|(first, last)| Gap {
-                instance: run.instance.clone(),
-                first: *first,
-                last: *last,
-            })
+            run.missing.iter().map(|(first, last)| Gap { instance: run.instance.clone(), first: *first, last: *last })
         })
     }
 

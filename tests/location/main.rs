@@ -98,13 +98,16 @@ async fn what_the_application_says_comes_first_and_an_actor_keeps_its_location()
     let berlin = || Location::new().city("Berlin").country("DE");
     ask(&log, "81.2.69.142", move |audit| {
         audit.actor(Actor::user("jane").location(berlin()));
-    }).await;
+    })
+    .await;
     ask(&log, "81.2.69.142", |audit| {
         audit.actor(Actor::user("jane"));
-    }).await;
+    })
+    .await;
     ask(&log, "81.2.69.142", |audit| {
         audit.credential(Credential::new("token").id("7"));
-    }).await;
+    })
+    .await;
     let records = log.records(3).await;
     let london = json!({ "city": "London", "country": "GB", "continent": "Europe" });
     assert_eq!(records[0]["actor"]["location"], json!({ "city": "Berlin", "country": "DE" }));

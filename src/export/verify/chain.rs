@@ -17,7 +17,11 @@ impl Chains {
     }
 
     /// Checks each chain, and hands out its manifests.
-    pub(super) fn each_in_order(&mut self, found: &mut Verification, mut take: impl FnMut(&Manifest, &mut Verification)) {
+    pub(super) fn each_in_order(
+        &mut self,
+        found: &mut Verification,
+        mut take: impl FnMut(&Manifest, &mut Verification),
+    ) {
         for (exporter, chain) in &mut self.by_exporter {
             chain.sort_by_key(|manifest| manifest.number);
             let mut before: Option<&Manifest> = None;

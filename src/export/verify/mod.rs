@@ -152,10 +152,14 @@ impl fmt::Display for Finding {
             Self::ObjectAltered { name } => write!(f, "object altered: {name}"),
             Self::ObjectExtra { name } => write!(f, "object that no manifest names: {name}"),
             Self::ObjectUnfinished { name } => write!(f, "object whose manifest is not there yet: {name}"),
-            Self::ManifestMissing { exporter, number } => write!(f, "manifest missing: number {number} of exporter {exporter}"),
+            Self::ManifestMissing { exporter, number } => {
+                write!(f, "manifest missing: number {number} of exporter {exporter}")
+            }
             Self::ManifestAltered { name, reason } => write!(f, "manifest altered: {name}: {reason}"),
             Self::Unreadable { name, reason } => write!(f, "cannot be read: {name}: {reason}"),
-            Self::SegmentDamaged { segment, reason } => write!(f, "segment was damaged before its export: {segment}: {reason}"),
+            Self::SegmentDamaged { segment, reason } => {
+                write!(f, "segment was damaged before its export: {segment}: {reason}")
+            }
             Self::RecordsMissing { instance, first, last, is_told } => {
                 let told = if *is_told { "reported as lost" } else { "never reported as lost" };
                 write!(f, "records missing: seq {first} to {last} of instance {instance}, {told}")
@@ -242,7 +246,11 @@ pub fn verify(destination: &str) -> Result<Verification, Error> {
     });
     for name in listing.objects.iter().filter(|name| !named.contains(*name)) {
         let name = name.clone();
-        found.find(if chains.may_follow(&name) { Finding::ObjectUnfinished { name } } else { Finding::ObjectExtra { name } });
+        found.find(if chains.may_follow(&name) {
+            Finding::ObjectUnfinished { name }
+        } else {
+            Finding::ObjectExtra { name }
+        });
     }
     numbers.judge(&mut found);
     open.into_findings().for_each(|finding| found.find(finding));

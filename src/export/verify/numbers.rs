@@ -37,7 +37,8 @@ impl Numbers {
         for (instance, mut ranges) in self.runs {
             ranges.sort_unstable();
             let is_begun_later = self.begun_in_the_middle.contains(&instance);
-            let mut upto = if is_begun_later { ranges.first().map_or(0, |(first, _)| first.saturating_sub(1)) } else { 0 };
+            let mut upto =
+                if is_begun_later { ranges.first().map_or(0, |(first, _)| first.saturating_sub(1)) } else { 0 };
             for (first, last) in ranges {
                 if first > upto.saturating_add(1) {
                     let (from, to) = (upto + 1, first - 1);

@@ -31,9 +31,9 @@ use std::time::Duration;
 
 use self::disk::{Disk as _, Kind, Os};
 use self::name::Names;
-use self::timer::Timer;
 #[cfg(feature = "export")]
 pub(crate) use self::spool::Spool;
+use self::timer::Timer;
 use self::writer::Writer;
 use super::Sink;
 use crate::clock::{Clock, SystemClock, Time};

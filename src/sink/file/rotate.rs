@@ -196,7 +196,8 @@ impl<D: Disk> Writer<D> {
 
     /// Removes sealed segments that need not be kept.
     pub(super) fn prune(&self) {
-        if let Err(error) = retain::prune(&self.disk, &self.names, &self.policy, self.hold.as_deref(), self.clock.now()) {
+        if let Err(error) = retain::prune(&self.disk, &self.names, &self.policy, self.hold.as_deref(), self.clock.now())
+        {
             let folder = self.names.folder().display();
             report(|| tracing::warn!(target: "tower_audit", %folder, %error, "audit file: cannot remove old segments"));
         }

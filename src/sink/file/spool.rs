@@ -37,7 +37,8 @@ impl FileSink {
         }
         let names = self.check()?;
         let path = self.path;
-        let mut writer = Writer::open(Os, names.clone(), self.policy, self.clock).map_err(|error| cannot_open(&path, error))?;
+        let mut writer =
+            Writer::open(Os, names.clone(), self.policy, self.clock).map_err(|error| cannot_open(&path, error))?;
         let hold = Arc::new(Hold::new(most_waiting));
         writer.hold = Some(hold.clone());
         let open = Open::start(writer).map_err(|error| cannot_open(&path, error))?;
@@ -76,7 +77,8 @@ impl Spool {
         // Locked, so that nothing is sealed between the look and the note.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = self.segments_after(exported)?;
-        let bytes = waiting.iter().map(|segment| fs::metadata(segment.path()).map_or(0, |metadata| metadata.len())).sum();
+        let bytes =
+            waiting.iter().map(|segment| fs::metadata(segment.path()).map_or(0, |metadata| metadata.len())).sum();
         self.hold.set(exported, bytes);
         writer.prune();
         Ok((waiting.len() as u64, bytes))
