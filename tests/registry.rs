@@ -392,6 +392,47 @@ fn a_change_is_recorded_even_where_auditing_is_switched_off_as_a_whole() {
 }
 
 #[test]
+fn downloads_are_rows_of_the_client_log_with_the_key_and_the_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("downloads.csv");
+    let server = Server::start_with(&[("CLIENT_LOG", path.to_str().unwrap())]);
+    server.audit("pat-jane", "groups/acme", json!(true));
+    let id = server.upload("deploy-ci", CLI, "1.0.0");
+    for token in ["pat-jane", "job-4711"] {
+        let path = format!("{CLI}/packages/generic/tool/1.0.0/tool.tar.gz");
+        assert_eq!(server.ask(token, "GET", &path, "").0, 200);
+    }
+    let records = server.stop();
+    assert_eq!(records.iter().filter(|record| record["logType"] == "client").count(), 2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut rows = text.lines().map(|row| row.split(',').collect::<Vec<_>>());
+    let names = rows.next().unwrap();
+    assert_eq!(
+        names.join(","),
+        "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,recorded,referer,\
+         request_id,token,user,user_agent"
+    );
+    let downloads: Vec<_> = rows.filter(|row| row[3] == "GET").collect();
+    let column = |row: &[&str], name: &str| row[names.iter().position(|known| *known == name).unwrap()].to_owned();
+    for (row, (token, user)) in downloads.iter().zip([("17", "jane"), ("4711", "job:4711")]) {
+        let wanted = ["repository", "status", "bytes", "format", "package", "token", "user"];
+        let found: Vec<String> = wanted.iter().map(|name| column(row, name)).collect();
+        assert_eq!(found, ["acme/tools/cli", "200", "5", "generic", &id.to_string(), token, user]);
+    }
+    assert_eq!(downloads.len(), 2, "{text}");
+}
+
+#[cfg(feature = "geoip")]
+#[test]
+fn a_location_file_that_is_missing_stops_the_start_and_is_named() {
+    let mut command = Command::new(binary());
+    command.env_clear().env("PORT", "0").env("TOWER_AUDIT_GEOIP_FILE", "/nowhere/places.mmdb");
+    let ended = command.output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(!ended.status.success() && told.contains("TOWER_AUDIT_GEOIP_FILE): /nowhere/places.mmdb"), "{told}");
+}
+
+#[test]
 fn the_walk_through_tells_the_whole_story() {
     let server = Server::start();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/package_registry/walkthrough.sh");

@@ -89,10 +89,11 @@ async fn a_message_tells_who_did_what_to_what_where_and_with_which_key() {
         let activity = log.auditor.begin(event).actor(actor).object(package.clone()).scope(Scope::group("acme/tools"));
         activity.context("pipeline").emit().await.expect("it is recorded");
     }
-    let golden = |event: &str, verb: &str| {
+    let golden = |event: &str, verb: &str, log_type: &str| {
         record(json!({
             "eventName": event,
             "eventKind": "package",
+            "logType": log_type,
             "message":
                 format!("{verb} of package left-pad 1.3.0 in group acme/tools by ci with deploy token acme/tools ci-publish succeeded"),
             "actor": {
@@ -109,10 +110,10 @@ async fn a_message_tells_who_did_what_to_what_where_and_with_which_key() {
     assert_eq!(
         log.records(4).await,
         [
-            golden("PackagePublished", "Publishing"),
-            golden("PackageUpdated", "Update"),
-            golden("PackageDeleted", "Deletion"),
-            golden("PackageDownloaded", "Download"),
+            golden("PackagePublished", "Publishing", "audit"),
+            golden("PackageUpdated", "Update", "audit"),
+            golden("PackageDeleted", "Deletion", "audit"),
+            golden("PackageDownloaded", "Download", "client"),
         ]
     );
 }

@@ -281,7 +281,7 @@ async fn an_inner_layer_of_the_same_log_decides_by_the_rules_under_which_the_req
 /// What is the same on every record of a change.
 fn changed(patch: Value) -> Value {
     let base = json!({
-        "eventName": "AuditScopeChanged", "eventKind": "audit",
+        "eventName": "AuditScopeChanged", "eventKind": "audit", "logType": "audit",
         "actor": { "actorId": "jane", "kind": "user", "ip": null, "port": null, "hostname": null },
         "response": null, "request": null,
     });

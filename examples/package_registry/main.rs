@@ -16,7 +16,8 @@
 //!   http://127.0.0.1:3000/api/v4/projects/acme%2Ftools%2Fcli/packages/generic/docs/1.0.0/README.md
 //! ```
 //!
-//! Settings: `PORT` (3000; 0 is any free one), `DATA_DIR` (a new temporary folder), and those of the audit log, `TOWER_AUDIT_…`.
+//! Settings: `PORT` (3000; 0 is any free one), `DATA_DIR` (a new temporary folder), `CLIENT_LOG` (a file that gets a row of CSV for
+//! each download; none), and those of the audit log, `TOWER_AUDIT_…`.
 
 mod audit;
 mod error;
@@ -37,8 +38,10 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
 use axum::{Router, middleware};
-use tower_audit::Auditor;
+use tower_audit::format::{self, Columns};
 use tower_audit::scope::{FileScopeStore, ScopeRules};
+use tower_audit::sink::{self, Output};
+use tower_audit::{Auditor, AuditorBuilder, LogType};
 
 use crate::registry::Registry;
 
@@ -58,14 +61,13 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     // Kept until the end: it is removed then.
     let (folder, _temporary) = data_folder()?;
     let registry = Registry::open(&folder)?;
-    let auditor = Auditor::builder()
+    let builder = Auditor::builder()
         .catalog(audit::catalog())
         .scope_resolver(audit::resolver())
         .scope_rules(ScopeRules::off())
         .scope_store(FileScopeStore::new(folder.join("scopes.json")))
-        .service("package-registry")
-        .from_env()?
-        .build()?;
+        .service("package-registry");
+    let auditor = outputs(builder)?.from_env()?.build()?;
 
     let app = Arc::new(App { auditor: auditor.clone(), registry });
     let (listener, stopped) = support::listen().await?;
@@ -91,6 +93,14 @@ fn routes(app: &Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FILE))
         .layer(middleware::from_fn(tokens::authenticate))
         .with_state(Arc::clone(app))
+}
+
+/// Standard output for all records, and beside it the file of downloads, if one is asked for.
+fn outputs(builder: AuditorBuilder) -> Result<AuditorBuilder, Box<dyn Error + Send + Sync>> {
+    let Some(path) = env::var_os("CLIENT_LOG").filter(|path| !path.is_empty()) else { return Ok(builder) };
+    let downloads = Output::new(sink::file(PathBuf::from(path)).open()?).name("client-log");
+    let downloads = downloads.format(format::csv(Columns::client_log()));
+    Ok(builder.sink(sink::stdout()?).sink(downloads.filter(|record| record.log_type() == LogType::Client)))
 }
 
 /// The folder of all state, and what removes it at the end if it is a temporary one.

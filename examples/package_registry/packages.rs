@@ -46,6 +46,8 @@ pub(crate) async fn download(
     Path((project, name, version, file)): Path<(String, String, String, String)>,
 ) -> Result<impl IntoResponse, ApiError> {
     let project = known(&project, &audit)?;
+    // The client log names a repository.
+    audit.repository(project);
     let file = File::new(project, name, version, file).ok_or(ApiError::NotFound("Package"))?;
     audit.object(object(&file.name, &file.version, None));
     let (package, content) =

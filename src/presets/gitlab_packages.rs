@@ -23,7 +23,7 @@
 
 use http::Method;
 
-use crate::{Bodies, Catalog, Event};
+use crate::{Bodies, Catalog, Event, LogType};
 
 /// The names of the events.
 pub mod events {
@@ -33,7 +33,7 @@ pub mod events {
     pub const PACKAGE_UPDATED: &str = "PackageUpdated";
     /// A version of a package was deleted, by a request or by a retention policy.
     pub const PACKAGE_DELETED: &str = "PackageDeleted";
-    /// A file of a package was downloaded.
+    /// A file of a package was downloaded: of the log type `client`, as a request for content.
     pub const PACKAGE_DOWNLOADED: &str = "PackageDownloaded";
 }
 
@@ -69,7 +69,9 @@ pub fn catalog_with(mut change: impl FnMut(&'static str, Event) -> Event) -> Cat
         (events::PACKAGE_DOWNLOADED, "Download of {object} in {scope} by {actor.name} with {credential} {result}"),
     ];
     all.into_iter().fold(Catalog::new(), |catalog, (name, message)| {
+        let log_type = if name == events::PACKAGE_DOWNLOADED { LogType::Client } else { LogType::Audit };
         // What is uploaded is a package, not a document.
-        catalog.event(change(name, Event::new(name).kind("package").bodies(Bodies::None).message(message)))
+        let event = Event::new(name).kind("package").log_type(log_type).bodies(Bodies::None).message(message);
+        catalog.event(change(name, event))
     })
 }
