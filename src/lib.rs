@@ -76,6 +76,7 @@
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
 //! [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) · [`guide::scopes`] (audit per group or project) · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! `guide::export` (scheduled exports; feature `export`) ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -396,7 +396,8 @@ impl AuditorBuilder {
 
     /// Writes all records to this file too, as JSON and as a required sink, and exports its segments.
     ///
-    /// If no other sink is given, it is the only one. It is sealed at each run and at midnight UTC, and retention removes none of
+    /// If no other sink is given, it is the only one. While the export is switched off (`TOWER_AUDIT_EXPORT_ENABLED=false`), it is as
+    /// if this was not called. The file is sealed at each run and at midnight UTC, and retention removes none of
     /// its segments before it is exported. See [`export`](crate::export).
     #[cfg(feature = "export")]
     #[cfg_attr(docsrs, doc(cfg(feature = "export")))]

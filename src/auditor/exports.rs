@@ -16,26 +16,14 @@ pub(super) fn outputs(
     outputs: Vec<Output>,
     code: Option<(FileSink, Export)>,
 ) -> Result<(Vec<Output>, Option<Exports>), Error> {
-    let (code_spool, export) = code.unzip();
-    let is_enabled = outside.export_enabled.unwrap_or(export.as_ref().is_some_and(|export| export.is_enabled));
-    let spool = match &outside.export_spool {
-        Some(path) if is_enabled => Some(rotated(outside, sink::file(path))),
-        Some(_) | None => code_spool,
-    };
-    check_rotation(outside, spool.is_some())?;
+    let is_enabled = outside.export_enabled.unwrap_or(code.as_ref().is_some_and(|(_, export)| export.is_enabled));
     if !is_enabled {
-        // What the code would export it writes all the same.
-        let has_spool = spool.is_some();
-        let mut outputs = if has_spool && outputs.is_empty() && outside.sink.is_none() {
-            outputs
-        } else {
-            chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
-        };
-        if let Some(spool) = spool {
-            outputs.push(Output::new(spool.open()?).name("spool").required());
-        }
-        return Ok((outputs, None));
+        check_rotation(outside, false)?;
+        return Ok((chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?, None));
     }
+    let (code_spool, export) = code.unzip();
+    let spool = outside.export_spool.as_ref().map(|path| rotated(outside, sink::file(path))).or(code_spool);
+    check_rotation(outside, spool.is_some())?;
     let chosen = export::choose(outside, spool, export)?;
     let export::Chosen { spool, places, schedule, jitter, spool_bytes, hook } = chosen;
     let (outputs, opened) = match spool {

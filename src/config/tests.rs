@@ -184,15 +184,15 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
 
 #[test]
 fn unknown_settings_can_be_warnings_and_bad_ones_cannot() {
-    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "@daily")]);
-    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_CRON"]);
+    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "@daily")]);
+    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_LATER"]);
     let text =
-        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "x"), ("TOWER_AUDIT_WAIT", "x")]);
+        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "x"), ("TOWER_AUDIT_WAIT", "x")]);
     assert_eq!(text.lines().count(), 1, "{text}");
     // A bad value of the switch itself leaves the default.
-    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_CRON", "x")]);
+    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_LATER", "x")]);
     assert!(
-        text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_EXPORT_CRON"),
+        text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_EXPORT_LATER"),
         "{text}"
     );
 }
@@ -319,7 +319,7 @@ mod file {
     #[test]
     fn complaints_about_the_file_name_it_and_join_the_others() {
         let file = TempFile::new(
-            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_cron = 'hunter2'\nconfig = 'x'\n",
+            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_later = 'hunter2'\nconfig = 'x'\n",
         );
         let text = file.complaint(&[("TOWER_AUDIT_ENABLED", "maybe")]);
         let mut lines: Vec<&str> = text.lines().collect();
@@ -336,14 +336,14 @@ mod file {
                 "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
                 "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
                 "unknown setting \"config\" in FILE",
-                "unknown setting \"export_cron\" in FILE",
+                "unknown setting \"export_later\" in FILE",
             ]
         );
     }
 
     #[test]
     fn the_file_can_say_what_happens_to_unknown_settings() {
-        let file = TempFile::new(b"unknown = 'warn'\nexport_cron = '@daily'\n");
+        let file = TempFile::new(b"unknown = 'warn'\nexport_later = '@daily'\n");
         assert_eq!(file.read(&[("TOWER_AUDIT_FORMAT", "csv")]).unwrap().warnings().len(), 2);
         assert!(file.read(&[("TOWER_AUDIT_UNKNOWN", "error")]).is_err());
     }

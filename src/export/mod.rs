@@ -133,8 +133,8 @@ impl Export {
         self
     }
 
-    /// Whether it exports if `TOWER_AUDIT_EXPORT_ENABLED` does not say; true by default. With false the spool is written, and an
-    /// operator switches the export on.
+    /// Whether it exports if `TOWER_AUDIT_EXPORT_ENABLED` does not say; true by default. While it is off, nothing is written to the
+    /// spool: what nobody exports must not fill the disk.
     pub fn enabled(mut self, on: bool) -> Self {
         self.is_enabled = on;
         self
