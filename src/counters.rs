@@ -1,10 +1,14 @@
 //! What goes on inside an auditor, as one snapshot.
 
 use std::fmt;
+#[cfg(any(feature = "tracing-subscriber", feature = "export"))]
+use std::sync::Arc;
 #[cfg(feature = "tracing-subscriber")]
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::engine::Engine;
+#[cfg(feature = "export")]
+use crate::export::{ExportCounters, Exporter};
 use crate::queue::LossReason;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::Ordinary;
@@ -62,6 +66,10 @@ pub struct Counters {
     pub stopped: bool,
     /// Each sink, in the order in which they were given.
     pub sinks: Vec<SinkCounters>,
+    /// The exporter, where there is one.
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub export: Option<ExportCounters>,
 }
 
 impl Counters {
@@ -184,6 +192,8 @@ pub(crate) struct Counted {
     outlets: Vec<(Outlet, Need)>,
     #[cfg(feature = "tracing-subscriber")]
     ordinary: Mutex<Vec<Arc<Ordinary>>>,
+    #[cfg(feature = "export")]
+    pub(crate) exporter: Option<Arc<Exporter>>,
 }
 
 impl Counted {
@@ -192,6 +202,8 @@ impl Counted {
             outlets,
             #[cfg(feature = "tracing-subscriber")]
             ordinary: Mutex::default(),
+            #[cfg(feature = "export")]
+            exporter: None,
         }
     }
 
@@ -262,6 +274,10 @@ impl Counted {
         counters.dropped_log_lines = self.dropped_log_lines();
         counters.panics = queue.panics();
         counters.stopped = queue.is_closed();
+        #[cfg(feature = "export")]
+        {
+            counters.export = self.exporter.as_ref().map(|exporter| exporter.counters());
+        }
         counters
     }
 }

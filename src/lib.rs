@@ -64,6 +64,7 @@
 //! | `axum` | yes | matched route, original URI and peer address of axum; the extractor [`Audit`]; `Auditor::wrap_router` and `Auditor::axum_layer` |
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
+//! | `export` | no | scheduled exports of what a file sink wrote: `AuditorBuilder::export`, `export::verify` |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `geoip` | no | `actor.location` from a file in MaxMind's format |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
@@ -78,7 +79,7 @@
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
 //! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) ·
 //! [`guide::scopes`] (audit per group or project) · [`guide::reads`] · [`guide::redaction`] ·
-//! [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! `guide::export` (scheduled exports; feature `export`) · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -101,6 +102,9 @@ mod diagnostics;
 mod engine;
 mod error;
 mod exchange;
+#[cfg(feature = "export")]
+#[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+pub mod export;
 mod filter;
 pub mod format;
 #[cfg(feature = "__fuzzing")]
@@ -122,6 +126,7 @@ mod queue;
 mod record;
 mod redact;
 pub mod scope;
+pub mod segment;
 pub mod sink;
 mod sync;
 #[cfg(feature = "testing")]

@@ -56,6 +56,18 @@ fn tell(counters: &Counters) {
     counter!("tower_audit_late_total").absolute(counters.late);
     counter!("tower_audit_worker_panics_total").absolute(counters.panics);
     counter!("tower_audit_log_lines_dropped_total").absolute(counters.dropped_log_lines);
+    #[cfg(feature = "export")]
+    if let Some(export) = &counters.export {
+        counter!("tower_audit_export_runs_total").absolute(export.runs);
+        counter!("tower_audit_export_failed_runs_total").absolute(export.failed_runs);
+        counter!("tower_audit_export_records_total").absolute(export.records);
+        counter!("tower_audit_export_bytes_total").absolute(export.bytes);
+        gauge!("tower_audit_export_segments_waiting").set(float(export.waiting_segments));
+        gauge!("tower_audit_export_bytes_waiting").set(float(export.waiting_bytes));
+        if let Some(Ok(since)) = export.last_success.map(|at| at.duration_since(std::time::UNIX_EPOCH)) {
+            gauge!("tower_audit_export_last_success_seconds").set(since.as_secs_f64());
+        }
+    }
     gauge!("tower_audit_records_unwritten").set(float(counters.unwritten));
     gauge!("tower_audit_captured_bytes").set(float(counters.captured_bytes));
     gauge!("tower_audit_requests_waiting").set(float(counters.waiting));
@@ -80,6 +92,19 @@ fn describe() {
     describe_counter!("tower_audit_worker_panics_total", "Panics of the audit log's own worker.");
     describe_counter!("tower_audit_late_total", "Things said of an exchange that had ended.");
     describe_counter!("tower_audit_log_lines_dropped_total", "Ordinary log lines that were dropped.");
+    #[cfg(feature = "export")]
+    {
+        describe_counter!("tower_audit_export_runs_total", "Runs of the exporter.");
+        describe_counter!("tower_audit_export_failed_runs_total", "Runs of the exporter that failed.");
+        describe_counter!("tower_audit_export_records_total", "Audit records that were exported.");
+        describe_counter!("tower_audit_export_bytes_total", "Bytes of objects that were exported.");
+        describe_gauge!("tower_audit_export_segments_waiting", "Sealed segments that wait to be exported.");
+        describe_gauge!("tower_audit_export_bytes_waiting", "Bytes of sealed segments that wait to be exported.");
+        describe_gauge!(
+            "tower_audit_export_last_success_seconds",
+            "When an export last left nothing behind, since 1970."
+        );
+    }
     describe_gauge!("tower_audit_records_unwritten", "Audit records that are finished and not written.");
     describe_gauge!("tower_audit_captured_bytes", "Bytes that open exchanges and unwritten records hold.");
     describe_gauge!("tower_audit_requests_waiting", "Requests that wait to be let in.");

@@ -1506,9 +1506,7 @@ fn audit_file(path: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> 
     assert_eq!(hub.send(&Ask::new("GET /api/scaffolder/v2/actions")).status, 200);
     assert_eq!(hub.send(&Ask::new("GET /api/scaffolder/v2/tasks")).status, 200);
     let mut hostile = hub.connect();
-    hostile
-        .write_all(b"GET /x,%20event=FORGED?a=%0d%0a,%22=cmd|%27&b='=%e2%80%ae HTTP/1.1\r\nhost: a,b\r\n")
-        .unwrap();
+    hostile.write_all(b"GET /x,%20event=FORGED?a=%0d%0a,%22=cmd|%27&b='=%e2%80%ae HTTP/1.1\r\nhost: a,b\r\n").unwrap();
     hostile
         .write_all(
             b"user-agent: \"x\", event=FORGED\\ \xff\xe2\x80\xae\t\r\nreferer: =cmd|' /C calc'!A0\xe2\x80\xa8, \"\r\n",

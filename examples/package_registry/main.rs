@@ -16,6 +16,10 @@
 //!   http://127.0.0.1:3000/api/v4/projects/acme%2Ftools%2Fcli/packages/generic/docs/1.0.0/README.md
 //! ```
 //!
+//! With `--features export`, `REPO_ENABLE_GENERATE_AUDIT_REPORTS=true` or `TOWER_AUDIT_EXPORT_ENABLED=true` exports audit and client
+//! logs, each hour unless `REPO_SCHEDULE_AUDIT_REPORT_CRON` says otherwise, to `exports` below `DATA_DIR` unless
+//! `REPO_AUDIT_REPORT_FS` does.
+//!
 //! Settings: `PORT` (3000; 0 is any free one), `DATA_DIR` (a new temporary folder), `CLIENT_LOG` (a file that gets a row of CSV for
 //! each download; none), and those of the audit log, `TOWER_AUDIT_…`.
 
@@ -67,7 +71,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .scope_rules(ScopeRules::off())
         .scope_store(FileScopeStore::new(folder.join("scopes.json")))
         .service("package-registry");
-    let auditor = outputs(builder)?.from_env()?.build()?;
+    let builder = outputs(builder)?;
+    #[cfg(feature = "export")]
+    let builder = exports(builder, &folder)?;
+    let auditor = builder.from_env()?.build()?;
 
     let app = Arc::new(App { auditor: auditor.clone(), registry });
     let (listener, stopped) = support::listen().await?;
@@ -97,10 +104,23 @@ fn routes(app: &Arc<App>) -> Router {
 
 /// Standard output for all records, and beside it the file of downloads, if one is asked for.
 fn outputs(builder: AuditorBuilder) -> Result<AuditorBuilder, Box<dyn Error + Send + Sync>> {
+    let builder = builder.sink(sink::stdout()?);
     let Some(path) = env::var_os("CLIENT_LOG").filter(|path| !path.is_empty()) else { return Ok(builder) };
     let downloads = Output::new(sink::file(PathBuf::from(path)).open()?).name("client-log");
     let downloads = downloads.format(format::csv(Columns::client_log()));
-    Ok(builder.sink(sink::stdout()?).sink(downloads.log_type(LogType::Client)))
+    Ok(builder.sink(downloads.log_type(LogType::Client)))
+}
+
+/// With the feature `export`: what operators of Anaconda's Package Security Manager set switches on exports of audit and client
+/// logs, to a folder below `DATA_DIR` unless told otherwise.
+#[cfg(feature = "export")]
+fn exports(builder: AuditorBuilder, folder: &std::path::Path) -> io::Result<AuditorBuilder> {
+    use tower_audit::export::{Destination, Export};
+    use tower_audit::presets::package_security_manager::{ALIASES, events};
+    let folder = std::path::absolute(folder)?;
+    let destination = Destination::new(folder.join("exports").display().to_string());
+    let export = Export::to(destination.always([events::ARTIFACT_DOWNLOADED])).cron("@hourly").enabled(false);
+    Ok(builder.aliases(ALIASES).export(sink::file(folder.join("audit.log")), export))
 }
 
 /// The folder of all state, and what removes it at the end if it is a temporary one.

@@ -9,9 +9,12 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
+#[cfg(feature = "export")]
+use super::exports::outputs;
+#[cfg(not(feature = "export"))]
+use super::start::outputs;
 use super::start::{
-    ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, outputs, refused, scoping,
-    start_sinks,
+    ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, refused, scoping, start_sinks,
 };
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
@@ -22,6 +25,8 @@ use crate::config::{self, Alias, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
+#[cfg(feature = "export")]
+use crate::export::Export;
 use crate::filter::Filter;
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
@@ -30,6 +35,8 @@ use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
+#[cfg(feature = "export")]
+use crate::sink::FileOptions;
 use crate::sink::{Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
@@ -67,6 +74,8 @@ pub struct AuditorBuilder {
     clock: Time,
     ids: Ids,
     instance: Option<String>,
+    #[cfg(feature = "export")]
+    export: Option<(FileOptions, Export)>,
     outside: Settings,
     aliases: Vec<Alias>,
     has_read_env: bool,
@@ -108,6 +117,8 @@ impl Default for AuditorBuilder {
             clock: Time::System(SystemClock::new()),
             ids: Ids::Own(UuidV7::new()),
             instance: None,
+            #[cfg(feature = "export")]
+            export: None,
             outside: Settings::default(),
             aliases: Vec::new(),
             has_read_env: false,
@@ -402,6 +413,18 @@ impl AuditorBuilder {
         self
     }
 
+    /// Writes all records to this file too, as JSON and as a required sink, and exports its segments.
+    ///
+    /// If no other sink is given, it is the only one. While the export is switched off (`TOWER_AUDIT_EXPORT_ENABLED=false`), it is as
+    /// if this was not called. The file is sealed at each run and at midnight UTC, and retention removes none of
+    /// its segments before it is exported. See [`export`](crate::export).
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub fn export(mut self, spool: FileOptions, export: Export) -> Self {
+        self.export = Some((spool, export));
+        self
+    }
+
     /// Lets [`from_env`](Self::from_env), which is called after it, take variables of another product for settings of this crate:
     /// pairs of its variable and ours, such as [`presets::psono::ALIASES`](crate::presets::psono::ALIASES). Where both are set, ours
     /// wins. Errors name the variable that was given.
@@ -498,8 +521,18 @@ impl AuditorBuilder {
             #[cfg(feature = "geoip")]
             places: outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open).transpose()?,
         })?);
-        let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
-        let counted = Arc::new(Counted::new(sinks.outlets.clone()));
+        #[cfg(not(feature = "export"))]
+        let outputs = outputs(&outside, self.outputs)?;
+        #[cfg(feature = "export")]
+        let (outputs, exports) = outputs(&outside, self.outputs, self.export)?;
+        let sinks = start_sinks(outputs, self.retry_limit, &queue, self.sink_hook)?;
+        #[cfg_attr(not(feature = "export"), expect(unused_mut, reason = "the exporter is counted too"))]
+        let mut counted = Counted::new(sinks.outlets.clone());
+        #[cfg(feature = "export")]
+        if let Some(exports) = exports {
+            counted.exporter = Some(exports.start(&engine).inspect_err(|_| end_sinks(&sinks.outlets))?);
+        }
+        let counted = Arc::new(counted);
         let mut settings = json!({
             "stages": defaults.stages.as_str(),
             "delivery": defaults.delivery.as_str(),
@@ -522,6 +555,8 @@ impl AuditorBuilder {
             filter,
             line_budget,
             settings,
+            #[cfg(feature = "export")]
+            exporter: counted.exporter.clone(),
         };
         if let Err(error) = worker.start() {
             end_sinks(&sinks.outlets);

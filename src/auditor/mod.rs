@@ -1,6 +1,8 @@
 //! The auditor: the one handle of an audit log, from its start to its end.
 
 mod builder;
+#[cfg(feature = "export")]
+mod exports;
 mod running;
 mod start;
 
@@ -144,6 +146,41 @@ impl Auditor {
         let answer = engine.control.flush(engine.queue.pushed(), Reach::All, limit);
         engine.queue.call();
         answer
+    }
+
+    /// Makes a run of the exporter now: seals the spool with everything that was recorded before, and exports what waits.
+    ///
+    /// A run that is under way ends first. After `limit` the report says what was done until then; the rest waits for the next run.
+    /// Half of the limit is for the spool to take what was recorded before. If it does not, because it is full for instance, what
+    /// it has is exported all the same, and [`ExportReport::error`](crate::export::ExportReport::error) says so, as it does if the
+    /// export failed.
+    ///
+    /// # Errors
+    ///
+    /// If this log exports nothing: see [`AuditorBuilder::export`].
+    #[cfg(feature = "export")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+    pub fn export_now(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = Result<crate::export::ExportReport, Error>> + Send + use<> {
+        let began = std::time::Instant::now();
+        let (log, flushed) = (self.log.clone(), self.flush(limit / 2));
+        async move {
+            let Some(exporter) = &log.counted.exporter else {
+                return Err(Error::setting("this audit log exports nothing: see `AuditorBuilder::export`"));
+            };
+            let is_spooled = flushed.await;
+            let answer = exporter.request(began + limit.min(Duration::from_secs(365 * 24 * 3600)));
+            // The worker gives up requests whose time is over.
+            log.engine.queue.call();
+            let mut report = answer.await;
+            if !is_spooled {
+                let late = "what was recorded before could not be written to the spool in time";
+                report.error.get_or_insert_with(|| late.to_owned());
+            }
+            Ok(report)
+        }
     }
 
     /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock

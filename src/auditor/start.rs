@@ -17,31 +17,51 @@ use crate::format::{self, Format, upper_snake};
 use crate::queue::{Channel, Limits, Queue, Shape};
 use crate::record::Delivery;
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore, Scoping};
-use crate::sink::{self, Need, Outlet, Output, Retry, Start, Stream};
+use crate::sink::{self, FileOptions, Need, Outlet, Output, Retry, Start, Stream};
 
 /// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
-pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
-    let kept = outside.keep_files.is_some() || outside.keep_for.is_some();
-    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || kept;
-    if rotation && !matches!(outside.sink, Some(SinkChoice::File(_))) {
+#[cfg(not(feature = "export"))]
+pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
+    if outside.export_enabled == Some(true) {
+        return Err(Error::setting(
+            "TOWER_AUDIT_EXPORT_ENABLED: given true, which needs the feature `export` of the crate tower-audit",
+        ));
+    }
+    check_rotation(outside, false)?;
+    chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))
+}
+
+pub(super) fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
+    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
+    let rotation = rotation || outside.keep_for.is_some();
+    if rotation && !has_spool && !matches!(outside.sink, Some(SinkChoice::File(_))) {
         return Err(Error::setting(
             "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY, _KEEP_FILES and _KEEP_FOR: given without a file to rotate; \
              allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
         ));
     }
+    Ok(())
+}
+
+/// The file with what the operator said of its segments.
+pub(super) fn rotated(outside: &Settings, file: FileOptions) -> FileOptions {
+    let file = outside.rotate_bytes.into_iter().fold(file, FileOptions::rotate_bytes);
+    let file = outside.rotate_every.into_iter().fold(file, FileOptions::rotate_every);
+    let file = outside.keep_files.into_iter().fold(file, FileOptions::keep_files);
+    outside.keep_for.into_iter().fold(file, FileOptions::keep_for)
+}
+
+pub(super) fn chosen_outputs(
+    outside: &Settings,
+    mut outputs: Vec<Output>,
+    open: impl FnOnce(FileOptions) -> Result<Output, Error>,
+) -> Result<Vec<Output>, Error> {
     let chosen = match &outside.sink {
         None if outputs.is_empty() => Some(standard_output()?),
         None => None,
         Some(SinkChoice::Stdout) => Some(standard_output()?),
         Some(SinkChoice::Stderr) => Some(Output::new(sink::stderr()?).name("stderr")),
-        Some(SinkChoice::File(path)) => {
-            let mut file = sink::file(path);
-            file = outside.rotate_bytes.into_iter().fold(file, sink::FileOptions::rotate_bytes);
-            file = outside.rotate_every.into_iter().fold(file, sink::FileOptions::rotate_every);
-            file = outside.keep_files.into_iter().fold(file, sink::FileOptions::keep_files);
-            file = outside.keep_for.into_iter().fold(file, sink::FileOptions::keep_for);
-            Some(Output::new(file.open()?).name("file"))
-        }
+        Some(SinkChoice::File(path)) => Some(open(rotated(outside, sink::file(path)))?.name("file")),
     };
     if let Some(chosen) = chosen {
         match outputs.first_mut() {

@@ -24,6 +24,8 @@ use http::HeaderName;
 
 pub(crate) use self::env::Alias;
 use self::env::Environment;
+#[cfg(feature = "export")]
+pub(crate) use self::units::folder_location;
 use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
@@ -170,6 +172,37 @@ settings! {
     body_as: BodyAs = |given| units::one_of(given, &[BodyAs::Json, BodyAs::String], |body_as| body_as.as_str());
     /// Whether responses carry the header `Audit-ID`.
     audit_id_header: bool = units::switch;
+    /// Whether the spool is exported.
+    export_enabled: bool = units::switch;
+    /// When exports run.
+    export_cron: String = |given| units::text(given, 256);
+    /// Where they go: checked, and as it was given.
+    export_url: String = units::folder;
+    /// The file that is exported, beside the sink.
+    export_spool: PathBuf = units::file_url;
+    /// Bytes that may wait to be exported.
+    export_spool_bytes: u64 = |given| units::size(given, MIB..=1_024 * GIB).map(|bytes| bytes as u64);
+    /// How exported records are written.
+    export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp", "combined"]);
+    /// The columns of exported CSV.
+    export_csv_columns: String = |given| units::joined(given, 8_192);
+    /// Whether objects are compressed.
+    export_gzip: bool = units::switch;
+    /// Names and kinds of the events that are exported.
+    export_events: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    /// Repositories whose records are exported.
+    export_repositories: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    /// Scopes whose records are exported, with all below them.
+    export_scopes: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    /// Log types that are exported.
+    export_log_types: Vec<String> = |given| units::list(
+        given, 2, "audit, client, or both separated by a comma", |name| matches!(name, "audit" | "client").then(|| name.to_owned()));
+    /// The time zone of the schedule.
+    export_timezone: String = |given| units::text(given, 128);
+    /// A random delay of each run.
+    export_jitter: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(86_400));
+    /// The size of an exported object, before compression.
+    export_object_bytes: u64 = |given| units::size(given, 64 * KIB..=GIB).map(|bytes| bytes as u64);
     /// What happens to settings that this version does not know.
     unknown: Unknown = |given| units::one_of(given, &[Unknown::Error, Unknown::Warn], |unknown| unknown.as_str());
 }

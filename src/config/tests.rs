@@ -50,6 +50,21 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_BODY_AS", "string"),
         ("TOWER_AUDIT_AUDIT_ID_HEADER", "yes"),
         ("TOWER_AUDIT_GEOIP_FILE", "/var/lib/geoip/city.mmdb"),
+        ("TOWER_AUDIT_EXPORT_ENABLED", "true"),
+        ("TOWER_AUDIT_EXPORT_CRON", "0 3 * * *"),
+        ("TOWER_AUDIT_EXPORT_URL", "file:///mnt/archive"),
+        ("TOWER_AUDIT_EXPORT_SPOOL", "file:///var/log/export.log"),
+        ("TOWER_AUDIT_EXPORT_SPOOL_BYTES", "1GiB"),
+        ("TOWER_AUDIT_EXPORT_FORMAT", "json"),
+        ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", "timestamp,eventName"),
+        ("TOWER_AUDIT_EXPORT_GZIP", "on"),
+        ("TOWER_AUDIT_EXPORT_EVENTS", "artifact, cve_updated"),
+        ("TOWER_AUDIT_EXPORT_REPOSITORIES", "main"),
+        ("TOWER_AUDIT_EXPORT_SCOPES", "group/sub"),
+        ("TOWER_AUDIT_EXPORT_LOG_TYPES", "client"),
+        ("TOWER_AUDIT_EXPORT_TIMEZONE", "Europe/Berlin"),
+        ("TOWER_AUDIT_EXPORT_JITTER", "5m"),
+        ("TOWER_AUDIT_EXPORT_OBJECT_BYTES", "1MiB"),
         ("TOWER_AUDIT_UNKNOWN", "warn"),
     ]);
     let expected = Settings {
@@ -81,6 +96,21 @@ fn every_setting_is_read_from_the_environment() {
         body_as: Some(BodyAs::String),
         audit_id_header: Some(true),
         geoip_file: Some("/var/lib/geoip/city.mmdb".into()),
+        export_enabled: Some(true),
+        export_cron: Some("0 3 * * *".into()),
+        export_url: Some("file:///mnt/archive".into()),
+        export_spool: Some("/var/log/export.log".into()),
+        export_spool_bytes: Some(1 << 30),
+        export_format: Some("json".into()),
+        export_csv_columns: Some("timestamp,eventName".into()),
+        export_gzip: Some(true),
+        export_events: Some(vec!["artifact".into(), "cve_updated".into()]),
+        export_repositories: Some(vec!["main".into()]),
+        export_scopes: Some(vec!["group/sub".into()]),
+        export_log_types: Some(vec!["client".into()]),
+        export_timezone: Some("Europe/Berlin".into()),
+        export_jitter: Some(Duration::from_secs(300)),
+        export_object_bytes: Some(1 << 20),
         unknown: Some(Unknown::Warn),
         told: settings.told.clone(),
         warnings: Vec::new(),
@@ -184,15 +214,15 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
 
 #[test]
 fn unknown_settings_can_be_warnings_and_bad_ones_cannot() {
-    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "@daily")]);
-    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_CRON"]);
+    let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "@daily")]);
+    assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_LATER"]);
     let text =
-        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_CRON", "x"), ("TOWER_AUDIT_WAIT", "x")]);
+        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "x"), ("TOWER_AUDIT_WAIT", "x")]);
     assert_eq!(text.lines().count(), 1, "{text}");
     // A bad value of the switch itself leaves the default.
-    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_CRON", "x")]);
+    let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_LATER", "x")]);
     assert!(
-        text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_EXPORT_CRON"),
+        text.contains("allowed: error, warn") && text.contains("unknown setting TOWER_AUDIT_EXPORT_LATER"),
         "{text}"
     );
 }
@@ -319,7 +349,7 @@ mod file {
     #[test]
     fn complaints_about_the_file_name_it_and_join_the_others() {
         let file = TempFile::new(
-            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_cron = 'hunter2'\nconfig = 'x'\n",
+            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_later = 'hunter2'\nconfig = 'x'\n",
         );
         let text = file.complaint(&[("TOWER_AUDIT_ENABLED", "maybe")]);
         let mut lines: Vec<&str> = text.lines().collect();
@@ -336,14 +366,14 @@ mod file {
                 "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
                 "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
                 "unknown setting \"config\" in FILE",
-                "unknown setting \"export_cron\" in FILE",
+                "unknown setting \"export_later\" in FILE",
             ]
         );
     }
 
     #[test]
     fn the_file_can_say_what_happens_to_unknown_settings() {
-        let file = TempFile::new(b"unknown = 'warn'\nexport_cron = '@daily'\n");
+        let file = TempFile::new(b"unknown = 'warn'\nexport_later = '@daily'\n");
         assert_eq!(file.read(&[("TOWER_AUDIT_NOT_KNOWN", "csv")]).unwrap().warnings().len(), 2);
         assert!(file.read(&[("TOWER_AUDIT_UNKNOWN", "error")]).is_err());
     }
@@ -366,4 +396,17 @@ mod file {
         let binary = TempFile::new(b"\xff\xfe");
         assert!(binary.complaint(&[]).contains("cannot read FILE"));
     }
+}
+
+#[test]
+fn other_names_of_settings_are_read_ours_come_first_and_complaints_name_what_was_given() {
+    const ALIASES: &[(&str, &str)] =
+        &[("REPO_ENABLE", "TOWER_AUDIT_EXPORT_ENABLED"), ("REPO_FS", "TOWER_AUDIT_EXPORT_URL")];
+    let read = |vars: &[(&str, &str)]| Settings::from_vars_and_aliases(vars.iter().copied(), ALIASES);
+    let settings = read(&[("REPO_ENABLE", "true"), ("REPO_FS", "/mnt/a"), ("REPO_OTHER", "x")]).unwrap();
+    assert_eq!((settings.export_enabled, settings.export_url.as_deref()), (Some(true), Some("/mnt/a")));
+    let settings = read(&[("REPO_FS", "nonsense"), ("TOWER_AUDIT_EXPORT_URL", "/mnt/b")]).unwrap();
+    assert_eq!(settings.export_url.as_deref(), Some("/mnt/b"));
+    let error = read(&[("REPO_FS", "file://{BASE_PATH}/statedir/audit-logs")]).unwrap_err().to_string();
+    assert!(error.starts_with("REPO_FS: given") && error.contains("write the path itself"), "{error}");
 }

@@ -39,9 +39,9 @@ impl fmt::Display for Given<'_> {
 
 /// Why a value is refused, in words for an operator.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) given: Cow<'static, str>,
-    pub(super) allowed: Cow<'static, str>,
+pub(crate) struct Refusal {
+    pub(crate) given: Cow<'static, str>,
+    pub(crate) allowed: Cow<'static, str>,
 }
 
 impl Refusal {
@@ -213,6 +213,65 @@ pub(super) fn sink(given: &Given<'_>) -> Result<SinkChoice, Refusal> {
     }
 }
 
+/// The URL of a file, as for [`sink`].
+pub(super) fn file_url(given: &Given<'_>) -> Result<PathBuf, Refusal> {
+    const ALLOWED: &str = "the URL of a file such as file:///var/log/app/audit.log";
+    let text = given.text(|| ALLOWED.into())?;
+    text.strip_prefix("file://").and_then(file_path).ok_or_else(|| Refusal::of(text, ALLOWED))
+}
+
+/// A text that may be written as an array in the file: its items, separated by commas.
+pub(super) fn joined(given: &Given<'_>, longest: usize) -> Result<String, Refusal> {
+    match given {
+        Given::Text(_) => text(given, longest),
+        Given::List(items) => text(&Given::Text(&items.join(",")), longest),
+    }
+}
+
+/// One of these names.
+pub(super) fn one_of_names(given: &Given<'_>, names: &[&str]) -> Result<String, Refusal> {
+    let allowed = || Cow::Owned(names.join(", "));
+    let text = given.text(allowed)?;
+    names.contains(&text).then(|| text.to_owned()).ok_or_else(|| Refusal::of(text, allowed()))
+}
+
+/// A folder, as [`folder_location`] reads it.
+pub(super) fn folder(given: &Given<'_>) -> Result<String, Refusal> {
+    let text = given.text(|| FOLDER_ALLOWED.into())?;
+    folder_location(text).map(|_| text.to_owned())
+}
+
+const FOLDER_ALLOWED: &str = "the absolute path of a folder such as /mnt/archive, or its URL file:///mnt/archive";
+
+/// The folder of an absolute path or of a URL (RFC 8089).
+pub(crate) fn folder_location(text: &str) -> Result<PathBuf, Refusal> {
+    let is_url = text.contains("://");
+    if is_url && text.contains(['@', '?', '#']) {
+        return Err(Refusal::new(
+            "a URL with user info, a query or a fragment, which is not repeated here",
+            FOLDER_ALLOWED,
+        ));
+    }
+    if text.contains(['{', '}']) {
+        let allowed = format!("{FOLDER_ALLOWED}; nothing is put in the place of braces: write the path itself");
+        return Err(Refusal::of(text, allowed));
+    }
+    let path = if is_url {
+        let path = text.strip_prefix("file://").filter(|path| path.starts_with('/') && is_percent_encoded(path));
+        let decoded = path.and_then(|path| percent_encoding::percent_decode_str(path).decode_utf8().ok());
+        // A URL says `/C:/archive`.
+        decoded.map(|path| if cfg!(windows) { PathBuf::from(&path[1..]) } else { PathBuf::from(&*path) })
+    } else {
+        Some(PathBuf::from(text))
+    };
+    let is_folder = |path: &PathBuf| {
+        let dots = path.components().any(|part| matches!(part, std::path::Component::ParentDir));
+        path.is_absolute() && path.file_name().is_some() && !dots && !path.to_string_lossy().contains(char::is_control)
+    };
+    // The same folder is the same text, whatever its spelling.
+    path.filter(is_folder).map(|path| path.components().collect()).ok_or_else(|| Refusal::of(text, FOLDER_ALLOWED))
+}
+
 /// A path, or the URL of a file.
 pub(super) fn path(given: &Given<'_>) -> Result<PathBuf, Refusal> {
     const ALLOWED: &str = "the path of a file such as /var/lib/geoip/city.mmdb, or its URL";
@@ -334,6 +393,34 @@ mod tests {
             ("18446744073709551615h", None),
         ] {
             assert_eq!(duration(text), expected.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_an_absolute_path_or_its_url_and_what_may_be_secret_is_not_repeated() {
+        let folder = |text| folder_location(text).ok();
+        for (text, expected) in [
+            ("/mnt/archive", Some("/mnt/archive")),
+            ("/mnt//archive/./", Some("/mnt/archive")),
+            ("file:///mnt/archive/", Some("/mnt/archive")),
+            ("file:///a%20b", Some("/a b")),
+            ("/a?b#c@d", Some("/a?b#c@d")),
+            ("", None),
+            ("/", None),
+            ("mnt/archive", None),
+            ("/mnt/../etc", None),
+            ("file://mnt/archive", None),
+            ("file:///a%2", None),
+            ("s3://bucket/prefix", None),
+            ("file://{BASE_PATH}/audit-logs", None),
+        ] {
+            assert_eq!(folder(text), expected.map(PathBuf::from), "{text}");
+        }
+        assert!(folder_location("/x/{BASE_PATH}").unwrap_err().allowed.contains("write the path itself"));
+        for secret in ["s3://key:hunter22@bucket/x", "file:///x?token=hunter22", "https://x/#hunter22"] {
+            let Refusal { given, allowed } = folder_location(secret).unwrap_err();
+            assert!(!given.contains("hunter22") && !allowed.contains("hunter22"), "{given}");
         }
     }
 

@@ -12,6 +12,11 @@ pub mod delivery {}
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 
+#[cfg(feature = "export")]
+#[cfg_attr(docsrs, doc(cfg(feature = "export")))]
+#[doc = include_str!("export.md")]
+pub mod export {}
+
 #[doc = include_str!("formats.md")]
 pub mod formats {}
 

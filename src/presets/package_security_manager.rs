@@ -29,6 +29,44 @@
 
 use crate::{Catalog, Event};
 
+/// The variables with which the product exports its events, and the settings that they are here; for
+/// [`AuditorBuilder::aliases`](crate::AuditorBuilder::aliases). The feature `export` does what they ask for.
+///
+/// `REPO_AUDIT_REPORT_FS` takes the path of a folder or its URL; nothing is put in the place of braces such as `{BASE_PATH}`.
+/// With `REPO_CONFIGURE_AUDIT_EVENT_TYPES` the product exports `artifact_downloaded` besides what is listed: give the destination
+/// `always([events::ARTIFACT_DOWNLOADED])`. The sixth variable, `REPO_AUDIT_REPORT_FS_KMS_ID`, is for buckets, which this version
+/// does not export to.
+///
+/// ```
+/// # #[cfg(feature = "export")]
+/// # fn main() -> Result<(), tower_audit::Error> {
+/// use tower_audit::export::{Destination, Export};
+/// use tower_audit::presets::package_security_manager::{self, events};
+/// use tower_audit::{Auditor, sink};
+///
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let data = folder.path();
+/// let destination = Destination::new(data.join("exports").display().to_string()).always([events::ARTIFACT_DOWNLOADED]);
+/// let auditor = Auditor::builder()
+///     .catalog(package_security_manager::catalog())
+///     .export(sink::file(data.join("audit.log")), Export::to(destination).enabled(false))
+///     .aliases(package_security_manager::ALIASES)
+///     .from_env()?
+///     .build()?;
+/// # drop(auditor);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "export"))]
+/// # fn main() {}
+/// ```
+pub const ALIASES: &[(&str, &str)] = &[
+    ("REPO_ENABLE_GENERATE_AUDIT_REPORTS", "TOWER_AUDIT_EXPORT_ENABLED"),
+    ("REPO_SCHEDULE_AUDIT_REPORT_CRON", "TOWER_AUDIT_EXPORT_CRON"),
+    ("REPO_AUDIT_REPORT_FS", "TOWER_AUDIT_EXPORT_URL"),
+    ("REPO_AUDIT_REPORT_DOWNLOAD_AS", "TOWER_AUDIT_EXPORT_FORMAT"),
+    ("REPO_CONFIGURE_AUDIT_EVENT_TYPES", "TOWER_AUDIT_EXPORT_EVENTS"),
+];
+
 /// The names of the events.
 pub mod events {
     /// An artifact was copied to another channel.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::promise::{Answer, Promise, promise};
+#[cfg(feature = "export")]
+use crate::export::Announcement;
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// What became of everything, when an auditor has stopped.
@@ -19,6 +21,9 @@ pub struct ShutdownReport {
     pub open: u64,
     /// Whether every required sink took everything and confirmed its end before the deadline.
     pub flushed: bool,
+    /// Segments that were not exported before the deadline, where records are exported (feature `export`). They stay in the
+    /// spool for the next start.
+    pub unexported: u64,
 }
 
 impl ShutdownReport {
@@ -36,6 +41,9 @@ pub(crate) struct Control {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What the exporter has to say.
+    #[cfg(feature = "export")]
+    announcements: Vec<Announcement>,
     flushes: Vec<Flush>,
     stop: Option<Stop>,
     /// The end has been asked for.
@@ -115,6 +123,22 @@ impl Control {
             state.stop = Some(Stop { began: Instant::now(), limit, reason });
         }
         answer
+    }
+
+    /// Has something recorded of an export. What comes after the end is not: the next run of the process exports on.
+    #[cfg(feature = "export")]
+    pub(crate) fn announce(&self, announcement: Announcement) {
+        /// Runs take longer than the worker does to record one.
+        const MAX_WAITING: usize = 16;
+        let mut state = self.lock();
+        if state.ended.is_none() && state.announcements.len() < MAX_WAITING {
+            state.announcements.push(announcement);
+        }
+    }
+
+    #[cfg(feature = "export")]
+    pub(super) fn take_announcements(&self) -> Vec<Announcement> {
+        std::mem::take(&mut self.lock().announcements)
     }
 
     /// Whether the end has been asked for.

@@ -18,5 +18,7 @@ pub use control::ShutdownReport;
 pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};
 pub(crate) use loss::LossReason;
+#[cfg(feature = "export")]
+pub(crate) use promise::Promise;
 pub(crate) use promise::{Answer, promise};
 pub(crate) use worker::Worker;

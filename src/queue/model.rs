@@ -315,9 +315,18 @@ impl Rig {
             #[cfg(feature = "tracing-subscriber")]
             log: Default::default(),
         });
-        Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
-            .start()
-            .unwrap();
+        Worker {
+            engine: engine.clone(),
+            channels,
+            counted,
+            process,
+            line_budget: 15 * 1024,
+            settings,
+            #[cfg(feature = "export")]
+            exporter: None,
+        }
+        .start()
+        .unwrap();
         Self { engine, log, event }
     }
 

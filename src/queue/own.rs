@@ -9,6 +9,8 @@ use super::control::{ShutdownReport, StopReason};
 use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::diagnostics::contained;
+#[cfg(feature = "export")]
+use crate::export::Announcement;
 use crate::record::finished::{ErrorEntry, ErrorText, Identity};
 use crate::record::{Finished, Labels, Level, LogType, Status, push_time};
 use crate::redact::{Memory, Part, Redactor, Session};
@@ -31,6 +33,9 @@ pub(super) enum Own<'s> {
     RecordsLost { reason: LossReason, tally: &'s Tally, sink: Option<&'s str> },
     /// Requests were refused.
     RequestsRefused(&'s Tally),
+    /// A run of the exporter ended.
+    #[cfg(feature = "export")]
+    Exported(&'s Announcement),
 }
 
 /// Makes internal records, by the rules of every other record.
@@ -76,12 +81,35 @@ fn frame(stamp: Stamp, own: Own<'_>, Finished { text, fields }: &mut Finished) {
             "AuditRequestsRefused",
             &[Part::Number(tally.count), Part::Text(" request(s) were refused and could not be recorded")],
         ),
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Succeeded { report, .. }) => (
+            "AuditExportSucceeded",
+            &[
+                Part::Number(report.records),
+                Part::Text(" audit record(s) of "),
+                Part::Number(report.segments),
+                Part::Text(" segment(s) were exported"),
+            ],
+        ),
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Failed { count, .. }) => (
+            "AuditExportFailed",
+            &[
+                Part::Text("the export of audit records failed "),
+                Part::Number(*count),
+                Part::Text(" time(s) and is tried again"),
+            ],
+        ),
     };
     let message = text.parts(message.iter().copied());
     let error = match own {
         Own::Started { .. } | Own::Stopped(..) => None,
         Own::RecordsLost { .. } => Some("RecordsLost"),
         Own::RequestsRefused(_) => Some("RequestsRefused"),
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Succeeded { .. }) => None,
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Failed { .. }) => Some("ExportFailed"),
     };
     let (actor, kind) = (text.constant("tower-audit"), text.constant("system"));
     fields.timestamp = stamp.at;
@@ -123,6 +151,21 @@ fn each_member(own: Own<'_>, mut add: impl FnMut(&'static str, &Value)) {
         Own::RequestsRefused(tally) => {
             add("count", &json!(tally.count));
             span(tally, &mut add);
+        }
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Succeeded { report, failed }) => {
+            add("segments", &json!(report.segments));
+            add("objects", &json!(report.objects));
+            add("records", &json!(report.records));
+            add("bytes", &json!(report.bytes));
+            add("waiting", &json!(report.waiting));
+            add("failedBefore", &json!(failed));
+        }
+        #[cfg(feature = "export")]
+        Own::Exported(Announcement::Failed { count, error, waiting }) => {
+            add("count", &json!(count));
+            add("error", &json!(error));
+            add("waiting", &json!(waiting));
         }
     }
 }

@@ -21,6 +21,8 @@ use crate::counters::Counted;
 use crate::diagnostics::{self, caught, contained, report};
 use crate::engine::Engine;
 use crate::error::Error;
+#[cfg(feature = "export")]
+use crate::export::Exporter;
 use crate::filter::Filter;
 use crate::record::Finished;
 use crate::record::wire::Process;
@@ -55,6 +57,8 @@ pub(crate) struct Worker {
     pub(crate) filter: Option<Filter>,
     pub(crate) line_budget: usize,
     pub(crate) settings: Value,
+    #[cfg(feature = "export")]
+    pub(crate) exporter: Option<Arc<Exporter>>,
 }
 
 impl Worker {
@@ -191,6 +195,10 @@ impl Running {
     }
 
     fn somebody_waits(&self) -> bool {
+        #[cfg(feature = "export")]
+        if self.worker.exporter.as_ref().is_some_and(|exporter| exporter.expire()) {
+            return true;
+        }
         !self.flushes.is_empty() || self.stop.is_some() || self.worker.engine.queue.has_line()
     }
 
@@ -231,6 +239,8 @@ impl Running {
     fn work(&mut self) {
         self.watch_sinks();
         self.tell();
+        #[cfg(feature = "export")]
+        self.record_exports();
         // Waiting requests are served between rounds, however much there is to render.
         loop {
             self.render_round();
@@ -319,6 +329,14 @@ impl Running {
             for channel in channels.iter_mut().filter(|channel| channel.can_tell()) {
                 channel.tell(|| stamp(engine, ids), maker, line);
             }
+        }
+    }
+
+    #[cfg(feature = "export")]
+    fn record_exports(&mut self) {
+        for announcement in self.worker.engine.control.take_announcements() {
+            let record = self.maker.make(self.stamp(), Own::Exported(&announcement));
+            self.worker.write_own(&record);
         }
     }
 
@@ -438,6 +456,7 @@ impl Running {
             refused: engine.queue.refused(),
             open,
             flushed: false,
+            unexported: 0,
         };
         let reason = self.stop.as_ref().map_or(StopReason::Shutdown, |stop| stop.reason);
         let last = self.maker.make(stamp(&engine, &self.ids), Own::Stopped(&report, reason));
@@ -464,6 +483,11 @@ impl Running {
         report.written = looks.first().map_or(0, |look| look.written);
         (report.lost, report.open) = engine.queue.lost_and_open();
         report.lost += unwritten as u64;
+        #[cfg(feature = "export")]
+        if let Some(exporter) = &self.worker.exporter {
+            // The last records are in the spool now.
+            report.unexported = exporter.finish(limit.max(LEAST).saturating_sub(began.elapsed()));
+        }
         self.publish(true);
         self.answer_all(report);
     }
@@ -487,6 +511,10 @@ impl Running {
         caught(|| engine.queue.serve_line(engine.monotonic()));
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
+        #[cfg(feature = "export")]
+        if let Some(exporter) = &self.worker.exporter {
+            exporter.finish(Duration::ZERO);
+        }
         let (lost, open) = engine.queue.lost_and_open();
         self.answer_all(ShutdownReport { lost, open, refused: engine.queue.refused(), ..ShutdownReport::default() });
     }

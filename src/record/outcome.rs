@@ -123,6 +123,11 @@ pub enum LogType {
 
 setting_names!(LogType { Audit => "audit", Client => "client" });
 
+#[cfg(feature = "export")]
+impl LogType {
+    pub(crate) const ALL: &[Self] = &[Self::Audit, Self::Client];
+}
+
 /// The delivery class: how the records of a request are delivered.
 ///
 /// A setting from outside never weakens a class that code demands.

@@ -17,6 +17,11 @@ use std::io;
 #[cfg(feature = "gzip")]
 #[cfg_attr(docsrs, doc(cfg(feature = "gzip")))]
 pub use file::Compress;
+#[cfg(feature = "export")]
+pub(crate) use file::Spool;
+#[cfg(feature = "export")]
+pub(crate) use file::disk;
+pub(crate) use file::name as file_names;
 pub use file::{File, FileOptions, SyncPolicy, file};
 pub use memory::{Memory, MemoryRecords, memory};
 #[cfg(feature = "tracing-subscriber")]

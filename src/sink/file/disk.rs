@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// Files and folders. Nothing here retries, but for calls that a signal interrupted.
-pub(super) trait Disk: Send + 'static {
+pub(crate) trait Disk: Send + 'static {
     type File: DiskFile;
     type Lock: Send + 'static;
 
@@ -32,7 +32,7 @@ pub(super) trait Disk: Send + 'static {
 }
 
 /// A file that is appended to.
-pub(super) trait DiskFile: Send + 'static {
+pub(crate) trait DiskFile: Send + 'static {
     /// Appends bytes from the front, and says how many.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Makes the content durable. After an error, a second call would prove nothing: the system may have forgotten what
@@ -49,18 +49,18 @@ pub(super) trait DiskFile: Send + 'static {
 
 /// What is known of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) kind: Kind,
+pub(crate) struct Status {
+    pub(crate) kind: Kind,
     /// Device and inode. `None` where std has no such thing: two files are then taken for the same.
-    pub(super) identity: Option<(u64, u64)>,
-    pub(super) len: u64,
+    pub(crate) identity: Option<(u64, u64)>,
+    pub(crate) len: u64,
     /// Under how many names the file can be found; at least 1 where std does not tell.
-    pub(super) names: u64,
-    pub(super) modified: SystemTime,
+    pub(crate) names: u64,
+    pub(crate) modified: SystemTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Regular,
     Folder,
     Link,
@@ -69,7 +69,7 @@ pub(super) enum Kind {
 }
 
 impl Status {
-    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
         self.kind == other.kind && self.identity == other.identity
     }
 
@@ -99,12 +99,12 @@ fn identity(_: &fs::Metadata) -> (Option<(u64, u64)>, u64) {
 
 /// The real one.
 #[derive(Debug)]
-pub(super) struct Os;
+pub(crate) struct Os;
 
 /// Unlocks when it is dropped. Closing the file would not do: a child that another thread is just starting shares it
 /// until it runs its own program.
 #[derive(Debug)]
-pub(super) struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -244,7 +244,7 @@ impl DiskFile for File {
 }
 
 /// A new file with exactly this mode, whatever the process's mask.
-pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create_new(true);
     #[cfg(unix)]
@@ -277,12 +277,12 @@ fn not_regular(kind: Kind) -> io::Error {
 }
 
 /// Whether nothing is at a path: the name is missing, or a folder above it is, or is none.
-pub(super) fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Again, as long as a signal comes between.
-pub(super) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

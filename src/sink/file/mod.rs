@@ -7,15 +7,19 @@
 //! | `rotate.rs` | sealing, and putting aside what failed |
 //! | `name.rs` | names of segments |
 //! | `retain.rs`, `gzip.rs`, `timer.rs` | removing and compressing segments; what is due without a batch |
+//! | `hold.rs`, `spool.rs` | what the exporter has yet to read, and how it seals and finds it |
 //! | `disk.rs` | the operating system, which tests replace |
 
-mod disk;
+pub(crate) mod disk;
 #[cfg(feature = "gzip")]
 mod gzip;
-mod name;
+mod hold;
+pub(crate) mod name;
 mod retain;
 mod rotate;
 mod segment;
+#[cfg(feature = "export")]
+mod spool;
 mod timer;
 mod writer;
 
@@ -27,6 +31,8 @@ use std::time::Duration;
 
 use self::disk::{Disk as _, Kind, Os};
 use self::name::Names;
+#[cfg(feature = "export")]
+pub(crate) use self::spool::Spool;
 use self::timer::Timer;
 use self::writer::Writer;
 use super::Sink;

@@ -21,7 +21,7 @@ use crate::clock::Micros;
 
 /// Where the file is, and how its segments are called.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     active: PathBuf,
     folder: PathBuf,
     /// `audit` and `.log`.
@@ -31,18 +31,18 @@ pub(super) struct Names {
 
 /// A sealed segment of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     /// When it was sealed.
-    pub(super) at: Micros,
+    pub(crate) at: Micros,
     /// What no other segment has.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// A sync failed: how many bytes are durable all the same.
-    pub(super) suspect: Option<u64>,
-    pub(super) form: Form,
+    pub(crate) suspect: Option<u64>,
+    pub(crate) form: Form,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Form {
+pub(crate) enum Form {
     Plain,
     Gzip,
     /// A compression that is not finished, or never will be.
@@ -63,7 +63,7 @@ impl PartialOrd for Sealed {
 
 impl Names {
     /// `None` if the path does not end in a name.
-    pub(super) fn new(path: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn new(path: &Path) -> io::Result<Option<Self>> {
         let Some(stem) = path.file_stem() else { return Ok(None) };
         // The process may change its folder later.
         let active = std::path::absolute(path)?;
@@ -77,21 +77,21 @@ impl Names {
     }
 
     /// The file that is written to.
-    pub(super) fn active(&self) -> &Path {
+    pub(crate) fn active(&self) -> &Path {
         &self.active
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    pub(super) fn lock(&self) -> PathBuf {
+    pub(crate) fn lock(&self) -> PathBuf {
         let mut path = self.active.clone().into_os_string();
         path.push(".lock");
         path.into()
     }
 
-    pub(super) fn sealed(&self, segment: &Sealed) -> PathBuf {
+    pub(crate) fn sealed(&self, segment: &Sealed) -> PathBuf {
         let mut name = self.stem.clone();
         name.push(format!("-{}-{:016x}", stamp(segment.at), segment.id));
         if let Some(durable) = segment.suspect {
@@ -107,7 +107,7 @@ impl Names {
     }
 
     /// The segment of that name, if the name is one that we give. Whatever else lies in the folder is not ours.
-    pub(super) fn parse(&self, name: &OsStr) -> Option<Sealed> {
+    pub(crate) fn parse(&self, name: &OsStr) -> Option<Sealed> {
         let rest = name.as_encoded_bytes().strip_prefix(self.stem.as_encoded_bytes())?;
         let (form, rest) = match (rest.strip_suffix(b".gz"), rest.strip_suffix(b".gz.tmp")) {
             (Some(rest), _) => (Form::Gzip, rest),
@@ -127,21 +127,22 @@ impl Names {
     }
 
     /// The sealed segments among these names, oldest first.
-    pub(super) fn segments(&self, names: &[OsString]) -> Vec<Sealed> {
+    pub(crate) fn segments(&self, names: &[OsString]) -> Vec<Sealed> {
         let mut segments: Vec<Sealed> = names.iter().filter_map(|name| self.parse(name)).collect();
         segments.sort();
         segments
     }
 }
 
-fn stamp(at: Micros) -> String {
+/// The moment as names write it: `20261120T101530.123456Z`.
+pub(crate) fn stamp(at: Micros) -> String {
     let time = Offset::UTC.to_datetime(Timestamp::from_microsecond(at.0).unwrap_or_default());
     let (date, hour, minute, second) = (time.date(), time.hour(), time.minute(), time.second());
     let micros = time.subsec_nanosecond() / 1_000;
     format!("{:04}{:02}{:02}T{hour:02}{minute:02}{second:02}.{micros:06}Z", date.year(), date.month(), date.day())
 }
 
-fn moment(stamp: &str) -> Option<Micros> {
+pub(crate) fn moment(stamp: &str) -> Option<Micros> {
     let bytes: &[u8; 23] = stamp.as_bytes().try_into().ok()?;
     if !stamp.is_ascii() || (bytes[8], bytes[15], bytes[22]) != (b'T', b'.', b'Z') {
         return None;

@@ -5,15 +5,23 @@ use std::time::SystemTime;
 
 use super::Policy;
 use super::disk::{Disk, is_absent};
+use super::hold::Hold;
 use super::name::{Form, Names, Sealed};
 use crate::clock::Micros;
 
-pub(super) fn prune(disk: &impl Disk, names: &Names, policy: &Policy, now: SystemTime) -> io::Result<()> {
+pub(super) fn prune(
+    disk: &impl Disk,
+    names: &Names,
+    policy: &Policy,
+    hold: Option<&Hold>,
+    now: SystemTime,
+) -> io::Result<()> {
     if policy.keep_files.is_none() && policy.keep_for.is_none() {
         return Ok(());
     }
     let segments = names.segments(&disk.list(names.folder())?);
-    for segment in superfluous(&segments, policy, now) {
+    let is_held = |segment: &Sealed| hold.is_some_and(|hold| hold.holds((segment.at, segment.id)));
+    for segment in superfluous(&segments, policy, now).into_iter().filter(|segment| !is_held(segment)) {
         match disk.remove(&names.sealed(&segment)) {
             Err(error) if !is_absent(&error) => return Err(error),
             Err(_) | Ok(()) => {}

@@ -91,6 +91,27 @@ impl<D: Disk> Writer<D> {
         is_full || is_over()
     }
 
+    /// Seals what is there, whatever its size and age. Nothing happens if there is nothing, in the middle of a line, and for a
+    /// while after a rotation that failed.
+    #[cfg_attr(not(feature = "export"), allow(dead_code, reason = "the exporter seals before it reads"))]
+    pub(super) fn seal_now(&mut self) -> io::Result<()> {
+        self.settle()?;
+        if !self.can_seal() {
+            return Ok(());
+        }
+        if let Current::Open(segment) = &mut self.current {
+            segment.unsynced = segment.unsynced.max(1);
+        }
+        self.make_durable()?;
+        // If its sync failed, it is sealed as suspect, and another one is open now.
+        if self.can_seal() { self.rotate() } else { Ok(()) }
+    }
+
+    fn can_seal(&self) -> bool {
+        let has_bytes = matches!(&self.current, Current::Open(segment) if segment.len > 0);
+        has_bytes && self.is_at_line_start() && self.may_rotate()
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
         let name = self.seal(None);
         if let Err(error) = self.disk.rename(self.names.active(), &name) {
@@ -103,6 +124,7 @@ impl<D: Disk> Writer<D> {
             self.not_before = self.clock.monotonic() + PAUSE;
             return Ok(());
         }
+        self.count_as_waiting();
         self.current = Current::None;
         self.after_seal();
         self.settle()?;
@@ -122,6 +144,7 @@ impl<D: Disk> Writer<D> {
         }
         let name = self.seal(None);
         self.disk.rename(self.names.active(), &name)?;
+        self.count_as_waiting();
         self.current = Current::None;
         self.after_seal();
         Ok(())
@@ -147,6 +170,7 @@ impl<D: Disk> Writer<D> {
                 } else {
                     let name = self.seal(Some(repeated_from));
                     self.disk.rename(self.names.active(), &name)?;
+                    self.count_as_waiting();
                 }
             }
             // Somebody else has taken it away.
@@ -157,6 +181,14 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
+    /// What was sealed waits for the exporter.
+    fn count_as_waiting(&self) {
+        let (Current::Open(segment) | Current::Suspect { segment, .. }) = &self.current else { return };
+        if let Some(hold) = &self.hold {
+            hold.add_waiting(segment.len);
+        }
+    }
+
     fn after_seal(&self) {
         self.prune();
         (self.sealed)();
@@ -164,7 +196,8 @@ impl<D: Disk> Writer<D> {
 
     /// Removes sealed segments that need not be kept.
     pub(super) fn prune(&self) {
-        if let Err(error) = retain::prune(&self.disk, &self.names, &self.policy, self.clock.now()) {
+        if let Err(error) = retain::prune(&self.disk, &self.names, &self.policy, self.hold.as_deref(), self.clock.now())
+        {
             let folder = self.names.folder().display();
             report(|| tracing::warn!(target: "tower_audit", %folder, %error, "audit file: cannot remove old segments"));
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use memchr::{memchr, memrchr};
 
 use super::disk::{Disk, is_absent};
+use super::hold::Hold;
 use super::name::Names;
 use super::rotate::{Period, Stamps};
 use super::segment::Segment;
@@ -46,6 +47,8 @@ pub(super) struct Writer<D: Disk> {
     pub(super) not_before: Duration,
     /// Told when a segment was sealed.
     pub(super) sealed: Box<dyn Fn() + Send>,
+    /// What the exporter has yet to read, where there is one.
+    pub(super) hold: Option<Arc<Hold>>,
 }
 
 /// The file that the path leads to, as far as we know.
@@ -78,6 +81,7 @@ impl<D: Disk> Writer<D> {
             stamps: Stamps::default(),
             not_before: Duration::ZERO,
             sealed: Box::new(|| {}),
+            hold: None,
         };
         writer.open_segment()?;
         writer.continue_stamps();
@@ -142,6 +146,9 @@ impl<D: Disk> Writer<D> {
             let now = self.clock.monotonic();
             let period = self.period();
             let Current::Open(segment) = &mut self.current else { continue };
+            if let Some(hold) = &self.hold {
+                hold.check_room(segment.len.saturating_add(part.len() as u64))?;
+            }
             if segment.len <= self.header.len() as u64 {
                 segment.period = period;
             }

@@ -1,0 +1,314 @@
+//! One destination: takes the segments that wait there, one after another, to their manifests.
+//!
+//! segment reader → selection → objects → store → manifest → state. Each step is noted before and after, and each can be
+//! repeated: what a segment's export puts follows from the segment and from what was noted when it began.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::manifest::{self, Tally};
+use super::object::{Facts, Object, ObjectWriter, Row, sha256};
+use super::recipe::{ExportFormat, Recipe};
+use super::report::{ExportReport, Failure};
+use super::select;
+use super::state::{Current, State, StateFile};
+use super::store::{self, Put, Store};
+use crate::diagnostics::report;
+use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, Verdict, segment_id};
+use crate::{LogType, RecordLine};
+
+/// A destination with its progress.
+pub(crate) struct Courier {
+    /// For messages, manifests and the state file.
+    url: String,
+    recipe: Recipe,
+    store: Box<dyn Store>,
+    file: StateFile,
+    spool: String,
+    /// As the file has it; `None` until it was read.
+    state: Option<State>,
+}
+
+/// Why a segment was not exported to its end.
+pub(crate) enum Stop {
+    Failed(Failure),
+    /// Somebody asked for it. What was done counts, and is gone on with the next time.
+    Asked,
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Whether the run is to end early; asked between steps.
+pub(crate) type IsOver<'a> = &'a dyn Fn() -> bool;
+
+/// Lines between two looks at whether the run is to end.
+const LINES: u64 = 4_096;
+
+impl Courier {
+    pub(crate) fn new(
+        url: String,
+        folder: &std::path::Path,
+        recipe: Recipe,
+        file: PathBuf,
+        spool: &std::path::Path,
+    ) -> Self {
+        let file = StateFile::new(file, spool);
+        let spool = spool.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self { url, recipe, store: store::open(folder), file, spool, state: None }
+    }
+
+    /// Reads the state, if that was not done yet. A chain of manifests belongs to one destination: another begins a new one.
+    pub(crate) fn load(&mut self) -> Result<(), Failure> {
+        if self.state.is_some() {
+            return Ok(());
+        }
+        let state = match self.file.read()? {
+            Some(state) if state.destination == self.url => state,
+            Some(state) => {
+                report(|| {
+                    tracing::warn!(
+                        target: "tower_audit", old = state.destination, new = self.url,
+                        "export: the destination changed; a new chain of manifests begins there, after what was exported to the old one"
+                    );
+                });
+                let State { exported, seen, told, ran, .. } = state;
+                State { exported, seen, told, ran, ..State::new(&self.url) }
+            }
+            None => State::new(&self.url),
+        };
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// Everything up to this segment is exported; `None` also while the state is unknown.
+    pub(crate) fn exported(&self) -> Option<SegmentKey> {
+        self.state.as_ref().and_then(|state| state.exported)
+    }
+
+    /// The occurrence of the schedule that the last run was made for.
+    pub(crate) fn ran(&self) -> Option<SystemTime> {
+        self.state.as_ref().and_then(|state| state.ran)
+    }
+
+    /// Notes that a run begins, for an occurrence of the schedule.
+    pub(crate) fn note_run(&mut self, at: SystemTime) -> Result<(), Failure> {
+        self.load()?;
+        let Self { state: Some(state), file, .. } = self else { return Ok(()) };
+        state.ran = Some(at);
+        file.write(state)
+    }
+
+    /// Exports these segments, in their order.
+    pub(crate) fn run(
+        &mut self,
+        segments: &[Segment],
+        is_over: IsOver<'_>,
+        done: &mut ExportReport,
+    ) -> Result<(), Stop> {
+        self.load()?;
+        self.check_current(segments)?;
+        for segment in segments {
+            if is_over() {
+                return Err(Stop::Asked);
+            }
+            self.export(segment, is_over, done)?;
+            done.segments += 1;
+        }
+        Ok(())
+    }
+
+    /// A segment whose export has begun must still be there, and be the next.
+    fn check_current(&self, segments: &[Segment]) -> Result<(), Failure> {
+        let Some(current) = self.state.as_ref().and_then(|state| state.current.as_ref()) else { return Ok(()) };
+        if segments.first().is_some_and(|segment| segment.key() == current.segment) {
+            return Ok(());
+        }
+        Err(Failure::because(format!(
+            "the export of segment {} has begun, and it is not the next in the folder of the spool: it was removed, or the state \
+             file is of another folder",
+            segment_id(current.segment)
+        )))
+    }
+
+    fn export(&mut self, segment: &Segment, is_over: IsOver<'_>, done: &mut ExportReport) -> Result<(), Stop> {
+        let Self { recipe, store, file, spool, state, .. } = self;
+        let Some(state) = state else { return Ok(()) };
+        if state.current.is_none() {
+            state.current = Some(Current {
+                segment: segment.key(),
+                recipe: recipe.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                objects: Vec::new(),
+                is_done: true,
+                manifest: None,
+            });
+            file.write(state)?;
+        }
+        let mut putting = Putting { store: &mut **store, file, state, next: 0, done };
+        let (tally, notes, seen) = putting.objects(segment, is_over)?;
+        putting.manifest(segment, (&tally, &notes), seen, spool)?;
+        Ok(())
+    }
+}
+
+/// The export of one segment under way.
+struct Putting<'a> {
+    store: &'a mut dyn Store,
+    file: &'a StateFile,
+    state: &'a mut State,
+    /// How many of its objects were made, put or found done.
+    next: usize,
+    done: &'a mut ExportReport,
+}
+
+impl Putting<'_> {
+    /// Reads the segment and puts its objects.
+    fn objects(
+        &mut self,
+        segment: &Segment,
+        is_over: IsOver<'_>,
+    ) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
+        let cannot_read =
+            |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
+        let recipe = self.current()?.recipe.clone();
+        let id = segment.id();
+        let writer = |log_type: &LogType| Ok((*log_type, ObjectWriter::new(&recipe, *log_type, &id)?));
+        let mut writers: Vec<(LogType, ObjectWriter)> =
+            recipe.log_types.iter().map(writer).collect::<Result<_, Failure>>()?;
+        let mut seen = self.state.seen.clone();
+        let (mut tally, mut lines) = (Tally::default(), 0_u64);
+        // What comes before the first segment of a chain is not missed.
+        let mut begins = self.state.number == 0 && seen.runs().next().is_none();
+        let mut reader = segment.open().map_err(cannot_read)?;
+        while let Some(line) = reader.next_line().map_err(cannot_read)? {
+            let Ok(record) = read_back(recipe.format, &line, segment)? else {
+                tally.note_unreadable();
+                continue;
+            };
+            if std::mem::take(&mut begins) {
+                seen.begin_at(line.instance(), line.seq());
+            }
+            let verdict = seen.take(line.instance(), line.seq());
+            let log_type = select::log_type(&recipe, &line).filter(|_| verdict != Verdict::Repeated);
+            let writer = log_type.and_then(|log_type| writers.iter_mut().find(|(of, _)| *of == log_type));
+            let mut is_taken = false;
+            if let Some((_, writer)) = writer
+                && let Some(full) = writer.push(Row { line, record: record.as_ref() }, &mut is_taken)?
+            {
+                self.object(&full)?;
+            }
+            tally.take(&line, verdict, is_taken);
+            lines += 1;
+            if lines.is_multiple_of(LINES) && is_over() {
+                return Err(Stop::Asked);
+            }
+        }
+        for (_, writer) in &mut writers {
+            if let Some(last) = writer.finish()? {
+                self.object(&last)?;
+            }
+        }
+        Ok((tally, reader.notes().clone(), seen))
+    }
+
+    fn current(&mut self) -> Result<&mut Current, Failure> {
+        self.state.current.as_mut().ok_or_else(|| Failure::because("no export of a segment has begun"))
+    }
+
+    /// Puts an object, unless it was put before.
+    fn object(&mut self, object: &Object) -> Result<(), Failure> {
+        let at = self.next;
+        self.next += 1;
+        let current = self.current()?;
+        let noted = current.objects.get(at).cloned();
+        let is_last = at + 1 == current.objects.len();
+        match &noted {
+            Some(noted) if *noted != object.facts => return Err(changed(noted)),
+            // All before the last are done.
+            Some(_) if !is_last || current.is_done => return Ok(()),
+            Some(_) => {}
+            None => {
+                current.objects.push(object.facts.clone());
+                current.is_done = false;
+                self.file.write(self.state)?;
+            }
+        }
+        let Facts { name, records, len, .. } = &object.facts;
+        self.store.put(&Put { name, bytes: &object.bytes, is_repeated: noted.is_some() })?;
+        self.current()?.is_done = true;
+        self.file.write(self.state)?;
+        self.done.objects += 1;
+        self.done.records += records;
+        self.done.bytes += len;
+        Ok(())
+    }
+
+    /// Puts the manifest, last, and is done with the segment.
+    fn manifest(
+        &mut self,
+        segment: &Segment,
+        (tally, notes): (&Tally, &crate::segment::Notes),
+        seen: Seen,
+        spool: &str,
+    ) -> Result<(), Failure> {
+        let name = manifest::name(&segment.id());
+        let current = self.current()?.clone();
+        if let Some(noted) = current.objects.get(self.next) {
+            return Err(changed(noted));
+        }
+        let bytes = manifest::write(self.state, &current, segment, (tally, notes), &seen, spool);
+        let digest = sha256(&bytes);
+        let is_repeated = current.manifest.is_some();
+        if !is_repeated {
+            self.current()?.manifest = Some(digest.clone());
+            self.file.write(self.state)?;
+        } else if current.manifest.as_ref() != Some(&digest) {
+            return Err(Failure::because(format!(
+                "{name} would be another than the one whose put had begun: the segment was changed"
+            )));
+        }
+        self.store.put(&Put { name: &name, bytes: &bytes, is_repeated })?;
+        self.state.told = manifest::told_after(self.state, tally, &seen);
+        self.state.number += 1;
+        self.state.previous = Some(digest);
+        self.state.exported = Some(current.segment);
+        self.state.seen = seen;
+        self.state.current = None;
+        self.file.write(self.state)
+    }
+}
+
+/// The record of a line, where the format needs it; the inner error is a line that shows none.
+fn read_back(
+    format: ExportFormat,
+    line: &SegmentLine<'_>,
+    segment: &Segment,
+) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
+    /// Within it keys are only added.
+    const MAJOR: &str = "1.";
+    if !format.reads_records() {
+        return Ok(Ok(None));
+    }
+    match RecordLine::parse(line.json()) {
+        // It may be a record that a newer version reads: nothing of it may be lost.
+        Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
+            "{} holds records of schema {:?}, which this version cannot write as {}; export them with the version that wrote \
+             them, or as json",
+            segment.path().display(),
+            line.schema(),
+            format.as_str()
+        ))),
+        parsed => Ok(parsed.map(Some)),
+    }
+}
+
+fn changed(noted: &Facts) -> Failure {
+    Failure::because(format!(
+        "{} would be another than the one whose put had begun: the segment was changed",
+        noted.name
+    ))
+}

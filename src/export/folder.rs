@@ -1,0 +1,234 @@
+//! A folder as destination, on a local disk or a network mount.
+//!
+//! An object is written under a temporary name, synced, and then linked to its own: a link never replaces anything, and whoever
+//! sees the name sees the whole object. Where the file system has no hard links, the name is reserved by an empty file of an
+//! exclusive creation, over which the object is then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::crash;
+use super::report::Failure;
+use super::store::{Put, Store};
+use crate::sink::disk::{Disk as _, Os, create_new, is_absent, retry};
+
+/// Records name people: for the owner alone, as the file sink's.
+const MODE: u32 = 0o600;
+
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Makes the folder of an object. The destination itself is made too, in a folder that exists: a misspelt path must not
+    /// make a tree.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        match fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, "is no folder")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let above = folder.parent().ok_or(io::ErrorKind::NotFound)?;
+        if folder != self.root {
+            self.make_folder(above)?;
+        }
+        match Os.create_folder(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        sync_folder(above)
+    }
+}
+
+impl Store for Folder {
+    fn put(&mut self, put: &Put<'_>) -> Result<(), Failure> {
+        let path = self.root.join(put.name);
+        let failed = |step: &str, error: &io::Error| Failure::new(format!("{step} {}", path.display()), error);
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Err(Failure::because("an object without a name"));
+        };
+        self.make_folder(folder)
+            .map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
+        let temporary = folder.join(format!(".{name}.tmp"));
+        if take_for_done(&path, put).map_err(|error| failed("cannot look at", &error))? {
+            // Its second name may be left, and neither be durable yet.
+            remove(&temporary).map_err(|error| failed("cannot remove the temporary file of", &error))?;
+            return sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error));
+        }
+        write(&temporary, put.bytes).map_err(|error| failed("cannot write the temporary file of", &error))?;
+        crash::point();
+        publish(&temporary, &path).map_err(|error| failed("cannot give its name to", &error))?;
+        crash::point();
+        sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error))
+    }
+}
+
+/// Whether the object is in its place, from an earlier attempt.
+fn take_for_done(path: &Path, put: &Put<'_>) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let taken = |why: &str| Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    if !there.is_file() {
+        return taken("something else than a file has its name");
+    }
+    if !put.is_repeated {
+        return taken("a file has its name that this exporter did not begin");
+    }
+    if there.len() == 0 {
+        // Its name was reserved, and it was not renamed any more.
+        return Ok(false);
+    }
+    if !has_content(path, put.bytes)? {
+        return taken("it was begun, and another content stands there now");
+    }
+    Ok(true)
+}
+
+fn has_content(path: &Path, expected: &[u8]) -> io::Result<bool> {
+    let mut file = retry(|| File::open(path))?;
+    let (mut chunk, mut at) = (vec![0; 64 * 1024], 0);
+    loop {
+        let read = retry(|| file.read(&mut chunk))?;
+        if read == 0 {
+            return Ok(at == expected.len());
+        }
+        if expected.get(at..at + read) != Some(&chunk[..read]) {
+            return Ok(false);
+        }
+        at += read;
+    }
+}
+
+fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+    remove(temporary)?;
+    let mut file = create_new(temporary, MODE)?;
+    let written = file.write_all(bytes).and_then(|()| retry(|| file.sync_all()));
+    drop(file);
+    if written.is_err() {
+        // A disk that is full gets its room back.
+        let _ = remove(temporary);
+    }
+    written
+}
+
+/// Gives the file its name. `path` is free, or reserved by an empty file.
+fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, path) {
+        Ok(()) => {
+            crash::point();
+            return remove(temporary);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(path)?.len() > 0 {
+                let _ = remove(temporary);
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it was made by somebody else meanwhile"));
+            }
+        }
+        Err(error) if has_no_links(&error) => {
+            drop(create_new(path, MODE)?);
+            crash::point();
+        }
+        Err(error) => return Err(error),
+    }
+    fs::rename(temporary, path)
+}
+
+/// What file systems without hard links answer.
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TooManyLinks
+            | io::ErrorKind::InvalidInput
+    )
+}
+
+/// Some network file systems cannot sync a folder: they write names at once.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match Os.sync_folder(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => Ok(()),
+        synced => synced,
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if is_absent(&error) => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "audit-logs/date=2026-11-20/a.json";
+
+    fn put(folder: &Path, bytes: &[u8], is_repeated: bool) -> Result<(), Failure> {
+        Folder::new(folder).put(&Put { name: NAME, bytes, is_repeated })
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder.join(NAME).parent().unwrap()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn an_object_is_put_whole_for_its_owner_alone_and_leaves_no_temporary_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("made");
+        put(&folder, b"one\n", false).unwrap();
+        assert_eq!(fs::read(folder.join(NAME)).unwrap(), b"one\n");
+        assert_eq!(names(&folder), ["a.json"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(folder.join(NAME)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_never_replaced_and_counts_only_if_it_was_begun_and_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), b"one\n", false).unwrap();
+        let error = put(folder.path(), b"one\n", false).unwrap_err().to_string();
+        assert!(error.contains(NAME) && error.contains("did not begin"), "{error}");
+        put(folder.path(), b"one\n", true).unwrap();
+        let error = put(folder.path(), b"two\n", true).unwrap_err().to_string();
+        assert!(error.contains("another content"), "{error}");
+        assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), b"one\n");
+    }
+
+    #[test]
+    fn a_temporary_file_and_a_reserved_name_of_an_earlier_attempt_are_no_obstacle() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("audit-logs/date=2026-11-20")).unwrap();
+        fs::write(folder.path().join("audit-logs/date=2026-11-20/.a.json.tmp"), b"half").unwrap();
+        fs::write(folder.path().join(NAME), b"").unwrap();
+        put(folder.path(), b"one\n", true).unwrap();
+        assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), b"one\n");
+        assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_destination_that_is_a_file_or_whose_parent_is_missing_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, b"").unwrap();
+        for wrong in [file.clone(), folder.path().join("missing/export")] {
+            let error = put(&wrong, b"one\n", false).unwrap_err().to_string();
+            assert!(error.contains(wrong.to_str().unwrap()), "{error}");
+        }
+        assert!(!folder.path().join("missing").exists());
+    }
+}

@@ -1,0 +1,239 @@
+//! Scheduled exports: what a file sink wrote, delivered to a folder as objects with manifests, exactly once in effect.
+//!
+//! A file sink is the *spool*. A run seals what is open, reads each sealed segment, chooses records, writes objects of one
+//! format, puts them, then the segment's manifest, and only then is done with the segment. See
+//! [`guide::export`](crate::guide::export) for operators: settings, layout, failures, checks.
+//!
+//! # Example: every night, to a mounted folder
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tower_audit::export::{Destination, Export, Outcome, verify};
+//! use tower_audit::{Auditor, sink};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (spool, archive) = (folder.path().join("audit.log"), folder.path().join("archive"));
+//! // Such as `/var/log/app/audit.log` and `/mnt/archive`.
+//! let export = Export::to(Destination::new(archive.to_str().unwrap())).cron("0 3 * * *").timezone("Europe/Berlin");
+//! let auditor = Auditor::builder().export(sink::file(spool), export).build()?;
+//!
+//! let report = auditor.export_now(Duration::from_secs(10)).await?;
+//! assert_eq!((report.segments, report.objects, report.records), (1, 1, 1)); // `AuditStarted`
+//! auditor.shutdown(Duration::from_secs(10)).await;
+//!
+//! let verification = verify(archive.to_str().unwrap())?;
+//! assert_eq!(verification.outcome, Outcome::Complete);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The rooms
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `exporter.rs` | the thread: when a run is made, what is said of it |
+//! | `schedule.rs` | cron expressions, and which run is due |
+//! | `courier.rs` | one destination: a segment's steps, from its lines to its manifest |
+//! | `select.rs`, `object.rs` | which records, and the bytes that are made of them |
+//! | `store.rs`, `folder.rs` | where objects are put |
+//! | `manifest.rs`, `state.rs` | what was done, for readers and for the next step |
+//! | `recipe.rs`, `setup.rs` | what objects follow from; settings, checked |
+//! | `verify/` | reading a destination, and judging it |
+
+mod courier;
+mod crash;
+mod exporter;
+mod folder;
+mod manifest;
+mod object;
+mod recipe;
+mod report;
+mod schedule;
+mod select;
+mod setup;
+mod state;
+mod store;
+mod verify;
+
+use std::fmt;
+use std::time::Duration;
+
+pub(crate) use self::exporter::{Announcement, Exporter, Plan, RunHook};
+pub use self::recipe::ExportFormat;
+use self::recipe::Recipe;
+pub use self::report::{ExportCounters, ExportReport};
+pub(crate) use self::schedule::Schedule;
+pub(crate) use self::setup::{Chosen, Place, choose};
+pub use self::verify::{Finding, Outcome, Verification, verify};
+use crate::LogType;
+
+/// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).
+///
+/// Everything is checked when the auditor is built. Settings from outside (`TOWER_AUDIT_EXPORT_…`) come over what is given
+/// here; those of a destination over the first one's.
+#[must_use = "an export does nothing until an auditor is built with it"]
+pub struct Export {
+    pub(crate) destinations: Vec<Destination>,
+    pub(crate) cron: Option<String>,
+    pub(crate) timezone: String,
+    pub(crate) jitter: Duration,
+    pub(crate) spool_bytes: u64,
+    pub(crate) hook: Option<RunHook>,
+    pub(crate) is_enabled: bool,
+}
+
+impl Export {
+    /// Exports to this destination. Without [`Export::cron`] it runs only when asked, by
+    /// [`Auditor::export_now`](crate::Auditor::export_now), and at shutdown.
+    pub fn to(destination: Destination) -> Self {
+        Self {
+            destinations: vec![destination],
+            cron: None,
+            timezone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            spool_bytes: 10 * 1024 * 1024 * 1024,
+            hook: None,
+            is_enabled: true,
+        }
+    }
+
+    /// Exports to one more destination, such as the client logs to an account of their own. Each has its own progress: one that
+    /// fails does not keep the others waiting.
+    pub fn and_to(mut self, destination: Destination) -> Self {
+        self.destinations.push(destination);
+        self
+    }
+
+    /// When runs are made: a cron expression of 5 to 7 fields (with seconds in front, with years behind), or a macro such as
+    /// `@daily`. A run that was missed is made up for once, and no run begins while another goes on.
+    pub fn cron(mut self, expression: impl Into<String>) -> Self {
+        self.cron = Some(expression.into());
+        self
+    }
+
+    /// The time zone of the expression, such as `Europe/Berlin`; `UTC` by default, which has no hour twice.
+    pub fn timezone(mut self, name: impl Into<String>) -> Self {
+        self.timezone = name.into();
+        self
+    }
+
+    /// Delays each run by a random time up to this, so that not all replicas come at once. None by default; at most a day.
+    pub fn jitter(mut self, limit: Duration) -> Self {
+        self.jitter = limit;
+        self
+    }
+
+    /// How many bytes may wait in the spool to be exported; 10 GiB by default, at least 1 MiB. Beyond that the spool is as a
+    /// disk that is full, and the delivery classes decide what that means. Retention removes nothing that waits.
+    pub fn spool_bytes(mut self, bytes: u64) -> Self {
+        self.spool_bytes = bytes;
+        self
+    }
+
+    /// Whether it exports if `TOWER_AUDIT_EXPORT_ENABLED` does not say; true by default. While it is off, nothing is written to the
+    /// spool: what nobody exports must not fill the disk.
+    pub fn enabled(mut self, on: bool) -> Self {
+        self.is_enabled = on;
+        self
+    }
+
+    /// Called after each run, on the exporter's thread.
+    pub fn on_run(mut self, hook: impl Fn(&ExportReport) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Box::new(hook));
+        self
+    }
+}
+
+impl fmt::Debug for Export {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export")
+            .field("destinations", &self.destinations)
+            .field("cron", &self.cron)
+            .field("timezone", &self.timezone)
+            .field("jitter", &self.jitter)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place for objects, what it gets, and how.
+#[derive(Clone, Debug)]
+#[must_use = "a destination does nothing until an export has it"]
+pub struct Destination {
+    pub(crate) url: String,
+    pub(crate) recipe: Recipe,
+}
+
+impl Destination {
+    /// A folder: an absolute path such as `/mnt/archive`, or its URL `file:///mnt/archive`. The folder is made if it is missing;
+    /// the one above it must exist.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), recipe: Recipe::default() }
+    }
+
+    /// How records are written; [`ExportFormat::Csv`] by default.
+    pub fn format(mut self, format: ExportFormat) -> Self {
+        self.recipe.format = format;
+        self
+    }
+
+    /// The columns of CSV: `flat` (the default), `cloudsmith`, or fields such as `timestamp,eventName,actor.actorId`.
+    ///
+    /// `cloudsmith` is [`Columns::client_log`](crate::format::Columns::client_log) for client logs and
+    /// [`Columns::audit_log`](crate::format::Columns::audit_log) for audit logs: they have no place for initiations, which are then
+    /// not exported.
+    pub fn columns(mut self, columns: impl Into<String>) -> Self {
+        self.recipe.columns = columns.into();
+        self
+    }
+
+    /// Whether objects are compressed with gzip; not by default.
+    pub fn gzip(mut self, on: bool) -> Self {
+        self.recipe.gzip = on;
+        self
+    }
+
+    /// How large an object may be, before it is compressed: 16 MiB by default, from 64 KiB to 1 GiB. It is held in memory, once
+    /// for each log type. A record that is longer gets an object of its own.
+    pub fn object_bytes(mut self, bytes: u64) -> Self {
+        self.recipe.object_bytes = bytes;
+        self
+    }
+
+    /// Which log types it gets; both by default. This library's own records are among the audit logs.
+    pub fn log_types(mut self, log_types: impl IntoIterator<Item = LogType>) -> Self {
+        self.recipe.log_types = log_types.into_iter().collect();
+        self.recipe.log_types.sort_by_key(|log_type| log_type.as_str());
+        self.recipe.log_types.dedup();
+        self
+    }
+
+    /// Names and kinds of the events that it gets; all by default.
+    pub fn events<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.recipe.events = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Names and kinds that it gets besides, whenever [`Destination::events`] lists any.
+    pub fn always<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.recipe.always = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The repositories (`repository`) whose records it gets; all by default.
+    pub fn repositories<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.recipe.repositories = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default.
+    pub fn scopes<N: Into<String>>(mut self, paths: impl IntoIterator<Item = N>) -> Self {
+        self.recipe.scopes = paths.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

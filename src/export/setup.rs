@@ -1,0 +1,161 @@
+//! From the builder's values and the settings from outside to a checked plan.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::courier::Courier;
+use super::exporter::state_path;
+use super::recipe::Recipe;
+use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
+use super::{Destination, Export, ExportFormat};
+use crate::LogType;
+use crate::config::{Settings, folder_location};
+use crate::error::Error;
+use crate::export::exporter::RunHook;
+use crate::sink::{FileOptions, Spool};
+
+/// What is exported where, checked.
+pub(crate) struct Chosen {
+    /// A file of its own; none: the file of `TOWER_AUDIT_SINK` is the spool.
+    pub(crate) spool: Option<FileOptions>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) jitter: Duration,
+    pub(crate) spool_bytes: u64,
+    pub(crate) hook: Option<RunHook>,
+}
+
+/// A checked destination.
+pub(crate) struct Place {
+    /// `file:///mnt/archive`, however it was given: what the state file compares.
+    pub(crate) url: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) recipe: Recipe,
+}
+
+impl Place {
+    /// The one who carries segments there.
+    pub(crate) fn courier(self, spool: &Spool, at: usize) -> Courier {
+        Courier::new(self.url, &self.folder, self.recipe, state_path(spool, at), spool.active())
+    }
+}
+
+const MIN_OBJECT: u64 = 64 * 1024;
+const MAX_OBJECT: u64 = 1024 * 1024 * 1024;
+const MIN_SPOOL: u64 = 1024 * 1024;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What holds: the settings from outside over those of the code.
+pub(crate) fn choose(outside: &Settings, spool: Option<FileOptions>, export: Option<Export>) -> Result<Chosen, Error> {
+    let from_code = export.is_some();
+    let mut export = export.unwrap_or_else(|| Export::to(Destination::new("")));
+    if let Some(url) = &outside.export_url {
+        first(&mut export).url.clone_from(url);
+    }
+    if let Some(cron) = &outside.export_cron {
+        export.cron = Some(cron.clone());
+    }
+    if !from_code {
+        let missing = [("URL", outside.export_url.is_none()), ("CRON", outside.export_cron.is_none())];
+        if let Some((name, _)) = missing.into_iter().find(|(_, missing)| *missing) {
+            return Err(Error::setting(format!(
+                "TOWER_AUDIT_EXPORT_{name}: given nothing, required with TOWER_AUDIT_EXPORT_ENABLED=true"
+            )));
+        }
+    }
+    if let Some(timezone) = &outside.export_timezone {
+        export.timezone.clone_from(timezone);
+    }
+    export.jitter = outside.export_jitter.unwrap_or(export.jitter);
+    export.spool_bytes = outside.export_spool_bytes.unwrap_or(export.spool_bytes);
+    take_recipe(outside, &mut first(&mut export).recipe);
+    check(export, spool)
+}
+
+fn first(export: &mut Export) -> &mut Destination {
+    if export.destinations.is_empty() {
+        export.destinations.push(Destination::new(""));
+    }
+    &mut export.destinations[0]
+}
+
+fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
+    let format = outside.export_format.as_deref();
+    let format = format.and_then(|name| ExportFormat::ALL.into_iter().find(|format| format.as_str() == name));
+    recipe.format = format.unwrap_or(recipe.format);
+    if let Some(columns) = &outside.export_csv_columns {
+        recipe.columns.clone_from(columns);
+    }
+    recipe.gzip = outside.export_gzip.unwrap_or(recipe.gzip);
+    recipe.object_bytes = outside.export_object_bytes.unwrap_or(recipe.object_bytes);
+    if let Some(names) = &outside.export_log_types {
+        recipe.log_types =
+            LogType::ALL.iter().copied().filter(|of| names.iter().any(|name| name == of.as_str())).collect();
+    }
+    for (given, taken) in [
+        (&outside.export_events, &mut recipe.events),
+        (&outside.export_repositories, &mut recipe.repositories),
+        (&outside.export_scopes, &mut recipe.scopes),
+    ] {
+        if let Some(given) = given {
+            taken.clone_from(given);
+        }
+    }
+}
+
+fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
+    let wrong =
+        |what: &str, given: &str, allowed: &str| Error::setting(format!("{what}: given {given}, allowed: {allowed}"));
+    let zone = Schedule::zone(&export.timezone).ok_or_else(|| {
+        wrong("export timezone (TOWER_AUDIT_EXPORT_TIMEZONE)", &format!("{:?}", export.timezone), ZONE_ALLOWED)
+    })?;
+    let parse = |cron: &String| {
+        Schedule::parse(cron, &zone)
+            .ok_or_else(|| wrong("export cron (TOWER_AUDIT_EXPORT_CRON)", &format!("{cron:?}"), CRON_ALLOWED))
+    };
+    let schedule = export.cron.as_ref().map(parse).transpose()?;
+    if export.jitter > DAY {
+        return Err(wrong(
+            "export jitter (TOWER_AUDIT_EXPORT_JITTER)",
+            &format!("{:?}", export.jitter),
+            "at most a day",
+        ));
+    }
+    if export.spool_bytes < MIN_SPOOL {
+        return Err(wrong(
+            "export spool_bytes (TOWER_AUDIT_EXPORT_SPOOL_BYTES)",
+            &export.spool_bytes.to_string(),
+            "1MiB or more",
+        ));
+    }
+    let mut places: Vec<Place> = Vec::new();
+    for Destination { url, recipe } in export.destinations {
+        let folder = folder_location(&url).map_err(|refusal| {
+            wrong("export destination (TOWER_AUDIT_EXPORT_URL)", &refusal.given, &refusal.allowed)
+        })?;
+        if !(MIN_OBJECT..=MAX_OBJECT).contains(&recipe.object_bytes) {
+            let given = recipe.object_bytes.to_string();
+            return Err(wrong("export object_bytes (TOWER_AUDIT_EXPORT_OBJECT_BYTES)", &given, "64KiB to 1GiB"));
+        }
+        for log_type in &recipe.log_types {
+            recipe.columns(*log_type).map_err(|error| {
+                Error::setting(format!(
+                    "export columns (TOWER_AUDIT_EXPORT_CSV_COLUMNS): {error}; allowed: flat, cloudsmith, or fields separated by commas"
+                ))
+            })?;
+        }
+        if recipe.log_types.is_empty() {
+            return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
+        }
+        let url = format!("file://{}", folder.display());
+        let same =
+            |place: &Place| place.url == url && place.recipe.log_types.iter().any(|of| recipe.log_types.contains(of));
+        if places.iter().any(same) {
+            return Err(Error::setting(format!(
+                "export destination {url}: given twice for one log type; each object has one name there"
+            )));
+        }
+        places.push(Place { url, folder, recipe });
+    }
+    Ok(Chosen { spool, places, schedule, jitter: export.jitter, spool_bytes: export.spool_bytes, hook: export.hook })
+}

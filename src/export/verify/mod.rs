@@ -1,0 +1,350 @@
+//! Reading a destination, and judging whether it holds everything that was exported there.
+
+mod chain;
+mod content;
+mod folder;
+mod numbers;
+
+use std::fmt;
+
+use self::chain::Chains;
+use self::content::OpenExchanges;
+use self::numbers::Numbers;
+use super::manifest::SCHEMA;
+use super::object::{Facts, sha256};
+use crate::config::folder_location;
+use crate::error::Error;
+
+/// How a destination is found; the worst of its [findings](Verification::findings) decides.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything is there, unaltered, and no record is missing.
+    #[default]
+    Complete,
+    /// Records are missing, and the audit log reported each of them as lost.
+    ToldLoss,
+    /// It cannot be said: a manifest or an object cannot be read, or an object waits for its manifest.
+    Unverifiable,
+    /// An object, a manifest, or records whose loss nobody reported are missing.
+    Missing,
+    /// Something is there that was not exported so.
+    Altered,
+}
+
+impl Outcome {
+    /// The name: `complete`, `told_loss`, `unverifiable`, `missing`, `altered`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ToldLoss => "told_loss",
+            Self::Unverifiable => "unverifiable",
+            Self::Missing => "missing",
+            Self::Altered => "altered",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was found.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A manifest names an object that is not there.
+    ObjectMissing {
+        /// Its name below the destination.
+        name: String,
+    },
+    /// An object has other bytes than its manifest says.
+    ObjectAltered {
+        /// Its name below the destination.
+        name: String,
+    },
+    /// An object that no manifest names, although manifests of later segments are there.
+    ObjectExtra {
+        /// Its name below the destination.
+        name: String,
+    },
+    /// An object of a segment whose manifest is not there yet: the export is under way, or was interrupted.
+    ObjectUnfinished {
+        /// Its name below the destination.
+        name: String,
+    },
+    /// A manifest of a chain is not there.
+    ManifestMissing {
+        /// The chain: the exporter's id.
+        exporter: String,
+        /// Its number in the chain.
+        number: u64,
+    },
+    /// A manifest does not continue the one before it, stands under another's name, or has a number twice.
+    ManifestAltered {
+        /// Its name below the destination.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something cannot be read.
+    Unreadable {
+        /// Its name below the destination.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The segment itself could not be read to its end when it was exported.
+    SegmentDamaged {
+        /// The segment.
+        segment: String,
+        /// Why.
+        reason: String,
+    },
+    /// Numbers of a run that no manifest has.
+    RecordsMissing {
+        /// The run: `instance` of its records.
+        instance: String,
+        /// The first missing `seq`.
+        first: u64,
+        /// The last missing `seq`.
+        last: u64,
+        /// Whether the audit log reported at least so many as lost in this run.
+        is_told: bool,
+    },
+    /// The audit log reported records as lost, by a record `AuditRecordsLost`.
+    RecordsLost {
+        /// The run that reported them.
+        instance: String,
+        /// Why, as the record says.
+        reason: String,
+        /// How many.
+        count: u64,
+    },
+    /// An initiation without its completion: the process ended in between, or the exchange is still open. It does not
+    /// decide the outcome. Found in the formats `json` and `json_timestamp`.
+    NotCompleted {
+        /// `auditId` of the exchange.
+        audit_id: String,
+    },
+}
+
+impl Finding {
+    /// What it makes of the outcome.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Outcome::Missing,
+            Self::RecordsMissing { is_told: false, .. } => Outcome::Missing,
+            Self::ObjectAltered { .. } | Self::ObjectExtra { .. } | Self::ManifestAltered { .. } => Outcome::Altered,
+            Self::ObjectUnfinished { .. } | Self::Unreadable { .. } => Outcome::Unverifiable,
+            Self::RecordsMissing { is_told: true, .. } | Self::RecordsLost { .. } => Outcome::ToldLoss,
+            Self::NotCompleted { .. } => Outcome::Complete,
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ObjectMissing { name } => write!(f, "object missing: {name}"),
+            Self::ObjectAltered { name } => write!(f, "object altered: {name}"),
+            Self::ObjectExtra { name } => write!(f, "object that no manifest names: {name}"),
+            Self::ObjectUnfinished { name } => write!(f, "object whose manifest is not there yet: {name}"),
+            Self::ManifestMissing { exporter, number } => {
+                write!(f, "manifest missing: number {number} of exporter {exporter}")
+            }
+            Self::ManifestAltered { name, reason } => write!(f, "manifest altered: {name}: {reason}"),
+            Self::Unreadable { name, reason } => write!(f, "cannot be read: {name}: {reason}"),
+            Self::SegmentDamaged { segment, reason } => {
+                write!(f, "segment was damaged before its export: {segment}: {reason}")
+            }
+            Self::RecordsMissing { instance, first, last, is_told } => {
+                let told = if *is_told { "reported as lost" } else { "never reported as lost" };
+                write!(f, "records missing: seq {first} to {last} of instance {instance}, {told}")
+            }
+            Self::RecordsLost { instance, reason, count } => {
+                write!(f, "records reported as lost: {count} by instance {instance}, {reason}")
+            }
+            Self::NotCompleted { audit_id } => write!(f, "initiation without completion: {audit_id}"),
+        }
+    }
+}
+
+/// What [`verify`] found. Its `Display` is a line for the outcome and one for each finding.
+#[non_exhaustive]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// The worst of what was found.
+    pub outcome: Outcome,
+    /// Everything that was found, up to 10,000.
+    pub findings: Vec<Finding>,
+    /// Manifests that were read.
+    pub manifests: u64,
+    /// Objects that are as their manifests say.
+    pub objects: u64,
+    /// Records in them, as their manifests say.
+    pub records: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+impl Verification {
+    fn find(&mut self, finding: Finding) {
+        const MAX_FINDINGS: usize = 10_000;
+        self.outcome = self.outcome.max(finding.outcome());
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { outcome, manifests, objects, records, bytes, .. } = self;
+        write!(f, "{outcome}: {manifests} manifests, {objects} objects, {records} records, {bytes} bytes")?;
+        self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
+    }
+}
+
+/// Reads a destination, an absolute path or a URL `file:///mnt/archive`, and says whether it is complete. It changes nothing.
+///
+/// Objects are read as a stream; of each manifest the names and numbers are kept in memory.
+///
+/// What it cannot find: that the newest manifests were removed together with their objects. Keep the number of the last one
+/// elsewhere (it is in `AuditExportSucceeded` records of other sinks), or let the store keep it: credentials that can only create.
+///
+/// # Errors
+///
+/// If the destination is no folder, or cannot be listed.
+pub fn verify(destination: &str) -> Result<Verification, Error> {
+    let folder = folder_location(destination).map_err(|refusal| {
+        Error::setting(format!("export destination: given {}, allowed: {}", refusal.given, refusal.allowed))
+    })?;
+    let listing = folder::list(&folder).map_err(|error| {
+        Error::start(format!("export destination {}: cannot be listed: {error}", folder.display())).with_source(error)
+    })?;
+    let mut found = Verification::default();
+    let (mut chains, mut numbers) = (Chains::default(), Numbers::default());
+    for name in &listing.manifests {
+        let Some(manifest) = read_manifest(&folder, name, &mut found) else { continue };
+        found.manifests += 1;
+        if let Some(damaged) = manifest.damaged.clone() {
+            found.find(Finding::SegmentDamaged { segment: manifest.segment.clone(), reason: damaged });
+        }
+        numbers.add(&manifest);
+        chains.add(manifest);
+    }
+    let mut open = OpenExchanges::default();
+    let mut named: std::collections::HashSet<String> = std::collections::HashSet::new();
+    chains.each_in_order(&mut found, |manifest, found| {
+        for facts in &manifest.objects {
+            named.insert(facts.name.clone());
+            check_object(&folder, facts, manifest, &mut open, found);
+        }
+    });
+    for name in listing.objects.iter().filter(|name| !named.contains(*name)) {
+        let name = name.clone();
+        found.find(if chains.may_follow(&name) {
+            Finding::ObjectUnfinished { name }
+        } else {
+            Finding::ObjectExtra { name }
+        });
+    }
+    numbers.judge(&mut found);
+    open.into_findings().for_each(|finding| found.find(finding));
+    Ok(found)
+}
+
+/// What is read of a manifest.
+struct Manifest {
+    /// Its name below the destination.
+    name: String,
+    /// Of its own bytes.
+    sha256: String,
+    exporter: String,
+    number: u64,
+    previous: Option<String>,
+    segment: String,
+    objects: Vec<Facts>,
+    /// Runs with the first and last of consecutive numbers.
+    ranges: Vec<(String, u64, u64)>,
+    are_ranges_cut: bool,
+    /// Runs, reasons and counts.
+    lost: Vec<(String, String, u64)>,
+    damaged: Option<String>,
+    format: String,
+    gzip: bool,
+}
+
+fn read_manifest(folder: &std::path::Path, name: &str, found: &mut Verification) -> Option<Manifest> {
+    let unreadable = |reason: String| Finding::Unreadable { name: name.to_owned(), reason };
+    let bytes = match folder::read_small(&folder.join(name)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            found.find(unreadable(error.to_string()));
+            return None;
+        }
+    };
+    let manifest = serde_json::from_slice(&bytes).ok().and_then(|value| parse(name, &bytes, &value));
+    if manifest.is_none() {
+        let reason = format!("it is no manifest of schema {SCHEMA}");
+        found.find(Finding::ManifestAltered { name: name.to_owned(), reason });
+    }
+    manifest
+}
+
+fn parse(name: &str, bytes: &[u8], value: &serde_json::Value) -> Option<Manifest> {
+    let text = |key: &str| value.get(key)?.as_str().map(str::to_owned);
+    let range = |value: &serde_json::Value| {
+        Some((value["instance"].as_str()?.to_owned(), value["first"].as_u64()?, value["last"].as_u64()?))
+    };
+    let lost = |value: &serde_json::Value| {
+        Some((value["instance"].as_str()?.to_owned(), value["reason"].as_str()?.to_owned(), value["count"].as_u64()?))
+    };
+    let major = text("manifest")?.split('.').next()?.to_owned();
+    if SCHEMA.split('.').next() != Some(&major) {
+        return None;
+    }
+    Some(Manifest {
+        name: name.to_owned(),
+        sha256: sha256(bytes),
+        exporter: text("exporter")?,
+        number: value.get("number")?.as_u64()?,
+        previous: text("previous"),
+        segment: text("segment")?,
+        objects: value.get("objects")?.as_array()?.iter().map(Facts::from_json).collect::<Option<_>>()?,
+        ranges: value.get("ranges")?.as_array()?.iter().map(range).collect::<Option<_>>()?,
+        are_ranges_cut: value.get("areRangesCut")?.as_bool()?,
+        lost: value.get("lost")?.as_array()?.iter().map(lost).collect::<Option<_>>()?,
+        damaged: text("damaged"),
+        format: text("format")?,
+        gzip: value.get("gzip")?.as_bool()?,
+    })
+}
+
+fn check_object(
+    folder: &std::path::Path,
+    facts: &Facts,
+    manifest: &Manifest,
+    open: &mut OpenExchanges,
+    found: &mut Verification,
+) {
+    let name = facts.name.clone();
+    // A manifest that names something outside of the destination was made up.
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) || name.contains('\\') {
+        found.find(Finding::ManifestAltered { name: manifest.name.clone(), reason: format!("it names {name:?}") });
+        return;
+    }
+    match content::read(&folder.join(&name), &manifest.format, manifest.gzip, open) {
+        Ok(content) if content.len == facts.len && content.sha256 == facts.sha256 => {
+            found.objects += 1;
+            found.records += facts.records;
+            found.bytes += facts.len;
+        }
+        Ok(_) => found.find(Finding::ObjectAltered { name }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => found.find(Finding::ObjectMissing { name }),
+        Err(error) => found.find(Finding::Unreadable { name, reason: error.to_string() }),
+    }
+}

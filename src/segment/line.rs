@@ -1,0 +1,257 @@
+//! One line of a segment, and the members that decide what becomes of it. Everything else stays text.
+
+use crate::json::{string_end, value_end};
+
+/// An audit record as a line of JSON, without its newline.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentLine<'a> {
+    json: &'a str,
+    members: Members<'a>,
+}
+
+/// The values, as they are written.
+#[derive(Clone, Copy, Debug, Default)]
+struct Members<'a> {
+    timestamp: &'a str,
+    event_name: &'a str,
+    event_kind: &'a str,
+    log_type: &'a str,
+    stage: &'a str,
+    audit_id: &'a str,
+    instance: &'a str,
+    schema: &'a str,
+    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
+    repository: &'a str,
+    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
+    scope: &'a str,
+    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
+    meta: &'a str,
+    seq: u64,
+    is_audit_log: bool,
+}
+
+impl<'a> SegmentLine<'a> {
+    /// `None` if the line is no whole audit record: no object that is closed at the line's end, or without the members that
+    /// every record has.
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let json = std::str::from_utf8(line).ok()?;
+        let members = Members::of(json)?;
+        let is_record = members.is_audit_log
+            && members.seq > 0
+            && is_time(members.timestamp)
+            && !members.instance.is_empty()
+            && !members.event_name.is_empty();
+        is_record.then_some(Self { json, members })
+    }
+
+    /// The whole line.
+    pub fn json(&self) -> &'a str {
+        self.json
+    }
+
+    /// `timestamp`: RFC 3339 in UTC with microseconds, so that texts sort as the moments do.
+    pub fn timestamp(&self) -> &'a str {
+        self.members.timestamp
+    }
+
+    /// `eventName`
+    pub fn event_name(&self) -> &'a str {
+        self.members.event_name
+    }
+
+    /// `eventKind`; empty where the event has none.
+    pub fn event_kind(&self) -> &'a str {
+        self.members.event_kind
+    }
+
+    /// `logType`; empty where the record has none.
+    pub fn log_type(&self) -> &'a str {
+        self.members.log_type
+    }
+
+    /// `stage`
+    pub fn stage(&self) -> &'a str {
+        self.members.stage
+    }
+
+    /// `auditId`
+    pub fn audit_id(&self) -> &'a str {
+        self.members.audit_id
+    }
+
+    /// `instance`: the run of the process that wrote it.
+    pub fn instance(&self) -> &'a str {
+        self.members.instance
+    }
+
+    /// `seq`: its number in the file, from 1 on for each run.
+    pub fn seq(&self) -> u64 {
+        self.members.seq
+    }
+
+    /// `schema`, such as `1.0`.
+    pub fn schema(&self) -> &'a str {
+        self.members.schema
+    }
+
+    /// Whether the record is one of this library, whose names begin with `Audit`.
+    pub fn is_internal(&self) -> bool {
+        self.members.event_kind == "audit" && self.members.event_name.starts_with("Audit")
+    }
+
+    /// `repository`, unescaped; `None` where the record has none.
+    #[cfg(feature = "export")]
+    pub(crate) fn repository(&self) -> Option<std::borrow::Cow<'a, str>> {
+        text(self.members.repository)
+    }
+
+    /// `scope.path`, unescaped.
+    #[cfg(feature = "export")]
+    pub(crate) fn scope_path(&self) -> Option<std::borrow::Cow<'a, str>> {
+        let scope: serde_json::Value = serde_json::from_str(self.members.scope).ok()?;
+        scope.get("path")?.as_str().map(|path| path.to_owned().into())
+    }
+
+    /// `meta`, for the few records that it is asked of.
+    #[cfg(feature = "export")]
+    pub(crate) fn meta(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(self.members.meta).ok()
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Walks the members once, to the line's end.
+    fn of(json: &'a str) -> Option<Self> {
+        let bytes = json.as_bytes();
+        let mut members = Self::default();
+        if bytes.first() != Some(&b'{') {
+            return None;
+        }
+        let mut at = 1;
+        loop {
+            let colon = string_end(bytes, at)?;
+            if bytes.get(colon) != Some(&b':') {
+                return None;
+            }
+            let end = value_end(bytes, colon + 1).filter(|end| *end > colon + 1)?;
+            members.take(&json[at + 1..colon - 1], &json[colon + 1..end])?;
+            match bytes.get(end)? {
+                b',' => at = end + 1,
+                b'}' if end + 1 == bytes.len() => return Some(members),
+                _ => return None,
+            }
+        }
+    }
+
+    /// `None` if a member that every record has is of another type.
+    fn take(&mut self, key: &str, value: &'a str) -> Option<()> {
+        let inside = || value.strip_prefix('"')?.strip_suffix('"');
+        match key {
+            "timestamp" => self.timestamp = inside()?,
+            "eventName" => self.event_name = inside()?,
+            "eventKind" => self.event_kind = inside()?,
+            "logType" => self.log_type = inside()?,
+            "stage" => self.stage = inside()?,
+            "auditId" => self.audit_id = inside()?,
+            "instance" => self.instance = inside()?,
+            "schema" => self.schema = inside()?,
+            "seq" => self.seq = value.parse().ok()?,
+            "isAuditLog" => self.is_audit_log = value == "true",
+            "repository" => self.repository = value,
+            "scope" => self.scope = value,
+            "meta" => self.meta = value,
+            _ => {}
+        }
+        Some(())
+    }
+}
+
+/// The text of a string token.
+#[cfg(feature = "export")]
+fn text(token: &str) -> Option<std::borrow::Cow<'_, str>> {
+    let raw = token.strip_prefix('"')?.strip_suffix('"')?;
+    if raw.contains('\\') { crate::json::unescape(raw).map(Into::into) } else { Some(raw.into()) }
+}
+
+/// Whether it is written as records write times: `2026-11-20T07:55:37.720973Z`.
+fn is_time(text: &str) -> bool {
+    const FORM: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+    let fits = |(is, form): (&u8, &u8)| if *form == b'0' { is.is_ascii_digit() } else { is == form };
+    text.len() == FORM.len() && text.as_bytes().iter().zip(FORM).all(fits)
+}
+
+/// Whether a line that is no whole record begins as one: it was cut.
+pub(super) fn begins_as_a_record(line: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"{\"timestamp\":\"";
+    let len = line.len().min(BEGINNING.len());
+    if len == 0 || line[..len] != BEGINNING[..len] {
+        return false;
+    }
+    // A whole object that is no record was not cut.
+    value_end(line, 0) != Some(line.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"timestamp":"2026-11-20T07:55:37.720973Z","level":"info","isAuditLog":true,"schema":"1.0","#,
+        r#""eventName":"TaskCreation","eventKind":"scaffolder","stage":"completion","status":"succeeded","#,
+        r#""auditId":"00000000-0000-0000-0000-000000000001","instance":"run-1","seq":17,"actor":{"actorId":"a\"}{"},"#,
+        r#""meta":{"taskId":"1"},"request":{"body":{"seq":3,"instance":"x"}}}"#
+    );
+
+    #[test]
+    fn the_members_that_decide_are_found_at_the_top_only() {
+        let line = SegmentLine::parse(LINE.as_bytes()).unwrap();
+        assert_eq!((line.instance(), line.seq(), line.schema()), ("run-1", 17, "1.0"));
+        assert_eq!((line.event_name(), line.event_kind(), line.log_type()), ("TaskCreation", "scaffolder", ""));
+        assert_eq!((line.timestamp(), line.stage()), ("2026-11-20T07:55:37.720973Z", "completion"));
+        assert_eq!(line.audit_id(), "00000000-0000-0000-0000-000000000001");
+        assert!(!line.is_internal());
+    }
+
+    #[test]
+    fn every_beginning_of_a_line_is_cut_and_no_record() {
+        for len in 0..LINE.len() {
+            let cut = &LINE.as_bytes()[..len];
+            assert!(SegmentLine::parse(cut).is_none(), "{len}");
+            assert_eq!(begins_as_a_record(cut), len > 0, "{len}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            "hello",
+            r#"{"isAuditLog":true}"#,
+            r#"{"a":}"#,
+            r#"{"a"}"#,
+            r#"{"a":1}}"#,
+            &LINE.replace("true", "false"),
+            &LINE.replace(":17,", ":\"17\","),
+            &LINE.replace(":17,", ":0,"),
+            &LINE.replace("\"run-1\"", "\"\""),
+            &LINE.replace("T07", " 07"),
+            &format!("{LINE}{LINE}"),
+        ] {
+            assert!(SegmentLine::parse(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, at in 0..LINE.len(), byte: u8) {
+            let _ = (SegmentLine::parse(&bytes).is_some(), begins_as_a_record(&bytes));
+            let mut damaged = LINE.as_bytes().to_vec();
+            damaged[at] = byte;
+            let _ = (SegmentLine::parse(&damaged).is_some(), begins_as_a_record(&damaged));
+        }
+    }
+}

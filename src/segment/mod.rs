@@ -1,0 +1,141 @@
+//! Reading what the [file sink](crate::sink::file()) wrote: its sealed segments in order, plain or gzip, line by line.
+//!
+//! For tools, tests and the exporter. A segment is read as a stream: memory does not depend on its size.
+//!
+//! | what the folder holds | what a reader gets |
+//! |---|---|
+//! | `audit-20261120T101530.123456Z-9f86d081884c7d65.log` | its audit records, line by line |
+//! | `….log.gz` | the same, decompressed (feature `gzip`) |
+//! | `….log` and `….log.gz` of one segment | one segment: a compression ended between its last two steps |
+//! | `….suspect-4096.log` | the first 4,096 bytes; the rest is repeated at the beginning of the next segment |
+//! | a last line without its end | it is left out, and counted in [`Notes::torn`] |
+//! | lines that are no audit records | they are left out, and counted in [`Notes::skipped`] |
+//! | a gzip file that ends early or is damaged | what can be read, and [`Notes::damaged`] says why the rest is missing |
+//!
+//! Records that a file has twice after trouble, and numbers that are missing, are found by [`Seen`].
+//!
+//! # Example: the records of all sealed segments, each once
+//!
+//! ```
+//! use tower_audit::segment::{self, Seen, Verdict};
+//! use tower_audit::{Auditor, sink};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("audit.log");
+//! # // Each line is longer than a segment may be, so the second record seals the first.
+//! let file = sink::file(&path).rotate_bytes(100).open()?;
+//! let auditor = Auditor::builder().sink(file).build()?;
+//! auditor.shutdown_blocking(std::time::Duration::from_secs(5));
+//!
+//! let (mut seen, mut names) = (Seen::default(), Vec::new());
+//! for segment in segment::list(&path)? {
+//!     let mut reader = segment.open()?;
+//!     while let Some(line) = reader.next_line()? {
+//!         if seen.take(line.instance(), line.seq()) != Verdict::Repeated {
+//!             names.push(line.event_name().to_owned());
+//!         }
+//!     }
+//!     assert_eq!((reader.notes().skipped, reader.notes().torn), (0, 0));
+//! }
+//! assert_eq!(names, ["AuditStarted"]); // `AuditStopped` is in the open file still
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod line;
+mod reader;
+mod seen;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use self::line::SegmentLine;
+pub use self::reader::{Notes, SegmentReader};
+#[cfg(feature = "export")]
+pub(crate) use self::seen::Run;
+pub use self::seen::{Gap, Seen, Verdict};
+use crate::sink::file_names::{Form, Names, Sealed, stamp};
+
+/// The sealed segments of a file such as `/var/log/app/audit.log`, in the order of their records.
+///
+/// The file that is still written to is not among them, and what bears another name neither.
+///
+/// # Errors
+///
+/// If the path does not end in a name, or its folder cannot be read.
+pub fn list(path: impl AsRef<Path>) -> io::Result<Vec<Segment>> {
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in the name of a file");
+    let names = Names::new(path.as_ref())?.ok_or_else(no_name)?;
+    list_named(&names)
+}
+
+/// A sealed segment.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    sealed: Sealed,
+    names: Names,
+}
+
+/// The segments of these names, without what a compression has not finished.
+pub(crate) fn list_named(names: &Names) -> io::Result<Vec<Segment>> {
+    let entries = std::fs::read_dir(names.folder())?;
+    let entries = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
+    let mut segments = names.segments(&entries);
+    segments.retain(|segment| segment.form != Form::GzipTemporary);
+    // The plain one sorts first; the compressed one beside it has the same records.
+    segments.dedup_by_key(|segment| (segment.at, segment.id));
+    Ok(segments.into_iter().map(|sealed| Segment { sealed, names: names.clone() }).collect())
+}
+
+impl Segment {
+    /// What no other segment has, and what sorts in the order of records: `20261120T101530.123456Z-9f86d081884c7d65`.
+    pub fn id(&self) -> String {
+        segment_id(self.key())
+    }
+
+    /// When it was sealed, as its name says.
+    pub fn sealed_at(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(u64::try_from(self.sealed.at.0).unwrap_or_default())
+    }
+
+    /// Where it is. A compression that ends meanwhile renames it: [`Segment::open`] then finds the other name.
+    pub fn path(&self) -> PathBuf {
+        self.names.sealed(&self.sealed)
+    }
+
+    /// If a sync of it failed: how many of its bytes count. The rest is repeated in the next segment.
+    pub fn suspect(&self) -> Option<u64> {
+        self.sealed.suspect
+    }
+
+    /// Begins to read it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened; of kind `Unsupported` where it is compressed and the feature `gzip` is off.
+    pub fn open(&self) -> io::Result<SegmentReader> {
+        match SegmentReader::open(&self.path(), self.sealed.form == Form::Gzip, self.sealed.suspect) {
+            // It was compressed in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.sealed.form == Form::Plain => {
+                let compressed = self.names.sealed(&Sealed { form: Form::Gzip, ..self.sealed });
+                SegmentReader::open(&compressed, true, self.sealed.suspect)
+            }
+            opened => opened,
+        }
+    }
+
+    /// What its order and its identity rest on.
+    pub(crate) fn key(&self) -> SegmentKey {
+        (self.sealed.at, self.sealed.id)
+    }
+}
+
+/// The moment of sealing and the random id of a segment.
+pub(crate) type SegmentKey = (crate::clock::Micros, u64);
+
+pub(crate) fn segment_id((at, id): SegmentKey) -> String {
+    format!("{}-{id:016x}", stamp(at))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! Exports of a real process under load, killed at random: nothing is lost, nothing is delivered twice.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "figures, for who asks for them with `--nocapture`")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tower_audit::export::{Outcome, verify};
+use tower_audit::segment::{self, Seen, Verdict};
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The example, which `cargo test` builds beside the tests, and `cargo test --test export_processes` does not.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).expect("tests stand in target/PROFILE/deps");
+    let binary = profile.join("examples/delivery_classes");
+    assert!(binary.is_file(), "{} is missing: run `cargo build --all-features --examples` first", binary.display());
+    binary
+}
+
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+fn settings(folder: &Path) -> BTreeMap<String, String> {
+    let url = |name: &str| format!("file://{}", folder.join(name).display());
+    [
+        ("PORT", "0".to_owned()),
+        ("TOWER_AUDIT_SINK", url("audit.log")),
+        ("TOWER_AUDIT_ROTATE_BYTES", "256KiB".to_owned()),
+        ("TOWER_AUDIT_EXPORT_ENABLED", "true".to_owned()),
+        ("TOWER_AUDIT_EXPORT_CRON", "* * * * * *".to_owned()),
+        ("TOWER_AUDIT_EXPORT_URL", url("archive")),
+        ("TOWER_AUDIT_EXPORT_FORMAT", "json".to_owned()),
+        ("TOWER_AUDIT_EXPORT_OBJECT_BYTES", "64KiB".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn start(settings: &BTreeMap<String, String>) -> Result<Server, String> {
+    let mut command = Command::new(binary());
+    // Nothing that the developer's own environment says may decide about a test.
+    command.env_clear().envs(settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        if stderr.read_line(&mut line).unwrap() == 0 {
+            child.wait().unwrap();
+            return Err(said);
+        }
+        if let Some(address) = line.trim().strip_prefix("listening on http://") {
+            return Ok(Server { address: address.parse().unwrap(), child, stderr });
+        }
+        said.push_str(&line);
+    }
+}
+
+impl Server {
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn stop(mut self) {
+        let kill = format!("kill -s TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+    }
+}
+
+/// Asks one thing after another until the server is gone; gives the ids whose answers came whole.
+fn load(address: SocketAddr, next: &AtomicU64, ended: &AtomicBool) -> Vec<u64> {
+    let mut answered = Vec::new();
+    while !ended.load(Ordering::Relaxed) {
+        let id = next.fetch_add(1, Ordering::Relaxed);
+        let Ok(mut stream) = TcpStream::connect(address) else { break };
+        let request = format!("DELETE /accounts/{id} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let mut answer = String::new();
+        if stream.write_all(request.as_bytes()).is_err() || stream.read_to_string(&mut answer).is_err() {
+            break;
+        }
+        if answer.starts_with("HTTP/1.1 204") {
+            answered.push(id);
+        }
+    }
+    answered
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for date in fs::read_dir(folder).into_iter().flatten() {
+        files.extend(fs::read_dir(date.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    files
+}
+
+fn exported(folder: &Path) -> Vec<String> {
+    let objects = files(&folder.join("archive/audit-logs"));
+    let texts = objects.iter().filter(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'));
+    let texts = texts.map(|path| fs::read_to_string(path).unwrap());
+    texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn spooled(folder: &Path) -> Vec<String> {
+    let (mut seen, mut lines) = (Seen::default(), Vec::new());
+    for segment in segment::list(folder.join("audit.log")).unwrap() {
+        let mut reader = segment.open().unwrap();
+        while let Some(line) = reader.next_line().unwrap() {
+            if seen.take(line.instance(), line.seq()) != Verdict::Repeated {
+                lines.push(line.json().to_owned());
+            }
+        }
+    }
+    lines
+}
+
+/// `TOWER_AUDIT_TEST_KILLS=200 cargo test --all-features --test export_processes` for more of it.
+#[test]
+fn a_process_killed_at_random_under_load_delivers_each_record_once() {
+    let rounds = std::env::var("TOWER_AUDIT_TEST_KILLS").map_or(8, |rounds| rounds.parse().expect("a number"));
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let next = Arc::new(AtomicU64::new(1));
+    let mut answered = HashSet::new();
+    for _ in 0..rounds {
+        let server = start(&settings).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                let (address, next, ended) = (server.address, next.clone(), ended.clone());
+                thread::spawn(move || load(address, &next, &ended))
+            })
+            .collect();
+        // At any moment of the second in which a run is made.
+        let random = uuid::Uuid::new_v4().as_u128() % 1_400;
+        thread::sleep(Duration::from_millis(20 + u64::try_from(random).unwrap()));
+        server.kill();
+        ended.store(true, Ordering::Relaxed);
+        answered.extend(clients.into_iter().flat_map(|client| client.join().unwrap()));
+    }
+    start(&settings).unwrap().stop();
+
+    let (spooled, exported) = (spooled(folder.path()), exported(folder.path()));
+    let unique: HashSet<&String> = exported.iter().collect();
+    assert_eq!(unique.len(), exported.len(), "delivered twice");
+    assert_eq!(unique, spooled.iter().collect(), "the destination is what the spool held");
+    let record = |line: &String| -> Value { serde_json::from_str(line).unwrap() };
+    let recorded: HashSet<u64> = exported
+        .iter()
+        .map(record)
+        .filter(|record| record["eventName"] == "AccountDeletion" && record["stage"] == "completion")
+        .map(|record| record["request"]["params"]["id"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let missing: Vec<_> = answered.difference(&recorded).collect();
+    assert!(missing.is_empty(), "answered and not delivered: {missing:?}");
+    let verification = verify(folder.path().join("archive").to_str().unwrap()).unwrap();
+    assert_eq!(verification.outcome, Outcome::Complete, "{verification}");
+    println!(
+        "{rounds} kills, {} answers received whole, {} records delivered once each in {} objects",
+        answered.len(),
+        exported.len(),
+        verification.objects
+    );
+    assert!(!answered.is_empty());
+}
+
+#[test]
+fn a_process_exports_on_schedule_while_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(&settings(folder.path())).unwrap();
+    let (next, ended) = (AtomicU64::new(1), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let client = scope.spawn(|| load(server.address, &next, &ended));
+        let began = Instant::now();
+        while files(&folder.path().join("archive/manifests")).len() < 3 {
+            assert!(began.elapsed() < PATIENCE, "no runs are made");
+            thread::yield_now();
+        }
+        ended.store(true, Ordering::Relaxed);
+        assert!(!client.join().unwrap().is_empty());
+    });
+    server.stop();
+    assert_eq!(spooled(folder.path()).len(), exported(folder.path()).len());
+}
+
+#[test]
+fn settings_that_are_missing_or_wrong_keep_the_process_from_starting_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = settings(folder.path());
+    for (key, value, expected) in [
+        ("TOWER_AUDIT_EXPORT_CRON", None, "TOWER_AUDIT_EXPORT_CRON: given nothing, required"),
+        ("TOWER_AUDIT_EXPORT_URL", None, "TOWER_AUDIT_EXPORT_URL: given nothing, required"),
+        ("TOWER_AUDIT_EXPORT_URL", Some("s3://k:hunter22@bucket"), "not repeated here"),
+        ("TOWER_AUDIT_EXPORT_CRON", Some("0 0 30 2 *"), "fires at some time"),
+        ("TOWER_AUDIT_EXPORT_FORMAT", Some("parquet"), "csv, json, json_timestamp"),
+        ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", Some("actor.ipp"), "`actor.ip`"),
+        ("TOWER_AUDIT_EXPORT_LOG_TYPES", Some("clients"), "audit, client"),
+        ("TOWER_AUDIT_EXPORT_TIMEZONE", Some("Mars"), "time zone"),
+        ("TOWER_AUDIT_ROTATE_EVERY", Some("5h"), "whole part of a day"),
+        ("TOWER_AUDIT_SINK", Some("stdout"), "TOWER_AUDIT_EXPORT_SPOOL=file:///folder/audit.log"),
+    ] {
+        let mut wrong = good.clone();
+        if key == "TOWER_AUDIT_SINK" {
+            wrong.remove("TOWER_AUDIT_ROTATE_BYTES");
+        }
+        match value {
+            Some(value) => wrong.insert(key.to_owned(), value.to_owned()),
+            None => wrong.remove(key),
+        };
+        let said = start(&wrong).map(Server::kill).expect_err(key);
+        assert!(said.contains(expected) && !said.contains("hunter22"), "{key}: {said}");
+    }
+    let mut beside = good;
+    beside.insert("TOWER_AUDIT_SINK".to_owned(), "stdout".to_owned());
+    let spool = format!("file://{}", folder.path().join("spool.log").display());
+    beside.insert("TOWER_AUDIT_EXPORT_SPOOL".to_owned(), spool);
+    start(&beside).unwrap().stop();
+    assert!(folder.path().join("spool.log.export").is_file());
+}
