@@ -17,8 +17,8 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
 use crate::config::{self, Settings};
 use crate::counters::Counted;
-use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
-use crate::error::Error;
+use crate::engine::{Engine, Parts, Plans, SinkHook, StatusClassifier, TimeoutClassifier};
+use crate::error::{Error, Problems};
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
@@ -355,14 +355,16 @@ impl AuditorBuilder {
     ///
     /// # Errors
     ///
-    /// What is wrong with the catalog, a setting, or a redaction rule; or that the system refused a thread or the process
-    /// has no standard output.
+    /// All that is wrong with the catalog, settings, redaction rules and sinks at once, one line each, settings from outside under
+    /// the names by which they were given; or that the system refused a thread or the process has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
+        const COMPLETE: &str = "what is missing was a problem";
         let outside = self.outside;
-        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes)?;
+        let mut problems = Problems::default();
+        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes);
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
         let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
-        check_sizes(limits, max_body_bytes, line_budget)?;
+        check_sizes(&outside, limits, max_body_bytes, line_budget, &mut problems);
         let defaults = Defaults {
             stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
             delivery: delivery(outside.delivery, self.delivery),
@@ -371,16 +373,23 @@ impl AuditorBuilder {
             reads: outside.reads,
         };
         if defaults.stages == Stages::Initiation {
-            return Err(Error::setting(
+            problems.push(Error::setting(
                 "stages: `initiation` cannot be the default, each request has its completion; `completion` and `both` can",
             ));
         }
         let keys = outside.redact_keys.iter().flatten();
         let redactor = keys.fold(self.redactor, |rules, key| rules.key(key.as_str()));
         let except = outside.redact_except.iter().flatten();
-        let redactor = except.fold(redactor, |rules, key| rules.except(key.as_str())).build()?;
+        let redactor = problems.take(except.fold(redactor, |rules, key| rules.except(key.as_str())).build());
+        let client_ip = problems.take(client_ip(&outside, self.proxies));
+        let instance = problems.take(instance(self.instance));
+        let routes = problems.take(self.catalog.compile());
+        let plans = routes.as_ref().and_then(|routes| problems.take(Plans::new(routes, defaults)));
+        let outputs = outputs(&outside, self.outputs, &mut problems);
+        problems.finish()?;
+        let redactor = redactor.expect(COMPLETE);
         let head = HeadPolicy {
-            client_ip: client_ip(&outside, self.proxies)?,
+            client_ip: client_ip.expect(COMPLETE),
             request_id: self.request_id_header,
             shown: self.shown_headers,
             credentials: CredentialHeaders::new(redactor.credential_headers().iter()),
@@ -390,7 +399,7 @@ impl AuditorBuilder {
         };
         let process = process(
             &redactor,
-            &instance(self.instance)?,
+            &instance.expect(COMPLETE),
             self.host.or_else(|| gethostname::gethostname().into_string().ok()).as_deref(),
             outside.service.as_deref().or(self.service.as_deref()),
             (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
@@ -400,7 +409,8 @@ impl AuditorBuilder {
             enabled: outside.enabled.unwrap_or(true),
             clock: self.clock,
             ids: self.ids,
-            routes: self.catalog.compile()?,
+            routes: routes.expect(COMPLETE),
+            plans: plans.expect(COMPLETE),
             defaults,
             head,
             redactor,
@@ -410,8 +420,8 @@ impl AuditorBuilder {
             audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
             queue: queue.clone(),
             wait: limits.wait,
-        })?);
-        let sinks = start_sinks(outputs(&outside, self.outputs)?, self.retry_limit, &queue, self.sink_hook)?;
+        }));
+        let sinks = start_sinks(outputs, self.retry_limit, &queue, self.sink_hook)?;
         let counted = Arc::new(Counted::new(sinks.outlets.clone()));
         let settings = json!({
             "stages": defaults.stages.as_str(),

@@ -9,40 +9,56 @@ use uuid::Uuid;
 use crate::capture::{ClientIp, TrustedPeer};
 use crate::config::{Settings, SinkChoice};
 use crate::engine::{SinkHook, SinkWatch};
-use crate::error::Error;
+use crate::error::{Error, Problems};
 use crate::queue::{Channel, Limits, Queue};
 use crate::record::Delivery;
 use crate::sink::{self, Need, Outlet, Output, Retry, Start, Stream};
 
-/// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
-pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
-    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
-    if rotation && !matches!(outside.sink, Some(SinkChoice::File(_))) {
-        return Err(Error::setting(
-            "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY and _KEEP_FILES: given without a file to rotate; \
-             allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
-        ));
+/// The sinks: what the operator chose replaces the code's first one, and keeps its filter. Where other things are wrong, no
+/// file is opened any more.
+pub(super) fn outputs(outside: &Settings, mut outputs: Vec<Output>, problems: &mut Problems) -> Vec<Output> {
+    let rotation = [
+        ("rotate_bytes", outside.rotate_bytes.is_some()),
+        ("rotate_every", outside.rotate_every.is_some()),
+        ("keep_files", outside.keep_files.is_some()),
+    ];
+    if !matches!(outside.sink, Some(SinkChoice::File(_))) {
+        for (key, _) in rotation.into_iter().filter(|(_, is_given)| *is_given) {
+            problems.push(Error::setting(format!(
+                "{}: given without a file to rotate; allowed with {}",
+                outside.name_of(key, key),
+                outside.add_beside(key, "sink", "file:///folder/audit.log"),
+            )));
+        }
     }
     let chosen = match &outside.sink {
-        None if outputs.is_empty() => Some(standard_output()?),
-        None => None,
-        Some(SinkChoice::Stdout) => Some(standard_output()?),
-        Some(SinkChoice::Stderr) => Some(Output::new(sink::stderr()?).name("stderr")),
+        None if outputs.is_empty() => standard_output().map(Some),
+        None => Ok(None),
+        Some(SinkChoice::Stdout) => standard_output().map(Some),
+        Some(SinkChoice::Stderr) => sink::stderr().map(|stderr| Some(Output::new(stderr).name("stderr"))),
         Some(SinkChoice::File(path)) => {
             let mut file = sink::file(path);
             file = outside.rotate_bytes.into_iter().fold(file, sink::FileOptions::rotate_bytes);
             file = outside.rotate_every.into_iter().fold(file, sink::FileOptions::rotate_every);
             file = outside.keep_files.into_iter().fold(file, sink::FileOptions::keep_files);
-            Some(Output::new(file.open()?).name("file"))
+            if problems.is_empty() {
+                file.open().map(|file| Some(Output::new(file).name("file")))
+            } else {
+                file.check().map(|()| None)
+            }
         }
     };
-    if let Some(chosen) = chosen {
+    let chosen = match &outside.sink {
+        None => chosen,
+        Some(_) => chosen.map_err(|error| error.within(&outside.name_of("sink", "sink"))),
+    };
+    if let Some(chosen) = problems.take(chosen).flatten() {
         match outputs.first_mut() {
             Some(first) => (first.sink, first.standard, first.name) = (chosen.sink, chosen.standard, chosen.name),
             None => outputs.push(chosen),
         }
     }
-    Ok(outputs)
+    outputs
 }
 
 fn standard_output() -> Result<Output, Error> {
@@ -109,42 +125,53 @@ fn unique(name: String, taken: &[String]) -> String {
     numbered.into_iter().find(|numbered| !taken.contains(numbered)).unwrap_or(name)
 }
 
-pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Limits {
     let bytes = outside.queue_bytes.unwrap_or(bytes);
-    let limits = Limits {
+    Limits {
         records: outside.queue_records.unwrap_or(records),
         bytes,
         line_bytes: bytes / 2,
         wait: outside.wait.unwrap_or(wait),
-    };
-    if limits.records == 0 {
-        return Err(Error::setting("queue_records: 0 records would refuse every request; at least 1 is needed"));
     }
-    Ok(limits)
 }
 
-pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Result<(), Error> {
+/// Sizes, alone and beside one another.
+pub(super) fn check_sizes(
+    outside: &Settings,
+    limits: Limits,
+    max_body_bytes: usize,
+    line_budget: usize,
+    problems: &mut Problems,
+) {
     const LEAST_LINE: usize = 4 * 1024;
-    if line_budget < LEAST_LINE {
-        return Err(Error::setting(format!(
-            "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
-        )));
-    }
     const MAX_BODY: usize = 16 * 1024 * 1024;
-    if max_body_bytes > MAX_BODY {
-        return Err(Error::setting(format!(
-            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MAX_BODY} are allowed"
-        )));
-    }
     const LEAST_BYTES: usize = 64 * 1024;
-    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
-        return Err(Error::setting(format!(
-            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is too little for the two bodies of one exchange and other requests; \
-             at least 64 KiB and 4 × max_body_bytes (4 × {max_body_bytes}) are needed",
-            limits.bytes
-        )));
+    let name = |key| outside.name_of(key, key);
+    let mut wrong = |text: String| problems.push(Error::setting(text));
+    if limits.records == 0 {
+        wrong(format!("{}: 0 records would refuse every request; at least 1 is needed", name("queue_records")));
     }
-    Ok(())
+    if line_budget < LEAST_LINE {
+        wrong(format!(
+            "{}: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed",
+            name("max_line_bytes")
+        ));
+    }
+    if max_body_bytes > MAX_BODY {
+        wrong(format!(
+            "{}: {max_body_bytes} is too much to keep; at most {MAX_BODY} are allowed",
+            name("max_body_bytes")
+        ));
+    }
+    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
+        wrong(format!(
+            "{}: {} is too little for the two bodies of one request and other requests; at least 64 KiB and 4 × {} \
+             (4 × {max_body_bytes}) are needed",
+            name("queue_bytes"),
+            limits.bytes,
+            name("max_body_bytes"),
+        ));
+    }
 }
 
 /// What code demands, a setting can only make stronger.
@@ -160,7 +187,7 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
     let (proxies, header) = code.unzip();
     let trusted = match (&outside.trusted_proxies, proxies) {
         (Some(trusted), _) => Some(trusted.clone()),
-        (None, Some(proxies)) => Some(proxies.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, _>>()?),
+        (None, Some(proxies)) => Some(parsed(&proxies)?),
         (None, None) => None,
     };
     // An operator who says that there are none switches off what the code says.
@@ -170,16 +197,26 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
     match (trusted.filter(|trusted| !trusted.is_empty()), outside.client_ip_header.clone().or(header)) {
         (None, None) => Ok(ClientIp::default()),
         (Some(trusted), Some(header)) => Ok(ClientIp::new(trusted, header)),
-        (Some(_), None) => Err(Error::setting(
-            "TOWER_AUDIT_TRUSTED_PROXIES: given without the header in which these proxies say for whom they ask, so their own \
-             addresses would be recorded as their clients'; add TOWER_AUDIT_CLIENT_IP_HEADER=X-Forwarded-For, Forwarded or \
-             X-Real-IP, whichever they set",
-        )),
+        (Some(_), None) => Err(Error::setting(format!(
+            "{}: given without the header in which these proxies say for whom they ask, so their own addresses would be recorded \
+             as their clients'; add {}, Forwarded or X-Real-IP, whichever they set",
+            outside.name_of("trusted_proxies", "behind_proxies"),
+            outside.add_beside("trusted_proxies", "client_ip_header", "X-Forwarded-For"),
+        ))),
         (None, Some(header)) => Err(Error::setting(format!(
-            "TOWER_AUDIT_CLIENT_IP_HEADER, behind_proxies: given {header} without trusted proxies, so it would never be read; add \
-             TOWER_AUDIT_TRUSTED_PROXIES=10.0.0.0/8, the networks that the proxies connect from"
+            "{}: given {header} without trusted proxies, so it would never be read; add {}, the networks that the proxies \
+             connect from",
+            outside.name_of("client_ip_header", "behind_proxies"),
+            outside.add_beside("client_ip_header", "trusted_proxies", "10.0.0.0/8"),
         ))),
     }
+}
+
+/// The proxies that code names; all that are none at once.
+fn parsed(proxies: &[String]) -> Result<Vec<TrustedPeer>, Error> {
+    let mut problems = Problems::default();
+    let trusted = proxies.iter().filter_map(|one| problems.take(one.parse())).collect();
+    problems.finish().map(|()| trusted)
 }
 
 /// It is written into every line as it is.

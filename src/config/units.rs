@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::SinkChoice;
+use crate::redact::is_phrase;
 
 /// A value as it was given: one text, or the items of an array in the file.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +155,15 @@ pub(super) const NAME_ALLOWED: &str = "names of 1 to 128 bytes without control c
 pub(super) fn name(item: &str) -> Option<String> {
     let fits = (1..=128).contains(&item.len()) && !item.chars().any(char::is_control);
     fits.then(|| item.to_owned())
+}
+
+/// What [`phrase`] takes.
+pub(super) const PHRASE_ALLOWED: &str =
+    "phrases of 1 to 64 bytes with a letter and without control characters, separated by commas";
+
+/// A phrase that makes keys secret.
+pub(super) fn phrase(item: &str) -> Option<String> {
+    name(item).filter(|phrase| is_phrase(phrase))
 }
 
 /// The name of a header.

@@ -4,6 +4,7 @@ mod keys;
 mod pointers;
 mod words;
 
+pub(crate) use keys::is_phrase;
 pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
