@@ -7,7 +7,7 @@ use crate::capture::{BodyCopy, Draft, EventRef, HeadPolicy};
 use crate::catalog::{self, Event};
 use crate::clock::{Ids, Time};
 use crate::diagnostics::{contained, report};
-use crate::error::Error;
+use crate::error::{Error, Problems};
 use crate::exchange::Exchange;
 #[cfg(feature = "geoip")]
 use crate::geoip::Places;
@@ -66,6 +66,7 @@ pub(crate) struct Parts {
     pub(crate) routes: catalog::Compiled,
     /// The filter for all outputs, as far as the event decides; the worker has it for the rest.
     pub(crate) refused: Vec<bool>,
+    pub(crate) plans: Plans,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -94,19 +95,32 @@ const POOLED: usize = 256;
 /// Bytes that the application said of an open exchange are counted once they are more than this.
 const HOLD_FROM: usize = 1024;
 
+/// What the events of a catalog come to.
+pub(crate) struct Plans {
+    listed: Vec<Arc<Plan>>,
+    unmatched: Option<Plan>,
+    unmatched_read: Option<Plan>,
+}
+
+impl Plans {
+    /// # Errors
+    ///
+    /// What is wrong with any event.
+    pub(crate) fn new(routes: &catalog::Compiled, defaults: Defaults) -> Result<Self, Error> {
+        let mut problems = Problems::default();
+        let plans = routes.events().map(|(policy, is_read)| Plan::new(policy.clone(), is_read, defaults).map(Arc::new));
+        let listed = plans.filter_map(|plan| problems.take(plan)).collect();
+        problems.finish()?;
+        let unmatched =
+            |is_read| routes.unmatched().map(|policy| Plan::new(policy.clone(), is_read, defaults)).transpose();
+        Ok(Self { listed, unmatched: unmatched(false)?, unmatched_read: unmatched(true)? })
+    }
+}
+
 impl Engine {
-    pub(crate) fn new(parts: Parts) -> Result<Self, Error> {
-        let plans = parts
-            .routes
-            .events()
-            .map(|(policy, is_read)| Plan::new(policy.clone(), is_read, parts.defaults).map(Arc::new))
-            .collect::<Result<_, _>>()?;
-        let unmatched = |is_read| {
-            let plan = |policy: &catalog::EventPolicy| Plan::new(policy.clone(), is_read, parts.defaults);
-            parts.routes.unmatched().map(plan).transpose()
-        };
-        let (unmatched, unmatched_read) = (unmatched(false)?, unmatched(true)?);
-        Ok(Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Plans { listed: plans, unmatched, unmatched_read } = parts.plans;
+        Self {
             enabled: parts.enabled,
             clock: parts.clock,
             ids: parts.ids,
@@ -132,7 +146,7 @@ impl Engine {
             late: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             reported_actorless: AtomicBool::new(false),
-        })
+        }
     }
 
     /// The plan of an event. Unmatched requests have one whenever they are opened at all.

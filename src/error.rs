@@ -69,6 +69,12 @@ impl Error {
         Self::new(ErrorKind::Refused, message)
     }
 
+    /// The same, said of a setting.
+    pub(crate) fn within(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message).into();
+        self
+    }
+
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.source = Some(Box::new(source));
         self
@@ -76,6 +82,36 @@ impl Error {
 
     fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, message: message.into(), source: None }
+    }
+}
+
+/// What is wrong with a configuration, gathered so that all of it is reported at once: one line each.
+#[derive(Default)]
+pub(crate) struct Problems(Vec<Error>);
+
+impl Problems {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, error: Error) {
+        self.0.push(error);
+    }
+
+    /// The value, or none and one more problem.
+    pub(crate) fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
+    /// All of them as one error: of the first one's kind, with the first source.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        let mut errors = self.0.into_iter();
+        let Some(mut all) = errors.next() else { return Ok(()) };
+        for error in errors {
+            all.message = format!("{}\n{}", all.message, error.message).into();
+            all.source = all.source.or(error.source);
+        }
+        Err(all)
     }
 }
 

@@ -251,6 +251,44 @@ fn reads_are_recorded_as_the_operator_says() {
     }
 }
 
+/// A setting is named as it was given: a variable as a variable, a key of the file as a key of the file.
+#[test]
+fn settings_that_do_not_fit_together_are_named_as_they_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.toml");
+    std::fs::write(&file, "queue_bytes = '64KiB'\ntrusted_proxies = ['10.0.0.0/8']\nkeep_files = 3\n").unwrap();
+    let file = file.to_str().unwrap();
+    let refused = |settings: &[(&str, &str)]| {
+        let output = command("axum_stack").envs(settings.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = refused(&[("TOWER_AUDIT_CONFIG", file), ("TOWER_AUDIT_MAX_BODY_BYTES", "1MiB")]);
+    for line in [
+        &format!("\"queue_bytes\" in {file}: 65536 is too little"),
+        "4 × TOWER_AUDIT_MAX_BODY_BYTES (4 × 1048576)",
+        &format!("\"trusted_proxies\" in {file}: given without the header"),
+        "add client_ip_header = \"X-Forwarded-For\", Forwarded or X-Real-IP",
+        &format!(
+            "\"keep_files\" in {file}: given without a file to rotate; allowed with sink = \"file:///folder/audit.log\""
+        ),
+    ] {
+        assert!(said.contains(line), "{said}\nexpected: {line}");
+    }
+    let log = folder.path().join("missing/audit.log");
+    let url = format!("file://{}", log.display());
+    let said = refused(&[
+        ("TOWER_AUDIT_SINK", &url),
+        ("TOWER_AUDIT_QUEUE_BYTES", "64KiB"),
+        ("TOWER_AUDIT_MAX_BODY_BYTES", "1MiB"),
+    ]);
+    assert!(said.contains("TOWER_AUDIT_QUEUE_BYTES: 65536 is too little"), "{said}");
+    assert!(said.contains(&format!("TOWER_AUDIT_SINK: audit file {}: the folder", log.display())), "{said}");
+    let said = refused(&[("TOWER_AUDIT_REDACT_KEYS", "badge,7")]);
+    assert!(said.contains("TOWER_AUDIT_REDACT_KEYS: given \"7\", allowed: phrases"), "{said}");
+}
+
 #[test]
 fn the_hyper_server_records_its_requests() {
     let server = Server::start("hyper_server", &[]);

@@ -23,8 +23,8 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
 use crate::config::{self, Alias, Settings};
 use crate::counters::Counted;
-use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
-use crate::error::Error;
+use crate::engine::{Engine, Parts, Plans, SinkHook, StatusClassifier, TimeoutClassifier};
+use crate::error::{Error, Problems};
 #[cfg(feature = "export")]
 use crate::export::Export;
 use crate::filter::Filter;
@@ -451,21 +451,19 @@ impl AuditorBuilder {
     ///
     /// # Errors
     ///
-    /// What is wrong with the catalog, a setting, or a redaction rule; or that the system refused a thread or the process
-    /// has no standard output.
+    /// All that is wrong with the catalog, settings, redaction rules and sinks at once, one line each, settings from outside under
+    /// the names by which they were given; or that the system refused a thread or the process has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
-        if self.has_late_aliases {
-            return Err(Error::setting("aliases: given after `from_env`, which reads them; call it before"));
-        }
+        const COMPLETE: &str = "what is missing was a problem";
         let outside = self.outside;
-        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes)?;
+        let mut problems = Problems::default();
+        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes);
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
         let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
-        check_sizes(limits, max_body_bytes, line_budget)?;
-        #[cfg(not(feature = "geoip"))]
-        if outside.geoip_file.is_some() {
-            return Err(Error::setting("TOWER_AUDIT_GEOIP_FILE: needs the feature `geoip` of the crate tower-audit"));
+        if self.has_late_aliases {
+            problems.push(Error::setting("aliases: given after `from_env`, which reads them; call it before"));
         }
+        check_sizes(&outside, limits, max_body_bytes, line_budget, &mut problems);
         let defaults = Defaults {
             stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
             delivery: delivery(outside.delivery, self.delivery),
@@ -474,16 +472,37 @@ impl AuditorBuilder {
             reads: outside.reads,
         };
         if defaults.stages == Stages::Initiation {
-            return Err(Error::setting(
+            problems.push(Error::setting(
                 "stages: `initiation` cannot be the default, each request has its completion; `completion` and `both` can",
             ));
         }
         let keys = outside.redact_keys.iter().flatten();
         let redactor = keys.fold(self.redactor, |rules, key| rules.key(key.as_str()));
         let except = outside.redact_except.iter().flatten();
-        let redactor = except.fold(redactor, |rules, key| rules.except(key.as_str())).build()?;
+        let redactor = problems.take(except.fold(redactor, |rules, key| rules.except(key.as_str())).build());
+        let client_ip = problems.take(client_ip(&outside, self.proxies));
+        let instance = problems.take(instance(self.instance));
+        let routes = problems.take(self.catalog.compile());
+        let plans = routes.as_ref().and_then(|routes| problems.take(Plans::new(routes, defaults)));
+        let scoping = problems.take(scoping(self.scopes));
+        #[cfg(not(feature = "geoip"))]
+        if outside.geoip_file.is_some() {
+            let name = outside.name_of("geoip_file", "geoip_file");
+            problems.push(Error::setting(format!("{name}: needs the feature `geoip` of the crate tower-audit")));
+        }
+        #[cfg(feature = "geoip")]
+        let places = outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open);
+        #[cfg(feature = "geoip")]
+        let places = places.and_then(|places| problems.take(places));
+        // Last, because files are opened only if all else is right.
+        #[cfg(not(feature = "export"))]
+        let outputs = outputs(&outside, self.outputs, &mut problems);
+        #[cfg(feature = "export")]
+        let (outputs, exports) = outputs(&outside, self.outputs, self.export, &mut problems);
+        problems.finish()?;
+        let redactor = redactor.expect(COMPLETE);
         let head = HeadPolicy {
-            client_ip: client_ip(&outside, self.proxies)?,
+            client_ip: client_ip.expect(COMPLETE),
             request_id: self.request_id_header,
             shown: self.shown_headers,
             credentials: CredentialHeaders::new(redactor.credential_headers().iter()),
@@ -493,12 +512,12 @@ impl AuditorBuilder {
         };
         let process = process(
             &redactor,
-            &instance(self.instance)?,
+            &instance.expect(COMPLETE),
             self.host.or_else(|| gethostname::gethostname().into_string().ok()).as_deref(),
             outside.service.as_deref().or(self.service.as_deref()),
             (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
         );
-        let routes = self.catalog.compile()?;
+        let routes = routes.expect(COMPLETE);
         let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
         let refused = filter.as_ref().map(|filter| refused(filter, &routes)).unwrap_or_default();
         let queue = Arc::new(Queue::new(limits));
@@ -508,6 +527,7 @@ impl AuditorBuilder {
             ids: self.ids,
             routes,
             refused,
+            plans: plans.expect(COMPLETE),
             defaults,
             head,
             redactor,
@@ -517,14 +537,10 @@ impl AuditorBuilder {
             audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
             queue: queue.clone(),
             wait: limits.wait,
-            scoping: scoping(self.scopes)?,
+            scoping: scoping.flatten(),
             #[cfg(feature = "geoip")]
-            places: outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open).transpose()?,
-        })?);
-        #[cfg(not(feature = "export"))]
-        let outputs = outputs(&outside, self.outputs)?;
-        #[cfg(feature = "export")]
-        let (outputs, exports) = outputs(&outside, self.outputs, self.export)?;
+            places,
+        }));
         let sinks = start_sinks(outputs, self.retry_limit, &queue, self.sink_hook)?;
         #[cfg_attr(not(feature = "export"), expect(unused_mut, reason = "the exporter is counted too"))]
         let mut counted = Counted::new(sinks.outlets.clone());

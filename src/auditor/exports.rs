@@ -4,69 +4,100 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::start::{check_rotation, chosen_outputs, rotated};
-use crate::config::{Settings, SinkChoice};
+use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, Problems};
 use crate::export::{self, Export, Exporter};
 use crate::sink::{self, FileOptions, Need, Output};
 
-/// The sinks, and what the exporter begins with, where records are exported.
+/// The sinks, and what the exporter begins with, where records are exported. No file is opened where anything is wrong.
 pub(super) fn outputs(
     outside: &Settings,
     outputs: Vec<Output>,
     code: Option<(FileOptions, Export)>,
-) -> Result<(Vec<Output>, Option<Exports>), Error> {
+    problems: &mut Problems,
+) -> (Vec<Output>, Option<Exports>) {
     let is_enabled = outside.export_enabled.unwrap_or(code.as_ref().is_some_and(|(_, export)| export.is_enabled));
+    let open = |file: FileOptions| file.open().map(Output::new);
     if !is_enabled {
-        check_rotation(outside, false)?;
-        return Ok((chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?, None));
+        check_rotation(outside, false, problems);
+        return (chosen_outputs(outside, outputs, open, problems), None);
     }
     let (code_spool, export) = code.unzip();
     let spool = outside.export_spool.as_ref().map(|path| rotated(outside, sink::file(path))).or(code_spool);
-    check_rotation(outside, spool.is_some())?;
-    let chosen = export::choose(outside, spool, export)?;
+    check_rotation(outside, spool.is_some(), problems);
+    let Some(chosen) = problems.take(export::choose(outside, spool, export)) else {
+        return (chosen_outputs(outside, outputs, open, problems), None);
+    };
     let export::Chosen { spool, places, schedule, jitter, spool_bytes, hook } = chosen;
     let (outputs, opened) = match spool {
-        Some(spool) => {
-            let mut outputs = if outputs.is_empty() && outside.sink.is_none() {
-                outputs
-            } else {
-                chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
-            };
-            let (sink, opened) = spool.open_spool(spool_bytes)?;
-            let mut spool = Output::new(sink).name("spool").required();
-            spool.omit.extend(outside.omit.iter().flatten());
-            outputs.push(spool);
-            (outputs, opened)
-        }
-        None if matches!(outside.sink, Some(SinkChoice::File(_))) => {
-            if outputs.first().is_some_and(|first| first.filter.is_some()) {
-                return Err(Error::setting(
-                    "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter, so it cannot \
-                     be exported; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
-                ));
-            }
-            let mut opened = None;
-            let mut outputs = chosen_outputs(outside, outputs, |file| {
-                let (sink, spool) = file.open_spool(spool_bytes)?;
-                opened = Some(spool);
-                Ok(Output::new(sink))
-            })?;
-            if let Some(first) = outputs.first_mut() {
-                first.need = Some(Need::Required);
-                first.format = Box::new(crate::format::json());
-            }
-            let opened = opened.ok_or_else(|| Error::start("the spool was not opened"))?;
-            (outputs, opened)
-        }
-        None => {
-            return Err(Error::setting(
-                "TOWER_AUDIT_EXPORT_ENABLED: given true without a file to export; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/audit.log, \
-                 a file beside the sink, or let TOWER_AUDIT_SINK=file:///folder/audit.log be it",
-            ));
-        }
+        Some(spool) => beside_sinks(outside, outputs, spool, spool_bytes, problems),
+        None => as_first_sink(outside, outputs, spool_bytes, problems),
     };
-    Ok((outputs, Some(Exports { spool: opened, places, schedule, jitter, hook })))
+    let exports = opened.map(|spool| Exports { spool, places, schedule, jitter, hook });
+    (outputs, exports)
+}
+
+/// The spool is a file of its own beside the sinks.
+fn beside_sinks(
+    outside: &Settings,
+    mut outputs: Vec<Output>,
+    spool: FileOptions,
+    spool_bytes: u64,
+    problems: &mut Problems,
+) -> (Vec<Output>, Option<sink::Spool>) {
+    if !outputs.is_empty() || outside.sink.is_some() {
+        outputs = chosen_outputs(outside, outputs, |file| file.open().map(Output::new), problems);
+    }
+    if !problems.is_empty() {
+        problems.take(spool.check());
+        return (outputs, None);
+    }
+    let Some((sink, spool)) = problems.take(spool.open_spool(spool_bytes)) else { return (outputs, None) };
+    let mut output = Output::new(sink).name("spool").required();
+    output.omit.extend(outside.omit.iter().flatten());
+    outputs.push(output);
+    (outputs, Some(spool))
+}
+
+/// The spool is the file that the operator chose as the sink.
+fn as_first_sink(
+    outside: &Settings,
+    outputs: Vec<Output>,
+    spool_bytes: u64,
+    problems: &mut Problems,
+) -> (Vec<Output>, Option<sink::Spool>) {
+    let beside = outside.add_beside("export_enabled", "export_spool", "file:///folder/export.log");
+    let wrong = if !matches!(outside.sink, Some(SinkChoice::File(_))) {
+        let file = outside.add_beside("export_enabled", "sink", "file:///folder/audit.log");
+        let name = outside.name_of("export_enabled", "export");
+        Some(format!(
+            "{name}: given without a file to export; add {beside}, a file beside the sink, or let {file} be it"
+        ))
+    } else if outside.format.is_some_and(|format| format != FormatChoice::Json) {
+        let name = outside.name_of("format", "format");
+        Some(format!("{name}: given another format than json, so that the sink cannot be exported; add {beside}"))
+    } else if outputs.first().is_some_and(|first| first.filter.is_some()) {
+        let name = outside.name_of("sink", "sink");
+        Some(format!(
+            "{name}: replaces a sink that the code gives a filter, so that it cannot be exported; add {beside}"
+        ))
+    } else {
+        None
+    };
+    wrong.into_iter().for_each(|wrong| problems.push(Error::setting(wrong)));
+    let mut opened = None;
+    let open = |file: FileOptions| {
+        let (sink, spool) = file.open_spool(spool_bytes)?;
+        opened = Some(spool);
+        Ok(Output::new(sink))
+    };
+    let mut outputs = chosen_outputs(outside, outputs, open, problems);
+    if let Some(first) = outputs.first_mut() {
+        first.need = Some(Need::Required);
+        first.format = Box::new(crate::format::json());
+    }
+    (outputs, opened)
 }
 
 /// What the exporter begins with.

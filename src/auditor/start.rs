@@ -11,7 +11,7 @@ use crate::catalog::{Compiled, EventPolicy};
 use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::diagnostics::contained;
 use crate::engine::{SinkHook, SinkWatch};
-use crate::error::Error;
+use crate::error::{Error, Problems};
 use crate::filter::{Filter, KnownEvent, Lists, status_of};
 use crate::format::{self, Format, upper_snake};
 use crate::queue::{Channel, Limits, Queue, Shape};
@@ -19,28 +19,37 @@ use crate::record::Delivery;
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore, Scoping};
 use crate::sink::{self, FileOptions, Need, Outlet, Output, Retry, Start, Stream};
 
-/// The sinks: what the operator chose stands in the place of the code's first one, and keeps its filter.
+/// The sinks: what the operator chose replaces the code's first one, and keeps its filter.
 #[cfg(not(feature = "export"))]
-pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>) -> Result<Vec<Output>, Error> {
+pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>, problems: &mut Problems) -> Vec<Output> {
     if outside.export_enabled == Some(true) {
-        return Err(Error::setting(
-            "TOWER_AUDIT_EXPORT_ENABLED: given true, which needs the feature `export` of the crate tower-audit",
-        ));
+        let name = outside.name_of("export_enabled", "export");
+        problems.push(Error::setting(format!(
+            "{name}: given true, which needs the feature `export` of the crate tower-audit"
+        )));
     }
-    check_rotation(outside, false)?;
-    chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))
+    check_rotation(outside, false, problems);
+    chosen_outputs(outside, outputs, |file| file.open().map(Output::new), problems)
 }
 
-pub(super) fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
-    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
-    let rotation = rotation || outside.keep_for.is_some();
-    if rotation && !has_spool && !matches!(outside.sink, Some(SinkChoice::File(_))) {
-        return Err(Error::setting(
-            "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY, _KEEP_FILES and _KEEP_FOR: given without a file to rotate; \
-             allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
-        ));
+/// Settings of a file's segments want a file.
+pub(super) fn check_rotation(outside: &Settings, has_spool: bool, problems: &mut Problems) {
+    let rotation = [
+        ("rotate_bytes", outside.rotate_bytes.is_some()),
+        ("rotate_every", outside.rotate_every.is_some()),
+        ("keep_files", outside.keep_files.is_some()),
+        ("keep_for", outside.keep_for.is_some()),
+    ];
+    if has_spool || matches!(outside.sink, Some(SinkChoice::File(_))) {
+        return;
     }
-    Ok(())
+    for (key, _) in rotation.into_iter().filter(|(_, is_given)| *is_given) {
+        problems.push(Error::setting(format!(
+            "{}: given without a file to rotate; allowed with {}",
+            outside.name_of(key, key),
+            outside.add_beside(key, "sink", "file:///folder/audit.log"),
+        )));
+    }
 }
 
 /// The file with what the operator said of its segments.
@@ -51,39 +60,55 @@ pub(super) fn rotated(outside: &Settings, file: FileOptions) -> FileOptions {
     outside.keep_for.into_iter().fold(file, FileOptions::keep_for)
 }
 
+/// Where other things are wrong, no file is opened any more.
 pub(super) fn chosen_outputs(
     outside: &Settings,
     mut outputs: Vec<Output>,
     open: impl FnOnce(FileOptions) -> Result<Output, Error>,
-) -> Result<Vec<Output>, Error> {
+    problems: &mut Problems,
+) -> Vec<Output> {
+    let format = problems.take(format(outside)).flatten();
     let chosen = match &outside.sink {
-        None if outputs.is_empty() => Some(standard_output()?),
-        None => None,
-        Some(SinkChoice::Stdout) => Some(standard_output()?),
-        Some(SinkChoice::Stderr) => Some(Output::new(sink::stderr()?).name("stderr")),
-        Some(SinkChoice::File(path)) => Some(open(rotated(outside, sink::file(path)))?.name("file")),
+        None if outputs.is_empty() => standard_output().map(Some),
+        None => Ok(None),
+        Some(SinkChoice::Stdout) => standard_output().map(Some),
+        Some(SinkChoice::Stderr) => sink::stderr().map(|stderr| Some(Output::new(stderr).name("stderr"))),
+        Some(SinkChoice::File(path)) => {
+            let file = rotated(outside, sink::file(path));
+            if problems.is_empty() {
+                open(file).map(|output| Some(output.name("file")))
+            } else {
+                file.check().map(|()| None)
+            }
+        }
     };
-    if let Some(chosen) = chosen {
+    let chosen = match &outside.sink {
+        None => chosen,
+        Some(_) => chosen.map_err(|error| error.within(&outside.name_of("sink", "sink"))),
+    };
+    if let Some(chosen) = problems.take(chosen).flatten() {
         match outputs.first_mut() {
             Some(first) => (first.sink, first.standard, first.name) = (chosen.sink, chosen.standard, chosen.name),
             None => outputs.push(chosen),
         }
     }
-    if let (Some(first), Some(format)) = (outputs.first_mut(), format(outside)?) {
+    if let (Some(first), Some(format)) = (outputs.first_mut(), format) {
         first.format = format;
     }
     for output in &mut outputs {
         output.omit.extend(outside.omit.iter().flatten());
     }
-    Ok(outputs)
+    outputs
 }
 
 /// The format that settings choose for the first output.
 fn format(outside: &Settings) -> Result<Option<Box<dyn Format>>, Error> {
     if outside.csv_columns.is_some() && outside.format != Some(FormatChoice::Csv) {
-        return Err(Error::setting(
-            "TOWER_AUDIT_CSV_COLUMNS: given without a CSV; allowed with TOWER_AUDIT_FORMAT=csv",
-        ));
+        return Err(Error::setting(format!(
+            "{}: given without a CSV; allowed with {}",
+            outside.name_of("csv_columns", "csv_columns"),
+            outside.add_beside("csv_columns", "format", "csv"),
+        )));
     }
     let Some(choice) = outside.format else { return Ok(None) };
     Ok(Some(match choice {
@@ -208,42 +233,53 @@ fn unique(name: String, taken: &[String]) -> String {
     numbered.into_iter().find(|numbered| !taken.contains(numbered)).unwrap_or(name)
 }
 
-pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Result<Limits, Error> {
+pub(super) fn limits(outside: &Settings, wait: Duration, records: usize, bytes: usize) -> Limits {
     let bytes = outside.queue_bytes.unwrap_or(bytes);
-    let limits = Limits {
+    Limits {
         records: outside.queue_records.unwrap_or(records),
         bytes,
         line_bytes: bytes / 2,
         wait: outside.wait.unwrap_or(wait),
-    };
-    if limits.records == 0 {
-        return Err(Error::setting("queue_records: 0 records would refuse every request; at least 1 is needed"));
     }
-    Ok(limits)
 }
 
-pub(super) fn check_sizes(limits: Limits, max_body_bytes: usize, line_budget: usize) -> Result<(), Error> {
+/// Sizes, alone and beside one another.
+pub(super) fn check_sizes(
+    outside: &Settings,
+    limits: Limits,
+    max_body_bytes: usize,
+    line_budget: usize,
+    problems: &mut Problems,
+) {
     const LEAST_LINE: usize = 4 * 1024;
-    if line_budget < LEAST_LINE {
-        return Err(Error::setting(format!(
-            "max_line_bytes: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed"
-        )));
-    }
     const MAX_BODY: usize = 16 * 1024 * 1024;
-    if max_body_bytes > MAX_BODY {
-        return Err(Error::setting(format!(
-            "max_body_bytes: {max_body_bytes} is too much to keep; at most {MAX_BODY} are allowed"
-        )));
-    }
     const LEAST_BYTES: usize = 64 * 1024;
-    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
-        return Err(Error::setting(format!(
-            "queue_bytes (TOWER_AUDIT_QUEUE_BYTES): {} is too little for the two bodies of one exchange and other requests; \
-             at least 64 KiB and 4 × max_body_bytes (4 × {max_body_bytes}) are needed",
-            limits.bytes
-        )));
+    let name = |key| outside.name_of(key, key);
+    let mut wrong = |text: String| problems.push(Error::setting(text));
+    if limits.records == 0 {
+        wrong(format!("{}: 0 records would refuse every request; at least 1 is needed", name("queue_records")));
     }
-    Ok(())
+    if line_budget < LEAST_LINE {
+        wrong(format!(
+            "{}: {line_budget} is too short for what is never cut; at least {LEAST_LINE} are needed",
+            name("max_line_bytes")
+        ));
+    }
+    if max_body_bytes > MAX_BODY {
+        wrong(format!(
+            "{}: {max_body_bytes} is too much to keep; at most {MAX_BODY} are allowed",
+            name("max_body_bytes")
+        ));
+    }
+    if limits.bytes < max_body_bytes.saturating_mul(4).max(LEAST_BYTES) {
+        wrong(format!(
+            "{}: {} is too little for the two bodies of one request and other requests; at least 64 KiB and 4 × {} \
+             (4 × {max_body_bytes}) are needed",
+            name("queue_bytes"),
+            limits.bytes,
+            name("max_body_bytes"),
+        ));
+    }
 }
 
 /// What code demands, a setting can only make stronger.
@@ -259,7 +295,7 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
     let (proxies, header) = code.unzip();
     let trusted = match (&outside.trusted_proxies, proxies) {
         (Some(trusted), _) => Some(trusted.clone()),
-        (None, Some(proxies)) => Some(proxies.iter().map(|one| one.parse()).collect::<Result<Vec<TrustedPeer>, _>>()?),
+        (None, Some(proxies)) => Some(parsed(&proxies)?),
         (None, None) => None,
     };
     // An operator who says that there are none switches off what the code says.
@@ -269,14 +305,17 @@ pub(super) fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderNam
     match (trusted.filter(|trusted| !trusted.is_empty()), outside.client_ip_header.clone().or(header)) {
         (None, None) => Ok(ClientIp::default()),
         (Some(trusted), Some(header)) => Ok(ClientIp::new(trusted, header)),
-        (Some(_), None) => Err(Error::setting(
-            "TOWER_AUDIT_TRUSTED_PROXIES: given without the header in which these proxies say for whom they ask, so their own \
-             addresses would be recorded as their clients'; add TOWER_AUDIT_CLIENT_IP_HEADER=X-Forwarded-For, Forwarded or \
-             X-Real-IP, whichever they set",
-        )),
+        (Some(_), None) => Err(Error::setting(format!(
+            "{}: given without the header in which these proxies say for whom they ask, so their own addresses would be recorded \
+             as their clients'; add {}, Forwarded or X-Real-IP, whichever they set",
+            outside.name_of("trusted_proxies", "behind_proxies"),
+            outside.add_beside("trusted_proxies", "client_ip_header", "X-Forwarded-For"),
+        ))),
         (None, Some(header)) => Err(Error::setting(format!(
-            "TOWER_AUDIT_CLIENT_IP_HEADER, behind_proxies: given {header} without trusted proxies, so it would never be read; add \
-             TOWER_AUDIT_TRUSTED_PROXIES=10.0.0.0/8, the networks that the proxies connect from"
+            "{}: given {header} without trusted proxies, so it would never be read; add {}, the networks that the proxies \
+             connect from",
+            outside.name_of("client_ip_header", "behind_proxies"),
+            outside.add_beside("client_ip_header", "trusted_proxies", "10.0.0.0/8"),
         ))),
     }
 }
@@ -304,6 +343,13 @@ pub(super) fn scoping(parts: ScopeParts) -> Result<Option<Scoping>, Error> {
         None => None,
     };
     Ok(Some(Scoping::new(resolver, store, kept.or(rules).unwrap_or_else(ScopeRules::on))))
+}
+
+/// The proxies that code names; all that are none at once.
+fn parsed(proxies: &[String]) -> Result<Vec<TrustedPeer>, Error> {
+    let mut problems = Problems::default();
+    let trusted = proxies.iter().filter_map(|one| problems.take(one.parse())).collect();
+    problems.finish().map(|()| trusted)
 }
 
 /// It is written into every line as it is.

@@ -162,7 +162,7 @@ settings! {
     /// A file in MaxMind's format that tells where addresses are.
     geoip_file: PathBuf = units::path;
     /// Keys that are secret besides the listed ones.
-    redact_keys: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
+    redact_keys: Vec<String> = |given| units::list(given, 256, units::PHRASE_ALLOWED, units::phrase);
     /// Keys that are not secret although they look it.
     redact_except: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
     /// Where the user agent stands.
@@ -273,6 +273,27 @@ impl Settings {
             settings.store(key, name, &Given::Text(value), Source::Environment, &mut complaints);
         }
         settings.judge(complaints)
+    }
+
+    /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
+    pub(crate) fn name_of(&self, key: &str, code: &str) -> String {
+        let told = |key: &str| self.told.iter().find(|told| told.key == key);
+        match told(key).map(|told| told.source) {
+            None => code.to_owned(),
+            Some(Source::Environment) => env::variable(key),
+            Some(Source::File) => {
+                let path = told(env::CONFIG).map_or("the settings file", |config| &*config.value);
+                format!("{key:?} in {path}")
+            }
+        }
+    }
+
+    /// How another setting is given beside one that was given: in the same place, or in the environment.
+    pub(crate) fn add_beside(&self, given: &str, key: &str, value: &str) -> String {
+        match self.told.iter().find(|told| told.key == given).map(|told| told.source) {
+            Some(Source::File) => format!("{key} = {value:?}"),
+            _ => format!("{}={value}", env::variable(key)),
+        }
     }
 
     /// What was set, and where: for the digest in `AuditStarted`, in the order of the table.

@@ -172,7 +172,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_QUEUE_RECORDS: given \"0\", allowed: a whole number from 1 to 16777216",
             "TOWER_AUDIT_READS: given \"none\", allowed: skip, lossy, debug, record",
             "TOWER_AUDIT_REDACT_KEYS: given \"\\u{1}\", \
-             allowed: names of 1 to 128 bytes without control characters, separated by commas",
+             allowed: phrases of 1 to 64 bytes with a letter and without control characters, separated by commas",
             "TOWER_AUDIT_ROTATE_BYTES: given \"1KiB\", \
              allowed: 64KiB to 1024GiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
             "TOWER_AUDIT_ROTATE_EVERY: given \"daily\", \

@@ -10,6 +10,7 @@ use http::HeaderName;
 
 use super::SinkChoice;
 use crate::format::Columns;
+use crate::redact::is_phrase;
 
 /// A value as it was given: one text, or the items of an array in the file.
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +189,15 @@ pub(super) fn columns(given: &Given<'_>) -> Result<Columns, Refusal> {
         let allowed = format!("flat, client_log, audit_log, or fields separated by commas ({error})");
         Refusal::of(&text, allowed)
     })
+}
+
+/// What [`phrase`] takes.
+pub(super) const PHRASE_ALLOWED: &str =
+    "phrases of 1 to 64 bytes with a letter and without control characters, separated by commas";
+
+/// A phrase that makes keys secret.
+pub(super) fn phrase(item: &str) -> Option<String> {
+    name(item).filter(|phrase| is_phrase(phrase))
 }
 
 /// The name of a header.

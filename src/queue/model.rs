@@ -30,7 +30,7 @@ use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
-use crate::engine::{Engine, Parts, SinkWatch};
+use crate::engine::{Engine, Parts, Plans, SinkWatch};
 use crate::plan::Defaults;
 use crate::record::wire::Process;
 use crate::record::{Delivery, Outcome, Stages, Status};
@@ -288,7 +288,7 @@ impl Rig {
         let limits =
             Limits { records: setting.records, bytes: setting.bytes, line_bytes: usize::MAX, wait: setting.wait };
         let queue = Arc::new(Queue::new(limits));
-        let engine = Arc::new(Engine::new(parts(setting, queue.clone())).unwrap());
+        let engine = Arc::new(Engine::new(parts(setting, queue.clone())));
         let mut channels = Vec::new();
         let mut outlets = Vec::new();
         for (sink, need) in sinks {
@@ -381,19 +381,22 @@ impl Rig {
 }
 
 fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
+    let defaults = Defaults {
+        stages: setting.stages,
+        delivery: setting.delivery,
+        demanded: None,
+        catalog_reads: None,
+        reads: None,
+    };
+    let routes = Catalog::new().compile().unwrap();
     Parts {
         enabled: true,
         clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
-        routes: Catalog::new().compile().unwrap(),
+        plans: Plans::new(&routes, defaults).unwrap(),
+        routes,
         refused: Vec::new(),
-        defaults: Defaults {
-            stages: setting.stages,
-            delivery: setting.delivery,
-            demanded: None,
-            catalog_reads: None,
-            reads: None,
-        },
+        defaults,
         head: HeadPolicy {
             client_ip: ClientIp::default(),
             request_id: HeaderName::from_static("x-request-id"),

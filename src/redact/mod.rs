@@ -47,5 +47,5 @@ pub(crate) use memory::Memory;
 pub(crate) use reason::Reason;
 pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, ReadBack, Redacted, Texts};
 pub use redactor::{Redactor, RedactorBuilder};
-pub(crate) use rules::EventRules;
+pub(crate) use rules::{EventRules, is_phrase};
 pub(crate) use session::{Body, Session};

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::detect::{Detector, Patterns};
 use super::mask::MaskStyle;
 use super::rules::{Effect, KeyRules, Names, Pointers};
-use crate::Error;
+use crate::error::{Error, Problems};
 
 /// The rules of redaction: which values are secret, and what a record shows instead.
 ///
@@ -264,36 +264,41 @@ impl RedactorBuilder {
     /// # Errors
     ///
     /// If a key, bag or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the
-    /// empty text, a mask or fingerprint key is out of its bounds, or there are too many.
+    /// empty text, a mask or fingerprint key is out of its bounds, or there are too many. All of it at once, one line each.
     pub fn build(self) -> Result<Redactor, Error> {
         const MAX_HEADERS: usize = 8;
+        const COMPLETE: &str = "what is missing was a problem";
+        let mut problems = Problems::default();
         if self.headers.len() > MAX_HEADERS {
             let given = self.headers.len();
-            return Err(Error::redaction(format!(
+            problems.push(Error::redaction(format!(
                 "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
             )));
         }
-        let names = Names::new(self.bags.iter().map(String::as_str), self.except.iter().map(String::as_str))?;
+        let names = Names::new(self.bags.iter().map(String::as_str), self.except.iter().map(String::as_str));
+        let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
+        let keys = problems.take(keys);
         let mut pointers = Pointers::default();
         for (pointer, effect) in &self.pointers {
-            pointers.add(pointer, *effect)?;
+            problems.take(pointers.add(pointer, *effect));
         }
-        let mask = MaskStyle::mask(self.mask.as_deref().unwrap_or("***"))?;
-        let style = match self.shown {
-            Shown::Mask => mask,
-            Shown::Nothing => mask.remove(),
+        let mask = problems.take(MaskStyle::mask(self.mask.as_deref().unwrap_or("***")));
+        let style = mask.and_then(|mask| match self.shown {
+            Shown::Mask => Some(mask),
+            Shown::Nothing => Some(mask.remove()),
             #[cfg(feature = "fingerprint")]
-            Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key)?,
-        };
+            Shown::Fingerprint { key_id, key } => problems.take(mask.fingerprint(&key_id, key)),
+        });
         #[cfg(feature = "regex")]
-        let patterns = Patterns::new(&self.patterns)?;
+        let patterns = problems.take(Patterns::new(&self.patterns)).unwrap_or_default();
         #[cfg(not(feature = "regex"))]
         let patterns = Patterns::default();
+        problems.finish()?;
         let rules = Rules {
-            keys: KeyRules::new(&self.keys, names)?,
+            keys: keys.expect(COMPLETE),
             pointers,
             detector: Detector::new(patterns),
-            style,
+            style: style.expect(COMPLETE),
             headers: self.headers,
             trap: self.trap,
         };

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
-use crate::Error;
+use crate::error::{Error, Problems};
 
 /// The number of phrases that an application may add.
 const MAX_ADDED: usize = 256;
@@ -55,17 +55,17 @@ impl Names {
         bags: impl IntoIterator<Item = &'n str>,
         except: impl IntoIterator<Item = &'n str>,
     ) -> Result<Self, Error> {
-        let mut names = Self::default();
+        let (mut names, mut problems) = (Self::default(), Problems::default());
         for bag in bags {
-            names.bags.push(letters(bag, "the name of a bag")?);
+            names.bags.extend(problems.take(letters(bag, "the name of a bag")));
         }
         for name in except {
             if name.is_empty() {
-                return Err(Error::redaction("redaction: an exception without a name"));
+                problems.push(Error::redaction("redaction: an exception without a name"));
             }
             names.except.push(name.into());
         }
-        Ok(names)
+        problems.finish().map(|()| names)
     }
 
     pub(in crate::redact) fn is_empty(&self) -> bool {
@@ -99,9 +99,13 @@ impl KeyRules {
                 phrases.insert(letters(phrase, "a phrase")?, class);
             }
         }
+        let mut problems = Problems::default();
         for phrase in added {
-            phrases.insert(letters(phrase, "the secret key")?, Class::Always);
+            if let Some(letters) = problems.take(letters(phrase, "the secret key")) {
+                phrases.insert(letters, Class::Always);
+            }
         }
+        problems.finish()?;
         let mut rules = Self { phrases, ends: [0; 26], own };
         rules.note_ends();
         Ok(rules)
@@ -191,10 +195,15 @@ fn letter(byte: u8) -> Option<usize> {
     (number < 26).then_some(number)
 }
 
+/// Whether a text can be a phrase that makes keys secret.
+pub(crate) fn is_phrase(text: &str) -> bool {
+    text.len() <= READ && !Words::of(text).letters().is_empty()
+}
+
 /// The letters of a phrase, without separators.
 fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
     let words = Words::of(phrase);
-    if words.letters().is_empty() || phrase.len() > READ {
+    if !is_phrase(phrase) {
         return Err(Error::redaction(format!(
             "redaction: {what} {phrase:?} must have a letter, and at most {READ} bytes"
         )));

@@ -7,6 +7,7 @@ mod pointers;
 mod words;
 
 pub(super) use action::{Action, LeafKind, MIN_TEXT, begins_link};
+pub(crate) use keys::is_phrase;
 pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use parts::Part;
 pub(super) use pointers::{Active, Effect, Pointers};

@@ -37,7 +37,7 @@ use self::timer::Timer;
 use self::writer::Writer;
 use super::Sink;
 use crate::clock::{Clock, SystemClock, Time};
-use crate::error::Error;
+use crate::error::{Error, Problems};
 
 /// A file that records are appended to, such as `/var/log/app/audit.log`.
 ///
@@ -229,29 +229,42 @@ impl FileOptions {
     /// something else than a regular file; if another process or sink has the file; if a setting is out of range; and if the
     /// system refuses. All name the path.
     pub fn open(self) -> Result<File, Error> {
-        let names = self.check()?;
+        let names = self.checked()?;
         let writer =
             Writer::open(Os, names, self.policy, self.clock).map_err(|error| cannot_open(&self.path, error))?;
         File::start(writer).map_err(|error| cannot_open(&self.path, error))
     }
 
-    fn check(&self) -> Result<Names, Error> {
+    /// What [`open`](Self::open) checks before it opens anything.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.checked().map(drop)
+    }
+
+    pub(super) fn checked(&self) -> Result<Names, Error> {
+        let mut problems = Problems::default();
         let wrong = |what: &str| Error::setting(format!("audit file {}: {what}", self.path.display()));
         if self.policy.rotate_bytes == Some(0) {
-            return Err(wrong("rotate_bytes: given 0, allowed: 1 or more"));
+            problems.push(wrong("rotate_bytes: given 0, allowed: 1 or more"));
         }
         if let Some(period) = self.policy.rotate_every.filter(|period| *period < Duration::from_secs(1)) {
-            return Err(wrong(&format!("rotate_every: given {period:?}, allowed: 1s or more")));
+            problems.push(wrong(&format!("rotate_every: given {period:?}, allowed: 1s or more")));
         }
         if self.policy.keep_files == Some(0) {
-            return Err(wrong("keep_files: given 0, allowed: 1 or more"));
+            problems.push(wrong("keep_files: given 0, allowed: 1 or more"));
         }
         if self.policy.mode & 0o600 != 0o600 || self.policy.mode > 0o777 {
-            return Err(wrong(&format!(
+            problems.push(wrong(&format!(
                 "mode: given {:o}, allowed: 600 to 777, readable and writable for us",
                 self.policy.mode
             )));
         }
+        let names = problems.take(self.names(&wrong));
+        problems.finish()?;
+        Ok(names.expect("what is missing was a problem"))
+    }
+
+    /// The file and its folder, which has to exist.
+    fn names(&self, wrong: &dyn Fn(&str) -> Error) -> Result<Names, Error> {
         let names = Names::new(&self.path).map_err(|error| cannot_open(&self.path, error))?;
         let names = names.ok_or_else(|| wrong("the path does not end in the name of a file"))?;
         match Os.status(names.folder()).map_err(|error| cannot_open(&self.path, error))? {

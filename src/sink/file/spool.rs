@@ -34,7 +34,7 @@ impl FileOptions {
                 self.path.display()
             )));
         }
-        let names = self.check()?;
+        let names = self.checked()?;
         let path = self.path;
         let mut writer =
             Writer::open(Os, names.clone(), self.policy, self.clock).map_err(|error| cannot_open(&path, error))?;
