@@ -66,7 +66,7 @@
 //! | `gzip` | no | compression of rotated files |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
-//! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
+//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit trail |
 //!
 //! Features only add; turning one on changes nothing that another writes.
 //!
@@ -74,7 +74,7 @@
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
 //! [`guide::addresses`] · [`guide::reads`] · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
-//! [`guide::architecture`]
+//! `guide::testing` (with the feature `testing`) · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;

@@ -29,3 +29,8 @@ pub mod redaction {}
 
 #[doc = include_str!("settings.md")]
 pub mod settings {}
+
+#[cfg(all(feature = "testing", feature = "axum"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "testing", feature = "axum"))))]
+#[doc = include_str!("testing.md")]
+pub mod testing {}
