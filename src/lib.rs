@@ -70,7 +70,7 @@
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `regex` | no | masking of what regular expressions match: `RedactorBuilder::pattern` |
 //! | `fingerprint` | no | HMAC-SHA-256 of a secret in place of the mask: `RedactorBuilder::fingerprint` |
-//! | `testing` | no | `testing`: canaries, a log in memory and a check of routes, to test an application's own audit trail |
+//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit trail |
 //!
 //! Features only add; turning one on changes nothing that another writes.
 //!
@@ -79,8 +79,8 @@
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
 //! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) ·
 //! [`guide::scopes`] (audit per group or project) · [`guide::reads`] · [`guide::redaction`] ·
-//! `guide::export` (scheduled exports; feature `export`) · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
-//! [`guide::architecture`]
+//! `guide::export` (scheduled exports; feature `export`) · [`guide::forwarding`] (forwarders, searches, alerts) ·
+//! [`guide::settings`] · `guide::testing` (with the feature `testing`) · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;

@@ -43,3 +43,8 @@ pub mod scopes {}
 
 #[doc = include_str!("who_acted.md")]
 pub mod who_acted {}
+
+#[cfg(all(feature = "testing", feature = "axum"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "testing", feature = "axum"))))]
+#[doc = include_str!("testing.md")]
+pub mod testing {}

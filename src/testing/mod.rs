@@ -3,7 +3,10 @@
 //! - [`TestLog`]: an audit log in memory whose clock, ids, instance and host never change, so that whole records can be
 //!   compared, and which waits by flushing, never by sleeping.
 //! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that none was written.
+//! - [`assert_sink`]: what every sink has to do, for those that an application writes itself.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
+//!
+//! [`guide::testing`](crate::guide::testing) begins from an ordinary integration test.
 //!
 //! # Example: no secret of a request is written
 //!
@@ -40,7 +43,9 @@
 mod canaries;
 mod log;
 mod routes;
+mod sinks;
 
 pub use canaries::{Canaries, Finding};
 pub use log::TestLog;
 pub use routes::{assert_covers, uncovered};
+pub use sinks::assert_sink;
