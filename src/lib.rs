@@ -113,11 +113,13 @@ mod publish;
 mod queue;
 mod record;
 mod redact;
+mod running;
 pub mod sink;
 mod sync;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod text;
 mod tokens;
 mod work;
 

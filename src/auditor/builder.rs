@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
+use super::Auditor;
 use super::start::{check_sizes, client_ip, delivery, end_sinks, instance, limits, outputs, start_sinks};
-use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
@@ -25,6 +25,7 @@ use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
+use crate::running::Running;
 use crate::sink::{Output, SinkState};
 
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
@@ -450,7 +451,7 @@ impl AuditorBuilder {
             engine,
             counted,
             #[cfg(feature = "tracing-subscriber")]
-            log: super::running::Log { standard: sinks.standard.into(), line_budget },
+            log: crate::running::Log { standard: sinks.standard.into(), line_budget },
         };
         Ok(Auditor { log: Arc::new(running) })
     }

@@ -1,7 +1,6 @@
 //! The auditor: the one handle of an audit log, from its start to its end.
 
 mod builder;
-mod running;
 mod start;
 
 use std::fmt;
@@ -10,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::AuditorBuilder;
-pub(crate) use self::running::Running;
 use crate::activity::ActivityBuilder;
 use crate::catalog::{Event, compile_event};
 #[cfg(feature = "tracing-subscriber")]
@@ -23,6 +21,7 @@ use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Reach, ShutdownReport, StopReason};
 #[cfg(feature = "tracing-subscriber")]
+use crate::running::Running;
 use crate::sink::{self, Ordinary, Sink, Stream};
 
 /// An audit log: makes layers and activities, and ends in order. Cheap to clone; all clones are the same log.

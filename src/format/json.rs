@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use crate::json::beginning;
 use crate::record::finished::{Body, Fields, Record, Request};
-use crate::record::text::head;
 use crate::record::wire::{self, BodyCut, Cuts, ELLIPSIS, Process};
 use crate::redact::Redacted;
+use crate::text::head;
 
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
 pub(crate) fn line(record: &Record, process: &Process, seq: u64, budget: usize, out: &mut Vec<u8>) {

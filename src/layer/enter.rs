@@ -9,7 +9,6 @@ use http_body::Body;
 
 use super::guard::Guard;
 use crate::audit::{Audit, CountedAsLost, LeftOut};
-use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params, is_read};
 use crate::engine::Engine;
@@ -17,6 +16,7 @@ use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::{Admission, Answer};
 use crate::record::Delivery;
+use crate::running::Running;
 
 /// What becomes of a request on its way in.
 #[derive(Default)]

@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::{StatusCode, Version};
 use uuid::Uuid;
 
-use super::text::head;
 use super::{Labels, Level, Outcome, RouteLabel, Status};
 use crate::clock::Micros;
 use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Reason, Redacted};
+use crate::text::head;
 
 /// One redacted record: filters take decisions on it, and formats write it.
 #[derive(Default)]

@@ -10,7 +10,7 @@ mod outcome;
 mod reads;
 mod response_status;
 mod setting;
-pub(crate) mod text;
+
 pub(crate) mod wire;
 
 pub use actor::{Actor, Credential, Location};

@@ -9,9 +9,9 @@ use super::finished::{
 };
 use super::object::{Object, key};
 use super::setting::setting_names;
-use super::text::{head, tail};
 use crate::json::members_as_arrays;
 use crate::redact::{Evidence, EvidenceJson, Piece, Reason, Redacted};
+use crate::text::{head, tail};
 
 /// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug)]

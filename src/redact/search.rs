@@ -14,7 +14,7 @@ use super::memory::{KeyFacts, Part};
 use super::rules::{Active, Class, Effect};
 use super::session::Session;
 use crate::json::plain_len;
-use crate::record::text::ELLIPSIS;
+use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 
 /// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.

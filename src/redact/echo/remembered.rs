@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::finder::{Finder, Plan};
-use crate::record::text::head;
+use crate::text::head;
 
 /// Shorter values under keys that are always secret are not remembered: too many words contain them.
 const MIN_ALWAYS: usize = 6;
