@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use crate::activity_result::{ActivityResult, ActivityRun};
 use crate::audit::Audit;
-use crate::auditor::Running;
 use crate::capture::{Door, Draft, EventRef, Stage, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::{Admission, Answer};
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
+use crate::running::Running;
 
 /// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
 ///

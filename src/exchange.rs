@@ -5,11 +5,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::auditor::Running;
 use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
 use crate::engine::Engine;
 use crate::queue::{Admission, Answer, Waiting};
 use crate::record::{Delivery, Outcome, Stages};
+use crate::running::Running;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -125,6 +125,7 @@ mod publish;
 mod queue;
 mod record;
 mod redact;
+mod running;
 pub mod scope;
 pub mod segment;
 pub mod sink;
@@ -132,6 +133,7 @@ mod sync;
 #[cfg(feature = "testing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "testing")))]
 pub mod testing;
+mod text;
 mod tokens;
 mod work;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Extensions, HeaderName};
 use serde_json::json;
 
+use super::Auditor;
 #[cfg(feature = "export")]
 use super::exports::outputs;
 #[cfg(not(feature = "export"))]
@@ -16,7 +17,6 @@ use super::start::outputs;
 use super::start::{
     ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, refused, scoping, start_sinks,
 };
-use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
@@ -34,6 +34,7 @@ use crate::queue::{Queue, Worker};
 use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
 use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
+use crate::running::Running;
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
 #[cfg(feature = "export")]
 use crate::sink::FileOptions;
@@ -582,7 +583,7 @@ impl AuditorBuilder {
             engine,
             counted,
             #[cfg(feature = "tracing-subscriber")]
-            log: super::running::Log { standard: sinks.standard.into(), line_budget },
+            log: crate::running::Log { standard: sinks.standard.into(), line_budget },
         };
         Ok(Auditor { log: Arc::new(running) })
     }

@@ -3,7 +3,6 @@
 mod builder;
 #[cfg(feature = "export")]
 mod exports;
-mod running;
 mod start;
 
 use std::fmt;
@@ -12,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::builder::AuditorBuilder;
-pub(crate) use self::running::Running;
 use crate::activity::ActivityBuilder;
 use crate::catalog::{Event, compile_event};
 #[cfg(feature = "tracing-subscriber")]
@@ -24,6 +22,7 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Reach, ShutdownReport, StopReason};
+use crate::running::Running;
 use crate::scope::Scopes;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Sink, Stream};

@@ -18,9 +18,9 @@ use super::request_id::{self, request_id, traceparent};
 use crate::catalog::Params;
 use crate::clock::Micros;
 use crate::plan::Plan;
-use crate::record::text::lossy;
 use crate::record::{Actor, Delivery, Outcome};
 use crate::scope::Scoped;
+use crate::text::lossy;
 
 /// A piece of a draft's text. Text from the network is shorter than 4 GiB: every piece is capped when it is copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::record::text::{ELLIPSIS, head};
 use crate::record::{Actor, Credential, Entity, Failure, Location, Scope};
+use crate::text::{ELLIPSIS, head};
 
 /// Longest id or name, in bytes; longer ones are cut with an ellipsis. All that is never cut from a line must fit into it.
 const NAME: usize = 512;

@@ -2,6 +2,7 @@
 
 mod compile;
 mod event;
+mod explain;
 mod matching;
 mod message;
 mod policy;

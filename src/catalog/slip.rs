@@ -1,6 +1,6 @@
 //! The name that somebody meant who mistyped it.
 
-use crate::record::text::distance;
+use crate::text::distance;
 
 /// The known name that differs least from `given`, if it differs little: by two letters, case not counted.
 pub(super) fn meant<'n>(given: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {

@@ -14,8 +14,8 @@ use crate::engine::Engine;
 use crate::media::Media;
 use crate::plan::Plan;
 use crate::record::finished::{Body, Fields, Request, Response, Route};
-use crate::record::text::lossy;
 use crate::redact::{self, ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Session};
+use crate::text::lossy;
 
 /// The parts of a request that are used more than once, redacted once.
 pub(super) struct Sent {

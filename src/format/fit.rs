@@ -6,9 +6,9 @@ use super::Format;
 use crate::json::{beginning, elements, unescape};
 use crate::record::Record;
 use crate::record::finished::{Body, Fields, Request};
-use crate::record::text::head;
 use crate::record::wire::{BodyCut, Cuts, ELLIPSIS};
 use crate::redact::Texts;
+use crate::text::head;
 
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
 pub(crate) fn write_line(format: &mut (impl Format + ?Sized), record: Record<'_>, budget: usize, out: &mut Vec<u8>) {

@@ -10,7 +10,6 @@ use http_body::Body;
 use super::guard::Guard;
 use super::unrecorded::{Loss, ToBeLost, unrecorded};
 use crate::audit::{Audit, LeftOut};
-use crate::auditor::Running;
 use crate::capture::{EventRef, Progress};
 use crate::catalog::{Found, MatchedRoute, Params, is_read};
 use crate::engine::Engine;
@@ -18,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::{Admission, Answer};
 use crate::record::{Delivery, Scope};
+use crate::running::Running;
 use crate::scope::{PathParams, Scoped, Scoping, Verdict};
 
 /// What becomes of a request on its way in.

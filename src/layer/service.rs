@@ -13,10 +13,10 @@ use super::body::{BoxError, RequestBody, ResponseBody};
 use super::enter::{Entry, admitted, enter};
 use super::future::{Held, ResponseFuture};
 use super::guard::Guard;
-use crate::auditor::Running;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::queue::Admission;
+use crate::running::Running;
 
 /// Records every request that goes through the services it wraps. Made by [`Auditor::layer`](crate::Auditor::layer).
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::auditor::Running;
 use crate::capture::Draft;
 use crate::clock::Micros;
+use crate::running::Running;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// It counts as open until it is settled, which a shutdown waits for.

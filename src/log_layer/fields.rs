@@ -8,7 +8,7 @@ use tracing::field::{Field, Visit};
 
 use super::line::{LEAST, passes_for_a_record};
 use crate::diagnostics::caught;
-use crate::record::text::head;
+use crate::text::head;
 
 /// Longest copies of one value, and of all values of one event or span.
 pub(super) const VALUE: usize = 8 * 1024;

@@ -8,7 +8,7 @@ use super::fields::{Fields, Text, Value};
 use crate::clock::Micros;
 use crate::json::push_json_text;
 use crate::record::push_time;
-use crate::record::text::head;
+use crate::text::head;
 
 /// One event as one line, its newline included, of at most `budget` bytes.
 pub(super) fn line<S>(event: &Event<'_>, context: &Context<'_, S>, at: Micros, budget: usize) -> String

@@ -25,7 +25,6 @@ use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
 use super::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
-use crate::auditor::Running;
 use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
@@ -35,6 +34,7 @@ use crate::plan::Defaults;
 use crate::record::wire::Process;
 use crate::record::{Delivery, Outcome, Stages, Status};
 use crate::redact::{Redacted, Redactor};
+use crate::running::Running;
 use crate::sink::{Need, Outlet, Retry, Sink, Start};
 use crate::sync::{Arc, Instant, thread};
 

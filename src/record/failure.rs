@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
-use super::text::head;
+use crate::text::head;
 
 /// The number of sources of an error that are followed. Some errors are their own source.
 const MAX_SOURCES: usize = 16;

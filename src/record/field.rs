@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use super::finished::{Response, Thing};
 use super::object::push_time;
-use super::text::distance;
 use super::{Record, wire};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::json::{elements, member, unescape};
+use crate::text::distance;
 
 /// The name of one value of a record: its path in the record's JSON, with dots.
 ///

@@ -14,7 +14,6 @@ mod reads;
 mod response_status;
 mod serialize;
 mod setting;
-pub(crate) mod text;
 mod view;
 pub(crate) mod wire;
 

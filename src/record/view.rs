@@ -9,12 +9,12 @@ use http::StatusCode;
 use uuid::Uuid;
 
 use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Place, Request, Route, StageName, Thing};
-use super::text::head;
 use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
 use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
 use crate::json::{members_as_arrays, without_members};
 use crate::redact::Texts;
+use crate::text::head;
 
 /// One redacted record, borrowed: filters take decisions on it, and [formats](crate::format) write it.
 ///

@@ -7,9 +7,9 @@ use http::Version;
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
 use super::object::{Key, Object, key};
 use super::setting::setting_names;
-use super::text::{head, tail};
 use super::{FieldGroup, Record};
 use crate::redact::{Evidence, Reason, Redacted, Texts};
+use crate::text::{head, tail};
 
 /// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug, Default)]

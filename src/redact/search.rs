@@ -15,7 +15,7 @@ use super::memory::KeyFacts;
 use super::rules::{Action, Active, Class, Effect, Part};
 use super::session::Session;
 use crate::json::plain_len;
-use crate::record::text::ELLIPSIS;
+use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 
 /// The number of strings inside of each other in which JSON and URLs are read; percent-encoding is decoded as often.

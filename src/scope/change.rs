@@ -19,7 +19,6 @@ use super::tree::Tree;
 use crate::Event;
 use crate::activity::ActivityBuilder;
 use crate::audit::Audit;
-use crate::auditor::Running;
 use crate::catalog::internal_event;
 use crate::diagnostics::{contained, enter_own_thread};
 use crate::engine::Engine;
@@ -27,6 +26,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::queue::promise;
 use crate::record::{Actor, Delivery, Failure, Scope, Stages};
+use crate::running::Running;
 use crate::sync::spawn;
 
 /// Changes that may be under way at once, each with a thread. They are made one after another.

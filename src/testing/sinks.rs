@@ -125,6 +125,8 @@ mod tests {
     }
 
     impl Sink for Faulty {
+        fn header(&mut self, _line: &[u8]) {}
+
         fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
             match self.fault {
                 "takes nothing" => return Ok(0),

@@ -23,8 +23,8 @@ pub(in crate::redact) use self::credential::looks_like_credential;
 pub(in crate::redact) use self::patterns::Patterns;
 pub(in crate::redact) use self::scan::Scan;
 pub(in crate::redact) use self::signatures::is_signature;
-use crate::record::text::ELLIPSIS;
 use crate::redact::edits::join;
+use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 use crate::work;
 

@@ -11,9 +11,9 @@ use aho_corasick::{Anchored, Input, MatchKind};
 
 use super::values::{Needle, Values};
 use crate::block::find_text;
-use crate::record::text::ELLIPSIS;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
+use crate::text::ELLIPSIS;
 use crate::work;
 
 /// Up to this number of values are searched one by one, which is faster than building an automaton.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::record::text::head;
+use crate::text::head;
 
 /// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
 const LONGEST: usize = 1024;
