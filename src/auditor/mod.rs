@@ -20,8 +20,8 @@ use crate::layer::AuditLayer;
 use crate::log_layer::LogLayer;
 use crate::plan::Plan;
 use crate::queue::{Reach, ShutdownReport, StopReason};
-#[cfg(feature = "tracing-subscriber")]
 use crate::running::Running;
+#[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Sink, Stream};
 
 /// An audit log: makes layers and activities, and ends in order. Cheap to clone; all clones are the same log.
