@@ -144,7 +144,7 @@ pub use auditor::{Auditor, AuditorBuilder};
 #[cfg(feature = "axum")]
 pub use axum_layer::{AxumAuditFuture, AxumAuditLayer, AxumAuditService};
 #[cfg(feature = "axum")]
-pub use axum_support::{AuditedRouter, AuditedRouterService, MissingAuditLayer};
+pub use axum_support::{AuditedRouter, AuditedRouterFuture, AuditedRouterService, MissingAuditLayer};
 pub use capture::{PeerAddr, resolver};
 pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unmatched};
 pub use clock::{Clock, IdSource};

@@ -233,14 +233,14 @@ fn reads_are_recorded_as_the_operator_says() {
     let by_file = ("TOWER_AUDIT_CONFIG", file.path().to_str().unwrap());
     let debug = ("TOWER_AUDIT_READS", "debug");
     // A login, a fetch that succeeds, and one of nothing.
-    let cases: [(&[(&str, &str)], &[&str]); 4] = [
-        (&[], &["info", "info", "warn"]),
-        (&[debug], &["info", "debug", "warn"]),
-        (&[by_file], &["info"]),
-        (&[by_file, debug], &["info", "debug", "warn"]),
+    let cases = [
+        (vec![], vec!["info", "info", "warn"]),
+        (vec![debug], vec!["info", "debug", "warn"]),
+        (vec![by_file], vec!["info"]),
+        (vec![by_file, debug], vec!["info", "debug", "warn"]),
     ];
     for (settings, levels) in cases {
-        let server = Server::start("axum_stack", settings);
+        let server = Server::start("axum_stack", &settings);
         let (_, token) = server.ask("POST /login", &[], r#"{"user":"jane","password":"correct horse"}"#);
         let bearer = format!("Bearer {}", String::from_utf8(token).unwrap());
         server.ask("GET /api/orders/17", &[("authorization", &bearer)], "");
