@@ -33,7 +33,7 @@ use crate::sync::{Instant, spawn};
 const SHORTEST: Duration = Duration::from_millis(1);
 /// The pause while batches are small. A record waits no longer than this for the worker.
 const LONGEST: Duration = Duration::from_millis(8);
-/// With fewer records than this within the longest pause, it is cheaper that each of them wakes the worker: on an idle core a
+/// Until this many records come within the longest pause, it is cheaper that each of them wakes the worker: on an idle core a
 /// timed wake takes 20 to 30 µs of CPU time, a notified one 4. Several records share one pause, and one write of the sink.
 const FEW: usize = 2;
 /// How long what the sinks have written may count as unwritten while nothing else wakes the worker.
@@ -77,7 +77,7 @@ impl Worker {
             rendered: 0,
             ledger: VecDeque::new(),
             pause: SHORTEST,
-            traffic: Traffic { since: Instant::now(), records: 0, last: 0 },
+            traffic: Traffic { since: Instant::now(), records: 0, last: 0, is_steady: false },
             round: Entry::default(),
             heard: None,
             is_last_try: false,
@@ -144,15 +144,18 @@ struct Traffic {
     records: usize,
     /// Taken the last time.
     last: usize,
+    /// Pauses are worth it: [`FEW`] records came within the longest one, and each pause since then brought some.
+    is_steady: bool,
 }
 
 impl Traffic {
     fn note(&mut self, taken: usize) {
         if self.since.elapsed() >= LONGEST {
-            *self = Self { since: Instant::now(), records: 0, last: 0 };
+            (self.since, self.records) = (Instant::now(), 0);
         }
         self.records += taken;
         self.last = taken;
+        self.is_steady = self.records >= FEW || (self.is_steady && taken > 0);
     }
 }
 
@@ -207,7 +210,7 @@ impl Running {
         if self.somebody_waits() {
             return Rest::Pause(SHORTEST);
         }
-        if self.traffic.records >= FEW {
+        if self.traffic.is_steady {
             return Rest::Pause(self.pause);
         }
         // What was rendered just now is written soon, and settled with the next record, or after a while. If it is not written
