@@ -107,6 +107,17 @@ async fn a_query_or_a_field_that_is_json_is_read_as_json() {
         assert_eq!(shown, url.replace('"', "%22").replace('{', "%7B").replace('}', "%7D"));
         assert_eq!(fields, object);
     }
+    // Brackets alone are no JSON.
+    let (url, fields) = query_shown(|builder| builder, "%20%7Bt%7D&password=s3cretvalue&a=%7Bt%7D").await;
+    assert_eq!(url, "%20%7Bt%7D&password=***&a=%7Bt%7D");
+    assert_eq!(fields, json!({ " {t}": "", "password": "***", "a": "{t}" }));
+    // Both JSON and fields, of which one is secret.
+    let record =
+        record_of(|builder| builder, posted("/x?%7B%22:1%7D&password=s3cretvalue&a=%7B%22:1%7D", "", ""), |_| {}).await;
+    assert_eq!((&record["request"]["url"], record["request"].get("query")), (&json!("/x?***"), None));
+    let form = posted("/x", "application/x-www-form-urlencoded", "+{t}&password=s3cretvalue&a=+{t}");
+    let record = record_of(|builder| builder, form, |_| {}).await;
+    assert_eq!(record["request"]["body"], json!({ " {t}": "", "password": "***", "a": " {t}" }));
     let form = posted("/x", "application/x-www-form-urlencoded", r#"a=1&{"password":"s3cretvalue","b":"="}"#);
     let record = record_of(|builder| builder, form, |_| {}).await;
     assert_eq!(record["request"]["body"], json!({ "a": "1", r#"{"password":"***","b":"="}"#: "" }));

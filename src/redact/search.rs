@@ -162,6 +162,13 @@ impl Session<'_> {
         }
     }
 
+    /// Whether all of a text is an object or a list, or is too deep to know.
+    pub(super) fn is_document(&mut self, text: &str) -> bool {
+        let document = json::document_in(text).filter(|document| json::is_all(text, document));
+        let (Some(document), Some(inside)) = (document, Level::TOP.inside()) else { return false };
+        self.find_in_document(text, document, inside, Search::Client, &mut Vec::new())
+    }
+
     /// Searches a document within a text. Whether it is one.
     fn find_in_document(
         &mut self,

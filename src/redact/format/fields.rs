@@ -12,7 +12,6 @@ use super::super::hit::HitRule;
 use super::super::rules::{Action, Active, Class, Effect};
 use super::super::search::{Level, Search};
 use super::super::session::Session;
-use super::json;
 use crate::json::push_json_string;
 
 const MAX_FIELDS: usize = 4_096;
@@ -247,7 +246,14 @@ fn pointer(name: &str) -> String {
 pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Range<usize>>, Option<String>) {
     let mut fields = Fields::new(session, Origin::Query);
     let mut places = Vec::new();
-    for (name, value) in split(raw) {
+    let is_one = is_json(session, raw);
+    let mut names = split(raw, false).map(|place| form_decoded(&raw[parts(raw, &place).0]));
+    if is_one && names.any(|name| session.class(&name) != Class::Plain) {
+        // Nobody knows whether the handler reads JSON or fields, and a secret of the one may be a name of the other.
+        return (std::iter::once(0..raw.len()).collect(), None);
+    }
+    for place in split(raw, is_one) {
+        let (name, value) = field(session, raw, place);
         let name_text = FormText::of(raw, name.clone());
         // A name may be a token too; one without a value is a value itself.
         let search = if value.is_some() { Search::Evidence } else { Search::Client };
@@ -323,14 +329,15 @@ pub(in crate::redact) fn headers<'h>(
 /// A form as an object. With `cut`, its last field is not complete.
 pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) -> Result<String, Reason> {
     let mut fields = Fields::new(session, Origin::Form);
-    for (name_place, value) in split(text) {
-        let mut name = form_decoded(&text[name_place.clone()]);
+    for place in split(text, false) {
+        let is_last = place.end == text.len();
+        let (name_place, value) = field(session, text, place);
+        let mut name = form_decoded(&text[name_place]);
         if value.is_none()
             && let Some(masked) = session.masked_name(&name, Search::Client)
         {
             name = Cow::Owned(masked);
         }
-        let is_last = value.as_ref().map_or(name_place.end, |value| value.end) == text.len();
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && is_last {
             if session.class(&name) != Class::Plain {
@@ -350,10 +357,9 @@ fn without_open_escape(value: &str) -> &str {
     escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
 }
 
-/// The places of the names and values of fields. A text that is JSON, or a field that is, has no name.
-fn split(text: &str) -> impl Iterator<Item = (Range<usize>, Option<Range<usize>>)> {
+/// The places of fields, separated by `&`. With `is_one`, there is no separator.
+fn split(text: &str, is_one: bool) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
-    let is_one = is_json(text);
     std::iter::from_fn(move || {
         while start < text.len() {
             let rest = &text.as_bytes()[start..];
@@ -361,20 +367,21 @@ fn split(text: &str) -> impl Iterator<Item = (Range<usize>, Option<Range<usize>>
             let place = start..start + len.unwrap_or(rest.len());
             start = place.end + 1;
             if !place.is_empty() {
-                return Some(if is_json(&text[place.clone()]) { (place, None) } else { parts(text, &place) });
+                return Some(place);
             }
         }
         None
     })
 }
 
-/// Whether a text that is encoded as in a form may be JSON.
-fn is_json(text: &str) -> bool {
-    let begins = text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']);
-    begins && {
-        let text = form_decoded(text);
-        json::document_in(&text).is_some_and(|document| json::is_all(&text, &document))
-    }
+/// The places of a field's name and value. A field that is JSON has no name; it is a value.
+fn field(session: &mut Session<'_>, text: &str, place: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
+    if is_json(session, &text[place.clone()]) { (place, None) } else { parts(text, &place) }
+}
+
+/// Whether a text that is encoded as in a form is JSON.
+fn is_json(session: &mut Session<'_>, text: &str) -> bool {
+    text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']) && session.is_document(&form_decoded(text))
 }
 
 /// The places of a field's name and value.
