@@ -100,7 +100,7 @@ fn outputs(builder: AuditorBuilder) -> Result<AuditorBuilder, Box<dyn Error + Se
     let Some(path) = env::var_os("CLIENT_LOG").filter(|path| !path.is_empty()) else { return Ok(builder) };
     let downloads = Output::new(sink::file(PathBuf::from(path)).open()?).name("client-log");
     let downloads = downloads.format(format::csv(Columns::client_log()));
-    Ok(builder.sink(sink::stdout()?).sink(downloads.filter(|record| record.log_type() == LogType::Client)))
+    Ok(builder.sink(sink::stdout()?).sink(downloads.log_type(LogType::Client)))
 }
 
 /// The folder of all state, and what removes it at the end if it is a temporary one.

@@ -8,6 +8,9 @@ use super::{Complaints, TABLE};
 
 const PREFIX: &str = "TOWER_AUDIT_";
 
+/// A variable of another product, and the one of ours that it stands for.
+pub(crate) type Alias = (&'static str, &'static str);
+
 /// The one setting that cannot stand in the file.
 pub(super) const CONFIG: &str = "config";
 
@@ -19,28 +22,34 @@ pub(super) fn variable(key: &str) -> String {
 /// The variables that are ours.
 #[derive(Default)]
 pub(super) struct Environment {
-    /// Keys as the table and the file spell them, with what was given.
-    pub(super) given: Vec<(String, String)>,
+    /// Keys as the table and the file spell them, the variable, and what was given.
+    pub(super) given: Vec<(String, String, String)>,
     pub(super) config: Option<PathBuf>,
     pub(super) complaints: Complaints,
 }
 
 impl Environment {
-    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Self
+    /// Reads these variables. Aliases are variables of other products and ours that each stands for, which wins.
+    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> Self
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let mut ours: Vec<(OsString, OsString)> = vars
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
-            .collect();
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let all: Vec<(OsString, OsString)> = vars.collect();
+        let mut ours: Vec<(OsString, OsString)> =
+            all.iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).cloned().collect();
         // The order of the environment is chance; that of errors should not be.
         ours.sort();
         let mut this = Self::default();
         for (name, value) in &ours {
             this.take(name, value);
+        }
+        for (alias, meant) in aliases {
+            let given = all.iter().find(|(name, _)| name == alias);
+            let Some((_, value)) = given.filter(|_| !ours.iter().any(|(name, _)| name == meant)) else { continue };
+            let key = meant.strip_prefix(PREFIX).unwrap_or(meant).to_ascii_lowercase();
+            this.take_value(key, alias, value);
         }
         this
     }
@@ -61,8 +70,12 @@ impl Environment {
         if key == CONFIG {
             return self.take_config(name, value);
         }
+        self.take_value(key, name, value);
+    }
+
+    fn take_value(&mut self, key: String, name: &str, value: &OsStr) {
         match value.to_str() {
-            Some(value) => self.given.push((key, value.to_owned())),
+            Some(value) => self.given.push((key, name.to_owned(), value.to_owned())),
             None if TABLE.iter().any(|setting| setting.key == key) => {
                 self.complaints.bad(name, &Refusal::new("bytes that are not UTF-8", "UTF-8"));
             }

@@ -12,6 +12,9 @@ pub mod delivery {}
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 
+#[doc = include_str!("formats.md")]
+pub mod formats {}
+
 #[doc = include_str!("forwarding.md")]
 pub mod forwarding {}
 

@@ -33,7 +33,7 @@ use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkWatch};
 use crate::plan::Defaults;
 use crate::record::wire::Process;
-use crate::record::{Delivery, Outcome, Stages, Status};
+use crate::record::{Delivery, FieldGroups, Outcome, Stages, Status};
 use crate::redact::{Redacted, Redactor};
 use crate::sink::{Need, Outlet, Retry, Sink, Start};
 use crate::sync::{Arc, Instant, thread};
@@ -301,7 +301,9 @@ impl Rig {
             };
             let outlet = Outlet::start(start).unwrap();
             outlets.push((outlet.clone(), need));
-            channels.push(Channel::new(outlet, need, None, None));
+            let format = Box::new(crate::format::json());
+            let shape = Shape { filter: None, format, max_line_bytes: None, omit: FieldGroups::default() };
+            channels.push(Channel::new(outlet, need, shape));
         }
         let counted = Arc::new(Counted::new(outlets));
         let mut text = Redacted::default();
@@ -315,7 +317,7 @@ impl Rig {
             #[cfg(feature = "tracing-subscriber")]
             log: Default::default(),
         });
-        Worker { engine: engine.clone(), channels, counted, process, line_budget: 15 * 1024, settings }
+        Worker { engine: engine.clone(), channels, counted, process, filter: None, line_budget: 15 * 1024, settings }
             .start()
             .unwrap();
         Self { engine, log, event }
@@ -377,6 +379,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
+        refused: Vec::new(),
         defaults: Defaults { stages: setting.stages, delivery: setting.delivery },
         head: HeadPolicy {
             client_ip: ClientIp::default(),
