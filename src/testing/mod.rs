@@ -4,6 +4,7 @@
 //!   compared, and which waits by flushing, never by sleeping.
 //! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that none was written.
 //! - [`assert_sink`]: what every sink has to do, for those that an application writes itself.
+//! - [`record()`]: a record with chosen members, to test formats and filters.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
 //!
 //! [`guide::testing`](crate::guide::testing) begins from an ordinary integration test.
@@ -42,10 +43,12 @@
 
 mod canaries;
 mod log;
+mod record;
 mod routes;
 mod sinks;
 
 pub use canaries::{Canaries, Finding};
 pub use log::TestLog;
+pub use record::record;
 pub use routes::{assert_covers, uncovered};
 pub use sinks::assert_sink;
