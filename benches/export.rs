@@ -63,7 +63,10 @@ fn main() {
             fs::write(site.folder.path().join(name), numbered(&lines[0], at + 1)).unwrap();
         }
         let (took, memory) = runtime.block_on(site.export(ExportFormat::Json, false, count));
-        println!("{count} segments of one record: {:.1} s; at its peak {memory} KiB more than idle", took.as_secs_f64());
+        println!(
+            "{count} segments of one record: {:.1} s; at its peak {memory} KiB more than idle",
+            took.as_secs_f64()
+        );
     }
 }
 

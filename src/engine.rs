@@ -34,6 +34,8 @@ pub(crate) struct Engine {
     pub(crate) routes: catalog::Compiled,
     pub(crate) plans: Vec<Arc<Plan>>,
     pub(crate) unmatched: Option<Plan>,
+    /// Whether the filter refuses the event of this index, whatever its requests are.
+    refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -59,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Time,
     pub(crate) ids: Ids,
     pub(crate) routes: catalog::Compiled,
+    /// The filter for all outputs, as far as the event decides; the worker has it for the rest.
+    pub(crate) refused: Vec<bool>,
     pub(crate) defaults: Defaults,
     pub(crate) head: HeadPolicy,
     pub(crate) redactor: Redactor,
@@ -102,6 +106,7 @@ impl Engine {
             routes: parts.routes,
             plans,
             unmatched,
+            refused: parts.refused,
             defaults: parts.defaults,
             head: parts.head,
             redactor: parts.redactor,
@@ -138,6 +143,11 @@ impl Engine {
     /// Whether the rules of scopes let an exchange be recorded, as far as its scope is known.
     pub(crate) fn is_audited(&self, draft: &Draft) -> bool {
         draft.scoped.is_none() || draft.is_audited(self.event_name(&draft.event))
+    }
+
+    /// Whether no record of the event would pass the filter.
+    pub(crate) fn is_refused(&self, event: u32) -> bool {
+        self.refused.get(event as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn stages(&self, event: &EventRef) -> Stages {

@@ -75,7 +75,7 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
-//! [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) · [`guide::scopes`] (audit per group or project) · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) · [`guide::scopes`] (audit per group or project) · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
 //! `guide::export` (scheduled exports; feature `export`) ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,6 +100,7 @@ mod exchange;
 #[cfg(feature = "export")]
 #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
 pub mod export;
+mod filter;
 pub mod format;
 #[cfg(feature = "__fuzzing")]
 #[doc(hidden)]
@@ -140,13 +141,14 @@ pub use catalog::{Bodies, Catalog, Event, Source, TrailingSlash, Unmatched};
 pub use clock::{Clock, IdSource};
 pub use counters::{Counters, Losses, SinkCounters, Unhealthy};
 pub use error::Error;
+pub use filter::{Filter, Lists};
 pub use layer::{AuditLayer, AuditService, RequestBody, ResponseBody, ResponseFuture};
 #[cfg(feature = "tracing-subscriber")]
 pub use log_layer::LogLayer;
 pub use queue::ShutdownReport;
 pub use record::{
-    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldValue, Level, Location, LogType, Outcome, Record,
-    RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
+    Actor, BodyAs, Credential, Delivery, Entity, Failure, Field, FieldGroup, FieldValue, Level, Location, LogType,
+    Outcome, Record, RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
 pub use sink::SinkState;

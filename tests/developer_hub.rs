@@ -1463,3 +1463,121 @@ fn every_event_of_the_page_is_driven_here() {
     let missing: Vec<_> = names.iter().filter(|name| !source.contains(&format!("\"{name}\""))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Formats
+// ---------------------------------------------------------------------------------------------------------------------
+
+/// The lines of the audit file of a run with these settings, in which a client sent what could forge a line.
+fn audit_file(path: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> {
+    let mut hub = Hub::start(settings);
+    assert_eq!(hub.send(&Ask::new("GET /api/scaffolder/v2/actions")).status, 200);
+    assert_eq!(hub.send(&Ask::new("GET /api/scaffolder/v2/tasks")).status, 200);
+    let mut hostile = hub.connect();
+    hostile.write_all(b"GET /x,%20event=FORGED?a=%0d%0a,%22=cmd|%27&b='=%e2%80%ae HTTP/1.1\r\nhost: a,b\r\n").unwrap();
+    hostile
+        .write_all(
+            b"user-agent: \"x\", event=FORGED\\ \xff\xe2\x80\xae\t\r\nreferer: =cmd|' /C calc'!A0\xe2\x80\xa8, \"\r\n",
+        )
+        .unwrap();
+    let long = "\",='".repeat(12 * 1024);
+    hostile
+        .write_all(format!("x-long: {long}\r\nx-request-id: @a,b\"=\r\nconnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut answer = Vec::new();
+    hostile.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 404"), "{}", String::from_utf8_lossy(&answer));
+    hub.signal("TERM");
+    assert!(hub.child.wait().unwrap().success());
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.ends_with('\n'));
+    let lines: Vec<String> = text.split_terminator('\n').map(str::to_owned).collect();
+    let is_odd = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{202e}');
+    lines.iter().for_each(|line| assert!(!line.contains(is_odd) && line.len() < 15 * 1024, "{line:?}"));
+    lines
+}
+
+#[test]
+fn each_format_works_from_the_environment_and_a_client_forges_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["json", "json_timestamp", "csv", "client_log", "combined", "common", "key_value"] {
+        let path = folder.path().join(format!("{format}.log"));
+        let sink = format!("file://{}", path.display());
+        let columns = if format == "client_log" { "client_log" } else { "flat" };
+        let mut settings = vec![("TOWER_AUDIT_SINK", &*sink), ("TOWER_AUDIT_DENY", "ScaffolderTaskListFetch")];
+        match format {
+            "csv" | "client_log" => {
+                settings.extend([("TOWER_AUDIT_FORMAT", "csv"), ("TOWER_AUDIT_CSV_COLUMNS", columns)]);
+            }
+            other => settings.push(("TOWER_AUDIT_FORMAT", other)),
+        }
+        let lines = audit_file(&path, &settings);
+        let header = usize::from(columns == "client_log" || format == "csv");
+        // The start, two stages of the listed request, the other one, and the end.
+        let is_whole = matches!(format, "json" | "json_timestamp" | "csv");
+        assert_eq!(lines.len() - header, if is_whole { 5 } else { 4 }, "{format}: {lines:#?}");
+        match format {
+            "json" => assert_eq!(records(&lines).len(), 5),
+            "json_timestamp" => {
+                let json: Vec<String> = lines.iter().map(|line| line[28..].to_owned()).collect();
+                let times = records(&json).into_iter().map(|record| record["timestamp"].as_str().unwrap().to_owned());
+                assert!(times.zip(&lines).all(|(time, line)| line.starts_with(&(time + " "))));
+            }
+            "key_value" => {
+                let forged = lines.iter().filter(|line| line.contains("event=HTTP_REQUEST_ERROR")).collect::<Vec<_>>();
+                let [forged] = forged[..] else { panic!("{lines:#?}") };
+                assert!(forged.contains(r#"req_url="/x,%20event=FORGED", success=False"#), "{forged}");
+            }
+            "combined" => {
+                assert!(lines[0].contains("\"tower-audit/AuditStarted\""), "{}", lines[0]);
+                assert!(
+                    lines[3].contains("\"tower-audit/AuditStopped written=4 lost=0 refused=0 open=0\""),
+                    "{}",
+                    lines[3]
+                );
+            }
+            "common" => assert!(lines[2].contains("\"GET /x,%20event=FORGED?"), "{}", lines[2]),
+            _ => read_by_python(&path, lines.len()),
+        }
+    }
+}
+
+/// An independent reader finds as many rows as there are lines, each as wide as the header.
+fn read_by_python(path: &std::path::Path, rows: usize) {
+    const SCRIPT: &str = "import csv, sys\n\
+                          rows = list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))\n\
+                          assert {len(row) for row in rows} == {len(rows[0])}, rows\n\
+                          print(len(rows))";
+    match Command::new("python3").arg("-c").arg(SCRIPT).arg(path).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), rows.to_string(), "{said}");
+        }
+        Err(error) => eprintln!("skipped: python3 is not there to read the CSV ({error})"),
+    }
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn settings_of_formats_work_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.log");
+    let config = folder.path().join("audit.toml");
+    let text = format!(
+        "sink = 'file://{}'\nformat = 'csv'\ncsv_columns = ['eventName', 'stage', 'actor.ip', 'actor.client']\n\
+         omit = ['user_agent', 'addresses']\nallow = ['kind:scaffolder', 'HttpRequest']\ndeny = ['*ListFetch']\n\
+         keep_for = '90d'\n",
+        path.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let lines = audit_file(&path, &[("TOWER_AUDIT_CONFIG", config.to_str().unwrap())]);
+    let expected = [
+        "eventName,stage,actor.ip,actor.client",
+        "AuditStarted,completion,,",
+        "ScaffolderInstalledActionsFetch,initiation,,",
+        "ScaffolderInstalledActionsFetch,completion,,",
+        "HttpRequest,completion,,",
+        "AuditStopped,completion,,",
+    ];
+    assert_eq!(lines, expected);
+}

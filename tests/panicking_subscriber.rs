@@ -19,7 +19,7 @@ use http::{Method, Request, StatusCode};
 use tower::ServiceExt as _;
 use tower_audit::format::line_fn;
 use tower_audit::sink::{self, Output, sink_fn};
-use tower_audit::{AuditedRouterService, Auditor, Catalog, Delivery, Event, SinkState};
+use tower_audit::{AuditedRouterService, Auditor, Catalog, Delivery, Event, Filter, SinkState};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 
@@ -131,7 +131,7 @@ async fn filters_formats_hooks_and_sinks_that_panic_besides_cost_no_record_and_n
     let log = log_to(disk.written.clone(), |builder| {
         builder
             .catalog(durable())
-            .sink(Output::new(disk.sink()).filter(|_| panic_any(Bomb)))
+            .sink(Output::new(disk.sink()).filter(Filter::from_fn(|_| panic_any(Bomb))))
             .sink(Output::new(bombing).required().format(line_fn(|_, _| panic_any(Bomb))))
             .on_sink_state(|_, _| panic_any(Bomb))
             .classify_status(|_| panic_any(Bomb))

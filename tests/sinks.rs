@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 use tower_audit::format::{csv, line_fn};
 use tower_audit::sink::{self, Output, sink_fn};
-use tower_audit::{AuditedRouterService, Auditor, Catalog, Event, Level, SinkState, Stages};
+use tower_audit::{AuditedRouterService, Auditor, Catalog, Event, Filter, Level, SinkState, Stages};
 
 fn service(auditor: &Auditor) -> AuditedRouterService {
     let app = Router::new().route("/{id}", any(async || ())).route("/bad/{id}", any(async || http::StatusCode::GONE));
@@ -255,8 +255,8 @@ async fn each_sink_has_its_filter_and_none_removes_records_of_ours() {
     let log = log_to(good.clone(), |builder| {
         builder
             .sink(keeping(&good))
-            .sink(keeping(&bad).filter(|record| record.level() >= Level::Warn))
-            .sink(keeping(&wild).filter(|_| panic!("as it always does")))
+            .sink(keeping(&bad).filter(Filter::level(Level::Warn)))
+            .sink(keeping(&wild).filter(Filter::from_fn(|_| panic!("as it always does"))))
     });
     let service = service(&log.auditor);
     for id in 0..10 {

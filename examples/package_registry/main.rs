@@ -108,7 +108,7 @@ fn outputs(builder: AuditorBuilder) -> Result<AuditorBuilder, Box<dyn Error + Se
     let Some(path) = env::var_os("CLIENT_LOG").filter(|path| !path.is_empty()) else { return Ok(builder) };
     let downloads = Output::new(sink::file(PathBuf::from(path)).open()?).name("client-log");
     let downloads = downloads.format(format::csv(Columns::client_log()));
-    Ok(builder.sink(downloads.filter(|record| record.log_type() == LogType::Client)))
+    Ok(builder.sink(downloads.log_type(LogType::Client)))
 }
 
 /// With the feature `export`: what operators of Anaconda's Package Security Manager set switches on exports of audit and client

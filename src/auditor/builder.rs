@@ -13,18 +13,21 @@ use serde_json::json;
 use super::exports::outputs;
 #[cfg(not(feature = "export"))]
 use super::start::outputs;
-use super::start::{ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, scoping, start_sinks};
+use super::start::{
+    ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, refused, scoping, start_sinks,
+};
 use super::{Auditor, Running};
 use crate::capture::resolver::ActorResolver;
 use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
-use crate::config::{self, Settings};
+use crate::config::{self, Alias, Settings};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::Error;
 #[cfg(feature = "export")]
 use crate::export::Export;
+use crate::filter::Filter;
 use crate::layer::is_elapsed;
 use crate::plan::Defaults;
 use crate::queue::{Queue, Worker};
@@ -41,6 +44,7 @@ use crate::sink::{Output, SinkState};
 pub struct AuditorBuilder {
     catalog: Catalog,
     outputs: Vec<Output>,
+    filter: Option<Filter>,
     sink_hook: Option<SinkHook>,
     retry_limit: Duration,
     redactor: RedactorBuilder,
@@ -72,8 +76,10 @@ pub struct AuditorBuilder {
     instance: Option<String>,
     #[cfg(feature = "export")]
     export: Option<(FileSink, Export)>,
-    aliases: &'static [(&'static str, &'static str)],
     outside: Settings,
+    aliases: Vec<Alias>,
+    has_read_env: bool,
+    has_late_aliases: bool,
 }
 
 impl Default for AuditorBuilder {
@@ -81,6 +87,7 @@ impl Default for AuditorBuilder {
         Self {
             catalog: Catalog::new(),
             outputs: Vec::new(),
+            filter: None,
             sink_hook: None,
             retry_limit: Duration::from_secs(60),
             redactor: RedactorBuilder::default(),
@@ -112,8 +119,10 @@ impl Default for AuditorBuilder {
             instance: None,
             #[cfg(feature = "export")]
             export: None,
-            aliases: &[],
             outside: Settings::default(),
+            aliases: Vec::new(),
+            has_read_env: false,
+            has_late_aliases: false,
         }
     }
 }
@@ -147,6 +156,16 @@ impl AuditorBuilder {
     /// Called with a sink's name when it begins to fail, works again, or is given up. On the sink's own thread.
     pub fn on_sink_state(mut self, hook: impl Fn(&str, SinkState) + Send + Sync + 'static) -> Self {
         self.sink_hook = Some(Box::new(hook));
+        self
+    }
+
+    /// Which records are written, in all outputs. A filter that was given before holds too. What the name, kind and log type of the
+    /// catalog's event decide is decided before a request is captured; see [`Filter`]. By default all are written.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(match self.filter {
+            Some(before) => before.and(filter),
+            None => filter,
+        });
         self
     }
 
@@ -406,11 +425,12 @@ impl AuditorBuilder {
         self
     }
 
-    /// Other names of settings, each with the one that it replaces: for the variables of a product that this server stands in
-    /// for, such as those of [`package_security_manager`](crate::presets::package_security_manager). Give them before
-    /// [`from_env`](Self::from_env), which reads them. A `TOWER_AUDIT_…` variable that is set too comes first.
-    pub fn aliases(mut self, aliases: &'static [(&'static str, &'static str)]) -> Self {
-        self.aliases = aliases;
+    /// Lets [`from_env`](Self::from_env), which is called after it, take variables of another product for settings of this crate:
+    /// pairs of its variable and ours, such as [`presets::psono::ALIASES`](crate::presets::psono::ALIASES). Where both are set, ours
+    /// wins. Errors name the variable that was given.
+    pub fn aliases(mut self, aliases: &[(&'static str, &'static str)]) -> Self {
+        self.aliases.extend_from_slice(aliases);
+        self.has_late_aliases |= self.has_read_env;
         self
     }
 
@@ -421,7 +441,8 @@ impl AuditorBuilder {
     ///
     /// All bad and unknown settings at once, with what was given and what is allowed.
     pub fn from_env(mut self) -> Result<Self, Error> {
-        self.outside = config::from_env(self.aliases)?;
+        self.outside = config::from_env(&self.aliases)?;
+        self.has_read_env = true;
         Ok(self)
     }
 
@@ -433,6 +454,9 @@ impl AuditorBuilder {
     /// What is wrong with the catalog, a setting, or a redaction rule; or that the system refused a thread or the process
     /// has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
+        if self.has_late_aliases {
+            return Err(Error::setting("aliases: given after `from_env`, which reads them; call it before"));
+        }
         let outside = self.outside;
         let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes)?;
         let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
@@ -471,12 +495,16 @@ impl AuditorBuilder {
             outside.service.as_deref().or(self.service.as_deref()),
             (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
         );
+        let routes = self.catalog.compile()?;
+        let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
+        let refused = filter.as_ref().map(|filter| refused(filter, &routes)).unwrap_or_default();
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(Parts {
             enabled: outside.enabled.unwrap_or(true),
             clock: self.clock,
             ids: self.ids,
-            routes: self.catalog.compile()?,
+            routes,
+            refused,
             defaults,
             head,
             redactor,
@@ -521,6 +549,7 @@ impl AuditorBuilder {
             channels: sinks.channels,
             counted: counted.clone(),
             process,
+            filter,
             line_budget,
             settings,
             #[cfg(feature = "export")]

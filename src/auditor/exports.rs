@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::start::{check_rotation, chosen_outputs, rotated};
-use crate::config::{Settings, SinkChoice};
+use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::export::{self, Export, Exporter};
@@ -34,7 +34,9 @@ pub(super) fn outputs(
                 chosen_outputs(outside, outputs, |file| Ok(Output::new(file.open()?)))?
             };
             let (sink, opened) = spool.open_spool(spool_bytes)?;
-            outputs.push(Output::boxed(sink).name("spool").required());
+            let mut output = Output::boxed(sink).name("spool").required();
+            output.omit.extend(outside.omit.iter().flatten());
+            outputs.push(output);
             (outputs, opened)
         }
         None if matches!(outside.sink, Some(SinkChoice::File(_))) => {
@@ -42,6 +44,12 @@ pub(super) fn outputs(
                 return Err(Error::setting(
                     "TOWER_AUDIT_SINK: given a file in the place of a sink that the code gives a filter, so it cannot \
                      be exported; add TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
+                ));
+            }
+            if outside.format.is_some_and(|format| format != FormatChoice::Json) {
+                return Err(Error::setting(
+                    "TOWER_AUDIT_FORMAT: given another format than json for the file that is exported; add \
+                     TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log, a file beside it",
                 ));
             }
             let mut opened = None;

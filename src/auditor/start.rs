@@ -7,11 +7,14 @@ use http::HeaderName;
 use uuid::Uuid;
 
 use crate::capture::{ClientIp, TrustedPeer};
-use crate::config::{Settings, SinkChoice};
+use crate::catalog::{Compiled, EventPolicy};
+use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::diagnostics::contained;
 use crate::engine::{SinkHook, SinkWatch};
 use crate::error::Error;
-use crate::queue::{Channel, Limits, Queue};
+use crate::filter::{Filter, KnownEvent, Lists, status_of};
+use crate::format::{self, Format, upper_snake};
+use crate::queue::{Channel, Limits, Queue, Shape};
 use crate::record::Delivery;
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore, Scoping};
 use crate::sink::{self, FileSink, Need, Outlet, Output, Retry, Start, Stream};
@@ -29,10 +32,11 @@ pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>) -> Result<Vec<Ou
 }
 
 pub(super) fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), Error> {
-    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || outside.keep_files.is_some();
+    let kept = outside.keep_files.is_some() || outside.keep_for.is_some();
+    let rotation = outside.rotate_bytes.is_some() || outside.rotate_every.is_some() || kept;
     if rotation && !has_spool && !matches!(outside.sink, Some(SinkChoice::File(_))) {
         return Err(Error::setting(
-            "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY and _KEEP_FILES: given without a file to rotate; \
+            "TOWER_AUDIT_ROTATE_BYTES, _ROTATE_EVERY, _KEEP_FILES and _KEEP_FOR: given without a file to rotate; \
              allowed with TOWER_AUDIT_SINK=file:///folder/audit.log",
         ));
     }
@@ -43,7 +47,8 @@ pub(super) fn check_rotation(outside: &Settings, has_spool: bool) -> Result<(), 
 pub(super) fn rotated(outside: &Settings, file: FileSink) -> FileSink {
     let file = outside.rotate_bytes.into_iter().fold(file, FileSink::rotate_bytes);
     let file = outside.rotate_every.into_iter().fold(file, FileSink::rotate_every);
-    outside.keep_files.into_iter().fold(file, FileSink::keep_files)
+    let file = outside.keep_files.into_iter().fold(file, FileSink::keep_files);
+    outside.keep_for.into_iter().fold(file, FileSink::keep_for)
 }
 
 pub(super) fn chosen_outputs(
@@ -68,7 +73,61 @@ pub(super) fn chosen_outputs(
             None => outputs.push(chosen),
         }
     }
+    if let (Some(first), Some(format)) = (outputs.first_mut(), format(outside)?) {
+        first.format = format;
+    }
+    for output in &mut outputs {
+        output.omit.extend(outside.omit.iter().flatten());
+    }
     Ok(outputs)
+}
+
+/// The format that settings choose for the first output.
+fn format(outside: &Settings) -> Result<Option<Box<dyn Format>>, Error> {
+    if outside.csv_columns.is_some() && outside.format != Some(FormatChoice::Csv) {
+        return Err(Error::setting(
+            "TOWER_AUDIT_CSV_COLUMNS: given without a CSV; allowed with TOWER_AUDIT_FORMAT=csv",
+        ));
+    }
+    let Some(choice) = outside.format else { return Ok(None) };
+    Ok(Some(match choice {
+        FormatChoice::Json => Box::new(format::json()),
+        FormatChoice::JsonTimestamp => Box::new(format::json_timestamp()),
+        FormatChoice::Csv => Box::new(format::csv(outside.csv_columns.clone().unwrap_or_default())),
+        FormatChoice::Combined => Box::new(format::combined()),
+        FormatChoice::Common => Box::new(format::common()),
+        FormatChoice::KeyValue => Box::new(format::key_value()),
+    }))
+}
+
+/// The lists that settings make.
+pub(super) fn lists(outside: &Settings) -> Option<Filter> {
+    if outside.allow.is_none() && outside.deny.is_none() {
+        return None;
+    }
+    let entries = |list: &Option<Vec<String>>| list.iter().flatten().cloned().collect::<Vec<_>>();
+    Some(Filter::lists(Lists::new().allow(entries(&outside.allow)).deny(entries(&outside.deny))))
+}
+
+/// Which events the filter refuses, whatever their requests are. Entries of lists that name nothing in the catalog are reported.
+pub(super) fn refused(filter: &Filter, routes: &Compiled) -> Vec<bool> {
+    let events = || routes.events().chain(routes.unmatched());
+    let is_known = |entry: &str| {
+        let name = status_of(entry).map_or(entry, |(name, _)| name);
+        events().any(|event| match entry.strip_prefix("kind:") {
+            Some(kind) => event.kind() == Some(kind),
+            None => [entry, name].contains(&event.name()) || [entry, name].contains(&&*upper_snake(event.name())),
+        })
+    };
+    for entry in filter.unknown(&is_known) {
+        tracing::warn!(target: "tower_audit", entry, "a list names an event or kind that the catalog does not have");
+    }
+    let is_refused = |event: &EventPolicy| {
+        let known = KnownEvent { name: event.name(), kind: event.kind(), log_type: event.log_type() };
+        filter.decide(known) == Some(false)
+    };
+    // Only what is in the catalog: a request that matches no event may still be named.
+    routes.events().map(is_refused).collect()
 }
 
 fn standard_output() -> Result<Output, Error> {
@@ -99,8 +158,14 @@ pub(super) fn start_sinks(
         let name = unique(output.name.unwrap_or_else(|| format!("sink-{}", at + 1)), &names);
         names.push(name.clone());
         let need = output.need.unwrap_or(if at == 0 { Need::Required } else { Need::BestEffort });
+        let shape = Shape {
+            filter: output.filter,
+            format: output.format,
+            max_line_bytes: output.max_line_bytes,
+            omit: output.omit,
+        };
         let mut sink = output.sink;
-        if let Some(header) = output.format.header() {
+        if let Some(header) = shape.format.header() {
             sink.header(&one_line(header));
         }
         let start = Start {
@@ -119,7 +184,7 @@ pub(super) fn start_sinks(
         };
         sinks.outlets.push((outlet.clone(), need));
         sinks.standard.extend(output.standard.map(|stream| (outlet.clone(), stream)));
-        sinks.channels.push(Channel::new(outlet, need, output.filter, output.format));
+        sinks.channels.push(Channel::new(outlet, need, shape));
     }
     Ok(sinks)
 }

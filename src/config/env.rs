@@ -8,6 +8,9 @@ use super::{Complaints, TABLE};
 
 const PREFIX: &str = "TOWER_AUDIT_";
 
+/// A variable of another product, and the one of ours that it stands for.
+pub(crate) type Alias = (&'static str, &'static str);
+
 /// The one setting that cannot stand in the file.
 pub(super) const CONFIG: &str = "config";
 
@@ -26,28 +29,27 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[(&str, &str)]) -> Self
+    /// Reads these variables. Aliases are variables of other products and ours that each stands for, which wins.
+    pub(super) fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> Self
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let mut ours: Vec<(OsString, OsString)> = vars
-            .into_iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .filter(|(name, _)| {
-                name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) || aliases.iter().any(|(alias, _)| name == alias)
-            })
-            .collect();
+        let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let all: Vec<(OsString, OsString)> = vars.collect();
+        let mut ours: Vec<(OsString, OsString)> =
+            all.iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).cloned().collect();
         // The order of the environment is chance; that of errors should not be.
         ours.sort();
         let mut this = Self::default();
         for (name, value) in &ours {
-            match aliases.iter().find(|(alias, _)| name == alias) {
-                // Our own name comes first.
-                Some((_, setting)) if ours.iter().any(|(name, _)| name == setting) => {}
-                Some((alias, setting)) => this.take_alias(alias, setting, value),
-                None => this.take(name, value),
-            }
+            this.take(name, value);
+        }
+        for (alias, meant) in aliases {
+            let given = all.iter().find(|(name, _)| name == alias);
+            let Some((_, value)) = given.filter(|_| !ours.iter().any(|(name, _)| name == meant)) else { continue };
+            let key = meant.strip_prefix(PREFIX).unwrap_or(meant).to_ascii_lowercase();
+            this.take_value(key, alias, value);
         }
         this
     }
@@ -68,6 +70,10 @@ impl Environment {
         if key == CONFIG {
             return self.take_config(name, value);
         }
+        self.take_value(key, name, value);
+    }
+
+    fn take_value(&mut self, key: String, name: &str, value: &OsStr) {
         match value.to_str() {
             Some(value) => self.given.push((key, name.to_owned(), value.to_owned())),
             None if TABLE.iter().any(|setting| setting.key == key) => {
@@ -75,14 +81,6 @@ impl Environment {
             }
             None => self.complaints.unknown(name),
         }
-    }
-
-    fn take_alias(&mut self, alias: &str, setting: &str, value: &OsStr) {
-        let Some(value) = value.to_str() else {
-            return self.complaints.bad(alias, &Refusal::new("bytes that are not UTF-8", "UTF-8"));
-        };
-        let key = setting.strip_prefix(PREFIX).unwrap_or(setting).to_ascii_lowercase();
-        self.given.push((key, alias.to_owned(), value.to_owned()));
     }
 
     fn take_config(&mut self, name: &str, value: &OsStr) {

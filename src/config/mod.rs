@@ -22,13 +22,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+pub(crate) use self::env::Alias;
 use self::env::Environment;
 #[cfg(feature = "export")]
 pub(crate) use self::units::folder_location;
 use self::units::{Given, Refusal};
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
-use crate::record::{BodyAs, Delivery, Stages, UserAgentKey};
+use crate::format::Columns;
+use crate::record::{BodyAs, Delivery, FieldGroup, Stages, UserAgentKey};
 
 /// What happens to settings that this version does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,32 @@ pub(crate) enum SinkChoice {
     Stderr,
     /// `file:///folder/audit.log`
     File(PathBuf),
+}
+
+/// What lines look like, by the name of a format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FormatChoice {
+    Json,
+    JsonTimestamp,
+    Csv,
+    Combined,
+    Common,
+    KeyValue,
+}
+
+impl FormatChoice {
+    const ALL: &[Self] = &[Self::Json, Self::JsonTimestamp, Self::Csv, Self::Combined, Self::Common, Self::KeyValue];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::JsonTimestamp => "json_timestamp",
+            Self::Csv => "csv",
+            Self::Combined => "combined",
+            Self::Common => "common",
+            Self::KeyValue => "key_value",
+        }
+    }
 }
 
 const KIB: u64 = 1 << 10;
@@ -93,12 +121,24 @@ settings! {
     service: String = |given| units::text(given, 128);
     /// Where the records go.
     sink: SinkChoice = units::sink;
+    /// What its lines look like.
+    format: FormatChoice = |given| units::one_of(given, FormatChoice::ALL, FormatChoice::as_str);
+    /// The columns of `format=csv`.
+    csv_columns: Columns = units::columns;
+    /// Groups of fields that no output shows.
+    omit: Vec<FieldGroup> = |given| units::list(given, 64, FieldGroup::ALLOWED, FieldGroup::of);
     /// A segment of the file is at most so long; the least has room for several of the longest lines of the default.
     rotate_bytes: u64 = |given| units::size(given, 64 * KIB..=1_024 * GIB).map(|bytes| bytes as u64);
     /// A segment of the file covers at most so long: from a minute to a leap year.
     rotate_every: Duration = |given| units::duration(given, Duration::from_secs(60)..=Duration::from_secs(366 * 86_400));
     /// How many sealed segments of the file are kept.
     keep_files: usize = |given| units::count(given, 1..=1_000_000);
+    /// Segments that were sealed longer ago are removed.
+    keep_for: Duration = |given| units::duration(given, Duration::from_secs(60)..=Duration::from_secs(36_600 * 86_400));
+    /// Events that are written; all if there is none.
+    allow: Vec<String> = |given| units::list(given, 16_384, units::EVENT_ALLOWED, units::event);
+    /// Events that are not written.
+    deny: Vec<String> = |given| units::list(given, 16_384, units::EVENT_ALLOWED, units::event);
     /// Stages of events that do not say.
     stages: Stages = |given| units::one_of(given, &[Stages::Completion, Stages::Both], |stages| stages.as_str());
     /// The delivery class of events that do not say.
@@ -144,6 +184,8 @@ settings! {
     export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp", "combined"]);
     /// The columns of exported CSV.
     export_csv_columns: String = |given| units::joined(given, 8_192);
+    /// Groups of fields that are not exported.
+    export_omit: Vec<FieldGroup> = |given| units::list(given, 64, FieldGroup::ALLOWED, FieldGroup::of);
     /// Whether objects are compressed.
     export_gzip: bool = units::switch;
     /// Names and kinds of the events that are exported.
@@ -189,8 +231,8 @@ enum Source {
 /// # Errors
 ///
 /// Names every setting that is bad or unknown, what was given, and what is allowed.
-pub(crate) fn from_env(aliases: &[(&str, &str)]) -> Result<Settings, Error> {
-    let settings = Settings::from_vars_and(std::env::vars_os(), aliases)?;
+pub(crate) fn from_env(aliases: &[Alias]) -> Result<Settings, Error> {
+    let settings = Settings::from_vars_and_aliases(std::env::vars_os(), aliases)?;
     for warning in &settings.warnings {
         tracing::warn!(target: "tower_audit", "{warning}");
     }
@@ -207,21 +249,17 @@ fn on_one_line(name: &str) -> String {
 }
 
 impl Settings {
-    /// The settings that these variables make, and the file that they name.
     #[cfg(any(test, feature = "__fuzzing"))]
     pub(crate) fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, Error>
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        Self::from_vars_and(vars, &[])
+        Self::from_vars_and_aliases(vars, &[])
     }
 
-    /// The same with other names of settings.
-    pub(crate) fn from_vars_and<N, V>(
-        vars: impl IntoIterator<Item = (N, V)>,
-        aliases: &[(&str, &str)],
-    ) -> Result<Self, Error>
+    /// The settings that these variables make, and the file that they name.
+    fn from_vars_and_aliases<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> Result<Self, Error>
     where
         N: Into<OsString>,
         V: Into<OsString>,

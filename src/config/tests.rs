@@ -25,9 +25,15 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_ENABLED", "false"),
         ("TOWER_AUDIT_SERVICE", "backstage"),
         ("TOWER_AUDIT_SINK", "file:///var/log/audit%20trail.log"),
+        ("TOWER_AUDIT_FORMAT", "csv"),
+        ("TOWER_AUDIT_CSV_COLUMNS", "seq,actor.ip"),
+        ("TOWER_AUDIT_OMIT", "addresses, bodies"),
         ("TOWER_AUDIT_ROTATE_BYTES", "100MiB"),
         ("TOWER_AUDIT_ROTATE_EVERY", "24h"),
         ("TOWER_AUDIT_KEEP_FILES", "90"),
+        ("TOWER_AUDIT_KEEP_FOR", "90d"),
+        ("TOWER_AUDIT_ALLOW", "Task*,kind:task list"),
+        ("TOWER_AUDIT_DENY", "READ_INFO_SUCCESS"),
         ("TOWER_AUDIT_STAGES", "both"),
         ("TOWER_AUDIT_DELIVERY", "lossy"),
         ("TOWER_AUDIT_WAIT", "250ms"),
@@ -50,6 +56,7 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_EXPORT_SPOOL_BYTES", "1GiB"),
         ("TOWER_AUDIT_EXPORT_FORMAT", "json"),
         ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", "timestamp,eventName"),
+        ("TOWER_AUDIT_EXPORT_OMIT", "location,bodies"),
         ("TOWER_AUDIT_EXPORT_GZIP", "on"),
         ("TOWER_AUDIT_EXPORT_EVENTS", "artifact, cve_updated"),
         ("TOWER_AUDIT_EXPORT_REPOSITORIES", "main"),
@@ -64,9 +71,15 @@ fn every_setting_is_read_from_the_environment() {
         enabled: Some(false),
         service: Some("backstage".into()),
         sink: Some(SinkChoice::File("/var/log/audit trail.log".into())),
+        format: Some(FormatChoice::Csv),
+        csv_columns: Some("seq,actor.ip".parse().unwrap()),
+        omit: Some(vec![FieldGroup::Addresses, FieldGroup::Bodies]),
         rotate_bytes: Some(100 << 20),
         rotate_every: Some(Duration::from_secs(86_400)),
         keep_files: Some(90),
+        keep_for: Some(Duration::from_secs(90 * 86_400)),
+        allow: Some(vec!["Task*".into(), "kind:task list".into()]),
+        deny: Some(vec!["READ_INFO_SUCCESS".into()]),
         stages: Some(Stages::Both),
         delivery: Some(Delivery::Lossy),
         wait: Some(Duration::from_millis(250)),
@@ -89,6 +102,7 @@ fn every_setting_is_read_from_the_environment() {
         export_spool_bytes: Some(1 << 30),
         export_format: Some("json".into()),
         export_csv_columns: Some("timestamp,eventName".into()),
+        export_omit: Some(vec![FieldGroup::Location, FieldGroup::Bodies]),
         export_gzip: Some(true),
         export_events: Some(vec!["artifact".into(), "cve_updated".into()]),
         export_repositories: Some(vec!["main".into()]),
@@ -105,6 +119,20 @@ fn every_setting_is_read_from_the_environment() {
     let told = settings.describe();
     assert_eq!(told.iter().map(|(key, _)| *key).collect::<Vec<_>>(), TABLE.iter().map(|s| s.key).collect::<Vec<_>>());
     assert_eq!(told[0], ("enabled", "false (environment)".to_owned()));
+}
+
+#[test]
+fn a_wrong_column_is_refused_with_what_is_allowed() {
+    let text = complaint(&[("TOWER_AUDIT_FORMAT", "csv"), ("TOWER_AUDIT_CSV_COLUMNS", "seq,actor.ipp")]);
+    assert!(
+        text.starts_with("TOWER_AUDIT_CSV_COLUMNS: given \"seq,actor.ipp\", allowed: flat, client_log, audit_log, or")
+    );
+    assert!(text.contains("the nearest is `actor.ip`"), "{text}");
+    assert!(
+        complaint(&[("TOWER_AUDIT_FORMAT", "xml")]).ends_with("json, json_timestamp, csv, combined, common, key_value")
+    );
+    assert!(complaint(&[("TOWER_AUDIT_OMIT", "ip")]).contains("given \"ip\", allowed: eula, location, addresses"));
+    assert!(complaint(&[("TOWER_AUDIT_DENY", "a b")]).contains("given \"a b\""));
 }
 
 #[test]
@@ -146,7 +174,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_ROTATE_BYTES: given \"1KiB\", \
              allowed: 64KiB to 1024GiB, as bytes or with a unit such as 64KiB (B, KiB, MiB, GiB)",
             "TOWER_AUDIT_ROTATE_EVERY: given \"daily\", \
-             allowed: 60s to 31622400s, with a unit such as 5s (ms, s, m, h)",
+             allowed: 60s to 31622400s, with a unit such as 5s (ms, s, m, h, d)",
             "TOWER_AUDIT_SERVICE: given \"a\\nb\", allowed: 1 to 128 bytes of text without control characters",
             "TOWER_AUDIT_SINK: given \"/var/log/audit.log\", \
              allowed: stdout, stderr, or the URL of a file such as file:///var/log/app/audit.log",
@@ -154,7 +182,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_TRUSTED_PROXIES: given \"10.0.0.0/33\", allowed: networks such as 10.0.0.0/8 or fd00::/8, \
              single addresses such as ::1, or the word unix for Unix sockets",
             "TOWER_AUDIT_USER_AGENT_KEY: given \"useragent\", allowed: client, userAgent, both",
-            "TOWER_AUDIT_WAIT: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
+            "TOWER_AUDIT_WAIT: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
         ]
     );
 }
@@ -333,7 +361,7 @@ mod file {
                 "\"service\" in FILE: given a table, \
                  allowed: a string, a boolean, a whole number, or an array of strings",
                 "\"stages\" in FILE: given an array, allowed: completion, both",
-                "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h)",
+                "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
                 "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
                 "unknown setting \"config\" in FILE",
                 "unknown setting \"export_later\" in FILE",
@@ -344,7 +372,7 @@ mod file {
     #[test]
     fn the_file_can_say_what_happens_to_unknown_settings() {
         let file = TempFile::new(b"unknown = 'warn'\nexport_later = '@daily'\n");
-        assert_eq!(file.read(&[("TOWER_AUDIT_FORMAT", "csv")]).unwrap().warnings().len(), 2);
+        assert_eq!(file.read(&[("TOWER_AUDIT_NOT_KNOWN", "csv")]).unwrap().warnings().len(), 2);
         assert!(file.read(&[("TOWER_AUDIT_UNKNOWN", "error")]).is_err());
     }
 
@@ -372,7 +400,7 @@ mod file {
 fn other_names_of_settings_are_read_ours_come_first_and_complaints_name_what_was_given() {
     const ALIASES: &[(&str, &str)] =
         &[("REPO_ENABLE", "TOWER_AUDIT_EXPORT_ENABLED"), ("REPO_FS", "TOWER_AUDIT_EXPORT_URL")];
-    let read = |vars: &[(&str, &str)]| Settings::from_vars_and(vars.iter().copied(), ALIASES);
+    let read = |vars: &[(&str, &str)]| Settings::from_vars_and_aliases(vars.iter().copied(), ALIASES);
     let settings = read(&[("REPO_ENABLE", "true"), ("REPO_FS", "/mnt/a"), ("REPO_OTHER", "x")]).unwrap();
     assert_eq!((settings.export_enabled, settings.export_url.as_deref()), (Some(true), Some("/mnt/a")));
     let settings = read(&[("REPO_FS", "nonsense"), ("TOWER_AUDIT_EXPORT_URL", "/mnt/b")]).unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::SinkChoice;
+use crate::format::Columns;
 
 /// A value as it was given: one text, or the items of an array in the file.
 #[derive(Clone, Copy, Debug)]
@@ -114,10 +115,10 @@ pub(super) fn size(given: &Given<'_>, range: RangeInclusive<u64>) -> Result<usiz
 
 /// A duration in ms, s, m or h. Without a unit it is refused, since 5 could be either.
 pub(super) fn duration(given: &Given<'_>, range: RangeInclusive<Duration>) -> Result<Duration, Refusal> {
-    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let allowed = || {
         let (least, most) = (range.start().as_secs(), range.end().as_secs());
-        Cow::Owned(format!("{least}s to {most}s, with a unit such as 5s (ms, s, m, h)"))
+        Cow::Owned(format!("{least}s to {most}s, with a unit such as 5s (ms, s, m, h, d)"))
     };
     let text = given.text(allowed)?;
     with_unit(text, UNITS)
@@ -136,7 +137,8 @@ pub(super) fn list<T>(
     let item = |item: &str| parse(item).ok_or_else(|| Refusal::of(item, allowed));
     let items: Vec<T> = match given {
         Given::Text(text) => {
-            text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
+            let items = bracketed(text.trim()).unwrap_or(text).split(',').map(|text| unquoted(text.trim()));
+            items.filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
         }
         Given::List(items) => items.iter().map(|text| item(text.trim())).collect::<Result<_, _>>()?,
     };
@@ -147,6 +149,16 @@ pub(super) fn list<T>(
     Ok(items)
 }
 
+/// The inside of a list as other products write it: `['A', 'B']`.
+fn bracketed(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
+fn unquoted(item: &str) -> &str {
+    let inside = |quote| item.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    inside('\'').or_else(|| inside('"')).unwrap_or(item)
+}
+
 /// What [`name`] takes.
 pub(super) const NAME_ALLOWED: &str = "names of 1 to 128 bytes without control characters, separated by commas";
 
@@ -154,6 +166,28 @@ pub(super) const NAME_ALLOWED: &str = "names of 1 to 128 bytes without control c
 pub(super) fn name(item: &str) -> Option<String> {
     let fits = (1..=128).contains(&item.len()) && !item.chars().any(char::is_control);
     fits.then(|| item.to_owned())
+}
+
+pub(super) const EVENT_ALLOWED: &str =
+    "names of events, patterns with `*`, and `kind:` with a kind, separated by commas";
+
+/// An entry of an allow or deny list.
+pub(super) fn event(item: &str) -> Option<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'*');
+    let name = item.strip_prefix("kind:").unwrap_or(item);
+    let fits = (1..=160).contains(&name.len());
+    // A kind is any text.
+    let is_kind = name.len() < item.len() && !item.chars().any(char::is_control);
+    (fits && (is_kind || name.bytes().all(is_allowed))).then(|| item.to_owned())
+}
+
+/// Columns of CSV, refused with the field that is meant.
+pub(super) fn columns(given: &Given<'_>) -> Result<Columns, Refusal> {
+    let text = given.to_string();
+    text.parse().map_err(|error: crate::Error| {
+        let allowed = format!("flat, client_log, audit_log, or fields separated by commas ({error})");
+        Refusal::of(&text, allowed)
+    })
 }
 
 /// The name of a header.
@@ -349,6 +383,7 @@ mod tests {
             ("0s", Some(0)),
             ("600001ms", None),
             ("1h", None),
+            ("1d", None),
             ("5", None),
             ("1.5s", None),
             ("1m30s", None),
@@ -431,6 +466,9 @@ mod tests {
         let numbers = |given: Given<'_>| list(&given, 3, "numbers", |item| item.parse::<u8>().ok());
         assert_eq!(numbers(Given::Text(" 1, 2 ,")).unwrap(), [1, 2]);
         assert_eq!(numbers(Given::Text("")).unwrap(), [0_u8; 0]);
+        assert_eq!(numbers(Given::Text("['1', \"2\",3]")).unwrap(), [1, 2, 3]);
+        assert_eq!(numbers(Given::Text("[]")).unwrap(), [0_u8; 0]);
+        assert_eq!(numbers(Given::Text("['1',2'")).unwrap_err().given, "\"['1'\"");
         assert_eq!(numbers(Given::List(&["1".into(), " 2".into()])).unwrap(), [1, 2]);
         assert_eq!(numbers(Given::Text("1,x,2")).unwrap_err().given, "\"x\"");
         assert_eq!(numbers(Given::List(&["1,2".into()])).unwrap_err().given, "\"1,2\"");

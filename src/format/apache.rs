@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_request_is_apaches_line() {
-        let read = line(json!({
+        let read = line(&json!({
             "startedAt": "2021-04-01T19:40:55.999999Z", "durationMs": 1.0,
             "actor": { "actorId": "u", "ip": "82.1.4.8", "slug": "eP1B3YCtTlJX", "client": "libdnf \"x\\\" é\n" },
             "response": { "status": 200, "bytes": 10421 },
@@ -186,12 +186,12 @@ mod tests {
     #[test]
     fn what_is_unknown_is_a_dash() {
         let request = json!({ "method": "GET", "protocol": "HTTP/2", "url": "/" });
-        let read = line(json!({ "request": request }));
+        let read = line(&json!({ "request": request }));
         assert_eq!(written(combined(), &read), "- - - [01/Apr/2021:19:46:23 +0000] \"GET / HTTP/2\" - - \"-\" \"-\"");
-        assert!(!combined().accepts(&line(json!({})).record()) && !common().accepts(&line(json!({})).record()));
-        let begun = line(json!({ "stage": "initiation", "request": request }));
+        assert!(!combined().accepts(&line(&json!({})).record()) && !common().accepts(&line(&json!({})).record()));
+        let begun = line(&json!({ "stage": "initiation", "request": request }));
         assert!(!combined().accepts(&begun.record()) && combined().accepts(&read.record()));
-        let lost = line(json!({ "eventName": "AuditRecordsLost", "meta": { "count": 3 } }));
+        let lost = line(&json!({ "eventName": "AuditRecordsLost", "meta": { "count": 3 } }));
         assert_eq!(
             written(combined(), &lost),
             "- - - [01/Apr/2021:19:46:23 +0000] \"-\" - - \"-\" \"tower-audit/AuditRecordsLost count=3\""
@@ -236,7 +236,7 @@ mod tests {
         fn every_value_reads_back_and_forges_no_field(
             texts in prop::collection::vec("(?s)[ \"'\\\\\\[\\]\n\r\u{0}\u{202e}\u{85}a€]{1,12}|(?s).{1,24}", 4),
         ) {
-            let read = line(json!({
+            let read = line(&json!({
                 "actor": { "actorId": texts[0], "client": texts[1] }, "response": { "status": 404, "bytes": 1 },
                 "request": { "method": "GET", "protocol": "HTTP/2", "url": texts[3], "referer": texts[2] },
             }));

@@ -54,7 +54,7 @@ impl Format for KeyValue {
         if let Some(params) = record.params() {
             members(&params).for_each(|(name, value)| pairs.kwarg(name, value));
         }
-        record.meta().for_each(|(key, value)| pairs.kwarg(key, value));
+        record.meta().for_each(|(key, value)| pairs.kwarg(key, &value));
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_request_is_psonos_line_byte_for_byte() {
-        let read = line(json!({
+        let read = line(&json!({
             "timestamp": "2020-05-24T07:55:41.480000Z", "startedAt": "2020-05-24T07:55:41.473771Z", "durationMs": 6.229,
             "eventName": "LIST_DATASTORE", "component": "restapi.views.datastore", "host": "0a5048185933",
             "actor": {
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_unknown_is_left_out_and_the_library_reports_its_counts() {
-        let lost = line(json!({
+        let lost = line(&json!({
             "eventName": "AuditRecordsLost", "status": "failed", "meta": { "count": 3, "sink=a, b": "x, event=Y" },
         }));
         assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
             "2021-04-01T19:46:23.817658 success=False, event=AUDIT_RECORDS_LOST_ERROR, kwarg_count=3, \
              kwarg_sink_a__b=\"x, event=Y\""
         );
-        assert!(!key_value().accepts(&line(json!({ "stage": "initiation" })).record()));
+        assert!(!key_value().accepts(&line(&json!({ "stage": "initiation" })).record()));
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
         fn every_value_reads_back_and_forges_no_key(
             texts in prop::collection::vec("(?s)[, =\"'\\\\\n\r\u{0}\u{202e}\u{85}a€]{0,12}|(?s).{0,24}", 4),
         ) {
-            let read = line(json!({
+            let read = line(&json!({
                 "actor": { "actorId": texts[0], "name": texts[1] }, "component": texts[2], "meta": { "a": texts[3] },
             }));
             let found = pairs(&written(key_value(), &read));

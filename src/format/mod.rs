@@ -49,12 +49,13 @@ mod json;
 mod key_value;
 mod line_fn;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 pub use apache::{Combined, Common, combined, common};
 pub use csv::{Columns, Csv, csv};
 pub(crate) use fit::write_line;
 pub use json::{Json, JsonTimestamp, json, json_timestamp};
+pub(crate) use key_value::upper_snake;
 pub use key_value::{KeyValue, key_value};
 pub use line_fn::{LineFn, line_fn};
 
@@ -106,7 +107,7 @@ fn internal_agent(record: &Record<'_>) -> String {
     let mut agent = ["tower-audit/", record.event_name()].concat();
     for (key, value) in record.meta() {
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
-            agent.extend([" ", key, "=", value]);
+            agent.extend([" ", key, "=", &value]);
         }
     }
     agent

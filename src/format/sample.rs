@@ -16,7 +16,7 @@ pub(super) fn written(mut format: impl Format, read: &RecordLine) -> String {
 }
 
 /// A record with these members beside those that each must have.
-pub(super) fn line(members: Value) -> RecordLine {
+pub(crate) fn line(members: &Value) -> RecordLine {
     let mut line = json!({
         "timestamp": "2021-04-01T19:46:23.817658Z", "level": "info", "isAuditLog": true, "schema": "1.0",
         "eventName": "PackageDownloaded", "stage": "completion", "status": "succeeded", "outcome": "completed",

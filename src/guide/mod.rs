@@ -17,6 +17,9 @@ pub mod errors {}
 #[doc = include_str!("export.md")]
 pub mod export {}
 
+#[doc = include_str!("formats.md")]
+pub mod formats {}
+
 #[doc = include_str!("forwarding.md")]
 pub mod forwarding {}
 

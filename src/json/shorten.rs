@@ -1,6 +1,6 @@
 //! JSON text → shorter or flatter JSON text.
 
-use super::scan::{escape_at, scalar_end, string_end, value_end};
+use super::scan::{escape_at, scalar_end, string_end, unescape, value_end};
 
 /// A valid beginning of a value in at most `max_bytes`: an incomplete member or element at its end is dropped, and the
 /// containers around it are closed. A value that is a string is cut inside. `None` if nothing would be left.
@@ -123,12 +123,78 @@ pub(crate) fn members_as_arrays(object: &str) -> Option<String> {
     Some(out)
 }
 
+/// The value without the members of its objects, at any depth, whose key is to be left out. `None` if the text is invalid.
+pub(crate) fn without_members(json: &str, is_left_out: impl Fn(&str) -> bool) -> Option<String> {
+    let bytes = json.as_bytes();
+    let mut out = String::with_capacity(json.len());
+    // Whether each open container is an object.
+    let mut open = Vec::new();
+    let (mut at, mut copied, mut is_key) = (0, 0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'{' | b'[' => {
+                is_key = bytes[at] == b'{';
+                open.push(is_key);
+                at += 1;
+            }
+            b'}' | b']' => {
+                open.pop();
+                is_key = false;
+                at += 1;
+            }
+            b',' => {
+                is_key = open.last() == Some(&true);
+                at += 1;
+            }
+            b':' => {
+                is_key = false;
+                at += 1;
+            }
+            b'"' => {
+                let end = string_end(bytes, at)?;
+                if is_key && is_left_out(&unescape(json.get(at + 1..end - 1)?)?) {
+                    // The colon, the value, and the comma behind it, or else the one before.
+                    let behind = value_end(bytes, end + 1)?;
+                    out.push_str(json.get(copied..at)?);
+                    if bytes.get(behind) == Some(&b',') {
+                        copied = behind + 1;
+                    } else {
+                        out.truncate(out.strip_suffix(',').map_or(out.len(), str::len));
+                        copied = behind;
+                    }
+                    at = copied;
+                } else {
+                    at = end;
+                }
+            }
+            _ => at = scalar_end(bytes, at),
+        }
+    }
+    out.push_str(json.get(copied..)?);
+    Some(out)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn members_are_left_out_at_any_depth() {
+        let without = |json: &str| without_members(json, |key| key == "x").unwrap();
+        for (json, expected) in [
+            (r#"{"x":1}"#, "{}"),
+            (r#"{"x":1,"a":"x"}"#, r#"{"a":"x"}"#),
+            (r#"{"a":["x",{"x":{"x":[1,2]}}],"x":"},"}"#, r#"{"a":["x",{}]}"#),
+            (r#"{"a":1,"x":2,"\u0078":3,"b":4}"#, r#"{"a":1,"b":4}"#),
+            (r#""x""#, r#""x""#),
+            ("7", "7"),
+        ] {
+            assert_eq!(without(json), expected);
+        }
+    }
 
     #[test]
     fn values_become_arrays() {

@@ -91,6 +91,7 @@ fn find(engine: &Engine, own: Option<&Arc<Plan>>, method: &Method, path: &str) -
         return Some(Match { event: EventRef::Own(plan.clone()), listed: None });
     }
     match engine.routes.find(method, path) {
+        Found::Event(found) if engine.is_refused(found.event) => None,
         Found::Event(found) => Some(Match { event: EventRef::Listed(found.event), listed: Some(found) }),
         Found::Unmatched if engine.unmatched.is_some() => Some(Match { event: EventRef::Unmatched, listed: None }),
         Found::Unmatched | Found::Skipped => None,

@@ -2,6 +2,8 @@
 //!
 //! Nothing here can do what your own catalog cannot.
 
+pub mod cloudsmith;
 pub mod developer_hub;
 pub mod gitlab_packages;
 pub mod package_security_manager;
+pub mod psono;

@@ -8,10 +8,11 @@ use super::loss::{LossReason, Owed, Tally, Untold};
 use super::own::{Maker, Own, Stamp};
 use crate::clock::Micros;
 use crate::diagnostics::{caught, contained, report};
+use crate::filter::Filter;
 use crate::format::{self, Format};
 use crate::record::wire::Process;
-use crate::record::{Finished, Record};
-use crate::sink::{Filter, Need, Outlet, Progress, SinkState};
+use crate::record::{FieldGroups, Finished, Record};
+use crate::sink::{Need, Outlet, Progress, SinkState};
 use crate::sync::Instant;
 
 /// How long a sink that was given up is left alone.
@@ -24,6 +25,9 @@ pub(crate) struct Channel {
     need: Need,
     filter: Option<Filter>,
     format: Box<dyn Format>,
+    /// Its own limit of a line, in bytes.
+    max_line_bytes: Option<usize>,
+    omit: FieldGroups,
     next_seq: u64,
     /// The lines of this round.
     lines: Vec<u8>,
@@ -44,6 +48,14 @@ pub(crate) struct Channel {
     uncounted: u64,
     reported_lost: u64,
     told_panic: bool,
+}
+
+/// Which records it gets, and what its lines look like.
+pub(crate) struct Shape {
+    pub(crate) filter: Option<Filter>,
+    pub(crate) format: Box<dyn Format>,
+    pub(crate) max_line_bytes: Option<usize>,
+    pub(crate) omit: FieldGroups,
 }
 
 /// What becomes of a record.
@@ -71,13 +83,16 @@ impl Moment {
 }
 
 impl Channel {
-    pub(crate) fn new(outlet: Outlet, need: Need, filter: Option<Filter>, format: Box<dyn Format>) -> Self {
+    pub(crate) fn new(outlet: Outlet, need: Need, shape: Shape) -> Self {
+        let Shape { filter, format, max_line_bytes, omit } = shape;
         Self {
             name: outlet.name().into(),
             outlet,
             need,
             filter,
             format,
+            max_line_bytes,
+            omit,
             next_seq: 1,
             lines: Vec::new(),
             records: 0,
@@ -311,7 +326,7 @@ impl Channel {
             return true;
         }
         let Self { filter, format, .. } = self;
-        let judged = caught(|| filter.as_mut().is_none_or(|filter| filter(record)) && format.accepts(record));
+        let judged = caught(|| filter.as_mut().is_none_or(|filter| filter.passes(record)) && format.accepts(record));
         judged.unwrap_or_else(|| {
             self.note_panic("a filter or format panics; the record that it cannot judge is written");
             true
@@ -320,8 +335,9 @@ impl Channel {
 
     fn push_line(&mut self, record: &Finished, process: &Process, budget: usize) -> bool {
         let Self { lines, format, .. } = self;
+        let budget = self.max_line_bytes.unwrap_or(budget);
         let begin = lines.len();
-        let record = record.view(process).numbered(self.next_seq);
+        let record = record.view(process).numbered(self.next_seq).without(self.omit);
         let mut written = caught(|| format::write_line(&mut **format, record, budget, lines)).is_some();
         if !written {
             self.lines.truncate(begin);

@@ -13,7 +13,7 @@ mod promise;
 mod worker;
 
 pub(crate) use admission::{Admission, Waiting};
-pub(crate) use channel::Channel;
+pub(crate) use channel::{Channel, Shape};
 pub use control::ShutdownReport;
 pub(crate) use control::{Control, Reach, StopReason};
 pub(crate) use front::{Limits, Queue};

@@ -320,6 +320,7 @@ impl Rig {
             channels,
             counted,
             process,
+            filter: None,
             line_budget: 15 * 1024,
             settings,
             #[cfg(feature = "export")]
@@ -386,6 +387,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         clock: Time::given(ModelClock(Instant::now())),
         ids: Ids::Own(UuidV7::new()),
         routes: Catalog::new().compile().unwrap(),
+        refused: Vec::new(),
         defaults: Defaults { stages: setting.stages, delivery: setting.delivery },
         head: HeadPolicy {
             client_ip: ClientIp::default(),

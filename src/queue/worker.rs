@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 #[cfg(feature = "export")]
 use crate::export::Exporter;
+use crate::filter::Filter;
 use crate::record::Finished;
 use crate::record::wire::Process;
 use crate::sink::Progress;
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) channels: Vec<Channel>,
     pub(crate) counted: Arc<Counted>,
     pub(crate) process: Process,
+    /// Which records are written at all.
+    pub(crate) filter: Option<Filter>,
     pub(crate) line_budget: usize,
     pub(crate) settings: Value,
     #[cfg(feature = "export")]
@@ -244,7 +247,7 @@ impl Running {
             let made = make(Extent::Whole)
                 .or_else(|| make(Extent::Evidence))
                 .or_else(|| contained("a bare record", || compose::bare_record(&engine, &draft, record)));
-            let given = made.is_some() && self.give();
+            let given = made.is_some() && (!self.wants() || self.give());
             #[cfg(test)]
             engine.queue.spring(TRAP_INSIDE);
             if !given {
@@ -267,6 +270,16 @@ impl Running {
         self.worker.channels.iter_mut().for_each(|channel| channel.end_round(entry.upto));
         self.ledger.push_back(entry);
         self.count_lost();
+    }
+
+    /// Whether the record passes the filter of all outputs.
+    fn wants(&mut self) -> bool {
+        let Worker { filter, process, engine, .. } = &mut self.worker;
+        let Some(filter) = filter else { return true };
+        contained("a filter", || filter.passes(&self.record.view(process))).unwrap_or_else(|| {
+            engine.queue.note_panic();
+            true
+        })
     }
 
     /// Gives the record to every sink; false if not each of them could be given its line.

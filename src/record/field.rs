@@ -258,8 +258,14 @@ impl<'r> Record<'r> {
         if field.fixed == Fixed::Meta {
             let (key, rest) = inside.split_once('.').unwrap_or((inside, ""));
             let member = |wanted: &str| self.meta().find(|(key, _)| *key == wanted).map(|(_, value)| value);
-            let value = member(inside).or_else(|| find(member(key)?, rest))?;
-            return Some(FieldValue::of_json(value.into()));
+            let value = match member(inside) {
+                Some(value) => value,
+                None => match member(key)? {
+                    Cow::Borrowed(json) => find(json, rest)?.into(),
+                    Cow::Owned(json) => find(&json, rest)?.to_owned().into(),
+                },
+            };
+            return Some(FieldValue::of_json(value));
         }
         match self.fixed(field.fixed)? {
             FieldValue::Json(Cow::Borrowed(json)) => Some(FieldValue::of_json(find(json, inside)?.into())),
@@ -272,7 +278,7 @@ impl<'r> Record<'r> {
         let Self { text, fields, cuts, .. } = *self;
         let actor = self.actor();
         let credential = || actor?.credential;
-        let location = || actor?.location;
+        let location = || self.place(actor?);
         let context = fields.context.as_ref();
         let labels = fields.labels.as_ref();
         let request = self.request();
@@ -338,8 +344,8 @@ impl<'r> Record<'r> {
             Fixed::ScopeKind => Some(text.get(context?.scope?.kind)),
             Fixed::ScopePath => Some(text.get(context?.scope?.path)),
             Fixed::Project => text.some(context?.project),
-            Fixed::Repository => text.some(context?.repository),
-            Fixed::Namespace => text.some(context?.namespace),
+            Fixed::Repository => self.repository(),
+            Fixed::Namespace => self.namespace(),
             Fixed::Context => text.some(context?.said),
             Fixed::Meta => return Some(FieldValue::Json(wire::meta(self)?.into())),
             Fixed::Errors => return Some(FieldValue::Json(wire::errors(self)?.into())),
@@ -360,7 +366,7 @@ impl<'r> Record<'r> {
             Fixed::Referer => self.referer(),
             Fixed::Params => return Some(FieldValue::Json(self.params()?)),
             Fixed::Query => return Some(FieldValue::Json(self.query()?)),
-            Fixed::Headers => return Some(FieldValue::Json(self.headers()?.into())),
+            Fixed::Headers => return Some(FieldValue::Json(self.headers()?)),
             Fixed::RequestBodyOmitted => {
                 return Some(FieldValue::Json(wire::body_omitted(self, &request?.body, &cuts.request_body)?.into()));
             }

@@ -8,12 +8,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Request, Route, StageName, Thing};
+use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Place, Request, Route, StageName, Thing};
 use super::text::head;
 use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
-use super::{Entity, Failure, Level, LogType, Outcome, Scope, Status};
+use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
-use crate::json::members_as_arrays;
+use crate::json::{members_as_arrays, without_members};
 use crate::redact::Texts;
 
 /// One redacted record, borrowed: filters take decisions on it, and [formats](crate::format) write it.
@@ -28,13 +28,14 @@ pub struct Record<'r> {
     /// Absent until the record has its place in a sink.
     pub(crate) seq: Option<u64>,
     pub(crate) cuts: &'r Cuts,
+    pub(crate) omitted: FieldGroups,
     /// The line that it was read from, unless less than all of it is to be shown.
     pub(crate) line: Option<&'r str>,
 }
 
 impl<'r> Record<'r> {
     pub(super) fn new(text: Texts<'r>, fields: &'r Fields, process: &'r Process) -> Self {
-        Self { text, fields, process, seq: None, cuts: &UNCUT, line: None }
+        Self { text, fields, process, seq: None, cuts: &UNCUT, omitted: FieldGroups::default(), line: None }
     }
 
     /// With its number in a sink.
@@ -45,6 +46,15 @@ impl<'r> Record<'r> {
     /// With less of its long values.
     pub(crate) fn cut(self, cuts: &'r Cuts) -> Self {
         Self { cuts, line: None, ..self }
+    }
+
+    /// Without these groups of fields.
+    pub(crate) fn without(self, groups: FieldGroups) -> Self {
+        if groups.is_empty() { self } else { Self { omitted: groups, line: None, ..self } }
+    }
+
+    fn shows(&self, group: FieldGroup) -> bool {
+        !self.omitted.has(group)
     }
 
     /// When the stage happened, to the microsecond.
@@ -182,17 +192,17 @@ impl<'r> Record<'r> {
 
     /// The address of the actor.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.fields.address.ip
+        self.fields.address.ip.filter(|_| self.shows(FieldGroup::Addresses))
     }
 
     /// The address of the peer, if it is not the actor's.
     pub fn peer_ip(&self) -> Option<IpAddr> {
-        self.fields.address.peer_ip
+        self.fields.address.peer_ip.filter(|_| self.shows(FieldGroup::Addresses))
     }
 
     /// The actor's port.
     pub fn port(&self) -> Option<u16> {
-        self.fields.address.port
+        self.fields.address.port.filter(|_| self.shows(FieldGroup::Addresses))
     }
 
     /// The host that the actor addressed.
@@ -202,7 +212,8 @@ impl<'r> Record<'r> {
 
     /// The user agent.
     pub fn user_agent(&self) -> Option<Cow<'r, str>> {
-        Some(without_middle(self.text.some(self.fields.address.client)?, self.cuts.client))
+        let client = self.fields.address.client.filter(|_| self.shows(FieldGroup::UserAgent))?;
+        Some(without_middle(self.text.get(client), self.cuts.client))
     }
 
     /// What was acted on.
@@ -233,11 +244,41 @@ impl<'r> Record<'r> {
         Some(Scope::new(self.text.get(scope.kind).to_owned(), self.text.get(scope.path)))
     }
 
+    pub(crate) fn scope_path(&self) -> Option<&'r str> {
+        Some(self.text.get(self.fields.context.as_ref()?.scope?.path))
+    }
+
     /// The members of `meta`: each key and its value as JSON text.
-    pub fn meta(&self) -> impl Iterator<Item = (&'r str, &'r str)> {
-        let Self { text, fields, cuts, .. } = *self;
+    pub fn meta(&self) -> impl Iterator<Item = (&'r str, Cow<'r, str>)> {
+        let record = *self;
+        let Self { text, fields, cuts, omitted, .. } = record;
         let shown = fields.meta.iter().enumerate().filter(|(at, _)| !cuts.meta.contains(at));
-        shown.map(move |(_, (key, value))| (text.get(*key), text.get(*value)))
+        let members = shown.map(move |(_, (key, value))| (text.get(*key), text.get(*value)));
+        let is_shown = move |key: &str| {
+            omitted.is_empty() || !omitted.has_name(key) && (record.shows(FieldGroup::Location) || key != "edge")
+        };
+        members.filter(move |(key, _)| is_shown(key)).map(move |(key, value)| (key, record.without_names(value)))
+    }
+
+    /// JSON without the members that are left out by name, at any depth.
+    pub(crate) fn without_names(&self, json: &'r str) -> Cow<'r, str> {
+        let omitted = self.omitted;
+        if !omitted.has_names() || !json.starts_with(['{', '[']) {
+            return Cow::Borrowed(json);
+        }
+        without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
+    }
+
+    pub(crate) fn place(&self, actor: &Identity) -> Option<Place> {
+        actor.location.filter(|_| self.shows(FieldGroup::Location))
+    }
+
+    pub(crate) fn repository(&self) -> Option<&'r str> {
+        self.text.some(self.fields.context.as_ref()?.repository.filter(|_| self.shows(FieldGroup::Repository)))
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&'r str> {
+        self.text.some(self.fields.context.as_ref()?.namespace.filter(|_| self.shows(FieldGroup::Namespace)))
     }
 
     /// What went wrong. Empty unless the record has failed.
@@ -285,19 +326,54 @@ impl<'r> Record<'r> {
     /// Path and query as they were sent, redacted.
     pub fn url(&self) -> Option<Cow<'r, str>> {
         let request = self.request()?;
-        let path = self.text.get(request.path);
+        let path = self.shown_path()?;
         let Some(query) = request.url_query else { return Some(self.short_url(path)) };
-        let url = [path, "?", self.text.get(query)].concat();
-        Some(self.short_url(&url).into_owned().into())
+        let url = [&*path, "?", &*self.shown_query(self.text.get(query))].concat();
+        Some(self.short_url(url.into()))
+    }
+
+    /// The path, with the segments masked that are bound to a parameter which is left out.
+    pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
+        let path = self.text.get(self.request()?.path);
+        let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
+        let mut bound = route.split('/').map(|segment| {
+            let name = segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'));
+            (name.is_some_and(|name| self.omitted.has_name(name)), segment.contains("{*") || segment.starts_with('*'))
+        });
+        let (mut segments, mut masks_rest) = (Vec::new(), false);
+        for segment in path.split('/') {
+            let (is_masked, takes_rest) = bound.next().unwrap_or_default();
+            masks_rest |= is_masked && takes_rest;
+            segments.push(if is_masked || masks_rest { MASK } else { segment });
+        }
+        Some(segments.join("/").into())
+    }
+
+    fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
+        if !self.omitted.has_names() {
+            return query.into();
+        }
+        let is_masked = |pair: &str| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name).replace('+', " ");
+            self.omitted.has_name(&percent_encoding::percent_decode_str(&name).decode_utf8_lossy())
+        };
+        let masked = |pair: &'r str| match pair.split_once('=') {
+            Some((name, _)) if is_masked(pair) => [name, "=", MASK].concat().into(),
+            _ => Cow::Borrowed(pair),
+        };
+        query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
     }
 
     /// The path of the URL, without the query.
     pub fn path(&self) -> Option<Cow<'r, str>> {
-        Some(self.short_url(self.text.get(self.request()?.path)))
+        Some(self.short_url(self.shown_path()?))
     }
 
-    fn short_url<'u>(&self, url: &'u str) -> Cow<'u, str> {
-        without_middle(head(url, Request::MAX_URL), self.cuts.url)
+    fn short_url(&self, url: Cow<'r, str>) -> Cow<'r, str> {
+        match url {
+            Cow::Borrowed(url) => without_middle(head(url, Request::MAX_URL), self.cuts.url),
+            Cow::Owned(url) => without_middle(head(&url, Request::MAX_URL), self.cuts.url).into_owned().into(),
+        }
     }
 
     /// The protocol, such as `HTTP/1.1`.
@@ -319,16 +395,24 @@ impl<'r> Record<'r> {
     }
 
     fn as_arrays(&self, object: &'r str) -> Option<Cow<'r, str>> {
+        let shown = self.without_names(object);
         match self.process.body_as() {
-            BodyAs::Json => Some(Cow::Borrowed(object)),
-            BodyAs::String => members_as_arrays(object).map(Cow::Owned),
+            BodyAs::Json => Some(shown),
+            BodyAs::String => members_as_arrays(&shown).map(Cow::Owned),
         }
     }
 
-    pub(crate) fn headers(&self) -> Option<&'r str> {
-        self.text.some(self.request()?.headers.filter(|_| !self.cuts.headers))
+    pub(crate) fn headers(&self) -> Option<Cow<'r, str>> {
+        let headers = self.text.some(self.request()?.headers.filter(|_| !self.cuts.headers))?;
+        if self.omitted.is_empty() {
+            return Some(headers.into());
+        }
+        without_members(headers, |name| self.omitted.has_header(name)).map(Cow::Owned)
     }
 }
+
+/// Replaces what is left out of a URL.
+const MASK: &str = "***";
 
 fn system_time(at: Micros) -> SystemTime {
     let since = Duration::from_micros(at.0.unsigned_abs());

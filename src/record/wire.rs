@@ -4,12 +4,10 @@ use std::borrow::Cow;
 
 use http::Version;
 
-use super::Record;
-use super::finished::{
-    Address, Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing,
-};
+use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
 use super::object::{Key, Object, key};
 use super::text::{head, tail};
+use super::{FieldGroup, Record};
 use crate::redact::{Evidence, Reason, Redacted, Texts};
 
 /// The members that are the same on every line of a process, written once.
@@ -241,7 +239,7 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     line.members(&process.host.json);
     line.object(key!("actor"), |actor| write_actor(actor, record));
     if let Some(context) = &fields.context {
-        write_context(&mut line, text, context);
+        write_context(&mut line, record, context);
     }
     if has_meta(record) {
         line.object(key!("meta"), |meta| write_meta(meta, record));
@@ -282,14 +280,14 @@ pub(crate) fn on_behalf_of(record: &Record<'_>) -> Option<String> {
     let (other, others) = record.fields.actors.get(1..)?.split_first()?;
     Some(json(|out| {
         let mut object = Object::open(out);
-        write_other(&mut object, record.text, other, others);
+        write_other(&mut object, record, other, others);
         object.close();
     }))
 }
 
 /// Why a body is left out, as one JSON object.
 pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> Option<String> {
-    let reason = body.omission(cut)?;
+    let reason = body.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies))?;
     Some(json(|out| {
         let mut object = Object::open(out);
         write_omission(&mut object, record.text, body, reason);
@@ -299,14 +297,17 @@ pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> O
 
 /// What is shown of a body, as JSON.
 pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Option<Cow<'r, str>> {
-    let shown = body.shown(record.text, cut)?;
+    let shown = record.without_names(body.shown(record.text, cut)?);
+    if record.omitted.has(FieldGroup::Bodies) {
+        return None;
+    }
     // A text is a JSON string already.
     if record.process.body_as == BodyAs::String && !shown.starts_with('"') {
         let mut text = String::new();
-        crate::json::push_json_string(&mut text, shown);
+        crate::json::push_json_string(&mut text, &shown);
         return Some(text.into());
     }
-    Some(shown.into())
+    Some(shown)
 }
 
 fn json(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -317,38 +318,38 @@ fn json(write: impl FnOnce(&mut Vec<u8>)) -> String {
 }
 
 fn write_actor(actor: &mut Object<'_>, record: &Record<'_>) {
-    let Record { text, fields, process, cuts, .. } = *record;
+    let Record { text, fields, .. } = *record;
     let (first, others) = fields.actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
     actor.nullable_text(key!("actorId"), text.some(first.and_then(|first| first.id)));
-    write_address(actor, text, &fields.address, process.user_agent_key, cuts);
+    write_address(actor, record);
     if let Some(first) = first {
-        write_identity(actor, text, first, others);
+        write_identity(actor, record, first, others);
     }
-    if let Some(ip) = fields.address.peer_ip {
+    if let Some(ip) = record.peer_ip() {
         actor.ip(key!("peerIp"), ip);
     }
 }
 
-fn write_address(object: &mut Object<'_>, text: Texts<'_>, address: &Address, key: UserAgentKey, cuts: &Cuts) {
-    if let Some(ip) = address.ip {
+fn write_address(object: &mut Object<'_>, record: &Record<'_>) {
+    if let Some(ip) = record.ip() {
         object.ip(key!("ip"), ip);
     }
-    if let Some(port) = address.port {
+    if let Some(port) = record.port() {
         object.number(key!("port"), u64::from(port));
     }
-    object.some_text(key!("hostname"), text.some(address.hostname));
-    let Some(client) = address.client else { return };
-    let client = without_middle(text.get(client), cuts.client);
-    if key != UserAgentKey::UserAgent {
+    object.some_text(key!("hostname"), record.hostname());
+    let Some(client) = record.user_agent() else { return };
+    if record.process.user_agent_key != UserAgentKey::UserAgent {
         object.text(key!("client"), &client);
     }
-    if key != UserAgentKey::Client {
+    if record.process.user_agent_key != UserAgentKey::Client {
         object.text(key!("userAgent"), &client);
     }
 }
 
 /// Writes an actor without its id and address, and the actors on whose behalf it acts.
-fn write_identity(object: &mut Object<'_>, text: Texts<'_>, actor: &Identity, others: &[Identity]) {
+fn write_identity(object: &mut Object<'_>, record: &Record<'_>, actor: &Identity, others: &[Identity]) {
+    let text = record.text;
     object.some_text(key!("kind"), text.some(actor.kind));
     object.some_text(key!("name"), text.some(actor.name));
     object.some_text(key!("url"), text.some(actor.url));
@@ -366,9 +367,9 @@ fn write_identity(object: &mut Object<'_>, text: Texts<'_>, actor: &Identity, ot
         });
     }
     if let Some((other, others)) = others.split_first() {
-        object.object(key!("onBehalfOf"), |object| write_other(object, text, other, others));
+        object.object(key!("onBehalfOf"), |object| write_other(object, record, other, others));
     }
-    if let Some(location) = &actor.location {
+    if let Some(location) = record.place(actor) {
         object.object(key!("location"), |object| {
             object.some_text(key!("city"), text.some(location.city));
             object.some_text(key!("country"), text.some(location.country));
@@ -377,12 +378,13 @@ fn write_identity(object: &mut Object<'_>, text: Texts<'_>, actor: &Identity, ot
     }
 }
 
-fn write_other(object: &mut Object<'_>, text: Texts<'_>, other: &Identity, others: &[Identity]) {
-    object.nullable_text(key!("actorId"), text.some(other.id));
-    write_identity(object, text, other, others);
+fn write_other(object: &mut Object<'_>, record: &Record<'_>, other: &Identity, others: &[Identity]) {
+    object.nullable_text(key!("actorId"), record.text.some(other.id));
+    write_identity(object, record, other, others);
 }
 
-fn write_context(line: &mut Object<'_>, text: Texts<'_>, context: &Context) {
+fn write_context(line: &mut Object<'_>, record: &Record<'_>, context: &Context) {
+    let text = record.text;
     if let Some(thing) = &context.object {
         line.object(key!("object"), |object| write_thing(object, text, thing));
     }
@@ -396,8 +398,8 @@ fn write_context(line: &mut Object<'_>, text: Texts<'_>, context: &Context) {
         });
     }
     line.some_text(key!("project"), text.some(context.project));
-    line.some_text(key!("repository"), text.some(context.repository));
-    line.some_text(key!("namespace"), text.some(context.namespace));
+    line.some_text(key!("repository"), record.repository());
+    line.some_text(key!("namespace"), record.namespace());
     line.some_text(key!("context"), text.some(context.said));
 }
 
@@ -411,12 +413,12 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    record.fields.meta.len() > record.cuts.meta.len() || !record.cuts.named.is_empty()
+    !record.cuts.named.is_empty() || record.meta().next().is_some()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
     for (key, value) in record.meta() {
-        meta.named(key, value);
+        meta.named(key, &value);
     }
     if !record.cuts.named.is_empty() {
         meta.texts(key!("shortened"), &record.cuts.named);
@@ -451,7 +453,7 @@ fn write_response(object: &mut Object<'_>, record: &Record<'_>, response: &Respo
 fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request) {
     let Record { text, cuts, .. } = *record;
     object.text(key!("method"), text.get(request.method));
-    if cuts.url.is_none() && request.url_len(text) <= Request::MAX_URL {
+    if cuts.url.is_none() && record.omitted.is_empty() && request.url_len(text) <= Request::MAX_URL {
         object.url(key!("url"), text.get(request.path), text.some(request.url_query));
     } else {
         object.text(key!("url"), &record.url().unwrap_or_default());
@@ -467,12 +469,12 @@ fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request
     object.some_text(key!("referer"), record.referer());
     object.some_raw(key!("params"), record.params().as_deref());
     object.some_raw(key!("query"), record.query().as_deref());
-    object.some_raw(key!("headers"), record.headers());
+    object.some_raw(key!("headers"), record.headers().as_deref());
     write_body(object, record, &request.body, &cuts.request_body);
 }
 
 fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &BodyCut) {
-    if let Some(reason) = shown.omission(cut) {
+    if let Some(reason) = shown.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) {
         object.object(key!("bodyOmitted"), |object| write_omission(object, record.text, shown, reason));
     }
     object.some_raw(key!("body"), body(record, shown, cut).as_deref());

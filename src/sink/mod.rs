@@ -26,7 +26,7 @@ pub use memory::{MemoryRecords, memory};
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Start, Watcher};
-pub(crate) use output::{Filter, Need};
+pub(crate) use output::Need;
 pub use output::{Output, SinkState};
 pub(crate) use retry::Retry;
 pub(crate) use stdout::Stream;

@@ -5,23 +5,21 @@ use std::fmt;
 
 use super::stdout::Standard;
 use super::{Sink, Stream};
+use crate::filter::Filter;
 use crate::format::{self, Format};
-use crate::record::Record;
-
-/// Decides which records a sink gets.
-pub(crate) type Filter = Box<dyn FnMut(&Record<'_>) -> bool + Send>;
+use crate::record::{FieldGroup, FieldGroups, LogType};
 
 /// A [`Sink`] and how it is used.
 ///
 /// ```
-/// use tower_audit::{Auditor, Level, sink};
+/// use tower_audit::{Auditor, Filter, Level, sink};
 ///
 /// # fn main() -> Result<(), tower_audit::Error> {
 /// let (all, records) = sink::memory();
 /// let (bad, failures) = sink::memory();
 /// let auditor = Auditor::builder()
 ///     .sink(all)
-///     .sink(sink::Output::new(bad).name("failures").best_effort().filter(|record| record.level() >= Level::Warn))
+///     .sink(sink::Output::new(bad).name("failures").best_effort().filter(Filter::level(Level::Warn)))
 ///     .build()?;
 /// drop(auditor);
 /// assert_eq!(records.lines().len(), 2); // `AuditStarted` and `AuditStopped`,
@@ -38,6 +36,8 @@ pub struct Output {
     pub(crate) need: Option<Need>,
     pub(crate) filter: Option<Filter>,
     pub(crate) format: Box<dyn Format>,
+    pub(crate) max_line_bytes: Option<usize>,
+    pub(crate) omit: FieldGroups,
 }
 
 /// Whether a request may go on without a sink.
@@ -51,13 +51,31 @@ impl Output {
     /// A sink, used as the first one is: required, with every record.
     pub fn new(sink: impl Sink) -> Self {
         let standard = (&sink as &dyn Any).downcast_ref::<Standard>().map(|sink| sink.stream);
-        Self { sink: Box::new(sink), standard, name: None, need: None, filter: None, format: Box::new(format::json()) }
+        Self {
+            sink: Box::new(sink),
+            standard,
+            name: None,
+            need: None,
+            filter: None,
+            format: Box::new(format::json()),
+            max_line_bytes: None,
+            omit: FieldGroups::default(),
+        }
     }
 
     /// A file that is exported.
     #[cfg(feature = "export")]
     pub(crate) fn boxed(sink: Box<dyn Sink>) -> Self {
-        Self { sink, standard: None, name: None, need: None, filter: None, format: Box::new(format::json()) }
+        Self {
+            sink,
+            standard: None,
+            name: None,
+            need: None,
+            filter: None,
+            format: Box::new(format::json()),
+            max_line_bytes: None,
+            omit: FieldGroups::default(),
+        }
     }
 
     /// Its name in counters, hooks and records of losses. By default `sink-1`, `sink-2`, … If another sink has the name
@@ -81,10 +99,31 @@ impl Output {
         self
     }
 
-    /// Which records it gets. No filter removes this library's own, whose names begin with `Audit`. Called on our own thread;
-    /// if it panics, the record is kept.
-    pub fn filter(mut self, keep: impl FnMut(&Record<'_>) -> bool + Send + 'static) -> Self {
-        self.filter = Some(Box::new(keep));
+    /// Which records it gets. A filter that was given before holds too. No filter removes the library's own records, whose names
+    /// begin with `Audit`. Called on a library thread; if it panics, the record is written.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(match self.filter {
+            Some(before) => before.and(filter),
+            None => filter,
+        });
+        self
+    }
+
+    /// Records of this log type only: a shorthand for [`filter`](Self::filter) with [`Filter::log_type`].
+    pub fn log_type(self, log_type: LogType) -> Self {
+        self.filter(Filter::log_type(log_type))
+    }
+
+    /// The longest line, in bytes, its newline included. By default that of the auditor
+    /// ([`max_line_bytes`](crate::AuditorBuilder::max_line_bytes)). What is shortened here appears whole where there is room.
+    pub fn max_line_bytes(mut self, bytes: usize) -> Self {
+        self.max_line_bytes = Some(bytes);
+        self
+    }
+
+    /// Groups of fields that it does not show; see [`FieldGroup`]. By default it shows all.
+    pub fn omit(mut self, groups: impl IntoIterator<Item = FieldGroup>) -> Self {
+        self.omit.extend(&groups.into_iter().collect::<Vec<_>>());
         self
     }
 

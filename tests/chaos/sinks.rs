@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use tower_audit::sink::{self, Output, Sink};
-use tower_audit::{Clock, Level, SinkState};
+use tower_audit::{Clock, Filter, Level, SinkState};
 
 use crate::common::sinks::Gate;
 use crate::plan::Random;
@@ -263,7 +263,7 @@ fn output(
     let wild = Wild { witness: witness.clone(), inner, random, gate, writes: 0, failing: 0, tries_since: 0 };
     let output = Output::new(wild).name(name);
     let output = if required { output.required() } else { output.best_effort() };
-    let output = if mood.filtered { output.filter(|record| record.level() >= Level::Warn) } else { output };
+    let output = if mood.filtered { output.filter(Filter::level(Level::Warn)) } else { output };
     (witness, output)
 }
 

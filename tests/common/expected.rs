@@ -28,6 +28,7 @@ pub(crate) fn record(patch: Value) -> Value {
         "isAuditLog": true,
         "schema": "1.0",
         "eventName": "HttpRequest",
+        "logType": "audit",
         "stage": "completion",
         "status": "succeeded",
         "outcome": "completed",

@@ -1,0 +1,131 @@
+//! Groups of fields that an output can leave out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// A group of fields that [`Output::omit`](crate::sink::Output::omit) leaves out of an output's lines, or `TOWER_AUDIT_OMIT` out of
+/// all.
+///
+/// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
+/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth; in the URL, the value of
+/// such a query parameter, and a segment of the path that is bound to such a parameter of the route, is `***`.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FieldGroup {
+    /// `eula`: what is called so.
+    Eula,
+    /// `location`: `actor.location` and `meta.edge`.
+    Location,
+    /// `addresses`: `actor.ip`, `actor.port`, `actor.peerIp`, and headers that name an address, such as `x-forwarded-for`.
+    Addresses,
+    /// `namespace`: the key of the record, and what is called so.
+    Namespace,
+    /// `repository`: the key of the record, and what is called so, or `repo`.
+    Repository,
+    /// `user_agent`: `actor.client` or `actor.userAgent`, and the header.
+    UserAgent,
+    /// `bodies`: both bodies, and why one is left out.
+    Bodies,
+}
+
+impl FieldGroup {
+    const ALL: [Self; 7] =
+        [Self::Eula, Self::Location, Self::Addresses, Self::Namespace, Self::Repository, Self::UserAgent, Self::Bodies];
+
+    pub(crate) const ALLOWED: &str =
+        "eula, location, addresses, namespace, repository, user_agent and bodies, separated by commas";
+
+    /// The name that settings use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eula => "eula",
+            Self::Location => "location",
+            Self::Addresses => "addresses",
+            Self::Namespace => "namespace",
+            Self::Repository => "repository",
+            Self::UserAgent => "user_agent",
+            Self::Bodies => "bodies",
+        }
+    }
+
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.as_str() == name)
+    }
+}
+
+impl fmt::Display for FieldGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for FieldGroup {
+    type Err = Error;
+
+    /// # Errors
+    ///
+    /// If there is no group of this name; the error lists them.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::of(name).ok_or_else(|| {
+            let shown: String = name.chars().take(64).collect();
+            Error::setting(format!("field group: given {shown:?}; allowed: {}", Self::ALLOWED))
+        })
+    }
+}
+
+/// A set of groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FieldGroups(u8);
+
+impl FieldGroups {
+    pub(crate) fn extend<'g>(&mut self, groups: impl IntoIterator<Item = &'g FieldGroup>) {
+        groups.into_iter().for_each(|group| self.0 |= 1 << *group as u8);
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn has(self, group: FieldGroup) -> bool {
+        self.0 & (1 << group as u8) != 0
+    }
+
+    /// Whether members of this name are left out, wherever they are.
+    pub(crate) fn has_name(self, name: &str) -> bool {
+        let group = match name {
+            "eula" => FieldGroup::Eula,
+            "namespace" => FieldGroup::Namespace,
+            "repository" | "repo" => FieldGroup::Repository,
+            _ => return false,
+        };
+        self.has(group)
+    }
+
+    /// Whether any name is left out wherever it is.
+    pub(crate) fn has_names(self) -> bool {
+        [FieldGroup::Eula, FieldGroup::Namespace, FieldGroup::Repository].into_iter().any(|group| self.has(group))
+    }
+
+    /// Whether a request header is left out. Headers of addresses are those of proxies and content networks.
+    pub(crate) fn has_header(self, name: &str) -> bool {
+        const ADDRESSES: [&str; 12] = [
+            "x-forwarded-for",
+            "forwarded",
+            "x-real-ip",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "x-original-forwarded-for",
+            "x-envoy-external-address",
+            "x-remote-ip",
+            "true-client-ip",
+            "cf-connecting-ip",
+            "cf-connecting-ipv6",
+            "fastly-client-ip",
+        ];
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        self.has(FieldGroup::Addresses) && ADDRESSES.into_iter().any(is)
+            || self.has(FieldGroup::UserAgent) && is("user-agent")
+    }
+}

@@ -1,0 +1,273 @@
+//! Filters, lists, groups of fields and formats, through real requests.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use http::{Method, Request};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tower_audit::format::{Columns, csv, json_timestamp, key_value};
+use tower_audit::sink::{self, MemoryRecords, Output};
+use tower_audit::{
+    Actor, Audit, Auditor, AuditorBuilder, Bodies, Catalog, Event, FieldGroup, Filter, Level, Lists, Location, LogType,
+};
+
+/// An auditor with a catalog, and what its first output gets.
+fn auditor(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> (Auditor, MemoryRecords) {
+    let (lines, records) = sink::memory();
+    let catalog = Catalog::new()
+        .event(
+            Event::new("Download")
+                .kind("artifact")
+                .log_type(LogType::Client)
+                .on(Method::GET, "/{namespace}/{repo}/get"),
+        )
+        .event(Event::new("Upload").kind("artifact").bodies(Bodies::Both).on(Method::POST, "/{namespace}/{repo}/put"))
+        .event(Event::new("ReadInfo").on(Method::GET, "/info"));
+    let auditor = set(Auditor::builder().catalog(catalog).sink(lines)).build().unwrap();
+    (auditor, records)
+}
+
+/// Sends requests, and shuts down.
+async fn run(auditor: &Auditor, requests: impl IntoIterator<Item = Request<Body>>) {
+    let app = Router::new()
+        .route("/late", any(|audit: Audit| async move { drop(audit.event("NamedLater")) }))
+        .route("/missing", any(|| async { http::StatusCode::NOT_FOUND }))
+        .fallback(any(|audit: Audit, body: String| async move {
+            audit.actor(Actor::user("jane").location(Location::new().city("Paris").country("FR")));
+            audit.meta("eula", json!({ "id": "e-1", "number": 3 }));
+            audit.meta("edge", "LHR61");
+            audit.meta("deep", json!({ "namespace": "acme", "kept": [{ "repository": "r" }] }));
+            audit.namespace("acme");
+            audit.repository("acme/npm");
+            ([("content-type", "application/json")], body)
+        }));
+    let service = auditor.wrap_router(app).into_service();
+    for request in requests {
+        let response = service.clone().oneshot(request).await.unwrap();
+        axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    }
+    assert!(auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).header("user-agent", "curl/8").body(Body::empty()).unwrap()
+}
+
+fn post(path: &str) -> Request<Body> {
+    let body = r#"{"name":"x","namespace":"acme","list":[{"repo":"npm"}]}"#;
+    Request::post(path).header("content-type", "application/json").body(Body::from(body)).unwrap()
+}
+
+/// The names of the events, without the library's own.
+fn names(records: &MemoryRecords) -> Vec<String> {
+    let names =
+        records.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap()["eventName"].clone());
+    names.map(|name| name.as_str().unwrap().to_owned()).filter(|name| !name.starts_with("Audit")).collect()
+}
+
+#[tokio::test]
+async fn lists_decide_by_name_kind_and_status() {
+    let all = || [get("/acme/npm/get"), post("/acme/npm/put"), get("/info"), get("/missing"), get("/late")];
+    for (lists, expected) in [
+        (Lists::new(), &["Download", "Upload", "ReadInfo", "HttpRequest", "NamedLater"][..]),
+        (Lists::new().allow(["kind:artifact"]), &["Download", "Upload"]),
+        (Lists::new().allow(["kind:artifact"]).deny(["Up*"]), &["Download"]),
+        (Lists::new().deny(["*"]).always(["ReadInfo"]), &["ReadInfo"]),
+        (Lists::new().deny(["READ_INFO_SUCCESS", "HttpRequest"]), &["Download", "Upload", "NamedLater"]),
+        (Lists::new().deny(["READ_INFO_ERROR", "kind:artifact"]), &["ReadInfo", "HttpRequest", "NamedLater"]),
+        // Only its handler names it, so the first name does not decide.
+        (Lists::new().allow(["NamedLater"]), &["NamedLater"]),
+    ] {
+        let (auditor, records) = auditor(|builder| builder.filter(Filter::lists(lists)));
+        run(&auditor, all()).await;
+        assert_eq!(names(&records), expected);
+        assert_eq!(records.lines().len(), expected.len() + 2, "records of the library pass every list");
+    }
+}
+
+#[tokio::test]
+async fn what_a_filter_or_a_format_does_not_take_leaves_no_gap_and_is_no_loss() {
+    let (client, clients) = sink::memory();
+    let (errors, bad) = sink::memory();
+    let (auditor, records) = auditor(|builder| {
+        builder
+            .sink(Output::new(client).log_type(LogType::Client).format(csv("seq,eventName,logType".parse().unwrap())))
+            .sink(Output::new(errors).filter(Filter::level(Level::Warn)).format(json_timestamp()))
+    });
+    run(&auditor, [get("/acme/npm/get"), get("/info"), get("/missing"), get("/acme/npm/get")]).await;
+    assert_eq!(names(&records), ["Download", "ReadInfo", "HttpRequest", "Download"]);
+    let expected = ["seq,eventName,logType", "1,AuditStarted,audit", "2,Download,client", "3,Download,client"];
+    assert_eq!(clients.lines()[..4], expected);
+    assert_eq!(clients.lines()[4], "4,AuditStopped,audit");
+    assert_eq!(bad.lines().len(), 3);
+    let (time, line) = bad.lines()[1].split_once(' ').map(|(time, line)| (time.to_owned(), line.to_owned())).unwrap();
+    let record: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((record["timestamp"].as_str(), record["seq"].as_u64()), (Some(&*time), Some(2)));
+}
+
+#[tokio::test]
+async fn groups_of_fields_are_left_out_of_one_output_and_stand_in_the_other() {
+    let (lines, few) = sink::memory();
+    let (rows, flat) = sink::memory();
+    let all = [
+        FieldGroup::Eula,
+        FieldGroup::Location,
+        FieldGroup::Addresses,
+        FieldGroup::Namespace,
+        FieldGroup::Repository,
+        FieldGroup::UserAgent,
+        FieldGroup::Bodies,
+    ];
+    let some = [FieldGroup::Namespace, FieldGroup::Repository];
+    let (auditor, records) = auditor(|builder| {
+        builder
+            .show_headers(["x-forwarded-for", "x-kept"].map(http::HeaderName::from_static))
+            .sink(Output::new(lines).omit(all))
+            .sink(Output::new(rows).omit(some).format(csv(Columns::flat())))
+    });
+    let mut request = post("/acme/npm/put?namespace=acme&a=b&repo");
+    request.headers_mut().insert("user-agent", "curl/8".parse().unwrap());
+    request.headers_mut().insert("x-forwarded-for", "203.0.113.9".parse().unwrap());
+    request.headers_mut().insert("x-kept", "1".parse().unwrap());
+    request
+        .extensions_mut()
+        .insert(axum::extract::ConnectInfo("192.0.2.7:4711".parse::<std::net::SocketAddr>().unwrap()));
+    run(&auditor, [request]).await;
+
+    let whole: Value = serde_json::from_str(&records.lines()[1]).unwrap();
+    assert_eq!((&whole["actor"]["ip"], &whole["actor"]["client"]), (&json!("192.0.2.7"), &json!("curl/8")));
+    assert_eq!((&whole["namespace"], &whole["repository"]), (&json!("acme"), &json!("acme/npm")));
+    assert_eq!(whole["request"]["body"]["namespace"], "acme");
+
+    let record: Value = serde_json::from_str(&few.lines()[1]).unwrap();
+    assert_eq!(record["actor"], json!({ "actorId": "jane", "kind": "user" }));
+    assert_eq!(record["meta"], json!({ "deep": { "kept": [{}] } }));
+    assert_eq!((record.get("namespace"), record.get("repository")), (None, None));
+    assert_eq!(
+        record["request"],
+        json!({
+            "method": "POST", "url": "/***/***/put?namespace=***&a=b&repo", "route": "/{namespace}/{repo}/put",
+            "protocol": "HTTP/1.1", "params": {}, "query": { "a": "b" }, "headers": { "x-kept": "1" },
+        })
+    );
+    assert_eq!(record["response"], json!({ "status": 200, "bytes": whole["response"]["bytes"] }));
+
+    // A CSV keeps its columns.
+    let row = &flat.lines()[2];
+    assert!(row.contains("/***/***/put") && row.contains("192.0.2.7"), "{row}");
+    assert!(row.contains(r#""{""name"":""x"",""list"":[{}]}""#), "{row}");
+    assert!(!row.contains("acme") && !row.contains("npm"), "{row}");
+}
+
+#[tokio::test]
+async fn what_one_output_shortens_stands_whole_in_another() {
+    let (lines, short) = sink::memory();
+    let (auditor, records) = auditor(|builder| builder.sink(Output::new(lines).max_line_bytes(1024)));
+    let body = format!(r#"{{"long":"{}"}}"#, "x".repeat(4000));
+    let request = Request::post("/a/b/put").header("content-type", "application/json").body(Body::from(body)).unwrap();
+    run(&auditor, [request]).await;
+    let [short, whole] = [&short, &records].map(|lines| lines.lines().swap_remove(1));
+    assert!(short.len() < 1024 && whole.len() > 8000, "{} {}", short.len(), whole.len());
+    let record: Value = serde_json::from_str(&short).unwrap();
+    assert_eq!(record["request"]["bodyOmitted"]["reason"], "line");
+}
+
+#[tokio::test]
+async fn a_line_that_was_read_back_says_the_same_in_every_format() {
+    let (rows, flat) = sink::memory();
+    let (pairs, psono) = sink::memory();
+    let (auditor, records) = auditor(|builder| {
+        builder.sink(Output::new(rows).format(csv(Columns::flat()))).sink(Output::new(pairs).format(key_value()))
+    });
+    run(&auditor, [post("/acme/npm/put?x=%20"), get("/info"), get("/missing")]).await;
+    for (at, line) in records.lines().iter().enumerate() {
+        let read = tower_audit::RecordLine::parse(line).unwrap();
+        let written = |format: &mut dyn tower_audit::format::Format| {
+            let mut out = Vec::new();
+            format.write(&read.record(), &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(written(&mut csv(Columns::flat())), flat.lines()[at + 1]);
+        assert_eq!(written(&mut key_value()), psono.lines()[at]);
+        assert_eq!(serde_json::to_value(read.record()).unwrap(), serde_json::from_str::<Value>(line).unwrap());
+    }
+}
+
+/// The record of Cloudsmith's page on log exports, from its facts.
+#[tokio::test]
+async fn cloudsmiths_client_log_comes_out_byte_for_byte_through_a_real_server() {
+    use std::io::{Read as _, Write as _};
+    use std::sync::{Arc, Mutex};
+    use std::time::{SystemTime, UNIX_EPOCH};
+    use tower_audit::{Clock, Credential, Entity, presets};
+
+    #[derive(Clone)]
+    struct SetClock(Arc<Mutex<Duration>>);
+    impl Clock for SetClock {
+        fn now(&self) -> SystemTime {
+            UNIX_EPOCH + self.monotonic()
+        }
+        fn monotonic(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+    }
+    let micros = |text: &str| {
+        let at: jiff::Timestamp = text.parse().unwrap();
+        Duration::from_micros(u64::try_from(at.as_microsecond()).unwrap())
+    };
+    let clock = SetClock(Arc::new(Mutex::new(micros("2021-04-01T19:40:55Z"))));
+    let (client, downloads) = sink::memory();
+    let (audit, changes) = sink::memory();
+    let event = Event::new("PackageDownloaded").log_type(LogType::Client).on(Method::GET, "/rpm/{*file}");
+    let auditor = Auditor::builder()
+        .catalog(Catalog::new().event(event))
+        .sink(presets::cloudsmith::client_log(client))
+        .sink(presets::cloudsmith::audit_log(audit))
+        .clock(clock.clone())
+        .behind_proxies(["127.0.0.1"], http::HeaderName::from_static("x-forwarded-for"))
+        .build()
+        .unwrap();
+    let set = clock.clone();
+    let handler = move |audit: Audit| async move {
+        let location = Location::new().city("Newmarket").country("GB");
+        let credential = Credential::new("entitlement_token").id("wKSkBFHpsNWB");
+        audit.actor(Actor::user("17").slug("eP1B3YCtTlJX").credential(credential).location(location));
+        audit.object(Entity::new("package").id("vmN1OlMDi3Iy").format("RedHat"));
+        audit.repository("cloudsmith/testing-private");
+        audit.meta("edge", "LHR61-C2");
+        *set.0.lock().unwrap() = micros("2021-04-01T19:46:23.817658Z");
+        vec![b'x'; 10421]
+    };
+    let app = Router::new().route("/rpm/{*file}", any(handler));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, auditor.wrap_router(app)).into_future());
+    let request = "GET /rpm/fedora/29/x86_64/cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm HTTP/1.1\r\n\
+                   host: dl.cloudsmith.io\r\nconnection: close\r\nuser-agent: libdnf\r\nx-forwarded-for: 82.1.4.8\r\n\
+                   x-request-id: dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==\r\n\r\n";
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(server).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+    });
+    asking.await.unwrap();
+    serving.abort();
+    assert!(auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+    assert_eq!(
+        [&downloads.lines()[0], &downloads.lines()[2]],
+        [
+            "datetime,repository,status,method,uri,host,ip_address,bytes,city,country,edge,eula,format,package,recorded,\
+             referer,request_id,token,user,user_agent",
+            "2021-04-01T19:40:55+00:00,cloudsmith/testing-private,200,GET,/rpm/fedora/29/x86_64/\
+             cloudsmith-redhat-example-1.0.16173057145-1.x86_64.rpm,dl.cloudsmith.io,82.1.4.8,10421,Newmarket,GB,LHR61-C2,,\
+             RedHat,vmN1OlMDi3Iy,2021-04-01T19:46:23.817658+00:00,,\
+             dZ3DmJ8yHU36FyH9uHoyWH4LocmlkzdKXSEuOBmnvLhA4ZF7exa5Qw==,wKSkBFHpsNWB,eP1B3YCtTlJX,libdnf",
+        ]
+    );
+    assert_eq!(changes.lines().len(), 3, "the header, and the start and the end of the log");
+}
