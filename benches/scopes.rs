@@ -94,10 +94,13 @@ fn locations(rounds: usize) {
     row("of one that was", rounds, &seen);
     let private = || assert!(!locator.borrow_mut().find(black_box(IpAddr::V4(Ipv4Addr::new(10, 2, 69, 142)))));
     row("of a private one", rounds, &private);
+    let redacted = |ip: [u8; 4]| locator.borrow_mut().redact(black_box(IpAddr::from(ip)));
+    row("of one that was seen, with its redaction", rounds, &|| assert_eq!(redacted([81, 2, 69, 142]), 14));
+    row("of a private one, with the redaction of nothing", rounds, &|| assert_eq!(redacted([10, 2, 69, 142]), 0));
 }
 
 fn row(name: &str, rounds: usize, one: &dyn Fn()) {
-    let times = (0..rounds).map(|_| time(one)).collect();
+    let times: Vec<_> = (0..rounds).map(|_| time(one)).collect();
     println!("| {name} | {:.0} |", median(times));
 }
 

@@ -105,7 +105,7 @@ impl ActivityBuilder {
         self
     }
 
-    /// For whom it counts.
+    /// The owning group, project or tenant. Where [rules](crate::scope::ScopeRules) say that it is not audited, nothing is recorded.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.draft.late().set_scope(scope);
         self

@@ -79,7 +79,8 @@ impl Audit {
         self.bind(|draft| draft.late().set_target(target))
     }
 
-    /// For whom it counts.
+    /// The owning group, project or tenant. It replaces what a resolver found, and where [rules](crate::scope::ScopeRules) say which
+    /// scopes are audited, the request's end asks those of this scope.
     pub fn scope(&self, scope: Scope) -> &Self {
         self.bind(|draft| draft.late().set_scope(scope))
     }

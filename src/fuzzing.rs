@@ -410,16 +410,36 @@ fn lossy(bytes: &[u8]) -> String {
 pub struct Locator {
     places: crate::geoip::Places,
     cache: crate::geoip::Cache,
+    memory: Memory,
+    text: Redacted,
 }
 
 #[cfg(feature = "geoip")]
 impl Locator {
     pub fn open(path: std::path::PathBuf) -> Result<Self, crate::Error> {
-        Ok(Self { places: crate::geoip::Places::open(path)?, cache: crate::geoip::Cache::default() })
+        Ok(Self {
+            places: crate::geoip::Places::open(path)?,
+            cache: crate::geoip::Cache::default(),
+            memory: Memory::default(),
+            text: Redacted::default(),
+        })
     }
 
-    /// Whether the address is somewhere.
+    /// Looks the address up; whether it is somewhere.
     pub fn find(&mut self, ip: std::net::IpAddr) -> bool {
         self.cache.find(&self.places, ip).is_some()
+    }
+
+    /// Looks the address up, and redacts what a record shows of its location; the length of that.
+    pub fn redact(&mut self, ip: std::net::IpAddr) -> usize {
+        let location = self.cache.find(&self.places, ip);
+        self.text.clear();
+        let mut session = Session::new(redactor(0), None, &mut self.memory, &mut self.text);
+        let mut length = 0;
+        for text in location.into_iter().flat_map(|at| [&at.city, &at.country, &at.continent]).flatten() {
+            let piece = session.evidence(text);
+            length += session.get(piece).len();
+        }
+        length
     }
 }

@@ -180,13 +180,11 @@ impl fmt::Debug for Cache {
 fn slot_of(ip: IpAddr) -> usize {
     let bits = match ip {
         IpAddr::V4(ip) => u64::from(ip.to_bits()),
-        IpAddr::V6(ip) => {
-            let bits = ip.to_bits();
-            (bits as u64) ^ (bits >> 64) as u64
-        }
+        IpAddr::V6(ip) => ip.segments().into_iter().fold(0, |bits: u64, part| bits.rotate_left(16) ^ u64::from(part)),
     };
     // The upper bits of a product depend on all bits: Knuth's multiplicative hashing.
-    (bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Cache::SLOTS.ilog2())) as usize
+    let upper = bits.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Cache::SLOTS.ilog2());
+    usize::try_from(upper).unwrap_or(0)
 }
 
 /// Whether an address can be somewhere: those of private networks, loopback, documentation and the like are nowhere

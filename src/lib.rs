@@ -75,7 +75,8 @@
 //! # Pages
 //!
 //! [`guide::record`] (the record, field by field) · [`guide::layer_order`] · [`guide::delivery`] · [`guide::errors`] ·
-//! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) · [`guide::scopes`] (audit per group or project) · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
+//! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) · [`guide::scopes`] (audit per group or
+//! project) · [`guide::redaction`] · [`guide::forwarding`] (forwarders, searches, alerts) · [`guide::settings`] ·
 //! `guide::export` (scheduled exports; feature `export`) ·
 //! [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]

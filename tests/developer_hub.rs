@@ -1543,6 +1543,7 @@ fn each_format_works_from_the_environment_and_a_client_forges_no_line() {
 }
 
 /// An independent reader finds as many rows as there are lines, each as wide as the header.
+#[allow(clippy::print_stderr, reason = "who runs the tests should see what they skip")]
 fn read_by_python(path: &std::path::Path, rows: usize) {
     const SCRIPT: &str = "import csv, sys\n\
                           rows = list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))\n\
@@ -1580,4 +1581,23 @@ fn settings_of_formats_work_from_a_file() {
         "AuditStopped,completion,,",
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn the_preset_of_1_6_writes_what_its_searches_look_for() {
+    let hub = Hub::start(&[("PRESET", "1.6")]);
+    let task = hub.create_task(json!({ "name": "x" }), json!({}));
+    hub.follow(&task);
+    hub.signal("TERM");
+    let lines = hub.stdout.wait("the end", |_, ended| ended);
+    let events: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let created: Vec<&Value> = events.iter().filter(|event| event["meta"]["actionType"] == "create").collect();
+    assert_eq!(created.len(), 2, "{lines:#?}");
+    assert!(created.iter().all(|event| event["isAuditEvent"] == true && event.get("isAuditLog").is_none()));
+    assert_eq!((&created[0]["status"], &created[1]["status"]), (&json!("initiated"), &json!("succeeded")));
+    assert_eq!((&created[1]["message"], &created[1]["severityLevel"]), (&json!("scaffolder.task"), &json!("medium")));
+    assert_eq!(created[1]["meta"]["taskId"], json!(task));
+    let refused = command("developer_hub", &[("PRESET", "1.5")]).output().unwrap();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("expected 1.4 or 1.6"));
 }

@@ -271,3 +271,41 @@ async fn cloudsmiths_client_log_comes_out_byte_for_byte_through_a_real_server() 
     );
     assert_eq!(changes.lines().len(), 3, "the header, and the start and the end of the log");
 }
+
+#[cfg(feature = "testing")]
+#[tokio::test]
+async fn no_secret_of_a_request_is_in_any_format() {
+    use tower_audit::format::{combined, common};
+    use tower_audit::testing::Canaries;
+
+    let canaries = Canaries::new();
+    let mut written = Vec::new();
+    let (auditor, records) = auditor(|builder| {
+        let mut output = |format: Box<dyn tower_audit::format::Format>| {
+            let (lines, kept) = sink::memory();
+            written.push(kept);
+            Output::new(lines).format(format)
+        };
+        builder
+            .sink(output(Box::new(json_timestamp())))
+            .sink(output(Box::new(csv(Columns::flat()))))
+            .sink(output(Box::new(csv(Columns::client_log()))))
+            .sink(output(Box::new(csv(Columns::audit_log()))))
+            .sink(output(Box::new(key_value())))
+            .sink(output(Box::new(combined())))
+            .sink(output(Box::new(common())))
+    });
+    let body = json!({ "password": canaries.odd(), "pin": canaries.number() }).to_string();
+    let request = Request::post(format!("/a/b/put?access_token={}", canaries.key()))
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {}", canaries.jwt()))
+        .header("referer", format!("https://x/?token={}", canaries.key()))
+        .header("user-agent", format!("x {}", canaries.jwt()))
+        .body(Body::from(body))
+        .unwrap();
+    run(&auditor, [request]).await;
+    for lines in written.iter().chain([&records]) {
+        assert!(lines.lines().len() >= 3);
+        canaries.assert_absent(lines.lines());
+    }
+}

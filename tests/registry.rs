@@ -2,6 +2,7 @@
 //! the walk-through beside the example.
 #![cfg(all(unix, feature = "axum"))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which clippy does not take for tests")]
+#![allow(clippy::needless_pass_by_value, reason = "a `json!` is made where it is passed")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

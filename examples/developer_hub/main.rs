@@ -13,8 +13,8 @@
 //!   http://127.0.0.1:7007/api/scaffolder/v2/tasks
 //! ```
 //!
-//! Settings: `PORT` (7007; 0 is any free one), `REQUIRE_AUTH` (0), `STALE_TASK_AFTER_MS` (a day), `RUST_LOG` (info), and
-//! those of the audit log, `TOWER_AUDIT_…`.
+//! Settings: `PORT` (7007; 0 is any free one), `REQUIRE_AUTH` (0), `STALE_TASK_AFTER_MS` (a day), `RUST_LOG` (info),
+//! `PRESET` (1.4: records as that release writes them; 1.6: as it and later ones do), and those of the audit log, `TOWER_AUDIT_…`.
 
 mod auth;
 mod background;
@@ -35,10 +35,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Method;
+use tower_audit::format::backstage_auditor;
+use tower_audit::sink::{self, Output};
 use tower_audit::{Auditor, presets};
 
 use crate::hub::Hub;
-use crate::settings::Settings;
+use crate::settings::{Preset, Settings};
 
 /// How long records may take to be written at the end.
 const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
@@ -48,7 +50,14 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let settings = Settings::from_env()?;
 
     let events = presets::developer_hub::mounted().skip(Method::GET, "/healthz");
-    let auditor = log::at_start(|| Auditor::builder().catalog(events).from_env()?.build())?;
+    let auditor = log::at_start(|| {
+        let stdout = Output::new(sink::stdout()?).name("stdout");
+        let stdout = match settings.preset {
+            Preset::V1_4 => stdout,
+            Preset::V1_6 => stdout.format(backstage_auditor(presets::backstage_auditor::EVENTS)),
+        };
+        Ok::<_, Box<dyn Error + Send + Sync>>(Auditor::builder().catalog(events).sink(stdout).from_env()?.build()?)
+    })?;
     log::beside_records(&auditor)?;
 
     let hub = Arc::new(Hub::new(settings, auditor.clone()));

@@ -13,6 +13,14 @@ pub(crate) struct Settings {
     pub(crate) require_auth: bool,
     /// A task that has logged nothing for this long is taken for stale.
     pub(crate) stale_task_after: Duration,
+    pub(crate) preset: Preset,
+}
+
+/// The release whose audit format is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Preset {
+    V1_4,
+    V1_6,
 }
 
 impl Settings {
@@ -28,6 +36,11 @@ impl Settings {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             require_auth: switch("REQUIRE_AUTH")?,
             stale_task_after: Duration::from_millis(stale_after),
+            preset: match text("PRESET")?.as_deref() {
+                None | Some("1.4") => Preset::V1_4,
+                Some("1.6") => Preset::V1_6,
+                Some(other) => return Err(format!("PRESET is {other:?}, expected 1.4 or 1.6")),
+            },
         })
     }
 }

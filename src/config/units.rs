@@ -461,6 +461,22 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_a_path_or_its_url() {
+        for (text, expected) in [
+            ("/var/lib/geoip/city.mmdb", Some("/var/lib/geoip/city.mmdb")),
+            (" geoip/city.mmdb ", Some("geoip/city.mmdb")),
+            ("file:///a%20b/city.mmdb", Some("/a b/city.mmdb")),
+            ("", None),
+            ("a\nb", None),
+            ("file://city.mmdb", None),
+            ("file:///a%zz", None),
+        ] {
+            assert_eq!(path(&Given::Text(text)).ok(), expected.map(PathBuf::from), "{text:?}");
+        }
+    }
+
     #[test]
     fn lists_forgive_commas_at_the_end_and_name_the_wrong_item() {
         let numbers = |given: Given<'_>| list(&given, 3, "numbers", |item| item.parse::<u8>().ok());
@@ -488,7 +504,7 @@ mod tests {
             let _ = (switch(&given), self::text(&given, 8), count(&given, 0..=9), header_name(&given));
             let _ = (size(&given, 0..=9), duration(&given, Duration::ZERO..=Duration::MAX));
             let _ = list(&given, 9, NAME_ALLOWED, name);
-            let _ = (sink(&given), sink(&Given::Text(&format!("file:///{text}"))));
+            let _ = (sink(&given), sink(&Given::Text(&format!("file:///{text}"))), path(&given));
         }
     }
 }

@@ -246,7 +246,7 @@ impl fmt::Debug for Filter {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use serde_json::json;
 

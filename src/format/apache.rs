@@ -161,7 +161,7 @@ fn push_hex(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'\\', b'x', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;

@@ -7,6 +7,7 @@
 //! | [`key_value()`] | keys and values, as Psono's audit log | |
 //! | [`combined()`], [`common()`] | a line of an Apache access log | |
 //! | [`csv()`] | a row of CSV with [`Columns`] | yes |
+//! | [`backstage_auditor()`] | JSON as Backstage's core auditor writes it | |
 //! | [`line_fn()`] | what a closure writes | |
 //!
 //! # Your own format
@@ -43,15 +44,17 @@
 //! ```
 
 mod apache;
+mod backstage;
 mod csv;
 mod fit;
 mod json;
 mod key_value;
 mod line_fn;
-#[cfg(test)]
+#[cfg(all(test, feature = "testing"))]
 pub(crate) mod sample;
 
 pub use apache::{Combined, Common, combined, common};
+pub use backstage::{AuditorEvent, BackstageAuditor, SeverityLevel, backstage_auditor};
 pub use csv::{Columns, Csv, csv};
 pub(crate) use fit::write_line;
 pub use json::{Json, JsonTimestamp, json, json_timestamp};

@@ -2,6 +2,7 @@
 //!
 //! Nothing here can do what your own catalog cannot.
 
+pub mod backstage_auditor;
 pub mod cloudsmith;
 pub mod developer_hub;
 pub mod gitlab_packages;

@@ -33,7 +33,7 @@ use crate::counters::Counted;
 use crate::engine::{Engine, Parts, SinkWatch};
 use crate::plan::Defaults;
 use crate::record::wire::Process;
-use crate::record::{Delivery, Outcome, Stages, Status};
+use crate::record::{Delivery, FieldGroups, Outcome, Stages, Status};
 use crate::redact::{Redacted, Redactor};
 use crate::sink::{Need, Outlet, Retry, Sink, Start};
 use crate::sync::{Arc, Instant, thread};
@@ -301,7 +301,9 @@ impl Rig {
             };
             let outlet = Outlet::start(start).unwrap();
             outlets.push((outlet.clone(), need));
-            channels.push(Channel::new(outlet, need, None, None));
+            let format = Box::new(crate::format::json());
+            let shape = Shape { filter: None, format, max_line_bytes: None, omit: FieldGroups::default() };
+            channels.push(Channel::new(outlet, need, shape));
         }
         let counted = Arc::new(Counted::new(outlets));
         let mut text = Redacted::default();

@@ -113,7 +113,7 @@ impl Scopes {
             }
             let work = move || {
                 enter_own_thread();
-                let made = make(&log, &actor, change, request);
+                let made = make(&log, &actor, &change, request);
                 let engine = log.engine.clone();
                 // Before the answer: whoever has it may count on the log ending with its own handles.
                 drop(log);
@@ -155,13 +155,13 @@ fn not_made(why: &'static str) -> Error {
 }
 
 /// Makes a change: records it, keeps it, publishes it.
-fn make(log: &Arc<Running>, actor: &Actor, change: ScopeChange, request: Option<Uuid>) -> Result<(), Error> {
+fn make(log: &Arc<Running>, actor: &Actor, change: &ScopeChange, request: Option<Uuid>) -> Result<(), Error> {
     let Some(scoping) = &log.engine.scoping else { return Err(none_configured()) };
     let _one_at_a_time = scoping.changing.lock().unwrap_or_else(PoisonError::into_inner);
     let before = scoping.tree.get();
     let after = before.rules().clone().with(change.clone())?;
     let tree = Tree::new(after.clone());
-    let record = ChangeRecord { log, actor, change: &change, before: &before, after: &tree, request };
+    let record = ChangeRecord { log, actor, change, before: &before, after: &tree, request };
     record.write()?;
     if let Some(store) = &scoping.store {
         let kept = contained("the scope store", || store.save(&after));
@@ -189,10 +189,7 @@ impl ChangeRecord<'_> {
     /// Writes it, and waits until it is durable.
     fn write(&self) -> Result<(), Error> {
         let activity = block_on(self.builder(Delivery::Durable)?.into_future());
-        let is_durable = activity.and_then(|activity| match activity.succeed_durably() {
-            Some(durable) => Ok(block_on(durable)),
-            None => Ok(true),
-        });
+        let is_durable = activity.map(|activity| activity.succeed_durably().is_none_or(block_on));
         match is_durable {
             Ok(true) => Ok(()),
             Ok(false) => {

@@ -216,20 +216,20 @@ impl ScopeRules {
     /// If the change names no path or event that could be a scope's or an event's, or there are more than 100,000 rules.
     pub fn with(mut self, change: ScopeChange) -> Result<Self, Error> {
         change.check()?;
-        let event = change.event_name();
-        match &change.node {
-            ScopeNode::Default => self.default.set(event, change.audited),
-            ScopeNode::Instance => self.instance.set(event, change.audited),
+        let ScopeChange { node, event, audited } = change;
+        match node {
+            ScopeNode::Default => self.default.set(event.as_deref(), audited),
+            ScopeNode::Instance => self.instance.set(event.as_deref(), audited),
             ScopeNode::Scope(scope) => {
                 let path = scope.rules_path();
                 let rule = self.paths.entry(path.into()).or_default();
-                rule.set(event, change.audited);
+                rule.set(event.as_deref(), audited);
                 if rule.len() == 0 {
                     self.paths.remove(path);
                 }
             }
         }
-        if change.audited.is_some() && self.len() > MAX_RULES {
+        if audited.is_some() && self.len() > MAX_RULES {
             return Err(Error::setting(format!("there can be {MAX_RULES} scope rules, and this would be one more")));
         }
         Ok(self)

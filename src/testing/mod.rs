@@ -3,6 +3,7 @@
 //! - [`TestLog`]: an audit log in memory whose clock, ids, instance and host never change, so that whole records can be
 //!   compared, and which waits by flushing, never by sleeping.
 //! - [`Canaries`]: values that no text has by chance. Send them as secrets, then assert that none was written.
+//! - [`record()`]: a record with chosen members, to test formats and filters.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
 //!
 //! # Example: no secret of a request is written
@@ -39,8 +40,10 @@
 
 mod canaries;
 mod log;
+mod record;
 mod routes;
 
 pub use canaries::{Canaries, Finding};
 pub use log::TestLog;
+pub use record::record;
 pub use routes::{assert_covers, uncovered};
