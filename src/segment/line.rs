@@ -20,11 +20,8 @@ struct Members<'a> {
     audit_id: &'a str,
     instance: &'a str,
     schema: &'a str,
-    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
     repository: &'a str,
-    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
     scope: &'a str,
-    #[cfg_attr(not(feature = "export"), expect(dead_code, reason = "the exporter's filters and counts read it"))]
     meta: &'a str,
     seq: u64,
     is_audit_log: bool,
