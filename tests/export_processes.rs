@@ -21,11 +21,11 @@ use tower_audit::segment::{self, Seen, Verdict};
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The example, which `cargo test` builds beside the tests, and `cargo test --test export_processes` does not.
-fn binary() -> PathBuf {
+/// An example, which `cargo test` builds beside the tests, and `cargo test --test export_processes` does not.
+fn binary(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).expect("tests stand in target/PROFILE/deps");
-    let binary = profile.join("examples/delivery_classes");
+    let binary = profile.join("examples").join(example);
     assert!(binary.is_file(), "{} is missing: run `cargo build --all-features --examples` first", binary.display());
     binary
 }
@@ -53,9 +53,13 @@ fn settings(folder: &Path) -> BTreeMap<String, String> {
 }
 
 fn start(settings: &BTreeMap<String, String>) -> Result<Server, String> {
-    let mut command = Command::new(binary());
+    start_example("delivery_classes", settings, Stdio::null())
+}
+
+fn start_example(example: &str, settings: &BTreeMap<String, String>, stdout: Stdio) -> Result<Server, String> {
+    let mut command = Command::new(binary(example));
     // Nothing that the developer's own environment says may decide about a test.
-    command.env_clear().envs(settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.env_clear().envs(settings).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut said = String::new();
@@ -236,4 +240,75 @@ fn settings_that_are_missing_or_wrong_keep_the_process_from_starting_and_are_nam
     beside.insert("TOWER_AUDIT_EXPORT_SPOOL".to_owned(), spool);
     start(&beside).unwrap().stop();
     assert!(folder.path().join("spool.log.export").is_file());
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "{method} /api/v4/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer pat-jane\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+    answer
+}
+
+/// As an operator of Anaconda's Package Security Manager sets it up.
+#[test]
+fn the_package_registry_delivers_what_its_records_say_with_anacondas_variables() {
+    let folder = tempfile::tempdir().unwrap();
+    let reports = folder.path().join("audit-logs");
+    let stdout = folder.path().join("stdout");
+    let settings: BTreeMap<String, String> = [
+        ("PORT", "0".to_owned()),
+        ("DATA_DIR", folder.path().join("data").display().to_string()),
+        ("REPO_ENABLE_GENERATE_AUDIT_REPORTS", "true".to_owned()),
+        ("REPO_SCHEDULE_AUDIT_REPORT_CRON", "* * * * * *".to_owned()),
+        ("REPO_AUDIT_REPORT_FS", format!("file://{}", reports.display())),
+        ("REPO_AUDIT_REPORT_DOWNLOAD_AS", "csv".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    let server = start_example("package_registry", &settings, fs::File::create(&stdout).unwrap().into()).unwrap();
+    let project = "projects/acme%2Ftools%2Fcli";
+    let file = format!("{project}/packages/generic/tool/1.0.0/tool.tar.gz");
+    ask(server.address, "PUT", "groups/acme/audit", r#"{"enabled":true}"#);
+    ask(server.address, "PUT", &file, "content");
+    ask(server.address, "GET", &file, "");
+    let began = Instant::now();
+    while !reports.join("client-logs").is_dir() {
+        assert!(began.elapsed() < PATIENCE, "no run was made");
+        thread::yield_now();
+    }
+    server.stop();
+
+    let texts = |kind: &str| -> Vec<String> {
+        files(&reports.join(kind)).iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    };
+    let (audit, client) = (texts("audit-logs"), texts("client-logs"));
+    assert!(audit.iter().chain(&client).all(|text| text.starts_with("timestamp,level,")), "{audit:?}");
+    assert!(files(&reports.join("audit-logs")).iter().all(|path| path.extension().unwrap() == "csv"));
+    let said = fs::read_to_string(stdout).unwrap();
+    let records: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for event in ["AuditStarted", "AuditScopeChanged", "PackagePublished", "PackageDownloaded", "AuditStopped"] {
+        assert!(records.iter().any(|record| record["eventName"] == event), "{event}: {said}");
+    }
+    let rows: Vec<&str> = audit.iter().chain(&client).flat_map(|text| text.lines().skip(1)).collect();
+    assert_eq!(rows.len(), records.len(), "each record is a row");
+    for record in &records {
+        let (id, event) = (record["auditId"].as_str().unwrap(), record["eventName"].as_str().unwrap());
+        let of_it = |text: &str| text.lines().filter(|row| row.contains(id) && row.contains(event)).count();
+        let (in_audit, in_client) = (audit.iter().map(|text| of_it(text)), client.iter().map(|text| of_it(text)));
+        let expected = if record["logType"] == "client" { (0, 1) } else { (1, 0) };
+        assert_eq!((in_audit.sum::<usize>(), in_client.sum::<usize>()), expected, "{record}");
+    }
+    assert_eq!(verify(reports.to_str().unwrap()).unwrap().outcome, Outcome::Complete);
+
+    let mut wrong = settings;
+    wrong.insert("REPO_AUDIT_REPORT_FS".to_owned(), "file://{BASE_PATH}/statedir/audit-logs".to_owned());
+    let said = start_example("package_registry", &wrong, Stdio::null()).map(Server::kill).expect_err("braces");
+    assert!(said.contains("REPO_AUDIT_REPORT_FS") && said.contains("write the path itself"), "{said}");
 }

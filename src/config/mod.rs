@@ -186,6 +186,8 @@ settings! {
     export_format: String = |given| units::one_of_names(given, &["csv", "json", "json_timestamp", "combined"]);
     /// The columns of exported CSV.
     export_csv_columns: String = |given| units::joined(given, 8_192);
+    /// Groups of fields that are not exported.
+    export_omit: Vec<FieldGroup> = |given| units::list(given, 64, FieldGroup::ALLOWED, FieldGroup::of);
     /// Whether objects are compressed.
     export_gzip: bool = units::switch;
     /// Names and kinds of the events that are exported.

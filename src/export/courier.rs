@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::manifest::{self, Tally};
 use super::object::{Facts, Object, ObjectWriter, Row, sha256};
-use super::recipe::{ExportFormat, Recipe};
+use super::recipe::Recipe;
 use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
@@ -185,7 +185,7 @@ impl Putting<'_> {
         let mut begins = self.state.number == 0 && seen.runs().next().is_none();
         let mut reader = segment.open().map_err(cannot_read)?;
         while let Some(line) = reader.next_line().map_err(cannot_read)? {
-            let Ok(record) = read_back(recipe.format, &line, segment)? else {
+            let Ok(record) = read_back(&recipe, &line, segment)? else {
                 tally.note_unreadable();
                 continue;
             };
@@ -284,23 +284,23 @@ impl Putting<'_> {
 
 /// The record of a line, where the format needs it; the inner error is a line that shows none.
 fn read_back(
-    format: ExportFormat,
+    recipe: &Recipe,
     line: &SegmentLine<'_>,
     segment: &Segment,
 ) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
     /// Within it keys are only added.
     const MAJOR: &str = "1.";
-    if !format.reads_records() {
+    if !recipe.reads_records() {
         return Ok(Ok(None));
     }
     match RecordLine::parse(line.json()) {
         // It may be a record that a newer version reads: nothing of it may be lost.
         Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
-            "{} holds records of schema {:?}, which this version cannot write as {}; export them with the version that wrote \
+            "{} holds records of schema {:?}, which this version cannot write as {} or without some of their fields; export them with the version that wrote \
              them, or as json",
             segment.path().display(),
             line.schema(),
-            format.as_str()
+            recipe.format.as_str()
         ))),
         parsed => Ok(parsed.map(Some)),
     }

@@ -172,6 +172,9 @@ pub(crate) fn write(
     if current.recipe.format == ExportFormat::Csv {
         add("columns", json!(current.recipe.columns));
     }
+    if !current.recipe.omit.is_empty() {
+        add("omit", json!(current.recipe.omitted_names()));
+    }
     add("gzip", json!(current.recipe.gzip));
     add("schemas", json!(tally.schemas));
     add("version", json!(current.version));

@@ -68,7 +68,7 @@ pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
 pub(crate) use self::setup::{Chosen, Place, choose};
 pub use self::verify::{Finding, Outcome, Verification, verify};
-use crate::LogType;
+use crate::{FieldGroup, LogType};
 
 /// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).
 ///
@@ -186,6 +186,12 @@ impl Destination {
     /// not exported.
     pub fn columns(mut self, columns: impl Into<String>) -> Self {
         self.recipe.columns = columns.into();
+        self
+    }
+
+    /// Groups of fields that are left out of each record; none by default. A column of CSV stays, and its cells are empty.
+    pub fn omit(mut self, groups: impl IntoIterator<Item = FieldGroup>) -> Self {
+        self.recipe.omit = groups.into_iter().collect();
         self
     }
 

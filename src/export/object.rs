@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::recipe::{self, ExportFormat, Recipe};
 use super::report::Failure;
-use crate::format::{Format, combined, csv};
+use crate::format::{Format, combined, csv, json as json_lines, json_timestamp};
+use crate::record::FieldGroups;
 use crate::segment::SegmentLine;
 use crate::{LogType, RecordLine};
 
@@ -78,6 +79,7 @@ pub(crate) struct ObjectWriter {
     segment: String,
     /// Where rows are made of records.
     format: Option<Box<dyn Format>>,
+    omit: FieldGroups,
     /// The row that is added.
     row: Vec<u8>,
     /// Objects that are finished.
@@ -106,10 +108,14 @@ impl ObjectWriter {
         let format: Option<Box<dyn Format>> = match recipe.format {
             ExportFormat::Csv => Some(Box::new(csv(columns()?))),
             ExportFormat::Combined => Some(Box::new(combined())),
+            ExportFormat::Json if recipe.reads_records() => Some(Box::new(json_lines())),
+            ExportFormat::JsonTimestamp if recipe.reads_records() => Some(Box::new(json_timestamp())),
             ExportFormat::Json | ExportFormat::JsonTimestamp => None,
         };
+        let mut omit = FieldGroups::default();
+        omit.extend(&recipe.omit);
         let (recipe, segment) = (recipe.clone(), segment.to_owned());
-        Ok(Self { recipe, log_type, segment, format, row: Vec::new(), finished: 0, open: None })
+        Ok(Self { recipe, log_type, segment, format, omit, row: Vec::new(), finished: 0, open: None })
     }
 
     /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
@@ -143,7 +149,7 @@ impl ObjectWriter {
                 if !record.is_internal() && !format.accepts(&record) {
                     return false;
                 }
-                format.write(&record, &mut self.row);
+                format.write(&record.without(self.omit), &mut self.row);
             }
             (Some(_), None) => return false,
             (None, _) => {

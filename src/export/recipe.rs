@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::LogType;
 use crate::error::Error;
 use crate::format::Columns;
+use crate::{FieldGroup, LogType};
 
 /// The folder of a log type's objects.
 pub(crate) const fn folder(log_type: LogType) -> &'static str {
@@ -66,6 +66,8 @@ pub(crate) struct Recipe {
     pub(crate) gzip: bool,
     pub(crate) object_bytes: u64,
     pub(crate) log_types: Vec<LogType>,
+    /// Groups of fields that are left out.
+    pub(crate) omit: Vec<FieldGroup>,
     /// Names and kinds of events; empty: all.
     pub(crate) events: Vec<String>,
     /// Names and kinds that are exported whenever any are listed.
@@ -83,6 +85,7 @@ impl Default for Recipe {
             gzip: false,
             object_bytes: 16 * 1024 * 1024,
             log_types: LogType::ALL.to_vec(),
+            omit: Vec::new(),
             events: Vec::new(),
             always: Vec::new(),
             repositories: Vec::new(),
@@ -103,6 +106,15 @@ impl Recipe {
             ("cloudsmith", LogType::Client) => Ok(Columns::client_log()),
             (columns, _) => columns.parse(),
         }
+    }
+
+    /// Whether rows are made of records, and not of their lines.
+    pub(crate) fn reads_records(&self) -> bool {
+        self.format.reads_records() || !self.omit.is_empty()
+    }
+
+    pub(crate) fn omitted_names(&self) -> Vec<&'static str> {
+        self.omit.iter().map(|group| group.as_str()).collect()
     }
 
     /// Which records are chosen; in manifests and the state file.
@@ -127,6 +139,7 @@ impl Recipe {
         json!({
             "format": self.format.as_str(),
             "columns": self.columns,
+            "omit": self.omitted_names(),
             "gzip": self.gzip,
             "objectBytes": self.object_bytes,
             "filter": self.filter_json(),
@@ -140,6 +153,7 @@ impl Recipe {
             None => Some(Vec::new()),
             Some(names) => names.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect(),
         };
+        let group = |name: &Value| FieldGroup::of(name.as_str()?);
         let log_type = |name: &Value| LogType::ALL.iter().copied().find(|log_type| name == log_type.as_str());
         Some(Self {
             format: ExportFormat::ALL.into_iter().find(|format| value["format"] == format.as_str())?,
@@ -147,6 +161,7 @@ impl Recipe {
             gzip: value.get("gzip")?.as_bool()?,
             object_bytes: value.get("objectBytes")?.as_u64().filter(|bytes| *bytes > 0)?,
             log_types: filter.get("logTypes")?.as_array()?.iter().map(log_type).collect::<Option<_>>()?,
+            omit: value.get("omit")?.as_array()?.iter().map(group).collect::<Option<_>>()?,
             events: names("events")?,
             always: names("always")?,
             repositories: names("repositories")?,
@@ -167,6 +182,7 @@ mod tests {
             gzip: true,
             object_bytes: 1,
             log_types: vec![LogType::Client],
+            omit: vec![FieldGroup::Location, FieldGroup::Bodies],
             events: vec!["artifact".into(), "a,b".into()],
             always: vec!["artifact_downloaded".into()],
             repositories: vec!["r".into()],

@@ -86,6 +86,9 @@ fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
     if let Some(columns) = &outside.export_csv_columns {
         recipe.columns.clone_from(columns);
     }
+    if let Some(omit) = &outside.export_omit {
+        recipe.omit.clone_from(omit);
+    }
     recipe.gzip = outside.export_gzip.unwrap_or(recipe.gzip);
     recipe.object_bytes = outside.export_object_bytes.unwrap_or(recipe.object_bytes);
     if let Some(names) = &outside.export_log_types {

@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn every_event_of_the_catalog_has_its_entry() {
         let compiled = super::super::developer_hub::mounted().compile().unwrap();
-        let mut names: Vec<&str> = compiled.events().map(|event| event.name()).collect();
+        let mut names: Vec<&str> = compiled.events().map(|(event, _)| event.name()).collect();
         let mut listed: Vec<&str> = EVENTS.iter().map(AuditorEvent::name).collect();
         names.sort_unstable();
         listed.sort_unstable();
