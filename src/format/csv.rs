@@ -329,7 +329,8 @@ impl<'r> Record<'r> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

@@ -216,7 +216,8 @@ const STATUS_NAMES: &[(u16, &str)] = &[
     (511, "NETWORK_AUTHENTICATION_REQUIRED"),
 ];
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
