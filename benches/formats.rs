@@ -60,7 +60,7 @@ fn formats(rounds: usize) {
     for (name, worker, times) in workers {
         let time = median(times);
         println!("| {name} | {time:.0} | {:.2} |", time / json);
-        drop(worker);
+        assert!(block_on(worker.auditor.shutdown(PATIENCE)).is_complete(), "{name}: a record is missing");
     }
 }
 

@@ -160,7 +160,7 @@ fn bare(record: &Value, seen: &Value) -> Value {
     let (name, route) = (&record["eventName"], record["request"].get("route"));
     assert!(*name == "Task" && route == Some(&json!("/tasks/{task}")) || *name == "HttpRequest" && route.is_none());
     let mut expected = json!({
-        "timestamp": NOW, "level": "warn", "isAuditLog": true, "schema": "1.0", "eventName": name,
+        "timestamp": NOW, "level": "warn", "isAuditLog": true, "schema": "1.0", "eventName": name, "logType": "audit",
         "stage": "completion", "status": "failed", "outcome": "completed", "instance": "run-1",
         "host": "server.example", "startedAt": NOW, "durationMs": 0.0,
         "actor": { "actorId": null, "ip": "203.0.113.9", "port": 1 },

@@ -246,7 +246,8 @@ impl fmt::Debug for Filter {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 

@@ -161,7 +161,8 @@ fn push_hex(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'\\', b'x', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;

@@ -196,7 +196,8 @@ fn kebab(name: &str) -> String {
     super::upper_snake(name).replace('_', "-").to_ascii_lowercase()
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 

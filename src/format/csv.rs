@@ -6,7 +6,7 @@ use super::{Format, ends_something, internal_agent};
 use crate::error::Error;
 use crate::json::{plain_len, push_line_text};
 use crate::record::finished::Thing;
-use crate::record::{FIXED, Field, FieldValue, Fixed, Record, time_text};
+use crate::record::{FIXED, Field, FieldValue, Fixed, Record, push_ip, push_number, time_text};
 
 /// A row of CSV for each record, below a header with the names of the columns.
 ///
@@ -139,7 +139,7 @@ impl Format for Csv {
         let start = out.len();
         let mut row = Row { out, cell: &mut self.cell, start };
         match &self.columns.0 {
-            Layout::Flat => FIXED.iter().for_each(|(_, fixed)| row.value(record.fixed(*fixed))),
+            Layout::Flat => FIXED.iter().for_each(|(_, fixed)| row.fixed(record, *fixed)),
             Layout::ClientLog => client_log(record, &mut row),
             Layout::AuditLog => audit_log(record, &mut row),
             Layout::Fields(fields) => fields.iter().for_each(|field| row.value(record.column(field))),
@@ -214,8 +214,35 @@ struct Row<'o> {
 }
 
 impl Row<'_> {
+    /// The value of a key of the schema; times, numbers and addresses without a text in between.
     fn fixed(&mut self, record: &Record<'_>, fixed: Fixed) {
-        self.value(record.fixed(fixed));
+        let fields = record.fields;
+        match fixed {
+            Fixed::Timestamp => self.out.extend_from_slice(&time_text(fields.timestamp)),
+            Fixed::StartedAt => {
+                if let Some(started) = fields.started_at {
+                    self.out.extend_from_slice(&time_text(started));
+                }
+            }
+            Fixed::AuditId => {
+                let id = fields.audit_id.hyphenated();
+                self.out.extend_from_slice(id.encode_lower(&mut [0; 36]).as_bytes());
+            }
+            Fixed::Ip => record.ip().into_iter().for_each(|ip| push_ip(self.out, ip)),
+            Fixed::PeerIp => record.peer_ip().into_iter().for_each(|ip| push_ip(self.out, ip)),
+            Fixed::Port => self.number(record.port().map(u64::from)),
+            Fixed::Seq => self.number(record.seq),
+            Fixed::ResponseStatus => self.number(record.response_status().map(|status| u64::from(status.as_u16()))),
+            Fixed::ResponseBytes => self.number(record.response_bytes()),
+            _ => return self.value(record.fixed(fixed)),
+        }
+        self.out.push(b',');
+    }
+
+    fn number(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            push_number(self.out, number, 1);
+        }
     }
 
     fn value(&mut self, value: Option<FieldValue<'_>>) {
@@ -233,7 +260,7 @@ impl Row<'_> {
     }
 
     fn text(&mut self, text: Option<&str>) {
-        let text = text.unwrap_or_default();
+        let Some(text) = text else { return self.out.push(b',') };
         let is_plain = |bytes: &[u8]| plain_len(bytes, |byte| is_special(byte) | (byte == b'\\')) == bytes.len();
         if is_plain(text.as_bytes()) {
             self.prefix(text);
@@ -272,7 +299,7 @@ impl Row<'_> {
     }
 
     fn prefix(&mut self, value: &str) {
-        if value.starts_with(['=', '+', '-', '@', '\'', '\t', '\r']) {
+        if matches!(value.as_bytes().first(), Some(b'=' | b'+' | b'-' | b'@' | b'\'' | b'\t' | b'\r')) {
             self.out.push(b'\'');
         }
     }
@@ -302,7 +329,8 @@ impl<'r> Record<'r> {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

@@ -26,10 +26,8 @@ pub(crate) fn write_line(format: &mut (impl Format + ?Sized), record: Record<'_>
         }
     }
     // A record is one line, whatever a format of the application makes of it.
-    for byte in &mut out[start..] {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+    if memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
+        out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
     }
     out.push(b'\n');
 }

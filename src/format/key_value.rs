@@ -1,8 +1,8 @@
 //! A record as a line of keys and values, as Psono writes its audit log.
 
 use super::{Format, ends_something};
-use crate::json::{members, push_json_string};
-use crate::record::{FieldValue, Fixed, Record, Status, time_text};
+use crate::json::{members, needs_no_escape, plain_len, push_json_string};
+use crate::record::{FieldValue, Fixed, Record, Status, push_ip, time_text};
 
 /// Keys and values, as Psono's audit log has them.
 ///
@@ -40,15 +40,28 @@ impl Format for KeyValue {
         out.push(b' ');
         let mut pairs = Pairs { out, is_first: true };
         pairs.fixed("logger", record, Fixed::Component);
-        pairs.fixed("user_ip", record, Fixed::Ip);
+        if let Some(ip) = record.ip() {
+            pairs.key("user_ip");
+            push_ip(pairs.out, ip);
+        }
         pairs.fixed("req_method", record, Fixed::Method);
         pairs.some("req_url", record.path().as_deref());
         let (success, suffix) =
             if record.status() == Status::Succeeded { ("True", "_SUCCESS") } else { ("False", "_ERROR") };
         pairs.some("success", Some(success));
         pairs.fixed("hostname", record, Fixed::Host);
-        pairs.some("status", record.response_status().map(|status| status_name(status.as_u16())).as_deref());
-        pairs.some("event", Some(&(upper_snake(record.event_name()) + suffix)));
+        if let Some(status) = record.response_status() {
+            pairs.key("status");
+            pairs.out.extend_from_slice(b"HTTP_");
+            pairs.out.extend_from_slice(status.as_str().as_bytes());
+            if let Some(name) = status_name(status.as_u16()) {
+                pairs.out.push(b'_');
+                pairs.out.extend_from_slice(name.as_bytes());
+            }
+        }
+        pairs.key("event");
+        pairs.out.extend_from_slice(upper_snake(record.event_name()).as_bytes());
+        pairs.out.extend_from_slice(suffix.as_bytes());
         pairs.fixed("user", record, Fixed::ActorName);
         pairs.fixed("user_id", record, Fixed::ActorId);
         if let Some(params) = record.params() {
@@ -68,13 +81,17 @@ impl Pairs<'_> {
         self.some(key, record.fixed(fixed).as_ref().map(FieldValue::as_str));
     }
 
-    fn some(&mut self, key: &str, value: Option<&str>) {
-        let Some(value) = value else { return };
+    fn key(&mut self, key: &str) {
         if !std::mem::take(&mut self.is_first) {
             self.out.extend_from_slice(b", ");
         }
         self.out.extend_from_slice(key.as_bytes());
         self.out.push(b'=');
+    }
+
+    fn some(&mut self, key: &str, value: Option<&str>) {
+        let Some(value) = value else { return };
+        self.key(key);
         if is_plain(value) {
             self.out.extend_from_slice(value.as_bytes());
         } else {
@@ -85,15 +102,24 @@ impl Pairs<'_> {
     /// A value of JSON under a key that a client cannot choose; what could end a key is replaced all the same.
     fn kwarg(&mut self, key: &str, json: &str) {
         let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
-        let word: String = key.chars().map(|char| if is_word(char) { char } else { '_' }).collect();
-        self.some(&("kwarg_".to_owned() + &word), Some(FieldValue::of_json(json.into()).as_str()));
+        let mut word = String::with_capacity("kwarg_".len() + key.len());
+        word.push_str("kwarg_");
+        word.extend(key.chars().map(|char| if is_word(char) { char } else { '_' }));
+        match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inside| !inside.contains('\\')) {
+            Some(inside) => self.some(&word, Some(inside)),
+            None => self.some(&word, Some(FieldValue::of_json(json.into()).as_str())),
+        }
     }
 }
 
 /// Whether nothing in it could be taken for the end of the value.
 fn is_plain(value: &str) -> bool {
+    let is_special = |byte| matches!(byte, b',' | b'=' | b'"' | b'\\') | !(0x20..0x7f).contains(&byte);
+    if plain_len(value.as_bytes(), is_special) == value.len() {
+        return true;
+    }
     let ends = value.contains(", ") || value.ends_with(',') || value.contains(['=', '"']);
-    !ends && crate::json::needs_no_escape(value)
+    !ends && needs_no_escape(value)
 }
 
 /// `READ_INFO` of `ReadInfo`, `read.info` and `READ_INFO`.
@@ -118,12 +144,9 @@ pub(crate) fn upper_snake(name: &str) -> String {
 }
 
 /// The name of a status in Django REST framework: <https://www.django-rest-framework.org/api-guide/status-codes/>.
-fn status_name(status: u16) -> String {
-    let name = STATUS_NAMES.iter().find(|(known, _)| *known == status).map(|(_, name)| *name);
-    match name {
-        Some(name) => format!("HTTP_{status}_{name}"),
-        None => format!("HTTP_{status}"),
-    }
+fn status_name(status: u16) -> Option<&'static str> {
+    let at = STATUS_NAMES.binary_search_by_key(&status, |(known, _)| *known).ok()?;
+    Some(STATUS_NAMES[at].1)
 }
 
 const STATUS_NAMES: &[(u16, &str)] = &[
@@ -193,7 +216,8 @@ const STATUS_NAMES: &[(u16, &str)] = &[
     (511, "NETWORK_AUTHENTICATION_REQUIRED"),
 ];
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -241,7 +265,11 @@ mod tests {
     fn names_and_statuses_are_psonos() {
         let names = ["ReadInfo", "READ_INFO", "read.info", "HTTPRequest", "V2Task", "ReadV2", "a-b"].map(upper_snake);
         assert_eq!(names, ["READ_INFO", "READ_INFO", "READ_INFO", "HTTP_REQUEST", "V2_TASK", "READ_V2", "A_B"]);
-        assert_eq!([404, 599, 299].map(status_name), ["HTTP_404_NOT_FOUND", "HTTP_599", "HTTP_299"]);
+        assert!(STATUS_NAMES.is_sorted());
+        assert_eq!([404, 599, 299].map(status_name), [Some("NOT_FOUND"), None, None]);
+        let request = json!({ "method": "GET", "protocol": "HTTP/1.1", "url": "/" });
+        let odd = line(&json!({ "request": request, "response": { "status": 599 } }));
+        assert!(written(key_value(), &odd).contains(", status=HTTP_599, "));
     }
 
     /// The keys and values of a line, as a reader that knows the rule takes them apart.

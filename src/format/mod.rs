@@ -50,7 +50,8 @@ mod fit;
 mod json;
 mod key_value;
 mod line_fn;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(feature = "testing")]
+#[cfg(test)]
 pub(crate) mod sample;
 
 pub use apache::{Combined, Common, combined, common};

@@ -24,7 +24,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
-use super::{Answer, Channel, Limits, Queue, Reach, ShutdownReport, StopReason, Worker};
+use super::{Answer, Channel, Limits, Queue, Reach, Shape, ShutdownReport, StopReason, Worker};
 use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};

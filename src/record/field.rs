@@ -74,6 +74,10 @@ impl FromStr for Field {
         if let Some((_, fixed)) = FIXED.iter().find(|(known, _)| *known == name) {
             return Ok(Self { name: name.into(), fixed: *fixed, inside: 0 });
         }
+        // Its other key: see `UserAgentKey`.
+        if name == "actor.userAgent" {
+            return Ok(Self { name: name.into(), fixed: Fixed::Client, inside: 0 });
+        }
         for (known, fixed) in FIXED.iter().filter(|(_, fixed)| fixed.is_open()) {
             let inside = name.strip_prefix(known).and_then(|rest| rest.strip_prefix('.'));
             if inside.is_some_and(|inside| !inside.is_empty() && inside.split('.').count() <= MAX_DEPTH)

@@ -119,19 +119,7 @@ impl<'o> Object<'o> {
 
     pub(super) fn ip(&mut self, key: Key, ip: IpAddr) {
         self.out.push_text(key.quote);
-        match ip {
-            IpAddr::V4(ip) => {
-                for (at, byte) in ip.octets().into_iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(b'.');
-                    }
-                    push_number(self.out, u64::from(byte), 1);
-                }
-            }
-            IpAddr::V6(ip) => {
-                let _ = write!(self.out, "{ip}");
-            }
-        }
+        push_ip(self.out, ip);
         self.out.push_text("\",");
     }
 
@@ -184,8 +172,25 @@ fn close(out: &mut Vec<u8>, bracket: u8) {
     out.push(bracket);
 }
 
+/// An address, without `core::fmt` for most.
+pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            for (at, byte) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                push_number(out, u64::from(byte), 1);
+            }
+        }
+        IpAddr::V6(ip) => {
+            let _ = write!(out, "{ip}");
+        }
+    }
+}
+
 /// A number with at least `least` digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
-fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
+pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
     let mut digits = [b'0'; 20];
     let mut begin = digits.len();
     let mut rest = value;

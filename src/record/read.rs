@@ -577,6 +577,7 @@ mod tests {
         let record = read.record();
         let text = |text: &'static str| Some(FieldValue::Text(text.into()));
         let json = |json: &'static str| Some(FieldValue::Json(json.into()));
+        assert_eq!(get(&record, "actor.userAgent"), text("npm/10 \\"));
         assert_eq!(get(&record, "meta.taskId"), text("t-1"));
         assert_eq!(get(&record, "meta.a.b"), json(r#"{"c":[1,{"d":"x"}]}"#));
         assert_eq!(get(&record, "meta.n"), json("-1.5e3"));
