@@ -22,7 +22,9 @@ use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 use tower_audit::scope::{FileScopeStore, ScopeChange, ScopeNode, ScopeRules, ScopeStore, scope_fn};
 use tower_audit::sink::{Output, sink_fn};
-use tower_audit::{Actor, Audit, Auditor, AuditorBuilder, Catalog, Delivery, Event, Scope, Stages, Unmatched, sink};
+use tower_audit::{
+    Actor, Audit, Auditor, AuditorBuilder, Catalog, Delivery, Event, Filter, Scope, Stages, Unmatched, sink,
+};
 
 const PUBLISHED: &str = "PackagePublished";
 
@@ -395,7 +397,7 @@ async fn a_change_holds_for_requests_that_begin_later() {
 #[tokio::test]
 async fn no_filter_removes_the_record_of_a_change() {
     let (lines, records) = sink::memory();
-    let output = Output::new(lines).filter(|_| false);
+    let output = Output::new(lines).filter(Filter::from_fn(|_| false));
     let auditor = Auditor::builder().sink(output).scope_rules(ScopeRules::off()).build().unwrap();
     auditor.scopes().change(Actor::user("jane"), ScopeChange::on(group("acme"))).await.unwrap();
     assert!(records.text().contains("AuditScopeChanged"), "{}", records.text());
