@@ -11,18 +11,21 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::routing::get;
-use common::{Log, eventually, log_with};
+use common::sinks::Disk;
+use common::{DEADLINE, Log, eventually, log_to};
 use http::{Method, Request};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt as _;
 use tower_audit::scope::{ScopeChange, ScopeRules, scope_fn};
 use tower_audit::{Actor, Audit, Catalog, Event, Scope, Stages};
 
 const SCOPES: [&str; 3] = ["acme", "acme/tools", "jane"];
 const CLIENTS: u64 = 6;
+/// Clients whose requests last until a scope has been switched.
+const WAITING: u64 = 3;
 const CHANGES: u64 = 150;
 const REQUESTS: usize = 20;
 
@@ -36,7 +39,12 @@ impl Ticks {
     }
 }
 
-/// A change, and the ticks between which it began to hold.
+#[derive(serde::Deserialize)]
+struct Waits {
+    waits: bool,
+}
+
+/// A change, and the ticks between which it began to hold: the first before its record could be on the disk.
 struct Change {
     scope: usize,
     on: bool,
@@ -44,36 +52,31 @@ struct Change {
     made: u64,
 }
 
-/// A request, and the ticks between which it began.
+/// A request, the ticks between which it began, and the one after its end.
 struct Asked {
     id: u64,
     scope: usize,
     sent: u64,
     handled: u64,
+    ended: u64,
 }
 
 impl Asked {
-    /// What the rules said when it began, and how many changes had been made: `None` if a change fell into that moment.
-    fn began_under(&self, changes: &[Change]) -> Option<(bool, usize)> {
-        if changes.iter().any(|change| change.asked < self.handled && change.made > self.sent) {
-            return None;
-        }
-        let before = changes.iter().take_while(|change| change.made < self.sent);
-        let mut rules = [None; SCOPES.len()];
-        let mut count = 0;
-        for change in before {
-            rules[change.scope] = Some(change.on);
-            count += 1;
-        }
-        let nearest = match self.scope {
-            1 => rules[1].or(rules[0]),
-            other => rules[other],
-        };
-        Some((nearest.unwrap_or(false), count))
+    /// What the rules may have said when it began: after each number of changes that may have been made by then.
+    fn may_have_begun_under<'c>(&'c self, changes: &'c [Change]) -> impl Iterator<Item = (usize, bool)> + 'c {
+        let made = changes.iter().take_while(|change| change.made < self.sent).count();
+        let asked = changes.iter().take_while(|change| change.asked < self.handled).count();
+        (made..=asked.max(made)).map(|count| (count, self.is_on(&changes[..count])))
+    }
+
+    fn is_on(&self, changes: &[Change]) -> bool {
+        let rule = |scope| changes.iter().rev().find(|change| change.scope == scope).map(|change| change.on);
+        let nearest = if self.scope == 1 { rule(1).or(rule(0)) } else { rule(self.scope) };
+        nearest.unwrap_or(false)
     }
 }
 
-fn log() -> Log {
+fn log(disk: &Disk) -> Log {
     let event = |name, route, stages| Event::new(name).on(Method::GET, route).stages(stages);
     let catalog = Catalog::new()
         .event(event("Known", "/known/{scope}/{id}", Stages::Completion))
@@ -84,21 +87,29 @@ fn log() -> Log {
         let is_known = !request.uri.path().starts_with("/late");
         is_known.then(|| Scope::group(params.get("scope").expect("the route has it")))
     });
-    log_with(|builder| {
-        builder.catalog(catalog).scope_resolver(resolver).scope_rules(ScopeRules::off()).queue_records(1 << 20)
+    log_to(disk.written.clone(), |builder| {
+        let builder = builder.sink(disk.sink()).catalog(catalog).queue_records(1 << 20).admission_timeout(DEADLINE);
+        builder.scope_resolver(resolver).scope_rules(ScopeRules::off())
     })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn no_record_of_what_began_while_off_and_none_missing_of_what_began_while_on() {
-    let (log, ticks, budget) = (log(), Ticks::default(), Arc::new(Semaphore::new(0)));
+    let disk = Disk::default();
+    let (log, ticks, budget) = (log(&disk), Ticks::default(), Arc::new(Semaphore::new(0)));
     let (ids, handled_at) = (Arc::new(AtomicU64::new(1)), Arc::<Mutex<HashMap<u64, u64>>>::default());
+    let changes_made = watch::Sender::new(0_u64);
     let handler = {
         let (ticks, handled_at) = (ticks.clone(), handled_at.clone());
-        move |audit: Audit, Path((scope, id)): Path<(String, u64)>| async move {
+        let made = changes_made.subscribe();
+        move |audit: Audit, Path((scope, id)): Path<(String, u64)>, Query(Waits { waits }): Query<Waits>| async move {
+            let mut made = made.clone();
             handled_at.lock().unwrap().insert(id, ticks.now());
-            // Changes fall between the beginning and the end.
-            tokio::task::yield_now().await;
+            // The requests of some clients last until a scope has been switched.
+            if waits {
+                let now = *made.borrow();
+                made.wait_for(|made| *made > now || *made == u64::MAX).await.unwrap();
+            }
             audit.actor(Actor::user("jane")).meta("id", id).scope(Scope::group(scope));
         }
     };
@@ -119,11 +130,12 @@ async fn no_record_of_what_began_while_off_and_none_missing_of_what_began_while_
                     let id = ids.fetch_add(1, Ordering::SeqCst);
                     let scope = usize::try_from((id + client) % 3).unwrap();
                     let route = routes[usize::try_from(id / 3 % 4).unwrap()];
-                    let url = format!("{route}/{}/{id}", SCOPES[scope].replace('/', "%2F"));
+                    let waits = client < WAITING;
+                    let url = format!("{route}/{}/{id}?waits={waits}", SCOPES[scope].replace('/', "%2F"));
                     let sent = ticks.now();
                     app.clone().oneshot(Request::get(url).body(Body::empty()).unwrap()).await.unwrap();
                     let handled = handled_at.lock().unwrap().remove(&id).expect("its handler ran");
-                    asked.push(Asked { id, scope, sent, handled });
+                    asked.push(Asked { id, scope, sent, handled, ended: ticks.now() });
                 }
                 asked
             })
@@ -140,11 +152,18 @@ async fn no_record_of_what_began_while_off_and_none_missing_of_what_began_while_
         let (scope, on) = (usize::try_from(at * 7 / 3 % 3).unwrap(), at % 2 == 0);
         let node = Scope::group(SCOPES[scope]);
         let change = if on { ScopeChange::on(node) } else { ScopeChange::off(node) };
+        // While its record is not on the disk, the change cannot hold, however many requests begin.
+        disk.syncing.set(true);
+        let change = tokio::spawn(scopes.change(Actor::user("admin"), change));
+        eventually("the requests are sent", || budget.available_permits() == 0).await;
         let asked = ticks.now();
-        scopes.change(Actor::user("admin"), change).await.unwrap();
+        disk.syncing.set(false);
+        change.await.unwrap().unwrap();
         changes.push(Change { scope, on, asked, made: ticks.now() });
+        changes_made.send_replace(at + 1);
     }
     budget.close();
+    changes_made.send_replace(u64::MAX);
     let mut asked = Vec::new();
     for client in clients {
         asked.extend(client.await.unwrap());
@@ -175,22 +194,31 @@ fn check(records: &[Value], changes: &[Change], asked: &[Asked]) {
         .collect();
     assert_eq!(completions.len(), of_requests.iter().filter(completion).count(), "one completion for a request");
 
-    let (mut on, mut off) = (0, 0);
+    let (mut on, mut off, mut across) = (0, 0, 0);
     for request in asked {
-        let Some((is_on, count)) = request.began_under(changes) else { continue };
-        match (is_on, completions.get(&request.id)) {
-            (true, Some(at)) => {
-                on += 1;
+        let began: Vec<(usize, bool)> = request.may_have_begun_under(changes).collect();
+        let is_certain = began.iter().all(|(_, is_on)| *is_on == began[0].1);
+        match completions.get(&request.id) {
+            Some(at) => {
+                let first_on = began.iter().find(|(_, is_on)| *is_on);
+                let (count, _) = first_on.unwrap_or_else(|| {
+                    panic!("request {} began while {} was off: a record", request.id, SCOPES[request.scope])
+                });
                 let before = changed.iter().take_while(|(changed, _)| changed < at).count();
-                assert!(before >= count, "request {} stands before the change under which it began", request.id);
+                assert!(before >= *count, "request {} stands before the change under which it began", request.id);
+                on += u64::from(is_certain);
             }
-            (false, None) => off += 1,
-            (true, None) => panic!("request {} began while {} was on: no record", request.id, SCOPES[request.scope]),
-            (false, Some(_)) => {
-                panic!("request {} began while {} was off: a record", request.id, SCOPES[request.scope])
+            None => {
+                let was_off = began.iter().any(|(_, is_on)| !is_on);
+                assert!(was_off, "request {} began while {} was on: no record", request.id, SCOPES[request.scope]);
+                off += u64::from(is_certain);
             }
         }
+        // Its scope was switched between its beginning and its end.
+        let at_end = changes.iter().take_while(|change| change.made < request.ended).count();
+        across += u64::from(is_certain && request.is_on(&changes[..at_end]) != began[0].1);
     }
     // Or else nothing was tested.
-    assert!(on > 100 && off > 100, "{on} were on, {off} were off, of {}", asked.len());
+    let of = asked.len();
+    assert!(on > 100 && off > 100 && across > 20, "{on} were on, {off} off, {across} switched meanwhile, of {of}");
 }
