@@ -28,7 +28,7 @@ impl Publisher {
     /// Publishes whenever the last time was. A recorder that panics costs what it was told.
     pub(crate) fn publish(&mut self, counters: &Counters) {
         if self.last.is_none() {
-            caught(describe);
+            caught(|| describe(counters));
         }
         self.last = Some(Instant::now());
         caught(|| tell(counters));
@@ -74,7 +74,10 @@ fn tell(counters: &Counters) {
     gauge!("tower_audit_exchanges_open").set(float(counters.open));
 }
 
-fn describe() {
+fn describe(
+    #[cfg_attr(not(feature = "export"), expect(unused, reason = "only the exporter may be absent"))]
+    counters: &Counters,
+) {
     describe_counter!("tower_audit_records_written_total", "Audit records that a sink has taken.");
     describe_counter!(
         "tower_audit_sink_records_lost_total",
@@ -93,7 +96,7 @@ fn describe() {
     describe_counter!("tower_audit_late_total", "Things said of an exchange that had ended.");
     describe_counter!("tower_audit_log_lines_dropped_total", "Ordinary log lines that were dropped.");
     #[cfg(feature = "export")]
-    {
+    if counters.export.is_some() {
         describe_counter!("tower_audit_export_runs_total", "Runs of the exporter.");
         describe_counter!("tower_audit_export_failed_runs_total", "Runs of the exporter that failed.");
         describe_counter!("tower_audit_export_records_total", "Audit records that were exported.");

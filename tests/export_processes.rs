@@ -56,6 +56,7 @@ fn start(settings: &BTreeMap<String, String>) -> Result<Server, String> {
     start_example("delivery_classes", settings, Stdio::null())
 }
 
+#[expect(clippy::zombie_processes, reason = "the server that is returned is stopped or killed, and waited for")]
 fn start_example(example: &str, settings: &BTreeMap<String, String>, stdout: Stdio) -> Result<Server, String> {
     let mut command = Command::new(binary(example));
     // Nothing that the developer's own environment says may decide about a test.

@@ -102,12 +102,13 @@ impl Courier {
         file.write(state)
     }
 
-    /// Exports these segments, in their order.
+    /// Exports these segments, in their order; `after` is called after each.
     pub(crate) fn run(
         &mut self,
         segments: &[Segment],
         is_over: IsOver<'_>,
         done: &mut ExportReport,
+        after: &mut dyn FnMut(Option<SegmentKey>),
     ) -> Result<(), Stop> {
         self.load()?;
         self.check_current(segments)?;
@@ -117,6 +118,7 @@ impl Courier {
             }
             self.export(segment, is_over, done)?;
             done.segments += 1;
+            after(self.exported());
         }
         Ok(())
     }

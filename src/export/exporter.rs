@@ -12,7 +12,7 @@ use super::schedule::{Due, Planner, Schedule};
 use crate::diagnostics::{caught, contained, enter_own_thread, report};
 use crate::error::Error;
 use crate::queue::{Answer, Promise, promise};
-use crate::segment::SegmentLine;
+use crate::segment::{SegmentKey, SegmentLine};
 use crate::sink::Spool;
 
 /// Called after each run.
@@ -83,6 +83,8 @@ const LAST_PAUSE: Duration = Duration::from_secs(300);
 const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
 /// No shutdown takes longer.
 const LONGEST_END: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How often a run that goes on says how far it is.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
 /// How long the clock is not looked at: it may be set.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -303,13 +305,25 @@ impl Thread {
             spool.seal().map_err(|error| Failure::new("cannot seal the spool", &error))?;
         }
         let mut failures = Vec::new();
-        for courier in couriers {
+        for at in 0..couriers.len() {
+            let others = couriers.iter().enumerate().filter(|(other, _)| *other != at);
+            let others = others.map(|(_, courier)| courier.exported()).min();
+            let Some(courier) = couriers.get_mut(at) else { break };
             let exported = courier.load().and_then(|()| {
                 spool
                     .segments_after(courier.exported())
                     .map_err(|error| Failure::new("cannot list the spool's segments", &error))
             });
-            let delivered = exported.map_err(Stop::Failed).and_then(|segments| courier.run(&segments, is_over, report));
+            // A long run makes room in the spool while it goes on.
+            let mut noted = Instant::now();
+            let mut after = |exported: Option<SegmentKey>| {
+                if noted.elapsed() >= NOTED_EVERY {
+                    noted = Instant::now();
+                    let _ = spool.note_exported(others.map_or(exported, |others| others.min(exported)));
+                }
+            };
+            let delivered =
+                exported.map_err(Stop::Failed).and_then(|segments| courier.run(&segments, is_over, report, &mut after));
             match delivered {
                 Ok(()) | Err(Stop::Asked) => {}
                 // What fails at one destination does not keep the others waiting.

@@ -63,7 +63,8 @@ impl Store for Folder {
         }
         write(&temporary, put.bytes).map_err(|error| failed("cannot write the temporary file of", &error))?;
         crash::point();
-        publish(&temporary, &path).map_err(|error| failed("cannot give its name to", &error))?;
+        publish(&temporary, &path, |from, to| fs::hard_link(from, to))
+            .map_err(|error| failed("cannot give its name to", &error))?;
         crash::point();
         sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error))
     }
@@ -121,25 +122,34 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Gives the file its name. `path` is free, or reserved by an empty file.
-fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(temporary, path) {
+fn publish(temporary: &Path, path: &Path, link: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    match link(temporary, path) {
         Ok(()) => {
             crash::point();
             return remove(temporary);
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if fs::symlink_metadata(path)?.len() > 0 {
-                let _ = remove(temporary);
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it was made by somebody else meanwhile"));
-            }
+            check_reserved(temporary, path)?;
         }
         Err(error) if has_no_links(&error) => {
-            drop(create_new(path, MODE)?);
+            match create_new(path, MODE) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_reserved(temporary, path)?,
+                reserved => drop(reserved?),
+            }
             crash::point();
         }
         Err(error) => return Err(error),
     }
     fs::rename(temporary, path)
+}
+
+/// What has the name must be the empty file of an earlier attempt.
+fn check_reserved(temporary: &Path, path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.len() == 0 {
+        return Ok(());
+    }
+    let _ = remove(temporary);
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "it was made by somebody else meanwhile"))
 }
 
 /// What file systems without hard links answer.
@@ -218,6 +228,26 @@ mod tests {
         put(folder.path(), b"one\n", true).unwrap();
         assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), b"one\n");
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn without_hard_links_the_name_is_reserved_first_and_nothing_is_replaced_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let (temporary, path) = (folder.path().join(".a.tmp"), folder.path().join("a"));
+        let no_links = |_: &Path, _: &Path| Err(io::ErrorKind::Unsupported.into());
+        // The name is free, then reserved by an attempt that ended there.
+        for reserved in [false, true] {
+            let _ = fs::remove_file(&path);
+            if reserved {
+                fs::write(&path, b"").unwrap();
+            }
+            fs::write(&temporary, b"one\n").unwrap();
+            publish(&temporary, &path, no_links).unwrap();
+            assert_eq!((fs::read(&path).unwrap(), temporary.exists()), (b"one\n".to_vec(), false));
+        }
+        fs::write(&temporary, b"two\n").unwrap();
+        let error = publish(&temporary, &path, no_links).unwrap_err();
+        assert_eq!((error.kind(), fs::read(&path).unwrap()), (io::ErrorKind::AlreadyExists, b"one\n".to_vec()));
     }
 
     #[test]

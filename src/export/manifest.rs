@@ -116,12 +116,7 @@ pub(crate) fn write(
     seen: &Seen,
     spool: &str,
 ) -> Vec<u8> {
-    let mut told: Vec<(String, u64)> = state.told.clone();
-    for ((instance, reason), count) in &tally.lost {
-        if leaves_gaps(reason) {
-            told.push((instance.clone(), *count));
-        }
-    }
+    let mut told = told_with(state, tally);
     let gaps: Vec<Value> = Tally::new_gaps(&state.seen, seen)
         .map(|gap| {
             let is_told = use_up(&mut told, &gap.instance, gap.last - gap.first + 1);
@@ -185,11 +180,21 @@ pub(crate) fn write(
     text
 }
 
+/// What was told before and in this segment, by run.
+fn told_with(state: &State, tally: &Tally) -> Vec<(String, u64)> {
+    let mut told = state.told.clone();
+    for ((instance, _), count) in tally.lost.iter().filter(|((_, reason), _)| leaves_gaps(reason)) {
+        match told.iter_mut().find(|(of, _)| of == instance) {
+            Some((_, before)) => *before = before.saturating_add(*count),
+            None => told.push((instance.clone(), *count)),
+        }
+    }
+    told
+}
+
 /// What is told and not used up, for the next segment.
 pub(crate) fn told_after(state: &State, tally: &Tally, seen: &Seen) -> Vec<(String, u64)> {
-    let mut told = state.told.clone();
-    let reported = tally.lost.iter().filter(|((_, reason), _)| leaves_gaps(reason));
-    told.extend(reported.map(|((instance, _), count)| (instance.clone(), *count)));
+    let mut told = told_with(state, tally);
     for gap in Tally::new_gaps(&state.seen, seen) {
         use_up(&mut told, &gap.instance, gap.last - gap.first + 1);
     }
