@@ -6,39 +6,45 @@ use crate::json::{string_end, value_end};
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentLine<'a> {
     json: &'a str,
-    members: Members<'a>,
+    members: Members,
 }
 
-/// The values, as they are written.
+/// Where the values are in the line, as they are written.
 #[derive(Clone, Copy, Debug, Default)]
-struct Members<'a> {
-    timestamp: &'a str,
-    event_name: &'a str,
-    event_kind: &'a str,
-    log_type: &'a str,
-    stage: &'a str,
-    audit_id: &'a str,
-    instance: &'a str,
-    schema: &'a str,
-    repository: &'a str,
-    scope: &'a str,
-    meta: &'a str,
+pub(super) struct Members {
+    timestamp: Place,
+    event_name: Place,
+    event_kind: Place,
+    log_type: Place,
+    stage: Place,
+    audit_id: Place,
+    instance: Place,
+    schema: Place,
+    repository: Place,
+    scope: Place,
+    meta: Place,
     seq: u64,
     is_audit_log: bool,
 }
+
+/// From one byte of the line to another.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place(usize, usize);
 
 impl<'a> SegmentLine<'a> {
     /// `None` if the line is no whole audit record: no object that is closed at the line's end, or without the members that
     /// every record has.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let json = std::str::from_utf8(line).ok()?;
-        let members = Members::of(json)?;
-        let is_record = members.is_audit_log
-            && members.seq > 0
-            && is_time(members.timestamp)
-            && !members.instance.is_empty()
-            && !members.event_name.is_empty();
-        is_record.then_some(Self { json, members })
+        Self::of(line, Members::of_record(line)?)
+    }
+
+    /// With the members that were found in this line before.
+    pub(super) fn of(line: &'a [u8], members: Members) -> Option<Self> {
+        Some(Self { json: std::str::from_utf8(line).ok()?, members })
+    }
+
+    fn text(&self, Place(from, to): Place) -> &'a str {
+        self.json.get(from..to).unwrap_or_default()
     }
 
     /// The whole line.
@@ -48,37 +54,37 @@ impl<'a> SegmentLine<'a> {
 
     /// `timestamp`: RFC 3339 in UTC with microseconds, so that texts sort as the moments do.
     pub fn timestamp(&self) -> &'a str {
-        self.members.timestamp
+        self.text(self.members.timestamp)
     }
 
     /// `eventName`
     pub fn event_name(&self) -> &'a str {
-        self.members.event_name
+        self.text(self.members.event_name)
     }
 
     /// `eventKind`; empty where the event has none.
     pub fn event_kind(&self) -> &'a str {
-        self.members.event_kind
+        self.text(self.members.event_kind)
     }
 
     /// `logType`; empty where the record has none.
     pub fn log_type(&self) -> &'a str {
-        self.members.log_type
+        self.text(self.members.log_type)
     }
 
     /// `stage`
     pub fn stage(&self) -> &'a str {
-        self.members.stage
+        self.text(self.members.stage)
     }
 
     /// `auditId`
     pub fn audit_id(&self) -> &'a str {
-        self.members.audit_id
+        self.text(self.members.audit_id)
     }
 
     /// `instance`: the run of the process that wrote it.
     pub fn instance(&self) -> &'a str {
-        self.members.instance
+        self.text(self.members.instance)
     }
 
     /// `seq`: its number in the file, from 1 on for each run.
@@ -88,37 +94,50 @@ impl<'a> SegmentLine<'a> {
 
     /// `schema`, such as `1.0`.
     pub fn schema(&self) -> &'a str {
-        self.members.schema
+        self.text(self.members.schema)
     }
 
     /// Whether the record is one of this library, whose names begin with `Audit`.
     pub fn is_internal(&self) -> bool {
-        self.members.event_kind == "audit" && self.members.event_name.starts_with("Audit")
+        self.event_kind() == "audit" && self.event_name().starts_with("Audit")
     }
 
     /// `repository`, unescaped; `None` where the record has none.
     #[cfg(feature = "export")]
     pub(crate) fn repository(&self) -> Option<std::borrow::Cow<'a, str>> {
-        text(self.members.repository)
+        text(self.text(self.members.repository))
     }
 
     /// `scope.path`, unescaped.
     #[cfg(feature = "export")]
     pub(crate) fn scope_path(&self) -> Option<std::borrow::Cow<'a, str>> {
-        let scope: serde_json::Value = serde_json::from_str(self.members.scope).ok()?;
+        let scope: serde_json::Value = serde_json::from_str(self.text(self.members.scope)).ok()?;
         scope.get("path")?.as_str().map(|path| path.to_owned().into())
     }
 
     /// `meta`, for the few records that it is asked of.
     #[cfg(feature = "export")]
     pub(crate) fn meta(&self) -> Option<serde_json::Value> {
-        serde_json::from_str(self.members.meta).ok()
+        serde_json::from_str(self.text(self.members.meta)).ok()
     }
 }
 
-impl<'a> Members<'a> {
+impl Members {
+    /// Those of an audit record; `None` if the line is none.
+    pub(super) fn of_record(line: &[u8]) -> Option<Self> {
+        let json = std::str::from_utf8(line).ok()?;
+        let members = Self::of(json)?;
+        let is_empty = |Place(from, to): Place| from >= to;
+        let is_record = members.is_audit_log
+            && members.seq > 0
+            && is_time(json.get(members.timestamp.0..members.timestamp.1)?)
+            && !is_empty(members.instance)
+            && !is_empty(members.event_name);
+        is_record.then_some(members)
+    }
+
     /// Walks the members once, to the line's end.
-    fn of(json: &'a str) -> Option<Self> {
+    fn of(json: &str) -> Option<Self> {
         let bytes = json.as_bytes();
         let mut members = Self::default();
         if bytes.first() != Some(&b'{') {
@@ -131,7 +150,7 @@ impl<'a> Members<'a> {
                 return None;
             }
             let end = value_end(bytes, colon + 1).filter(|end| *end > colon + 1)?;
-            members.take(&json[at + 1..colon - 1], &json[colon + 1..end])?;
+            members.take(&json[at + 1..colon - 1], &json[colon + 1..end], colon + 1)?;
             match bytes.get(end)? {
                 b',' => at = end + 1,
                 b'}' if end + 1 == bytes.len() => return Some(members),
@@ -141,8 +160,12 @@ impl<'a> Members<'a> {
     }
 
     /// `None` if a member that every record has is of another type.
-    fn take(&mut self, key: &str, value: &'a str) -> Option<()> {
-        let inside = || value.strip_prefix('"')?.strip_suffix('"');
+    fn take(&mut self, key: &str, value: &str, at: usize) -> Option<()> {
+        let whole = Place(at, at + value.len());
+        let inside = || {
+            let text = value.strip_prefix('"')?.strip_suffix('"')?;
+            Some(Place(at + 1, at + 1 + text.len()))
+        };
         match key {
             "timestamp" => self.timestamp = inside()?,
             "eventName" => self.event_name = inside()?,
@@ -154,9 +177,9 @@ impl<'a> Members<'a> {
             "schema" => self.schema = inside()?,
             "seq" => self.seq = value.parse().ok()?,
             "isAuditLog" => self.is_audit_log = value == "true",
-            "repository" => self.repository = value,
-            "scope" => self.scope = value,
-            "meta" => self.meta = value,
+            "repository" => self.repository = whole,
+            "scope" => self.scope = whole,
+            "meta" => self.meta = whole,
             _ => {}
         }
         Some(())

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use memchr::memchr;
 
-use super::line::{SegmentLine, begins_as_a_record};
+use super::line::{Members, SegmentLine, begins_as_a_record};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
@@ -78,10 +78,8 @@ impl SegmentReader {
     /// If the file cannot be read. A compressed file that is damaged is no error: its end is where the damage is.
     pub fn next_line(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
         while let Some((from, to)) = self.next_raw()? {
-            // The borrow checker does not see that a line that is returned ends the loop.
-            let is_record = SegmentLine::parse(&self.buffer[from..to]).is_some();
-            if is_record {
-                return Ok(SegmentLine::parse(&self.buffer[from..to]));
+            if let Some(members) = Members::of_record(&self.buffer[from..to]) {
+                return Ok(SegmentLine::of(&self.buffer[from..to], members));
             }
             if begins_as_a_record(&self.buffer[from..to]) {
                 self.notes.torn += 1;
