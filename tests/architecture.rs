@@ -44,6 +44,8 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
 fn named(source: &str) -> BTreeSet<String> {
     let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
     let code = code.split("\n#[cfg(all(test, not(shuttle)))]\nmod tests {").next().unwrap();
+    let code = code.split("\n#[cfg(feature = \"testing\")]\n#[cfg(test)]\nmod tests {").next().unwrap();
+    let code = code.split("\n#[cfg(test)]\n#[cfg(feature = \"testing\")]\nmod tests {").next().unwrap();
     let code: String =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
     let mut rooms = BTreeSet::new();
@@ -101,8 +103,8 @@ fn arrows() -> BTreeSet<(String, String)> {
     sources(&src, &mut found);
     for path in found {
         let inner = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
-        let is_test =
-            inner.split('/').any(|part| part == "tests" || part == "tests.rs") || inner.starts_with("queue/model");
+        let is_test = inner.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "sample.rs"))
+            || inner.starts_with("queue/model");
         let room = inner.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         if is_test || room == "lib" || room == "guide" {
             continue;

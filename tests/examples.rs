@@ -196,7 +196,7 @@ fn the_axum_stack_records_what_its_guide_says() {
     ];
     let expected = expected.map(|(id, asked, actor, status, bytes, error, more)| {
         let base = json!({
-            "level": "info", "eventName": "HttpRequest", "stage": "completion", "status": "succeeded", "outcome": "completed",
+            "level": "info", "logType": "audit", "eventName": "HttpRequest", "stage": "completion", "status": "succeeded", "outcome": "completed",
             "requestId": id, "actor": { "actorId": null, "ip": "127.0.0.1", "hostname": "shop.example" },
             "response": { "status": status, "bytes": bytes }, "request": { "method": "GET", "protocol": "HTTP/1.1" },
         });
@@ -296,7 +296,7 @@ fn the_hyper_server_records_its_requests() {
     server.ask("GET /nowhere", &[], "");
     let jane = json!({ "actorId": "user:default/jane", "kind": "user", "ip": "127.0.0.1", "hostname": "shop.example" });
     let task = json!({
-        "level": "info", "eventName": "TaskUpdate", "stage": "completion", "status": "succeeded", "outcome": "completed",
+        "level": "info", "logType": "audit", "eventName": "TaskUpdate", "stage": "completion", "status": "succeeded", "outcome": "completed",
         "message": "TaskUpdate by user:default/jane succeeded", "actor": jane, "response": { "status": 200, "bytes": 13 },
         "request": {
             "method": "POST", "url": "/tasks/7", "route": "/tasks/{taskId}", "protocol": "HTTP/1.1",
@@ -304,7 +304,7 @@ fn the_hyper_server_records_its_requests() {
         },
     });
     let other = json!({
-        "level": "info", "eventName": "HttpRequest", "stage": "completion", "status": "succeeded", "outcome": "completed",
+        "level": "info", "logType": "audit", "eventName": "HttpRequest", "stage": "completion", "status": "succeeded", "outcome": "completed",
         "message": "GET /nowhere by user:default/jane succeeded", "actor": jane, "response": { "status": 200, "bytes": 12 },
         "request": { "method": "GET", "url": "/nowhere", "protocol": "HTTP/1.1" },
     });
@@ -320,7 +320,7 @@ fn the_worker_records_its_jobs() {
     let record = |event: &str, report: &str, stage: &str, patch: Value| {
         let result = if stage == "initiation" { "initiated" } else { "succeeded" };
         let base = json!({
-            "level": "info", "eventName": event, "stage": stage, "status": "succeeded",
+            "level": "info", "logType": "audit", "eventName": event, "stage": stage, "status": "succeeded",
             "message": format!("{event} by service:reports {result}"), "service": "reports",
             "actor": { "actorId": "service:reports", "kind": "service" }, "object": { "kind": "report", "id": report },
         });
@@ -366,7 +366,7 @@ async fn the_tonic_server_records_its_calls() {
         assert!(actor.remove("client").unwrap().as_str().unwrap().starts_with("tonic/"));
     }
     let call = json!({
-        "level": "info", "eventName": "Greeting", "stage": "completion", "status": "succeeded", "outcome": "completed",
+        "level": "info", "logType": "audit", "eventName": "Greeting", "stage": "completion", "status": "succeeded", "outcome": "completed",
         "message": "Greeting by service:caller succeeded",
         "actor": { "actorId": "service:caller", "kind": "service", "ip": "127.0.0.1", "hostname": "127.0.0.1" },
         "object": { "kind": "person", "id": "jane" },

@@ -222,7 +222,7 @@ fn settings_that_are_missing_or_wrong_keep_the_process_from_starting_and_are_nam
         ("TOWER_AUDIT_EXPORT_LOG_TYPES", Some("clients"), "audit, client"),
         ("TOWER_AUDIT_EXPORT_TIMEZONE", Some("Mars"), "time zone"),
         ("TOWER_AUDIT_ROTATE_EVERY", Some("5h"), "whole part of a day"),
-        ("TOWER_AUDIT_SINK", Some("stdout"), "TOWER_AUDIT_EXPORT_SPOOL=file:///folder/audit.log"),
+        ("TOWER_AUDIT_SINK", Some("stdout"), "TOWER_AUDIT_EXPORT_SPOOL=file:///folder/export.log"),
     ] {
         let mut wrong = good.clone();
         if key == "TOWER_AUDIT_SINK" {

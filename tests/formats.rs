@@ -34,7 +34,7 @@ fn auditor(set: impl FnOnce(AuditorBuilder) -> AuditorBuilder) -> (Auditor, Memo
 /// Sends requests, and shuts down.
 async fn run(auditor: &Auditor, requests: impl IntoIterator<Item = Request<Body>>) {
     let app = Router::new()
-        .route("/late", any(|audit: Audit| async move { drop(audit.event("NamedLater")) }))
+        .route("/late", any(|audit: Audit| async move { drop(audit.event_unlisted("NamedLater")) }))
         .route("/missing", any(|| async { http::StatusCode::NOT_FOUND }))
         .fallback(any(|audit: Audit, body: String| async move {
             audit.actor(Actor::user("jane").location(Location::new().city("Paris").country("FR")));
