@@ -283,12 +283,13 @@ impl RedactorBuilder {
             problems.take(pointers.add(pointer, *effect));
         }
         let mask = problems.take(MaskStyle::mask(self.mask.as_deref().unwrap_or("***")));
-        let style = mask.and_then(|mask| match self.shown {
-            Shown::Mask => Some(mask),
-            Shown::Nothing => Some(mask.remove()),
+        let style = mask.map(|mask| match self.shown {
+            Shown::Mask => Ok(mask),
+            Shown::Nothing => Ok(mask.remove()),
             #[cfg(feature = "fingerprint")]
-            Shown::Fingerprint { key_id, key } => problems.take(mask.fingerprint(&key_id, key)),
+            Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key),
         });
+        let style = style.and_then(|style| problems.take(style));
         #[cfg(feature = "regex")]
         let patterns = problems.take(Patterns::new(&self.patterns)).unwrap_or_default();
         #[cfg(not(feature = "regex"))]

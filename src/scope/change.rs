@@ -80,7 +80,7 @@ impl Scopes {
     ///
     /// # Errors
     ///
-    /// If the change names no path or event that could be one ([`Error::is_setting`]); or, with [`Error::is_refused`], if it
+    /// If the change names no path or event that could be one ([`ErrorKind::Setting`](crate::ErrorKind)); or, with [`ErrorKind::Refused`](crate::ErrorKind), if it
     /// could not be recorded in time or kept by the store: then nothing has changed. If its record may be in the log all the
     /// same, a second `AuditScopeChanged` with `status` `failed` follows that says so.
     pub fn change(&self, actor: Actor, change: ScopeChange) -> impl Future<Output = Result<(), Error>> + Send + use<> {
