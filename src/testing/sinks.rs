@@ -19,6 +19,10 @@ use crate::sink::Sink;
 /// struct LineByLine(Arc<Mutex<Vec<u8>>>);
 ///
 /// impl Sink for LineByLine {
+///     fn header(&mut self, line: &[u8]) {
+///         self.0.lock().unwrap().extend_from_slice(line);
+///     }
+///
 ///     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
 ///         let end = lines.iter().position(|byte| *byte == b'\n').map_or(lines.len(), |at| at + 1);
 ///         self.0.lock().unwrap().extend_from_slice(&lines[..end]);
