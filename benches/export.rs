@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use tower_audit::export::{Destination, Export, ExportFormat, Outcome, verify};
+use tower_audit::export::{Destination, Export, ExportFormat, Verdict, verify};
 use tower_audit::{Actor, Audit, Auditor, Catalog, Event, sink};
 
 const MIB: u64 = 1024 * 1024;
@@ -51,7 +51,7 @@ fn main() {
         println!("export as {name:<15} {speed:>7.0} MiB/s{besides}; at its peak {memory} KiB more than idle");
         let began = Instant::now();
         let verification = verify(site.archive().to_str().unwrap()).unwrap();
-        assert_eq!(verification.outcome, Outcome::Complete, "{verification}");
+        assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
         let read = mib_a_second(verification.bytes, began.elapsed());
         println!("verify of it              {read:>7.0} MiB/s of {} MiB", verification.bytes / MIB);
     }

@@ -19,16 +19,16 @@ use crate::queue::{Admission, Answer};
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 use crate::running::Running;
 
-/// An activity that is about to begin: it does when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
+/// An activity that has not begun. It begins when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
 ///
-/// The wait is for room in the queue, as the event's delivery class says. The initiation is written then, if the event
-/// has one.
+/// Awaiting it waits for capacity in the queue, as the event's delivery class demands. Then the initiation is written,
+/// if the event has one.
 ///
 /// # Errors
 ///
-/// Awaited, it fails if there was no room in time ([`ErrorKind::Refused`](crate::ErrorKind::Refused)): the refusal is told, and what was to be done
-/// should not be. Or if the catalog has no event of that name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is none
-/// ([`ErrorKind::Catalog`](crate::ErrorKind::Catalog)).
+/// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if the queue had no capacity in time: the refusal is reported, and
+/// you should not do the work. [`ErrorKind::Catalog`](crate::ErrorKind::Catalog) if the catalog has no event of that
+/// name, or, for [`begin_unlisted`](crate::Auditor::begin_unlisted), if the name is not allowed.
 ///
 /// ```
 /// use tower_audit::{Actor, Auditor, Catalog, Event, Stages, sink};
@@ -99,7 +99,7 @@ impl ActivityBuilder {
         self
     }
 
-    /// Inside what it is acted on.
+    /// The parent or container of the object.
     pub fn target(mut self, target: Entity) -> Self {
         self.draft.late().set_target(target);
         self
@@ -135,8 +135,8 @@ impl ActivityBuilder {
         self
     }
 
-    /// Begins without waiting, for code that cannot: it is refused if there is no room now, and always if the event is
-    /// `fail_closed`, because its initiation record must be durable first.
+    /// Begins without waiting, for code that cannot wait. It is refused if the queue has no capacity now, and always if
+    /// the event is `fail_closed`, because its initiation record must be durable first.
     ///
     /// # Errors
     ///

@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::record::{Actor, Credential, Entity, Failure, Scope};
 
-/// The open exchange of a request: what is said here stands on its records.
+/// The handle of an open request. What you set here appears in its records.
 ///
 /// The layer puts it into the request's extensions, so that everything inside can say who acts and what is done, at
 /// any time before the response has ended. With the feature `axum` it is an extractor too.
 /// What is said after the end is ignored and counted. On a route that is left out the handle is disabled.
 ///
-/// What was bound before the initiation record is written stands on it as well; the record is written when the request's
-/// body has been read and the actor is known, and at the latest when the response's head comes.
+/// Values that are set before the initiation record is written appear in it too; the record is written when the
+/// request's body has been read and the actor is known, and at the latest when the response's head comes.
 ///
 /// ```
 /// use tower_audit::{Actor, Audit};
@@ -75,7 +75,7 @@ impl Audit {
         self.bind(|draft| draft.late().set_object(object))
     }
 
-    /// Inside what it is acted on.
+    /// The parent or container of the object.
     pub fn target(&self, target: Entity) -> &Self {
         self.bind(|draft| draft.late().set_target(target))
     }

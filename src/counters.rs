@@ -36,7 +36,7 @@ use crate::sink::{Need, Outlet, SinkState};
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Exchanges that have begun and not ended: requests and activities, those that wait to be let in included.
+    /// Requests and activities that have begun and not ended, including those that wait for admission.
     pub open: u64,
     /// Requests and activities that wait to be let in, because too much is unwritten.
     pub waiting: u64,
@@ -55,7 +55,7 @@ pub struct Counters {
     pub lost: Losses,
     /// Total of requests and activities that were refused because they could not have been recorded.
     pub refused: u64,
-    /// How often something was said of an exchange that had ended; it stands on no record.
+    /// The number of values that were set after the request or activity had ended. They appear in no record.
     pub late: u64,
     /// Total of ordinary log lines that were dropped (see `Auditor::log_layer`).
     pub dropped_log_lines: u64,
@@ -111,7 +111,7 @@ impl Counters {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unhealthy {
-    /// It was shut down, or its guard was dropped, or its worker panicked.
+    /// It was shut down, its last handle was dropped, or its worker panicked.
     Stopped,
     /// Required sinks of these names are given up.
     SinksGivenUp(Vec<String>),

@@ -9,8 +9,7 @@
 //!   that goes away, a stream that breaks, an upgrade, a shutdown.
 //! - **No secret is written, no evidence is erased.** Every text goes through redaction before anything leaves the process;
 //!   what cannot be parsed is left out, never passed through; and nothing that a client sends can hide who did what.
-//! - **Nothing is lost in silence, nobody is blocked.** Requests wait for room asynchronously, or lose and say so; each sink
-//!   has a thread of its own.
+//! - **No record is lost in silence, no thread is blocked.** A request waits asynchronously for capacity in the queue, or its record is dropped and the loss is reported. Each sink has a thread of its own.
 //!
 //! # Quick start
 //!
@@ -80,7 +79,7 @@
 //! [`guide::formats`] · [`guide::addresses`] · [`guide::who_acted`] (actors, keys, locations) ·
 //! [`guide::scopes`] (audit per group or project) · [`guide::reads`] · [`guide::redaction`] ·
 //! `guide::export` (scheduled exports; feature `export`) · [`guide::forwarding`] (forwarders, searches, alerts) ·
-//! [`guide::settings`] · `guide::testing` (with the feature `testing`) · [`guide::architecture`]
+//! [`guide::settings`] · `guide::testing` (features `testing` and `axum`) · [`guide::architecture`]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod activity;

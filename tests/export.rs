@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{DEADLINE, NOW, StillClock, eventually};
 use serde_json::{Value, json};
-use tower_audit::export::{Destination, Export, ExportFormat, ExportReport, Finding, Outcome, Verification, verify};
+use tower_audit::export::{Destination, Export, ExportFormat, ExportReport, Finding, Verdict, Verification, verify};
 use tower_audit::segment;
 use tower_audit::{Auditor, AuditorBuilder, Catalog, Entity, Event, LogType, sink};
 
@@ -164,7 +164,7 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
     assert_eq!((first["number"].as_u64(), second["number"].as_u64()), (Some(1), Some(2)));
     assert!(second["previous"].is_string());
     let verification = site.verify();
-    assert_eq!((verification.outcome, verification.manifests, verification.objects), (Outcome::Complete, 2, 2));
+    assert_eq!((verification.verdict, verification.manifests, verification.objects), (Verdict::Complete, 2, 2));
 }
 
 #[tokio::test]
@@ -226,7 +226,7 @@ async fn a_large_segment_becomes_several_objects_cut_between_records_and_gzip_is
     assert!(text.starts_with("{\"timestamp\":"));
     for name in ["one", "two"] {
         let verification = verify(site.folder.path().join(name).to_str().unwrap()).unwrap();
-        assert_eq!(verification.outcome, Outcome::Complete, "{verification}");
+        assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
     }
 }
 
@@ -296,7 +296,7 @@ async fn only_chosen_events_arrive_and_the_librarys_own_always() {
         json!({"read": 4, "exported": 3, "repeated": 0, "skippedLines": 0, "tornLines": 0})
     );
     drop(auditor);
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ async fn retention_spares_what_is_not_exported_and_removes_it_afterwards() {
     assert_eq!(count(&site.lines("audit-logs"), "TaskCreation"), 5);
     assert!(segment::list(site.spool()).unwrap().len() <= 2, "retention removes what is exported");
     auditor.shutdown(DEADLINE).await;
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
 }
 
 #[tokio::test]
@@ -349,7 +349,7 @@ async fn what_waits_is_bounded_and_beyond_that_the_spool_is_a_full_disk() {
         tokio::task::yield_now().await;
     }
     auditor.shutdown(DEADLINE).await;
-    assert_eq!((site.verify().outcome, count(&site.lines("audit-logs"), "Work")), (Outcome::Complete, 400));
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "Work")), (Verdict::Complete, 400));
 }
 
 #[tokio::test]
@@ -375,7 +375,7 @@ async fn what_an_earlier_process_left_is_exported_and_the_report_says_what_stays
     expected.extend(["AuditExportFailed"].iter().filter(|_| count(&site.lines("audit-logs"), "AuditExportFailed") > 0));
     expected.extend(["AuditStopped"].into_iter().chain(run));
     assert_eq!(events(&site.lines("audit-logs")), expected);
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
 }
 
 #[tokio::test]
@@ -429,7 +429,7 @@ async fn a_run_of_failures_is_one_record_and_then_everything_arrives_once() {
     let succeeded = lines.iter().find(|line| line.contains("AuditExportSucceeded")).unwrap();
     let succeeded: Value = serde_json::from_str(succeeded).unwrap();
     assert!(succeeded["meta"]["failedBefore"].as_u64().unwrap() >= 4, "{succeeded}");
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
 }
 
 #[tokio::test]
@@ -488,7 +488,7 @@ async fn two_replicas_and_a_replaced_volume_share_a_prefix() {
     record(&replaced, "TaskCreation").await;
     replaced.shutdown(DEADLINE).await;
     let verification = one.verify();
-    assert_eq!(verification.outcome, Outcome::Complete, "{verification}");
+    assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
     assert_eq!(count(&one.lines("audit-logs"), "TaskCreation"), 7);
     let exporters: std::collections::HashSet<String> =
         one.manifests().iter().map(|manifest| manifest["exporter"].to_string()).collect();
@@ -513,7 +513,7 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     fs::write(&state, &text).unwrap();
     export(&auditor).await;
     auditor.shutdown(DEADLINE).await;
-    assert_eq!((site.verify().outcome, count(&site.lines("audit-logs"), "TaskCreation")), (Outcome::Complete, 1));
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "TaskCreation")), (Verdict::Complete, 1));
 }
 
 #[tokio::test]
@@ -530,9 +530,9 @@ async fn a_setting_that_changed_holds_from_the_next_segment_on_and_another_desti
     run("three", Destination::new(other.to_str().unwrap())).await;
     let formats: Vec<Value> = site.manifests().iter().map(|manifest| manifest["format"].clone()).collect();
     assert_eq!(formats, ["json", "json_timestamp"]);
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
     let elsewhere = verify(other.to_str().unwrap()).unwrap();
-    assert_eq!((elsewhere.outcome, elsewhere.manifests, elsewhere.records), (Outcome::Complete, 1, 2));
+    assert_eq!((elsewhere.verdict, elsewhere.manifests, elsewhere.records), (Verdict::Complete, 1, 2));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -548,7 +548,7 @@ async fn exported() -> Site {
         export(&auditor).await;
     }
     auditor.shutdown(DEADLINE).await;
-    assert_eq!(site.verify().outcome, Outcome::Complete);
+    assert_eq!(site.verify().verdict, Verdict::Complete);
     assert_eq!(site.manifests().len(), 4);
     site
 }
@@ -557,10 +557,10 @@ async fn exported() -> Site {
 async fn every_change_of_a_destination_is_found() {
     type Change = fn(&[PathBuf], &[PathBuf]);
     type Found = fn(&Finding) -> bool;
-    let changes: [(&str, Outcome, Change, Found); 8] = [
+    let changes: [(&str, Verdict, Change, Found); 8] = [
         (
             "a byte changed",
-            Outcome::Altered,
+            Verdict::Altered,
             |objects, _| {
                 let mut bytes = fs::read(&objects[1]).unwrap();
                 bytes[40] ^= 1;
@@ -570,13 +570,13 @@ async fn every_change_of_a_destination_is_found() {
         ),
         (
             "an object gone",
-            Outcome::Missing,
+            Verdict::Missing,
             |objects, _| fs::remove_file(&objects[1]).unwrap(),
             |found| matches!(found, Finding::ObjectMissing { .. }),
         ),
         (
             "one added",
-            Outcome::Altered,
+            Verdict::Altered,
             |objects, _| {
                 let name = objects[0].file_name().unwrap().to_str().unwrap().replace(".json", "-2.json");
                 fs::write(objects[0].with_file_name(name), b"{}\n").unwrap();
@@ -585,7 +585,7 @@ async fn every_change_of_a_destination_is_found() {
         ),
         (
             "an object without its manifest yet",
-            Outcome::Unverifiable,
+            Verdict::Unverifiable,
             |objects, _| {
                 let name = "20991120T101530.123456Z-9f86d081884c7d65.json";
                 fs::write(objects[0].with_file_name(name), b"{}\n").unwrap();
@@ -594,13 +594,13 @@ async fn every_change_of_a_destination_is_found() {
         ),
         (
             "a manifest gone",
-            Outcome::Altered,
+            Verdict::Altered,
             |_, manifests| fs::remove_file(&manifests[1]).unwrap(),
             |found| matches!(found, Finding::ManifestMissing { number: 2, .. }),
         ),
         (
             "two manifests swapped",
-            Outcome::Altered,
+            Verdict::Altered,
             |_, manifests| {
                 let (one, two) = (fs::read(&manifests[1]).unwrap(), fs::read(&manifests[2]).unwrap());
                 fs::write(&manifests[1], two).unwrap();
@@ -610,7 +610,7 @@ async fn every_change_of_a_destination_is_found() {
         ),
         (
             "a manifest changed",
-            Outcome::Altered,
+            Verdict::Altered,
             |_, manifests| {
                 let text = fs::read_to_string(&manifests[1]).unwrap();
                 fs::write(&manifests[1], text.replace("audit.log", "other.log")).unwrap();
@@ -619,7 +619,7 @@ async fn every_change_of_a_destination_is_found() {
         ),
         (
             "a manifest cut",
-            Outcome::Altered,
+            Verdict::Altered,
             |_, manifests| fs::write(&manifests[3], b"{\"manifest\":\"1.0\"").unwrap(),
             |found| matches!(found, Finding::ManifestAltered { .. }),
         ),
@@ -628,7 +628,7 @@ async fn every_change_of_a_destination_is_found() {
         let site = exported().await;
         change(&files(&site.archive().join("audit-logs")), &files(&site.archive().join("manifests")));
         let verification = site.verify();
-        assert_eq!(verification.outcome, outcome, "{what}: {verification}");
+        assert_eq!(verification.verdict, outcome, "{what}: {verification}");
         assert!(verification.findings.iter().any(is_expected), "{what}: {verification}");
         assert!(verification.to_string().starts_with(outcome.as_str()));
     }
@@ -636,7 +636,7 @@ async fn every_change_of_a_destination_is_found() {
 
 #[tokio::test]
 async fn missing_numbers_are_found_and_whether_they_were_reported() {
-    for (is_told, outcome) in [(false, Outcome::Missing), (true, Outcome::ToldLoss)] {
+    for (is_told, outcome) in [(false, Verdict::Missing), (true, Verdict::ToldLoss)] {
         let site = Site::new();
         let line = |seq: u64, rest: &str| {
             format!(
@@ -664,7 +664,7 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
             (&json!(1), &json!(1), &json!(1))
         );
         let verification = site.verify();
-        assert_eq!(verification.outcome, outcome, "{verification}");
+        assert_eq!(verification.verdict, outcome, "{verification}");
         let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_told };
         assert!(verification.findings.contains(&missing), "{verification}");
     }
@@ -682,7 +682,7 @@ async fn an_initiation_without_its_completion_is_named() {
     let verification = site.verify();
     let audit_id = open.audit_id().unwrap().to_string();
     assert_eq!(verification.findings, [Finding::NotCompleted { audit_id }]);
-    assert_eq!(verification.outcome, Outcome::Complete);
+    assert_eq!(verification.verdict, Verdict::Complete);
     open.succeed();
     auditor.shutdown(DEADLINE).await;
     assert!(site.verify().findings.is_empty());

@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tower_audit::export::{Outcome, verify};
-use tower_audit::segment::{self, Seen, Verdict};
+use tower_audit::export::{Verdict, verify};
+use tower_audit::segment::{self, Seen, SeqCheck};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,7 +131,7 @@ fn spooled(folder: &Path) -> Vec<String> {
     for segment in segment::list(folder.join("audit.log")).unwrap() {
         let mut reader = segment.open().unwrap();
         while let Some(line) = reader.next_line().unwrap() {
-            if seen.take(line.instance(), line.seq()) != Verdict::Repeated {
+            if seen.take(line.instance(), line.seq()) != SeqCheck::Repeated {
                 lines.push(line.json().to_owned());
             }
         }
@@ -179,7 +179,7 @@ fn a_process_killed_at_random_under_load_delivers_each_record_once() {
     let missing: Vec<_> = answered.difference(&recorded).collect();
     assert!(missing.is_empty(), "answered and not delivered: {missing:?}");
     let verification = verify(folder.path().join("archive").to_str().unwrap()).unwrap();
-    assert_eq!(verification.outcome, Outcome::Complete, "{verification}");
+    assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
     println!(
         "{rounds} kills, {} answers received whole, {} records delivered once each in {} objects",
         answered.len(),
@@ -306,7 +306,7 @@ fn the_package_registry_delivers_what_its_records_say_with_anacondas_variables()
         let expected = if record["logType"] == "client" { (0, 1) } else { (1, 0) };
         assert_eq!((in_audit.sum::<usize>(), in_client.sum::<usize>()), expected, "{record}");
     }
-    assert_eq!(verify(reports.to_str().unwrap()).unwrap().outcome, Outcome::Complete);
+    assert_eq!(verify(reports.to_str().unwrap()).unwrap().verdict, Verdict::Complete);
 
     let mut wrong = settings;
     wrong.insert("REPO_AUDIT_REPORT_FS".to_owned(), "file://{BASE_PATH}/statedir/audit-logs".to_owned());

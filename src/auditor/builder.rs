@@ -182,14 +182,14 @@ impl AuditorBuilder {
         self
     }
 
-    /// Which records events write that do not say it themselves. [`Stages::Completion`] by default.
+    /// The stages of events that do not set their own. [`Stages::Completion`] by default.
     pub fn stages(mut self, stages: Stages) -> Self {
         self.stages = Some(stages);
         self
     }
 
-    /// How records of events are delivered that do not say it themselves. [`Delivery::Backpressure`] by default. What is
-    /// demanded here, no setting from outside weakens.
+    /// The delivery class of events that do not set their own. [`Delivery::Backpressure`] by default. No setting from outside
+    /// weakens it.
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
         self
@@ -225,16 +225,16 @@ impl AuditorBuilder {
         self
     }
 
-    /// Adds a way to know the actor from the request's head; the first that knows one wins, and late binding overrides
-    /// it. See [`resolver`](crate::resolver).
+    /// Adds a resolver that finds the actor in the request's head. The first match wins; `Audit::actor` overrides it.
+    /// See [`resolver`](crate::resolver).
     pub fn actor_resolver(mut self, resolver: impl ActorResolver) -> Self {
         self.resolvers.push(Box::new(resolver));
         self
     }
 
-    /// Tells trace id and span id of what the current task works in, for `traceId` and `spanId` of requests that bring no
-    /// valid `traceparent`, and of activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called on
-    /// the request's task, where the layer is entered or the activity begins. By default nothing is asked.
+    /// Returns the trace id and the span id of the current task. They are used for requests without a valid
+    /// `traceparent`, and for activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called
+    /// on the request's task, where the layer is entered or the activity begins. By default nothing is asked.
     ///
     /// A `tracing` span has no such ids of its own: whoever exports spans gives them to it. With `tracing-opentelemetry`
     /// they are those of the current span's context:
@@ -338,8 +338,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// How long a request may wait for room in the queue, and its body for bytes. 5 seconds by default; then the request is
-    /// refused with 503, or the body is left out of the record.
+    /// How long a request may wait for capacity in the queue, its body for bytes, and a durable response for its
+    /// record. 5 seconds by default; then the request is refused with 503, or the body is left out of the record.
     pub fn admission_timeout(mut self, timeout: Duration) -> Self {
         self.admission_timeout = timeout;
         self

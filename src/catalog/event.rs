@@ -219,8 +219,8 @@ impl Event {
         self
     }
 
-    /// How its records are delivered. Default: the auditor's setting, which is [`Delivery::Backpressure`]: what is
-    /// worth a name is not handled unrecorded. A setting from outside never weakens what is said here.
+    /// How its records are delivered. Default: the auditor's setting, which is [`Delivery::Backpressure`]: a request of
+    /// a named event is never handled without a record. A setting from outside never weakens this class.
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
         self
@@ -248,10 +248,10 @@ impl Event {
         self
     }
 
-    /// Shows bodies of strangers too: of requests without an actor that end in 401, 403, 404, 405 or 429.
+    /// Also shows the bodies of requests without an actor that end in 401, 403, 404, 405 or 429.
     ///
-    /// By default those are not shown, so that people whom nobody knows cannot fill the log with what they like. Ask
-    /// for them where strangers are the point, such as a webhook's refusals.
+    /// By default they are left out, so that unauthenticated clients cannot fill the log. Use it for events whose
+    /// clients are not known, such as a webhook that refuses requests.
     pub fn unauthenticated_bodies(mut self) -> Self {
         self.strangers = Strangers::Shown;
         self

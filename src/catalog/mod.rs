@@ -78,7 +78,7 @@ pub struct Catalog {
     group: event::Group,
 }
 
-/// What becomes of a request that no event claims.
+/// What happens to a request that matches no event.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Unmatched {

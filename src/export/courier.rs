@@ -14,7 +14,7 @@ use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{self, Put, Store};
 use crate::diagnostics::report;
-use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, Verdict, segment_id};
+use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
 
 /// A destination with its progress.
@@ -195,7 +195,7 @@ impl Putting<'_> {
                 seen.begin_at(line.instance(), line.seq());
             }
             let verdict = seen.take(line.instance(), line.seq());
-            let log_type = select::log_type(&recipe, &line).filter(|_| verdict != Verdict::Repeated);
+            let log_type = select::log_type(&recipe, &line).filter(|_| verdict != SeqCheck::Repeated);
             let writer = log_type.and_then(|log_type| writers.iter_mut().find(|(of, _)| *of == log_type));
             let mut is_taken = false;
             if let Some((_, writer)) = writer

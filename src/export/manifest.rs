@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::object::Facts;
 use super::recipe::ExportFormat;
 use super::state::{Current, State};
-use crate::segment::{Notes, Seen, Segment, SegmentLine, Verdict, segment_id};
+use crate::segment::{Notes, Seen, Segment, SegmentLine, SeqCheck, segment_id};
 
 /// Version of the manifests' own schema.
 pub(crate) const SCHEMA: &str = "1.0";
@@ -49,9 +49,9 @@ impl Tally {
         self.unreadable += 1;
     }
 
-    pub(crate) fn take(&mut self, line: &SegmentLine<'_>, verdict: Verdict, is_chosen: bool) {
+    pub(crate) fn take(&mut self, line: &SegmentLine<'_>, verdict: SeqCheck, is_chosen: bool) {
         self.read += 1;
-        if verdict == Verdict::Repeated {
+        if verdict == SeqCheck::Repeated {
             self.repeated += 1;
             return;
         }

@@ -9,7 +9,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use tower_audit::export::{Destination, Export, Outcome, verify};
+//! use tower_audit::export::{Destination, Export, Verdict, verify};
 //! use tower_audit::{Auditor, sink};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -25,7 +25,7 @@
 //! auditor.shutdown(Duration::from_secs(10)).await;
 //!
 //! let verification = verify(archive.to_str().unwrap())?;
-//! assert_eq!(verification.outcome, Outcome::Complete);
+//! assert_eq!(verification.verdict, Verdict::Complete);
 //! # Ok(())
 //! # }
 //! ```
@@ -67,7 +67,7 @@ use self::recipe::Recipe;
 pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
 pub(crate) use self::setup::{Chosen, Place, choose};
-pub use self::verify::{Finding, Outcome, Verification, verify};
+pub use self::verify::{Finding, Verdict, Verification, verify};
 use crate::{FieldGroup, LogType};
 
 /// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).

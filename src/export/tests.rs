@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Destination, Export, ExportFormat, Outcome, crash, verify};
-use crate::segment::{self, Seen, Verdict};
+use super::{Destination, Export, ExportFormat, Verdict, crash, verify};
+use crate::segment::{self, Seen, SeqCheck};
 use crate::{Auditor, sink};
 
 const FOLDER: &str = "TOWER_AUDIT_TEST_CRASH_FOLDER";
@@ -59,7 +59,7 @@ fn spooled(folder: &Path) -> Vec<String> {
     for segment in segment::list(folder.join("audit.log")).unwrap() {
         let mut reader = segment.open().unwrap();
         while let Some(line) = reader.next_line().unwrap() {
-            if seen.take(line.instance(), line.seq()) != Verdict::Repeated {
+            if seen.take(line.instance(), line.seq()) != SeqCheck::Repeated {
                 lines.push(line.json().to_owned());
             }
         }
@@ -88,7 +88,7 @@ fn assert_exported_once(folder: &Path, what: &str) {
     assert!(spooled.len() > 300, "{what}");
     assert_eq!(spooled, exported, "{what}");
     let verification = verify(folder.join("archive").to_str().unwrap()).unwrap();
-    assert_eq!(verification.outcome, Outcome::Complete, "{what}: {verification}");
+    assert_eq!(verification.verdict, Verdict::Complete, "{what}: {verification}");
     assert_eq!(verification.records, exported.len() as u64, "{what}");
     let archive = Command::new("find").arg(folder.join("archive")).output().unwrap();
     assert!(

@@ -13,7 +13,7 @@ use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 pub struct ShutdownReport {
     /// Records that the first sink has taken, this library's own included.
     pub written: u64,
-    /// Finished records that were lost since the start; told by `AuditRecordsLost` records as far as that was possible.
+    /// Finished records that were lost since the start; reported by `AuditRecordsLost` records as far as possible.
     pub lost: u64,
     /// Requests that were refused since the start because they could not have been recorded.
     pub refused: u64,

@@ -16,7 +16,7 @@ use crate::json::{members_as_arrays, without_members};
 use crate::redact::Texts;
 use crate::text::head;
 
-/// One redacted record, borrowed: filters take decisions on it, and [formats](crate::format) write it.
+/// One redacted record, borrowed: filters decide by it, and [formats](crate::format) write it.
 ///
 /// It is the record of a request that just ended, or one that a [`RecordLine`](crate::RecordLine) read back. Each value has a
 /// getter here or a [`Field`](crate::Field) for [`Record::get`](Self::get).

@@ -140,7 +140,7 @@ pub struct ScopeChange {
 }
 
 impl ScopeChange {
-    /// What is there is audited, and what is below it, unless a rule there says otherwise.
+    /// This scope and all scopes below it are audited, unless a more specific rule decides otherwise.
     pub fn on(node: impl Into<ScopeNode>) -> Self {
         Self { node: node.into(), event: None, audited: Some(true) }
     }

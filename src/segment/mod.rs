@@ -17,7 +17,7 @@
 //! # Example: the records of all sealed segments, each once
 //!
 //! ```
-//! use tower_audit::segment::{self, Seen, Verdict};
+//! use tower_audit::segment::{self, Seen, SeqCheck};
 //! use tower_audit::{Auditor, sink};
 //!
 //! # let folder = tempfile::tempdir()?;
@@ -31,7 +31,7 @@
 //! for segment in segment::list(&path)? {
 //!     let mut reader = segment.open()?;
 //!     while let Some(line) = reader.next_line()? {
-//!         if seen.take(line.instance(), line.seq()) != Verdict::Repeated {
+//!         if seen.take(line.instance(), line.seq()) != SeqCheck::Repeated {
 //!             names.push(line.event_name().to_owned());
 //!         }
 //!     }
@@ -53,7 +53,7 @@ pub use self::line::SegmentLine;
 pub use self::reader::{Notes, SegmentReader};
 #[cfg(feature = "export")]
 pub(crate) use self::seen::Run;
-pub use self::seen::{Gap, Seen, Verdict};
+pub use self::seen::{Gap, Seen, SeqCheck};
 use crate::sink::file_names::{Form, Names, Sealed, stamp};
 
 /// The sealed segments of a file such as `/var/log/app/audit.log`, in the order of their records.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 /// What is known of one record; see [`Seen::take`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SeqCheck {
     /// The number that follows, or the first of a run.
     Next,
     /// It was met before: this one is left out.
@@ -49,11 +49,11 @@ const MAX_GAPS: usize = 256;
 
 impl Seen {
     /// Takes the next record in the order of the file.
-    pub fn take(&mut self, instance: &str, seq: u64) -> Verdict {
+    pub fn take(&mut self, instance: &str, seq: u64) -> SeqCheck {
         if self.runs.back().is_none_or(|run| run.instance != instance) {
             self.bring_to_the_end(instance);
         }
-        let Some(run) = self.runs.back_mut() else { return Verdict::Next };
+        let Some(run) = self.runs.back_mut() else { return SeqCheck::Next };
         run.take(seq)
     }
 
@@ -93,20 +93,20 @@ impl Seen {
 }
 
 impl Run {
-    fn take(&mut self, seq: u64) -> Verdict {
+    fn take(&mut self, seq: u64) -> SeqCheck {
         if seq <= self.upto {
-            return if self.fill(seq) { Verdict::Next } else { Verdict::Repeated };
+            return if self.fill(seq) { SeqCheck::Next } else { SeqCheck::Repeated };
         }
         let expected = self.upto + 1;
         self.upto = seq;
         if seq == expected {
-            return Verdict::Next;
+            return SeqCheck::Next;
         }
         self.missing.push_back((expected, seq - 1));
         if self.missing.len() > MAX_GAPS {
             self.missing.pop_front();
         }
-        Verdict::AfterGap
+        SeqCheck::AfterGap
     }
 
     /// Whether it was missing.
@@ -137,13 +137,13 @@ mod tests {
     fn a_repeated_number_is_found_and_a_missing_one_too() {
         let mut seen = Seen::default();
         let mut take = |instance: &str, seq| seen.take(instance, seq);
-        assert_eq!(take("a", 1), Verdict::Next);
-        assert_eq!(take("a", 2), Verdict::Next);
-        assert_eq!(take("a", 2), Verdict::Repeated);
-        assert_eq!(take("a", 6), Verdict::AfterGap);
-        assert_eq!(take("b", 1), Verdict::Next);
-        assert_eq!(take("a", 4), Verdict::Next, "it was missing, and is met now");
-        assert_eq!(take("a", 4), Verdict::Repeated);
+        assert_eq!(take("a", 1), SeqCheck::Next);
+        assert_eq!(take("a", 2), SeqCheck::Next);
+        assert_eq!(take("a", 2), SeqCheck::Repeated);
+        assert_eq!(take("a", 6), SeqCheck::AfterGap);
+        assert_eq!(take("b", 1), SeqCheck::Next);
+        assert_eq!(take("a", 4), SeqCheck::Next, "it was missing, and is met now");
+        assert_eq!(take("a", 4), SeqCheck::Repeated);
         let gap = |first, last| Gap { instance: "a".into(), first, last };
         assert_eq!(seen.gaps().collect::<Vec<_>>(), [gap(3, 3), gap(5, 5)]);
     }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_run_whose_beginning_is_missing_has_a_gap_there() {
         let mut seen = Seen::default();
-        assert_eq!(seen.take("a", 3), Verdict::AfterGap);
+        assert_eq!(seen.take("a", 3), SeqCheck::AfterGap);
         assert_eq!(seen.gaps().collect::<Vec<_>>(), [Gap { instance: "a".into(), first: 1, last: 2 }]);
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn who_begins_in_the_middle_misses_nothing_before() {
         let mut seen = Seen::default();
         seen.begin_at("a", 3);
-        assert_eq!((seen.take("a", 3), seen.take("a", 2)), (Verdict::Next, Verdict::Repeated));
+        assert_eq!((seen.take("a", 3), seen.take("a", 2)), (SeqCheck::Next, SeqCheck::Repeated));
         assert_eq!(seen.gaps().count(), 0);
     }
 
@@ -180,7 +180,7 @@ mod tests {
         fn each_number_is_taken_once_whatever_the_order(numbers in prop::collection::vec(1..60_u64, 0..300)) {
             let (mut seen, mut met) = (Seen::default(), HashSet::new());
             for number in &numbers {
-                prop_assert_eq!(seen.take("a", *number) == Verdict::Repeated, !met.insert(*number));
+                prop_assert_eq!(seen.take("a", *number) == SeqCheck::Repeated, !met.insert(*number));
             }
             let missing: HashSet<u64> = seen.gaps().flat_map(|gap| gap.first..=gap.last).collect();
             let highest = numbers.iter().max().copied().unwrap_or_default();

@@ -70,15 +70,16 @@ impl Output {
         self
     }
 
-    /// What is not written here counts as unwritten: classes that may not lose wait for it. While it is given up, requests
-    /// of the classes `durable` and `fail_closed` are refused. The default of the first sink.
+    /// A record counts as written only after this sink has written it. Requests whose records may not be lost wait for
+    /// that. While it is given up, requests of the classes `durable` and `fail_closed` are refused. The default of the
+    /// first sink.
     pub fn required(mut self) -> Self {
         self.need = Some(Need::Required);
         self
     }
 
-    /// Nobody waits for it: what it cannot take in time it loses for itself, and is told so. The default of all sinks but the
-    /// first.
+    /// No request waits for this sink. Records that it cannot take in time are lost for this sink only, and it receives
+    /// a report of the loss. The default of all sinks but the first.
     pub fn best_effort(mut self) -> Self {
         self.need = Some(Need::BestEffort);
         self
@@ -148,7 +149,7 @@ impl fmt::Debug for Output {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
-    /// What it was given last it took.
+    /// The sink took the last batch.
     #[default]
     Healthy,
     /// It failed, and is tried again.

@@ -7,7 +7,7 @@
 //! - [`record()`]: a record with chosen members, to test formats and filters.
 //! - [`uncovered`] and [`assert_covers`]: a test that fails when a route that changes state has no event name.
 //!
-//! [`guide::testing`](crate::guide::testing) begins from an ordinary integration test.
+//! The page `guide::testing` begins from an ordinary integration test.
 //!
 //! # Example: no secret of a request is written
 //!

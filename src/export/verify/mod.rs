@@ -18,7 +18,7 @@ use crate::error::Error;
 /// How a destination is found; the worst of its [findings](Verification::findings) decides.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum Verdict {
     /// Everything is there, unaltered, and no record is missing.
     #[default]
     Complete,
@@ -32,7 +32,7 @@ pub enum Outcome {
     Altered,
 }
 
-impl Outcome {
+impl Verdict {
     /// The name: `complete`, `told_loss`, `unverifiable`, `missing`, `altered`.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -124,7 +124,7 @@ pub enum Finding {
         count: u64,
     },
     /// An initiation without its completion: the process ended in between, or the exchange is still open. It does not
-    /// decide the outcome. Found in the formats `json` and `json_timestamp`.
+    /// decide the verdict. Found in the formats `json` and `json_timestamp`.
     NotCompleted {
         /// `auditId` of the exchange.
         audit_id: String,
@@ -132,15 +132,15 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// What it makes of the outcome.
-    pub fn outcome(&self) -> Outcome {
+    /// What it makes of the verdict.
+    pub fn verdict(&self) -> Verdict {
         match self {
-            Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Outcome::Missing,
-            Self::RecordsMissing { is_told: false, .. } => Outcome::Missing,
-            Self::ObjectAltered { .. } | Self::ObjectExtra { .. } | Self::ManifestAltered { .. } => Outcome::Altered,
-            Self::ObjectUnfinished { .. } | Self::Unreadable { .. } => Outcome::Unverifiable,
-            Self::RecordsMissing { is_told: true, .. } | Self::RecordsLost { .. } => Outcome::ToldLoss,
-            Self::NotCompleted { .. } => Outcome::Complete,
+            Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Verdict::Missing,
+            Self::RecordsMissing { is_told: false, .. } => Verdict::Missing,
+            Self::ObjectAltered { .. } | Self::ObjectExtra { .. } | Self::ManifestAltered { .. } => Verdict::Altered,
+            Self::ObjectUnfinished { .. } | Self::Unreadable { .. } => Verdict::Unverifiable,
+            Self::RecordsMissing { is_told: true, .. } | Self::RecordsLost { .. } => Verdict::ToldLoss,
+            Self::NotCompleted { .. } => Verdict::Complete,
         }
     }
 }
@@ -172,12 +172,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What [`verify`] found. Its `Display` is a line for the outcome and one for each finding.
+/// What [`verify`] found. Its `Display` is a line for the verdict and one for each finding.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
     /// The worst of what was found.
-    pub outcome: Outcome,
+    pub verdict: Verdict,
     /// Everything that was found, up to 10,000.
     pub findings: Vec<Finding>,
     /// Manifests that were read.
@@ -193,7 +193,7 @@ pub struct Verification {
 impl Verification {
     fn find(&mut self, finding: Finding) {
         const MAX_FINDINGS: usize = 10_000;
-        self.outcome = self.outcome.max(finding.outcome());
+        self.verdict = self.verdict.max(finding.verdict());
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
         }
@@ -202,8 +202,8 @@ impl Verification {
 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { outcome, manifests, objects, records, bytes, .. } = self;
-        write!(f, "{outcome}: {manifests} manifests, {objects} objects, {records} records, {bytes} bytes")?;
+        let Self { verdict, manifests, objects, records, bytes, .. } = self;
+        write!(f, "{verdict}: {manifests} manifests, {objects} objects, {records} records, {bytes} bytes")?;
         self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
     }
 }

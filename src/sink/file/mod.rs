@@ -68,17 +68,17 @@ pub fn file(path: impl Into<PathBuf>) -> FileOptions {
 ///
 /// # What it promises
 ///
-/// - **One write a batch**, appended. Lines are never mixed, torn or glued, and keep their order. What an error cut goes on
-///   at its exact byte; if the file was replaced meanwhile, the whole line is written again to the new one. If the last line
-///   is cut off when the file is opened (a crash), it gets its newline before the next record is written, and a warning
-///   tells.
+/// - **One write a batch**, appended. Lines are never mixed, torn or glued, and keep their order. After an error, writing
+///   continues at the exact byte where it stopped; if the file was replaced meanwhile, the whole line is written again to
+///   the new one. If the last line is cut off when the file is opened (a crash), it gets its newline before the next record
+///   is written, and a warning is logged.
 /// - **[`Sink::flush`] returns `Ok` only if everything taken is synced** in a file that has a name. A failed sync is never
 ///   repeated on the same file, because the system may have dropped what it could not write: the file is put aside as
 ///   *suspect*, and what was not durable, up to 1 MiB kept in memory, is written again to a new one.
 /// - **A file that is moved, deleted or cut** (by logrotate, or by hand) is noticed before each batch. Moved, it keeps its
 ///   records; deleted or cut, those that were not yet synced are written again. Its folder is made again, for its owner
 ///   alone, if it is gone while we run. On systems other than Unix, a file that is replaced by another is not noticed.
-/// - **A disk that is full** costs nothing: what did not fit is not taken, and goes on when there is room.
+/// - **A full disk** loses nothing: lines that do not fit are not taken, and are written when there is space.
 /// - **One writer**: the file `audit.log.lock` beside it is locked, and stays. A second process, or a second sink, is
 ///   refused.
 ///
@@ -207,8 +207,8 @@ impl FileOptions {
         self
     }
 
-    /// The permissions of new files, exactly so whatever the process's mask; 0600 by default: records name people. Those
-    /// of a file that exists are left alone. Only on Unix.
+    /// The permissions of new files. They do not depend on the umask of the process. 0600 by default, because records
+    /// name people. Those of a file that exists are left alone. Only on Unix.
     pub fn mode(mut self, mode: u32) -> Self {
         self.policy.mode = mode;
         self
