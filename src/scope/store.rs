@@ -98,27 +98,42 @@ impl FileScopeStore {
         Ok(Some(text))
     }
 
-    fn write(&self, text: &str) -> io::Result<()> {
+    /// Replaces the file. If its folder cannot be synced, the change is refused, so the next start must read the old rules.
+    fn write(&self, text: &str, sync_folder: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        let before = self.read()?;
+        self.replace(text)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        sync_folder(folder.unwrap_or(Path::new("."))).inspect_err(|_| {
+            let put_back = match &before {
+                Some(before) => self.replace(before),
+                None => fs::remove_file(&self.path),
+            };
+            if let Err(error) = put_back {
+                let path = self.path.display();
+                tracing::error!(target: "tower_audit", %error, "the scope rules in {path} are not those in force");
+            }
+        })
+    }
+
+    fn replace(&self, text: &str) -> io::Result<()> {
         let name = self.path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let mut beside = name.to_owned();
         beside.push(".new");
         let beside = self.path.with_file_name(beside);
+        // What an earlier process left, or a link that somebody put there: never written through.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         drop(file);
-        fs::rename(&beside, &self.path)?;
-        // The rename itself has to outlive a crash. Only Unix can sync a folder.
-        #[cfg(unix)]
-        {
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-        Ok(())
+        fs::rename(&beside, &self.path)
     }
 
     fn about(&self, what: &str, error: impl fmt::Display) -> String {
@@ -141,11 +156,23 @@ impl ScopeStore for FileScopeStore {
     }
 
     fn save(&self, rules: &ScopeRules) -> io::Result<()> {
-        self.write(&print(rules)).map_err(|error| {
+        self.write(&print(rules), sync_folder).map_err(|error| {
             let text = self.about("cannot write the scope rules to", &error);
             io::Error::new(error.kind(), text)
         })
     }
+}
+
+/// Lets a rename outlive a crash, on file systems that can sync a folder: some network mounts cannot, nor can any but Unix.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    match File::open(folder)?.sync_all() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {}
+        synced => synced?,
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
 fn print(rules: &ScopeRules) -> String {
@@ -180,6 +207,30 @@ mod tests {
     fn rules(count: usize) -> ScopeRules {
         let scopes: Vec<String> = (0..count).map(|at| format!("\"group-{at}/a\":{}", at % 2 == 0)).collect();
         ScopeRules::from_json(&format!(r#"{{"default":false,"scopes":{{{}}}}}"#, scopes.join(","))).unwrap()
+    }
+
+    #[test]
+    fn a_change_that_is_refused_is_not_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FileScopeStore::new(folder.path().join("scopes.json"));
+        let fails = |_: &Path| Err(io::ErrorKind::PermissionDenied.into());
+        assert!(store.write(&print(&rules(1)), fails).is_err());
+        assert_eq!(store.load().unwrap(), None);
+        store.save(&rules(1)).unwrap();
+        assert!(store.write(&print(&rules(2)), fails).is_err());
+        assert_eq!(store.load().unwrap(), Some(rules(1)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_beside_the_file_is_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("scopes.json"), folder.path().join("other"));
+        fs::write(&other, "kept").unwrap();
+        std::os::unix::fs::symlink(&other, folder.path().join("scopes.json.new")).unwrap();
+        FileScopeStore::new(&path).save(&rules(1)).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "kept");
+        assert_eq!(FileScopeStore::new(&path).load().unwrap(), Some(rules(1)));
     }
 
     #[test]
