@@ -39,6 +39,11 @@ impl Site {
         builder().export(sink::file(self.spool()), export).build().unwrap()
     }
 
+    /// The first record of a run is written when nobody has asked for anything, and no flush waits for it.
+    async fn has_started(&self) {
+        eventually("the first record", || fs::metadata(self.spool()).is_ok_and(|spool| spool.len() > 0)).await;
+    }
+
     fn verify(&self) -> Verification {
         verify(self.archive().to_str().unwrap()).unwrap()
     }
@@ -171,6 +176,7 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
 async fn records_about_exports_do_not_feed_themselves() {
     let site = Site::new();
     let auditor = site.start(Export::to(site.destination()));
+    site.has_started().await;
     assert_eq!(export(&auditor).await.segments, 1);
     for _ in 0..5 {
         assert_eq!(export(&auditor).await, ExportReport::default());
@@ -439,6 +445,7 @@ async fn one_destination_that_fails_does_not_keep_the_other_waiting() {
     fs::write(&broken, b"").unwrap();
     let to = Export::to(Destination::new(broken.to_str().unwrap())).and_to(site.destination());
     let auditor = site.start(to);
+    site.has_started().await;
     let report = auditor.export_now(DEADLINE).await.unwrap();
     assert_eq!((report.segments, report.waiting), (1, 1), "{report:?}");
     assert!(report.error.unwrap().contains("broken"));
