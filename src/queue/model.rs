@@ -416,6 +416,9 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         audit_id_header: false,
         queue,
         wait: setting.wait,
+        scoping: None,
+        #[cfg(feature = "geoip")]
+        places: None,
     }
 }
 
