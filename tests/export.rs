@@ -722,6 +722,8 @@ fn what_is_wrong_with_an_export_is_an_error_at_build_that_names_it() {
         (Export::to(Destination::new("archive")), "absolute path"),
         (Export::to(Destination::new("file:///{BASE_PATH}/x")), "write the path itself"),
         (to().and_to(site.destination()), "given twice"),
+        (Export::to(site.destination().scopes(["acme", "/"])), "TOWER_AUDIT_EXPORT_SCOPES"),
+        (Export::to(site.destination().scopes([""])), "TOWER_AUDIT_EXPORT_SCOPES"),
     ] {
         let text = error(export);
         assert!(text.contains(expected), "{expected}: {text}");

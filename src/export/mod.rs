@@ -234,7 +234,8 @@ impl Destination {
         self
     }
 
-    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default.
+    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default. A `/` at an end does not count; an
+    /// empty one is an error.
     pub fn scopes<N: Into<String>>(mut self, paths: impl IntoIterator<Item = N>) -> Self {
         self.recipe.scopes = paths.into_iter().map(Into::into).collect();
         self

@@ -147,6 +147,10 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
                 ))
             })?;
         }
+        if let Some(scope) = recipe.scopes.iter().find(|scope| scope.trim_matches('/').is_empty()) {
+            let allowed = "paths of scopes such as group/sub; leave it out for all";
+            return Err(wrong("export scopes (TOWER_AUDIT_EXPORT_SCOPES)", &format!("{scope:?}"), allowed));
+        }
         if recipe.log_types.is_empty() {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
         }
