@@ -202,7 +202,8 @@ impl Destination {
     }
 
     /// How large an object may be, before it is compressed: 16 MiB by default, from 64 KiB to 1 GiB. It is held in memory, once
-    /// for each log type. A record that is longer gets an object of its own.
+    /// for each log type. A record that is longer gets an object of its own. After each 256 objects of a segment the size doubles,
+    /// up to 1 GiB: each is named in the manifest.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.recipe.object_bytes = bytes;
         self

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::courier::Courier;
-use super::exporter::state_path;
+use super::object::MAX_OBJECT;
 use super::recipe::Recipe;
 use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
 use super::{Destination, Export, ExportFormat};
@@ -41,7 +41,6 @@ impl Place {
 }
 
 const MIN_OBJECT: u64 = 64 * 1024;
-const MAX_OBJECT: u64 = 1024 * 1024 * 1024;
 const MIN_SPOOL: u64 = 1024 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
