@@ -733,6 +733,20 @@ fn what_is_wrong_with_an_export_is_an_error_at_build_that_names_it() {
     assert!(text.contains("whole part of a day"), "{text}");
 }
 
+/// Their manifests would have the same names.
+#[test]
+fn two_destinations_with_one_folder_are_refused_with_what_to_do() {
+    let site = Site::new();
+    let audit = site.destination().log_types([LogType::Audit]);
+    let same = format!("file://{}/", site.archive().display());
+    let client = Destination::new(same).log_types([LogType::Client]);
+    let to = Export::to(audit).and_to(client);
+    let error = builder().export(sink::file(site.spool()), to).build().unwrap_err().to_string();
+    for expected in ["[audit] and [client]", "/archive/one", "folder of its own"] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_exports_nothing_says_so() {
     let (lines, _records) = sink::memory();

@@ -154,14 +154,20 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
         }
         let url = format!("file://{}", folder.display());
-        let same =
-            |place: &Place| place.url == url && place.recipe.log_types.iter().any(|of| recipe.log_types.contains(of));
-        if places.iter().any(same) {
+        if let Some(same) = places.iter().find(|place| place.url == url) {
             return Err(Error::setting(format!(
-                "export destination {url}: given twice for one log type; each object has one name there"
+                "export destination {url}: given twice, for the log types {} and {}; their manifests would have the same names: \
+                 give each a folder of its own, such as {url}/one and {url}/two",
+                named(&same.recipe),
+                named(&recipe)
             )));
         }
         places.push(Place { url, folder, recipe });
     }
     Ok(Chosen { spool, places, schedule, jitter: export.jitter, spool_bytes: export.spool_bytes, hook: export.hook })
+}
+
+fn named(recipe: &Recipe) -> String {
+    let names: Vec<_> = recipe.log_types.iter().map(|log_type| log_type.as_str()).collect();
+    format!("[{}]", names.join(", "))
 }
