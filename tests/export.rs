@@ -35,6 +35,22 @@ impl Site {
         Destination::new(self.archive().to_str().unwrap()).format(ExportFormat::Json)
     }
 
+    /// The state file of [`Site::destination`].
+    fn state(&self) -> PathBuf {
+        self.state_of(&self.archive())
+    }
+
+    fn state_of(&self, archive: &Path) -> PathBuf {
+        let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_state = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("audit.log.export-");
+        let mut states = entries.filter(is_state);
+        let is_its = |path: &PathBuf| {
+            let state: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            state["destination"] == format!("file://{}", archive.display())
+        };
+        states.find(is_its).unwrap()
+    }
+
     fn start(&self, export: Export) -> Auditor {
         builder().export(sink::file(self.spool()), export).build().unwrap()
     }
@@ -455,7 +471,7 @@ async fn an_object_of_somebody_else_is_not_overwritten() {
     auditor.shutdown(DEADLINE).await;
     // The same segments, exported by somebody who knows nothing of what was done.
     let segments = segment::list(site.spool()).unwrap();
-    fs::remove_file(site.folder.path().join("audit.log.export")).unwrap();
+    fs::remove_file(site.state()).unwrap();
     let before: Vec<_> = files(&site.archive().join("audit-logs")).iter().map(|path| fs::read(path).unwrap()).collect();
     let again = site.start(Export::to(site.destination()));
     let report = again.export_now(DEADLINE).await.unwrap();
@@ -484,7 +500,7 @@ async fn two_replicas_and_a_replaced_volume_share_a_prefix() {
     drop((first, second));
     fs::remove_dir_all(two.folder.path()).unwrap();
     fs::create_dir(two.folder.path()).unwrap();
-    let replaced = start(&two, "third");
+    let replaced = start(&two);
     record(&replaced, "TaskCreation").await;
     replaced.shutdown(DEADLINE).await;
     let verification = one.verify();
@@ -501,7 +517,7 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     let auditor = site.start(Export::to(site.destination()));
     auditor.shutdown(DEADLINE).await;
     drop(auditor);
-    let state = site.folder.path().join("audit.log.export");
+    let state = site.state();
     let text = fs::read(&state).unwrap();
     fs::write(&state, &text[..text.len() / 2]).unwrap();
     let auditor =
@@ -509,7 +525,7 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     record(&auditor, "TaskCreation").await;
     let report = auditor.export_now(DEADLINE).await.unwrap();
     let error = report.error.unwrap();
-    assert!(error.contains("audit.log.export") && error.contains("torn") && error.contains("moved away"), "{error}");
+    assert!(error.contains("audit.log.export-") && error.contains("torn") && error.contains("moved away"), "{error}");
     fs::write(&state, &text).unwrap();
     export(&auditor).await;
     auditor.shutdown(DEADLINE).await;
@@ -524,15 +540,65 @@ async fn a_setting_that_changed_holds_from_the_next_segment_on_and_another_desti
             builder().instance(instance).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
         auditor.shutdown(DEADLINE).await;
     };
-    run("one", site.destination()).await;
-    run("two", site.destination().format(ExportFormat::JsonTimestamp)).await;
+    run(site.destination()).await;
+    run(site.destination().format(ExportFormat::JsonTimestamp)).await;
     let other = site.folder.path().join("other");
-    run("three", Destination::new(other.to_str().unwrap())).await;
+    run(Destination::new(other.to_str().unwrap())).await;
     let formats: Vec<Value> = site.manifests().iter().map(|manifest| manifest["format"].clone()).collect();
     assert_eq!(formats, ["json", "json_timestamp"]);
     assert_eq!(site.verify().verdict, Verdict::Complete);
     let elsewhere = verify(other.to_str().unwrap()).unwrap();
-    assert_eq!((elsewhere.verdict, elsewhere.manifests, elsewhere.records), (Verdict::Complete, 1, 2));
+    assert_eq!((elsewhere.verdict, elsewhere.manifests, elsewhere.records), (Verdict::Complete, 3, 6));
+}
+
+#[tokio::test]
+async fn destinations_that_change_places_keep_their_own_progress() {
+    let site = Site::new();
+    let other = site.folder.path().join("other");
+    let to_other = || Destination::new(other.to_str().unwrap()).format(ExportFormat::Json);
+    // It cannot be made: a file has its name.
+    fs::write(&other, b"").unwrap();
+    let spool = || sink::file(site.spool()).keep_files(1);
+    let start = |export: Export| builder().export(spool(), export).build().unwrap();
+    let auditor = start(Export::to(site.destination()).and_to(to_other()));
+    for _ in 0..3 {
+        record(&auditor, "TaskCreation").await;
+        assert!(auditor.export_now(DEADLINE).await.unwrap().error.is_some());
+    }
+    auditor.shutdown(DEADLINE).await;
+    drop(auditor);
+    assert_eq!(count(&site.lines("audit-logs"), "TaskCreation"), 3);
+
+    fs::remove_file(&other).unwrap();
+    start(Export::to(to_other()).and_to(site.destination())).shutdown(DEADLINE).await;
+    // It is not configured any more, and keeps nothing back.
+    let alone = start(Export::to(site.destination()));
+    export(&alone).await;
+    record(&alone, "TaskCreation").await;
+    assert_eq!(alone.shutdown(DEADLINE).await.unexported, 0);
+    let there = verify(other.to_str().unwrap()).unwrap();
+    assert_eq!(there.verdict, Verdict::Complete, "{there}");
+    let texts = files(&other.join("audit-logs")).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(texts.map(|text| text.matches("\"eventName\":\"TaskCreation\"").count()).sum::<usize>(), 3);
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "TaskCreation")), (Verdict::Complete, 4));
+    assert!(segment::list(site.spool()).unwrap().len() <= 1, "retention removes what is exported");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_make_new_segments_look_exported() {
+    let site = Site::new();
+    site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+    // The clock was far ahead then, and retention has removed everything since.
+    let mut state: Value = serde_json::from_slice(&fs::read(site.state()).unwrap()).unwrap();
+    state["exported"] = json!("20991120T101530.123456Z-9f86d081884c7d65");
+    fs::write(site.state(), state.to_string()).unwrap();
+    for segment in segment::list(site.spool()).unwrap() {
+        fs::remove_file(segment.path()).unwrap();
+    }
+    let auditor = site.start(Export::to(site.destination()));
+    record(&auditor, "TaskCreation").await;
+    auditor.shutdown(DEADLINE).await;
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "TaskCreation")), (Verdict::Complete, 1));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

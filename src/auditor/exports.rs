@@ -113,7 +113,8 @@ impl Exports {
     /// Starts the exporter's thread.
     pub(super) fn start(self, engine: &Arc<Engine>) -> Result<Arc<Exporter>, Error> {
         let Self { spool, places, schedule, jitter, hook } = self;
-        let couriers = places.into_iter().enumerate().map(|(at, place)| place.courier(&spool, at)).collect();
+        export::report_abandoned(spool.active(), &places);
+        let couriers = places.into_iter().map(|place| place.courier(&spool)).collect();
         let (clock, control) = (engine.clone(), engine.clone());
         let announce = move |announcement| {
             control.control.announce(announcement);

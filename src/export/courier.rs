@@ -13,7 +13,6 @@ use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{self, Put, Store};
-use crate::diagnostics::report;
 use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
 
@@ -61,22 +60,21 @@ impl Courier {
         Self { url, recipe, store: store::open(folder), file, spool, state: None }
     }
 
-    /// Reads the state, if that was not done yet. A chain of manifests belongs to one destination: another begins a new one.
+    /// Reads the state, if that was not done yet. A destination that has none yet begins a chain of manifests with what the
+    /// folder of the spool holds.
     pub(crate) fn load(&mut self) -> Result<(), Failure> {
         if self.state.is_some() {
             return Ok(());
         }
         let state = match self.file.read()? {
             Some(state) if state.destination == self.url => state,
-            Some(state) => {
-                report(|| {
-                    tracing::warn!(
-                        target: "tower_audit", old = state.destination, new = self.url,
-                        "export: the destination changed; a new chain of manifests begins there, after what was exported to the old one"
-                    );
-                });
-                let State { exported, seen, told, ran, .. } = state;
-                State { exported, seen, told, ran, ..State::new(&self.url) }
+            Some(other) => {
+                return Err(Failure::because(format!(
+                    "the state file {} is of the destination {}, and not of {}; move it away",
+                    self.file.path.display(),
+                    other.destination,
+                    self.url
+                )));
             }
             None => State::new(&self.url),
         };

@@ -66,7 +66,8 @@ pub use self::recipe::ExportFormat;
 use self::recipe::Recipe;
 pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
-pub(crate) use self::setup::{Chosen, Place, choose};
+pub(crate) use self::setup::{Chosen, Place, choose, report_abandoned};
+pub(crate) use self::state::highest_exported;
 pub use self::verify::{Finding, Verdict, Verification, verify};
 use crate::{FieldGroup, LogType};
 
@@ -100,8 +101,9 @@ impl Export {
         }
     }
 
-    /// Exports to one more destination, such as the client logs to an account of their own. Each has its own progress: one that
-    /// fails does not keep the others waiting.
+    /// Exports to one more destination, such as the client logs to an account of their own; never the same folder. Each has its
+    /// own progress, which belongs to its URL: one that fails does not keep the others waiting, and a new one gets what the spool
+    /// still holds.
     pub fn and_to(mut self, destination: Destination) -> Self {
         self.destinations.push(destination);
         self

@@ -1,15 +1,17 @@
 //! From the builder's values and the settings from outside to a checked plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::courier::Courier;
 use super::object::MAX_OBJECT;
 use super::recipe::Recipe;
 use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
+use super::state;
 use super::{Destination, Export, ExportFormat};
 use crate::LogType;
 use crate::config::{Settings, folder_location};
+use crate::diagnostics::report;
 use crate::error::Error;
 use crate::export::exporter::RunHook;
 use crate::sink::{FileOptions, Spool};
@@ -35,8 +37,27 @@ pub(crate) struct Place {
 
 impl Place {
     /// The one who carries segments there.
-    pub(crate) fn courier(self, spool: &Spool, at: usize) -> Courier {
-        Courier::new(self.url, &self.folder, self.recipe, state_path(spool, at), spool.active())
+    pub(crate) fn courier(self, spool: &Spool) -> Courier {
+        let file = state::path(spool.active(), &self.url);
+        Courier::new(self.url, &self.folder, self.recipe, file, spool.active())
+    }
+}
+
+/// Says which state files are of no destination any more. They keep nothing back from retention.
+pub(crate) fn report_abandoned(spool: &Path, places: &[Place]) {
+    for file in state::beside(spool) {
+        if places.iter().any(|place| state::path(spool, &place.url) == file.path) {
+            continue;
+        }
+        let destination = file.read().ok().flatten().map(|state| state.destination);
+        let destination = destination.as_deref().unwrap_or("unknown");
+        report(|| {
+            tracing::warn!(
+                target: "tower_audit", path = %file.path.display(), destination,
+                "export: nothing is exported to this destination any more, and nothing is kept for it; remove its state file if \
+                 it does not come back"
+            );
+        });
     }
 }
 
