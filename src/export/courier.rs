@@ -184,13 +184,14 @@ impl Putting<'_> {
         let mut begins = self.state.number == 0 && seen.runs().next().is_none();
         let mut reader = segment.open().map_err(cannot_read)?;
         while let Some(line) = reader.next_line().map_err(cannot_read)? {
+            if std::mem::take(&mut begins) {
+                seen.begin_at(line.instance(), line.seq());
+            }
+            // Its number stays missing: a later copy of the line may be whole.
             let Ok(record) = read_back(&recipe, &line, segment)? else {
                 tally.note_unreadable();
                 continue;
             };
-            if std::mem::take(&mut begins) {
-                seen.begin_at(line.instance(), line.seq());
-            }
             let verdict = seen.take(line.instance(), line.seq());
             let log_type = select::log_type(&recipe, &line).filter(|_| verdict != SeqCheck::Repeated);
             let writer = log_type.and_then(|log_type| writers.iter_mut().find(|(of, _)| *of == log_type));
