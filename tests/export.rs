@@ -96,7 +96,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn builder() -> AuditorBuilder {
-    Auditor::builder().clock(StillClock::default()).instance("run-1").host("server.example")
+    Auditor::builder().clock(StillClock::default()).host("server.example")
 }
 
 async fn record(auditor: &Auditor, event: &str) {
@@ -140,6 +140,8 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
     let mut manifest = site.manifests().remove(0);
     let exporter = manifest["exporter"].take();
     assert!(exporter.as_str().is_some_and(|id| uuid::Uuid::parse_str(id).is_ok()));
+    let instance = manifest["ranges"][0]["instance"].take();
+    assert!(instance.as_str().is_some_and(|id| uuid::Uuid::parse_str(id).is_ok()));
     let sha256 = manifest["objects"][0]["sha256"].take();
     assert_eq!(sha256.as_str().map(str::len), Some(64));
     let expected = json!({
@@ -161,7 +163,7 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
         "records": {"read": 2, "exported": 2, "repeated": 0, "skippedLines": 0, "tornLines": 0},
         "first": NOW,
         "last": NOW,
-        "ranges": [{"instance": "run-1", "first": 1, "last": 2}],
+        "ranges": [{"instance": null, "first": 1, "last": 2}],
         "areRangesCut": false,
         "lost": [],
         "gaps": [],
@@ -376,15 +378,13 @@ async fn what_an_earlier_process_left_is_exported_and_the_report_says_what_stays
     earlier.shutdown(DEADLINE).await;
 
     fs::write(site.archive(), b"").unwrap();
-    let auditor =
-        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     let report = auditor.shutdown(DEADLINE).await;
     assert!(report.flushed);
     assert_eq!(report.unexported, 1);
 
     fs::remove_file(site.archive()).unwrap();
-    let auditor =
-        builder().instance("run-3").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     assert_eq!(auditor.shutdown(DEADLINE).await.unexported, 0);
     let run = ["AuditStarted", "AuditStopped"];
     let mut expected = vec!["AuditStarted", "TaskCreation", "AuditStopped", "AuditStarted"];
@@ -485,10 +485,8 @@ async fn an_object_of_somebody_else_is_not_overwritten() {
 async fn two_replicas_and_a_replaced_volume_share_a_prefix() {
     let (one, two) = (Site::new(), Site::new());
     let to = || Export::to(Destination::new(one.archive().to_str().unwrap()).format(ExportFormat::Json));
-    let start = |site: &Site, instance: &str| {
-        builder().instance(instance).export(sink::file(site.spool()), to()).build().unwrap()
-    };
-    let (first, second) = (start(&one, "first"), start(&two, "second"));
+    let start = |site: &Site| builder().export(sink::file(site.spool()), to()).build().unwrap();
+    let (first, second) = (start(&one), start(&two));
     for _ in 0..3 {
         for auditor in [&first, &second] {
             record(auditor, "TaskCreation").await;
@@ -520,8 +518,7 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     let state = site.state();
     let text = fs::read(&state).unwrap();
     fs::write(&state, &text[..text.len() / 2]).unwrap();
-    let auditor =
-        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     record(&auditor, "TaskCreation").await;
     let report = auditor.export_now(DEADLINE).await.unwrap();
     let error = report.error.unwrap();
@@ -535,9 +532,8 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
 #[tokio::test]
 async fn a_setting_that_changed_holds_from_the_next_segment_on_and_another_destination_begins_a_chain() {
     let site = Site::new();
-    let run = async |instance: &str, destination: Destination| {
-        let auditor =
-            builder().instance(instance).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
+    let run = async |destination: Destination| {
+        let auditor = site.start(Export::to(destination));
         auditor.shutdown(DEADLINE).await;
     };
     run(site.destination()).await;
@@ -862,6 +858,17 @@ fn two_destinations_with_one_folder_are_refused_with_what_to_do() {
     for expected in ["[audit] and [client]", "/archive/one", "folder of its own"] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
+}
+
+/// Its numbers would begin at 1 again, and be taken for repeated ones.
+#[test]
+fn an_instance_that_could_be_the_same_at_the_next_start_is_refused_with_an_export() {
+    let site = Site::new();
+    let build = |export: Export| builder().instance("pod-1").export(sink::file(site.spool()), export).build();
+    let error = build(Export::to(site.destination())).unwrap_err().to_string();
+    assert!(error.contains("AuditorBuilder::instance") && error.contains("another at each start"), "{error}");
+    assert!(!site.spool().exists());
+    drop(build(Export::to(site.destination()).enabled(false)).unwrap());
 }
 
 #[tokio::test]
