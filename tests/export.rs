@@ -580,6 +580,39 @@ async fn destinations_that_change_places_keep_their_own_progress() {
     assert!(segment::list(site.spool()).unwrap().len() <= 1, "retention removes what is exported");
 }
 
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_destination_that_is_not_configured_any_more_is_named_once_at_the_start() {
+    let site = Site::new();
+    let other = site.folder.path().join("other");
+    site.start(Export::to(Destination::new(other.to_str().unwrap()))).shutdown_blocking(DEADLINE);
+    let heard = Heard::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer({
+        let heard = heard.clone();
+        move || heard.clone()
+    });
+    let _here = tracing::subscriber::set_default(subscriber.finish());
+    site.start(Export::to(site.destination())).shutdown_blocking(DEADLINE);
+    let text = String::from_utf8(heard.0.lock().unwrap().clone()).unwrap();
+    let url = format!("destination=\"file://{}\"", other.display());
+    assert_eq!((text.matches("WARN").count(), text.matches(&url).count()), (1, 1), "{text}");
+    assert!(text.contains(site.state_of(&other).to_str().unwrap()), "{text}");
+    assert!(!text.contains(site.archive().to_str().unwrap()), "{text}");
+}
+
 #[tokio::test]
 async fn a_clock_that_was_set_back_does_not_make_new_segments_look_exported() {
     let site = Site::new();
