@@ -301,7 +301,7 @@ mod tests {
             assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), chain);
             // Once for a folder, unless the put is repeated.
             next.put(&Put { name: "audit-logs/date=2026-11-20/b.json", bytes: b"", is_repeated: false }).unwrap();
-            assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), [date.clone()]);
+            assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), std::slice::from_ref(&date));
             put(&mut next, true).unwrap();
             assert_eq!(*synced.lock().unwrap(), chain);
         }
