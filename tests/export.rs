@@ -35,6 +35,22 @@ impl Site {
         Destination::new(self.archive().to_str().unwrap()).format(ExportFormat::Json)
     }
 
+    /// The state file of [`Site::destination`].
+    fn state(&self) -> PathBuf {
+        self.state_of(&self.archive())
+    }
+
+    fn state_of(&self, archive: &Path) -> PathBuf {
+        let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_state = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("audit.log.export-");
+        let mut states = entries.filter(is_state);
+        let is_its = |path: &PathBuf| {
+            let state: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+            state["destination"] == format!("file://{}", archive.display())
+        };
+        states.find(is_its).unwrap()
+    }
+
     fn start(&self, export: Export) -> Auditor {
         builder().export(sink::file(self.spool()), export).build().unwrap()
     }
@@ -85,7 +101,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn builder() -> AuditorBuilder {
-    Auditor::builder().clock(StillClock::default()).instance("run-1").host("server.example")
+    Auditor::builder().clock(StillClock::default()).host("server.example")
 }
 
 async fn record(auditor: &Auditor, event: &str) {
@@ -129,6 +145,8 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
     let mut manifest = site.manifests().remove(0);
     let exporter = manifest["exporter"].take();
     assert!(exporter.as_str().is_some_and(|id| uuid::Uuid::parse_str(id).is_ok()));
+    let instance = manifest["ranges"][0]["instance"].take();
+    assert!(instance.as_str().is_some_and(|id| uuid::Uuid::parse_str(id).is_ok()));
     let sha256 = manifest["objects"][0]["sha256"].take();
     assert_eq!(sha256.as_str().map(str::len), Some(64));
     let expected = json!({
@@ -150,7 +168,7 @@ async fn what_was_recorded_arrives_byte_for_byte_with_a_manifest_that_says_what_
         "records": {"read": 2, "exported": 2, "repeated": 0, "skippedLines": 0, "tornLines": 0},
         "first": NOW,
         "last": NOW,
-        "ranges": [{"instance": "run-1", "first": 1, "last": 2}],
+        "ranges": [{"instance": null, "first": 1, "last": 2}],
         "areRangesCut": false,
         "lost": [],
         "gaps": [],
@@ -366,15 +384,13 @@ async fn what_an_earlier_process_left_is_exported_and_the_report_says_what_stays
     earlier.shutdown(DEADLINE).await;
 
     fs::write(site.archive(), b"").unwrap();
-    let auditor =
-        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     let report = auditor.shutdown(DEADLINE).await;
     assert!(report.flushed);
     assert_eq!(report.unexported, 1);
 
     fs::remove_file(site.archive()).unwrap();
-    let auditor =
-        builder().instance("run-3").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     assert_eq!(auditor.shutdown(DEADLINE).await.unexported, 0);
     let run = ["AuditStarted", "AuditStopped"];
     let mut expected = vec!["AuditStarted", "TaskCreation", "AuditStopped", "AuditStarted"];
@@ -462,7 +478,7 @@ async fn an_object_of_somebody_else_is_not_overwritten() {
     auditor.shutdown(DEADLINE).await;
     // The same segments, exported by somebody who knows nothing of what was done.
     let segments = segment::list(site.spool()).unwrap();
-    fs::remove_file(site.folder.path().join("audit.log.export")).unwrap();
+    fs::remove_file(site.state()).unwrap();
     let before: Vec<_> = files(&site.archive().join("audit-logs")).iter().map(|path| fs::read(path).unwrap()).collect();
     let again = site.start(Export::to(site.destination()));
     let report = again.export_now(DEADLINE).await.unwrap();
@@ -476,10 +492,8 @@ async fn an_object_of_somebody_else_is_not_overwritten() {
 async fn two_replicas_and_a_replaced_volume_share_a_prefix() {
     let (one, two) = (Site::new(), Site::new());
     let to = || Export::to(Destination::new(one.archive().to_str().unwrap()).format(ExportFormat::Json));
-    let start = |site: &Site, instance: &str| {
-        builder().instance(instance).export(sink::file(site.spool()), to()).build().unwrap()
-    };
-    let (first, second) = (start(&one, "first"), start(&two, "second"));
+    let start = |site: &Site| builder().export(sink::file(site.spool()), to()).build().unwrap();
+    let (first, second) = (start(&one), start(&two));
     for _ in 0..3 {
         for auditor in [&first, &second] {
             record(auditor, "TaskCreation").await;
@@ -491,7 +505,7 @@ async fn two_replicas_and_a_replaced_volume_share_a_prefix() {
     drop((first, second));
     fs::remove_dir_all(two.folder.path()).unwrap();
     fs::create_dir(two.folder.path()).unwrap();
-    let replaced = start(&two, "third");
+    let replaced = start(&two);
     record(&replaced, "TaskCreation").await;
     replaced.shutdown(DEADLINE).await;
     let verification = one.verify();
@@ -508,15 +522,14 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
     let auditor = site.start(Export::to(site.destination()));
     auditor.shutdown(DEADLINE).await;
     drop(auditor);
-    let state = site.folder.path().join("audit.log.export");
+    let state = site.state();
     let text = fs::read(&state).unwrap();
     fs::write(&state, &text[..text.len() / 2]).unwrap();
-    let auditor =
-        builder().instance("run-2").export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
+    let auditor = builder().export(sink::file(site.spool()), Export::to(site.destination())).build().unwrap();
     record(&auditor, "TaskCreation").await;
     let report = auditor.export_now(DEADLINE).await.unwrap();
     let error = report.error.unwrap();
-    assert!(error.contains("audit.log.export") && error.contains("torn") && error.contains("moved away"), "{error}");
+    assert!(error.contains("audit.log.export-") && error.contains("torn") && error.contains("moved away"), "{error}");
     fs::write(&state, &text).unwrap();
     export(&auditor).await;
     auditor.shutdown(DEADLINE).await;
@@ -526,20 +539,102 @@ async fn a_state_that_is_torn_stops_the_export_and_says_what_to_do() {
 #[tokio::test]
 async fn a_setting_that_changed_holds_from_the_next_segment_on_and_another_destination_begins_a_chain() {
     let site = Site::new();
-    let run = async |instance: &str, destination: Destination| {
-        let auditor =
-            builder().instance(instance).export(sink::file(site.spool()), Export::to(destination)).build().unwrap();
+    let run = async |destination: Destination| {
+        let auditor = site.start(Export::to(destination));
         auditor.shutdown(DEADLINE).await;
     };
-    run("one", site.destination()).await;
-    run("two", site.destination().format(ExportFormat::JsonTimestamp)).await;
+    run(site.destination()).await;
+    run(site.destination().format(ExportFormat::JsonTimestamp)).await;
     let other = site.folder.path().join("other");
-    run("three", Destination::new(other.to_str().unwrap())).await;
+    run(Destination::new(other.to_str().unwrap())).await;
     let formats: Vec<Value> = site.manifests().iter().map(|manifest| manifest["format"].clone()).collect();
     assert_eq!(formats, ["json", "json_timestamp"]);
     assert_eq!(site.verify().verdict, Verdict::Complete);
     let elsewhere = verify(other.to_str().unwrap()).unwrap();
-    assert_eq!((elsewhere.verdict, elsewhere.manifests, elsewhere.records), (Verdict::Complete, 1, 2));
+    assert_eq!((elsewhere.verdict, elsewhere.manifests, elsewhere.records), (Verdict::Complete, 3, 6));
+}
+
+#[tokio::test]
+async fn destinations_that_change_places_keep_their_own_progress() {
+    let site = Site::new();
+    let other = site.folder.path().join("other");
+    let to_other = || Destination::new(other.to_str().unwrap()).format(ExportFormat::Json);
+    // It cannot be made: a file has its name.
+    fs::write(&other, b"").unwrap();
+    let spool = || sink::file(site.spool()).keep_files(1);
+    let start = |export: Export| builder().export(spool(), export).build().unwrap();
+    let auditor = start(Export::to(site.destination()).and_to(to_other()));
+    for _ in 0..3 {
+        record(&auditor, "TaskCreation").await;
+        assert!(auditor.export_now(DEADLINE).await.unwrap().error.is_some());
+    }
+    auditor.shutdown(DEADLINE).await;
+    drop(auditor);
+    assert_eq!(count(&site.lines("audit-logs"), "TaskCreation"), 3);
+
+    fs::remove_file(&other).unwrap();
+    start(Export::to(to_other()).and_to(site.destination())).shutdown(DEADLINE).await;
+    // It is not configured any more, and keeps nothing back.
+    let alone = start(Export::to(site.destination()));
+    export(&alone).await;
+    record(&alone, "TaskCreation").await;
+    assert_eq!(alone.shutdown(DEADLINE).await.unexported, 0);
+    let there = verify(other.to_str().unwrap()).unwrap();
+    assert_eq!(there.verdict, Verdict::Complete, "{there}");
+    let texts = files(&other.join("audit-logs")).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    assert_eq!(texts.map(|text| text.matches("\"eventName\":\"TaskCreation\"").count()).sum::<usize>(), 3);
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "TaskCreation")), (Verdict::Complete, 4));
+    assert!(segment::list(site.spool()).unwrap().len() <= 1, "retention removes what is exported");
+}
+
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_destination_that_is_not_configured_any_more_is_named_once_at_the_start() {
+    let site = Site::new();
+    let other = site.folder.path().join("other");
+    site.start(Export::to(Destination::new(other.to_str().unwrap()))).shutdown_blocking(DEADLINE);
+    let heard = Heard::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer({
+        let heard = heard.clone();
+        move || heard.clone()
+    });
+    let _here = tracing::subscriber::set_default(subscriber.finish());
+    site.start(Export::to(site.destination())).shutdown_blocking(DEADLINE);
+    let text = String::from_utf8(heard.0.lock().unwrap().clone()).unwrap();
+    let url = format!("destination=\"file://{}\"", other.display());
+    assert_eq!((text.matches("WARN").count(), text.matches(&url).count()), (1, 1), "{text}");
+    assert!(text.contains(site.state_of(&other).to_str().unwrap()), "{text}");
+    assert!(!text.contains(site.archive().to_str().unwrap()), "{text}");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_make_new_segments_look_exported() {
+    let site = Site::new();
+    site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+    // The clock was far ahead then, and retention has removed everything since.
+    let mut state: Value = serde_json::from_slice(&fs::read(site.state()).unwrap()).unwrap();
+    state["exported"] = json!("20991120T101530.123456Z-9f86d081884c7d65");
+    fs::write(site.state(), state.to_string()).unwrap();
+    for segment in segment::list(site.spool()).unwrap() {
+        fs::remove_file(segment.path()).unwrap();
+    }
+    let auditor = site.start(Export::to(site.destination()));
+    record(&auditor, "TaskCreation").await;
+    auditor.shutdown(DEADLINE).await;
+    assert_eq!((site.verify().verdict, count(&site.lines("audit-logs"), "TaskCreation")), (Verdict::Complete, 1));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -641,35 +736,86 @@ async fn every_change_of_a_destination_is_found() {
     }
 }
 
+/// A record of an earlier run.
+fn line(seq: u64, rest: &str) -> String {
+    format!(
+        "{{\"timestamp\":\"{NOW}\",\"level\":\"info\",\"isAuditLog\":true,\"schema\":\"1.0\",{rest},\"stage\":\"completion\",\
+         \"status\":\"succeeded\",\"auditId\":\"{}\",\"instance\":\"before\",\"seq\":{seq},\"actor\":{{\"actorId\":null}}}}\n",
+        uuid::Uuid::new_v4()
+    )
+}
+
+fn lines(seqs: std::ops::RangeInclusive<u64>) -> String {
+    seqs.map(|seq| line(seq, "\"eventName\":\"A\"")).collect()
+}
+
+#[tokio::test]
+async fn a_line_that_was_cut_off_leaves_a_doubt_unless_it_is_repeated_and_so_does_one_that_is_no_record() {
+    const CUT: &str = "{\"timestamp\":\"2026";
+    // What the second segment ends in, what the open file begins with, and what is left without a record.
+    for (end, next, expected) in [
+        ("", 5..=6, None),
+        (CUT, 5..=6, None),
+        (CUT, 1..=1, Some((1, 0))),
+        ("hello\n", 5..=6, Some((0, 1))),
+        ("hello\n{\"timestamp\":\"2026", 1..=1, Some((1, 1))),
+    ] {
+        let site = Site::new();
+        let path =
+            |moment: &str| site.folder.path().join(format!("audit-20261120T1015{moment}.000000Z-9f86d081884c7d65.log"));
+        fs::write(path("30"), lines(1..=2)).unwrap();
+        fs::write(path("31"), lines(3..=4) + end).unwrap();
+        fs::write(site.spool(), lines(next)).unwrap();
+        site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+        let records = &site.manifests()[1]["records"];
+        assert_eq!(records["tornLines"] == 1, end.ends_with(CUT));
+        let verification = site.verify();
+        let segment = "20261120T101531.000000Z-9f86d081884c7d65".to_owned();
+        let found = expected.map(|(torn, skipped)| Finding::LinesUnreadable { segment, torn, skipped });
+        assert_eq!(verification.findings, found.into_iter().collect::<Vec<_>>(), "{verification}");
+        let verdict = if expected.is_some() { Verdict::Unverifiable } else { Verdict::Complete };
+        assert_eq!(verification.verdict, verdict, "{verification}");
+    }
+}
+
+/// Nobody knows what was before the first segment of a chain: a line that is cut there can be of any run.
+#[tokio::test]
+async fn a_line_that_was_cut_off_in_the_first_segment_leaves_a_doubt() {
+    let site = Site::new();
+    let first = site.folder.path().join("audit-20261120T101530.000000Z-9f86d081884c7d65.log");
+    fs::write(first, "{\"timestamp\":\"2026\n".to_owned() + &lines(1..=4)).unwrap();
+    fs::write(site.spool(), lines(5..=6)).unwrap();
+    site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+    let verification = site.verify();
+    assert_eq!(verification.verdict, Verdict::Unverifiable, "{verification}");
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_not_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("something")).unwrap();
+    let verification = verify(folder.path().to_str().unwrap()).unwrap();
+    assert_eq!((verification.verdict, &verification.findings[..]), (Verdict::Unverifiable, &[Finding::NoManifest][..]));
+    assert!(verification.to_string().contains("another folder"), "{verification}");
+}
+
 #[tokio::test]
 async fn missing_numbers_are_found_and_whether_they_were_reported() {
     for (is_told, outcome) in [(false, Verdict::Missing), (true, Verdict::ToldLoss)] {
         let site = Site::new();
-        let line = |seq: u64, rest: &str| {
-            format!(
-                "{{\"timestamp\":\"{NOW}\",\"level\":\"info\",\"isAuditLog\":true,\"schema\":\"1.0\",{rest},\"stage\":\"completion\",\
-                 \"status\":\"succeeded\",\"auditId\":\"{}\",\"instance\":\"before\",\"seq\":{seq},\"actor\":{{\"actorId\":null}}}}\n",
-                uuid::Uuid::new_v4()
-            )
-        };
         let mut text: String = (1..=3).map(|seq| line(seq, "\"eventName\":\"A\"")).collect();
         text += &line(6, "\"eventName\":\"A\"");
         if is_told {
             let lost = "\"eventName\":\"AuditRecordsLost\",\"eventKind\":\"audit\"";
             text += &line(7, lost).replace("}}\n", "},\"meta\":{\"count\":2,\"reason\":\"sink_failed\"}}\n");
         }
-        // A repeated line, one that is cut off, and one that is none.
-        text += &(line(3, "\"eventName\":\"A\"") + "{\"timestamp\":\"2026\nhello\n");
+        text += &line(3, "\"eventName\":\"A\"");
         fs::write(site.spool(), text).unwrap();
         let auditor = site.start(Export::to(site.destination()));
         auditor.shutdown(DEADLINE).await;
         let manifest = site.manifests().remove(0);
         assert_eq!(manifest["gaps"], json!([{"instance": "before", "first": 4, "last": 5, "isTold": is_told}]));
-        let records = &manifest["records"];
-        assert_eq!(
-            (&records["repeated"], &records["tornLines"], &records["skippedLines"]),
-            (&json!(1), &json!(1), &json!(1))
-        );
+        assert_eq!(manifest["records"]["repeated"], 1);
         let verification = site.verify();
         assert_eq!(verification.verdict, outcome, "{verification}");
         let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_told };
@@ -729,6 +875,8 @@ fn what_is_wrong_with_an_export_is_an_error_at_build_that_names_it() {
         (Export::to(Destination::new("archive")), "absolute path"),
         (Export::to(Destination::new("file:///{BASE_PATH}/x")), "write the path itself"),
         (to().and_to(site.destination()), "given twice"),
+        (Export::to(site.destination().scopes(["acme", "/"])), "TOWER_AUDIT_EXPORT_SCOPES"),
+        (Export::to(site.destination().scopes([""])), "TOWER_AUDIT_EXPORT_SCOPES"),
     ] {
         let text = error(export);
         assert!(text.contains(expected), "{expected}: {text}");
@@ -736,6 +884,31 @@ fn what_is_wrong_with_an_export_is_an_error_at_build_that_names_it() {
     let odd = sink::file(site.spool()).rotate_every(Duration::from_secs(5 * 3_600));
     let text = builder().export(odd, to()).build().unwrap_err().to_string();
     assert!(text.contains("whole part of a day"), "{text}");
+}
+
+/// Their manifests would have the same names.
+#[test]
+fn two_destinations_with_one_folder_are_refused_with_what_to_do() {
+    let site = Site::new();
+    let audit = site.destination().log_types([LogType::Audit]);
+    let same = format!("file://{}/", site.archive().display());
+    let client = Destination::new(same).log_types([LogType::Client]);
+    let to = Export::to(audit).and_to(client);
+    let error = builder().export(sink::file(site.spool()), to).build().unwrap_err().to_string();
+    for expected in ["[audit] and [client]", "/archive/one", "folder of its own"] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+/// Its numbers would begin at 1 again, and be taken for repeated ones.
+#[test]
+fn an_instance_that_could_be_the_same_at_the_next_start_is_refused_with_an_export() {
+    let site = Site::new();
+    let build = |export: Export| builder().instance("pod-1").export(sink::file(site.spool()), export).build();
+    let error = build(Export::to(site.destination())).unwrap_err().to_string();
+    assert!(error.contains("AuditorBuilder::instance") && error.contains("another at each start"), "{error}");
+    assert!(!site.spool().exists());
+    drop(build(Export::to(site.destination()).enabled(false)).unwrap());
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tower_audit::export::{Verdict, verify};
+use tower_audit::export::{Finding, Verdict, verify};
 use tower_audit::segment::{self, Seen, SeqCheck};
 
 /// Longer than anything takes on a busy machine.
@@ -139,6 +139,16 @@ fn spooled(folder: &Path) -> Vec<String> {
     lines
 }
 
+/// Segments of the spool with a line that was cut off.
+fn torn(folder: &Path) -> usize {
+    let is_torn = |segment: &segment::Segment| {
+        let mut reader = segment.open().unwrap();
+        while reader.next_line().unwrap().is_some() {}
+        reader.notes().torn > 0
+    };
+    segment::list(folder.join("audit.log")).unwrap().iter().filter(|segment| is_torn(segment)).count()
+}
+
 /// `TOWER_AUDIT_TEST_KILLS=200 cargo test --all-features --test export_processes` for more of it.
 #[test]
 fn a_process_killed_at_random_under_load_delivers_each_record_once() {
@@ -179,7 +189,12 @@ fn a_process_killed_at_random_under_load_delivers_each_record_once() {
     let missing: Vec<_> = answered.difference(&recorded).collect();
     assert!(missing.is_empty(), "answered and not delivered: {missing:?}");
     let verification = verify(folder.path().join("archive").to_str().unwrap()).unwrap();
-    assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
+    // A kill in the middle of a write leaves a beginning that nobody was answered for, and of which nobody can say more.
+    let is_cut = |found: &Finding| matches!(found, Finding::LinesUnreadable { skipped: 0, .. });
+    let cut = verification.findings.iter().filter(|found| is_cut(found)).count();
+    assert!(cut <= torn(folder.path()), "{verification}");
+    let is_fine = |found: &Finding| found.verdict() == Verdict::Complete || is_cut(found);
+    assert!(verification.findings.iter().all(is_fine), "{verification}");
     println!(
         "{rounds} kills, {} answers received whole, {} records delivered once each in {} objects",
         answered.len(),
@@ -240,7 +255,8 @@ fn settings_that_are_missing_or_wrong_keep_the_process_from_starting_and_are_nam
     let spool = format!("file://{}", folder.path().join("spool.log").display());
     beside.insert("TOWER_AUDIT_EXPORT_SPOOL".to_owned(), spool);
     start(&beside).unwrap().stop();
-    assert!(folder.path().join("spool.log.export").is_file());
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.starts_with("spool.log.export-")).count(), 1);
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> String {

@@ -409,6 +409,9 @@ impl AuditorBuilder {
 
     /// The id of this run of the process: 1 to 128 visible ASCII characters without quotes and backslashes. By default a random
     /// UUID.
+    ///
+    /// Two runs with one id cannot be told apart, since each numbers its records from 1 on: let it be another at each start. With
+    /// an export (feature `export`) it is refused, because records with numbers that were met before are not exported.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
@@ -482,6 +485,8 @@ impl AuditorBuilder {
         let except = outside.redact_except.iter().flatten();
         let redactor = problems.take(except.fold(redactor, |rules, key| rules.except(key.as_str())).build());
         let client_ip = problems.take(client_ip(&outside, self.proxies));
+        #[cfg(feature = "export")]
+        let is_run_named = self.instance.is_some();
         let instance = problems.take(instance(self.instance));
         let routes = problems.take(self.catalog.compile());
         let plans = routes.as_ref().and_then(|routes| problems.take(Plans::new(routes, defaults)));
@@ -499,7 +504,7 @@ impl AuditorBuilder {
         #[cfg(not(feature = "export"))]
         let outputs = outputs(&outside, self.outputs, &mut problems);
         #[cfg(feature = "export")]
-        let (outputs, exports) = outputs(&outside, self.outputs, self.export, &mut problems);
+        let (outputs, exports) = outputs(&outside, self.outputs, self.export, is_run_named, &mut problems);
         problems.finish()?;
         let redactor = redactor.expect(COMPLETE);
         let head = HeadPolicy {

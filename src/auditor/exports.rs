@@ -15,6 +15,7 @@ pub(super) fn outputs(
     outside: &Settings,
     outputs: Vec<Output>,
     code: Option<(FileOptions, Export)>,
+    is_run_named: bool,
     problems: &mut Problems,
 ) -> (Vec<Output>, Option<Exports>) {
     let is_enabled = outside.export_enabled.unwrap_or(code.as_ref().is_some_and(|(_, export)| export.is_enabled));
@@ -22,6 +23,13 @@ pub(super) fn outputs(
     if !is_enabled {
         check_rotation(outside, false, problems);
         return (chosen_outputs(outside, outputs, open, problems), None);
+    }
+    if is_run_named {
+        let name = outside.name_of("export_enabled", "export");
+        problems.push(Error::setting(format!(
+            "{name}: given with AuditorBuilder::instance, allowed: an id that is another at each start, which the default is. A \
+             later run with the same id would have the same numbers, and its records would be taken for repeated ones"
+        )));
     }
     let (code_spool, export) = code.unzip();
     let spool = outside.export_spool.as_ref().map(|path| rotated(outside, sink::file(path))).or(code_spool);
@@ -113,7 +121,8 @@ impl Exports {
     /// Starts the exporter's thread.
     pub(super) fn start(self, engine: &Arc<Engine>) -> Result<Arc<Exporter>, Error> {
         let Self { spool, places, schedule, jitter, hook } = self;
-        let couriers = places.into_iter().enumerate().map(|(at, place)| place.courier(&spool, at)).collect();
+        export::report_abandoned(spool.active(), &places);
+        let couriers = places.into_iter().map(|place| place.courier(&spool)).collect();
         let (clock, control) = (engine.clone(), engine.clone());
         let announce = move |announcement| {
             control.control.announce(announcement);

@@ -13,7 +13,6 @@ use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{self, Put, Store};
-use crate::diagnostics::report;
 use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
 
@@ -61,22 +60,21 @@ impl Courier {
         Self { url, recipe, store: store::open(folder), file, spool, state: None }
     }
 
-    /// Reads the state, if that was not done yet. A chain of manifests belongs to one destination: another begins a new one.
+    /// Reads the state, if that was not done yet. A destination that has none yet begins a chain of manifests with what the
+    /// folder of the spool holds.
     pub(crate) fn load(&mut self) -> Result<(), Failure> {
         if self.state.is_some() {
             return Ok(());
         }
         let state = match self.file.read()? {
             Some(state) if state.destination == self.url => state,
-            Some(state) => {
-                report(|| {
-                    tracing::warn!(
-                        target: "tower_audit", old = state.destination, new = self.url,
-                        "export: the destination changed; a new chain of manifests begins there, after what was exported to the old one"
-                    );
-                });
-                let State { exported, seen, told, ran, .. } = state;
-                State { exported, seen, told, ran, ..State::new(&self.url) }
+            Some(other) => {
+                return Err(Failure::because(format!(
+                    "the state file {} is of the destination {}, and not of {}; move it away",
+                    self.file.path.display(),
+                    other.destination,
+                    self.url
+                )));
             }
             None => State::new(&self.url),
         };
@@ -98,8 +96,7 @@ impl Courier {
     pub(crate) fn note_run(&mut self, at: SystemTime) -> Result<(), Failure> {
         self.load()?;
         let Self { state: Some(state), file, .. } = self else { return Ok(()) };
-        state.ran = Some(at);
-        file.write(state)
+        note(file, state, |state| state.ran = Some(at))
     }
 
     /// Exports these segments, in their order; `after` is called after each.
@@ -140,15 +137,15 @@ impl Courier {
         let Self { recipe, store, file, spool, state, .. } = self;
         let Some(state) = state else { return Ok(()) };
         if state.current.is_none() {
-            state.current = Some(Current {
+            let current = Current {
                 segment: segment.key(),
                 recipe: recipe.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 objects: Vec::new(),
                 is_done: true,
                 manifest: None,
-            });
-            file.write(state)?;
+            };
+            note(file, state, |state| state.current = Some(current))?;
         }
         let mut putting = Putting { store: &mut **store, file, state, next: 0, done };
         let (tally, notes, seen) = putting.objects(segment, is_over)?;
@@ -187,13 +184,14 @@ impl Putting<'_> {
         let mut begins = self.state.number == 0 && seen.runs().next().is_none();
         let mut reader = segment.open().map_err(cannot_read)?;
         while let Some(line) = reader.next_line().map_err(cannot_read)? {
+            if std::mem::take(&mut begins) {
+                seen.begin_at(line.instance(), line.seq());
+            }
+            // Its number stays missing: a later copy of the line may be whole.
             let Ok(record) = read_back(&recipe, &line, segment)? else {
                 tally.note_unreadable();
                 continue;
             };
-            if std::mem::take(&mut begins) {
-                seen.begin_at(line.instance(), line.seq());
-            }
             let verdict = seen.take(line.instance(), line.seq());
             let log_type = select::log_type(&recipe, &line).filter(|_| verdict != SeqCheck::Repeated);
             let writer = log_type.and_then(|log_type| writers.iter_mut().find(|(of, _)| *of == log_type));
@@ -217,8 +215,16 @@ impl Putting<'_> {
         Ok((tally, reader.notes().clone(), seen))
     }
 
-    fn current(&mut self) -> Result<&mut Current, Failure> {
-        self.state.current.as_mut().ok_or_else(|| Failure::because("no export of a segment has begun"))
+    fn current(&self) -> Result<&Current, Failure> {
+        self.state.current.as_ref().ok_or_else(|| Failure::because("no export of a segment has begun"))
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut Current)) -> Result<(), Failure> {
+        note(self.file, self.state, |state| {
+            if let Some(current) = &mut state.current {
+                change(current);
+            }
+        })
     }
 
     /// Puts an object, unless it was put before.
@@ -234,15 +240,15 @@ impl Putting<'_> {
             Some(_) if !is_last || current.is_done => return Ok(()),
             Some(_) => {}
             None => {
-                current.objects.push(object.facts.clone());
-                current.is_done = false;
-                self.file.write(self.state)?;
+                self.note(|current| {
+                    current.objects.push(object.facts.clone());
+                    current.is_done = false;
+                })?;
             }
         }
         let Facts { name, records, len, .. } = &object.facts;
         self.store.put(&Put { name, bytes: &object.bytes, is_repeated: noted.is_some() })?;
-        self.current()?.is_done = true;
-        self.file.write(self.state)?;
+        self.note(|current| current.is_done = true)?;
         self.done.objects += 1;
         self.done.records += records;
         self.done.bytes += len;
@@ -266,22 +272,33 @@ impl Putting<'_> {
         let digest = sha256(&bytes);
         let is_repeated = current.manifest.is_some();
         if !is_repeated {
-            self.current()?.manifest = Some(digest.clone());
-            self.file.write(self.state)?;
+            self.note(|current| current.manifest = Some(digest.clone()))?;
         } else if current.manifest.as_ref() != Some(&digest) {
             return Err(Failure::because(format!(
                 "{name} would be another than the one whose put had begun: the segment was changed"
             )));
         }
         self.store.put(&Put { name: &name, bytes: &bytes, is_repeated })?;
-        self.state.told = manifest::told_after(self.state, tally, &seen);
-        self.state.number += 1;
-        self.state.previous = Some(digest);
-        self.state.exported = Some(current.segment);
-        self.state.seen = seen;
-        self.state.current = None;
-        self.file.write(self.state)
+        let told = manifest::told_after(self.state, tally, &seen);
+        note(self.file, self.state, |state| {
+            state.told = told;
+            state.number += 1;
+            state.previous = Some(digest);
+            state.exported = Some(current.segment);
+            state.seen = seen;
+            state.current = None;
+        })
     }
+}
+
+/// Changes the state, in the file first: what a restart would not know must neither be gone on from, nor let retention remove
+/// anything.
+fn note(file: &StateFile, state: &mut State, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
+    let mut changed = state.clone();
+    change(&mut changed);
+    file.write(&changed)?;
+    *state = changed;
+    Ok(())
 }
 
 /// The record of a line, where the format needs it; the inner error is a line that shows none.
@@ -313,4 +330,70 @@ fn changed(noted: &Facts) -> Failure {
         "{} would be another than the one whose put had begun: the segment was changed",
         noted.name
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::export::ExportFormat;
+
+    /// Takes everything; and makes the state file unwritable with the put of this kind.
+    struct Blocking {
+        temporary: Option<(&'static str, PathBuf)>,
+        names: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Store for Blocking {
+        fn put(&mut self, put: &Put<'_>) -> Result<(), Failure> {
+            let mut names = self.names.lock().unwrap();
+            let is_there = names.iter().any(|name| name == put.name);
+            assert!(!is_there || put.is_repeated, "{} was put, and a restart does not know it", put.name);
+            names.push(put.name.to_owned());
+            if let Some((_, temporary)) = self.temporary.take_if(|(kind, _)| put.name.starts_with(*kind)) {
+                fs::create_dir(temporary).unwrap();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_the_state_file_does_not_have_is_not_gone_on_from() {
+        for kind in ["audit-logs", "manifests"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (spool, file) = (folder.path().join("audit.log"), folder.path().join("state"));
+            let line = concat!(
+                r#"{"timestamp":"2026-11-20T07:55:37.720973Z","isAuditLog":true,"schema":"1.0","eventName":"E","#,
+                r#""instance":"a","seq":1}"#
+            );
+            let segment = folder.path().join("audit-20261120T101530.123456Z-9f86d081884c7d65.log");
+            fs::write(segment, format!("{line}\n")).unwrap();
+            let segments = crate::segment::list(&spool).unwrap();
+            let temporary = folder.path().join("state.tmp");
+            let names = Arc::<Mutex<Vec<String>>>::default();
+            let courier = |temporary| {
+                let recipe = Recipe { format: ExportFormat::Json, ..Recipe::default() };
+                let store = Box::new(Blocking { temporary, names: names.clone() });
+                Courier { store, ..Courier::new("file:///x".into(), Path::new("/x"), recipe, file.clone(), &spool) }
+            };
+            let run = |courier: &mut Courier| {
+                let ended = courier.run(&segments, &|| false, &mut ExportReport::default(), &mut |_| {});
+                ended.map_err(|stop| matches!(stop, Stop::Failed(_)))
+            };
+            let mut first = courier(Some((kind, temporary.clone())));
+            assert_eq!(run(&mut first), Err(true));
+            assert_eq!(first.exported(), None, "retention would remove what a restart has to export");
+            // The disk is full still.
+            assert_eq!(run(&mut first), Err(true));
+            assert_eq!(first.exported(), None);
+            drop(first);
+            fs::remove_dir(&temporary).unwrap();
+            let mut second = courier(None);
+            assert_eq!(run(&mut second), Ok(()));
+            assert_eq!(second.exported(), Some(segments[0].key()));
+        }
+    }
 }

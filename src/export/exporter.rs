@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -414,9 +413,4 @@ fn has_news(spool: &Spool) -> Result<bool, Failure> {
             return Ok(true);
         }
     }
-}
-
-/// The state file of a destination: `audit.log.export`, `audit.log.export-2`, …
-pub(crate) fn state_path(spool: &Spool, at: usize) -> PathBuf {
-    if at == 0 { spool.beside(".export") } else { spool.beside(&format!(".export-{}", at + 1)) }
 }

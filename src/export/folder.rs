@@ -4,6 +4,7 @@
 //! sees the name sees the whole object. Where the file system has no hard links, the name is reserved by an empty file of an
 //! exclusive creation, over which the object is then renamed.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,33 +17,71 @@ use crate::sink::disk::{Disk as _, Os, create_new, is_absent, retry};
 /// Records name people: for the owner alone, as the file sink's.
 const MODE: u32 = 0o600;
 
+type SyncFolder = dyn Fn(&Path) -> io::Result<()> + Send;
+
 pub(crate) struct Folder {
     root: PathBuf,
+    /// Syncs a folder: the names in it.
+    sync: Box<SyncFolder>,
+    /// The destination was made here, and its name is not durable yet.
+    is_root_new: bool,
+    /// The folders of the last objects, whose own names are durable.
+    durable: VecDeque<PathBuf>,
 }
 
 impl Folder {
     pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+        let sync = Box::new(sync_folder);
+        Self { root: root.to_owned(), sync, is_root_new: false, durable: VecDeque::new() }
     }
 
-    /// Makes the folder of an object. The destination itself is made too, in a folder that exists: a misspelt path must not
-    /// make a tree.
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+    /// Makes the folder of an object durably. An earlier attempt, or an earlier process, may have made it and not synced it.
+    fn prepare(&mut self, folder: &Path, is_repeated: bool) -> io::Result<()> {
+        /// A manifest and an object of each log type, at midnight of two days.
+        const MOST: usize = 6;
+        let is_made = self.make_folder(folder)?;
+        if !is_made && !is_repeated && self.durable.iter().any(|known| known == folder) {
+            return Ok(());
+        }
+        let mut child = folder;
+        while child != self.root {
+            let Some(above) = child.parent() else { break };
+            (self.sync)(above)?;
+            child = above;
+        }
+        if let Some(above) = self.root.parent() {
+            match (self.sync)(above) {
+                // A folder of others, which may not be ours to open.
+                Err(_) if !self.is_root_new => {}
+                synced => synced?,
+            }
+            self.is_root_new = false;
+        }
+        if self.durable.iter().all(|known| known != folder) {
+            self.durable.truncate(MOST - 1);
+            self.durable.push_front(folder.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Makes the folder of an object; whether it was not there. The destination itself is made too, in a folder that exists: a
+    /// misspelt path must not make a tree.
+    fn make_folder(&mut self, folder: &Path) -> io::Result<bool> {
         match fs::metadata(folder) {
-            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(metadata) if metadata.is_dir() => return Ok(false),
             Ok(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, "is no folder")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let above = folder.parent().ok_or(io::ErrorKind::NotFound)?;
         if folder != self.root {
-            self.make_folder(above)?;
+            self.make_folder(folder.parent().ok_or(io::ErrorKind::NotFound)?)?;
         }
         match Os.create_folder(folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }
-        sync_folder(above)
+        self.is_root_new |= folder == self.root;
+        Ok(true)
     }
 }
 
@@ -53,20 +92,20 @@ impl Store for Folder {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
             return Err(Failure::because("an object without a name"));
         };
-        self.make_folder(folder)
+        self.prepare(folder, put.is_repeated)
             .map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
         let temporary = folder.join(format!(".{name}.tmp"));
         if take_for_done(&path, put).map_err(|error| failed("cannot look at", &error))? {
             // Its second name may be left, and neither be durable yet.
             remove(&temporary).map_err(|error| failed("cannot remove the temporary file of", &error))?;
-            return sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error));
+            return (self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error));
         }
         write(&temporary, put.bytes).map_err(|error| failed("cannot write the temporary file of", &error))?;
         crash::point();
         publish(&temporary, &path, |from, to| fs::hard_link(from, to))
             .map_err(|error| failed("cannot give its name to", &error))?;
         crash::point();
-        sync_folder(folder).map_err(|error| failed("cannot sync the folder of", &error))
+        (self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error))
     }
 }
 
@@ -228,6 +267,44 @@ mod tests {
         put(folder.path(), b"one\n", true).unwrap();
         assert_eq!(fs::read(folder.path().join(NAME)).unwrap(), b"one\n");
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn a_folder_whose_sync_failed_is_synced_before_anything_in_it_counts() {
+        use std::sync::{Arc, Mutex};
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("made");
+        let synced = Arc::<Mutex<Vec<PathBuf>>>::default();
+        let folder = |fails_at: Option<PathBuf>| {
+            let noted = synced.clone();
+            let sync = move |folder: &Path| {
+                if fails_at.as_deref() == Some(folder) {
+                    return Err(io::Error::other("the disk failed"));
+                }
+                noted.lock().unwrap().push(folder.to_owned());
+                Ok(())
+            };
+            Folder { sync: Box::new(sync), ..Folder::new(&root) }
+        };
+        let put = |folder: &mut Folder, is_repeated| folder.put(&Put { name: NAME, bytes: b"one\n", is_repeated });
+        let kind = root.join("audit-logs");
+        let date = kind.join("date=2026-11-20");
+        for above in [parent.path(), &root, &kind] {
+            let _ = fs::remove_dir_all(&root);
+            assert!(put(&mut folder(Some(above.to_owned())), false).is_err());
+            assert!(date.is_dir() && !root.join(NAME).exists(), "{above:?}");
+            synced.lock().unwrap().clear();
+            // Another process: it finds the folders.
+            let mut next = folder(None);
+            put(&mut next, true).unwrap();
+            let chain = [kind.clone(), root.clone(), parent.path().to_owned(), date.clone()];
+            assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), chain);
+            // Once for a folder, unless the put is repeated.
+            next.put(&Put { name: "audit-logs/date=2026-11-20/b.json", bytes: b"", is_repeated: false }).unwrap();
+            assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), std::slice::from_ref(&date));
+            put(&mut next, true).unwrap();
+            assert_eq!(*synced.lock().unwrap(), chain);
+        }
     }
 
     #[test]

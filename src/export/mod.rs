@@ -66,7 +66,8 @@ pub use self::recipe::ExportFormat;
 use self::recipe::Recipe;
 pub use self::report::{ExportCounters, ExportReport};
 pub(crate) use self::schedule::Schedule;
-pub(crate) use self::setup::{Chosen, Place, choose};
+pub(crate) use self::setup::{Chosen, Place, choose, report_abandoned};
+pub(crate) use self::state::highest_exported;
 pub use self::verify::{Finding, Verdict, Verification, verify};
 use crate::{FieldGroup, LogType};
 
@@ -100,8 +101,9 @@ impl Export {
         }
     }
 
-    /// Exports to one more destination, such as the client logs to an account of their own. Each has its own progress: one that
-    /// fails does not keep the others waiting.
+    /// Exports to one more destination, such as the client logs to an account of their own; never the same folder. Each has its
+    /// own progress, which belongs to its URL: one that fails does not keep the others waiting, and a new one gets what the spool
+    /// still holds.
     pub fn and_to(mut self, destination: Destination) -> Self {
         self.destinations.push(destination);
         self
@@ -202,7 +204,8 @@ impl Destination {
     }
 
     /// How large an object may be, before it is compressed: 16 MiB by default, from 64 KiB to 1 GiB. It is held in memory, once
-    /// for each log type. A record that is longer gets an object of its own.
+    /// for each log type. A record that is longer gets an object of its own. After each 256 objects of a segment the size doubles,
+    /// up to 1 GiB: each is named in the manifest.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.recipe.object_bytes = bytes;
         self
@@ -234,7 +237,8 @@ impl Destination {
         self
     }
 
-    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default.
+    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default. A `/` at an end does not count; an
+    /// empty one is an error.
     pub fn scopes<N: Into<String>>(mut self, paths: impl IntoIterator<Item = N>) -> Self {
         self.recipe.scopes = paths.into_iter().map(Into::into).collect();
         self

@@ -14,6 +14,9 @@ use crate::record::FieldGroups;
 use crate::segment::SegmentLine;
 use crate::{LogType, RecordLine};
 
+/// No object grows above it by itself.
+pub(crate) const MAX_OBJECT: u64 = 1024 * 1024 * 1024;
+
 /// A finished object.
 #[derive(Debug)]
 pub(crate) struct Object {
@@ -125,7 +128,8 @@ impl ObjectWriter {
             return Ok(None);
         }
         let len = self.row.len() as u64;
-        let is_full = |open: &mut Open| open.records > 0 && open.plain + len > self.recipe.object_bytes;
+        let most = object_bytes(&self.recipe, self.finished);
+        let is_full = |open: &mut Open| open.records > 0 && open.plain + len > most;
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
         let time = row.line.timestamp();
         if self.open.is_none() {
@@ -199,6 +203,15 @@ impl ObjectWriter {
     }
 }
 
+/// How large the next object of a segment may be, after so many. Each is named in the state file, which is written again for
+/// each, and in the manifest: the more there are, the larger they become, and a segment of 1 TiB has a few thousand.
+fn object_bytes(recipe: &Recipe, finished: u64) -> u64 {
+    /// Objects of one size.
+    const OF_ONE_SIZE: u64 = 256;
+    let doublings = u32::try_from(finished / OF_ONE_SIZE).unwrap_or(u32::MAX).min(32);
+    recipe.object_bytes.saturating_mul(1 << doublings).min(MAX_OBJECT.max(recipe.object_bytes))
+}
+
 impl Open {
     fn new(gzip: bool, header: Option<String>, first: &str) -> Result<Self, Failure> {
         // The header of gzip has no time and no name: the same records are the same bytes.
@@ -239,4 +252,48 @@ pub(crate) fn hex(digest: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     digest.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = concat!(
+        r#"{"timestamp":"2026-11-20T07:55:37.720973Z","isAuditLog":true,"schema":"1.0","eventName":"E","#,
+        r#""instance":"a","seq":1}"#
+    );
+
+    #[test]
+    fn the_more_objects_a_segment_has_the_larger_they_become() {
+        let object_bytes = LINE.len() as u64 + 1;
+        let recipe = Recipe { format: ExportFormat::Json, object_bytes, ..Recipe::default() };
+        let mut writer =
+            ObjectWriter::new(&recipe, LogType::Audit, "20261120T101530.123456Z-9f86d081884c7d65").unwrap();
+        let line = SegmentLine::parse(LINE.as_bytes()).unwrap();
+        let mut records = Vec::new();
+        for _ in 0..256 * (1 + 2 + 4) {
+            let mut is_taken = false;
+            let full = writer.push(Row { line, record: None }, &mut is_taken).unwrap();
+            assert!(is_taken);
+            records.extend(full.map(|object| object.facts.records));
+        }
+        records.extend(writer.finish().unwrap().map(|object| object.facts.records));
+        assert_eq!(records, [[1; 256], [2; 256], [4; 256]].concat());
+    }
+
+    #[test]
+    fn what_a_state_file_lists_is_bounded_for_the_longest_segment() {
+        let recipe = Recipe { object_bytes: 64 * 1024, ..Recipe::default() };
+        let (mut objects, mut bytes) = (0, 0);
+        while bytes < 1_u64 << 40 {
+            let next = object_bytes(&recipe, objects);
+            assert!(next <= MAX_OBJECT);
+            bytes += next;
+            objects += 1;
+        }
+        assert!(objects < 6_000, "{objects}");
+        // An object that is larger than they grow by themselves is what the setting says.
+        let recipe = Recipe { object_bytes: 2 * MAX_OBJECT, ..Recipe::default() };
+        assert_eq!(object_bytes(&recipe, u64::MAX), 2 * MAX_OBJECT);
+    }
 }

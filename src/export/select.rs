@@ -33,7 +33,8 @@ fn is_repository_wanted(recipe: &Recipe, line: &SegmentLine<'_>) -> bool {
 fn is_scope_wanted(recipe: &Recipe, line: &SegmentLine<'_>) -> bool {
     let is_within = |path: &str| {
         let below = |wanted: &String| {
-            path.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let rest = path.trim_matches('/').strip_prefix(wanted.trim_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         recipe.scopes.iter().any(below)
     };
@@ -76,6 +77,11 @@ mod tests {
         for (path, is_within) in [("group/sub", true), ("group/sub/p", true), ("group/subs", false), ("group", false)] {
             let members = format!(r#"{event},"scope":{{"kind":"group","path":"{path}"}}"#);
             assert_eq!(chosen(&scopes, &members).is_some(), is_within, "{path}");
+        }
+        let slashes = Recipe { scopes: vec!["/group/".into()], ..Recipe::default() };
+        for (path, is_within) in [("group", true), ("group/sub", true), ("/group/sub", true), ("groups", false)] {
+            let members = format!(r#"{event},"scope":{{"kind":"group","path":"{path}"}}"#);
+            assert_eq!(chosen(&slashes, &members).is_some(), is_within, "{path}");
         }
         let client = Recipe { log_types: vec![LogType::Client], ..Recipe::default() };
         assert_eq!(chosen(&client, &format!(r#"{event},"logType":"client""#)), Some(LogType::Client));

@@ -1,15 +1,17 @@
 //! From the builder's values and the settings from outside to a checked plan.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::courier::Courier;
-use super::exporter::state_path;
+use super::object::MAX_OBJECT;
 use super::recipe::Recipe;
 use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
+use super::state;
 use super::{Destination, Export, ExportFormat};
 use crate::LogType;
 use crate::config::{Settings, folder_location};
+use crate::diagnostics::report;
 use crate::error::Error;
 use crate::export::exporter::RunHook;
 use crate::sink::{FileOptions, Spool};
@@ -35,13 +37,31 @@ pub(crate) struct Place {
 
 impl Place {
     /// The one who carries segments there.
-    pub(crate) fn courier(self, spool: &Spool, at: usize) -> Courier {
-        Courier::new(self.url, &self.folder, self.recipe, state_path(spool, at), spool.active())
+    pub(crate) fn courier(self, spool: &Spool) -> Courier {
+        let file = state::path(spool.active(), &self.url);
+        Courier::new(self.url, &self.folder, self.recipe, file, spool.active())
+    }
+}
+
+/// Says which state files are of no destination any more. They keep nothing back from retention.
+pub(crate) fn report_abandoned(spool: &Path, places: &[Place]) {
+    for file in state::beside(spool) {
+        if places.iter().any(|place| state::path(spool, &place.url) == file.path) {
+            continue;
+        }
+        let destination = file.read().ok().flatten().map(|state| state.destination);
+        let destination = destination.as_deref().unwrap_or("unknown");
+        report(|| {
+            tracing::warn!(
+                target: "tower_audit", path = %file.path.display(), destination,
+                "export: nothing is exported to this destination any more, and nothing is kept for it; remove its state file if \
+                 it does not come back"
+            );
+        });
     }
 }
 
 const MIN_OBJECT: u64 = 64 * 1024;
-const MAX_OBJECT: u64 = 1024 * 1024 * 1024;
 const MIN_SPOOL: u64 = 1024 * 1024;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -147,18 +167,28 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
                 ))
             })?;
         }
+        if let Some(scope) = recipe.scopes.iter().find(|scope| scope.trim_matches('/').is_empty()) {
+            let allowed = "paths of scopes such as group/sub; leave it out for all";
+            return Err(wrong("export scopes (TOWER_AUDIT_EXPORT_SCOPES)", &format!("{scope:?}"), allowed));
+        }
         if recipe.log_types.is_empty() {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
         }
         let url = format!("file://{}", folder.display());
-        let same =
-            |place: &Place| place.url == url && place.recipe.log_types.iter().any(|of| recipe.log_types.contains(of));
-        if places.iter().any(same) {
+        if let Some(same) = places.iter().find(|place| place.url == url) {
             return Err(Error::setting(format!(
-                "export destination {url}: given twice for one log type; each object has one name there"
+                "export destination {url}: given twice, for the log types {} and {}; their manifests would have the same names: \
+                 give each a folder of its own, such as {url}/one and {url}/two",
+                named(&same.recipe),
+                named(&recipe)
             )));
         }
         places.push(Place { url, folder, recipe });
     }
     Ok(Chosen { spool, places, schedule, jitter: export.jitter, spool_bytes: export.spool_bytes, hook: export.hook })
+}
+
+fn named(recipe: &Recipe) -> String {
+    let names: Vec<_> = recipe.log_types.iter().map(|log_type| log_type.as_str()).collect();
+    format!("[{}]", names.join(", "))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::crash;
-use super::object::Facts;
+use super::object::{Facts, sha256};
 use super::recipe::Recipe;
 use super::report::Failure;
 use crate::clock::Micros;
@@ -20,6 +20,10 @@ use crate::sink::file_names::moment;
 const VERSION: u64 = 1;
 /// A state file of this library is far smaller.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Between the name of the spool and what a URL becomes.
+const INFIX: &str = ".export-";
+/// Of the SHA-256 of a URL.
+const DIGITS: usize = 16;
 
 /// The state of one destination.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +64,7 @@ pub(crate) struct Current {
 /// Where the state is kept.
 #[derive(Debug)]
 pub(crate) struct StateFile {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The name of the spool that it belongs to.
     spool: String,
 }
@@ -79,6 +83,34 @@ impl State {
             current: None,
         }
     }
+}
+
+/// The state file of a destination, which follows from its URL alone: `audit.log.export-9f86d081884c7d65`. So the order of
+/// destinations, and what is added or removed, changes nobody's progress.
+pub(crate) fn path(spool: &Path, url: &str) -> PathBuf {
+    let mut path = spool.as_os_str().to_owned();
+    path.push(INFIX);
+    path.push(&sha256(url.as_bytes())[..DIGITS]);
+    path.into()
+}
+
+/// All state files of a spool, whether their destinations are still configured or not.
+pub(crate) fn beside(spool: &Path) -> Vec<StateFile> {
+    let (Some(folder), Some(name)) = (spool.parent(), spool.file_name()) else { return Vec::new() };
+    let is_ours = |path: &PathBuf| {
+        let rest = path.file_name().and_then(|file| file.as_encoded_bytes().strip_prefix(name.as_encoded_bytes()));
+        let digits = rest.and_then(|rest| rest.strip_prefix(INFIX.as_bytes()));
+        digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_ours).collect();
+    paths.sort();
+    paths.into_iter().map(|path| StateFile::new(path, spool)).collect()
+}
+
+/// The last moment of sealing that any state file of this spool names.
+pub(crate) fn highest_exported(spool: &Path) -> Option<Micros> {
+    beside(spool).iter().filter_map(|file| file.read().ok()??.exported).map(|(at, _)| at).max()
 }
 
 impl StateFile {
@@ -267,6 +299,33 @@ mod tests {
             assert_eq!(file.read(), Ok(Some(state)));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn each_destination_has_a_state_file_of_its_own_wherever_it_is_in_the_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = folder.path().join("audit.log");
+        let (one, two) = (path(&spool, "file:///one"), path(&spool, "file:///two"));
+        assert_ne!(one, two);
+        // From `printf file:///one | sha256sum`: what a release names is found by the next one.
+        assert!(one.ends_with("audit.log.export-a35955adc2c93f91"), "{one:?}");
+        for (path, at) in [(&one, 5), (&two, 7)] {
+            let state = State { exported: Some((Micros(at), 1)), ..State::new("x") };
+            StateFile::new(path.clone(), &spool).write(&state).unwrap();
+        }
+        for other in [
+            "audit.log.export-1",
+            "audit.log.export-0123456789abcdef.tmp",
+            "audit.log.lock",
+            "b.log.export-0123456789abcdef",
+        ] {
+            fs::write(folder.path().join(other), b"{}").unwrap();
+        }
+        let mut paths: Vec<PathBuf> = beside(&spool).into_iter().map(|file| file.path).collect();
+        paths.sort_by_key(|path| *path != one);
+        assert_eq!(paths, [one, two]);
+        assert_eq!(highest_exported(&spool), Some(Micros(7)));
+        assert_eq!(highest_exported(&folder.path().join("other.log")), None);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub enum Verdict {
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
     ToldLoss,
-    /// It cannot be said: a manifest or an object cannot be read, or an object waits for its manifest.
+    /// It cannot be said: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
+    /// manifest is there.
     Unverifiable,
     /// An object, a manifest, or records whose loss nobody reported are missing.
     Missing,
@@ -89,6 +90,17 @@ pub enum Finding {
         /// What is wrong.
         reason: String,
     },
+    /// No manifest at all: nothing was exported there yet, everything was removed, or it is another folder.
+    NoManifest,
+    /// Lines of a segment that no record could be read from when it was exported, and that are repeated nowhere.
+    LinesUnreadable {
+        /// The segment.
+        segment: String,
+        /// Lines that were cut off: a process ended while it wrote them.
+        torn: u64,
+        /// Lines that are no records.
+        skipped: u64,
+    },
     /// Something cannot be read.
     Unreadable {
         /// Its name below the destination.
@@ -138,7 +150,10 @@ impl Finding {
             Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Verdict::Missing,
             Self::RecordsMissing { is_told: false, .. } => Verdict::Missing,
             Self::ObjectAltered { .. } | Self::ObjectExtra { .. } | Self::ManifestAltered { .. } => Verdict::Altered,
-            Self::ObjectUnfinished { .. } | Self::Unreadable { .. } => Verdict::Unverifiable,
+            Self::NoManifest
+            | Self::ObjectUnfinished { .. }
+            | Self::LinesUnreadable { .. }
+            | Self::Unreadable { .. } => Verdict::Unverifiable,
             Self::RecordsMissing { is_told: true, .. } | Self::RecordsLost { .. } => Verdict::ToldLoss,
             Self::NotCompleted { .. } => Verdict::Complete,
         }
@@ -156,6 +171,10 @@ impl fmt::Display for Finding {
                 write!(f, "manifest missing: number {number} of exporter {exporter}")
             }
             Self::ManifestAltered { name, reason } => write!(f, "manifest altered: {name}: {reason}"),
+            Self::NoManifest => f.write_str("no manifest: nothing was exported there yet, or it is another folder"),
+            Self::LinesUnreadable { segment, torn, skipped } => {
+                write!(f, "lines without a record: {torn} cut off and {skipped} others, in segment {segment}")
+            }
             Self::Unreadable { name, reason } => write!(f, "cannot be read: {name}: {reason}"),
             Self::SegmentDamaged { segment, reason } => {
                 write!(f, "segment was damaged before its export: {segment}: {reason}")
@@ -226,6 +245,9 @@ pub fn verify(destination: &str) -> Result<Verification, Error> {
         Error::start(format!("export destination {}: cannot be listed: {error}", folder.display())).with_source(error)
     })?;
     let mut found = Verification::default();
+    if listing.manifests.is_empty() {
+        found.find(Finding::NoManifest);
+    }
     let (mut chains, mut numbers) = (Chains::default(), Numbers::default());
     for name in &listing.manifests {
         let Some(manifest) = read_manifest(&folder, name, &mut found) else { continue };
@@ -274,6 +296,9 @@ struct Manifest {
     /// Runs, reasons and counts.
     lost: Vec<(String, String, u64)>,
     damaged: Option<String>,
+    /// Lines that were cut off, and lines that are no records.
+    torn: u64,
+    skipped: u64,
     format: String,
     gzip: bool,
 }
@@ -319,6 +344,8 @@ fn parse(name: &str, bytes: &[u8], value: &serde_json::Value) -> Option<Manifest
         are_ranges_cut: value.get("areRangesCut")?.as_bool()?,
         lost: value.get("lost")?.as_array()?.iter().map(lost).collect::<Option<_>>()?,
         damaged: text("damaged"),
+        torn: value["records"]["tornLines"].as_u64()?,
+        skipped: value["records"]["skippedLines"].as_u64()?,
         format: text("format")?,
         gzip: value.get("gzip")?.as_bool()?,
     })

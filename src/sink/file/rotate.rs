@@ -57,6 +57,12 @@ impl<D: Disk> Writer<D> {
         self.stamps.last = self.names.segments(&names).last().map_or(Micros::default(), |segment| segment.at);
     }
 
+    /// Names also go on after this moment.
+    #[cfg(feature = "export")]
+    pub(super) fn continue_stamps_after(&mut self, moment: Micros) {
+        self.stamps.last = self.stamps.last.max(moment);
+    }
+
     pub(super) fn may_rotate(&self) -> bool {
         self.clock.monotonic() >= self.not_before
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::name::Names;
 use super::writer::Writer;
 use super::{File, FileOptions, cannot_open};
 use crate::error::Error;
+use crate::export::highest_exported;
 use crate::segment::{Segment, SegmentKey, list_named};
 
 /// The exporter's side of a file sink. While it lives the file stays locked, so that no second exporter reads it.
@@ -38,6 +39,10 @@ impl FileOptions {
         let path = self.path;
         let mut writer =
             Writer::open(Os, names.clone(), self.policy, self.clock).map_err(|error| cannot_open(&path, error))?;
+        // Also where the clock was set back and retention removed all segments: what sorts before these is taken for exported.
+        if let Some(exported) = highest_exported(names.active()) {
+            writer.continue_stamps_after(exported);
+        }
         let hold = Arc::new(Hold::new(most_waiting));
         writer.hold = Some(hold.clone());
         let open = File::start(writer).map_err(|error| cannot_open(&path, error))?;
@@ -50,13 +55,6 @@ impl Spool {
     /// The file that is written to.
     pub(crate) fn active(&self) -> &Path {
         self.names.active()
-    }
-
-    /// A file beside it, such as `audit.log.export`.
-    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.names.active().as_os_str().to_owned();
-        path.push(suffix);
-        path.into()
     }
 
     /// Seals what is there.
