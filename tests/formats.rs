@@ -164,6 +164,52 @@ async fn groups_of_fields_are_left_out_of_one_output_and_stand_in_the_other() {
 }
 
 #[tokio::test]
+async fn no_message_says_what_is_left_out() {
+    let event = |name: &'static str, path: &'static str, message: &'static str| {
+        Event::new(name).on(Method::GET, path).message(message)
+    };
+    let (lines, few) = sink::memory();
+    let (rows, flat) = sink::memory();
+    let catalog = Catalog::new()
+        .event(event("ByPath", "/repos/{repo}/path", "{method} {path} by {actor}"))
+        .event(event("ByParam", "/repos/{repo}/param", "{actor} read {params.repo}"))
+        .event(event("ByMeta", "/repos/{repo}/meta", "{actor} read {meta.eula}"))
+        .event(event("ByDeep", "/repos/{repo}/deep", "{actor} read {meta.deep}"))
+        .event(event("ByEdge", "/repos/{repo}/edge", "{actor} at {meta.edge}"))
+        .event(event("Quiet", "/repos/{repo}/quiet", "{event} by {actor}"));
+    let groups = [FieldGroup::Repository, FieldGroup::Eula, FieldGroup::Namespace, FieldGroup::Location];
+    let columns: Columns = "eventName,message".parse().unwrap();
+    let (auditor, records) = auditor(|builder| {
+        builder
+            .catalog(catalog)
+            .sink(Output::new(lines).omit(groups))
+            .sink(Output::new(rows).omit(groups).format(csv(columns)))
+    });
+    let paths = ["path", "param", "meta", "deep", "edge", "quiet"].map(|path| get(&format!("/repos/c%6Fbalt/{path}")));
+    run(&auditor, paths).await;
+    let messages = |lines: Vec<String>| {
+        let message = |line: &String| serde_json::from_str::<Value>(line).unwrap()["message"].clone();
+        lines[1..7].iter().map(message).collect::<Vec<_>>()
+    };
+    let whole = messages(records.lines());
+    assert_eq!(whole[0], "GET /repos/c%6Fbalt/path by jane");
+    assert_eq!(whole[1], "jane read cobalt");
+    assert_eq!(whole[4], "jane at LHR61");
+    let shown = [
+        "GET /repos/***/path by jane".into(),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        "Quiet by jane".into(),
+    ];
+    assert_eq!(messages(few.lines()), shown);
+    let expected =
+        ["ByPath,GET /repos/***/path by jane", "ByParam,", "ByMeta,", "ByDeep,", "ByEdge,", "Quiet,Quiet by jane"];
+    assert_eq!(flat.lines()[2..8], expected);
+}
+
+#[tokio::test]
 async fn what_one_output_shortens_stands_whole_in_another() {
     let (lines, short) = sink::memory();
     let (auditor, records) = auditor(|builder| builder.sink(Output::new(lines).max_line_bytes(1024)));

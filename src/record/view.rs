@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Place, Request, Route, StageName, Thing};
 use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
-use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
+use super::{Entity, Failure, FieldGroup, FieldGroups, FieldValue, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
-use crate::json::{members_as_arrays, without_members};
+use crate::json::{elements, members, members_as_arrays, without_members};
 use crate::redact::Texts;
 use crate::text::head;
 
@@ -110,9 +110,51 @@ impl<'r> Record<'r> {
         self.fields.outcome
     }
 
-    /// One sentence for a person.
+    /// One sentence for a person. None where it names what is left out.
     pub fn message(&self) -> Option<Cow<'r, str>> {
-        Some(without_middle(self.text.some(self.fields.message)?, self.cuts.message))
+        Some(match self.shown_message(self.text.some(self.fields.message)?)? {
+            Cow::Borrowed(message) => without_middle(message, self.cuts.message),
+            Cow::Owned(message) => without_middle(&message, self.cuts.message).into_owned().into(),
+        })
+    }
+
+    /// The message with the path as the URL shows it, unless it has another value that is left out.
+    fn shown_message(&self, message: &'r str) -> Option<Cow<'r, str>> {
+        let omits_values = self.omitted.has_names() || !self.shows(FieldGroup::Location);
+        if !omits_values || self.is_internal() {
+            return Some(message.into());
+        }
+        let path = self.request().map_or("", |request| self.text.get(request.path));
+        let shown_path = self.shown_path().unwrap_or_default();
+        let is_masked = *path != *shown_path;
+        let shown = if is_masked { message.replace(path, &shown_path).into() } else { Cow::Borrowed(message) };
+        // What a shortened line no longer has may be in its message.
+        let is_shortened = self.fields.meta.iter().any(|(key, _)| self.text.get(*key) == "shortened")
+            || self.request().is_some_and(|request| request.url_len(self.text) >= Request::MAX_URL);
+        let segments = path.split('/').zip(shown_path.split('/')).filter(|(sent, shown)| sent != shown);
+        let values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
+        let names = |value: Cow<'_, str>| !value.is_empty() && shown.contains(&*value);
+        (!is_shortened && !values.map(names).any(|is_named| is_named)).then_some(shown)
+    }
+
+    /// The values that are left out by name and that a message could have.
+    fn left_out(&self) -> Vec<Cow<'r, str>> {
+        let Self { text, fields, omitted, .. } = *self;
+        let context = fields.context.as_ref();
+        let repository = context.and_then(|context| context.repository).filter(|_| !self.shows(FieldGroup::Repository));
+        let namespace = context.and_then(|context| context.namespace).filter(|_| !self.shows(FieldGroup::Namespace));
+        let mut values: Vec<Cow<'r, str>> =
+            [repository, namespace].into_iter().flatten().map(|piece| text.get(piece).into()).collect();
+        let params = self.request().and_then(|request| text.some(request.params));
+        let meta = fields.meta.iter().map(|(key, value)| (text.get(*key), text.get(*value)));
+        for (key, value) in params.into_iter().flat_map(members).chain(meta) {
+            if omitted.has_name(key) || !self.shows(FieldGroup::Location) && key == "edge" {
+                values.extend(elements(value).chain([value]).map(text_of));
+            } else if *self.without_names(value) != *value {
+                values.push(value.into());
+            }
+        }
+        values
     }
 
     /// The id that all records of a request or activity share.
@@ -408,6 +450,13 @@ impl<'r> Record<'r> {
             return Some(headers.into());
         }
         without_members(headers, |name| self.omitted.has_header(name)).map(Cow::Owned)
+    }
+}
+
+/// A string without its quotes, anything else as JSON text.
+fn text_of(json: &str) -> Cow<'_, str> {
+    match FieldValue::of_json(json.into()) {
+        FieldValue::Text(text) | FieldValue::Json(text) => text,
     }
 }
 

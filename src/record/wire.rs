@@ -176,7 +176,7 @@ pub(crate) const ELLIPSIS: &str = "…";
 
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
-    let Record { text, fields, process, cuts, .. } = *record;
+    let Record { text, fields, process, .. } = *record;
     let mut line = Object::open(out);
     line.time(key!("timestamp"), fields.timestamp);
     line.plain(key!("level"), fields.level.as_str());
@@ -197,8 +197,8 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     if let Some(outcome) = fields.outcome {
         line.plain(key!("outcome"), outcome.as_str());
     }
-    if let Some(message) = fields.message {
-        line.text(key!("message"), &without_middle(text.get(message), cuts.message));
+    if let Some(message) = record.message() {
+        line.text(key!("message"), &message);
     }
     line.plain(key!("auditId"), fields.audit_id.hyphenated().encode_lower(&mut [0; 36]));
     line.members(&process.instance.json);
