@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Place, Request, Route, StageName, Thing};
 use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
-use super::{Entity, Failure, FieldGroup, FieldGroups, FieldValue, Level, LogType, Outcome, Scope, Status};
+use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
-use crate::json::{elements, members, members_as_arrays, without_members};
+use crate::json::{members_as_arrays, without_members};
 use crate::redact::Texts;
 use crate::text::head;
 
@@ -53,7 +53,7 @@ impl<'r> Record<'r> {
         if groups.is_empty() { self } else { Self { omitted: groups, line: None, ..self } }
     }
 
-    fn shows(&self, group: FieldGroup) -> bool {
+    pub(super) fn shows(&self, group: FieldGroup) -> bool {
         !self.omitted.has(group)
     }
 
@@ -116,45 +116,6 @@ impl<'r> Record<'r> {
             Cow::Borrowed(message) => without_middle(message, self.cuts.message),
             Cow::Owned(message) => without_middle(&message, self.cuts.message).into_owned().into(),
         })
-    }
-
-    /// The message with the path as the URL shows it, unless it has another value that is left out.
-    fn shown_message(&self, message: &'r str) -> Option<Cow<'r, str>> {
-        let omits_values = self.omitted.has_names() || !self.shows(FieldGroup::Location);
-        if !omits_values || self.is_internal() {
-            return Some(message.into());
-        }
-        let path = self.request().map_or("", |request| self.text.get(request.path));
-        let shown_path = self.shown_path().unwrap_or_default();
-        let is_masked = *path != *shown_path;
-        let shown = if is_masked { message.replace(path, &shown_path).into() } else { Cow::Borrowed(message) };
-        // What a shortened line no longer has may be in its message.
-        let is_shortened = self.fields.meta.iter().any(|(key, _)| self.text.get(*key) == "shortened")
-            || self.request().is_some_and(|request| request.url_len(self.text) >= Request::MAX_URL);
-        let segments = path.split('/').zip(shown_path.split('/')).filter(|(sent, shown)| sent != shown);
-        let values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
-        let names = |value: Cow<'_, str>| !value.is_empty() && shown.contains(&*value);
-        (!is_shortened && !values.map(names).any(|is_named| is_named)).then_some(shown)
-    }
-
-    /// The values that are left out by name and that a message could have.
-    fn left_out(&self) -> Vec<Cow<'r, str>> {
-        let Self { text, fields, omitted, .. } = *self;
-        let context = fields.context.as_ref();
-        let repository = context.and_then(|context| context.repository).filter(|_| !self.shows(FieldGroup::Repository));
-        let namespace = context.and_then(|context| context.namespace).filter(|_| !self.shows(FieldGroup::Namespace));
-        let mut values: Vec<Cow<'r, str>> =
-            [repository, namespace].into_iter().flatten().map(|piece| text.get(piece).into()).collect();
-        let params = self.request().and_then(|request| text.some(request.params));
-        let meta = fields.meta.iter().map(|(key, value)| (text.get(*key), text.get(*value)));
-        for (key, value) in params.into_iter().flat_map(members).chain(meta) {
-            if omitted.has_name(key) || !self.shows(FieldGroup::Location) && key == "edge" {
-                values.extend(elements(value).chain([value]).map(text_of));
-            } else if *self.without_names(value) != *value {
-                values.push(value.into());
-            }
-        }
-        values
     }
 
     /// The id that all records of a request or activity share.
@@ -302,15 +263,6 @@ impl<'r> Record<'r> {
         members.filter(move |(key, _)| is_shown(key)).map(move |(key, value)| (key, record.without_names(value)))
     }
 
-    /// JSON without the members that are left out by name, at any depth.
-    pub(crate) fn without_names(&self, json: &'r str) -> Cow<'r, str> {
-        let omitted = self.omitted;
-        if !omitted.has_names() || !json.starts_with(['{', '[']) {
-            return Cow::Borrowed(json);
-        }
-        without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
-    }
-
     pub(crate) fn place(&self, actor: &Identity) -> Option<Place> {
         actor.location.filter(|_| self.shows(FieldGroup::Location))
     }
@@ -374,38 +326,6 @@ impl<'r> Record<'r> {
         Some(self.short_url(url.into()))
     }
 
-    /// The path, with the segments masked that are bound to a parameter which is left out.
-    pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
-        let path = self.text.get(self.request()?.path);
-        let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
-        let mut bound = route.split('/').map(|segment| {
-            let name = segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'));
-            (name.is_some_and(|name| self.omitted.has_name(name)), segment.contains("{*") || segment.starts_with('*'))
-        });
-        let (mut segments, mut masks_rest) = (Vec::new(), false);
-        for segment in path.split('/') {
-            let (is_masked, takes_rest) = bound.next().unwrap_or_default();
-            masks_rest |= is_masked && takes_rest;
-            segments.push(if is_masked || masks_rest { MASK } else { segment });
-        }
-        Some(segments.join("/").into())
-    }
-
-    fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
-        if !self.omitted.has_names() {
-            return query.into();
-        }
-        let is_masked = |pair: &str| {
-            let name = pair.split_once('=').map_or(pair, |(name, _)| name).replace('+', " ");
-            self.omitted.has_name(&percent_encoding::percent_decode_str(&name).decode_utf8_lossy())
-        };
-        let masked = |pair: &'r str| match pair.split_once('=') {
-            Some((name, _)) if is_masked(pair) => [name, "=", MASK].concat().into(),
-            _ => Cow::Borrowed(pair),
-        };
-        query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
-    }
-
     /// The path of the URL, without the query.
     pub fn path(&self) -> Option<Cow<'r, str>> {
         Some(self.short_url(self.shown_path()?))
@@ -452,16 +372,6 @@ impl<'r> Record<'r> {
         without_members(headers, |name| self.omitted.has_header(name)).map(Cow::Owned)
     }
 }
-
-/// A string without its quotes, anything else as JSON text.
-fn text_of(json: &str) -> Cow<'_, str> {
-    match FieldValue::of_json(json.into()) {
-        FieldValue::Text(text) | FieldValue::Json(text) => text,
-    }
-}
-
-/// Replaces what is left out of a URL.
-const MASK: &str = "***";
 
 fn system_time(at: Micros) -> SystemTime {
     let since = Duration::from_micros(at.0.unsigned_abs());

@@ -55,10 +55,11 @@ impl Process {
     }
 
     /// What one line says of its process.
-    pub(super) fn read_back(instance: &str, host: Option<&str>) -> Self {
+    pub(super) fn read_back(instance: &str, host: Option<&str>, user_agent_key: UserAgentKey) -> Self {
         Self {
             instance: Member::new(key!("instance"), Some(instance)),
             host: Member::new(key!("host"), host),
+            user_agent_key,
             ..Self::default()
         }
     }
@@ -281,10 +282,10 @@ pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> O
 
 /// What is shown of a body, as JSON.
 pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Option<Cow<'r, str>> {
-    let shown = record.without_names(body.shown(record.text, cut)?);
     if record.omitted.has(FieldGroup::Bodies) {
         return None;
     }
+    let shown = record.without_names_in_body(body.shown(record.text, cut)?)?;
     // A text is a JSON string already.
     if record.process.body_as == BodyAs::String && !shown.starts_with('"') {
         let mut text = String::new();
