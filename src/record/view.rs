@@ -173,7 +173,12 @@ impl<'r> Record<'r> {
         self.fields.actors.first()
     }
 
-    /// Who acted.
+    /// Whether the actor's credential was checked.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.actor().is_some_and(|actor| !actor.is_unverified)
+    }
+
+    /// Who acted. It may be only claimed: see the field `actor.verified`.
     pub fn actor_id(&self) -> Option<&'r str> {
         self.text.some(self.actor()?.id)
     }
