@@ -12,9 +12,10 @@ use crate::record::{FIXED, Field, FieldValue, Fixed, Record, push_ip, push_numbe
 ///
 /// Rows follow RFC 4180, except that each ends in one line feed and that no cell has a line break. In a cell of text, control
 /// characters, line breaks and bidirectional controls are escaped as in JSON (`\n`, `\u202e`), and a backslash is doubled. A cell
-/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, `'`, a tab or a carriage return gets a `'` in front,
-/// so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of any cell. A value that is
-/// unknown is an empty cell.
+/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, one of them full-width, `'`, a tab or a carriage
+/// return gets a `'` in front, so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of
+/// any cell. A semicolon in front of one of the four or of a quote is `\u003b`, because some spreadsheets split at semicolons. A
+/// value that is unknown is an empty cell.
 ///
 /// ```
 /// use tower_audit::format::{Columns, Format as _, csv};
@@ -299,19 +300,33 @@ impl Row<'_> {
     }
 
     fn prefix(&mut self, value: &str) {
-        if matches!(value.as_bytes().first(), Some(b'=' | b'+' | b'-' | b'@' | b'\'' | b'\t' | b'\r')) {
+        let value = value.as_bytes();
+        if begins_formula(value) || matches!(value.first(), Some(b'\'' | b'\t' | b'\r')) {
             self.out.push(b'\'');
         }
     }
 
-    /// Ends the row: without the last comma.
+    /// Ends the row: without the last comma, and without a semicolon behind which a cell could begin as a formula.
     fn end(self) {
         self.out.pop_if(|last| *last == b',');
         if self.out.len() == self.start {
             // One empty column is no empty line.
             self.out.extend_from_slice(b"\"\"");
         }
+        let row = &self.out[self.start..];
+        // Behind a quote too: a spreadsheet that splits here removes it.
+        let is_risky = |at: usize| begins_formula(&row[at + 1..]) || row.get(at + 1) == Some(&b'"');
+        let risky: Vec<usize> = memchr::memchr_iter(b';', row).filter(|at| is_risky(*at)).collect();
+        for at in risky.into_iter().rev() {
+            let at = self.start + at;
+            self.out.splice(at..=at, *b"\\u003b");
+        }
     }
+}
+
+/// Whether a spreadsheet takes a cell that begins so for a formula; some do if the character is a full-width one.
+fn begins_formula(cell: &[u8]) -> bool {
+    matches!(cell, [b'=' | b'+' | b'-' | b'@', ..] | [0xef, 0xbc, 0x8b | 0x8d | 0x9d | 0xa0, ..])
 }
 
 /// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
@@ -458,6 +473,25 @@ mod tests {
     }
 
     #[test]
+    fn no_formula_begins_a_cell_at_commas_or_at_semicolons() {
+        let value = |text: &str| line(&json!({ "message": text, "meta": { "a": text } }));
+        let written = |text: &str| row("message,meta".parse().unwrap(), &value(text).record());
+        let json = |text: &str| format!("\"{{\"\"a\"\":\"\"{text}\"\"}}\"");
+        assert_eq!(written("x;=1"), format!(r"x\u003b=1,{}", json(r"x\u003b=1")));
+        assert_eq!(written(";a; b;'c"), format!(";a; b;'c,{}", json(";a; b;'c")));
+        assert_eq!(written(r"x\;@y"), format!(r#""x\\\u003b@y",{}"#, json(r"x\\\u003b@y")));
+        assert_eq!(written("x;\"=1"), format!(r#""x\u003b""=1",{}"#, json(r#"x;\""=1"#)));
+        for wide in ['\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'] {
+            let text = format!("{wide}1;{wide}2;\u{ff21}");
+            let escaped = format!("{wide}1\\u003b{wide}2;\u{ff21}");
+            assert_eq!(written(&text), format!("\"'{escaped}\",{}", json(&escaped)));
+            let cells = cells(&written(&text));
+            let meta: Value = serde_json::from_str(&cells[1]).unwrap();
+            assert_eq!((crate::json::unescape(&cells[0]).unwrap(), &meta["a"]), (text.clone(), &json!(text)));
+        }
+    }
+
+    #[test]
     fn columns_are_parsed_and_refused_with_what_is_meant() {
         let error = |text: &str| text.parse::<Columns>().unwrap_err().to_string();
         assert!(error("actor.ipp").contains("`actor.ip`"));
@@ -493,7 +527,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_reads_back_and_forges_nothing(
-            texts in prop::collection::vec("(?s)[=+@'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
+            texts in prop::collection::vec("(?s)[=+@;＝＠'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
         ) {
             let read = line(&json!({
                 "message": texts[0], "meta": { "a": texts[1] },
@@ -504,6 +538,10 @@ mod tests {
             prop_assert_eq!(&found, &texts);
             let flat = cells(&row(Columns::flat(), &read.record()));
             prop_assert_eq!(flat.len(), FIXED.len());
+            // As a spreadsheet sees it that splits at semicolons.
+            for cell in row(Columns::flat(), &read.record()).split(';').skip(1) {
+                prop_assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@', '＝', '＠']), "{}", cell);
+            }
             let meta = flat.iter().find(|cell| cell.starts_with("{\"a\"")).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(meta).unwrap(), json!({ "a": texts[1] }));
             prop_assert_eq!(cells(&row(Columns::audit_log(), &read.record())).len(), 16);
