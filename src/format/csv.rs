@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Format, ends_something, internal_agent};
+use super::{Format, ends_something, internal_agent, is_like_internal};
 use crate::error::Error;
 use crate::json::{plain_len, push_line_text};
 use crate::record::finished::Thing;
@@ -176,7 +176,7 @@ fn client_log(record: &Record<'_>, row: &mut Row<'_>) {
     if record.is_internal() {
         row.text(Some(&internal_agent(record)));
     } else {
-        row.fixed(record, Fixed::Client);
+        row.agent(record.user_agent().as_deref());
     }
 }
 
@@ -271,6 +271,16 @@ impl Row<'_> {
             push_line_text(self.cell, text);
             self.quoted(text);
         }
+        self.out.push(b',');
+    }
+
+    /// A client's user agent. The first byte of one that begins like the name of the library's own records is escaped.
+    fn agent(&mut self, agent: Option<&str>) {
+        let Some(agent) = agent.filter(|agent| is_like_internal(agent)) else { return self.text(agent) };
+        self.cell.clear();
+        self.cell.extend_from_slice(if agent.starts_with('t') { b"\\u0074" } else { b"\\u0054" });
+        push_line_text(self.cell, &agent[1..]);
+        self.quoted(agent);
         self.out.push(b',');
     }
 
@@ -457,6 +467,21 @@ mod tests {
             "2021-04-01T19:40:55+00:00,,,,,,,,,,,,,,2021-04-01T19:46:23.817658+00:00,,,,,tower-audit/AuditRecordsLost count=3"
         );
         assert!(row(Columns::audit_log(), &lost.record()).contains(",AuditRecordsLost,"));
+    }
+
+    #[test]
+    fn no_client_passes_for_the_library() {
+        for (agent, expected) in [
+            ("tower-audit/AuditRecordsLost count=9", r#""\u0074ower-audit/AuditRecordsLost count=9""#),
+            ("Tower-Audit/x \"y\"", r#""\u0054ower-Audit/x ""y""""#),
+            ("tower-auditor/1", "tower-auditor/1"),
+        ] {
+            let request = json!({ "method": "GET", "protocol": "HTTP/2", "url": "/" });
+            let read = line(&json!({ "actor": { "actorId": "u", "client": agent }, "request": request }));
+            let row = row(Columns::client_log(), &read.record());
+            assert_eq!(row.rsplit_once(",u,").unwrap().1, expected);
+            assert_eq!(text(cells(&row).last().unwrap()), agent);
+        }
     }
 
     #[test]
