@@ -23,9 +23,9 @@ impl<'r> Record<'r> {
         let is_shortened = self.fields.meta.iter().any(|(key, _)| self.text.get(*key) == "shortened")
             || self.request().is_some_and(|request| request.url_len(self.text) >= Request::MAX_URL);
         let segments = path.split('/').zip(shown_path.split('/')).filter(|(sent, shown)| sent != shown);
-        let values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
+        let mut values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
         let names = |value: Cow<'_, str>| !value.is_empty() && shown.contains(&*value);
-        (!is_shortened && !values.map(names).any(|is_named| is_named)).then_some(shown)
+        (!is_shortened && !values.any(names)).then_some(shown)
     }
 
     /// The values that are left out by name and that a message could have.
