@@ -164,6 +164,52 @@ async fn groups_of_fields_are_left_out_of_one_output_and_stand_in_the_other() {
 }
 
 #[tokio::test]
+async fn no_message_says_what_is_left_out() {
+    let event = |name: &'static str, path: &'static str, message: &'static str| {
+        Event::new(name).on(Method::GET, path).message(message)
+    };
+    let (lines, few) = sink::memory();
+    let (rows, flat) = sink::memory();
+    let catalog = Catalog::new()
+        .event(event("ByPath", "/repos/{repo}/path", "{method} {path} by {actor}"))
+        .event(event("ByParam", "/repos/{repo}/param", "{actor} read {params.repo}"))
+        .event(event("ByMeta", "/repos/{repo}/meta", "{actor} read {meta.eula}"))
+        .event(event("ByDeep", "/repos/{repo}/deep", "{actor} read {meta.deep}"))
+        .event(event("ByEdge", "/repos/{repo}/edge", "{actor} at {meta.edge}"))
+        .event(event("Quiet", "/repos/{repo}/quiet", "{event} by {actor}"));
+    let groups = [FieldGroup::Repository, FieldGroup::Eula, FieldGroup::Namespace, FieldGroup::Location];
+    let columns: Columns = "eventName,message".parse().unwrap();
+    let (auditor, records) = auditor(|builder| {
+        builder
+            .catalog(catalog)
+            .sink(Output::new(lines).omit(groups))
+            .sink(Output::new(rows).omit(groups).format(csv(columns)))
+    });
+    let paths = ["path", "param", "meta", "deep", "edge", "quiet"].map(|path| get(&format!("/repos/c%6Fbalt/{path}")));
+    run(&auditor, paths).await;
+    let messages = |lines: Vec<String>| {
+        let message = |line: &String| serde_json::from_str::<Value>(line).unwrap()["message"].clone();
+        lines[1..7].iter().map(message).collect::<Vec<_>>()
+    };
+    let whole = messages(records.lines());
+    assert_eq!(whole[0], "GET /repos/c%6Fbalt/path by jane");
+    assert_eq!(whole[1], "jane read cobalt");
+    assert_eq!(whole[4], "jane at LHR61");
+    let shown = [
+        "GET /repos/***/path by jane".into(),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        Value::Null,
+        "Quiet by jane".into(),
+    ];
+    assert_eq!(messages(few.lines()), shown);
+    let expected =
+        ["ByPath,GET /repos/***/path by jane", "ByParam,", "ByMeta,", "ByDeep,", "ByEdge,", "Quiet,Quiet by jane"];
+    assert_eq!(flat.lines()[2..8], expected);
+}
+
+#[tokio::test]
 async fn what_one_output_shortens_stands_whole_in_another() {
     let (lines, short) = sink::memory();
     let (auditor, records) = auditor(|builder| builder.sink(Output::new(lines).max_line_bytes(1024)));
@@ -174,6 +220,65 @@ async fn what_one_output_shortens_stands_whole_in_another() {
     assert!(short.len() < 1024 && whole.len() > 8000, "{} {}", short.len(), whole.len());
     let record: Value = serde_json::from_str(&short).unwrap();
     assert_eq!(record["request"]["bodyOmitted"]["reason"], "line");
+}
+
+/// 64 KiB in each value that a client chooses, of what each format has to escape.
+#[tokio::test]
+async fn no_client_makes_a_line_too_long_or_two_lines_of_one() {
+    use tower_audit::format::{Format, backstage_auditor, combined, common, json};
+
+    const LIMIT: usize = 6 * 1024;
+    const HEADERS: [&str; 7] =
+        ["user-agent", "referer", "x-request-id", "traceparent", "host", "x-forwarded-for", "content-type"];
+    let long = |piece: &str| piece.repeat(64 * 1024 / piece.len());
+    let odd = |text: &str| http::HeaderValue::from_bytes(text.as_bytes()).unwrap();
+    let mut requests = vec![
+        get(&format!("/acme/{}/get", long("a%0A;"))[..65_000]),
+        get(&format!("/acme/npm/get?{}", long("a=%22;=&"))[..65_000]),
+        Request::builder().method(&*long("M")).uri("/x").body(Body::empty()).unwrap(),
+    ];
+    for header in HEADERS {
+        for piece in ["x", "\"", ";=", ", =", "\\", "é", "\t"] {
+            requests.push(Request::get("/acme/npm/get").header(header, odd(&long(piece))).body(Body::empty()).unwrap());
+        }
+    }
+    for piece in ["x", "\"", ";=", "\n", "\u{202e}", "\u{0}"] {
+        let bodies = [json!(long(piece)), json!({ "name": long(piece) }), json!({ (long(piece)): [long(piece)] })];
+        requests.extend(bodies.map(|body| {
+            let request = Request::post("/acme/npm/put").header("content-type", "application/json");
+            request.body(Body::from(body.to_string())).unwrap()
+        }));
+    }
+    let sent = requests.len();
+    let formats: [(Box<dyn Format>, usize); 9] = [
+        (Box::new(json()), 0),
+        (Box::new(json_timestamp()), 0),
+        (Box::new(key_value()), 0),
+        (Box::new(combined()), 0),
+        (Box::new(common()), 0),
+        (Box::new(backstage_auditor(&[])), 0),
+        (Box::new(csv(Columns::flat())), 1),
+        (Box::new(csv(Columns::client_log())), 1),
+        (Box::new(csv(Columns::audit_log())), 1),
+    ];
+    let mut written = Vec::new();
+    let (auditor, _) = auditor(|builder| {
+        formats.into_iter().fold(builder, |builder, (format, headers)| {
+            let (lines, kept) = sink::memory();
+            written.push((kept, headers));
+            builder.sink(Output::new(lines).format(format).max_line_bytes(LIMIT))
+        })
+    });
+    run(&auditor, requests).await;
+    for (at, (lines, headers)) in written.into_iter().enumerate() {
+        let lines = lines.lines();
+        // The start and the end of the log too.
+        assert_eq!(lines.len(), sent + headers + 2, "format {at}");
+        for line in lines {
+            assert!(line.len() < LIMIT, "format {at}: {} bytes: {}", line.len(), &line[..200]);
+            assert!(!line.chars().any(|char| char.is_control() || char == '\u{202e}'), "format {at}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -101,7 +101,8 @@ impl Filter {
         Self(Node::Stage(stage.into()))
     }
 
-    /// Records of actors with this id, in which `*` is any text.
+    /// Records of actors with this id, in which `*` is any text; none of actors who are unverified (`verified: false`), because
+    /// anybody can claim an id. [`Filter::field`] with `actor.actorId` compares claimed ids too: do not leave records out by it.
     pub fn actor(id: &str) -> Self {
         Self(Node::Actor(Pattern::new(id)))
     }
@@ -188,7 +189,7 @@ impl Node {
             Self::Status(status) => record.status() == *status,
             Self::Outcome(outcome) => record.outcome() == Some(*outcome),
             Self::Stage(stage) => record.stage() == &**stage,
-            Self::Actor(id) => matches(id, record.actor_id()),
+            Self::Actor(id) => matches(id, record.actor_id().filter(|_| record.is_verified())),
             Self::CredentialKind(kind) => matches(kind, record.credential_kind()),
             Self::Method(method) => record.method() == Some(method.as_str()),
             Self::Route(template) => matches(template, record.route()),
@@ -312,6 +313,24 @@ mod tests {
         ] {
             assert!(!passes(filter));
         }
+    }
+
+    #[test]
+    fn nobody_leaves_the_log_by_claiming_an_id() {
+        let actor = |verified: &[(&str, bool)]| {
+            let mut actor = json!({ "actorId": "svc-probe", "kind": "service" });
+            verified.iter().for_each(|(key, value)| actor[*key] = json!(value));
+            line(&json!({ "actor": actor }))
+        };
+        let (known, claimed) = (actor(&[]), actor(&[("verified", false)]));
+        assert!(Filter::actor("svc-probe").passes(&known.record()));
+        assert!(!Filter::actor("svc-probe").not().passes(&known.record()));
+        for id in ["svc-probe", "svc-*", "*"] {
+            assert!(!Filter::actor(id).passes(&claimed.record()));
+            assert!(Filter::actor(id).not().passes(&claimed.record()));
+        }
+        let field = || Filter::field("actor.actorId".parse().unwrap(), "svc-probe");
+        assert!(field().passes(&claimed.record()) && field().passes(&known.record()));
     }
 
     #[test]

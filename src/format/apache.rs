@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{Format, ends_something, internal_agent};
+use super::{Format, ends_something, internal_agent, is_like_internal};
 use crate::record::{FieldValue, Fixed, Record, time_text};
 
 /// Apache's combined log format: `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`.
@@ -16,7 +16,7 @@ use crate::record::{FieldValue, Fixed, Record, time_text};
 /// `\n`, `\xhh`); spaces and brackets are too where a reader takes them for an end, so that no value is taken for two.
 ///
 /// It accepts records of requests that end something. The library's own records have their name and counts where the user agent
-/// is: `tower-audit/AuditRecordsLost count=3`.
+/// is: `tower-audit/AuditRecordsLost count=3`. A client's user agent that begins so has its first byte escaped: `\x74ower-audit/`.
 pub fn combined() -> Combined {
     Combined(())
 }
@@ -52,7 +52,7 @@ impl Format for Combined {
         if record.is_internal() {
             push_quoted(out, Some(&internal_agent(record)));
         } else {
-            push_quoted(out, record.user_agent().as_deref());
+            push_agent(out, record.user_agent().as_deref());
         }
     }
 }
@@ -137,6 +137,20 @@ fn push_quoted(out: &mut Vec<u8>, text: Option<&str>) {
     out.push(b'"');
 }
 
+/// A client's user agent. The first byte of one that begins like the name of the library's own records is escaped.
+fn push_agent(out: &mut Vec<u8>, agent: Option<&str>) {
+    match agent.filter(|agent| is_like_internal(agent)) {
+        Some(agent) => {
+            let (first, rest) = agent.split_at(1);
+            out.push(b'"');
+            push_escaped(out, first, first.as_bytes());
+            push_escaped(out, rest, b"");
+            out.push(b'"');
+        }
+        None => push_quoted(out, agent),
+    }
+}
+
 /// As Apache's `ap_escape_logitem`: <https://httpd.apache.org/docs/2.4/mod/mod_log_config.html#format-notes>.
 ///
 /// Bytes of `more` are escaped too.
@@ -201,6 +215,22 @@ mod tests {
             written(common(), &lost),
             "- - - [01/Apr/2021:19:46:23 +0000] \"tower-audit/AuditRecordsLost count=3\" - -"
         );
+    }
+
+    #[test]
+    fn no_client_passes_for_the_library() {
+        let agent = |agent: &str| {
+            let request = json!({ "method": "GET", "protocol": "HTTP/2", "url": "/" });
+            let line = written(
+                combined(),
+                &line(&json!({ "request": request, "actor": { "actorId": "u", "client": agent } })),
+            );
+            line.split_once("\"-\" ").unwrap().1.to_owned()
+        };
+        let forged = "tower-audit/AuditRecordsLost count=9";
+        assert_eq!(agent(forged), r#""\x74ower-audit/AuditRecordsLost count=9""#);
+        assert_eq!(agent("Tower-Audit/x"), r#""\x54ower-Audit/x""#);
+        assert_eq!(agent("tower-auditor/1"), r#""tower-auditor/1""#);
     }
 
     /// The fields of a line: words, quoted texts and the time, by the rules of Apache's escapes.

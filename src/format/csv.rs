@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Format, ends_something, internal_agent};
+use super::{Format, ends_something, internal_agent, is_like_internal};
 use crate::error::Error;
 use crate::json::{plain_len, push_line_text};
 use crate::record::finished::Thing;
@@ -12,9 +12,10 @@ use crate::record::{FIXED, Field, FieldValue, Fixed, Record, push_ip, push_numbe
 ///
 /// Rows follow RFC 4180, except that each ends in one line feed and that no cell has a line break. In a cell of text, control
 /// characters, line breaks and bidirectional controls are escaped as in JSON (`\n`, `\u202e`), and a backslash is doubled. A cell
-/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, `'`, a tab or a carriage return gets a `'` in front,
-/// so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of any cell. A value that is
-/// unknown is an empty cell.
+/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, one of them full-width, `'`, a tab or a carriage
+/// return gets a `'` in front, so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of
+/// any cell. A semicolon in front of one of the four or of a quote is `\u003b`, because some spreadsheets split at semicolons. A
+/// value that is unknown is an empty cell.
 ///
 /// ```
 /// use tower_audit::format::{Columns, Format as _, csv};
@@ -175,7 +176,7 @@ fn client_log(record: &Record<'_>, row: &mut Row<'_>) {
     if record.is_internal() {
         row.text(Some(&internal_agent(record)));
     } else {
-        row.fixed(record, Fixed::Client);
+        row.agent(record.user_agent().as_deref());
     }
 }
 
@@ -273,6 +274,16 @@ impl Row<'_> {
         self.out.push(b',');
     }
 
+    /// A client's user agent. The first byte of one that begins like the name of the library's own records is escaped.
+    fn agent(&mut self, agent: Option<&str>) {
+        let Some(agent) = agent.filter(|agent| is_like_internal(agent)) else { return self.text(agent) };
+        self.cell.clear();
+        self.cell.extend_from_slice(if agent.starts_with('t') { b"\\u0074" } else { b"\\u0054" });
+        push_line_text(self.cell, &agent[1..]);
+        self.quoted(agent);
+        self.out.push(b',');
+    }
+
     fn json(&mut self, json: &str) {
         if plain_len(json.as_bytes(), is_special) == json.len() {
             self.prefix(json);
@@ -299,19 +310,33 @@ impl Row<'_> {
     }
 
     fn prefix(&mut self, value: &str) {
-        if matches!(value.as_bytes().first(), Some(b'=' | b'+' | b'-' | b'@' | b'\'' | b'\t' | b'\r')) {
+        let value = value.as_bytes();
+        if begins_formula(value) || matches!(value.first(), Some(b'\'' | b'\t' | b'\r')) {
             self.out.push(b'\'');
         }
     }
 
-    /// Ends the row: without the last comma.
+    /// Ends the row: without the last comma, and without a semicolon behind which a cell could begin as a formula.
     fn end(self) {
         self.out.pop_if(|last| *last == b',');
         if self.out.len() == self.start {
             // One empty column is no empty line.
             self.out.extend_from_slice(b"\"\"");
         }
+        let row = &self.out[self.start..];
+        // Behind a quote too: a spreadsheet that splits here removes it.
+        let is_risky = |at: usize| begins_formula(&row[at + 1..]) || row.get(at + 1) == Some(&b'"');
+        let risky: Vec<usize> = memchr::memchr_iter(b';', row).filter(|at| is_risky(*at)).collect();
+        for at in risky.into_iter().rev() {
+            let at = self.start + at;
+            self.out.splice(at..=at, *b"\\u003b");
+        }
     }
+}
+
+/// Whether a spreadsheet takes a cell that begins so for a formula; some do if the character is a full-width one.
+fn begins_formula(cell: &[u8]) -> bool {
+    matches!(cell, [b'=' | b'+' | b'-' | b'@', ..] | [0xef, 0xbc, 0x8b | 0x8d | 0x9d | 0xa0, ..])
 }
 
 /// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
@@ -445,6 +470,21 @@ mod tests {
     }
 
     #[test]
+    fn no_client_passes_for_the_library() {
+        for (agent, expected) in [
+            ("tower-audit/AuditRecordsLost count=9", r#""\u0074ower-audit/AuditRecordsLost count=9""#),
+            ("Tower-Audit/x \"y\"", r#""\u0054ower-Audit/x ""y""""#),
+            ("tower-auditor/1", "tower-auditor/1"),
+        ] {
+            let request = json!({ "method": "GET", "protocol": "HTTP/2", "url": "/" });
+            let read = line(&json!({ "actor": { "actorId": "u", "client": agent }, "request": request }));
+            let row = row(Columns::client_log(), &read.record());
+            assert_eq!(row.rsplit_once(",u,").unwrap().1, expected);
+            assert_eq!(text(cells(&row).last().unwrap()), agent);
+        }
+    }
+
+    #[test]
     fn flat_has_a_column_for_each_key_and_json_as_it_is() {
         let read = download();
         let header = csv(Columns::flat()).header().unwrap();
@@ -455,6 +495,25 @@ mod tests {
         assert_eq!((of("seq").as_str(), of("instance").as_str(), of("isAuditLog").as_str()), ("7", "test", "true"));
         assert_eq!((of("meta").as_str(), of("durationMs").as_str()), (r#"{"edge":"LHR61-C2"}"#, "1.500"));
         assert_eq!(of("errors"), "");
+    }
+
+    #[test]
+    fn no_formula_begins_a_cell_at_commas_or_at_semicolons() {
+        let value = |text: &str| line(&json!({ "message": text, "meta": { "a": text } }));
+        let written = |text: &str| row("message,meta".parse().unwrap(), &value(text).record());
+        let json = |text: &str| format!("\"{{\"\"a\"\":\"\"{text}\"\"}}\"");
+        assert_eq!(written("x;=1"), format!(r"x\u003b=1,{}", json(r"x\u003b=1")));
+        assert_eq!(written(";a; b;'c"), format!(";a; b;'c,{}", json(";a; b;'c")));
+        assert_eq!(written(r"x\;@y"), format!(r#""x\\\u003b@y",{}"#, json(r"x\\\u003b@y")));
+        assert_eq!(written("x;\"=1"), format!(r#""x\u003b""=1",{}"#, json(r#"x;\""=1"#)));
+        for wide in ['\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'] {
+            let text = format!("{wide}1;{wide}2;\u{ff21}");
+            let escaped = format!("{wide}1\\u003b{wide}2;\u{ff21}");
+            assert_eq!(written(&text), format!("\"'{escaped}\",{}", json(&escaped)));
+            let cells = cells(&written(&text));
+            let meta: Value = serde_json::from_str(&cells[1]).unwrap();
+            assert_eq!((crate::json::unescape(&cells[0]).unwrap(), &meta["a"]), (text.clone(), &json!(text)));
+        }
     }
 
     #[test]
@@ -493,7 +552,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_reads_back_and_forges_nothing(
-            texts in prop::collection::vec("(?s)[=+@'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
+            texts in prop::collection::vec("(?s)[=+@;＝＠'\t\r,\"\\\\\n\u{0}\u{202e}\u{2028}\u{85}a-c€-]{0,12}|(?s).{0,24}", 6),
         ) {
             let read = line(&json!({
                 "message": texts[0], "meta": { "a": texts[1] },
@@ -504,6 +563,10 @@ mod tests {
             prop_assert_eq!(&found, &texts);
             let flat = cells(&row(Columns::flat(), &read.record()));
             prop_assert_eq!(flat.len(), FIXED.len());
+            // As a spreadsheet sees it that splits at semicolons.
+            for cell in row(Columns::flat(), &read.record()).split(';').skip(1) {
+                prop_assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@', '＝', '＠']), "{}", cell);
+            }
             let meta = flat.iter().find(|cell| cell.starts_with("{\"a\"")).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(meta).unwrap(), json!({ "a": texts[1] }));
             prop_assert_eq!(cells(&row(Columns::audit_log(), &read.record())).len(), 16);

@@ -105,10 +105,17 @@ fn ends_something(record: &Record<'_>) -> bool {
     record.fields.stage != StageName::Initiation
 }
 
+const INTERNAL: &str = "tower-audit/";
+
+/// Whether the user agent of a client could be taken for that of the library's own record.
+fn is_like_internal(agent: &str) -> bool {
+    agent.get(..INTERNAL.len()).is_some_and(|start| start.eq_ignore_ascii_case(INTERNAL))
+}
+
 /// The library's own record for formats that have no place for an event's name: where others have the user agent, its name and
 /// its counts, such as `tower-audit/AuditRecordsLost count=3`.
 fn internal_agent(record: &Record<'_>) -> String {
-    let mut agent = ["tower-audit/", record.event_name()].concat();
+    let mut agent = [INTERNAL, record.event_name()].concat();
     for (key, value) in record.meta() {
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
             agent.extend([" ", key, "=", &value]);

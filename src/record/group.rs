@@ -9,8 +9,12 @@ use crate::error::Error;
 /// all.
 ///
 /// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
-/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth; in the URL, the value of
-/// such a query parameter, and a segment of the path that is bound to such a parameter of the route, is `***`.
+/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that are
+/// the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a parameter
+/// of the route, is `***`.
+///
+/// In the `message` the path is shown as in the URL. The whole message is left out if it has any other value that a group leaves
+/// out of the record's keys, `meta`, params or path, or if names are left out and the line was shortened before.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldGroup {
@@ -94,18 +98,23 @@ impl FieldGroups {
 
     /// Whether members of this name are left out, wherever they are.
     pub(crate) fn has_name(self, name: &str) -> bool {
-        let group = match name {
-            "eula" => FieldGroup::Eula,
-            "namespace" => FieldGroup::Namespace,
-            "repository" | "repo" => FieldGroup::Repository,
-            _ => return false,
-        };
-        self.has(group)
+        self.names().any(|known| known == name)
+    }
+
+    /// The names of members that are left out, wherever they are.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(&str, FieldGroup); 4] = [
+            ("eula", FieldGroup::Eula),
+            ("namespace", FieldGroup::Namespace),
+            ("repository", FieldGroup::Repository),
+            ("repo", FieldGroup::Repository),
+        ];
+        NAMES.into_iter().filter(move |(_, group)| self.has(*group)).map(|(name, _)| name)
     }
 
     /// Whether any name is left out wherever it is.
     pub(crate) fn has_names(self) -> bool {
-        [FieldGroup::Eula, FieldGroup::Namespace, FieldGroup::Repository].into_iter().any(|group| self.has(group))
+        self.names().next().is_some()
     }
 
     /// Whether a request header is left out. Headers of addresses are those of proxies and content networks.

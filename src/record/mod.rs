@@ -8,6 +8,7 @@ pub(crate) mod finished;
 mod group;
 mod labels;
 mod object;
+mod omit;
 mod outcome;
 mod parse;
 mod reads;

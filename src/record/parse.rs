@@ -16,7 +16,7 @@ use super::finished::{
     StageName, Thing,
 };
 use super::wire::{Process, protocol};
-use super::{Labels, Level, LogType, Outcome, Record, Status};
+use super::{Labels, Level, LogType, Outcome, Record, Status, UserAgentKey};
 use crate::clock::Micros;
 use crate::error::Error;
 use crate::json::{InString, elements, is_odd_at, members, unescape};
@@ -144,19 +144,28 @@ impl<'l> Reader<'l> {
         if value.starts_with('{') { Ok(members(value)) } else { Err(bad(key, "is not an object")) }
     }
 
-    fn address(&mut self, actor: &'l str) -> Read<Address> {
-        let mut address = Address::default();
+    /// The address of the actor, and under which key its user agent is.
+    fn address(&mut self, actor: &'l str) -> Read<(Address, UserAgentKey)> {
+        let (mut address, mut client_keys) = (Address::default(), (false, false));
         for (key, value) in self.object("actor", actor)? {
             match key {
                 "ip" => address.ip = Some(ip(key, value)?),
                 "port" => address.port = Some(number(key, value)?),
                 "hostname" => address.hostname = Some(self.text(key, value)?),
-                "client" | "userAgent" => address.client = Some(self.text(key, value)?),
+                "client" | "userAgent" => {
+                    address.client = Some(self.text(key, value)?);
+                    if key == "client" { client_keys.0 = true } else { client_keys.1 = true }
+                }
                 "peerIp" => address.peer_ip = Some(ip(key, value)?),
                 _ => {}
             }
         }
-        Ok(address)
+        let user_agent_key = match client_keys {
+            (true, true) => UserAgentKey::Both,
+            (false, true) => UserAgentKey::UserAgent,
+            _ => UserAgentKey::Client,
+        };
+        Ok((address, user_agent_key))
     }
 
     /// The actor, and those on whose behalf it acts.
@@ -349,6 +358,7 @@ struct Parts {
     component: Option<String>,
     instance: Option<String>,
     host: Option<String>,
+    user_agent_key: UserAgentKey,
     seq: Option<u64>,
 }
 
@@ -388,7 +398,10 @@ impl Parts {
             "plugin" => self.plugin = Some(string(key, value)?),
             "component" => self.component = Some(string(key, value)?),
             "host" => self.host = Some(string(key, value)?),
-            "actor" => (fields.address, fields.actors) = (reader.address(value)?, reader.actors(value)?),
+            "actor" => {
+                (fields.address, self.user_agent_key) = reader.address(value)?;
+                fields.actors = reader.actors(value)?;
+            }
             "object" => context(fields).object = Some(reader.thing(key, value)?),
             "target" => context(fields).target = Some(reader.thing(key, value)?),
             "scope" => context(fields).scope = Some(reader.scope(value)?),
@@ -436,7 +449,7 @@ impl Parts {
             ))),
             ..self.fields
         };
-        Ok((fields, Process::read_back(&instance, self.host.as_deref()), self.seq))
+        Ok((fields, Process::read_back(&instance, self.host.as_deref(), self.user_agent_key), self.seq))
     }
 }
 
@@ -497,7 +510,8 @@ mod tests {
 
     use super::*;
     use crate::format::{self, Format as _};
-    use crate::record::{FIXED, Field, FieldValue};
+    use crate::record::FieldGroups;
+    use crate::record::{FIXED, Field, FieldGroup, FieldValue};
 
     /// Every key that a record can have, in the order of the line.
     const LINE: &str = concat!(
@@ -535,6 +549,68 @@ mod tests {
         assert_eq!(String::from_utf8(whole).unwrap(), LINE);
         format::json().write(&Record { line: None, ..read.record() }, &mut remade);
         assert_eq!(String::from_utf8(remade).unwrap(), LINE);
+    }
+
+    #[test]
+    fn a_line_that_was_read_back_keeps_the_key_of_its_user_agent() {
+        const CLIENT: &str = r#""client":"npm/10 \\","#;
+        const USER_AGENT: &str = r#""userAgent":"npm/10 \\","#;
+        for keys in [CLIENT.to_owned(), USER_AGENT.to_owned(), [CLIENT, USER_AGENT].concat(), String::new()] {
+            let line = LINE.replace(CLIENT, &keys);
+            let (read, mut remade) = (RecordLine::parse(&line).unwrap(), Vec::new());
+            format::json().write(&Record { line: None, ..read.record() }, &mut remade);
+            assert_eq!(String::from_utf8(remade).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_by_name_is_left_out_of_bodies_that_are_texts_too() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        for (body, shown) in [
+            (r#""{\"repo\":\"acme\",\"a\":[{\"repository\":{\"b\":1}},\" x \"]}""#, Some(r#""{\"a\":[{},\" x \"]}""#)),
+            (r#""{ \"repo\" : \"acme\", \"a b\" : 1 }""#, Some(r#""{\"a b\":1}""#)),
+            (r#""{ \"a\" : 1 }""#, Some(r#""{ \"a\" : 1 }""#)),
+            (r#""[\"repo\",7""#, None),
+            (r#""{\"r\\u0065po\":\"acme""#, None),
+            (r#""{\"a\":\"b""#, Some(r#""{\"a\":\"b""#)),
+            (r#""the repo acme""#, Some(r#""the repo acme""#)),
+            (r#"{"repo":"acme","a":1}"#, Some(r#"{"a":1}"#)),
+        ] {
+            let line = LINE.replace(r#"["b",true,null]"#, body);
+            let read = RecordLine::parse(&line).unwrap();
+            let record = read.record().without(omitted);
+            assert_eq!(get(&record, "request.body").map(|value| json_of(&value)).as_deref(), shown, "{body}");
+            let mut out = Vec::new();
+            format::json().write(&record, &mut out);
+            let line: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            let expected = shown.map(|shown| serde_json::from_str::<serde_json::Value>(shown).unwrap());
+            assert_eq!(line["request"].get("body"), expected.as_ref());
+        }
+    }
+
+    fn json_of(value: &FieldValue<'_>) -> String {
+        match value {
+            FieldValue::Text(text) => {
+                let mut json = String::new();
+                crate::json::push_json_string(&mut json, text);
+                json
+            }
+            FieldValue::Json(json) => json.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_line_that_was_shortened_is_left_out_with_the_names() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        for (meta, message) in [("", Some("read it")), (r#""shortened":["params"],"#, None)] {
+            let line = LINE.replace(r#""a \"quoted\" \u202e sentence""#, "\"read it\"");
+            let line = line.replace(r#""meta":{"#, &[r#""meta":{"#, meta].concat());
+            let read = RecordLine::parse(&line).unwrap();
+            assert_eq!(read.record().without(omitted).message().as_deref(), message);
+            assert_eq!(read.record().message().as_deref(), Some("read it"));
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<'r> Record<'r> {
         if groups.is_empty() { self } else { Self { omitted: groups, line: None, ..self } }
     }
 
-    fn shows(&self, group: FieldGroup) -> bool {
+    pub(super) fn shows(&self, group: FieldGroup) -> bool {
         !self.omitted.has(group)
     }
 
@@ -110,9 +110,12 @@ impl<'r> Record<'r> {
         self.fields.outcome
     }
 
-    /// One sentence for a person.
+    /// One sentence for a person. None where it names what is left out.
     pub fn message(&self) -> Option<Cow<'r, str>> {
-        Some(without_middle(self.text.some(self.fields.message)?, self.cuts.message))
+        Some(match self.shown_message(self.text.some(self.fields.message)?)? {
+            Cow::Borrowed(message) => without_middle(message, self.cuts.message),
+            Cow::Owned(message) => without_middle(&message, self.cuts.message).into_owned().into(),
+        })
     }
 
     /// The id that all records of a request or activity share.
@@ -170,7 +173,12 @@ impl<'r> Record<'r> {
         self.fields.actors.first()
     }
 
-    /// Who acted.
+    /// Whether the actor's credential was checked.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.actor().is_some_and(|actor| !actor.is_unverified)
+    }
+
+    /// Who acted. It may be only claimed: see the field `actor.verified`.
     pub fn actor_id(&self) -> Option<&'r str> {
         self.text.some(self.actor()?.id)
     }
@@ -260,15 +268,6 @@ impl<'r> Record<'r> {
         members.filter(move |(key, _)| is_shown(key)).map(move |(key, value)| (key, record.without_names(value)))
     }
 
-    /// JSON without the members that are left out by name, at any depth.
-    pub(crate) fn without_names(&self, json: &'r str) -> Cow<'r, str> {
-        let omitted = self.omitted;
-        if !omitted.has_names() || !json.starts_with(['{', '[']) {
-            return Cow::Borrowed(json);
-        }
-        without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
-    }
-
     pub(crate) fn place(&self, actor: &Identity) -> Option<Place> {
         actor.location.filter(|_| self.shows(FieldGroup::Location))
     }
@@ -332,38 +331,6 @@ impl<'r> Record<'r> {
         Some(self.short_url(url.into()))
     }
 
-    /// The path, with the segments masked that are bound to a parameter which is left out.
-    pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
-        let path = self.text.get(self.request()?.path);
-        let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
-        let mut bound = route.split('/').map(|segment| {
-            let name = segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'));
-            (name.is_some_and(|name| self.omitted.has_name(name)), segment.contains("{*") || segment.starts_with('*'))
-        });
-        let (mut segments, mut masks_rest) = (Vec::new(), false);
-        for segment in path.split('/') {
-            let (is_masked, takes_rest) = bound.next().unwrap_or_default();
-            masks_rest |= is_masked && takes_rest;
-            segments.push(if is_masked || masks_rest { MASK } else { segment });
-        }
-        Some(segments.join("/").into())
-    }
-
-    fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
-        if !self.omitted.has_names() {
-            return query.into();
-        }
-        let is_masked = |pair: &str| {
-            let name = pair.split_once('=').map_or(pair, |(name, _)| name).replace('+', " ");
-            self.omitted.has_name(&percent_encoding::percent_decode_str(&name).decode_utf8_lossy())
-        };
-        let masked = |pair: &'r str| match pair.split_once('=') {
-            Some((name, _)) if is_masked(pair) => [name, "=", MASK].concat().into(),
-            _ => Cow::Borrowed(pair),
-        };
-        query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
-    }
-
     /// The path of the URL, without the query.
     pub fn path(&self) -> Option<Cow<'r, str>> {
         Some(self.short_url(self.shown_path()?))
@@ -410,9 +377,6 @@ impl<'r> Record<'r> {
         without_members(headers, |name| self.omitted.has_header(name)).map(Cow::Owned)
     }
 }
-
-/// Replaces what is left out of a URL.
-const MASK: &str = "***";
 
 fn system_time(at: Micros) -> SystemTime {
     let since = Duration::from_micros(at.0.unsigned_abs());

@@ -55,10 +55,11 @@ impl Process {
     }
 
     /// What one line says of its process.
-    pub(super) fn read_back(instance: &str, host: Option<&str>) -> Self {
+    pub(super) fn read_back(instance: &str, host: Option<&str>, user_agent_key: UserAgentKey) -> Self {
         Self {
             instance: Member::new(key!("instance"), Some(instance)),
             host: Member::new(key!("host"), host),
+            user_agent_key,
             ..Self::default()
         }
     }
@@ -176,7 +177,7 @@ pub(crate) const ELLIPSIS: &str = "…";
 
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
-    let Record { text, fields, process, cuts, .. } = *record;
+    let Record { text, fields, process, .. } = *record;
     let mut line = Object::open(out);
     line.time(key!("timestamp"), fields.timestamp);
     line.plain(key!("level"), fields.level.as_str());
@@ -197,8 +198,8 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     if let Some(outcome) = fields.outcome {
         line.plain(key!("outcome"), outcome.as_str());
     }
-    if let Some(message) = fields.message {
-        line.text(key!("message"), &without_middle(text.get(message), cuts.message));
+    if let Some(message) = record.message() {
+        line.text(key!("message"), &message);
     }
     line.plain(key!("auditId"), fields.audit_id.hyphenated().encode_lower(&mut [0; 36]));
     line.members(&process.instance.json);
@@ -281,10 +282,10 @@ pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> O
 
 /// What is shown of a body, as JSON.
 pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Option<Cow<'r, str>> {
-    let shown = record.without_names(body.shown(record.text, cut)?);
     if record.omitted.has(FieldGroup::Bodies) {
         return None;
     }
+    let shown = record.without_names_in_body(body.shown(record.text, cut)?)?;
     // A text is a JSON string already.
     if record.process.body_as == BodyAs::String && !shown.starts_with('"') {
         let mut text = String::new();

@@ -1,0 +1,137 @@
+//! What a record shows when an output leaves groups of fields out: of its JSON, its URL and its message.
+
+use std::borrow::Cow;
+
+use serde_core::de::IgnoredAny;
+
+use super::finished::Request;
+use super::{FieldGroup, FieldValue, Record};
+use crate::json::{InString, elements, members, push_json_string, unescape, without_members};
+
+impl<'r> Record<'r> {
+    /// The message with the path as the URL shows it, unless it has another value that is left out.
+    pub(super) fn shown_message(&self, message: &'r str) -> Option<Cow<'r, str>> {
+        let omits_values = self.omitted.has_names() || !self.shows(FieldGroup::Location);
+        if !omits_values || self.is_internal() {
+            return Some(message.into());
+        }
+        let path = self.request().map_or("", |request| self.text.get(request.path));
+        let shown_path = self.shown_path().unwrap_or_default();
+        let is_masked = *path != *shown_path;
+        let shown = if is_masked { message.replace(path, &shown_path).into() } else { Cow::Borrowed(message) };
+        // What a shortened line no longer has may be in its message.
+        let is_shortened = self.fields.meta.iter().any(|(key, _)| self.text.get(*key) == "shortened")
+            || self.request().is_some_and(|request| request.url_len(self.text) >= Request::MAX_URL);
+        let segments = path.split('/').zip(shown_path.split('/')).filter(|(sent, shown)| sent != shown);
+        let mut values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
+        let names = |value: Cow<'_, str>| !value.is_empty() && shown.contains(&*value);
+        (!is_shortened && !values.any(names)).then_some(shown)
+    }
+
+    /// The values that are left out by name and that a message could have.
+    fn left_out(&self) -> Vec<Cow<'r, str>> {
+        let Self { text, fields, omitted, .. } = *self;
+        let context = fields.context.as_ref();
+        let repository = context.and_then(|context| context.repository).filter(|_| !self.shows(FieldGroup::Repository));
+        let namespace = context.and_then(|context| context.namespace).filter(|_| !self.shows(FieldGroup::Namespace));
+        let mut values: Vec<Cow<'r, str>> =
+            [repository, namespace].into_iter().flatten().map(|piece| text.get(piece).into()).collect();
+        let params = self.request().and_then(|request| text.some(request.params));
+        let meta = fields.meta.iter().map(|(key, value)| (text.get(*key), text.get(*value)));
+        for (key, value) in params.into_iter().flat_map(members).chain(meta) {
+            if omitted.has_name(key) || !self.shows(FieldGroup::Location) && key == "edge" {
+                values.extend(elements(value).chain([value]).map(text_of));
+            } else if *self.without_names(value) != *value {
+                values.push(value.into());
+            }
+        }
+        values
+    }
+
+    /// JSON without the members that are left out by name, at any depth.
+    pub(crate) fn without_names(&self, json: &'r str) -> Cow<'r, str> {
+        let omitted = self.omitted;
+        if !omitted.has_names() || !json.starts_with(['{', '[']) {
+            return Cow::Borrowed(json);
+        }
+        without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
+    }
+
+    /// The same of a body, which may be the text of JSON (`BodyAs::String`): that of a line that was read back. None if it is
+    /// only a beginning, and may name what is left out.
+    pub(crate) fn without_names_in_body(&self, json: &'r str) -> Option<Cow<'r, str>> {
+        let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let Some(text) = inside.filter(|_| self.omitted.has_names()).map(|raw| unescape(raw).unwrap_or_default())
+        else {
+            return Some(self.without_names(json));
+        };
+        if !text.trim_start().starts_with(['{', '[']) {
+            return Some(json.into());
+        }
+        if serde_json::from_str::<IgnoredAny>(&text).is_err() {
+            let may_name = text.contains("\\u") || self.omitted.names().any(|name| text.contains(name));
+            return (!may_name).then_some(json.into());
+        }
+        let packed = without_space(&text);
+        let shown = without_members(&packed, |key| self.omitted.has_name(key))?;
+        if shown == packed {
+            return Some(json.into());
+        }
+        let mut string = String::new();
+        push_json_string(&mut string, &shown);
+        Some(string.into())
+    }
+
+    /// The path, with the segments masked that are bound to a parameter which is left out.
+    pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
+        let path = self.text.get(self.request()?.path);
+        let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
+        let mut bound = route.split('/').map(|segment| {
+            let name = segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'));
+            (name.is_some_and(|name| self.omitted.has_name(name)), segment.contains("{*") || segment.starts_with('*'))
+        });
+        let (mut segments, mut masks_rest) = (Vec::new(), false);
+        for segment in path.split('/') {
+            let (is_masked, takes_rest) = bound.next().unwrap_or_default();
+            masks_rest |= is_masked && takes_rest;
+            segments.push(if is_masked || masks_rest { MASK } else { segment });
+        }
+        Some(segments.join("/").into())
+    }
+
+    pub(super) fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
+        if !self.omitted.has_names() {
+            return query.into();
+        }
+        let is_masked = |pair: &str| {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name).replace('+', " ");
+            self.omitted.has_name(&percent_encoding::percent_decode_str(&name).decode_utf8_lossy())
+        };
+        let masked = |pair: &'r str| match pair.split_once('=') {
+            Some((name, _)) if is_masked(pair) => [name, "=", MASK].concat().into(),
+            _ => Cow::Borrowed(pair),
+        };
+        query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
+    }
+}
+
+/// A string without its quotes, anything else as JSON text.
+fn text_of(json: &str) -> Cow<'_, str> {
+    match FieldValue::of_json(json.into()) {
+        FieldValue::Text(text) | FieldValue::Json(text) => text,
+    }
+}
+
+/// Valid JSON without white space between its tokens.
+fn without_space(json: &str) -> String {
+    let mut state = InString::default();
+    let is_kept = |char: &char| {
+        let mut bytes = [0; 4];
+        let is_inside = char.encode_utf8(&mut bytes).bytes().fold(false, |_, byte| state.take(byte));
+        is_inside || !char.is_ascii_whitespace()
+    };
+    json.chars().filter(is_kept).collect()
+}
+
+/// Replaces what is left out of a URL.
+const MASK: &str = "***";
