@@ -9,7 +9,8 @@
 //!   that goes away, a stream that breaks, an upgrade, a shutdown.
 //! - **No secret is written, no evidence is erased.** Every text goes through redaction before anything leaves the process;
 //!   what cannot be parsed is left out, never passed through; and nothing that a client sends can hide who did what.
-//! - **No record is lost in silence, no thread is blocked.** A request waits asynchronously for capacity in the queue, or its record is dropped and the loss is reported. Each sink has a thread of its own.
+//! - **No record is lost in silence, no thread is blocked.** A request waits asynchronously for capacity in the
+//!   queue, or its record is dropped and the loss is reported. Each sink has a thread of its own.
 //!
 //! # Quick start
 //!
