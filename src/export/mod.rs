@@ -20,8 +20,9 @@
 //! let export = Export::to(Destination::new(archive.to_str().unwrap())).cron("0 3 * * *").timezone("Europe/Berlin");
 //! let auditor = Auditor::builder().export(sink::file(spool), export).build()?;
 //!
+//! auditor.begin_unlisted("NightlyRun").emit().await?;
 //! let report = auditor.export_now(Duration::from_secs(10)).await?;
-//! assert_eq!((report.segments, report.objects, report.records), (1, 1, 1)); // `AuditStarted`
+//! assert_eq!((report.segments, report.objects, report.records), (1, 1, 2)); // `AuditStarted`, `NightlyRun`
 //! auditor.shutdown(Duration::from_secs(10)).await;
 //!
 //! let verification = verify(archive.to_str().unwrap())?;
@@ -30,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! # The rooms
+//! # The files
 //!
 //! | file | what it holds |
 //! |---|---|
