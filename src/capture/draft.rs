@@ -12,7 +12,6 @@ use http::{StatusCode, Version};
 use uuid::Uuid;
 
 use super::body::BodyCopy;
-use super::head::KeptHeader;
 use super::late::Late;
 use super::request_id::{self, request_id, traceparent};
 use crate::catalog::Params;
@@ -90,6 +89,32 @@ pub(crate) struct Route {
     pub(crate) listed: Option<(u32, Params)>,
     /// The template that the router reported.
     pub(crate) reported: Span,
+}
+
+/// A header that is kept for the record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeptHeader {
+    pub(super) name: Span,
+    pub(crate) value: Span,
+    pub(crate) used: HeaderUse,
+}
+
+/// What a kept header is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderUse {
+    /// The record shows it, redacted.
+    Shown,
+    /// The record shows a mask: its value is marked as sensitive, and not even copied.
+    Sensitive,
+    /// A credential: never shown, and masked where anything quotes it.
+    Credential,
+}
+
+impl KeptHeader {
+    /// The name, in lower case.
+    pub(crate) fn name<'d>(self, draft: &Reading<'d>) -> &'d str {
+        draft.utf8(self.name).unwrap_or_default()
+    }
 }
 
 /// Everything of an exchange that is known so far.

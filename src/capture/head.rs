@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::client_ip::ClientIp;
-use super::draft::{Draft, Reading, Span};
+use super::draft::{Draft, HeaderUse, KeptHeader, Span};
 use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
 use crate::diagnostics::contained;
@@ -154,32 +154,6 @@ impl HeadPolicy {
             .iter()
             .find_map(|one| contained("an actor resolver", || one.resolve(head, peer)).flatten())
             .map(Box::new);
-    }
-}
-
-/// A header that is kept for the record.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeptHeader {
-    name: Span,
-    pub(crate) value: Span,
-    pub(crate) used: HeaderUse,
-}
-
-/// What a kept header is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeaderUse {
-    /// The record shows it, redacted.
-    Shown,
-    /// The record shows a mask: its value is marked as sensitive, and not even copied.
-    Sensitive,
-    /// A credential: never shown, and masked where anything quotes it.
-    Credential,
-}
-
-impl KeptHeader {
-    /// The name, in lower case.
-    pub(crate) fn name<'d>(self, draft: &Reading<'d>) -> &'d str {
-        draft.utf8(self.name).unwrap_or_default()
     }
 }
 

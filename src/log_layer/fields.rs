@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use tracing::Metadata;
 use tracing::field::{Field, Visit};
 
-use super::line::{LEAST, passes_for_a_record};
+use super::text::{LEAST, passes_for_a_record};
 use crate::diagnostics::caught;
 use crate::text::head;
 
@@ -57,7 +57,7 @@ impl Value {
         }
     }
 
-    /// The room that it needs at least.
+    /// The length that it needs at least.
     pub(super) fn least(&self) -> usize {
         match self {
             Self::Literal(literal) => literal.len(),

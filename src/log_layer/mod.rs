@@ -2,6 +2,7 @@
 
 mod fields;
 mod line;
+mod text;
 
 use std::cell::Cell;
 use std::fmt;
