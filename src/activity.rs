@@ -1,4 +1,4 @@
-//! The second door: events without a request. Begun, then succeeded or failed; dropped unfinished means abandoned.
+//! Events without a request, the second entry point of an application. Begun, then succeeded or failed; dropped unfinished means abandoned.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use crate::activity_result::{ActivityResult, ActivityRun};
 use crate::audit::Audit;
-use crate::capture::{Door, Draft, EventRef, Stage, name};
+use crate::capture::{Draft, EntryPoint, EventRef, Stage, name};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
-use crate::queue::{Admission, Answer};
+use crate::promise::Answer;
+use crate::queue::Admission;
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 use crate::running::Running;
 
@@ -233,7 +234,7 @@ impl ActivityBuilder {
             }
         }
         engine.stamp(&mut self.draft);
-        self.draft.door = Door::Activity;
+        self.draft.entry_point = EntryPoint::Activity;
         engine.head.current_trace(&mut self.draft);
         self.draft.class = engine.class(&self.draft.event);
         Ok(Opened(Some(Exchange::open(self.log, self.draft))))

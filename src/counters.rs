@@ -101,7 +101,7 @@ impl Counters {
         if self.stopped {
             return Some(Unhealthy::Stopped);
         }
-        let given_up = |sink: &&SinkCounters| sink.required && sink.state == SinkState::Dead;
+        let given_up = |sink: &&SinkCounters| sink.required && sink.state == SinkState::GivenUp;
         let sinks: Vec<_> = self.sinks.iter().filter(given_up).map(|sink| sink.name.clone()).collect();
         (!sinks.is_empty()).then_some(Unhealthy::SinksGivenUp(sinks))
     }

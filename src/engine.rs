@@ -13,7 +13,8 @@ use crate::exchange::Exchange;
 use crate::geoip::Places;
 use crate::media::Media;
 use crate::plan::{Defaults, Plan};
-use crate::queue::{Admission, Answer, Control, Queue, Reach};
+use crate::promise::Answer;
+use crate::queue::{Admission, Control, Queue, Reach};
 use crate::record::{Delivery, ResponseStatus, Stages, Status};
 use crate::redact::Redactor;
 use crate::scope::Scoping;
@@ -46,7 +47,7 @@ pub(crate) struct Engine {
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
     pub(crate) control: Control,
-    pub(crate) wait: Duration,
+    pub(crate) admission_timeout: Duration,
     /// None where no rules of scopes were configured.
     pub(crate) scoping: Option<Scoping>,
     #[cfg(feature = "geoip")]
@@ -75,7 +76,7 @@ pub(crate) struct Parts {
     pub(crate) max_body_bytes: usize,
     pub(crate) audit_id_header: bool,
     pub(crate) queue: Arc<Queue>,
-    pub(crate) wait: Duration,
+    pub(crate) admission_timeout: Duration,
     pub(crate) scoping: Option<Scoping>,
     #[cfg(feature = "geoip")]
     pub(crate) places: Option<Places>,
@@ -103,6 +104,11 @@ pub(crate) struct Plans {
 }
 
 impl Plans {
+    /// How many events the catalog lists.
+    pub(crate) fn listed(&self) -> usize {
+        self.listed.len()
+    }
+
     /// # Errors
     ///
     /// What is wrong with any event.
@@ -138,7 +144,7 @@ impl Engine {
             audit_id_header: parts.audit_id_header,
             queue: parts.queue,
             control: Control::default(),
-            wait: parts.wait,
+            admission_timeout: parts.admission_timeout,
             scoping: parts.scoping,
             #[cfg(feature = "geoip")]
             places: parts.places,
@@ -374,7 +380,7 @@ impl Engine {
     /// Asks whether the record at a position is durable, within the wait that requests are allowed.
     pub(crate) fn durable(&self, position: Option<u64>) -> Answer<bool> {
         let answer = match position {
-            Some(position) => self.control.flush(position, Reach::Required, self.wait),
+            Some(position) => self.control.flush(position, Reach::Required, self.admission_timeout),
             None => Answer::given(false),
         };
         self.queue.call();
@@ -444,7 +450,7 @@ impl Watcher for SinkWatch {
         report(|| match state {
             SinkState::Healthy => tracing::info!(target: "tower_audit", sink = name, "the audit sink works again"),
             SinkState::Failing => tracing::warn!(target: "tower_audit", sink = name, %error, "the audit sink fails"),
-            SinkState::Dead => {
+            SinkState::GivenUp => {
                 tracing::error!(target: "tower_audit", sink = name, %error, "the audit sink is given up");
             }
         });

@@ -5,9 +5,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::capture::{BodyCopy, Door, Draft, EventRef, Progress, Stage};
+use crate::capture::{BodyCopy, Draft, EntryPoint, EventRef, Progress, Stage};
 use crate::engine::Engine;
-use crate::queue::{Admission, Answer, Waiting};
+use crate::promise::Answer;
+use crate::queue::{Admission, Waiting};
 use crate::record::{Delivery, Outcome, Stages};
 use crate::running::Running;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -110,7 +111,7 @@ impl Exchange {
         let mut done = self.with(|draft| work(draft, None));
         if let Some(Err(NoRoom::NoDeadline)) = done {
             let engine = self.engine();
-            let deadline = engine.monotonic().saturating_add(engine.wait);
+            let deadline = engine.monotonic().saturating_add(engine.admission_timeout);
             done = self.with(|draft| work(draft, Some(deadline)));
         }
         match done {
@@ -172,7 +173,7 @@ impl Exchange {
     pub(crate) fn initiate_durably(&self) -> Answer<bool> {
         let position = self.with(|draft| match draft.initiated {
             None => self.write_initiation(draft),
-            Some(_) => Some(self.engine().queue.pushed()),
+            Some(_) => Some(self.engine().queue.last_position()),
         });
         self.engine().durable(position.flatten())
     }
@@ -223,7 +224,8 @@ impl Exchange {
         }
         self.initiate(&mut draft);
         self.engine().give_back_unused(&mut draft);
-        let only_begins = draft.door == Door::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
+        let only_begins =
+            draft.entry_point == EntryPoint::Activity && self.engine().stages(&draft.event) == Stages::Initiation;
         let position = if draft.initiated.is_some() && only_begins {
             self.engine().forget(draft);
             self.engine().queue.count_closed();

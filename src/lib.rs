@@ -120,6 +120,7 @@ mod log_layer;
 mod media;
 mod plan;
 pub mod presets;
+mod promise;
 #[cfg(feature = "metrics")]
 mod publish;
 mod queue;
@@ -136,6 +137,7 @@ pub mod testing;
 mod text;
 mod tokens;
 mod work;
+mod worker;
 
 pub use activity::{Activity, ActivityBuilder};
 pub use activity_result::{ActivityResult, ActivityRun, AsFailure};

@@ -113,5 +113,9 @@ fn rules(policy: &EventPolicy) -> Result<EventRules, Error> {
         &owned(policy.not_secret()),
         &owned(policy.shown()),
     )
-    .map_err(|error| Error::redaction(format!("event `{}`: {error}", policy.name())))
+    .map_err(|error| {
+        let lines = error.to_string();
+        let named: Vec<String> = lines.lines().map(|line| format!("event `{}`: {line}", policy.name())).collect();
+        Error::redaction(named.join("\n"))
+    })
 }

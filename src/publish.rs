@@ -45,7 +45,7 @@ fn tell(counters: &Counters) {
         gauge!("tower_audit_sink_state", "sink" => name()).set(match sink.state {
             SinkState::Healthy => 0.0,
             SinkState::Failing => 1.0,
-            SinkState::Dead => 2.0,
+            SinkState::GivenUp => 2.0,
         });
     }
     for (reason, count) in counters.lost.by_reason() {
@@ -85,7 +85,7 @@ fn describe(
     );
     describe_counter!("tower_audit_sink_retries_total", "Attempts of a sink after one that failed.");
     describe_gauge!("tower_audit_sink_buffered_bytes", "Bytes that wait for a sink.");
-    describe_gauge!("tower_audit_sink_state", "0 healthy, 1 failing, 2 dead.");
+    describe_gauge!("tower_audit_sink_state", "0 healthy, 1 failing, 2 given up.");
     describe_counter!("tower_audit_records_lost_total", "Audit records that were lost, by reason.");
     describe_counter!("tower_audit_records_handed_over_total", "Audit records that were handed over to be written.");
     describe_counter!(

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::counters::Counted;
 use crate::diagnostics::{is_own_thread, report};
 use crate::engine::Engine;
-use crate::queue::{Answer, ShutdownReport, StopReason};
+use crate::promise::Answer;
+use crate::queue::{ShutdownReport, StopReason};
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{Outlet, Stream};
 use crate::sync::Arc;

@@ -104,7 +104,7 @@ fn arrows() -> BTreeSet<(String, String)> {
     for path in found {
         let inner = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
         let is_test = inner.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "sample.rs"))
-            || inner.starts_with("queue/model");
+            || inner.starts_with("worker/model");
         let room = inner.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
         if is_test || room == "lib" || room == "guide" {
             continue;

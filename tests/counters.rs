@@ -136,7 +136,7 @@ async fn each_sink_counts_for_itself() {
         .sink_retry_limit(Duration::ZERO)
         .build()
         .unwrap();
-    until(&auditor, |counters| counters.sinks[2].state == SinkState::Dead);
+    until(&auditor, |counters| counters.sinks[2].state == SinkState::GivenUp);
     let text = "x ".repeat(3000);
     for _ in 0..1000 {
         emit(&auditor, "Much", &text);

@@ -77,7 +77,7 @@ async fn durable_and_fail_closed_are_refused_before_the_handler_while_a_required
     assert!(log.auditor.counters().is_healthy());
     first.break_with(ErrorKind::StorageFull);
     assert_eq!(ask(&service, "/backpressure").await.status(), StatusCode::OK);
-    eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
+    eventually("it is given up", || state(&log, 0) == SinkState::GivenUp).await;
     assert_eq!(ran.swap(0, Ordering::SeqCst), 2);
     let unhealthy = log.auditor.counters().unhealthy().unwrap();
     assert_eq!(unhealthy, Unhealthy::SinksGivenUp(vec!["first".to_owned()]));
@@ -118,7 +118,7 @@ async fn durable_and_fail_closed_are_refused_before_the_handler_while_a_required
     })
     .await;
     assert_eq!(ask(&service, "/closed").await.status(), StatusCode::OK);
-    let expected = [SinkState::Dead, SinkState::Healthy].map(|state| ("first".to_owned(), state));
+    let expected = [SinkState::GivenUp, SinkState::Healthy].map(|state| ("first".to_owned(), state));
     assert_eq!(*states.lock().unwrap(), expected);
     let (report, lines) = log.stop().await;
     assert!(report.flushed && report.open == 0, "{report:?}");
@@ -217,7 +217,7 @@ async fn a_sink_that_dies_and_comes_back_again_and_again_under_load_reports_firs
         .collect();
     for _ in 0..ROUNDS {
         sink.broken.store(true, Ordering::SeqCst);
-        eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
+        eventually("it is given up", || state(&log, 0) == SinkState::GivenUp).await;
         let lost = log.auditor.counters().lost.sink_failed;
         eventually("it loses", || log.auditor.counters().lost.sink_failed > lost + 10).await;
         // Tried in vain.
@@ -228,7 +228,7 @@ async fn a_sink_that_dies_and_comes_back_again_and_again_under_load_reports_firs
             log.auditor.counters().sinks[0].retries > retries
         })
         .await;
-        assert_eq!(state(&log, 0), SinkState::Dead);
+        assert_eq!(state(&log, 0), SinkState::GivenUp);
         sink.broken.store(false, Ordering::SeqCst);
         eventually("it works again", || {
             log.clock.advance(PAUSE);
@@ -263,7 +263,7 @@ async fn what_was_lost_is_reported_at_the_latest_at_the_end() {
     eventually("the first record is there", || disk.written.text().contains("AuditStarted")).await;
     disk.break_with(ErrorKind::StorageFull);
     ask(&service, "/backpressure").await;
-    eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
+    eventually("it is given up", || state(&log, 0) == SinkState::GivenUp).await;
     // The worker has seen it when it reads its counters the next time.
     assert!(!log.auditor.flush(DEADLINE).await);
     for _ in 0..4 {
@@ -291,7 +291,7 @@ async fn a_sink_that_is_broken_from_the_start_begins_with_the_record_of_the_star
     let log = log_to(disk.written.clone(), |builder| {
         builder.catalog(of_each_class()).sink_retry_limit(Duration::ZERO).sink(disk.sink())
     });
-    eventually("it is given up", || state(&log, 0) == SinkState::Dead).await;
+    eventually("it is given up", || state(&log, 0) == SinkState::GivenUp).await;
     disk.break_with(None);
     let (report, lines) = log.stop().await;
     assert!(report.is_complete(), "{report:?}");
@@ -312,7 +312,7 @@ async fn a_sink_that_hangs_when_it_is_tried_for_the_last_time_costs_the_others_n
     let (service, _) = counting(&log.auditor);
     hangs.break_with(ErrorKind::StorageFull);
     ask(&service, "/backpressure").await;
-    eventually("it is given up", || state(&log, 1) == SinkState::Dead).await;
+    eventually("it is given up", || state(&log, 1) == SinkState::GivenUp).await;
     hangs.writing.set(true);
     let (report, lines) = log.stop().await;
     hangs.writing.set(false);

@@ -1320,7 +1320,7 @@ fn auditing_can_be_switched_off() {
 fn settings_are_told_at_the_start() {
     let settings = [
         ("TOWER_AUDIT_DELIVERY", "lossy"),
-        ("TOWER_AUDIT_WAIT", "250ms"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "250ms"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "100"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1MiB"),
         ("TOWER_AUDIT_MAX_LINE_BYTES", "8KiB"),
@@ -1330,7 +1330,7 @@ fn settings_are_told_at_the_start() {
     let (records, _) = run(&settings, &[]);
     let told = &records[0]["meta"]["settings"];
     let expected = json!({
-        "delivery": "lossy", "waitMs": 250, "queueRecords": 100, "queueBytes": 1048576, "maxLineBytes": 8192,
+        "delivery": "lossy", "admissionTimeoutMs": 250, "queueRecords": 100, "queueBytes": 1048576, "maxLineBytes": 8192,
         "maxBodyBytes": 4096, "stages": "both",
     });
     for (key, value) in expected.as_object().unwrap() {
@@ -1402,7 +1402,7 @@ fn stages_user_agent_key_and_audit_id_header_can_be_set() {
 
 #[test]
 fn when_nobody_reads_stdout_requests_wait_and_are_refused_and_nothing_is_lost() {
-    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "2"), ("TOWER_AUDIT_WAIT", "20ms")];
+    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "2"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "20ms")];
     let mut hub = Hub::start_unread("developer_hub", &settings);
     let agent = format!("User-Agent: {}", "a".repeat(500));
     let ask = Ask::new("GET /api/catalog/entities").header(&agent);
@@ -1445,7 +1445,7 @@ fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
         ("TOWER_AUDIT_ROTATE_BYTES", "1KiB", "64KiB to"),
         ("TOWER_AUDIT_ROTATE_EVERY", "1s", "60s to"),
         ("TOWER_AUDIT_KEEP_FILES", "0", "1 to 1000000"),
-        ("TOWER_AUDIT_WAIT", "5", "with a unit such as 5s"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "5", "with a unit such as 5s"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "0", "1 to 16777216"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1KB", "64KiB to 16GiB"),
         ("TOWER_AUDIT_MAX_LINE_BYTES", "100", "4KiB to 16MiB"),
@@ -1463,9 +1463,9 @@ fn a_bad_setting_stops_the_start_and_says_what_is_allowed() {
         assert!([name, shown.trim_matches('"'), allowed].iter().all(|part| stderr.contains(part)), "{name}: {stderr}");
         assert!(!stdout.contains("isAuditLog"), "{stdout}");
     }
-    let (status, _, stderr) = refused(&[("TOWER_AUDIT_DELIVRY", "lossy"), ("TOWER_AUDIT_WAIT", "5")]);
+    let (status, _, stderr) = refused(&[("TOWER_AUDIT_DELIVRY", "lossy"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "5")]);
     assert_eq!(status.code(), Some(1));
-    for part in ["TOWER_AUDIT_DELIVRY", "TOWER_AUDIT_DELIVERY", "TOWER_AUDIT_WAIT: given \"5\""] {
+    for part in ["TOWER_AUDIT_DELIVRY", "TOWER_AUDIT_DELIVERY", "TOWER_AUDIT_ADMISSION_TIMEOUT: given \"5\""] {
         assert!(stderr.contains(part), "{stderr}");
     }
     let (status, _, stderr) = refused(&[("TOWER_AUDIT_KEEP_FILES", "3")]);

@@ -366,7 +366,7 @@ async fn streams_over_http2_that_end_at_once_while_the_reader_hangs_are_bounded_
 
 #[tokio::test]
 async fn with_a_stopped_reader_backpressure_holds_requests_and_each_completes_when_it_goes_on() {
-    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_WAIT", "10m")];
+    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "10m")];
     let mut server = Server::start(Stdio::piped(), &settings);
     const EACH: usize = 40;
     let asked = CONNECTIONS * EACH;
@@ -388,7 +388,7 @@ async fn with_a_stopped_reader_backpressure_holds_requests_and_each_completes_wh
 
 #[tokio::test]
 async fn whom_a_stopped_reader_keeps_too_long_is_refused_and_that_is_told() {
-    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_WAIT", "20ms")];
+    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "20ms")];
     let mut server = Server::start(Stdio::piped(), &settings);
     let counted = load(server.address, CONNECTIONS, 40, "PUT /articles").await;
     let (served, refused) = (counted[&200], counted[&503]);
@@ -414,7 +414,7 @@ async fn whom_a_stopped_reader_keeps_too_long_is_refused_and_that_is_told() {
 
 #[tokio::test]
 async fn when_the_reader_of_stdout_goes_requests_go_on_and_the_counters_tell() {
-    let mut server = Server::start(Stdio::piped(), &[("TOWER_AUDIT_WAIT", "10m")]);
+    let mut server = Server::start(Stdio::piped(), &[("TOWER_AUDIT_ADMISSION_TIMEOUT", "10m")]);
     drop(server.child.stdout.take());
     let asked = CONNECTIONS * 10;
     assert_eq!(load(server.address, CONNECTIONS, 10, "PUT /articles").await, HashMap::from([(200, asked)]));
@@ -470,7 +470,7 @@ async fn who_has_no_standard_output_can_have_a_file_and_who_throws_it_away_may()
 async fn a_non_blocking_stdout_that_is_full_cuts_no_line_and_loses_none() {
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
-    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_WAIT", "10m")];
+    let settings = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "10m")];
     let server = Server::start(OwnedFd::from(theirs), &settings);
     const EACH: usize = 40;
     let asked = CONNECTIONS * EACH;
@@ -589,7 +589,7 @@ async fn on_a_full_disk_fail_closed_does_nothing_and_all_goes_on_when_there_is_r
         return;
     };
     let path = disk.0.path().join("audit.log");
-    let server = Server::on_file(&path, &[("TOWER_AUDIT_WAIT", "100ms")]);
+    let server = Server::on_file(&path, &[("TOWER_AUDIT_ADMISSION_TIMEOUT", "100ms")]);
     assert_eq!(server.ask("DELETE /accounts/1").await.status, 204);
     disk.fill();
     const ASKED: u64 = 10;

@@ -82,7 +82,7 @@ async fn what_a_best_effort_sink_loses_at_the_very_end_is_in_the_report() {
     let cut = Cut { gate: gate.clone(), has_failed: false };
     // The sink's thread is slow to note what it lost.
     let slow_hook = |_: &str, state| {
-        if state == SinkState::Dead {
+        if state == SinkState::GivenUp {
             std::thread::sleep(Duration::from_millis(200));
         }
     };

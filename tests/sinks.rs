@@ -47,6 +47,17 @@ fn keeping(written: &Written) -> Output {
     .into()
 }
 
+#[tokio::test]
+async fn a_flush_right_after_the_start_waits_for_the_record_of_the_start() {
+    let disk = Disk::default();
+    disk.syncing.set(true);
+    let auditor = Auditor::builder().sink(disk.sink()).build().unwrap();
+    assert!(!auditor.flush(Duration::ZERO).await, "it is not synced, and cannot be");
+    disk.syncing.set(false);
+    assert!(auditor.flush(DEADLINE).await);
+    assert!(disk.has_synced("AuditStarted"));
+}
+
 /// A sink that does something wrong now and then, before it takes anything.
 fn moody(written: &Written, wrong: impl Fn(u64) -> io::Result<()> + Send + 'static) -> Output {
     let (lines, calls) = (written.clone(), AtomicU64::new(0));
@@ -201,8 +212,8 @@ async fn a_required_sink_that_dies_is_told_in_the_others_and_requests_go_on() {
         ask(&service, &format!("/{id}")).await;
     }
     eventually("all are counted", || log.auditor.counters().lost.sink_failed == 19).await;
-    assert_eq!(*states.lock().unwrap(), [("first".to_owned(), SinkState::Dead)]);
-    assert_eq!(log.auditor.counters().sinks[0].state, SinkState::Dead);
+    assert_eq!(*states.lock().unwrap(), [("first".to_owned(), SinkState::GivenUp)]);
+    assert_eq!(log.auditor.counters().sinks[0].state, SinkState::GivenUp);
     let (report, lines) = log.stop().await;
     assert!(!report.flushed && report.lost == 19, "{report:?}");
     assert_eq!(told(&lines, "AuditRecordsLost"), 19);
@@ -242,7 +253,7 @@ async fn a_sink_that_fails_for_longer_than_the_limit_is_given_up() {
     log.all().await;
     disk.break_with(ErrorKind::StorageFull);
     ask(&service(&log.auditor), "/1").await;
-    eventually("it is given up", || log.auditor.counters().sinks[0].state == SinkState::Dead).await;
+    eventually("it is given up", || log.auditor.counters().sinks[0].state == SinkState::GivenUp).await;
     eventually("it is counted", || log.auditor.counters().lost.sink_failed == 1).await;
     assert!(!log.auditor.flush(DEADLINE * 10).await);
     let (report, _) = log.stop().await;

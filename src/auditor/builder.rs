@@ -3,38 +3,25 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Extensions, HeaderName};
-use serde_json::json;
 
 use super::Auditor;
-#[cfg(feature = "export")]
-use super::exports::outputs;
-#[cfg(not(feature = "export"))]
-use super::start::outputs;
-use super::start::{
-    ScopeParts, check_sizes, client_ip, delivery, end_sinks, instance, limits, lists, refused, scoping, start_sinks,
-};
+use super::check::ScopeParts;
 use crate::capture::resolver::ActorResolver;
-use crate::capture::{CredentialHeaders, HeadPolicy, PeerFn, TraceFn};
+use crate::capture::{PeerFn, TraceFn};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, IdSource, Ids, SystemClock, Time, UuidV7};
 use crate::config::{self, Alias, Settings};
-use crate::counters::Counted;
-use crate::engine::{Engine, Parts, Plans, SinkHook, StatusClassifier, TimeoutClassifier};
+use crate::engine::{SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::{Error, Problems};
 #[cfg(feature = "export")]
 use crate::export::Export;
 use crate::filter::Filter;
 use crate::layer::is_elapsed;
-use crate::plan::Defaults;
-use crate::queue::{Queue, Worker};
-use crate::record::wire::Process;
 use crate::record::{BodyAs, Delivery, ResponseStatus, Stages, Status, UserAgentKey};
-use crate::redact::{self, Redacted, Redactor, RedactorBuilder, Session};
-use crate::running::Running;
+use crate::redact::RedactorBuilder;
 use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
 #[cfg(feature = "export")]
 use crate::sink::FileOptions;
@@ -43,44 +30,46 @@ use crate::sink::{Output, SinkState};
 /// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
 #[must_use]
 pub struct AuditorBuilder {
-    catalog: Catalog,
-    outputs: Vec<Output>,
-    filter: Option<Filter>,
-    sink_hook: Option<SinkHook>,
-    retry_limit: Duration,
-    redactor: RedactorBuilder,
-    service: Option<String>,
-    stages: Option<Stages>,
-    delivery: Option<Delivery>,
-    proxies: Option<(Vec<String>, HeaderName)>,
-    request_id_header: HeaderName,
-    shown_headers: Vec<HeaderName>,
-    peer: Option<PeerFn>,
-    resolvers: Vec<Box<dyn ActorResolver>>,
-    trace: Option<TraceFn>,
-    scopes: ScopeParts,
+    pub(super) catalog: Catalog,
+    pub(super) outputs: Vec<Output>,
+    pub(super) filter: Option<Filter>,
+    pub(super) sink_hook: Option<SinkHook>,
+    pub(super) retry_limit: Duration,
+    pub(super) redactor: RedactorBuilder,
+    pub(super) service: Option<String>,
+    pub(super) stages: Option<Stages>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) proxies: Option<(Vec<String>, HeaderName)>,
+    pub(super) request_id_header: HeaderName,
+    pub(super) shown_headers: Vec<HeaderName>,
+    pub(super) peer: Option<PeerFn>,
+    pub(super) resolvers: Vec<Box<dyn ActorResolver>>,
+    pub(super) trace: Option<TraceFn>,
+    pub(super) scopes: ScopeParts,
     #[cfg(feature = "geoip")]
-    geoip_file: Option<std::path::PathBuf>,
-    is_success: StatusClassifier,
-    is_timeout: TimeoutClassifier,
-    admission_timeout: Duration,
-    queue_records: usize,
-    queue_bytes: usize,
-    max_line_bytes: usize,
-    max_body_bytes: usize,
-    user_agent_key: UserAgentKey,
-    body_as: BodyAs,
-    audit_id_header: bool,
-    host: Option<String>,
-    clock: Time,
-    ids: Ids,
-    instance: Option<String>,
+    pub(super) geoip_file: Option<std::path::PathBuf>,
+    pub(super) is_success: StatusClassifier,
+    pub(super) is_timeout: TimeoutClassifier,
+    pub(super) admission_timeout: Duration,
+    pub(super) queue_records: usize,
+    pub(super) queue_bytes: usize,
+    pub(super) max_line_bytes: usize,
+    pub(super) max_body_bytes: usize,
+    pub(super) user_agent_key: UserAgentKey,
+    pub(super) body_as: BodyAs,
+    pub(super) audit_id_header: bool,
+    pub(super) host: Option<String>,
+    pub(super) clock: Time,
+    pub(super) ids: Ids,
+    pub(super) instance: Option<String>,
     #[cfg(feature = "export")]
-    export: Option<(FileOptions, Export)>,
-    outside: Settings,
-    aliases: Vec<Alias>,
+    pub(super) export: Option<(FileOptions, Export)>,
+    pub(super) outside: Settings,
+    pub(super) aliases: Vec<Alias>,
     has_read_env: bool,
-    has_late_aliases: bool,
+    pub(super) has_late_aliases: bool,
+    /// What is wrong with the settings from outside.
+    pub(super) refused: Problems,
 }
 
 impl Default for AuditorBuilder {
@@ -124,6 +113,7 @@ impl Default for AuditorBuilder {
             aliases: Vec::new(),
             has_read_env: false,
             has_late_aliases: false,
+            refused: Problems::default(),
         }
     }
 }
@@ -441,13 +431,24 @@ impl AuditorBuilder {
     /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
     /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
     ///
+    /// Call it last, before [`build`](Self::build): its error then reports everything at once.
+    ///
     /// # Errors
     ///
-    /// All bad and unknown settings at once, with what was given and what is allowed.
+    /// All bad and unknown settings at once, with what was given and what is allowed; and what is wrong with the catalog,
+    /// redaction rules and everything else that was given before. Whether settings fit together is checked by `build`,
+    /// once each of them is right.
     pub fn from_env(mut self) -> Result<Self, Error> {
-        self.outside = config::from_env(&self.aliases)?;
+        let (settings, refused) = config::from_env(&self.aliases);
+        self.outside = settings;
         self.has_read_env = true;
-        Ok(self)
+        match refused {
+            None => Ok(self),
+            Some(refused) => {
+                self.refused.push(refused);
+                Err(self.check().err().expect("refused settings are a problem"))
+            }
+        }
     }
 
     /// Checks everything and starts the audit log, which runs until [`Auditor::shutdown`], or until the last handle is
@@ -458,156 +459,8 @@ impl AuditorBuilder {
     /// All that is wrong with the catalog, settings, redaction rules and sinks at once, one line each, settings from outside under
     /// the names by which they were given; or that the system refused a thread or the process has no standard output.
     pub fn build(self) -> Result<Auditor, Error> {
-        const COMPLETE: &str = "what is missing was a problem";
-        let outside = self.outside;
-        let mut problems = Problems::default();
-        let limits = limits(&outside, self.admission_timeout, self.queue_records, self.queue_bytes);
-        let max_body_bytes = outside.max_body_bytes.unwrap_or(self.max_body_bytes);
-        let line_budget = outside.max_line_bytes.unwrap_or(self.max_line_bytes);
-        if self.has_late_aliases {
-            problems.push(Error::setting("aliases: given after `from_env`, which reads them; call it before"));
-        }
-        check_sizes(&outside, limits, max_body_bytes, line_budget, &mut problems);
-        let defaults = Defaults {
-            stages: outside.stages.or(self.stages).unwrap_or(Stages::Completion),
-            delivery: delivery(outside.delivery, self.delivery),
-            demanded: self.delivery,
-            catalog_reads: self.catalog.said_of_reads(),
-            reads: outside.reads,
-        };
-        if defaults.stages == Stages::Initiation {
-            problems.push(Error::setting(
-                "stages: `initiation` cannot be the default, each request has its completion; `completion` and `both` can",
-            ));
-        }
-        let keys = outside.redact_keys.iter().flatten();
-        let redactor = keys.fold(self.redactor, |rules, key| rules.key(key.as_str()));
-        let except = outside.redact_except.iter().flatten();
-        let redactor = problems.take(except.fold(redactor, |rules, key| rules.except(key.as_str())).build());
-        let client_ip = problems.take(client_ip(&outside, self.proxies));
-        #[cfg(feature = "export")]
-        let is_run_named = self.instance.is_some();
-        let instance = problems.take(instance(self.instance));
-        let routes = problems.take(self.catalog.compile());
-        let plans = routes.as_ref().and_then(|routes| problems.take(Plans::new(routes, defaults)));
-        let scoping = problems.take(scoping(self.scopes));
-        #[cfg(not(feature = "geoip"))]
-        if outside.geoip_file.is_some() {
-            let name = outside.name_of("geoip_file", "geoip_file");
-            problems.push(Error::setting(format!("{name}: needs the feature `geoip` of the crate tower-audit")));
-        }
-        #[cfg(feature = "geoip")]
-        let places = outside.geoip_file.clone().or(self.geoip_file).map(crate::geoip::Places::open);
-        #[cfg(feature = "geoip")]
-        let places = places.and_then(|places| problems.take(places));
-        // Last, because files are opened only if all else is right.
-        #[cfg(not(feature = "export"))]
-        let outputs = outputs(&outside, self.outputs, &mut problems);
-        #[cfg(feature = "export")]
-        let (outputs, exports) = outputs(&outside, self.outputs, self.export, is_run_named, &mut problems);
-        problems.finish()?;
-        let redactor = redactor.expect(COMPLETE);
-        let head = HeadPolicy {
-            client_ip: client_ip.expect(COMPLETE),
-            request_id: self.request_id_header,
-            shown: self.shown_headers,
-            credentials: CredentialHeaders::new(redactor.credential_headers().iter()),
-            peer: self.peer,
-            resolvers: self.resolvers,
-            trace: self.trace,
-        };
-        let process = process(
-            &redactor,
-            &instance.expect(COMPLETE),
-            self.host.or_else(|| gethostname::gethostname().into_string().ok()).as_deref(),
-            outside.service.as_deref().or(self.service.as_deref()),
-            (outside.user_agent_key.unwrap_or(self.user_agent_key), outside.body_as.unwrap_or(self.body_as)),
-        );
-        let routes = routes.expect(COMPLETE);
-        let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
-        let refused = filter.as_ref().map(|filter| refused(filter, &routes)).unwrap_or_default();
-        let queue = Arc::new(Queue::new(limits));
-        let engine = Arc::new(Engine::new(Parts {
-            enabled: outside.enabled.unwrap_or(true),
-            clock: self.clock,
-            ids: self.ids,
-            routes,
-            refused,
-            plans: plans.expect(COMPLETE),
-            defaults,
-            head,
-            redactor,
-            is_success: self.is_success,
-            is_timeout: self.is_timeout,
-            max_body_bytes,
-            audit_id_header: outside.audit_id_header.unwrap_or(self.audit_id_header),
-            queue: queue.clone(),
-            wait: limits.wait,
-            scoping: scoping.flatten(),
-            #[cfg(feature = "geoip")]
-            places,
-        }));
-        let sinks = start_sinks(outputs, self.retry_limit, &queue, self.sink_hook)?;
-        #[cfg_attr(not(feature = "export"), expect(unused_mut, reason = "the exporter is counted too"))]
-        let mut counted = Counted::new(sinks.outlets.clone());
-        #[cfg(feature = "export")]
-        if let Some(exports) = exports {
-            counted.exporter = Some(exports.start(&engine).inspect_err(|_| end_sinks(&sinks.outlets))?);
-        }
-        let counted = Arc::new(counted);
-        let mut settings = json!({
-            "stages": defaults.stages.as_str(),
-            "delivery": defaults.delivery.as_str(),
-            "queueRecords": limits.records,
-            "queueBytes": limits.bytes,
-            "waitMs": u64::try_from(limits.wait.as_millis()).unwrap_or(u64::MAX),
-            "maxLineBytes": line_budget,
-            "maxBodyBytes": max_body_bytes,
-            "events": engine.plans.len(),
-            "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-        });
-        if let Some(scoping) = &engine.scoping {
-            settings["scopes"] = scoping.describe();
-        }
-        let worker = Worker {
-            engine: engine.clone(),
-            channels: sinks.channels,
-            counted: counted.clone(),
-            process,
-            filter,
-            line_budget,
-            settings,
-            #[cfg(feature = "export")]
-            exporter: counted.exporter.clone(),
-        };
-        if let Err(error) = worker.start() {
-            end_sinks(&sinks.outlets);
-            return Err(error);
-        }
-        let running = Running {
-            engine,
-            counted,
-            #[cfg(feature = "tracing-subscriber")]
-            log: crate::running::Log { standard: sinks.standard.into(), line_budget },
-        };
-        Ok(Auditor { log: Arc::new(running) })
+        self.check()?.start()
     }
-}
-
-/// What is the same on every line, through redaction like all text.
-fn process(
-    redactor: &Redactor,
-    instance: &str,
-    host: Option<&str>,
-    service: Option<&str>,
-    keys: (UserAgentKey, BodyAs),
-) -> Process {
-    let (mut memory, mut text) = (redact::Memory::default(), Redacted::default());
-    let mut session = Session::new(redactor, None, &mut memory, &mut text);
-    let instance = session.evidence(instance);
-    let host = host.map(|host| session.evidence(host));
-    let service = service.map(|service| session.evidence(service));
-    Process::new(&text, instance, host, service, keys)
 }
 
 impl fmt::Debug for AuditorBuilder {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::start::{check_rotation, chosen_outputs, rotated};
+use super::outputs::{check_rotation, chosen_outputs, rotated};
 use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::engine::Engine;
 use crate::error::{Error, Problems};

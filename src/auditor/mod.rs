@@ -1,8 +1,10 @@
 //! The auditor: the one handle of an audit log, from its start to its end.
 
 mod builder;
+mod check;
 #[cfg(feature = "export")]
 mod exports;
+mod outputs;
 mod start;
 
 use std::fmt;
@@ -142,7 +144,7 @@ impl Auditor {
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
         let engine = &self.log.engine;
-        let answer = engine.control.flush(engine.queue.pushed(), Reach::All, limit);
+        let answer = engine.control.flush(engine.queue.last_position(), Reach::All, limit);
         engine.queue.call();
         answer
     }

@@ -73,9 +73,9 @@ pub(crate) enum Stage {
     Named(Cow<'static, str>),
 }
 
-/// The door through which an exchange came.
+/// What an exchange is: a request, or an activity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum EntryPoint {
     #[default]
     Request,
     /// Work without a request.
@@ -122,7 +122,7 @@ impl KeptHeader {
 pub(crate) struct Draft {
     text: Vec<u8>,
 
-    pub(crate) door: Door,
+    pub(crate) entry_point: EntryPoint,
     pub(crate) event: EventRef,
     pub(crate) stage: Stage,
     pub(crate) outcome: Option<Outcome>,

@@ -1,4 +1,4 @@
-//! What the application says of an exchange, through either door, within bounds.
+//! What the application says of an exchange, through either entry point, within bounds.
 
 use std::borrow::Cow;
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use percent_encoding::percent_decode;
 
 use super::Extent;
-use crate::capture::{Door, Draft};
+use crate::capture::{Draft, EntryPoint};
 use crate::record::finished::{ErrorEntry, ErrorText, Fields};
 use crate::record::{Failure, Outcome, Status};
 use crate::redact::{Evidence, Part, Redacted, Session};
@@ -55,10 +55,12 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
     };
     let (name, message) = match draft.outcome.unwrap_or(Outcome::Completed) {
         Outcome::HandlerError => ("HandlerError", "the handler failed without a response"),
-        Outcome::Panicked if draft.door == Door::Activity => ("Panicked", "the work panicked"),
+        Outcome::Panicked if draft.entry_point == EntryPoint::Activity => ("Panicked", "the work panicked"),
         Outcome::Panicked => ("Panicked", "the handler panicked"),
         Outcome::TimedOut => ("TimedOut", "the handler took too long"),
-        Outcome::Aborted if draft.door == Door::Activity => ("Abandoned", "the work was dropped before it ended"),
+        Outcome::Aborted if draft.entry_point == EntryPoint::Activity => {
+            ("Abandoned", "the work was dropped before it ended")
+        }
         Outcome::Aborted => ("Aborted", "the exchange was broken off before it ended"),
         Outcome::BodyError => ("BodyError", "the response's stream failed"),
         Outcome::Rejected => ("Rejected", "the request could not be recorded and was not handled"),

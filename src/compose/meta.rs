@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::request::{Sent, answered};
 use super::word;
-use crate::capture::{Door, Draft, Stage};
+use crate::capture::{Draft, EntryPoint, Stage};
 use crate::catalog::{MetaSource, Placeholder, TextPart};
 use crate::engine::Engine;
 use crate::json::{Pointer, member, push_json_string, unescape};
@@ -43,7 +43,10 @@ pub(super) fn collect(
         let name = session.meta("initiatedAs", &first.policy.name().into());
         put(&Cow::Borrowed("initiatedAs"), name, session, fields);
     }
-    if draft.outcome == Some(Outcome::Aborted) && draft.stage == Stage::Completion && draft.door == Door::Request {
+    if draft.outcome == Some(Outcome::Aborted)
+        && draft.stage == Stage::Completion
+        && draft.entry_point == EntryPoint::Request
+    {
         let at = if draft.status.is_some() { "body" } else { "head" };
         let at = session.meta("abortedAt", &Value::from(at));
         put(&Cow::Borrowed("abortedAt"), at, session, fields);

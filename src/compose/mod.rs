@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use self::request::Sent;
-use crate::capture::{Door, Draft, EventRef, HeaderUse, Stage};
+use crate::capture::{Draft, EntryPoint, EventRef, HeaderUse, Stage};
 use crate::catalog::Template;
 use crate::engine::Engine;
 use crate::plan::Plan;
@@ -118,7 +118,7 @@ pub(crate) fn bare_record(engine: &Engine, draft: &Draft, record: &mut Finished)
     fields.address.port = draft.port;
     fields.address.peer_ip = draft.peer_ip;
     errors::write_bare(draft, text, fields);
-    if draft.door == Door::Request {
+    if draft.entry_point == EntryPoint::Request {
         request::write_bare(engine, draft, text, fields);
     }
 }

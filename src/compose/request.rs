@@ -8,7 +8,7 @@ use percent_encoding::percent_decode;
 
 use super::people::is_claimed;
 use super::{Extent, Scratch};
-use crate::capture::{BodyCopy, Door, Draft, HeaderUse, Progress, Reading, Stage};
+use crate::capture::{BodyCopy, Draft, EntryPoint, HeaderUse, Progress, Reading, Stage};
 use crate::catalog::{Params, Strangers, Template};
 use crate::engine::Engine;
 use crate::media::Media;
@@ -64,7 +64,8 @@ impl Sent {
             response_body: body(Side::Response, plan.captures_response && answers),
             shows_request: plan.shows_request && !is_hidden,
             shows_response: plan.shows_response && !is_hidden,
-            target: (draft.door == Door::Request).then(|| Target::of(engine, draft, extent, scratch, session)),
+            target: (draft.entry_point == EntryPoint::Request)
+                .then(|| Target::of(engine, draft, extent, scratch, session)),
             extent,
         }
     }
@@ -217,7 +218,7 @@ fn params(path: &str, bindings: &[(&str, Range<usize>)], session: &mut Session<'
 
 /// The response's status; none on initiations and activities.
 pub(super) fn answered(draft: &Draft) -> Option<StatusCode> {
-    draft.status.filter(|_| draft.stage != Stage::Initiation && draft.door == Door::Request)
+    draft.status.filter(|_| draft.stage != Stage::Initiation && draft.entry_point == EntryPoint::Request)
 }
 
 /// Whether this is a refused request of an unauthenticated client, which must not be able to flood the log.

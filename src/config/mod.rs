@@ -146,7 +146,7 @@ settings! {
     /// How much is recorded of reads.
     reads: Reads = |given| units::one_of(given, &[Reads::Skip, Reads::Lossy, Reads::Debug, Reads::Record], |reads| reads.as_str());
     /// How long a request waits for room: up to ten minutes, beyond which no client waits either.
-    wait: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
+    admission_timeout: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
     /// Finished records that are not yet written.
     queue_records: usize = |given| units::count(given, 1..=16_777_216);
     /// Captured bytes that are not yet written; the least has room for two bodies of the default size.
@@ -228,17 +228,14 @@ enum Source {
     File,
 }
 
-/// The settings of this process.
-///
-/// # Errors
-///
-/// Names every setting that is bad or unknown, what was given, and what is allowed.
-pub(crate) fn from_env(aliases: &[Alias]) -> Result<Settings, Error> {
-    let settings = Settings::from_vars_and_aliases(std::env::vars_os(), aliases)?;
+/// The settings of this process, without those that are bad; and an error that names every one that is bad or unknown, what was
+/// given, and what is allowed.
+pub(crate) fn from_env(aliases: &[Alias]) -> (Settings, Option<Error>) {
+    let (settings, refused) = Settings::read(std::env::vars_os(), aliases);
     for warning in &settings.warnings {
         tracing::warn!(target: "tower_audit", "{warning}");
     }
-    Ok(settings)
+    (settings, refused)
 }
 
 /// A name as it is told: it may hold anything, and each complaint stays one line.
@@ -260,8 +257,18 @@ impl Settings {
         Self::from_vars_and_aliases(vars, &[])
     }
 
-    /// The settings that these variables make, and the file that they name.
+    #[cfg(any(test, feature = "__fuzzing"))]
     fn from_vars_and_aliases<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> Result<Self, Error>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let (settings, refused) = Self::read(vars, aliases);
+        refused.map_or(Ok(settings), Err)
+    }
+
+    /// The settings that these variables make, and the file that they name; and what is wrong with them.
+    fn read<N, V>(vars: impl IntoIterator<Item = (N, V)>, aliases: &[Alias]) -> (Self, Option<Error>)
     where
         N: Into<OsString>,
         V: Into<OsString>,
@@ -274,7 +281,8 @@ impl Settings {
         for (key, name, value) in &given {
             settings.store(key, name, &Given::Text(value), Source::Environment, &mut complaints);
         }
-        settings.judge(complaints)
+        let refused = settings.judge(complaints);
+        (settings, refused)
     }
 
     /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
@@ -358,7 +366,7 @@ impl Settings {
         }
     }
 
-    fn judge(mut self, complaints: Complaints) -> Result<Self, Error> {
+    fn judge(&mut self, complaints: Complaints) -> Option<Error> {
         let Complaints { mut lines, unknown, source } = complaints;
         let unknown: Vec<String> =
             unknown.into_iter().map(|name| format!("unknown setting {}", on_one_line(&name))).collect();
@@ -371,10 +379,10 @@ impl Settings {
             }
         }
         if lines.is_empty() {
-            return Ok(self);
+            return None;
         }
         let error = Error::setting(lines.join("\n"));
-        Err(match source {
+        Some(match source {
             Some(source) => error.with_source(source),
             None => error,
         })

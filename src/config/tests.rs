@@ -37,7 +37,7 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_STAGES", "both"),
         ("TOWER_AUDIT_DELIVERY", "lossy"),
         ("TOWER_AUDIT_READS", "debug"),
-        ("TOWER_AUDIT_WAIT", "250ms"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "250ms"),
         ("TOWER_AUDIT_QUEUE_RECORDS", "16"),
         ("TOWER_AUDIT_QUEUE_BYTES", "1MiB"),
         ("TOWER_AUDIT_MAX_LINE_BYTES", "8000"),
@@ -84,7 +84,7 @@ fn every_setting_is_read_from_the_environment() {
         stages: Some(Stages::Both),
         delivery: Some(Delivery::Lossy),
         reads: Some(Reads::Debug),
-        wait: Some(Duration::from_millis(250)),
+        admission_timeout: Some(Duration::from_millis(250)),
         queue_records: Some(16),
         queue_bytes: Some(1 << 20),
         max_line_bytes: Some(8_000),
@@ -140,7 +140,7 @@ fn a_wrong_column_is_refused_with_what_is_allowed() {
 #[test]
 fn all_complaints_come_at_once_and_say_what_is_allowed() {
     let text = complaint(&[
-        ("TOWER_AUDIT_WAIT", "5"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "5"),
         ("TOWER_AUDIT_STAGES", "initiation"),
         ("TOWER_AUDIT_DELIVERY", "strong"),
         ("TOWER_AUDIT_READS", "none"),
@@ -162,6 +162,7 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
     assert_eq!(
         lines,
         [
+            "TOWER_AUDIT_ADMISSION_TIMEOUT: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
             "TOWER_AUDIT_CLIENT_IP_HEADER: given \"X Real IP\", \
              allowed: the name of a header, such as X-Forwarded-For, Forwarded or X-Real-IP",
             "TOWER_AUDIT_DELIVERY: given \"strong\", allowed: lossy, backpressure, durable, fail_closed",
@@ -186,7 +187,6 @@ fn all_complaints_come_at_once_and_say_what_is_allowed() {
             "TOWER_AUDIT_TRUSTED_PROXIES: given \"10.0.0.0/33\", allowed: networks such as 10.0.0.0/8 or fd00::/8, \
              single addresses such as ::1, or the word unix for Unix sockets",
             "TOWER_AUDIT_USER_AGENT_KEY: given \"useragent\", allowed: client, userAgent, both",
-            "TOWER_AUDIT_WAIT: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
         ]
     );
 }
@@ -218,8 +218,11 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
 fn unknown_settings_can_be_warnings_and_bad_ones_cannot() {
     let warned = settings(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "@daily")]);
     assert_eq!(warned.warnings(), ["unknown setting TOWER_AUDIT_EXPORT_LATER"]);
-    let text =
-        complaint(&[("TOWER_AUDIT_UNKNOWN", "warn"), ("TOWER_AUDIT_EXPORT_LATER", "x"), ("TOWER_AUDIT_WAIT", "x")]);
+    let text = complaint(&[
+        ("TOWER_AUDIT_UNKNOWN", "warn"),
+        ("TOWER_AUDIT_EXPORT_LATER", "x"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "x"),
+    ]);
     assert_eq!(text.lines().count(), 1, "{text}");
     // A bad value of the switch itself leaves the default.
     let text = complaint(&[("TOWER_AUDIT_UNKNOWN", "warning"), ("TOWER_AUDIT_EXPORT_LATER", "x")]);
@@ -334,15 +337,16 @@ mod file {
 
     #[test]
     fn the_environment_comes_before_the_file() {
-        let file = TempFile::new(b"wait = '1s'\nservice = 'file'\ntrusted_proxies = ['10.0.0.0/8']\n");
-        let settings = file.read(&[("TOWER_AUDIT_WAIT", "2s"), ("TOWER_AUDIT_TRUSTED_PROXIES", "")]).unwrap();
-        assert_eq!(settings.wait, Some(Duration::from_secs(2)));
+        let file = TempFile::new(b"admission_timeout = '1s'\nservice = 'file'\ntrusted_proxies = ['10.0.0.0/8']\n");
+        let settings =
+            file.read(&[("TOWER_AUDIT_ADMISSION_TIMEOUT", "2s"), ("TOWER_AUDIT_TRUSTED_PROXIES", "")]).unwrap();
+        assert_eq!(settings.admission_timeout, Some(Duration::from_secs(2)));
         assert_eq!(settings.service.as_deref(), Some("file"));
         assert_eq!(settings.trusted_proxies, Some(Vec::new()));
         let told = settings.describe();
         assert_eq!(
             told.iter().map(|(key, _)| *key).collect::<Vec<_>>(),
-            ["config", "service", "wait", "trusted_proxies"]
+            ["config", "service", "admission_timeout", "trusted_proxies"]
         );
         assert_eq!(told[1].1, "file (file)");
         assert_eq!(told[2].1, "2s (environment)");
@@ -351,7 +355,7 @@ mod file {
     #[test]
     fn complaints_about_the_file_name_it_and_join_the_others() {
         let file = TempFile::new(
-            b"wait = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_later = 'hunter2'\nconfig = 'x'\n",
+            b"admission_timeout = 5\nqueue_records = 1.5\nstages = ['both']\nservice = {}\nexport_later = 'hunter2'\nconfig = 'x'\n",
         );
         let text = file.complaint(&[("TOWER_AUDIT_ENABLED", "maybe")]);
         let mut lines: Vec<&str> = text.lines().collect();
@@ -360,12 +364,12 @@ mod file {
         assert_eq!(
             lines,
             [
+                "\"admission_timeout\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
                 "\"queue_records\" in FILE: given a floating-point number, \
                  allowed: a string, a boolean, a whole number, or an array of strings",
                 "\"service\" in FILE: given a table, \
                  allowed: a string, a boolean, a whole number, or an array of strings",
                 "\"stages\" in FILE: given an array, allowed: completion, both",
-                "\"wait\" in FILE: given \"5\", allowed: 0s to 600s, with a unit such as 5s (ms, s, m, h, d)",
                 "TOWER_AUDIT_ENABLED: given \"maybe\", allowed: true, false (or yes, no, on, off, 1, 0)",
                 "unknown setting \"config\" in FILE",
                 "unknown setting \"export_later\" in FILE",
@@ -382,7 +386,7 @@ mod file {
 
     #[test]
     fn a_file_that_is_not_toml_is_told_by_its_line_without_its_content() {
-        let file = TempFile::new(b"wait = '5s'\nservice = hunter2\n");
+        let file = TempFile::new(b"admission_timeout = '5s'\nservice = hunter2\n");
         assert_eq!(file.complaint(&[]), "TOWER_AUDIT_CONFIG: FILE, line 2, is not TOML");
         let file = TempFile::new(b"");
         assert_eq!(file.read(&[]).unwrap().describe().len(), 1);

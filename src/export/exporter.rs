@@ -10,7 +10,7 @@ use super::report::{ExportCounters, ExportReport, Failure};
 use super::schedule::{Due, Planner, Schedule};
 use crate::diagnostics::{caught, contained, enter_own_thread, report};
 use crate::error::Error;
-use crate::queue::{Answer, Promise, promise};
+use crate::promise::{Answer, Promise, promise};
 use crate::segment::{SegmentKey, SegmentLine};
 use crate::sink::Spool;
 

@@ -14,7 +14,8 @@ use pin_project_lite::pin_project;
 use super::guard::Guard;
 use crate::capture::{Progress, ResponseHeaders, grpc_trailers};
 use crate::exchange::Exchange;
-use crate::queue::{Answer, Waiting};
+use crate::promise::Answer;
+use crate::queue::Waiting;
 use crate::record::Outcome;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

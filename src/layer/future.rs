@@ -20,7 +20,8 @@ use super::refusal;
 use super::unrecorded::Loss;
 use crate::capture::{Progress, ResponseHeaders};
 use crate::exchange::Exchange;
-use crate::queue::{Answer, Waiting};
+use crate::promise::Answer;
+use crate::queue::Waiting;
 use crate::record::{Failure, Outcome};
 
 pin_project! {

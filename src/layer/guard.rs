@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::exchange::Exchange;
-use crate::queue::Answer;
+use crate::promise::Answer;
 use crate::record::Outcome;
 use crate::sync::atomic::{AtomicBool, Ordering};
 

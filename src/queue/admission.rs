@@ -40,8 +40,8 @@ pub(super) struct Until {
 
 impl Until {
     /// A wait that begins now, lasts at most `admission_timeout`, and ends at `given` by the application's clock.
-    pub(super) fn new(given: Duration, wait: Duration) -> Self {
-        Self { given, real: after(Instant::now(), wait) }
+    pub(super) fn new(given: Duration, timeout: Duration) -> Self {
+        Self { given, real: after(Instant::now(), timeout) }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::promise::{Answer, Promise, promise};
 #[cfg(feature = "export")]
 use crate::export::Announcement;
+use crate::promise::{Answer, Promise, promise};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
 /// What became of everything, when an auditor has stopped.
@@ -65,19 +65,19 @@ pub(crate) enum Reach {
 
 /// Somebody waits for what was handed over so far to be durable.
 #[derive(Debug)]
-pub(super) struct Flush {
-    pub(super) upto: u64,
-    pub(super) reach: Reach,
-    pub(super) deadline: Instant,
-    pub(super) promise: Promise<bool>,
+pub(crate) struct Flush {
+    pub(crate) upto: u64,
+    pub(crate) reach: Reach,
+    pub(crate) deadline: Instant,
+    pub(crate) promise: Promise<bool>,
 }
 
 /// Somebody asked for the end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stop {
-    pub(super) began: Instant,
-    pub(super) limit: Duration,
-    pub(super) reason: StopReason,
+pub(crate) struct Stop {
+    pub(crate) began: Instant,
+    pub(crate) limit: Duration,
+    pub(crate) reason: StopReason,
 }
 
 /// Why a log ended.
@@ -90,7 +90,7 @@ pub(crate) enum StopReason {
 }
 
 impl StopReason {
-    pub(super) fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Shutdown => "shutdown",
             Self::Dropped => "dropped",
@@ -137,7 +137,7 @@ impl Control {
     }
 
     #[cfg(feature = "export")]
-    pub(super) fn take_announcements(&self) -> Vec<Announcement> {
+    pub(crate) fn take_announcements(&self) -> Vec<Announcement> {
         std::mem::take(&mut self.lock().announcements)
     }
 
@@ -146,16 +146,16 @@ impl Control {
         self.lock().stopping
     }
 
-    pub(super) fn take_flushes(&self) -> Vec<Flush> {
+    pub(crate) fn take_flushes(&self) -> Vec<Flush> {
         std::mem::take(&mut self.lock().flushes)
     }
 
-    pub(super) fn take_stop(&self) -> Option<Stop> {
+    pub(crate) fn take_stop(&self) -> Option<Stop> {
         self.lock().stop.take()
     }
 
     /// The worker has ended: everybody who asked for the end gets the report, and open flushes are answered with no.
-    pub(super) fn end(&self, report: ShutdownReport) {
+    pub(crate) fn end(&self, report: ShutdownReport) {
         let mut state = self.lock();
         state.ended = Some(report);
         let (flushes, reports) = (std::mem::take(&mut state.flushes), std::mem::take(&mut state.reports));
@@ -171,7 +171,7 @@ impl Control {
 }
 
 /// A deadline; one too far to be said is a year away.
-pub(super) fn after(began: Instant, limit: Duration) -> Instant {
+pub(crate) fn after(began: Instant, limit: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     began.checked_add(limit.min(YEAR)).unwrap_or(began)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub(super) use self::served::{FULL, Rest};
+pub(crate) use self::served::{FULL, Rest};
 use super::admission::{Admission, Line, Place, Until, Waiting};
 use super::held::Held;
 use super::loss::{LossReason, Untold};
@@ -28,7 +28,7 @@ pub(crate) struct Limits {
     /// Bytes of exchanges in line, which are not counted among the others before they are admitted.
     pub(crate) line_bytes: usize,
     /// How long a request may wait for room, and a body for bytes.
-    pub(crate) wait: Duration,
+    pub(crate) admission_timeout: Duration,
 }
 
 impl Limits {
@@ -66,14 +66,14 @@ pub(crate) struct Queue {
     closed: AtomicBool,
     told_closed: AtomicBool,
     /// Required sinks that are given up.
-    dead: AtomicUsize,
+    given_up: AtomicUsize,
     /// Panics of the worker's own code.
     panics: AtomicU64,
     lost: [AtomicU64; LossReason::ALL.len()],
     refused: AtomicU64,
     /// Where the worker is to panic, for tests of what happens then.
     #[cfg(test)]
-    pub(super) trap: AtomicUsize,
+    pub(crate) trap: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +97,10 @@ struct State {
 }
 
 impl Queue {
+    /// The position of `AuditStarted`, which the worker writes by itself. The n-th draft that is handed over is at the n-th
+    /// position after it.
+    pub(crate) const STARTED: u64 = 1;
+
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             state: Mutex::default(),
@@ -110,7 +114,7 @@ impl Queue {
             bodies_waiting: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             told_closed: AtomicBool::new(false),
-            dead: AtomicUsize::new(0),
+            given_up: AtomicUsize::new(0),
             panics: AtomicU64::new(0),
             lost: Default::default(),
             refused: AtomicU64::new(0),
@@ -172,7 +176,7 @@ impl Queue {
         if state.line.len() >= self.limits.records.saturating_mul(2) {
             state.line.retain(|place| !place.is_left());
         }
-        let until = Until::new(now.saturating_add(self.limits.wait), self.limits.wait);
+        let until = Until::new(now.saturating_add(self.limits.admission_timeout), self.limits.admission_timeout);
         let place = Arc::new(Place::new(Line::Exchanges, class, until, bytes));
         state.line.push_back(place.clone());
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -196,7 +200,7 @@ impl Queue {
         if class == Delivery::Lossy || self.cannot_keep(class) {
             return Some(Admission::Refused);
         }
-        let until = Until::new(deadline?, self.limits.wait);
+        let until = Until::new(deadline?, self.limits.admission_timeout);
         let mut state = self.lock();
         if state.closed || self.bodies_waiting.load(Ordering::Relaxed) >= self.limits.records {
             return Some(Admission::Refused);
@@ -257,10 +261,10 @@ impl Queue {
 
     /// Whether a class needs a required sink that is given up: what such an exchange does could not become durable.
     pub(crate) fn cannot_keep(&self, class: Delivery) -> bool {
-        class >= Delivery::Durable && self.dead.load(Ordering::Relaxed) > 0
+        class >= Delivery::Durable && self.given_up.load(Ordering::Relaxed) > 0
     }
 
-    /// Hands over a finished draft; whoever was let in always can. Gives its position among all that were handed over. What
+    /// Hands over a finished draft; whoever was let in always can. Gives its position among all records of the log. What
     /// cannot enter is counted and given back. `is_last`: its exchange has ended.
     pub(crate) fn push(&self, draft: Box<Draft>, class: Delivery, is_last: bool) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
@@ -315,10 +319,10 @@ impl Queue {
     }
 
     fn enter(&self, state: &mut State, draft: Box<Draft>) -> u64 {
-        let position = self.pushed.load(Ordering::Relaxed) + 1;
-        self.pushed.store(position, Ordering::Release);
+        let pushed = self.pushed.load(Ordering::Relaxed) + 1;
+        self.pushed.store(pushed, Ordering::Release);
         state.finished.push_back(draft);
-        position
+        Self::STARTED + pushed
     }
 
     /// Counts bytes of an exchange that was admitted before.
@@ -335,8 +339,14 @@ impl Queue {
         self.call_worker(self.lock());
     }
 
+    /// How many drafts were handed over.
     pub(crate) fn pushed(&self) -> u64 {
         self.pushed.load(Ordering::Acquire)
+    }
+
+    /// The position of the last record so far.
+    pub(crate) fn last_position(&self) -> u64 {
+        Self::STARTED + self.pushed()
     }
 
     pub(crate) fn lost(&self) -> u64 {
@@ -377,14 +387,14 @@ impl Queue {
     /// A required sink was given up, or works again.
     pub(crate) fn required_sink_works(&self, works: bool) {
         if works {
-            self.dead.fetch_sub(1, Ordering::Relaxed);
+            self.given_up.fetch_sub(1, Ordering::Relaxed);
         } else {
-            self.dead.fetch_add(1, Ordering::Relaxed);
+            self.given_up.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Records that were lost, and exchanges that are open and whose records will be, at one moment.
-    pub(super) fn lost_and_open(&self) -> (u64, u64) {
+    pub(crate) fn lost_and_open(&self) -> (u64, u64) {
         // An exchange that ends after the queue was closed is counted under this lock as lost and as no longer open.
         let _at_one_moment = self.lock();
         (self.lost(), self.open() as u64)
@@ -392,13 +402,13 @@ impl Queue {
 
     /// Panics if a test has set a trap here.
     #[cfg(test)]
-    pub(super) fn spring(&self, trap: usize) {
+    pub(crate) fn spring(&self, trap: usize) {
         if self.trap.compare_exchange(trap, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             std::panic::resume_unwind(Box::new("a trap"));
         }
     }
 
-    pub(super) fn note_panic(&self) {
+    pub(crate) fn note_panic(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -85,22 +85,22 @@ impl Tally {
 
 /// What one sink has yet to report: at most one entry for each reason and sink.
 #[derive(Debug, Default)]
-pub(super) struct Owed {
-    pub(super) losses: Vec<Loss>,
-    pub(super) refused: Tally,
+pub(crate) struct Owed {
+    pub(crate) losses: Vec<Loss>,
+    pub(crate) refused: Tally,
 }
 
 /// Records that were lost for one reason.
 #[derive(Debug)]
-pub(super) struct Loss {
-    pub(super) reason: LossReason,
+pub(crate) struct Loss {
+    pub(crate) reason: LossReason,
     /// The sink that they are missing in; none: they are missing in all.
-    pub(super) sink: Option<Arc<str>>,
-    pub(super) tally: Tally,
+    pub(crate) sink: Option<Arc<str>>,
+    pub(crate) tally: Tally,
 }
 
 impl Owed {
-    pub(super) fn loss(&mut self, reason: LossReason, sink: Option<&Arc<str>>) -> &mut Tally {
+    pub(crate) fn loss(&mut self, reason: LossReason, sink: Option<&Arc<str>>) -> &mut Tally {
         let known = self.losses.iter().position(|loss| loss.reason == reason && loss.sink.as_ref() == sink);
         let at = known.unwrap_or_else(|| {
             self.losses.push(Loss { reason, sink: sink.cloned(), tally: Tally::default() });
@@ -109,16 +109,16 @@ impl Owed {
         &mut self.losses[at].tally
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.refused.count == 0 && self.losses.is_empty()
     }
 
-    pub(super) fn add(&mut self, untold: &Untold) {
+    pub(crate) fn add(&mut self, untold: &Untold) {
         untold.losses().for_each(|(reason, tally)| self.loss(reason, None).merge(tally));
         self.refused.merge(&untold.refused);
     }
 
-    pub(super) fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         other.losses.iter().for_each(|loss| self.loss(loss.reason, loss.sink.as_ref()).merge(&loss.tally));
         self.refused.merge(&other.refused);
     }

@@ -24,7 +24,7 @@ use crate::diagnostics::{contained, enter_own_thread};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::queue::promise;
+use crate::promise::promise;
 use crate::record::{Actor, Delivery, Failure, Scope, Stages};
 use crate::running::Running;
 use crate::sync::spawn;

@@ -160,7 +160,7 @@ impl Outlet {
     /// records were not rendered, because the sink was given up. Leaves an empty buffer.
     pub(crate) fn append(&self, lines: &mut Vec<u8>, records: u64, lost: u64, upto: u64) {
         let mut state = self.shared.lock();
-        if state.progress.state == SinkState::Dead {
+        if state.progress.state == SinkState::GivenUp {
             lines.clear();
             state.lose(records + lost, upto);
             state.filled = upto;
@@ -176,7 +176,7 @@ impl Outlet {
     /// Takes whole lines, which are records of this library.
     pub(crate) fn append_own(&self, lines: &[u8]) {
         let mut state = self.shared.lock();
-        if state.progress.state == SinkState::Dead {
+        if state.progress.state == SinkState::GivenUp {
             return;
         }
         let upto = state.filled;
@@ -200,7 +200,7 @@ impl Outlet {
     /// From now on a sink that came back is given what it gets; false if it was given up again.
     pub(crate) fn use_again(&self) -> bool {
         let state = self.shared.lock();
-        let works = state.progress.state != SinkState::Dead;
+        let works = state.progress.state != SinkState::GivenUp;
         if works {
             self.watcher.usable(true);
         }

@@ -156,7 +156,7 @@ pub enum SinkState {
     Failing,
     /// It failed for too long and was given up. Whatever it would get is lost, and counted. It is tried again every 30
     /// seconds, unless it is standard output or standard error and its reader is gone.
-    Dead,
+    GivenUp,
 }
 
 impl SinkState {
@@ -165,7 +165,7 @@ impl SinkState {
         match self {
             Self::Healthy => "healthy",
             Self::Failing => "failing",
-            Self::Dead => "dead",
+            Self::GivenUp => "given_up",
         }
     }
 }

@@ -298,7 +298,7 @@ pub(crate) fn note_states(witnesses: &[Arc<Witness>]) -> impl Fn(&str, SinkState
     let witnesses = witnesses.to_vec();
     move |name, state| {
         let witness = witnesses.iter().find(|witness| witness.name == name).expect("sinks have these names");
-        let is_dead = state == SinkState::Dead;
+        let is_dead = state == SinkState::GivenUp;
         if is_dead && !witness.is_dead.swap(true, Ordering::SeqCst) {
             witness.deaths.fetch_add(1, Ordering::SeqCst);
             witness.is_useless.store(true, Ordering::SeqCst);

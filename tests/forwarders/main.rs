@@ -207,7 +207,7 @@ fn a_log_file_that_is_renamed_is_read_to_its_end() {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /// Waits for room for ten minutes before a request is refused, and has little of it.
-const FULL_SOON: [(&str, &str); 2] = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_WAIT", "10m")];
+const FULL_SOON: [(&str, &str); 2] = [("TOWER_AUDIT_QUEUE_RECORDS", "64"), ("TOWER_AUDIT_ADMISSION_TIMEOUT", "10m")];
 
 /// Reads and writes: the application is its own reader, and a forwarder that ends does not break the pipe.
 fn pipe(place: &Place) -> File {

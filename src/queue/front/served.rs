@@ -15,11 +15,11 @@ use crate::sync::PoisonError;
 use crate::sync::atomic::Ordering;
 
 /// Records that the worker takes at once without a pause before it.
-pub(in crate::queue) const FULL: usize = 64;
+pub(crate) const FULL: usize = 64;
 
 /// How the worker waits for records.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::queue) enum Rest {
+pub(crate) enum Rest {
     /// A pause that no record cuts short, unless many come.
     Pause(Duration),
     /// Until a record comes or somebody calls, at most this long. `lazily`: that a sink has written is no reason to wake, unless
@@ -29,7 +29,7 @@ pub(in crate::queue) enum Rest {
 
 impl Queue {
     /// Moves what is finished into `batch`, after a rest. `attentive`: somebody waits for what the sinks do.
-    pub(in crate::queue) fn take(&self, batch: &mut VecDeque<Box<Draft>>, rest: Rest, attentive: bool) {
+    pub(crate) fn take(&self, batch: &mut VecDeque<Box<Draft>>, rest: Rest, attentive: bool) {
         let mut state = self.lock();
         state.attentive = attentive;
         if !state.called {
@@ -62,7 +62,7 @@ impl Queue {
     }
 
     /// Waits for a sink to get on, at most this long.
-    pub(in crate::queue) fn wait_for_move(&self, limit: Duration) {
+    pub(crate) fn wait_for_move(&self, limit: Duration) {
         let mut state = self.lock();
         state.attentive = true;
         if !state.called {
@@ -73,7 +73,7 @@ impl Queue {
 
     /// Admits those in line that there is room for, in order, and refuses those that have waited too long, or whose records
     /// could not be kept any more.
-    pub(in crate::queue) fn serve_line(&self, now: Duration) {
+    pub(crate) fn serve_line(&self, now: Duration) {
         if !self.has_line() {
             return;
         }
@@ -138,7 +138,7 @@ impl Queue {
         granted
     }
 
-    pub(in crate::queue) fn has_line(&self) -> bool {
+    pub(crate) fn has_line(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0 || self.bodies_waiting.load(Ordering::Relaxed) > 0
     }
 
@@ -155,22 +155,22 @@ impl Queue {
     }
 
     /// Counts records that a sink lost, which each sink reports by itself.
-    pub(in crate::queue) fn count_sink_failed(&self, count: u64) {
+    pub(crate) fn count_sink_failed(&self, count: u64) {
         self.lost[LossReason::SinkFailed as usize].fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(in crate::queue) fn take_untold(&self) -> Option<Untold> {
+    pub(crate) fn take_untold(&self) -> Option<Untold> {
         let mut state = self.lock();
         (!state.untold.is_empty()).then(|| std::mem::take(&mut state.untold))
     }
 
     /// Admits nothing any more. An exchange that was admitted before is counted as open by now.
-    pub(in crate::queue) fn stop_admitting(&self) {
+    pub(crate) fn stop_admitting(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
     /// From now on everything that comes is lost, and counted.
-    pub(in crate::queue) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.stop_admitting();
         self.lock().closed = true;
     }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use regex::Regex;
 
 #[cfg(feature = "regex")]
-use crate::{Error, work};
+use crate::error::{Error, Problems};
+#[cfg(feature = "regex")]
+use crate::work;
 
 /// The number of patterns that an application may add.
 #[cfg(feature = "regex")]
@@ -24,10 +26,14 @@ pub(in crate::redact) struct Patterns {
 
 #[cfg(feature = "regex")]
 impl Patterns {
+    /// # Errors
+    ///
+    /// All patterns that are wrong, one line each.
     pub(in crate::redact) fn new(patterns: &[String]) -> Result<Self, Error> {
+        let mut problems = Problems::default();
         if patterns.len() > MAX_PATTERNS {
             let given = patterns.len();
-            return Err(Error::redaction(format!("redaction: {given} patterns, at most {MAX_PATTERNS} are allowed")));
+            problems.push(Error::redaction(format!("redaction: {given} patterns, at most {MAX_PATTERNS} are allowed")));
         }
         let compile = |pattern: &String| match Regex::new(pattern) {
             Ok(regex) if regex.is_match("") => Err(Error::redaction(format!(
@@ -38,7 +44,9 @@ impl Patterns {
                 Err(Error::redaction(format!("redaction: the pattern {pattern:?} does not compile")).with_source(cause))
             }
         };
-        Ok(Self { regexes: patterns.iter().map(compile).collect::<Result<_, _>>()? })
+        let regexes =
+            patterns.iter().take(MAX_PATTERNS).filter_map(|pattern| problems.take(compile(pattern))).collect();
+        problems.finish().map(|()| Self { regexes })
     }
 
     pub(super) fn is_empty(&self) -> bool {

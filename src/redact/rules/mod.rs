@@ -14,7 +14,7 @@ pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
 pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
 
-use crate::Error;
+use crate::error::{Error, Problems};
 
 /// What one event adds to the rules.
 #[derive(Debug, Default)]
@@ -26,28 +26,26 @@ pub(crate) struct EventRules {
 }
 
 impl EventRules {
-    /// Compiles names of bags, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
+    /// Compiles, or reports all that is wrong with: names of bags, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
     /// list, where empty means none.
     pub(crate) fn new(bags: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
-        let mut compiled = Pointers::default();
+        let (mut problems, mut compiled) = (Problems::default(), Pointers::default());
         for pointer in pointers {
-            compiled.add(pointer, Effect::Mask)?;
+            problems.take(compiled.add(pointer, Effect::Mask));
         }
         let (excepted_pointers, excepted_names): (Vec<_>, Vec<_>) =
             except.iter().map(String::as_str).partition(|one| one.starts_with('/'));
         for pointer in excepted_pointers {
-            compiled.add(pointer, Effect::Except)?;
+            problems.take(compiled.add(pointer, Effect::Except));
         }
         let mut shown = (!show.is_empty()).then(Pointers::default);
         for pointer in show {
             if let Some(shown) = &mut shown {
-                shown.add(pointer, Effect::Show)?;
+                problems.take(shown.add(pointer, Effect::Show));
             }
         }
-        Ok(Self {
-            names: Names::new(bags.iter().map(String::as_str), excepted_names)?,
-            pointers: compiled,
-            show: shown,
-        })
+        let names = problems.take(Names::new(bags.iter().map(String::as_str), excepted_names));
+        problems.finish()?;
+        Ok(Self { names: names.unwrap_or_default(), pointers: compiled, show: shown })
     }
 }

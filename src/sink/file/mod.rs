@@ -15,9 +15,9 @@ pub(crate) mod disk;
 mod gzip;
 mod hold;
 pub(crate) mod name;
+mod open;
 mod retain;
 mod rotate;
-mod segment;
 #[cfg(feature = "export")]
 mod spool;
 mod timer;

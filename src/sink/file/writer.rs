@@ -17,8 +17,8 @@ use memchr::{memchr, memrchr};
 use super::disk::{Disk, is_absent};
 use super::hold::Hold;
 use super::name::Names;
+use super::open::OpenSegment;
 use super::rotate::{Period, Stamps};
-use super::segment::Segment;
 use super::{Policy, SyncPolicy};
 use crate::clock::Clock;
 use crate::diagnostics::report;
@@ -56,10 +56,10 @@ pub(super) struct Writer<D: Disk> {
 pub(super) enum Current<F> {
     /// It was left or lost, and the next one is not open yet.
     None,
-    Open(Segment<F>),
+    Open(OpenSegment<F>),
     /// A sync failed. It must be put aside, and is not synced again.
     Suspect {
-        segment: Segment<F>,
+        segment: OpenSegment<F>,
         /// Where the bytes begin that are written again to the next segment.
         repeated_from: u64,
     },
@@ -301,7 +301,7 @@ impl<D: Disk> Writer<D> {
         self.ensure_folder()?;
         self.ensure_lock()?;
         let (file, _) = self.disk.open(self.names.active(), self.policy.mode)?;
-        let mut segment = Segment::new(file)?;
+        let mut segment = OpenSegment::new(file)?;
         if segment.is_torn() {
             let path = self.names.active().display();
             report(|| {

@@ -54,7 +54,7 @@ impl Thread {
             Some(_) => {}
             None => {
                 caught(|| watcher.usable(false));
-                state.progress.state = SinkState::Dead;
+                state.progress.state = SinkState::GivenUp;
                 state.progress.panics += 1;
             }
         }
@@ -102,7 +102,7 @@ impl Thread {
             if let Some(lines) = state.trial.take() {
                 return Some(Job::Trial(lines));
             }
-            if state.progress.state != SinkState::Dead {
+            if state.progress.state != SinkState::GivenUp {
                 let wants_flush = state.wanted > state.progress.durable;
                 if let Some(batch) = state.chunks.pop_front() {
                     state.progress.buffered -= batch.bytes.len();
@@ -183,10 +183,10 @@ impl Thread {
             self.torn = torn;
         }
         state.lose_waiting();
-        state.progress.state = SinkState::Dead;
+        state.progress.state = SinkState::GivenUp;
         state.progress.is_final = self.is_final(error);
         drop(state);
-        self.watcher.changed(&self.shared.name, SinkState::Dead, error);
+        self.watcher.changed(&self.shared.name, SinkState::GivenUp, error);
         self.watcher.moved();
     }
 

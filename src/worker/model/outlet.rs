@@ -73,7 +73,7 @@ fn feed_watched(
         // What was wanted comes without anybody's asking again, unless the sink is given up.
         until(|| {
             before = look(&outlet, &book, before);
-            before.settled == RECORDS && (before.durable == RECORDS || before.state == SinkState::Dead)
+            before.settled == RECORDS && (before.durable == RECORDS || before.state == SinkState::GivenUp)
         });
         outlet.end();
         until(|| outlet.has_ended());
@@ -139,7 +139,7 @@ fn a_thread_that_panics_by_itself_settles_what_it_has_and_comes_to_its_end() {
         || Arc::new(Bomb),
         |progress, _| {
             assert!(progress.panics > 0);
-            assert_eq!(progress.state, SinkState::Dead);
+            assert_eq!(progress.state, SinkState::GivenUp);
         },
     );
 }
@@ -164,8 +164,8 @@ fn a_sink_that_is_given_up_and_tried_again_gets_the_rest_of_its_line_first() {
             }
         });
         let mut tried = 0;
-        until(|| outlet.progress().state == SinkState::Dead);
-        while outlet.progress().state == SinkState::Dead {
+        until(|| outlet.progress().state == SinkState::GivenUp);
+        while outlet.progress().state == SinkState::GivenUp {
             outlet.try_again(b"report\n".to_vec());
             until(|| !outlet.progress().trying);
             tried += 1;

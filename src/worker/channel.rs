@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::control::Reach;
-use super::loss::{LossReason, Owed, Tally, Untold};
 use super::own::{Maker, Own, Stamp};
 use crate::clock::Micros;
 use crate::diagnostics::{caught, contained, report};
 use crate::filter::Filter;
 use crate::format::{self, Format};
+use crate::queue::{LossReason, Owed, Reach, Tally, Untold};
 use crate::record::wire::Process;
 use crate::record::{FieldGroups, Finished, Record};
 use crate::sink::{Need, Outlet, Progress, SinkState};
@@ -166,13 +165,13 @@ impl Channel {
             }
         }
         if self.on_trial.is_none() {
-            let is_dead = look.state == SinkState::Dead;
-            if !is_dead && self.given_up.is_some() && self.outlet.use_again() {
+            let is_given_up = look.state == SinkState::GivenUp;
+            if !is_given_up && self.given_up.is_some() && self.outlet.use_again() {
                 self.given_up = None;
                 self.next_seq = look.written + look.torn + 1;
                 // It reports by itself what it lost.
                 self.unheard = Tally::default();
-            } else if is_dead && self.given_up.is_none() {
+            } else if is_given_up && self.given_up.is_none() {
                 self.given_up = Some(now);
             }
         }
@@ -285,11 +284,11 @@ impl Channel {
     /// that are on their way come before it.
     pub(super) fn written_at_the_end(&self) -> u64 {
         let Progress { written, own_waiting, own_writing, state, .. } = self.progress();
-        if state == SinkState::Dead { written } else { written + own_waiting + own_writing + 1 }
+        if state == SinkState::GivenUp { written } else { written + own_waiting + own_writing + 1 }
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.given_up.is_none() && self.progress().state != SinkState::Dead
+        self.given_up.is_none() && self.progress().state != SinkState::GivenUp
     }
 
     pub(super) fn is_required(&self) -> bool {

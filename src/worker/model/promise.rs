@@ -1,7 +1,7 @@
 //! Answers: to flushes, to those who wait for durability, and in general.
 
-use super::super::promise::promise;
 use super::*;
+use crate::promise::promise;
 
 #[test]
 fn an_answer_comes_whether_it_is_given_or_its_promise_dropped() {
@@ -52,7 +52,7 @@ fn what_is_said_to_be_durable_is() {
 fn a_sink_that_dies_does_not_keep_anybody_waiting() {
     check(|| {
         let (sink, book) = Scripted::new(&[Turn::Take], &[Turn::Fail, Turn::Die]);
-        let setting = Setting { wait: Duration::from_millis(20), ..Setting::default() };
+        let setting = Setting { admission_timeout: Duration::from_millis(20), ..Setting::default() };
         let rig = Arc::new(Rig::start(&setting, vec![(sink, Need::Required)]));
         let same = rig.clone();
         let other = thread::spawn(move || block_on(same.engine.durable(same.push(id(1, 0)))));
@@ -62,6 +62,18 @@ fn a_sink_that_dies_does_not_keep_anybody_waiting() {
         let _ = other.join().unwrap();
         let report = rig.stop();
         assert!(!report.flushed, "it never confirmed its end");
+    });
+}
+
+/// Nothing was handed over: the first record of the run is the worker's own.
+#[test]
+fn a_flush_right_after_the_start_waits_for_the_record_of_the_start() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting::default());
+        assert!(block_on(rig.flush()), "the sink works");
+        let durable = Book::values(&book.read(|pages| pages.bytes[..pages.durable].to_vec()));
+        assert_eq!(durable[0]["eventName"], "AuditStarted");
+        rig.stop();
     });
 }
 

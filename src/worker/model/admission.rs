@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use super::super::admission::{Admission, Waiting};
 use super::*;
+use crate::queue::{Admission, Waiting};
 
 /// The bytes of one exchange.
 const ONE: usize = 2;
@@ -21,7 +21,7 @@ impl Rig {
 
     /// Asks to keep bytes of a body.
     fn keep(&self, bytes: usize) -> Admission {
-        let deadline = self.engine.monotonic() + self.engine.wait;
+        let deadline = self.engine.monotonic() + self.engine.admission_timeout;
         self.queue().admit_body(Delivery::Backpressure, bytes, Some(deadline)).expect("it has a deadline")
     }
 
@@ -193,7 +193,8 @@ fn bytes_that_come_free_are_room() {
 #[test]
 fn a_wait_that_is_too_long_is_refused_and_the_next_one_is_not() {
     check(|| {
-        let (rig, book) = full(&Setting { records: 2, wait: Duration::from_millis(3), ..Setting::default() });
+        let (rig, book) =
+            full(&Setting { records: 2, admission_timeout: Duration::from_millis(3), ..Setting::default() });
         let mut line = rig.stand_in_line(2);
         let (second, first) = (line.pop().unwrap(), line.pop().unwrap());
         let other = thread::spawn(move || block_on(second));
@@ -211,7 +212,8 @@ fn a_wait_that_is_too_long_is_refused_and_the_next_one_is_not() {
 #[test]
 fn expiry_races_with_room() {
     check(|| {
-        let (rig, book) = full(&Setting { records: 2, wait: Duration::from_millis(6), ..Setting::default() });
+        let (rig, book) =
+            full(&Setting { records: 2, admission_timeout: Duration::from_millis(6), ..Setting::default() });
         let people: Vec<_> = rig
             .stand_in_line(2)
             .into_iter()
@@ -282,7 +284,8 @@ fn a_body_waits_for_bytes_and_nobody_waits_behind_it() {
 #[test]
 fn bodies_that_wait_expire_or_are_dropped_and_leak_nothing() {
     check(|| {
-        let (rig, _book) = Rig::healthy(&Setting { bytes: 16, wait: Duration::from_millis(3), ..Setting::default() });
+        let (rig, _book) =
+            Rig::healthy(&Setting { bytes: 16, admission_timeout: Duration::from_millis(3), ..Setting::default() });
         assert!(matches!(rig.keep(12), Admission::Granted));
         let waits: Vec<_> = (0..3)
             .map(|_| match rig.keep(6) {

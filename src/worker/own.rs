@@ -5,12 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::control::{ShutdownReport, StopReason};
-use super::loss::{LossReason, Tally};
 use crate::clock::Micros;
 use crate::diagnostics::contained;
 #[cfg(feature = "export")]
 use crate::export::Announcement;
+use crate::queue::{LossReason, ShutdownReport, StopReason, Tally};
 use crate::record::finished::{ErrorEntry, ErrorText, Identity};
 use crate::record::{Finished, Labels, Level, LogType, Status, push_time};
 use crate::redact::{Memory, Part, Redactor, Session};

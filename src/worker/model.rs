@@ -24,13 +24,15 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use uuid::Uuid;
 
-use super::{Answer, Channel, Limits, Queue, Reach, Shape, ShutdownReport, StopReason, Worker};
+use super::{Channel, Shape, Worker};
 use crate::capture::{ClientIp, CredentialHeaders, Draft, EventRef, HeadPolicy};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, Plans, SinkWatch};
 use crate::plan::Defaults;
+use crate::promise::Answer;
+use crate::queue::{Limits, Queue, Reach, ShutdownReport, StopReason};
 use crate::record::wire::Process;
 use crate::record::{Delivery, FieldGroups, Outcome, Stages, Status};
 use crate::redact::{Redacted, Redactor};
@@ -263,7 +265,7 @@ struct Rig {
 struct Setting {
     records: usize,
     bytes: usize,
-    wait: Duration,
+    admission_timeout: Duration,
     stages: Stages,
     delivery: Delivery,
     /// How long a sink may fail.
@@ -275,7 +277,7 @@ impl Default for Setting {
         Self {
             records: 64,
             bytes: 1 << 20,
-            wait: LONG,
+            admission_timeout: LONG,
             stages: Stages::Completion,
             delivery: Delivery::Backpressure,
             patience: Duration::from_secs(60),
@@ -285,8 +287,12 @@ impl Default for Setting {
 
 impl Rig {
     fn start(setting: &Setting, sinks: Vec<(Scripted, Need)>) -> Self {
-        let limits =
-            Limits { records: setting.records, bytes: setting.bytes, line_bytes: usize::MAX, wait: setting.wait };
+        let limits = Limits {
+            records: setting.records,
+            bytes: setting.bytes,
+            line_bytes: usize::MAX,
+            admission_timeout: setting.admission_timeout,
+        };
         let queue = Arc::new(Queue::new(limits));
         let engine = Arc::new(Engine::new(parts(setting, queue.clone())));
         let mut channels = Vec::new();
@@ -364,7 +370,7 @@ impl Rig {
     }
 
     fn flush(&self) -> Answer<bool> {
-        let answer = self.engine.control.flush(self.queue().pushed(), Reach::All, LONG);
+        let answer = self.engine.control.flush(self.queue().last_position(), Reach::All, LONG);
         self.queue().call();
         answer
     }
@@ -415,7 +421,7 @@ fn parts(setting: &Setting, queue: Arc<Queue>) -> Parts {
         max_body_bytes: 16,
         audit_id_header: false,
         queue,
-        wait: setting.wait,
+        admission_timeout: setting.admission_timeout,
         scoping: None,
         #[cfg(feature = "geoip")]
         places: None,

@@ -7,7 +7,7 @@ use super::disk::{DiskFile, Status};
 
 /// An open segment.
 #[derive(Debug)]
-pub(super) struct Segment<F> {
+pub(super) struct OpenSegment<F> {
     pub(super) file: F,
     /// What it was when it was opened; only its length and times change.
     opened: Status,
@@ -27,7 +27,7 @@ pub(super) struct Segment<F> {
     pub(super) name_unsynced: bool,
 }
 
-impl<F: DiskFile> Segment<F> {
+impl<F: DiskFile> OpenSegment<F> {
     pub(super) fn new(mut file: F) -> io::Result<Self> {
         let opened = file.status()?;
         let torn = file.last_byte()?.is_some_and(|byte| byte != b'\n');
