@@ -8,7 +8,7 @@ use super::Reason;
 use super::decode::Decoded;
 use super::detect::{Scan, is_card_number, is_signature};
 use super::edits::join;
-use super::format::{Target, json, text, url, walk};
+use super::format::{json, text, url, walk};
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::KeyFacts;
@@ -178,20 +178,25 @@ impl Session<'_> {
         search: Search,
         places: &mut Vec<Range<usize>>,
     ) -> bool {
-        let mut inside = Vec::new();
         let json = &text[document.clone()];
-        match walk(self, json, Target::Places(&mut inside), Action::Show, level, search, false) {
-            Ok(_) => {}
+        let mut edits = self.memory.edits.pop().unwrap_or_default();
+        let walked = walk(self, json, &mut edits, Action::Show, level, search, false);
+        let is_one = match walked {
+            Ok(_) => {
+                places.extend(edits.places(document.start));
+                true
+            }
             // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
             Err(Reason::TooDeep) => {
+                places.push(document);
                 self.overflow();
-                inside.clear();
-                inside.push(0..json.len());
+                true
             }
-            Err(_) => return false,
-        }
-        places.extend(inside.into_iter().map(|place| document.start + place.start..document.start + place.end));
-        true
+            Err(_) => false,
+        };
+        edits.clear();
+        self.memory.edits.push(edits);
+        is_one
     }
 
     /// A text with these places masked; `None` if there are none.
@@ -199,23 +204,17 @@ impl Session<'_> {
         self.rules.style.apply(text, places, Cow::Borrowed)
     }
 
-    /// A text of a client with what is secret in it masked; `None` if nothing is.
-    pub(super) fn masked(&mut self, text: &str) -> Option<String> {
+    /// The places of secrets in a text that is inside of nothing.
+    pub(super) fn places(&mut self, text: &str, search: Search) -> Vec<Range<usize>> {
         let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Client, &mut places);
+        self.find(text, Level::TOP, search, &mut places);
+        places
+    }
+
+    /// The text with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked(&mut self, text: &str, search: Search) -> Option<String> {
+        let places = self.places(text, search);
         self.apply(text, &places)
-    }
-
-    /// A key with its tokens masked; `None` if it has none.
-    pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
-        self.masked_evidence(key)
-    }
-
-    /// The name of a field with what a search finds masked; `None` if that is nothing.
-    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
-        let mut places = Vec::new();
-        self.find(name, Level::TOP, search, &mut places);
-        self.apply(name, &places)
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
@@ -249,11 +248,6 @@ impl Session<'_> {
         facts
     }
 
-    /// Whether a key that ends like this may be secret.
-    pub(super) fn may_be_secret(&self, end: &[u8]) -> bool {
-        self.rules.keys.may_be_secret(end) || self.names.is_some()
-    }
-
     /// A number that is a card's, or that the application calls secret.
     pub(super) fn is_secret_number(&self, number: &str) -> bool {
         is_card_number(number) || self.memory.remembered.holds_everywhere(number)
@@ -271,15 +265,6 @@ impl Session<'_> {
         if !self.is_mask(value) {
             self.memory.remembered.add(value, is_always);
         }
-    }
-
-    /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
-    pub(super) fn overflow(&mut self) {
-        self.memory.remembered.overflow();
-    }
-
-    pub(super) fn remember_header(&mut self, name: &str, value: &str) {
-        self.memory.remembered.add_header(name, value);
     }
 
     /// Remembers the beginning of a value that a cut went through.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::{Target, fields, multipart, text, url, walk};
+use super::format::{fields, multipart, text, url, walk};
 use super::hit::Hit;
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
@@ -25,7 +25,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(crate) struct Session<'a> {
     pub(super) rules: &'a Rules,
     pub(super) event: Option<&'a EventRules>,
-    /// The bags and exceptions of the event, if it has any.
+    /// The keys of `mask_values_under` and the exceptions of the event, if it has any.
     pub(super) names: Option<&'a Names>,
     pub(super) memory: &'a mut Memory,
     pub(super) out: &'a mut Redacted,
@@ -70,14 +70,14 @@ impl<'a> Session<'a> {
         self.memory.remembered.add_everywhere(value, cut);
     }
 
-    /// Notes that more values are secret than are allowed: the texts of clients are then left out.
-    pub(crate) fn too_many_secrets(&mut self) {
-        self.overflow();
+    /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
+    pub(crate) fn overflow(&mut self) {
+        self.memory.remembered.overflow();
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
-        self.remember_header(name, value);
+        self.memory.remembered.add_header(name, value);
     }
 
     /// The text of a piece that was made before.
@@ -103,14 +103,8 @@ impl<'a> Session<'a> {
 impl Session<'_> {
     /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
-        let masked = self.masked_evidence(text);
+        let masked = self.masked(text, Search::Evidence);
         Evidence(self.out.push(masked.as_deref().unwrap_or(text)))
-    }
-
-    pub(super) fn masked_evidence(&mut self, text: &str) -> Option<String> {
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Evidence, &mut places);
-        self.apply(text, &places)
     }
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
@@ -157,7 +151,7 @@ impl Session<'_> {
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
         let action = Action::of(self.class(key));
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, Level::TOP, Search::Meta, false);
+        let walked = walk(self, fragment, &mut edits, action, Level::TOP, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -176,8 +170,7 @@ impl Session<'_> {
 impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Free, &mut places);
+        let places = self.places(text, Search::Free);
         self.push_text(text, &places)
     }
 
@@ -188,8 +181,7 @@ impl Session<'_> {
             return ClientText(self.out.push(text));
         }
         let before = self.memory.remembered.len();
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Free, &mut places);
+        let places = self.places(text, Search::Free);
         if is_shared && places.is_empty() && self.memory.remembered.len() == before {
             self.memory.keep(text);
         }
@@ -217,7 +209,7 @@ impl Session<'_> {
             Err(reason) => return Body::Omitted(reason),
         };
         let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, text, Target::Edits(&mut edits), Action::Show, Level::TOP, Search::Client, cut);
+        let walked = walk(self, text, &mut edits, Action::Show, Level::TOP, Search::Client, cut);
         let body = match walked {
             Err(reason) => self.omitted(reason),
             Ok(walked) => {
@@ -247,7 +239,15 @@ impl Session<'_> {
         // Clients that name no type send JSON so.
         let begin = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
         if begin.starts_with(b"{") || begin.starts_with(b"[") {
-            return self.json_body(bytes, cut);
+            let body = self.json_body(bytes, cut);
+            return match valid_text(bytes, cut) {
+                Ok(text) if fields::names_a_secret(self, text) => {
+                    // The values of the form are remembered.
+                    let read = fields::form(self, text, cut);
+                    self.omitted(read.err().unwrap_or(Reason::Invalid))
+                }
+                _ => body,
+            };
         }
         let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
         self.body_of(object, cut)

@@ -208,7 +208,7 @@ impl Keywords {
             });
             bits.add(&sets);
         }
-        let words = pem::WORDS.into_iter().chain(schemes::names());
+        let words = schemes::names().chain([pem::WORD]);
         for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
             bits.add(&word.map(|byte| vec![byte]));
         }

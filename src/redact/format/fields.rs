@@ -10,13 +10,12 @@ use super::super::decode::{Decoded, decoded, form_decoded};
 use super::super::edits::join;
 use super::super::hit::HitRule;
 use super::super::rules::{Action, Active, Class, Effect};
-use super::super::search::{Level, Search};
+use super::super::search::Search;
 use super::super::session::Session;
 use crate::json::push_json_string;
 
-const MAX_FIELDS: usize = 4_096;
-/// Up to this number of names are compared one by one.
-const FEW: usize = 16;
+/// The names are compared one by one.
+const MAX_FIELDS: usize = 1_024;
 
 /// Where fields come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +33,6 @@ pub(in crate::redact) struct Fields<'k> {
     pointers: Active,
     shown: Option<Active>,
     members: Vec<Member<'k>>,
-    places: HashMap<String, usize>,
     /// The number of fields so far of each name below which a pointer goes on.
     met: HashMap<String, usize>,
     count: usize,
@@ -64,7 +62,6 @@ impl<'k> Fields<'k> {
             pointers: session.pointers_at_root(),
             shown: session.shown_at_root().filter(|_| origin == Origin::Form),
             members: Vec::new(),
-            places: HashMap::new(),
             met: HashMap::new(),
             count: 0,
         }
@@ -102,7 +99,7 @@ impl<'k> Fields<'k> {
         let fate = self.fate(session, &name, value, || pointer(&name));
         if let Some(json) = self.json(session, value, &fate) {
             // Only odd names may hold a token.
-            let masked = if session.facts(&name).is_odd { session.masked_key(&name) } else { None };
+            let masked = if session.facts(&name).is_odd { session.masked(&name, Search::Evidence) } else { None };
             let name = masked.map_or(name, Cow::Owned);
             self.push(name, json);
         }
@@ -147,15 +144,17 @@ impl<'k> Fields<'k> {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
             _ if self.origin == Origin::Query && facts.is_signature => (Action::Always, HitRule::Key),
-            _ => (Action::of(class), if class == Class::Bag { HitRule::Bag } else { HitRule::Key }),
+            _ => (
+                Action::of(class),
+                if class == Class::MaskValuesUnder { HitRule::MaskValuesUnder } else { HitRule::Key },
+            ),
         };
         if action.masks_text(value) && !session.is_mask(value) {
             session.remember(value, action != Action::AsText);
             note(session, &pointer, rule);
             return if is_shown { Fate::Masked } else { Fate::Removed };
         }
-        let mut places = Vec::new();
-        session.find(value, Level::TOP, Search::Client, &mut places);
+        let places = session.places(value, Search::Client);
         if !is_shown {
             return Fate::Removed;
         }
@@ -187,23 +186,13 @@ impl<'k> Fields<'k> {
     }
 
     fn push(&mut self, name: Cow<'k, str>, json: String) {
-        let place = match self.members.len() {
-            0..=FEW => self.members.iter().position(|member| member.name == name),
-            _ => self.places.get(&*name).copied(),
-        };
-        if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.name == name) {
             member.values.push(',');
             member.values.push_str(&json);
             member.count += 1;
             return;
         }
         self.members.push(Member { name, values: json, count: 1 });
-        if self.members.len() > FEW {
-            let known = self.places.len();
-            for (place, member) in self.members.iter().enumerate().skip(known) {
-                self.places.insert(member.name.clone().into_owned(), place);
-            }
-        }
     }
 
     /// The object; `None` if no field is left.
@@ -233,7 +222,7 @@ impl<'k> Fields<'k> {
 fn note(session: &mut Session<'_>, pointer: impl Fn() -> String, rule: HitRule) {
     if session.is_explaining() {
         let pointer = pointer();
-        let pointer = session.masked_key(&pointer).unwrap_or(pointer);
+        let pointer = session.masked(&pointer, Search::Evidence).unwrap_or(pointer);
         session.note(pointer, rule);
     }
 }
@@ -247,9 +236,7 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
     let mut fields = Fields::new(session, Origin::Query);
     let mut places = Vec::new();
     let is_one = is_json(session, raw);
-    let mut names = split(raw, false).map(|place| form_decoded(&raw[parts(raw, &place).0]));
-    if is_one && names.any(|name| session.class(&name) != Class::Plain) {
-        // Nobody knows whether the handler reads JSON or fields, and a secret of the one may be a name of the other.
+    if is_one && names_a_secret(session, raw) {
         return (std::iter::once(0..raw.len()).collect(), None);
     }
     for place in split(raw, is_one) {
@@ -257,8 +244,7 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
         let name_text = FormText::of(raw, name.clone());
         // A name may be a token too; one without a value is a value itself.
         let search = if value.is_some() { Search::Evidence } else { Search::Client };
-        let mut found = Vec::new();
-        session.find(&name_text.text, Level::TOP, search, &mut found);
+        let found = session.places(&name_text.text, search);
         places.extend(found.iter().map(|found| name_text.source(found)));
         let masked = session.apply(&name_text.text, &found);
         let name_text = masked.map_or(name_text.text, Cow::Owned);
@@ -286,9 +272,7 @@ pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, val
         session.style().push(&mut mask, value);
         return Some(mask);
     }
-    let mut places = Vec::new();
-    session.find(value, Level::TOP, Search::Evidence, &mut places);
-    session.apply(value, &places)
+    session.masked(value, Search::Evidence)
 }
 
 /// Whether a parameter of a path is secret by its name or by a pointer.
@@ -312,11 +296,10 @@ pub(in crate::redact) fn headers<'h>(
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
         let fate = if is_sensitive || Action::of(session.class(name)).masks_text(&value) {
-            session.remember_header(name, &value);
+            session.credential_header(name, &value);
             Fate::Masked
         } else {
-            let mut places = Vec::new();
-            session.find(&value, Level::TOP, Search::Free, &mut places);
+            let places = session.places(&value, Search::Free);
             if places.is_empty() { Fate::Shown } else { Fate::Partly(places) }
         };
         if let Some(json) = fields.json(session, &value, &fate) {
@@ -324,6 +307,17 @@ pub(in crate::redact) fn headers<'h>(
         }
     }
     fields.finish()
+}
+
+/// Whether a text that is JSON names a secret if it is read as a form. Nobody knows which of the two the handler reads, and
+/// a secret of the one may be a key of the other.
+pub(in crate::redact) fn names_a_secret(session: &mut Session<'_>, text: &str) -> bool {
+    let pointers = session.pointers_at_root();
+    split(text, false).map(|place| form_decoded(&text[parts(text, &place).0])).any(|name| {
+        session.class(&name) != Class::Plain
+            || session.class(&decoded(&name)) != Class::Plain
+            || session.step(pointers, 0, &name) != (Active::NONE, None)
+    })
 }
 
 /// A form as an object. With `cut`, its last field is not complete.
@@ -334,7 +328,7 @@ pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) 
         let (name_place, value) = field(session, text, place);
         let mut name = form_decoded(&text[name_place]);
         if value.is_none()
-            && let Some(masked) = session.masked_name(&name, Search::Client)
+            && let Some(masked) = session.masked(&name, Search::Client)
         {
             name = Cow::Owned(masked);
         }

@@ -6,4 +6,4 @@ pub(super) mod multipart;
 pub(super) mod text;
 pub(super) mod url;
 
-pub(super) use json::{JsonScratch, Target, walk};
+pub(super) use json::{JsonScratch, walk};

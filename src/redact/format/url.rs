@@ -19,11 +19,9 @@ pub(in crate::redact) fn path(
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
 ) -> Vec<Range<usize>> {
-    let mut places = Vec::new();
-    session.find(path, Level::TOP, Search::Evidence, &mut places);
+    let mut places = session.places(path, Search::Evidence);
     if let Some(decoded) = Decoded::percent(path) {
-        let mut inside = Vec::new();
-        session.find(&decoded.text, Level::TOP, Search::Evidence, &mut inside);
+        let inside = session.places(&decoded.text, Search::Evidence);
         places.extend(inside.iter().map(|place| decoded.source(place)));
     }
     match params {

@@ -1,4 +1,4 @@
-//! What is secret by its key or its place, and what happens to it: phrases, bags, exceptions and JSON Pointers.
+//! What is secret by its key or its place, and what happens to it: phrases, exceptions and JSON Pointers.
 
 mod action;
 mod keys;
@@ -12,7 +12,7 @@ pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use parts::Part;
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
-pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
+pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 
 use crate::Error;
 
@@ -26,9 +26,14 @@ pub(crate) struct EventRules {
 }
 
 impl EventRules {
-    /// Compiles names of bags, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
+    /// Compiles the keys of `mask_values_under`, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
     /// list, where empty means none.
-    pub(crate) fn new(bags: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
+    pub(crate) fn new(
+        values_under: &[String],
+        pointers: &[String],
+        except: &[String],
+        show: &[String],
+    ) -> Result<Self, Error> {
         let mut compiled = Pointers::default();
         for pointer in pointers {
             compiled.add(pointer, Effect::Mask)?;
@@ -45,7 +50,7 @@ impl EventRules {
             }
         }
         Ok(Self {
-            names: Names::new(bags.iter().map(String::as_str), excepted_names)?,
+            names: Names::new(values_under.iter().map(String::as_str), excepted_names)?,
             pointers: compiled,
             show: shown,
         })

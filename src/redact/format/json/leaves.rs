@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Target;
 use super::frame::{Next, Show, State};
 use super::pairs::Leaf;
 use super::walker::Walker;
@@ -13,6 +12,7 @@ use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Class, LeafKind, Part};
+use crate::redact::search::Search;
 
 const MAX_NUMBER: usize = 128;
 
@@ -97,10 +97,7 @@ impl Walker<'_, '_> {
         }
         for found in places.drain(..) {
             let found = place.start + found.start..place.start + found.end;
-            match &mut self.target {
-                Target::Edits(edits) => edits.mask(found.clone(), &text[found], self.session.style()),
-                Target::Places(all) => all.push(found),
-            }
+            self.edits.mask(found.clone(), &text[found], self.session.style());
         }
         self.scratch.places = places;
         if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
@@ -180,15 +177,12 @@ impl Walker<'_, '_> {
             self.session.note(pointer, rule);
         }
         let style = self.session.style();
-        match &mut self.target {
-            Target::Places(places) => places.push(place),
-            Target::Edits(edits) if kind == LeafKind::Text => edits.mask(place, &text, style),
-            Target::Edits(edits) => edits.replace(place, |out| {
-                out.push('"');
-                style.push(out, &text);
-                out.push('"');
-            }),
-        }
+        let quote = if kind == LeafKind::Text { "" } else { "\"" };
+        self.edits.replace(place, |out| {
+            out.push_str(quote);
+            style.push(out, &text);
+            out.push_str(quote);
+        });
     }
 
     /// Whether a secret is removed with its member.
@@ -208,10 +202,9 @@ impl Walker<'_, '_> {
         if !self.level.is_outside() || raw.bytes().all(|byte| byte < 0x7f) {
             return;
         }
-        let Target::Edits(edits) = &mut self.target else { return };
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
-                edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                self.edits.replace(start + at..start + at + char.len_utf8(), |out| {
                     push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
             }
@@ -235,7 +228,7 @@ impl Walker<'_, '_> {
                 let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys_from);
                 let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.start..key.end]);
                 let key = unescape(key).unwrap_or_default();
-                let key = self.session.masked_key(&key).unwrap_or(key);
+                let key = self.session.masked(&key, Search::Evidence).unwrap_or(key);
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
             } else {
                 pointer.push_str(&frame.index.to_string());

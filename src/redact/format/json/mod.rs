@@ -21,14 +21,6 @@ use crate::redact::search::{Level, Search};
 use crate::redact::session::Session;
 use crate::work;
 
-/// The result of a walk: edits, or places.
-pub(in crate::redact) enum Target<'t> {
-    /// The document is written with these edits: a body.
-    Edits(&'t mut Edits),
-    /// Only the places of secrets are wanted: a document inside of a string.
-    Places(&'t mut Vec<Range<usize>>),
-}
-
 /// A document that was walked.
 #[derive(Debug)]
 pub(in crate::redact) struct Walked {
@@ -42,11 +34,11 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Walks a document.
+/// Walks a document. Its edits write it as a record shows it; those of a document inside of a string only mask.
 pub(in crate::redact) fn walk(
     session: &mut Session<'_>,
     text: &str,
-    target: Target<'_>,
+    edits: &mut Edits,
     root: Action,
     level: Level,
     search: Search,
@@ -65,7 +57,7 @@ pub(in crate::redact) fn walk(
         session,
         text,
         bytes,
-        target,
+        edits,
         level,
         search,
         cut,
@@ -75,7 +67,6 @@ pub(in crate::redact) fn walk(
         next,
         paths,
         keys: 0,
-        ids: 0,
         open_values: 0,
         is_rejected: false,
     };
@@ -84,7 +75,6 @@ pub(in crate::redact) fn walk(
     scratch.frames.clear();
     scratch.paths.clear();
     scratch.keys.clear();
-    scratch.many.clear();
     scratch.leaves.clear();
     session.memory.json.push(scratch);
     walked
