@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
-use super::super::search::Search;
-use super::super::session::Session;
+use super::super::search::{Search, Searcher};
 use super::fields::{Fate, Fields, Origin};
 use crate::json::push_json_string;
 
@@ -20,7 +19,7 @@ const MAX_BOUNDARY: usize = 70;
 
 /// The list as JSON. With `cut`, the last part may be open: it shows without its size.
 pub(in crate::redact) fn parts(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     content_type: &str,
     bytes: &[u8],
     cut: bool,
@@ -40,12 +39,12 @@ pub(in crate::redact) fn parts(
     if end == End::Open && !cut {
         return Err(Reason::Invalid);
     }
-    let mut fields = Fields::new(session, Origin::Form);
+    let mut fields = Fields::new(searcher, Origin::Form);
     let mut list = String::from("[");
     for (index, bytes) in parts.iter().enumerate() {
         let is_whole = end == End::Closed || index + 1 < parts.len();
         match Part::parse(bytes, delimiter.as_bytes(), is_whole)? {
-            Some(part) => part.push(session, &mut fields, index, &mut list),
+            Some(part) => part.push(searcher, &mut fields, index, &mut list),
             None if is_whole => return Err(Reason::Invalid),
             // The cut went through its head.
             None => {}
@@ -153,7 +152,7 @@ impl<'b> Part<'b> {
         Ok(Some(Self { head, content, is_whole }))
     }
 
-    fn push(&self, session: &mut Session<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
+    fn push(&self, searcher: &mut Searcher<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
         let Head { name, file_name, content_type, .. } = &self.head;
         let text = String::from_utf8_lossy(self.content);
         let is_file = file_name.is_some();
@@ -161,17 +160,17 @@ impl<'b> Part<'b> {
         let mut is_shown = true;
         if let Some(name) = name.as_deref().filter(|_| !is_file) {
             if self.is_whole {
-                let fate = fields.fate(session, name, &text, || format!("/{index}/value"));
+                let fate = fields.fate(searcher, name, &text, || format!("/{index}/value"));
                 is_shown = !matches!(fate, Fate::Removed);
                 // A secret value is masked at any size.
                 if matches!(fate, Fate::Masked) || self.is_small_text() {
-                    value = fields.json(session, &text, &fate).unwrap_or_default();
+                    value = fields.json(searcher, &text, &fate).unwrap_or_default();
                 }
             } else {
-                is_shown = fields.open_part(session, name, text.trim_end_matches('\u{fffd}'));
+                is_shown = fields.open_part(searcher, name, text.trim_end_matches('\u{fffd}'));
             }
         } else if let Some(name) = name {
-            is_shown = fields.shows_part(session, name);
+            is_shown = fields.shows_part(searcher, name);
         }
         if !is_shown {
             return;
@@ -184,7 +183,7 @@ impl<'b> Part<'b> {
         for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
             let Some(text) = text else { continue };
             push_key(list, start, key);
-            let masked = session.masked(text, Search::Client);
+            let masked = searcher.masked(text, Search::Client);
             push_json_string(list, masked.as_deref().unwrap_or(text));
         }
         if self.is_whole {

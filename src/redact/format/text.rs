@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use super::super::detect::{self, Scan};
 use super::super::rules::{Action, Class, MIN_TEXT, begins_link};
-use super::super::search::Search;
-use super::super::session::Session;
+use super::super::search::{Search, Searcher};
 use crate::block::find_either;
 use crate::work;
 
@@ -21,7 +20,7 @@ const MAX_ESCAPES: usize = 7;
 const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
 /// Appends the places of values that free text names.
-pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
     if !scan.has(Scan::EQUALS | Scan::COLON) {
         return;
     }
@@ -40,13 +39,13 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
         work::add(sign - read);
         read = at;
         let named = &text[name.place.clone()];
-        let class = session.class(named);
+        let class = searcher.class(named);
         if class == Class::Plain {
             continue;
         }
         if bytes[sign] == b':' && sign >= line_until && is_header(named) {
             let before = places.len();
-            line_until = credentials(session, text, at, places);
+            line_until = credentials(searcher, text, at, places);
             if places.len() > before {
                 (at, read) = (line_until, line_until);
                 continue;
@@ -58,11 +57,11 @@ pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan
         let is_named = name.is_quoted && value.quote != Quote::Absent;
         // Without its closing quote a text was cut, or is prose.
         let is_secret = is_named || (value.quote != Quote::Open && looks_like_credential(said));
-        if is_secret && Action::of(class).masks_text(said) && !session.is_mask(said) {
+        if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
             if value.quote == Quote::Open {
-                session.remember_beginning(said);
+                searcher.remember_beginning(said);
             } else {
-                session.remember(said, class == Class::Always);
+                searcher.remember(said, class == Class::Always);
             }
             (at, read) = (value.place.end, value.place.end);
             places.push(value.place);
@@ -83,7 +82,7 @@ fn is_header(name: &str) -> bool {
 
 /// Appends the places of the credentials in the line after a header's name, and returns the end of the line. Of more than
 /// two words, only those behind a name count: the others are prose.
-fn credentials(session: &mut Session<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
+fn credentials(searcher: &mut Searcher<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
     let rest = &text[from..];
     let line = &rest[..rest.find(['\n', '\r', '"', '\'']).unwrap_or(rest.len())];
     work::add(line.len());
@@ -98,8 +97,8 @@ fn credentials(session: &mut Session<'_>, text: &str, from: usize, places: &mut 
             _ if is_prose => continue,
             _ => word,
         };
-        if looks_like_credential(value) && !session.is_mask(value) {
-            session.remember(value, false);
+        if looks_like_credential(value) && !searcher.is_mask(value) {
+            searcher.remember(value, false);
             places.push(end - value.len()..end);
         }
     }
@@ -107,14 +106,14 @@ fn credentials(session: &mut Session<'_>, text: &str, from: usize, places: &mut 
 }
 
 /// A text body: the places of its secrets, and how much of it can be shown.
-pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
+pub(in crate::redact) fn body(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
     // The last word of a text that was cut may be the beginning of a secret.
     let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
-    let mut places = session.places(text, Search::Free);
+    let mut places = searcher.places(text, Search::Free);
     if upto < text.len() {
         let last = &text[upto..];
         let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
-        session.remember_beginning(value.trim());
+        searcher.remember_beginning(value.trim());
     }
     // A secret that begins before the end and ends after it.
     let upto = places.iter().find(|place| place.end > upto).map_or(upto, |place| place.start.min(upto));

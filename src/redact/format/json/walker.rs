@@ -11,14 +11,13 @@ use crate::redact::Reason;
 use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Active, Class, Effect, Part};
-use crate::redact::search::{Level, Search};
-use crate::redact::session::Session;
+use crate::redact::search::{Level, Search, Searcher};
 
 const MAX_DEPTH: usize = 64;
 const MAX_KEYS: usize = 4_096;
 
 pub(super) struct Walker<'w, 's> {
-    pub(super) session: &'w mut Session<'s>,
+    pub(super) searcher: &'w mut Searcher<'s>,
     pub(super) text: &'w str,
     pub(super) bytes: &'w [u8],
     pub(super) edits: &'w mut Edits,
@@ -238,7 +237,7 @@ impl Walker<'_, '_> {
     #[inline(never)]
     pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
         let Some(paths) = self.scratch.paths.last() else { return next };
-        let (active, effect) = self.session.step(paths.active, depth, key);
+        let (active, effect) = self.searcher.step(paths.active, depth, key);
         match effect {
             Some(Effect::Mask) => (next.action, next.rule, next.is_direct) = (Action::Leaves, HitRule::Pointer, true),
             Some(Effect::Except) => next.action = Action::Show,
@@ -247,7 +246,7 @@ impl Walker<'_, '_> {
         let mut shown = Active::NONE;
         if next.show == Show::Inside {
             let is_named;
-            (shown, is_named) = self.session.step_shown(paths.shown, depth, key);
+            (shown, is_named) = self.searcher.step_shown(paths.shown, depth, key);
             next.show = match is_named {
                 true => Show::All,
                 false if shown.is_none() => Show::Nothing,
@@ -273,11 +272,11 @@ impl Walker<'_, '_> {
             None => Some(unescape(raw).ok_or(Reason::Invalid)?),
         };
         let key = decoded.as_deref().unwrap_or(raw);
-        let hash = self.session.memory.hash(key);
+        let hash = self.searcher.memory.hash(key);
         if self.level.is_outside() {
             self.scratch.keys.push(SeenKey { hash, start: start + 1, end: end - 1 });
         }
-        let facts = self.session.key_facts(hash, key);
+        let facts = self.searcher.key_facts(hash, key);
         let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
@@ -319,10 +318,10 @@ impl Walker<'_, '_> {
     pub(super) fn odd_key(&mut self, place: Range<usize>, raw: &str, key: &str) -> Result<(), Reason> {
         check_controls(raw)?;
         self.escape_odd(place.start, raw);
-        let Some(masked) = self.session.masked(key, Search::Evidence) else { return Ok(()) };
+        let Some(masked) = self.searcher.masked(key, Search::Evidence) else { return Ok(()) };
         // Two keys may have become one.
         if let Some(key) = self.scratch.keys.last_mut() {
-            key.hash = self.session.memory.hash(&masked);
+            key.hash = self.searcher.memory.hash(&masked);
         }
         self.note(HitRule::Value);
         self.edits.replace(place, |out| push_json_text(out, &masked));
