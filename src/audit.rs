@@ -121,7 +121,8 @@ impl Audit {
     /// For secrets that no rule can recognise, such as a voucher that an error may quote.
     ///
     /// It applies to the records that are written from now on. A short value is masked in every text that has it by chance.
-    /// At most 64 values of 8 KiB; with more, bodies, query and headers are left out, and errors become a mask.
+    /// At most 64 values of 8 KiB; with more, bodies, query and headers are left out, and errors become a mask. Evidence is
+    /// never left out: it is searched for the first 64 only.
     pub fn secret(&self, value: impl Into<String>) -> &Self {
         let value = value.into();
         self.bind(|draft| draft.late().add_secret(value))

@@ -113,7 +113,7 @@ impl EventPolicy {
             }
         }
         let meta = collect_meta(event.meta, &mut problem);
-        if event.value_masks.iter().any(|bag| bag.is_empty()) {
+        if event.value_masks.iter().any(|key| key.is_empty()) {
             problem("`mask_values_under` needs a name".to_owned());
         }
         if let Some(routes) = params {

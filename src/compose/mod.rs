@@ -73,7 +73,7 @@ pub(crate) fn record(engine: &Engine, draft: &Draft, extent: Extent, memory: &mu
     if let Some(late) = &draft.late {
         late.secrets.iter().for_each(|secret| session.secret(&secret.text, secret.is_cut));
         if late.too_many_secrets {
-            session.too_many_secrets();
+            session.overflow();
         }
     }
     for header in draft.headers.iter().filter(|header| header.used == HeaderUse::Credential) {

@@ -33,6 +33,11 @@ impl Edits {
         self.list.is_empty()
     }
 
+    /// The places that are edited, in a text in which this one begins at `start`.
+    pub(super) fn places(&self, start: usize) -> impl Iterator<Item = Range<usize>> {
+        self.list.iter().map(move |edit| start + edit.start..start + edit.end)
+    }
+
     /// Removes a place.
     pub(super) fn remove(&mut self, place: Range<usize>) {
         self.replace(place, |_| {});

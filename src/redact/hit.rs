@@ -18,8 +18,8 @@ pub struct Hit {
 pub enum HitRule {
     /// The phrase at the end of its key, or the name of a member beside it.
     Key,
-    /// Its key names a bag of secrets.
-    Bag,
+    /// It is under a key of `mask_values_under`.
+    MaskValuesUnder,
     /// A JSON Pointer of the rules names it.
     Pointer,
     /// The value gives itself away, or holds something that does.
@@ -30,7 +30,7 @@ impl fmt::Display for HitRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Key => "key",
-            Self::Bag => "bag",
+            Self::MaskValuesUnder => "mask_values_under",
             Self::Pointer => "pointer",
             Self::Value => "value",
         })

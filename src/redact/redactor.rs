@@ -129,7 +129,7 @@ impl fmt::Debug for Redactor {
 pub struct RedactorBuilder {
     keys: Vec<String>,
     except: Vec<String>,
-    bags: Vec<String>,
+    mask_values_under: Vec<String>,
     pointers: Vec<(String, Effect)>,
     #[cfg(feature = "regex")]
     patterns: Vec<String>,
@@ -177,9 +177,9 @@ impl RedactorBuilder {
     }
 
     /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. If the value is a
-    /// list, it is no bag: its strings are masked from six bytes on, and its objects are read by their own keys.
+    /// list, its strings are masked from six bytes on, and its objects are read by their own keys.
     pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
-        self.bags.push(key.into());
+        self.mask_values_under.push(key.into());
         self
     }
 
@@ -263,7 +263,7 @@ impl RedactorBuilder {
     ///
     /// # Errors
     ///
-    /// If a key, bag or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the
+    /// If a key or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the
     /// empty text, a mask or fingerprint key is out of its bounds, or there are too many. All of it at once, one line each.
     pub fn build(self) -> Result<Redactor, Error> {
         const MAX_HEADERS: usize = 8;
@@ -275,7 +275,8 @@ impl RedactorBuilder {
                 "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
             )));
         }
-        let names = Names::new(self.bags.iter().map(String::as_str), self.except.iter().map(String::as_str));
+        let names =
+            Names::new(self.mask_values_under.iter().map(String::as_str), self.except.iter().map(String::as_str));
         let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
         let keys = problems.take(keys);
         let mut pointers = Pointers::default();
@@ -312,7 +313,7 @@ impl fmt::Debug for RedactorBuilder {
         let mut out = f.debug_struct("RedactorBuilder");
         out.field("keys", &self.keys)
             .field("except", &self.except)
-            .field("bags", &self.bags)
+            .field("mask_values_under", &self.mask_values_under)
             .field("pointers", &self.pointers);
         #[cfg(feature = "regex")]
         out.field("patterns", &self.patterns);

@@ -1,19 +1,16 @@
-//! Finds the places of secrets in one text, for the files of `format`: by the detector, by what is inside of the text, and
-//! by the names in it.
+//! Finds the places of secrets in one text: by the detector, and by what is inside of the text. What that is, `format` knows: a
+//! searcher calls it by a function that it is given, because text can hold JSON, which holds text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Reason;
-use super::decode::Decoded;
 use super::detect::{Scan, is_card_number, is_signature};
 use super::edits::join;
-use super::format::{Target, json, text, url, walk};
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
-use super::memory::KeyFacts;
-use super::rules::{Action, Active, Class, Effect, Part};
-use super::session::Session;
+use super::memory::{KeyFacts, Memory};
+use super::redactor::{Redactor, Rules};
+use super::rules::{Active, Class, Effect, EventRules, Names, Part};
 use crate::json::plain_len;
 use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
@@ -40,12 +37,12 @@ impl Level {
     }
 
     /// The level of what is in a string at this one, if it is read.
-    fn inside(self) -> Option<Self> {
+    pub(super) fn inside(self) -> Option<Self> {
         (self.strings < MAX_LEVEL).then_some(Self { strings: self.strings + 1, ..self })
     }
 
     /// The level of a text that is decoded once more, if it is.
-    fn decoded(self) -> Option<Self> {
+    pub(super) fn decoded(self) -> Option<Self> {
         (self.decoded < MAX_LEVEL).then_some(Self { decoded: self.decoded + 1, ..self })
     }
 }
@@ -65,7 +62,49 @@ pub(super) enum Search {
     Meta,
 }
 
-impl Session<'_> {
+/// Searches the inside of a text, which has this scan and is at this level, and appends places.
+pub(super) type Inside = fn(&mut Searcher<'_>, &str, Scan, Level, Search, &mut Vec<Range<usize>>);
+
+/// The rules, and what is known of the texts of one record.
+pub(super) struct Searcher<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) event: Option<&'a EventRules>,
+    /// The keys of `mask_values_under` and the exceptions of the event, if it has any.
+    names: Option<&'a Names>,
+    pub(super) memory: &'a mut Memory,
+    /// What was masked, if hits are listed.
+    hits: Option<Vec<Hit>>,
+    inside: Inside,
+}
+
+impl<'a> Searcher<'a> {
+    pub(super) fn new(
+        redactor: &'a Redactor,
+        event: Option<&'a EventRules>,
+        memory: &'a mut Memory,
+        inside: Inside,
+    ) -> Self {
+        memory.begin(redactor);
+        let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
+        Self { rules: redactor.rules(), event, names, memory, hits: None, inside }
+    }
+
+    /// Lists what is masked from now on.
+    pub(super) fn explain(&mut self) {
+        self.hits = Some(Vec::new());
+    }
+
+    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
+        self.hits.take().unwrap_or_default()
+    }
+
+    /// Whether all texts are searched by the same rules: the event has none.
+    pub(super) fn has_shared_rules(&self) -> bool {
+        self.names.is_none()
+    }
+}
+
+impl Searcher<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -73,7 +112,6 @@ impl Session<'_> {
             | Scan::KEY
             | Scan::SCHEME
             | Scan::DIGITS
-            | Scan::AT
             | Scan::EQUALS
             | Scan::PERCENT
             | Scan::BRACKET
@@ -89,7 +127,7 @@ impl Session<'_> {
 
     /// Appends the places of secrets in a text, sorted and disjoint.
     pub(super) fn find(&mut self, text: &str, level: Level, search: Search, places: &mut Vec<Range<usize>>) {
-        let scan = if search == Search::Evidence { Scan::of_evidence(text) } else { Scan::of(text) };
+        let scan = Scan::of(text);
         if self.may_find(text, scan, search) {
             self.find_scanned(text, scan, level, search, places);
         }
@@ -126,72 +164,10 @@ impl Session<'_> {
                         self.memory.remembered.add(&text[place.clone()], false);
                     }
                 }
-                self.find_inside(text, scan, level, search, places);
-                if search == Search::Free {
-                    text::names(self, text, scan, places);
-                }
+                (self.inside)(self, text, scan, level, search, places);
             }
         }
         join(places);
-    }
-
-    /// Searches the inside of a text that is JSON, a URL or a form, or percent-encoded.
-    fn find_inside(&mut self, text: &str, scan: Scan, level: Level, search: Search, places: &mut Vec<Range<usize>>) {
-        if let Some(inside) = level.inside() {
-            if scan.has(Scan::BRACKET)
-                && let Some(document) = json::document_in(text)
-                && (level == Level::TOP || json::is_all(text, &document))
-            {
-                let is_read = self.find_in_document(text, document.clone(), inside, search, places);
-                if is_read && json::is_all(text, &document) {
-                    return;
-                }
-            }
-            if scan.has(Scan::EQUALS) {
-                let is_url = level.is_outside();
-                url::find_fields(self, text, scan, is_url.then_some(inside), places);
-            }
-        }
-        if scan.has(Scan::PERCENT)
-            && let Some(level) = level.decoded()
-            && let Some(decoded) = Decoded::percent(text)
-        {
-            let mut inside = Vec::new();
-            self.find(&decoded.text, level, search, &mut inside);
-            places.extend(inside.iter().map(|place| decoded.source(place)));
-        }
-    }
-
-    /// Whether all of a text is an object or a list, or is too deep to know.
-    pub(super) fn is_document(&mut self, text: &str) -> bool {
-        let document = json::document_in(text).filter(|document| json::is_all(text, document));
-        let (Some(document), Some(inside)) = (document, Level::TOP.inside()) else { return false };
-        self.find_in_document(text, document, inside, Search::Client, &mut Vec::new())
-    }
-
-    /// Searches a document within a text. Whether it is one.
-    fn find_in_document(
-        &mut self,
-        text: &str,
-        document: Range<usize>,
-        level: Level,
-        search: Search,
-        places: &mut Vec<Range<usize>>,
-    ) -> bool {
-        let mut inside = Vec::new();
-        let json = &text[document.clone()];
-        match walk(self, json, Target::Places(&mut inside), Action::Show, level, search, false) {
-            Ok(_) => {}
-            // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
-            Err(Reason::TooDeep) => {
-                self.overflow();
-                inside.clear();
-                inside.push(0..json.len());
-            }
-            Err(_) => return false,
-        }
-        places.extend(inside.into_iter().map(|place| document.start + place.start..document.start + place.end));
-        true
     }
 
     /// A text with these places masked; `None` if there are none.
@@ -199,23 +175,17 @@ impl Session<'_> {
         self.rules.style.apply(text, places, Cow::Borrowed)
     }
 
-    /// A text of a client with what is secret in it masked; `None` if nothing is.
-    pub(super) fn masked(&mut self, text: &str) -> Option<String> {
+    /// The places of secrets in a text that is inside of nothing.
+    pub(super) fn places(&mut self, text: &str, search: Search) -> Vec<Range<usize>> {
         let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Client, &mut places);
+        self.find(text, Level::TOP, search, &mut places);
+        places
+    }
+
+    /// The text with what a search finds masked; `None` if that is nothing.
+    pub(super) fn masked(&mut self, text: &str, search: Search) -> Option<String> {
+        let places = self.places(text, search);
         self.apply(text, &places)
-    }
-
-    /// A key with its tokens masked; `None` if it has none.
-    pub(super) fn masked_key(&mut self, key: &str) -> Option<String> {
-        self.masked_evidence(key)
-    }
-
-    /// The name of a field with what a search finds masked; `None` if that is nothing.
-    pub(super) fn masked_name(&mut self, name: &str, search: Search) -> Option<String> {
-        let mut places = Vec::new();
-        self.find(name, Level::TOP, search, &mut places);
-        self.apply(name, &places)
     }
 
     pub(super) fn class(&mut self, key: &str) -> Class {
@@ -249,11 +219,6 @@ impl Session<'_> {
         facts
     }
 
-    /// Whether a key that ends like this may be secret.
-    pub(super) fn may_be_secret(&self, end: &[u8]) -> bool {
-        self.rules.keys.may_be_secret(end) || self.names.is_some()
-    }
-
     /// A number that is a card's, or that the application calls secret.
     pub(super) fn is_secret_number(&self, number: &str) -> bool {
         is_card_number(number) || self.memory.remembered.holds_everywhere(number)
@@ -278,6 +243,7 @@ impl Session<'_> {
         self.memory.remembered.overflow();
     }
 
+    /// Remembers the credentials in the value of a header.
     pub(super) fn remember_header(&mut self, name: &str, value: &str) {
         self.memory.remembered.add_header(name, value);
     }

@@ -10,27 +10,21 @@ use serde_json::Value;
 use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::{Target, fields, multipart, text, url, walk};
+use super::format::{fields, inside, multipart, text, url, walk};
 use super::hit::Hit;
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
-use super::redactor::{Redactor, Rules};
-use super::rules::{Action, EventRules, Names};
-use super::search::{Level, Search};
+use super::redactor::Redactor;
+use super::rules::{Action, EventRules};
+use super::search::{Level, Search, Searcher};
 use crate::json::push_json_string;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The redaction of one record, first phase.
 pub(crate) struct Session<'a> {
-    pub(super) rules: &'a Rules,
-    pub(super) event: Option<&'a EventRules>,
-    /// The bags and exceptions of the event, if it has any.
-    pub(super) names: Option<&'a Names>,
-    pub(super) memory: &'a mut Memory,
-    pub(super) out: &'a mut Redacted,
-    /// What was masked, if hits are listed.
-    pub(super) hits: Option<Vec<Hit>>,
+    searcher: Searcher<'a>,
+    out: &'a mut Redacted,
 }
 
 /// A redacted body.
@@ -49,35 +43,33 @@ impl<'a> Session<'a> {
         memory: &'a mut Memory,
         out: &'a mut Redacted,
     ) -> Self {
-        memory.begin(redactor);
-        let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
-        Self { rules: redactor.rules(), event, names, memory, out, hits: None }
+        Self { searcher: Searcher::new(redactor, event, memory, inside), out }
     }
 
     /// Makes the session list what it masks.
     pub(super) fn explaining(mut self) -> Self {
-        self.hits = Some(Vec::new());
+        self.searcher.explain();
         self
     }
 
     pub(super) fn take_hits(&mut self) -> Vec<Hit> {
-        self.hits.take().unwrap_or_default()
+        self.searcher.take_hits()
     }
 
     /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
     /// beginning is known.
     pub(crate) fn secret(&mut self, value: &str, cut: bool) {
-        self.memory.remembered.add_everywhere(value, cut);
+        self.searcher.memory.remembered.add_everywhere(value, cut);
     }
 
-    /// Notes that more values are secret than are allowed: the texts of clients are then left out.
-    pub(crate) fn too_many_secrets(&mut self) {
-        self.overflow();
+    /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
+    pub(crate) fn overflow(&mut self) {
+        self.searcher.overflow();
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
-        self.remember_header(name, value);
+        self.searcher.remember_header(name, value);
     }
 
     /// The text of a piece that was made before.
@@ -95,7 +87,8 @@ impl<'a> Session<'a> {
 
     /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
-        EchoSearch::new(&self.rules.style, &self.rules.trap, &self.memory.remembered, self.out)
+        let Searcher { rules, memory, .. } = self.searcher;
+        EchoSearch::new(&rules.style, &rules.trap, &memory.remembered, self.out)
     }
 }
 
@@ -103,21 +96,15 @@ impl<'a> Session<'a> {
 impl Session<'_> {
     /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
-        let masked = self.masked_evidence(text);
+        let masked = self.searcher.masked(text, Search::Evidence);
         Evidence(self.out.push(masked.as_deref().unwrap_or(text)))
-    }
-
-    pub(super) fn masked_evidence(&mut self, text: &str) -> Option<String> {
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Evidence, &mut places);
-        self.apply(text, &places)
     }
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
         let start = self.out.len();
         for (name, value) in pairs {
-            let masked = fields::masked_param(self, name, &value);
+            let masked = fields::masked_param(&mut self.searcher, name, &value);
             let out = self.out.writer();
             out.push(if out.len() == start { '{' } else { ',' });
             push_json_string(out, name);
@@ -133,8 +120,8 @@ impl Session<'_> {
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
-        let places = url::path(self, path, params);
-        let masked = self.rules.style.apply(path, &places, decoded);
+        let places = url::path(&mut self.searcher, path, params);
+        let masked = self.searcher.style().apply(path, &places, decoded);
         Evidence(self.out.push(masked.as_deref().unwrap_or(path)))
     }
 
@@ -149,15 +136,15 @@ impl Session<'_> {
     /// The mask, for a value beyond the limits.
     fn masked_meta(&mut self) -> EvidenceJson {
         let start = self.out.len();
-        push_json_string(self.out.writer(), self.rules.style.text());
+        push_json_string(self.out.writer(), self.searcher.style().text());
         EvidenceJson(self.out.since(start))
     }
 
     /// A value of `meta` as JSON text; sources make it of pieces that were redacted before.
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
-        let action = Action::of(self.class(key));
-        let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, fragment, Target::Edits(&mut edits), action, Level::TOP, Search::Meta, false);
+        let action = Action::of(self.searcher.class(key));
+        let mut edits = self.searcher.memory.edits.pop().unwrap_or_default();
+        let walked = walk(&mut self.searcher, fragment, &mut edits, action, Level::TOP, Search::Meta, false);
         let start = self.out.len();
         let piece = match walked {
             Ok(walked) => {
@@ -167,7 +154,7 @@ impl Session<'_> {
             Err(_) => self.masked_meta(),
         };
         edits.clear();
-        self.memory.edits.push(edits);
+        self.searcher.memory.edits.push(edits);
         piece
     }
 }
@@ -176,36 +163,34 @@ impl Session<'_> {
 impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Free, &mut places);
+        let places = self.searcher.places(text, Search::Free);
         self.push_text(text, &places)
     }
 
     /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
-        let is_shared = self.names.is_none();
-        if is_shared && self.memory.knows(text) {
+        let is_shared = self.searcher.has_shared_rules();
+        if is_shared && self.searcher.memory.knows(text) {
             return ClientText(self.out.push(text));
         }
-        let before = self.memory.remembered.len();
-        let mut places = Vec::new();
-        self.find(text, Level::TOP, Search::Free, &mut places);
-        if is_shared && places.is_empty() && self.memory.remembered.len() == before {
-            self.memory.keep(text);
+        let before = self.searcher.memory.remembered.len();
+        let places = self.searcher.places(text, Search::Free);
+        if is_shared && places.is_empty() && self.searcher.memory.remembered.len() == before {
+            self.searcher.memory.keep(text);
         }
         self.push_text(text, &places)
     }
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
     pub(crate) fn headers<'h>(&mut self, shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>) -> Option<ClientJson> {
-        let object = fields::headers(self, shown)?;
+        let object = fields::headers(&mut self.searcher, shown)?;
         Some(ClientJson(self.out.push(&object)))
     }
 
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
-        let (places, object) = fields::query(self, raw);
-        let masked = self.rules.style.apply(raw, &places, form_decoded);
+        let (places, object) = fields::query(&mut self.searcher, raw);
+        let masked = self.searcher.style().apply(raw, &places, form_decoded);
         let text = ClientText(self.out.push(masked.as_deref().unwrap_or(raw)));
         (text, object.map(|object| ClientJson(self.out.push(&object))))
     }
@@ -216,8 +201,8 @@ impl Session<'_> {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
         };
-        let mut edits = self.memory.edits.pop().unwrap_or_default();
-        let walked = walk(self, text, Target::Edits(&mut edits), Action::Show, Level::TOP, Search::Client, cut);
+        let mut edits = self.searcher.memory.edits.pop().unwrap_or_default();
+        let walked = walk(&mut self.searcher, text, &mut edits, Action::Show, Level::TOP, Search::Client, cut);
         let body = match walked {
             Err(reason) => self.omitted(reason),
             Ok(walked) => {
@@ -238,7 +223,7 @@ impl Session<'_> {
             }
         };
         edits.clear();
-        self.memory.edits.push(edits);
+        self.searcher.memory.edits.push(edits);
         body
     }
 
@@ -247,15 +232,23 @@ impl Session<'_> {
         // Clients that name no type send JSON so.
         let begin = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
         if begin.starts_with(b"{") || begin.starts_with(b"[") {
-            return self.json_body(bytes, cut);
+            let body = self.json_body(bytes, cut);
+            return match valid_text(bytes, cut) {
+                Ok(text) if fields::names_a_secret(&mut self.searcher, text) => {
+                    // The values of the form are remembered.
+                    let read = fields::form(&mut self.searcher, text, cut);
+                    self.omitted(read.err().unwrap_or(Reason::Invalid))
+                }
+                _ => body,
+            };
         }
-        let object = valid_text(bytes, cut).and_then(|text| fields::form(self, text, cut));
+        let object = valid_text(bytes, cut).and_then(|text| fields::form(&mut self.searcher, text, cut));
         self.body_of(object, cut)
     }
 
     /// A multipart body as the list of its parts.
     pub(crate) fn multipart_body(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
-        let list = multipart::parts(self, content_type, bytes, cut);
+        let list = multipart::parts(&mut self.searcher, content_type, bytes, cut);
         self.body_of(list, cut)
     }
 
@@ -280,23 +273,23 @@ impl Session<'_> {
 
     /// A text body, where the event asks for it, as a JSON string.
     pub(crate) fn text_body(&mut self, bytes: &[u8], cut: bool) -> Body {
-        if self.shown_at_root().is_some() {
+        if self.searcher.shown_at_root().is_some() {
             return Body::Omitted(Reason::Text);
         }
         let text = match valid_text(bytes, cut) {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
         };
-        let (places, upto) = text::body(self, text, cut);
+        let (places, upto) = text::body(&mut self.searcher, text, cut);
         let kept = &text[..upto];
-        let shown = self.apply(kept, &places);
+        let shown = self.searcher.apply(kept, &places);
         let mut json = String::with_capacity(kept.len() + 2);
         push_json_string(&mut json, shown.as_deref().unwrap_or(kept));
         self.body_of(Ok(json), cut)
     }
 
     fn push_text(&mut self, text: &str, places: &[Range<usize>]) -> ClientText {
-        let masked = self.apply(text, places);
+        let masked = self.searcher.apply(text, places);
         ClientText(self.out.push(masked.as_deref().unwrap_or(text)))
     }
 }

@@ -1,5 +1,4 @@
-//! Finds private keys: PEM blocks, bodies of OpenSSH keys without their begin and end lines, and PuTTY files. Certificates and
-//! public keys show.
+//! Finds private keys in PEM (RFC 7468), as a whole or without their end. Certificates and public keys show.
 
 use std::ops::Range;
 
@@ -8,54 +7,28 @@ use memchr::memmem;
 use super::run;
 use crate::work;
 
-/// The keywords of private keys, looked for where a word begins.
-pub(super) const WORDS: [&str; 3] = ["BEGIN ", OPENSSH, PUTTY];
+/// The keyword of private keys, looked for where a word begins.
+pub(super) const WORD: &str = "BEGIN ";
 
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
 const LABEL: &[u8] = b"PRIVATE KEY";
 const MAX_LABEL: usize = 64;
-/// `openssh-key-v1`, in base64.
-const OPENSSH: &str = "b3BlbnNzaC1rZXktdjE";
-const PUTTY: &str = "PuTTY-User-Key-File-";
-const PUTTY_BODY: &str = "Private-Lines:";
 /// Lines before the body, such as `Proc-Type: 4,ENCRYPTED`.
 const MAX_HEADERS: usize = 4;
 const MAX_HEADER: usize = 96;
 /// The first line of a body is at least this long.
 const MIN_LINE: usize = 16;
 
-/// Whether one of [`WORDS`] begins here that may belong to a private key.
+/// Whether [`WORD`] begins here, after dashes.
 pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
-    let rest = &bytes[at..];
-    let is_block = rest.starts_with(WORDS[0].as_bytes()) && bytes[..at].ends_with(DASHES.as_bytes());
-    is_block || rest.starts_with(OPENSSH.as_bytes()) || rest.starts_with(PUTTY.as_bytes())
+    bytes[at..].starts_with(WORD.as_bytes()) && bytes[..at].ends_with(DASHES.as_bytes())
 }
 
 /// Appends the places of private keys. `cut`: the text may have been cut at its end.
 pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
-    find_blocks(bytes, cut, found);
-    work::add(2 * bytes.len());
-    let mut at = 0;
-    while let Some(hit) = memmem::find(&bytes[at..], OPENSSH.as_bytes()) {
-        let start = at + hit;
-        at = base64_lines(bytes, start, cut).unwrap_or(start + OPENSSH.len());
-        found.push(start..at);
-    }
-    let mut at = 0;
-    while let Some(file) = memmem::find(&bytes[at..], PUTTY.as_bytes()) {
-        let from = at + file + PUTTY.len();
-        let Some(body) = memmem::find(&bytes[from..], PUTTY_BODY.as_bytes()) else { break };
-        let start = from + body + PUTTY_BODY.len();
-        let lines = run(bytes, start, |byte| byte == b' ' || byte.is_ascii_digit());
-        at = base64_lines(bytes, behind_breaks(bytes, lines), cut).unwrap_or(lines);
-        found.push(start..at);
-    }
-}
-
-fn find_blocks(bytes: &[u8], cut: bool, found: &mut Vec<Range<usize>>) {
     let mut at = 0;
     // The next end line, if it is known, so that it is not searched again for each begin line.
     let mut next_end = Some(0);
@@ -178,14 +151,6 @@ mod tests {
     }
 
     #[test]
-    fn bodies_without_their_lines_are_found() {
-        let openssh = format!("{OPENSSH}{}\n{}", "AA==".repeat(12), "Cd1+".repeat(5));
-        assert_eq!(found(&format!("key: {openssh}, b"), false), [openssh.as_str()]);
-        let putty = format!("{PUTTY}3: ssh-rsa\nComment: x\nPublic-Lines: 1\nAAAA\nPrivate-Lines: 2\n");
-        assert_eq!(found(&format!("{putty}{}\nPrivate-MAC: 00", body("\n")), false), [format!(" 2\n{}", body("\n"))]);
-    }
-
-    #[test]
     fn what_is_public_shows() {
         let body = body("\n");
         for text in [
@@ -194,7 +159,6 @@ mod tests {
             format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}"),
             "expected -----BEGIN PRIVATE KEY----- at line 1".to_owned(),
             "-----BEGIN RSA PRIVATE".to_owned(),
-            "PuTTY-User-Key-File-2: ssh-rsa\nPublic-Lines: 1\nAAAA".to_owned(),
         ] {
             assert_eq!(found(&text, true), [""; 0], "{text}");
         }

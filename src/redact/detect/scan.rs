@@ -24,24 +24,21 @@ impl Scan {
     pub(in crate::redact) const AMPERSAND: u32 = 1 << 5;
     /// `{` or `[`.
     pub(in crate::redact) const BRACKET: u32 = 1 << 6;
-    /// `"` or `'`.
-    pub(in crate::redact) const QUOTE: u32 = 1 << 7;
     /// White space within a line.
-    pub(in crate::redact) const SPACE: u32 = 1 << 8;
-    pub(in crate::redact) const SLASH: u32 = 1 << 9;
-    pub(in crate::redact) const QUESTION: u32 = 1 << 10;
-    pub(in crate::redact) const NEWLINE: u32 = 1 << 11;
-    pub(in crate::redact) const NON_ASCII: u32 = 1 << 12;
+    pub(in crate::redact) const SPACE: u32 = 1 << 7;
+    pub(in crate::redact) const SLASH: u32 = 1 << 8;
+    pub(in crate::redact) const QUESTION: u32 = 1 << 9;
+    pub(in crate::redact) const NON_ASCII: u32 = 1 << 10;
     /// A run of digits that may be a card number.
-    pub(in crate::redact) const DIGITS: u32 = 1 << 13;
+    pub(in crate::redact) const DIGITS: u32 = 1 << 11;
     /// The keyword of a token format.
-    pub(in crate::redact) const TOKEN: u32 = 1 << 14;
+    pub(in crate::redact) const TOKEN: u32 = 1 << 12;
     /// The name of an authentication scheme, followed by a space.
-    pub(in crate::redact) const SCHEME: u32 = 1 << 15;
+    pub(in crate::redact) const SCHEME: u32 = 1 << 13;
     /// The beginning of a private key.
-    pub(in crate::redact) const KEY: u32 = 1 << 16;
+    pub(in crate::redact) const KEY: u32 = 1 << 14;
     /// A control character, a line break among them.
-    pub(in crate::redact) const CONTROL: u32 = 1 << 17;
+    pub(in crate::redact) const CONTROL: u32 = 1 << 15;
     /// The signs of a URL with a password; it needs all of them.
     pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
     /// What a URL with a signature has.
@@ -51,19 +48,8 @@ impl Scan {
     pub(in crate::redact) const NOTHING: Self = Self(0);
 
     /// Scans a text.
-    #[inline]
-    pub(in crate::redact) fn of(text: &str) -> Self {
-        Self::look(text, true)
-    }
-
-    /// Looks at evidence, which shows card numbers.
-    #[inline]
-    pub(in crate::redact) fn of_evidence(text: &str) -> Self {
-        Self::look(text, false)
-    }
-
     #[inline(always)]
-    fn look(text: &str, for_numbers: bool) -> Self {
+    pub(in crate::redact) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let keywords = Keywords::shared();
         work::add(bytes.len());
@@ -77,7 +63,7 @@ impl Scan {
         while at < bytes.len() {
             let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
             let digit = block.is_in(b'0', b'9');
-            if for_numbers && digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
+            if digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
                 all |= Self::DIGITS;
             }
             let mut signs = block.is_letter().or(digit).not() >> before;
@@ -120,12 +106,10 @@ impl Scan {
             b'\\' => Self::BACKSLASH,
             b'&' => Self::AMPERSAND,
             b'{' | b'[' => Self::BRACKET,
-            b'"' | b'\'' => Self::QUOTE,
             b' ' => Self::SPACE,
             b'\t' => Self::SPACE | Self::CONTROL,
             b'/' => Self::SLASH,
             b'?' => Self::QUESTION,
-            b'\n' | b'\r' => Self::NEWLINE | Self::CONTROL,
             0..0x20 | 0x7f => Self::CONTROL,
             // A few token formats have their keyword in the middle of a word, before this sign.
             b'~' => Self::TOKEN,
@@ -208,7 +192,7 @@ impl Keywords {
             });
             bits.add(&sets);
         }
-        let words = pem::WORDS.into_iter().chain(schemes::names());
+        let words = schemes::names().chain([pem::WORD]);
         for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
             bits.add(&word.map(|byte| vec![byte]));
         }

@@ -2,6 +2,10 @@
 
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+
 use super::credential::{is_uuid, looks_like};
 use super::run;
 use crate::work;
@@ -101,7 +105,7 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
                         // After schemes with a longer least length, a UUID is an id and no credential.
                         looks_like(&text[word.clone()], min) && (min <= 8 || !is_uuid(&text[word.clone()]))
                     }
-                    _ => is_name_and_password(&bytes[word.clone()]),
+                    _ => is_name_and_password(&text[word.clone()]),
                 };
                 if is_one {
                     at = word.end;
@@ -141,32 +145,19 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Whether Base64 text decodes to text with a colon in it, as Basic credentials do.
-fn is_name_and_password(encoded: &[u8]) -> bool {
-    let (mut bits, mut count, mut colon) = (0_u32, 0, false);
+/// Whether Base64 text decodes to text with a colon in it, as Basic credentials do. Of a text that was cut, the last
+/// characters may decode to nothing.
+fn is_name_and_password(encoded: &str) -> bool {
     work::add(encoded.len());
-    for byte in encoded {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'=' => break,
-            _ => return false,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            match (bits >> count & 0xff) as u8 {
-                0..b' ' | 0x7f => return false,
-                decoded => colon |= decoded == b':',
-            }
-        }
-    }
-    colon
+    let encoded = encoded.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    let whole = encoded.len() - usize::from(encoded.len() % 4 == 1);
+    let decoded = STANDARD_NO_PAD_ANY_BITS.decode(&encoded[..whole]).unwrap_or_default();
+    decoded.contains(&b':') && !decoded.iter().any(u8::is_ascii_control)
 }
+
+/// Base64 without padding. Bits at the end that belong to no byte are not checked.
+const STANDARD_NO_PAD_ANY_BITS: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 #[cfg(test)]
 mod tests {

@@ -117,9 +117,6 @@ fn the_work_grows_with_the_text_and_not_with_its_square() {
         "-----BEGIN PRIVATE KEY-----",
         "-----BEGIN RSA PRIVATE KEY-----\nA",
         "-----END ",
-        "b3BlbnNzaC1rZXktdjE",
-        "PuTTY-User-Key-File-",
-        "Private-Lines:",
         "Bearer ",
         "Basic ",
         "Digest a=b,",
@@ -213,8 +210,8 @@ proptest! {
         let scan = Scan::of(&text);
         for (flag, signs) in [
             (Scan::AT, "@"), (Scan::COLON, ":"), (Scan::EQUALS, "="), (Scan::PERCENT, "%"), (Scan::BACKSLASH, "\\"),
-            (Scan::AMPERSAND, "&"), (Scan::BRACKET, "{["), (Scan::QUOTE, "\"'"), (Scan::SPACE, " \t"), (Scan::SLASH, "/"),
-            (Scan::QUESTION, "?"), (Scan::NEWLINE, "\r\n"), (Scan::NON_ASCII, "é"),
+            (Scan::AMPERSAND, "&"), (Scan::BRACKET, "{["), (Scan::SPACE, " \t"), (Scan::SLASH, "/"),
+            (Scan::QUESTION, "?"), (Scan::NON_ASCII, "é"),
         ] {
             prop_assert_eq!(scan.has(flag), text.contains(|char| signs.contains(char)), "{}", signs);
         }

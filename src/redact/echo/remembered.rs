@@ -1,12 +1,10 @@
 //! The values that are remembered for one record.
 
-use std::cell::OnceCell;
 use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
-use super::finder::{Finder, Plan};
 use super::values::Values;
 
 /// Shorter values under keys that are always secret are not remembered: too many words contain them.
@@ -22,15 +20,12 @@ pub(in crate::redact) struct Remembered {
     values: Values,
     /// Values of `Audit::secret`, which are searched in evidence too.
     everywhere: Values,
-    /// How they are searched, made once for all texts of a record.
-    plan: OnceCell<Plan>,
     is_full: bool,
 }
 
 impl Remembered {
     pub(in crate::redact) fn clear(&mut self) {
         self.is_full = false;
-        self.plan = OnceCell::new();
         if self.values.len() + self.everywhere.len() > 0 {
             self.values.clear();
             self.everywhere.clear();
@@ -85,7 +80,6 @@ impl Remembered {
     pub(in crate::redact) fn add_everywhere(&mut self, value: &str, is_beginning: bool) {
         if !value.is_empty() {
             self.everywhere.push(value, is_beginning, false);
-            self.plan = OnceCell::new();
             self.values.push(value, is_beginning, false);
         }
     }
@@ -93,17 +87,13 @@ impl Remembered {
     /// Appends the places of values of `Audit::secret` in a text.
     pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
         if self.has_everywhere() {
-            self.everywhere_finder().find_in_cut(text, places);
+            self.everywhere.find_in_cut(text, places);
         }
     }
 
     /// Whether such a value is in a text, as it is.
     pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
-        self.has_everywhere() && self.everywhere_finder().holds(text)
-    }
-
-    fn everywhere_finder(&self) -> Finder<'_> {
-        Finder::with(&self.everywhere, self.plan.get_or_init(|| Plan::new(&self.everywhere)).clone())
+        self.everywhere.holds(text)
     }
 
     pub(in crate::redact) fn has_everywhere(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The second phase of redaction: the search for remembered values in the texts of clients and errors.
 
-use super::finder::Finder;
 use super::remembered::Remembered;
+use super::values::Values;
 use crate::json::{scalar_end, string_end};
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
@@ -17,7 +17,8 @@ pub(crate) struct EchoSearch<'a> {
     style: &'a MaskStyle,
     trap: &'a Trap,
     out: &'a mut Redacted,
-    finder: Option<Finder<'a>>,
+    /// The values to search for, if there are any.
+    values: Option<&'a Values>,
     is_full: bool,
 }
 
@@ -29,13 +30,12 @@ impl<'a> EchoSearch<'a> {
         out: &'a mut Redacted,
     ) -> Self {
         let values = remembered.values();
-        let finder = (values.len() > 0).then(|| Finder::new(values));
-        Self { style, trap, out, finder, is_full: remembered.is_full() }
+        Self { style, trap, out, values: (values.len() > 0).then_some(values), is_full: remembered.is_full() }
     }
 
     /// Whether there is anything to search for.
     pub(crate) fn is_needed(&self) -> bool {
-        self.finder.is_some() || self.is_full
+        self.values.is_some() || self.is_full
     }
 
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
@@ -46,8 +46,8 @@ impl<'a> EchoSearch<'a> {
             *piece = ClientText(self.out.push(self.style.text()));
             return;
         }
-        let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return };
-        if let Some(masked) = masked(self.style, finder, text) {
+        let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return };
+        if let Some(masked) = masked(self.style, values, text) {
             *piece = ClientText(self.out.push(&masked));
         }
     }
@@ -63,8 +63,8 @@ impl<'a> EchoSearch<'a> {
         }
         let text = self.out.get(*piece);
         self.trap.in_search(text);
-        let Some(finder) = self.finder.as_ref().filter(|finder| finder.may_find(text)) else { return Ok(()) };
-        if let Some(masked) = masked_json(self.style, finder, text) {
+        let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return Ok(()) };
+        if let Some(masked) = masked_json(self.style, values, text) {
             *piece = ClientJson(self.out.push(&masked));
         }
         Ok(())
@@ -72,14 +72,14 @@ impl<'a> EchoSearch<'a> {
 }
 
 /// A text with echoes masked; `None` if it has none.
-fn masked(style: &MaskStyle, finder: &Finder<'_>, text: &str) -> Option<String> {
+fn masked(style: &MaskStyle, values: &Values, text: &str) -> Option<String> {
     let mut places = Vec::new();
-    finder.find_in_cut(text, &mut places);
-    style.apply(text, &places, |spelled| finder.value_of(spelled))
+    values.find_in_cut(text, &mut places);
+    style.apply(text, &places, |spelled| values.value_of(spelled))
 }
 
 /// The same of a JSON value: its strings and numbers.
-fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<String> {
+fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String> {
     let bytes = json.as_bytes();
     let mut edits = Edits::default();
     let mut places = Vec::new();
@@ -91,12 +91,12 @@ fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<Str
                 if bytes.get(end) != Some(&b':') {
                     let raw = &json[at + 1..end - 1];
                     let decoded = raw.contains('\\').then(|| Decoded::json(raw));
-                    finder.find(decoded.as_ref().map_or(raw, |decoded| &decoded.text), 0, &mut places);
+                    values.find(decoded.as_ref().map_or(raw, |decoded| &decoded.text), 0, &mut places);
                     for place in places.drain(..) {
                         let place = decoded.as_ref().map_or(place.clone(), |decoded| decoded.source(&place));
                         let spelled = &raw[place.clone()];
                         edits.replace(at + 1 + place.start..at + 1 + place.end, |out| {
-                            style.push_spelled(out, spelled, |spelled| finder.value_of(spelled));
+                            style.push_spelled(out, spelled, |spelled| values.value_of(spelled));
                         });
                     }
                 }
@@ -104,7 +104,7 @@ fn masked_json(style: &MaskStyle, finder: &Finder<'_>, json: &str) -> Option<Str
             }
             b'-' | b'0'..=b'9' => {
                 let end = scalar_end(bytes, at);
-                finder.find(&json[at..end], 0, &mut places);
+                values.find(&json[at..end], 0, &mut places);
                 if !places.is_empty() {
                     places.clear();
                     edits.replace(at..end, |out| {

@@ -1,21 +1,27 @@
-//! A list of remembered values, each once.
+//! The remembered values, each once, and the index that finds those which a text begins with.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
 
+use crate::block::find_text;
 use crate::text::head;
+use crate::work;
 
 /// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
-const LONGEST: usize = 1024;
-/// Up to this number of values are compared one by one.
-const FEW: usize = 16;
+const LONGEST: usize = 128;
+/// Up to this number of values are searched one by one, without an index.
+const FEW: usize = 8;
+/// A value is compared with as many that were added before it. One that is repeated later only takes memory.
+const RECENT: usize = 16;
 
 /// A list of values in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     text: String,
     list: Vec<Value>,
-    /// All values, if there are more than [`FEW`].
-    known: HashSet<Box<str>>,
+    /// Made when it is needed first.
+    index: OnceCell<Index>,
+    /// Whether a value has a space, which a form writes as a plus sign.
+    has_space: bool,
 }
 
 /// A remembered value.
@@ -55,13 +61,24 @@ impl Needle<'_> {
     }
 }
 
+/// The values in the order of their text.
+#[derive(Debug)]
+struct Index {
+    sorted: Vec<usize>,
+    /// For each of them, the place in `sorted` of the longest one whose head its own head begins with.
+    shorter: Vec<Option<usize>>,
+    /// The first two bytes of all heads, as a set of bits.
+    beginnings: Vec<u64>,
+}
+
 impl Values {
     pub(super) fn clear(&mut self) {
         self.text.clear();
         self.text.shrink_to(LONGEST);
         self.list.clear();
-        self.list.shrink_to(FEW);
-        self.known = HashSet::new();
+        self.list.shrink_to(RECENT);
+        self.index = OnceCell::new();
+        self.has_space = false;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,36 +90,117 @@ impl Values {
         self.text.len()
     }
 
+    pub(super) fn has_space(&self) -> bool {
+        self.has_space
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
-        (0..self.list.len()).filter_map(|at| self.get(at))
+        self.list.iter().map(|value| self.needle(value))
     }
 
-    pub(super) fn get(&self, at: usize) -> Option<Needle<'_>> {
-        let Value { start, head_end, end, is_beginning, is_word } = *self.list.get(at)?;
-        Some(Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word })
-    }
-
-    pub(super) fn contains(&self, text: &str) -> bool {
-        if self.known.is_empty() {
-            return self.list.iter().any(|value| self.text[value.start..value.end] == *text);
-        }
-        self.known.contains(text)
-    }
-
-    /// Adds a value, unless it is in the list.
+    /// Adds a value.
     pub(super) fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        if self.contains(text) {
+        if self.list.iter().rev().take(RECENT).any(|value| self.whole(value) == text) {
             return;
-        }
-        if self.list.len() > FEW {
-            if self.known.is_empty() {
-                self.known = self.list.iter().map(|value| self.text[value.start..value.end].into()).collect();
-            }
-            self.known.insert(text.into());
         }
         let start = self.text.len();
         self.text.push_str(text);
         let head_end = start + head(text, LONGEST).len();
         self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
+        self.index = OnceCell::new();
+        self.has_space |= text.contains(' ');
     }
+
+    /// Whether a text is a value.
+    pub(super) fn contains(&self, text: &str) -> bool {
+        let index = self.index();
+        index.sorted.binary_search_by(|at| self.whole(&self.list[*at]).cmp(text)).is_ok()
+    }
+
+    /// Whether a text holds a value as it is.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        if self.list.len() <= FEW {
+            return self.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some());
+        }
+        self.heads_in(bytes).next().is_some()
+    }
+
+    /// The places where the heads of values begin in a text, and the values: from the first to the last place, at one place
+    /// from the longest to the shortest.
+    pub(super) fn heads_in<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, Needle<'t>)> {
+        work::add(text.len());
+        let index = self.index();
+        let starts = (0..text.len()).filter(|start| index.may_begin(&text[*start..]));
+        starts.flat_map(move |start| self.at_start_of(&text[start..]).map(move |needle| (start, needle)))
+    }
+
+    /// The values whose heads a text begins with, from the longest to the shortest.
+    fn at_start_of<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Needle<'t>> {
+        let index = self.index();
+        let needle = |place: usize| self.needle(&self.list[index.sorted[place]]);
+        // All that the text begins with are not behind it, and the last of those that are not behind it begins with them.
+        let behind = index.sorted.partition_point(|at| self.needle(&self.list[*at]).head.as_bytes() <= text);
+        let last = behind.checked_sub(1);
+        let common = last.map_or(0, |last| common_len(needle(last).head.as_bytes(), text));
+        let shorter = |place: &usize| index.shorter[*place];
+        std::iter::successors(last, shorter).map(needle).filter(move |needle| needle.head.len() <= common)
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            work::add(self.text.len());
+            let mut sorted: Vec<usize> = (0..self.list.len()).collect();
+            sorted.sort_unstable_by_key(|at| self.whole(&self.list[*at]));
+            let heads: Vec<&str> = sorted.iter().map(|at| self.needle(&self.list[*at]).head).collect();
+            Index { shorter: shorter(&heads), beginnings: beginnings(&heads), sorted }
+        })
+    }
+
+    fn needle(&self, value: &Value) -> Needle<'_> {
+        let Value { start, head_end, end, is_beginning, is_word } = *value;
+        Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word }
+    }
+
+    fn whole(&self, value: &Value) -> &str {
+        &self.text[value.start..value.end]
+    }
+}
+
+impl Index {
+    fn may_begin(&self, text: &[u8]) -> bool {
+        let bit = usize::from(text[0]) << 8 | usize::from(text.get(1).copied().unwrap_or_default());
+        self.beginnings[bit / 64] >> (bit % 64) & 1 != 0
+    }
+}
+
+/// For each of some sorted texts, the place of the longest one before it that it begins with.
+fn shorter(heads: &[&str]) -> Vec<Option<usize>> {
+    let mut open: Vec<usize> = Vec::new();
+    let mut found = Vec::with_capacity(heads.len());
+    for (place, head) in heads.iter().enumerate() {
+        while open.last().is_some_and(|last| !head.starts_with(heads[*last])) {
+            open.pop();
+        }
+        found.push(open.last().copied());
+        open.push(place);
+    }
+    found
+}
+
+/// The first two bytes of these texts, as a set of bits. After a text of one byte, each byte may follow.
+fn beginnings(heads: &[&str]) -> Vec<u64> {
+    let mut bits = vec![0; (1 << 16) / 64];
+    for head in heads {
+        let first = usize::from(head.as_bytes()[0]) << 8;
+        let seconds = head.as_bytes().get(1).map_or(0..=255, |second| *second..=*second);
+        for bit in seconds.map(|second| first | usize::from(second)) {
+            bits[bit / 64] |= 1 << (bit % 64);
+        }
+    }
+    bits
+}
+
+fn common_len(one: &[u8], other: &[u8]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }

@@ -10,13 +10,12 @@ use super::super::decode::{Decoded, decoded, form_decoded};
 use super::super::edits::join;
 use super::super::hit::HitRule;
 use super::super::rules::{Action, Active, Class, Effect};
-use super::super::search::{Level, Search};
-use super::super::session::Session;
+use super::super::search::{Search, Searcher};
+use super::inside::is_document;
 use crate::json::push_json_string;
 
-const MAX_FIELDS: usize = 4_096;
-/// Up to this number of names are compared one by one.
-const FEW: usize = 16;
+/// The names are compared one by one.
+const MAX_FIELDS: usize = 1_024;
 
 /// Where fields come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +33,6 @@ pub(in crate::redact) struct Fields<'k> {
     pointers: Active,
     shown: Option<Active>,
     members: Vec<Member<'k>>,
-    places: HashMap<String, usize>,
     /// The number of fields so far of each name below which a pointer goes on.
     met: HashMap<String, usize>,
     count: usize,
@@ -58,51 +56,50 @@ pub(super) enum Fate {
 }
 
 impl<'k> Fields<'k> {
-    pub(in crate::redact) fn new(session: &Session<'_>, origin: Origin) -> Self {
+    pub(in crate::redact) fn new(searcher: &Searcher<'_>, origin: Origin) -> Self {
         Self {
             origin,
-            pointers: session.pointers_at_root(),
-            shown: session.shown_at_root().filter(|_| origin == Origin::Form),
+            pointers: searcher.pointers_at_root(),
+            shown: searcher.shown_at_root().filter(|_| origin == Origin::Form),
             members: Vec::new(),
-            places: HashMap::new(),
             met: HashMap::new(),
             count: 0,
         }
     }
 
     /// Takes a part that the cut went through. Its value does not show; returns whether its name does.
-    pub(super) fn open_part(&mut self, session: &mut Session<'_>, name: &str, value: &str) -> bool {
-        let (effect, is_shown) = self.pointed(session, name);
-        if effect == Some(Effect::Mask) || session.class(name) != Class::Plain {
-            session.remember_beginning(value);
+    pub(super) fn open_part(&mut self, searcher: &mut Searcher<'_>, name: &str, value: &str) -> bool {
+        let (effect, is_shown) = self.pointed(searcher, name);
+        if effect == Some(Effect::Mask) || searcher.class(name) != Class::Plain {
+            searcher.remember_beginning(value);
         }
         is_shown
     }
 
     /// Whether the allow list shows a file, by the name of its field.
-    pub(super) fn shows_part(&mut self, session: &Session<'_>, name: &str) -> bool {
-        self.pointed(session, name).1
+    pub(super) fn shows_part(&mut self, searcher: &Searcher<'_>, name: &str) -> bool {
+        self.pointed(searcher, name).1
     }
 
     /// Adds a decoded field.
     pub(in crate::redact) fn add(
         &mut self,
-        session: &mut Session<'_>,
+        searcher: &mut Searcher<'_>,
         name: Cow<'k, str>,
         value: &str,
     ) -> Result<(), Reason> {
-        self.judge(session, name, value).map(|_| ())
+        self.judge(searcher, name, value).map(|_| ())
     }
 
-    fn judge(&mut self, session: &mut Session<'_>, name: Cow<'k, str>, value: &str) -> Result<Fate, Reason> {
+    fn judge(&mut self, searcher: &mut Searcher<'_>, name: Cow<'k, str>, value: &str) -> Result<Fate, Reason> {
         self.count += 1;
         if self.count > MAX_FIELDS {
             return Err(Reason::TooDeep);
         }
-        let fate = self.fate(session, &name, value, || pointer(&name));
-        if let Some(json) = self.json(session, value, &fate) {
+        let fate = self.fate(searcher, &name, value, || pointer(&name));
+        if let Some(json) = self.json(searcher, value, &fate) {
             // Only odd names may hold a token.
-            let masked = if session.facts(&name).is_odd { session.masked_key(&name) } else { None };
+            let masked = if searcher.facts(&name).is_odd { searcher.masked(&name, Search::Evidence) } else { None };
             let name = masked.map_or(name, Cow::Owned);
             self.push(name, json);
         }
@@ -110,17 +107,17 @@ impl<'k> Fields<'k> {
     }
 
     /// A value as JSON; `None` if it is removed.
-    pub(super) fn json(&self, session: &Session<'_>, value: &str, fate: &Fate) -> Option<String> {
+    pub(super) fn json(&self, searcher: &Searcher<'_>, value: &str, fate: &Fate) -> Option<String> {
         let mut json = String::with_capacity(value.len() + 2);
         match fate {
             Fate::Shown => push_json_string(&mut json, value),
             Fate::Partly(places) => {
-                push_json_string(&mut json, session.apply(value, places).as_deref().unwrap_or(value));
+                push_json_string(&mut json, searcher.apply(value, places).as_deref().unwrap_or(value));
             }
-            Fate::Masked if session.style().removes() => return None,
+            Fate::Masked if searcher.style().removes() => return None,
             Fate::Masked => {
                 json.push('"');
-                session.style().push(&mut json, value);
+                searcher.style().push(&mut json, value);
                 json.push('"');
             }
             Fate::Removed => return None,
@@ -131,79 +128,71 @@ impl<'k> Fields<'k> {
     /// Decides about a field. `pointer`: where it is, if hits are listed.
     pub(super) fn fate(
         &mut self,
-        session: &mut Session<'_>,
+        searcher: &mut Searcher<'_>,
         name: &str,
         value: &str,
         pointer: impl Fn() -> String,
     ) -> Fate {
-        let (effect, is_shown) = self.pointed(session, name);
-        let facts = session.facts(name);
+        let (effect, is_shown) = self.pointed(searcher, name);
+        let facts = searcher.facts(name);
         let class = match facts.class {
             // Percent-encoding is decoded twice.
-            Class::Plain if name.contains('%') => session.class(&decoded(name)),
+            Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
             class => class,
         };
         let (action, rule) = match effect {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
             _ if self.origin == Origin::Query && facts.is_signature => (Action::Always, HitRule::Key),
-            _ => (Action::of(class), if class == Class::Bag { HitRule::Bag } else { HitRule::Key }),
+            _ => (
+                Action::of(class),
+                if class == Class::MaskValuesUnder { HitRule::MaskValuesUnder } else { HitRule::Key },
+            ),
         };
-        if action.masks_text(value) && !session.is_mask(value) {
-            session.remember(value, action != Action::AsText);
-            note(session, &pointer, rule);
+        if action.masks_text(value) && !searcher.is_mask(value) {
+            searcher.remember(value, action != Action::AsText);
+            note(searcher, &pointer, rule);
             return if is_shown { Fate::Masked } else { Fate::Removed };
         }
-        let mut places = Vec::new();
-        session.find(value, Level::TOP, Search::Client, &mut places);
+        let places = searcher.places(value, Search::Client);
         if !is_shown {
             return Fate::Removed;
         }
         if places.is_empty() {
             return Fate::Shown;
         }
-        note(session, &pointer, HitRule::Value);
+        note(searcher, &pointer, HitRule::Value);
         Fate::Partly(places)
     }
 
     /// The effect of pointers on the next field of a name, and whether the allow list shows it.
-    fn pointed(&mut self, session: &Session<'_>, name: &str) -> (Option<Effect>, bool) {
+    fn pointed(&mut self, searcher: &Searcher<'_>, name: &str) -> (Option<Effect>, bool) {
         if self.pointers.is_none() && self.shown.is_none() {
             return (None, true);
         }
-        let (below, mut effect) = session.step(self.pointers, 0, name);
+        let (below, mut effect) = searcher.step(self.pointers, 0, name);
         let (shown_below, mut is_shown) =
-            self.shown.map_or((Active::NONE, true), |shown| session.step_shown(shown, 0, name));
+            self.shown.map_or((Active::NONE, true), |shown| searcher.step_shown(shown, 0, name));
         if !below.is_none() || !shown_below.is_none() {
             let met = self.met.entry(name.to_owned()).or_default();
             let index = met.to_string();
             *met += 1;
-            let (_, element) = session.step(below, 1, &index);
+            let (_, element) = searcher.step(below, 1, &index);
             effect = if element == Some(Effect::Mask) { element } else { effect.or(element) };
-            is_shown |= !shown_below.is_none() && session.step_shown(shown_below, 1, &index).1;
+            is_shown |= !shown_below.is_none() && searcher.step_shown(shown_below, 1, &index).1;
         }
         let holds = |effect: &Effect| *effect == Effect::Mask || self.origin == Origin::Form;
         (effect.filter(holds), is_shown)
     }
 
     fn push(&mut self, name: Cow<'k, str>, json: String) {
-        let place = match self.members.len() {
-            0..=FEW => self.members.iter().position(|member| member.name == name),
-            _ => self.places.get(&*name).copied(),
-        };
-        if let Some(member) = place.and_then(|place| self.members.get_mut(place)) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.name == name) {
             member.values.push(',');
             member.values.push_str(&json);
             member.count += 1;
             return;
         }
         self.members.push(Member { name, values: json, count: 1 });
-        if self.members.len() > FEW {
-            let known = self.places.len();
-            for (place, member) in self.members.iter().enumerate().skip(known) {
-                self.places.insert(member.name.clone().into_owned(), place);
-            }
-        }
     }
 
     /// The object; `None` if no field is left.
@@ -230,11 +219,11 @@ impl<'k> Fields<'k> {
     }
 }
 
-fn note(session: &mut Session<'_>, pointer: impl Fn() -> String, rule: HitRule) {
-    if session.is_explaining() {
+fn note(searcher: &mut Searcher<'_>, pointer: impl Fn() -> String, rule: HitRule) {
+    if searcher.is_explaining() {
         let pointer = pointer();
-        let pointer = session.masked_key(&pointer).unwrap_or(pointer);
-        session.note(pointer, rule);
+        let pointer = searcher.masked(&pointer, Search::Evidence).unwrap_or(pointer);
+        searcher.note(pointer, rule);
     }
 }
 
@@ -243,29 +232,26 @@ fn pointer(name: &str) -> String {
 }
 
 /// A query: the places of secrets in it as it was sent, and its fields as an object.
-pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Range<usize>>, Option<String>) {
-    let mut fields = Fields::new(session, Origin::Query);
+pub(in crate::redact) fn query(searcher: &mut Searcher<'_>, raw: &str) -> (Vec<Range<usize>>, Option<String>) {
+    let mut fields = Fields::new(searcher, Origin::Query);
     let mut places = Vec::new();
-    let is_one = is_json(session, raw);
-    let mut names = split(raw, false).map(|place| form_decoded(&raw[parts(raw, &place).0]));
-    if is_one && names.any(|name| session.class(&name) != Class::Plain) {
-        // Nobody knows whether the handler reads JSON or fields, and a secret of the one may be a name of the other.
+    let is_one = is_json(searcher, raw);
+    if is_one && names_a_secret(searcher, raw) {
         return (std::iter::once(0..raw.len()).collect(), None);
     }
     for place in split(raw, is_one) {
-        let (name, value) = field(session, raw, place);
+        let (name, value) = field(searcher, raw, place);
         let name_text = FormText::of(raw, name.clone());
         // A name may be a token too; one without a value is a value itself.
         let search = if value.is_some() { Search::Evidence } else { Search::Client };
-        let mut found = Vec::new();
-        session.find(&name_text.text, Level::TOP, search, &mut found);
+        let found = searcher.places(&name_text.text, search);
         places.extend(found.iter().map(|found| name_text.source(found)));
-        let masked = session.apply(&name_text.text, &found);
+        let masked = searcher.apply(&name_text.text, &found);
         let name_text = masked.map_or(name_text.text, Cow::Owned);
         let value = FormText::of(raw, value.unwrap_or(name.end..name.end));
-        let Ok(fate) = fields.judge(session, name_text, &value.text) else {
+        let Ok(fate) = fields.judge(searcher, name_text, &value.text) else {
             // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
-            session.overflow();
+            searcher.overflow();
             places.push(name.start..raw.len());
             break;
         };
@@ -280,72 +266,80 @@ pub(in crate::redact) fn query(session: &mut Session<'_>, raw: &str) -> (Vec<Ran
 }
 
 /// The masked value of a path parameter, which is evidence; `None` if nothing in it is secret.
-pub(in crate::redact) fn masked_param(session: &mut Session<'_>, name: &str, value: &str) -> Option<String> {
-    if is_secret_param(session, name, value) {
+pub(in crate::redact) fn masked_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> Option<String> {
+    if is_secret_param(searcher, name, value) {
         let mut mask = String::new();
-        session.style().push(&mut mask, value);
+        searcher.style().push(&mut mask, value);
         return Some(mask);
     }
-    let mut places = Vec::new();
-    session.find(value, Level::TOP, Search::Evidence, &mut places);
-    session.apply(value, &places)
+    searcher.masked(value, Search::Evidence)
 }
 
 /// Whether a parameter of a path is secret by its name or by a pointer.
-pub(super) fn is_secret_param(session: &mut Session<'_>, name: &str, value: &str) -> bool {
-    let pointers = session.pointers_at_root();
-    let is_pointed = !pointers.is_none() && session.step(pointers, 0, name).1 == Some(Effect::Mask);
-    let class = session.class(name);
-    let is_secret = (is_pointed || Action::of(class).masks_text(value)) && !session.is_mask(value);
+pub(super) fn is_secret_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> bool {
+    let pointers = searcher.pointers_at_root();
+    let is_pointed = !pointers.is_none() && searcher.step(pointers, 0, name).1 == Some(Effect::Mask);
+    let class = searcher.class(name);
+    let is_secret = (is_pointed || Action::of(class).masks_text(value)) && !searcher.is_mask(value);
     if is_secret {
-        session.remember(value, class != Class::AsText);
+        searcher.remember(value, class != Class::AsText);
     }
     is_secret
 }
 
 /// Headers as an object.
 pub(in crate::redact) fn headers<'h>(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>,
 ) -> Option<String> {
-    let mut fields = Fields::new(session, Origin::Headers);
+    let mut fields = Fields::new(searcher, Origin::Headers);
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
-        let fate = if is_sensitive || Action::of(session.class(name)).masks_text(&value) {
-            session.remember_header(name, &value);
+        let fate = if is_sensitive || Action::of(searcher.class(name)).masks_text(&value) {
+            searcher.remember_header(name, &value);
             Fate::Masked
         } else {
-            let mut places = Vec::new();
-            session.find(&value, Level::TOP, Search::Free, &mut places);
+            let places = searcher.places(&value, Search::Free);
             if places.is_empty() { Fate::Shown } else { Fate::Partly(places) }
         };
-        if let Some(json) = fields.json(session, &value, &fate) {
+        if let Some(json) = fields.json(searcher, &value, &fate) {
             fields.push(Cow::Borrowed(name), json);
         }
     }
     fields.finish()
 }
 
+/// Whether a text that is JSON names a secret if it is read as a form. Nobody knows which of the two the handler reads, and
+/// a secret of the one may be a key of the other.
+pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
+    let pointers = searcher.pointers_at_root();
+    split(text, false).map(|place| form_decoded(&text[parts(text, &place).0])).any(|name| {
+        searcher.class(&name) != Class::Plain
+            || searcher.class(&decoded(&name)) != Class::Plain
+            || searcher.step(pointers, 0, &name) != (Active::NONE, None)
+    })
+}
+
 /// A form as an object. With `cut`, its last field is not complete.
-pub(in crate::redact) fn form(session: &mut Session<'_>, text: &str, cut: bool) -> Result<String, Reason> {
-    let mut fields = Fields::new(session, Origin::Form);
+pub(in crate::redact) fn form(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> Result<String, Reason> {
+    let mut fields = Fields::new(searcher, Origin::Form);
     for place in split(text, false) {
         let is_last = place.end == text.len();
-        let (name_place, value) = field(session, text, place);
+        let (name_place, value) = field(searcher, text, place);
         let mut name = form_decoded(&text[name_place]);
         if value.is_none()
-            && let Some(masked) = session.masked_name(&name, Search::Client)
+            && let Some(masked) = searcher.masked(&name, Search::Client)
         {
             name = Cow::Owned(masked);
         }
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && is_last {
-            if session.class(&name) != Class::Plain {
-                session.remember_beginning(without_open_escape(&value));
+            if searcher.class(&name) != Class::Plain {
+                searcher.remember_beginning(without_open_escape(&value));
             }
             break;
         }
-        fields.add(session, name, &value)?;
+        fields.add(searcher, name, &value)?;
     }
     Ok(fields.finish().unwrap_or_else(|| "{}".to_owned()))
 }
@@ -375,13 +369,13 @@ fn split(text: &str, is_one: bool) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// The places of a field's name and value. A field that is JSON has no name; it is a value.
-fn field(session: &mut Session<'_>, text: &str, place: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
-    if is_json(session, &text[place.clone()]) { (place, None) } else { parts(text, &place) }
+fn field(searcher: &mut Searcher<'_>, text: &str, place: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
+    if is_json(searcher, &text[place.clone()]) { (place, None) } else { parts(text, &place) }
 }
 
 /// Whether a text that is encoded as in a form is JSON.
-fn is_json(session: &mut Session<'_>, text: &str) -> bool {
-    text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']) && session.is_document(&form_decoded(text))
+fn is_json(searcher: &mut Searcher<'_>, text: &str) -> bool {
+    text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']) && is_document(searcher, &form_decoded(text))
 }
 
 /// The places of a field's name and value.

@@ -2,12 +2,11 @@
 //! size, and the redacted value of each small field that is not a file.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
-use super::super::session::Session;
+use super::super::search::{Search, Searcher};
 use super::fields::{Fate, Fields, Origin};
 use crate::json::push_json_string;
 
@@ -15,126 +14,76 @@ use crate::json::push_json_string;
 const MAX_VALUE: usize = 1_024;
 const MAX_PARTS: usize = 256;
 const MAX_HEAD: usize = 8 * 1_024;
+/// RFC 2046, section 5.1.1.
+const MAX_BOUNDARY: usize = 70;
 
 /// The list as JSON. With `cut`, the last part may be open: it shows without its size.
 pub(in crate::redact) fn parts(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     content_type: &str,
     bytes: &[u8],
     cut: bool,
 ) -> Result<String, Reason> {
-    let boundary = parameter(content_type, "boundary").ok_or(Reason::Invalid)?;
+    let mut boundaries = parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
     // With two boundaries it is unknown which one the handler reads.
-    if parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("boundary")).count() > 1 {
+    let (Some((_, boundary)), None) = (boundaries.next(), boundaries.next()) else { return Err(Reason::Invalid) };
+    if boundary.is_empty() || boundary.len() > MAX_BOUNDARY {
         return Err(Reason::Invalid);
     }
-    if boundary.is_empty() || boundary.len() > 70 {
+    let delimiter = format!("\r\n--{boundary}");
+    let body = [b"\r\n", bytes].concat();
+    let (parts, end) = split(&body, delimiter.as_bytes());
+    if parts.len() > MAX_PARTS {
+        return Err(Reason::TooDeep);
+    }
+    if end == End::Open && !cut {
         return Err(Reason::Invalid);
     }
-    let mut body = Reader { bytes, delimiter: format!("\r\n--{boundary}"), at: 0 };
+    let mut fields = Fields::new(searcher, Origin::Form);
     let mut list = String::from("[");
-    let mut fields = Fields::new(session, Origin::Form);
-    let mut delimiter = body.first_delimiter();
-    for count in 0.. {
-        match delimiter {
-            Delimiter::Last => break,
-            Delimiter::None if cut => break,
-            Delimiter::None => return Err(Reason::Invalid),
-            Delimiter::Next if count == MAX_PARTS => return Err(Reason::TooDeep),
-            Delimiter::Next => {}
+    for (index, bytes) in parts.iter().enumerate() {
+        let is_whole = end == End::Closed || index + 1 < parts.len();
+        match Part::parse(bytes, delimiter.as_bytes(), is_whole)? {
+            Some(part) => part.push(searcher, &mut fields, index, &mut list),
+            None if is_whole => return Err(Reason::Invalid),
+            // The cut went through its head.
+            None => {}
         }
-        let Some(head) = body.head()? else { if cut { break } else { return Err(Reason::Invalid) } };
-        let (content, next) = body.content();
-        let end = if next == Delimiter::None { body.without_delimiter(content.clone()) } else { content.end };
-        let part = Part { head, content: &bytes[content.start..end], is_whole: next != Delimiter::None };
-        part.push(session, &mut fields, count, &mut list);
-        delimiter = next;
     }
     list.push(']');
     Ok(list)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delimiter {
-    Next,
-    Last,
-    /// The body ends first.
-    None,
+/// How a body ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With the last delimiter.
+    Closed,
+    Open,
 }
 
-struct Reader<'b> {
-    bytes: &'b [u8],
-    delimiter: String,
-    at: usize,
-}
-
-impl<'b> Reader<'b> {
-    /// Skips the preamble, if there is one: it is to be ignored (RFC 2046, section 5.1.1).
-    fn first_delimiter(&mut self) -> Delimiter {
-        let line = &self.delimiter.as_bytes()[2..];
-        if self.bytes.starts_with(line)
-            && let Some(found) = self.after_delimiter(line.len())
-        {
-            return found;
+/// What is between delimiters, each part from behind the line of the delimiter on. What precedes the first is to be ignored
+/// (RFC 2046, section 5.1.1).
+fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, End) {
+    let mut parts = Vec::new();
+    // Where the current part begins, if there is one.
+    let mut start = None;
+    for at in memchr::memmem::find_iter(body, delimiter) {
+        let behind = &body[at + delimiter.len()..];
+        let is_last = behind.starts_with(b"--");
+        let padding = behind.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        // If more follows on its line, it is none.
+        if !is_last && !behind[padding..].starts_with(b"\r\n") {
+            continue;
         }
-        self.content().1
-    }
-
-    /// The content up to the next delimiter; the reader is after the delimiter then.
-    fn content(&mut self) -> (Range<usize>, Delimiter) {
-        let start = self.at;
-        // The line break before a delimiter may be the one that ends the head.
-        let mut from = start.saturating_sub(2);
-        while let Some(len) = memchr::memmem::find(&self.bytes[from..], self.delimiter.as_bytes()) {
-            let end = from + len;
-            if let Some(found) = self.after_delimiter(end + self.delimiter.len()) {
-                return (start..end.max(start), found);
-            }
-            from = end + 1;
+        parts.extend(start.map(|start: usize| &body[start.min(at)..at]));
+        if is_last {
+            return (parts, End::Closed);
         }
-        self.at = self.bytes.len();
-        (start..self.at, Delimiter::None)
+        start = Some(at + delimiter.len() + padding + 2);
     }
-
-    /// The end of a content that was cut: its last bytes may be the beginning of a delimiter.
-    fn without_delimiter(&self, content: Range<usize>) -> usize {
-        let bytes = &self.bytes[content.clone()];
-        let delimiter = self.delimiter.as_bytes();
-        let is_beginning = |len: &usize| bytes.ends_with(&delimiter[..*len]);
-        let longest = delimiter.len().min(bytes.len());
-        content.end - (1..=longest).rev().find(is_beginning).unwrap_or(0)
-    }
-
-    /// The kind of the delimiter that ends here; `None` if more follows on its line, so that it is no delimiter.
-    fn after_delimiter(&mut self, at: usize) -> Option<Delimiter> {
-        let rest = &self.bytes[at..];
-        if rest.starts_with(b"--") {
-            self.at = self.bytes.len();
-            return Some(Delimiter::Last);
-        }
-        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        if rest[padding..].starts_with(b"\r\n") {
-            self.at = at + padding + 2;
-            return Some(Delimiter::Next);
-        }
-        None
-    }
-
-    /// The head of a part, up to its empty line; `None` if there is no empty line.
-    fn head(&mut self) -> Result<Option<Head>, Reason> {
-        let rest = &self.bytes[self.at..];
-        let within = &rest[..rest.len().min(MAX_HEAD)];
-        let len = if within.starts_with(b"\r\n") {
-            Some(0)
-        } else {
-            memchr::memmem::find(within, b"\r\n\r\n").map(|len| len + 2)
-        };
-        let Some(len) = len else {
-            return if rest.len() > MAX_HEAD { Err(Reason::TooDeep) } else { Ok(None) };
-        };
-        self.at += len + 2;
-        Ok(Some(Head::parse(&String::from_utf8_lossy(&rest[..len]))?))
-    }
+    parts.extend(start.map(|start| &body[start..]));
+    (parts, End::Open)
 }
 
 /// What the header fields of a part say.
@@ -183,8 +132,27 @@ struct Part<'b> {
     is_whole: bool,
 }
 
-impl Part<'_> {
-    fn push(&self, session: &mut Session<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
+impl<'b> Part<'b> {
+    /// `None` if its head has no end.
+    fn parse(bytes: &'b [u8], delimiter: &[u8], is_whole: bool) -> Result<Option<Self>, Reason> {
+        const BLANK: &[u8] = b"\r\n\r\n";
+        let most = &bytes[..bytes.len().min(MAX_HEAD)];
+        let (head, content) = if bytes.starts_with(b"\r\n") {
+            (&bytes[..0], &bytes[2..])
+        } else if let Some(len) = memchr::memmem::find(most, BLANK) {
+            (&bytes[..len], &bytes[len + BLANK.len()..])
+        } else if is_whole && most.len() == bytes.len() && bytes.ends_with(b"\r\n") {
+            // The line break of the delimiter is that of the empty line.
+            (bytes, &bytes[..0])
+        } else {
+            return if bytes.len() > MAX_HEAD { Err(Reason::TooDeep) } else { Ok(None) };
+        };
+        let head = Head::parse(&String::from_utf8_lossy(head))?;
+        let content = if is_whole { content } else { without_beginning(content, delimiter) };
+        Ok(Some(Self { head, content, is_whole }))
+    }
+
+    fn push(&self, searcher: &mut Searcher<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
         let Head { name, file_name, content_type, .. } = &self.head;
         let text = String::from_utf8_lossy(self.content);
         let is_file = file_name.is_some();
@@ -192,17 +160,17 @@ impl Part<'_> {
         let mut is_shown = true;
         if let Some(name) = name.as_deref().filter(|_| !is_file) {
             if self.is_whole {
-                let fate = fields.fate(session, name, &text, || format!("/{index}/value"));
+                let fate = fields.fate(searcher, name, &text, || format!("/{index}/value"));
                 is_shown = !matches!(fate, Fate::Removed);
                 // A secret value is masked at any size.
                 if matches!(fate, Fate::Masked) || self.is_small_text() {
-                    value = fields.json(session, &text, &fate).unwrap_or_default();
+                    value = fields.json(searcher, &text, &fate).unwrap_or_default();
                 }
             } else {
-                is_shown = fields.open_part(session, name, text.trim_end_matches('\u{fffd}'));
+                is_shown = fields.open_part(searcher, name, text.trim_end_matches('\u{fffd}'));
             }
         } else if let Some(name) = name {
-            is_shown = fields.shows_part(session, name);
+            is_shown = fields.shows_part(searcher, name);
         }
         if !is_shown {
             return;
@@ -215,7 +183,7 @@ impl Part<'_> {
         for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
             let Some(text) = text else { continue };
             push_key(list, start, key);
-            let masked = session.masked(text);
+            let masked = searcher.masked(text, Search::Client);
             push_json_string(list, masked.as_deref().unwrap_or(text));
         }
         if self.is_whole {
@@ -236,6 +204,12 @@ impl Part<'_> {
             && self.content.len() <= MAX_VALUE
             && std::str::from_utf8(self.content).is_ok()
     }
+}
+
+/// A content that was cut, without its last bytes if those may be the beginning of a delimiter.
+fn without_beginning<'b>(content: &'b [u8], delimiter: &[u8]) -> &'b [u8] {
+    let beginnings = (1..=delimiter.len()).rev().map(|len| &delimiter[..len]);
+    beginnings.filter_map(|beginning| content.strip_suffix(beginning)).next().unwrap_or(content)
 }
 
 fn push_key(list: &mut String, start: usize, key: &'static str) {

@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use super::super::detect::{self, Scan};
 use super::super::rules::{Action, Class, MIN_TEXT, begins_link};
-use super::super::search::{Level, Search};
-use super::super::session::Session;
+use super::super::search::{Search, Searcher};
 use crate::block::find_either;
 use crate::work;
 
@@ -17,139 +16,104 @@ use crate::work;
 const LONGEST_NAME: usize = 64;
 /// More backslashes before a quote are not read: a string in a string in a string has seven.
 const MAX_ESCAPES: usize = 7;
-/// The bytes of names before the quotes of a value: `Some(Secret("…"))`.
-const MAX_WRAPPER: usize = 24;
 /// What ends a text that was cut.
 const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
 /// Appends the places of values that free text names.
-pub(in crate::redact) fn names(session: &mut Session<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
     if !scan.has(Scan::EQUALS | Scan::COLON) {
         return;
     }
     work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
-    let mut known = Known::default();
+    let mut quotes = Quotes::default();
     // Up to this place header lines were read.
     let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
-        let Some(name) = Name::before(bytes, read, sign, |end| session.may_be_secret(end)) else {
+        let Some(name) = Name::before(bytes, read, sign) else {
             read = at;
             continue;
         };
         work::add(sign - read);
         read = at;
         let named = &text[name.place.clone()];
-        let class = session.class(named);
+        let class = searcher.class(named);
         if class == Class::Plain {
             continue;
         }
-        if let Some(header) = Header::named(named).filter(|_| bytes[sign] == b':' && sign >= line_until) {
+        if bytes[sign] == b':' && sign >= line_until && is_header(named) {
             let before = places.len();
-            line_until = header.credentials(session, text, at, places);
+            line_until = credentials(searcher, text, at, places);
             if places.len() > before {
                 (at, read) = (line_until, line_until);
                 continue;
             }
         }
-        let mut value = Value::behind(bytes, sign, class, &mut known);
-        while let Some(Value { place, quote }) = value {
-            let said = &text[place.clone()];
-            work::add(said.len());
-            let is_named = name.is_quoted && quote.is_some();
-            let is_open = quote.as_ref().is_some_and(|quote| quote.end.is_none());
-            if !is_named && (is_open || !looks_like_credential(said)) {
-                // Without its closing quote a text was cut, or is prose.
-                known.plain_until = if quote.is_some() { known.plain_until } else { place.end };
-            } else if !Action::of(class).masks_text(said) {
-                known.link_until = if quote.is_some() { known.link_until } else { place.end };
-            } else if !session.is_mask(said) {
-                if is_open {
-                    session.remember_beginning(said);
-                } else {
-                    session.remember(said, class == Class::Always);
-                }
-                places.push(place.clone());
-                (at, read) = (place.end, place.end);
+        let Some(value) = Value::behind(bytes, sign, class, &mut quotes) else { continue };
+        let said = &text[value.place.clone()];
+        work::add(said.len());
+        let is_named = name.is_quoted && value.quote != Quote::Absent;
+        // Without its closing quote a text was cut, or is prose.
+        let is_secret = is_named || (value.quote != Quote::Open && looks_like_credential(said));
+        if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
+            if value.quote == Quote::Open {
+                searcher.remember_beginning(said);
+            } else {
+                searcher.remember(said, class == Class::Always);
             }
-            value = quote.and_then(|quote| quote.next_in_list(bytes, &mut known));
+            (at, read) = (value.place.end, value.place.end);
+            places.push(value.place);
+        } else if !is_secret && value.quote == Quote::Absent {
+            // What is within it looks no more like a credential than all of it.
+            at = value.place.end;
         }
     }
 }
 
-/// A header whose value is more than one word.
-#[derive(Clone, Copy)]
-enum Header {
-    /// A scheme and credentials (RFC 9110, section 11.6.2).
-    Authorization,
-    /// Names and values (RFC 6265).
-    Cookie,
+/// Whether a name is that of a header whose value is more than one word: a scheme and credentials (RFC 9110, section
+/// 11.6.2), or names and values (RFC 6265).
+fn is_header(name: &str) -> bool {
+    ["authorization", "proxy-authorization", "cookie", "set-cookie"]
+        .iter()
+        .any(|header| name.eq_ignore_ascii_case(header))
 }
 
-impl Header {
-    fn named(name: &str) -> Option<Self> {
-        let is = |header: &&str| name.eq_ignore_ascii_case(header);
-        if ["authorization", "proxy-authorization"].iter().any(is) {
-            return Some(Self::Authorization);
-        }
-        ["cookie", "set-cookie"].iter().any(is).then_some(Self::Cookie)
-    }
-
-    /// Appends the places of the credentials in the line after a header's name, and returns the end of the line.
-    fn credentials(self, session: &mut Session<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
-        let line = &text[from..];
-        let line = &line[..line.find(['\n', '\r', '"', '\'']).unwrap_or(line.len())];
-        work::add(line.len());
-        let begin = from + line.len() - line.trim_start().len();
-        let end = begin + line.trim().len();
-        let mut mask = |place: Range<usize>| {
-            let said = &text[place.clone()];
-            if looks_like_credential(said) && !session.is_mask(said) {
-                session.remember(said, false);
-                places.push(place);
-            }
+/// Appends the places of the credentials in the line after a header's name, and returns the end of the line. Of more than
+/// two words, only those behind a name count: the others are prose.
+fn credentials(searcher: &mut Searcher<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
+    let rest = &text[from..];
+    let line = &rest[..rest.find(['\n', '\r', '"', '\'']).unwrap_or(rest.len())];
+    work::add(line.len());
+    let is_prose = line.split_whitespace().nth(2).is_some();
+    let mut at = from;
+    for part in line.split_inclusive([';', ',', ' ', '\t']) {
+        let word = part.trim_end_matches([';', ',', ' ', '\t']);
+        let end = at + word.len();
+        at += part.len();
+        let value = match word.split_once('=') {
+            Some((_, value)) if !value.trim_matches('=').is_empty() => value,
+            _ if is_prose => continue,
+            _ => word,
         };
-        match self {
-            Self::Authorization => {
-                // One word after the name of a scheme; several words are prose.
-                if let Some((scheme, word)) = text[begin..end].split_once(' ')
-                    && scheme.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
-                    && !word.contains(char::is_whitespace)
-                {
-                    mask(end - word.len()..end);
-                }
-            }
-            Self::Cookie => {
-                let mut at = begin;
-                for pair in text[begin..end].split_inclusive([';', ',']) {
-                    let next = at + pair.len();
-                    let pair = pair.trim_end_matches([';', ',']);
-                    if let Some((name, value)) = pair.split_once('=')
-                        && !name.trim().is_empty()
-                        && !name.trim().contains(char::is_whitespace)
-                    {
-                        mask(at + name.len() + 1..at + name.len() + 1 + value.trim_end().len());
-                    }
-                    at = next;
-                }
-            }
+        if looks_like_credential(value) && !searcher.is_mask(value) {
+            searcher.remember(value, false);
+            places.push(end - value.len()..end);
         }
-        end
     }
+    at
 }
 
 /// A text body: the places of its secrets, and how much of it can be shown.
-pub(in crate::redact) fn body(session: &mut Session<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
+pub(in crate::redact) fn body(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
     // The last word of a text that was cut may be the beginning of a secret.
     let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
-    let mut places = Vec::new();
-    session.find(text, Level::TOP, Search::Free, &mut places);
+    let mut places = searcher.places(text, Search::Free);
     if upto < text.len() {
         let last = &text[upto..];
         let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
-        session.remember_beginning(value.trim());
+        searcher.remember_beginning(value.trim());
     }
     // A secret that begins before the end and ends after it.
     let upto = places.iter().find(|place| place.end > upto).map_or(upto, |place| place.start.min(upto));
@@ -164,9 +128,8 @@ struct Name {
 }
 
 impl Name {
-    /// The name that ends before the separator and begins at `from` or later. `None` too if a name with its end is never
-    /// secret.
-    fn before(bytes: &[u8], from: usize, sign: usize, may_be_secret: impl Fn(&[u8]) -> bool) -> Option<Self> {
+    /// The name that ends before the separator and begins at `from` or later.
+    fn before(bytes: &[u8], from: usize, sign: usize) -> Option<Self> {
         let from = from.max(sign.saturating_sub(LONGEST_NAME + 12));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
@@ -177,9 +140,6 @@ impl Name {
             end -= 1;
             // An escaped quote.
             end -= bytes[from..end].iter().rev().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
-        }
-        if !may_be_secret(&bytes[from..end]) {
-            return None;
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
         let mut start = end - len;
@@ -193,50 +153,26 @@ impl Name {
 }
 
 fn is_name(byte: u8) -> bool {
-    IS_NAME[usize::from(byte)]
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..)
 }
-
-static IS_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    loop {
-        table[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..);
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
-    }
-    table
-};
 
 /// A value after a separator.
 struct Value {
     place: Range<usize>,
-    quote: Option<Quote>,
+    quote: Quote,
 }
 
 /// The quotes around a value.
-struct Quote {
-    /// Behind the closing quote. Without one, the value has all of the rest of the line.
-    end: Option<usize>,
-    is_in_list: bool,
-}
-
-/// What was found out about a text, so that nothing is searched twice.
-#[derive(Default)]
-struct Known {
-    /// The places from which on there is no quote of a kind.
-    no_double: Option<usize>,
-    no_single: Option<usize>,
-    /// Up to this place no unquoted value looks like a credential.
-    plain_until: usize,
-    /// Up to this place each unquoted link shows under a key that is secret as text.
-    link_until: usize,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quote {
+    Absent,
+    /// There is no closing quote: the value has all of the rest of the line.
+    Open,
+    Closed,
 }
 
 impl Value {
-    fn behind(bytes: &[u8], sign: usize, class: Class, known: &mut Known) -> Option<Self> {
+    fn behind(bytes: &[u8], sign: usize, class: Class, quotes: &mut Quotes) -> Option<Self> {
         let mut at = sign + 1;
         // `:=` and `=>`.
         if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
@@ -245,11 +181,16 @@ impl Value {
         let blank = blanks(bytes, at, bytes[sign] == b':');
         let is_below = bytes[at..blank].contains(&b'\n');
         at = blank;
-        let (inside, is_in_list) = without_wrapper(bytes, at);
-        if let Some(value) = Self::quoted(bytes, inside, is_in_list, known) {
-            return value;
+        // `Some("…")`, `["…"]`.
+        for wrapper in [&b"Some("[..], b"["] {
+            at += if bytes[at..].starts_with(wrapper) { wrapper.len() } else { 0 };
         }
-        if at < known.plain_until || (class == Class::AsText && at < known.link_until && begins_link(&bytes[at..])) {
+        let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
+        if let Some(kind @ (b'"' | b'\'')) = bytes.get(at + escapes) {
+            return Self::quoted(bytes, at + escapes + 1, *kind, escapes, quotes);
+        }
+        // A link is no credential by itself.
+        if class == Class::AsText && begins_link(&bytes[at..]) {
             return None;
         }
         let len = bytes[at..].iter().take_while(|byte| !ends_value(**byte)).count();
@@ -261,39 +202,32 @@ impl Value {
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, quote: None })
+        (end > at).then_some(Self { place: at..end, quote: Quote::Absent })
     }
 
-    /// The value in the quotes that open here, if any do; `Some(None)` if there is nothing in them.
-    fn quoted(bytes: &[u8], at: usize, is_in_list: bool, known: &mut Known) -> Option<Option<Self>> {
-        let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
-        let quote = at + escapes;
-        let kind = bytes.get(quote).copied().filter(|byte| matches!(byte, b'"' | b'\''))?;
-        let start = quote + 1;
-        if let Some((place, end)) = known.closing(bytes, start, kind, escapes) {
-            return Some(Some(Self { place, quote: Some(Quote { end: Some(end), is_in_list }) }));
+    /// The value behind an opening quote, before which there are backslashes.
+    fn quoted(bytes: &[u8], start: usize, kind: u8, escapes: usize, quotes: &mut Quotes) -> Option<Self> {
+        if let Some(end) = quotes.closing(bytes, start, kind, escapes) {
+            return Some(Self { place: start..end, quote: Quote::Closed });
         }
         let line = &bytes[start..];
         let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
         let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
-        Some((len > 0).then_some(Self { place: start..start + len, quote: Some(Quote { end: None, is_in_list }) }))
+        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open })
     }
 }
 
-impl Quote {
-    /// The value after this one, in a list.
-    fn next_in_list(self, bytes: &[u8], known: &mut Known) -> Option<Value> {
-        let comma = blanks(bytes, self.end.filter(|_| self.is_in_list)?, true);
-        let next = blanks(bytes, comma + 1, true);
-        let is_next = bytes.get(comma) == Some(&b',');
-        if is_next { Value::quoted(bytes, next, true, known).flatten() } else { None }
-    }
+/// The places from which on a text has no quote of a kind, so that none is searched twice.
+#[derive(Default)]
+struct Quotes {
+    no_double: Option<usize>,
+    no_single: Option<usize>,
 }
 
-impl Known {
-    /// The place of the value that begins here, up to its closing quote, and the end of that quote. `escapes`: the number of
-    /// backslashes before the opening quote.
-    fn closing(&mut self, bytes: &[u8], from: usize, kind: u8, escapes: usize) -> Option<(Range<usize>, usize)> {
+impl Quotes {
+    /// The end of the value that begins here, before its closing quote. `escapes`: the number of backslashes before the
+    /// opening quote.
+    fn closing(&mut self, bytes: &[u8], from: usize, kind: u8, escapes: usize) -> Option<usize> {
         let none = if kind == b'"' { &mut self.no_double } else { &mut self.no_single };
         let mut at = from;
         while none.is_none_or(|none| at < none) {
@@ -307,7 +241,7 @@ impl Known {
             // A quote within the value has more backslashes, and backslashes at the end of the value are doubled as often. One
             // with fewer ends a text around it.
             if before < escapes || (before - escapes).is_multiple_of(2 * (escapes + 1)) {
-                return Some((from..quote - before.min(escapes), quote + 1));
+                return Some(quote - before.min(escapes));
             }
             at = quote + 1;
         }
@@ -323,56 +257,8 @@ fn blanks(bytes: &[u8], at: usize, with_breaks: bool) -> usize {
     at + len
 }
 
-/// What is before the quotes of a value in the notation of some languages: `Some("…")`, `["…"]`, `u'…'`. The place where the
-/// quotes may open, and whether it is in a list.
-fn without_wrapper(bytes: &[u8], from: usize) -> (usize, bool) {
-    let word = |at: usize| {
-        let rest = bytes.get(at..).unwrap_or_default();
-        rest.iter()
-            .take(MAX_WRAPPER)
-            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'))
-            .count()
-    };
-    let (mut at, mut is_in_list) = (from, false);
-    loop {
-        let len = word(at);
-        match bytes.get(at + len) {
-            Some(b'(') if at + len - from < MAX_WRAPPER => at += len + 1,
-            Some(b'[') if len == 0 && !is_in_list => (at, is_in_list) = (blanks(bytes, at + 1, true), true),
-            Some(b'"' | b'\'')
-                if matches!(
-                    &bytes[at..at + len],
-                    [b'b' | b'f' | b'r' | b'u' | b'B' | b'F' | b'R' | b'U'] | b"br" | b"rb"
-                ) =>
-            {
-                return (at + len, is_in_list);
-            }
-            _ => return (at, is_in_list),
-        }
-    }
-}
-
 fn ends_value(byte: u8) -> bool {
-    byte.is_ascii_whitespace()
-        || matches!(
-            byte,
-            b',' | b';'
-                | b'&'
-                | b'"'
-                | b'\''
-                | b'<'
-                | b'>'
-                | b'('
-                | b')'
-                | b'{'
-                | b'}'
-                | b'['
-                | b']'
-                | b'|'
-                | b'`'
-                | b'?'
-                | b'#'
-        )
+    byte.is_ascii_whitespace() || b",;&\"'<>(){}[]|`?#".contains(&byte)
 }
 
 /// Whether a word after a name looks like a credential: letters and digits that are no word, number, version or time. Six

@@ -6,8 +6,7 @@ use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
 use super::super::edits::join;
 use super::super::rules::{Action, Class};
-use super::super::search::{Level, Search};
-use super::super::session::Session;
+use super::super::search::{Level, Search, Searcher};
 use super::fields;
 use super::text::looks_like_credential;
 use crate::work;
@@ -15,15 +14,13 @@ use crate::work;
 /// The places of secrets in a path: parameters with secret names; tokens; and, if no route matched, segments that look like a
 /// credential after a segment with a secret name.
 pub(in crate::redact) fn path(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
 ) -> Vec<Range<usize>> {
-    let mut places = Vec::new();
-    session.find(path, Level::TOP, Search::Evidence, &mut places);
+    let mut places = searcher.places(path, Search::Evidence);
     if let Some(decoded) = Decoded::percent(path) {
-        let mut inside = Vec::new();
-        session.find(&decoded.text, Level::TOP, Search::Evidence, &mut inside);
+        let inside = searcher.places(&decoded.text, Search::Evidence);
         places.extend(inside.iter().map(|place| decoded.source(place)));
     }
     match params {
@@ -31,7 +28,7 @@ pub(in crate::redact) fn path(
             for (name, place) in params {
                 let place = place.start.min(path.len())..place.end.min(path.len());
                 let value = path.get(place.clone()).map(decoded).unwrap_or_default();
-                if fields::is_secret_param(session, name, &value) {
+                if fields::is_secret_param(searcher, name, &value) {
                     places.push(place);
                 }
             }
@@ -43,12 +40,12 @@ pub(in crate::redact) fn path(
                 let place = start..start + segment.len();
                 start = place.end + 1;
                 if is_named && looks_like_credential(&decoded(segment)) {
-                    session.remember(segment, false);
+                    searcher.remember(segment, false);
                     places.push(place);
                 }
                 // An empty segment hides no name.
                 if !segment.is_empty() {
-                    is_named = session.class(&decoded(segment)) != Class::Plain;
+                    is_named = searcher.class(&decoded(segment)) != Class::Plain;
                 }
             }
         }
@@ -60,7 +57,7 @@ pub(in crate::redact) fn path(
 /// Appends the places of secret fields in a text that is a URL, or a form. `inside`: the level of their values, if those are
 /// searched.
 pub(in crate::redact) fn find_fields(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     text: &str,
     scan: Scan,
     inside: Option<Level>,
@@ -88,10 +85,10 @@ pub(in crate::redact) fn find_fields(
         let Some(value) = value else { continue };
         let name = decoded(text[name].trim_ascii_start());
         let raw = &text[value.clone()];
-        let facts = session.facts(&name);
+        let facts = searcher.facts(&name);
         if facts.is_signature || Action::of(facts.class).masks_text(raw) {
-            if !session.is_mask(raw) && !raw.is_empty() {
-                session.remember(&decoded(raw), facts.class == Class::Always);
+            if !searcher.is_mask(raw) && !raw.is_empty() {
+                searcher.remember(&decoded(raw), facts.class == Class::Always);
                 places.push(value);
             }
         } else if raw.len() > 2
@@ -99,7 +96,7 @@ pub(in crate::redact) fn find_fields(
             && (memchr::memchr2(b'%', b'=', raw.as_bytes()).is_some() || (scan.has(Scan::BRACKET) && raw.contains('{')))
         {
             let mut found = Vec::new();
-            session.find(raw, level, Search::Client, &mut found);
+            searcher.find(raw, level, Search::Client, &mut found);
             places.extend(found.into_iter().map(|place| value.start + place.start..value.start + place.end));
         }
     }

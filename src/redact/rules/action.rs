@@ -16,8 +16,8 @@ pub(in crate::redact) enum Action {
     Code,
     /// Strings and numbers are masked, however deep.
     Always,
-    /// It is a bag: of an object each leaf is masked, a list is read by its own strings and keys.
-    Bag,
+    /// Of an object each leaf is masked; a list is read by its own strings and keys.
+    MaskValuesUnder,
     /// Each leaf is masked.
     Leaves,
 }
@@ -39,7 +39,7 @@ impl Action {
             Class::AsText => Self::AsText,
             Class::Code => Self::Code,
             Class::Always => Self::Always,
-            Class::Bag => Self::Bag,
+            Class::MaskValuesUnder => Self::MaskValuesUnder,
         }
     }
 
@@ -49,7 +49,7 @@ impl Action {
             (Self::AsText, LeafKind::Text) => text.len() >= MIN_TEXT && !is_link(text),
             (Self::Show | Self::AsText, _) | (_, LeafKind::Null) => false,
             (Self::Code | Self::Always, LeafKind::Boolean) => false,
-            (Self::Code | Self::Always | Self::Bag | Self::Leaves, _) => !text.is_empty(),
+            (Self::Code | Self::Always | Self::MaskValuesUnder | Self::Leaves, _) => !text.is_empty(),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
+use super::words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 use crate::error::{Error, Problems};
 
 /// The number of phrases that an application may add.
@@ -29,8 +29,8 @@ pub(in crate::redact) enum Class {
     Code,
     /// Strings and numbers are masked, in objects and lists too.
     Always,
-    /// Each leaf is masked: the value is a bag of secrets.
-    Bag,
+    /// Of an object each leaf is masked.
+    MaskValuesUnder,
 }
 
 /// The keys that are secret, compiled.
@@ -38,26 +38,24 @@ pub(in crate::redact) enum Class {
 pub(in crate::redact) struct KeyRules {
     /// The class of each phrase, by its letters without separators.
     phrases: HashMap<Box<str>, Class>,
-    /// The last two letters that a secret key may have: for each but one, a bit for each last.
-    ends: [u32; 26],
     own: Names,
 }
 
-/// Bags and exceptions: of a redactor, or of one event.
+/// Keys of `mask_values_under`, and exceptions: of a redactor, or of one event.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Names {
-    bags: Vec<Box<str>>,
+    mask_values_under: Vec<Box<str>>,
     except: Vec<Box<str>>,
 }
 
 impl Names {
     pub(in crate::redact) fn new<'n>(
-        bags: impl IntoIterator<Item = &'n str>,
+        mask_values_under: impl IntoIterator<Item = &'n str>,
         except: impl IntoIterator<Item = &'n str>,
     ) -> Result<Self, Error> {
         let (mut names, mut problems) = (Self::default(), Problems::default());
-        for bag in bags {
-            names.bags.extend(problems.take(letters(bag, "the name of a bag")));
+        for key in mask_values_under {
+            names.mask_values_under.extend(problems.take(letters(key, "the key")));
         }
         for name in except {
             if name.is_empty() {
@@ -69,7 +67,7 @@ impl Names {
     }
 
     pub(in crate::redact) fn is_empty(&self) -> bool {
-        self.bags.is_empty() && self.except.is_empty()
+        self.mask_values_under.is_empty() && self.except.is_empty()
     }
 
     /// The class of a key after these names have been applied.
@@ -77,8 +75,9 @@ impl Names {
         if self.except.iter().any(|name| **name == *key) {
             return Class::Plain;
         }
-        let is_bag = !self.bags.is_empty() && self.bags.iter().any(|bag| Words::of(key).letters() == &**bag);
-        if is_bag { Class::Bag } else { class }
+        let names = &self.mask_values_under;
+        let is_named = !names.is_empty() && names.iter().any(|name| Words::of(key).letters() == &**name);
+        if is_named { Class::MaskValuesUnder } else { class }
     }
 }
 
@@ -106,44 +105,12 @@ impl KeyRules {
             }
         }
         problems.finish()?;
-        let mut rules = Self { phrases, ends: [0; 26], own };
-        rules.note_ends();
-        Ok(rules)
-    }
-
-    /// Notes how phrases end, singular and plural, and dropped words, and bags.
-    fn note_ends(&mut self) {
-        let dropped = DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()));
-        let all =
-            self.phrases.keys().chain(&self.own.bags).map(|text| &**text).chain(BAGS.iter().copied()).chain(dropped);
-        for text in all {
-            for text in [text.to_owned(), format!("{text}s"), format!("{text}es")] {
-                match text.as_bytes() {
-                    [last] => {
-                        let bit = letter(*last).map_or(0, |last| 1 << last);
-                        self.ends.iter_mut().for_each(|ends| *ends |= bit);
-                    }
-                    [.., before, last] => {
-                        if let (Some(before), Some(last)) = (letter(*before), letter(*last)) {
-                            self.ends[before] |= 1 << last;
-                        }
-                    }
-                    [] => {}
-                }
-            }
-        }
-    }
-
-    /// Whether a key that ends like this may be secret. One look tells it of most names in a text.
-    pub(in crate::redact) fn may_be_secret(&self, end: &[u8]) -> bool {
-        let [.., before, last] = end else { return true };
-        let (Some(before), Some(last)) = (letter(*before), letter(*last)) else { return true };
-        self.ends[before] >> last & 1 != 0
+        Ok(Self { phrases, own })
     }
 
     pub(in crate::redact) fn class(&self, key: &str) -> Class {
-        let is_bag = BAGS.iter().any(|bag| bag.eq_ignore_ascii_case(key));
-        let class = if is_bag { Class::Bag } else { self.of_words(Words::of(key)) };
+        let is_listed = MASK_VALUES_UNDER.iter().any(|name| name.eq_ignore_ascii_case(key));
+        let class = if is_listed { Class::MaskValuesUnder } else { self.of_words(Words::of(key)) };
         self.own.apply(key, class)
     }
 
@@ -187,12 +154,6 @@ impl KeyRules {
         let plural = || ["s", "es"].iter().find_map(|end| singular(phrase.strip_suffix(end)?));
         singular(phrase).or_else(plural).copied()
     }
-}
-
-/// The number of an ASCII letter, in whatever case.
-fn letter(byte: u8) -> Option<usize> {
-    let number = usize::from((byte | 0x20).wrapping_sub(b'a'));
-    (number < 26).then_some(number)
 }
 
 /// Whether a text can be a phrase that makes keys secret.

@@ -1,4 +1,4 @@
-//! What is secret by its key or its place, and what happens to it: phrases, bags, exceptions and JSON Pointers.
+//! What is secret by its key or its place, and what happens to it: phrases, exceptions and JSON Pointers.
 
 mod action;
 mod keys;
@@ -12,7 +12,7 @@ pub(super) use keys::{Class, KeyRules, Names};
 pub(super) use parts::Part;
 pub(super) use pointers::{Active, Effect, Pointers};
 #[cfg(test)]
-pub(super) use words::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
+pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 
 use crate::error::{Error, Problems};
 
@@ -26,9 +26,9 @@ pub(crate) struct EventRules {
 }
 
 impl EventRules {
-    /// Compiles, or reports all that is wrong with: names of bags, pointers that mask, exceptions (exact keys, or pointers if they begin with `/`), and the allow
-    /// list, where empty means none.
-    pub(crate) fn new(bags: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
+    /// Compiles, or reports all that is wrong with: the keys of `mask_values_under`, pointers that mask, exceptions (exact
+    /// keys, or pointers if they begin with `/`), and the allow list, where empty means none.
+    pub(crate) fn new(values_under: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
         let (mut problems, mut compiled) = (Problems::default(), Pointers::default());
         for pointer in pointers {
             problems.take(compiled.add(pointer, Effect::Mask));
@@ -44,7 +44,7 @@ impl EventRules {
                 problems.take(shown.add(pointer, Effect::Show));
             }
         }
-        let names = problems.take(Names::new(bags.iter().map(String::as_str), excepted_names));
+        let names = problems.take(Names::new(values_under.iter().map(String::as_str), excepted_names));
         problems.finish()?;
         Ok(Self { names: names.unwrap_or_default(), pointers: compiled, show: shown })
     }

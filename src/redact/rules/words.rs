@@ -115,5 +115,5 @@ pub(in crate::redact) const HARMLESS: &[&str] = &[
     "idempotency token",
 ];
 
-/// Bags: objects whose keys show while each leaf in them is masked.
-pub(in crate::redact) const BAGS: &[&str] = &["secrets"];
+/// Keys of objects whose keys show while each leaf in them is masked, as `mask_values_under` adds more.
+pub(in crate::redact) const MASK_VALUES_UNDER: &[&str] = &["secrets"];

@@ -148,9 +148,9 @@ fn a_text_that_was_cut_ends_with_no_beginning_of_a_secret() {
 fn ten_thousand_secrets_and_long_ones_are_remembered_or_everything_is_left_out() {
     let secrets: Vec<String> = (0..4_000).map(|n| format!("s3cret-{n:05}")).collect();
     let error = format!("{} {}", secrets[0], secrets[3_999]);
-    let bag: serde_json::Map<String, Value> =
+    let members: serde_json::Map<String, Value> =
         secrets.iter().enumerate().map(|(at, secret)| (format!("k{at}"), Value::from(secret.as_str()))).collect();
-    let body = json!({ "secrets": bag });
+    let body = json!({ "secrets": members });
     let shown = error_beside("json", body.to_string().as_bytes(), false, &error);
     assert_eq!(shown, "*** ***");
     let long: Vec<String> = (0..10_000).map(|n| format!("password=s3cret-{n:05}-{}", "x".repeat(64))).collect();

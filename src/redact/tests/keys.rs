@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::redact::rules::{ALWAYS, AS_TEXT, BAGS, CODES, DROPPED, HARMLESS};
+use crate::redact::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 
 /// What the guide lists below a heading, as text in backticks.
 fn listed_below(heading: &str) -> Vec<&'static str> {
@@ -20,7 +20,7 @@ fn the_guide_lists_every_word_of_the_rules_and_no_other() {
         ("Codes", CODES),
         ("Secret as text", AS_TEXT),
         ("Not secret", HARMLESS),
-        ("Bags", BAGS),
+        ("Objects whose values are masked", MASK_VALUES_UNDER),
     ] {
         assert_eq!(listed_below(heading), phrases, "{heading}");
     }

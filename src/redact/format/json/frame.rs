@@ -1,6 +1,5 @@
 //! What a walk keeps of open objects and lists, and of the next value.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::pairs::{Leaves, Pair};
@@ -14,7 +13,6 @@ pub(in crate::redact) struct JsonScratch {
     /// What leads on from each of them, in walks that follow pointers.
     pub(super) paths: Vec<Paths>,
     pub(super) keys: Vec<SeenKey>,
-    pub(super) many: HashSet<(u32, u64)>,
     pub(super) leaves: Leaves,
     pub(super) places: Vec<Range<usize>>,
 }
@@ -43,7 +41,6 @@ pub(super) struct Frame {
     pub(super) index: usize,
     /// Its keys begin here in the list of keys.
     pub(super) keys_from: usize,
-    pub(super) id: u32,
     pub(super) pair: Pair,
     /// The container itself is removed when it ends.
     pub(super) removed: bool,
@@ -82,7 +79,7 @@ pub(super) struct Next {
     pub(super) show: Show,
     pub(super) rule: HitRule,
     pub(super) part: Part,
-    /// Its own key, or that of its list or bag, says that it is secret; not a key further out.
+    /// Its own key, or that of its list or object, says that it is secret; not a key further out.
     pub(super) is_direct: bool,
     /// Where its member begins.
     pub(super) start: usize,

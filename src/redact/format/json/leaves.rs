@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::Target;
 use super::frame::{Next, Show, State};
 use super::pairs::Leaf;
 use super::walker::Walker;
@@ -13,6 +12,7 @@ use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Class, LeafKind, Part};
+use crate::redact::search::Search;
 
 const MAX_NUMBER: usize = 128;
 
@@ -47,14 +47,14 @@ impl Walker<'_, '_> {
         if next.action != Action::Show || (next.part == Part::Value && is_named) {
             let raw = self.text[start..].trim_end_matches('\\');
             let text = Decoded::json(raw).text;
-            self.session.remember_beginning(&text);
+            self.searcher.remember_beginning(&text);
         }
     }
 
     pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<(), Reason> {
         let text = self.text;
         let raw = &text[place.clone()];
-        let is_masked = next.action.masks_text(raw) && !self.session.is_mask(raw);
+        let is_masked = next.action.masks_text(raw) && !self.searcher.is_mask(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
         if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
@@ -71,7 +71,7 @@ impl Walker<'_, '_> {
         }
         if is_masked {
             self.mask(place, LeafKind::Text, next.action != Action::AsText && next.is_direct, next.rule, None);
-        } else if self.session.may_find(raw, scan, self.search) {
+        } else if self.searcher.may_find(raw, scan, self.search) {
             self.search_string(place, raw, scan);
         } else if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
             self.escape_odd(place.start, raw);
@@ -85,22 +85,19 @@ impl Walker<'_, '_> {
         let mut places = std::mem::take(&mut self.scratch.places);
         if scan.has(Scan::BACKSLASH) {
             let decoded = Decoded::json(raw);
-            self.session.find(&decoded.text, self.level, self.search, &mut places);
+            self.searcher.find(&decoded.text, self.level, self.search, &mut places);
             for found in &mut places {
                 *found = decoded.source(found);
             }
         } else {
-            self.session.find_scanned(raw, scan, self.level, self.search, &mut places);
+            self.searcher.find_scanned(raw, scan, self.level, self.search, &mut places);
         }
         if !places.is_empty() {
             self.note(HitRule::Value);
         }
         for found in places.drain(..) {
             let found = place.start + found.start..place.start + found.end;
-            match &mut self.target {
-                Target::Edits(edits) => edits.mask(found.clone(), &text[found], self.session.style()),
-                Target::Places(all) => all.push(found),
-            }
+            self.edits.mask(found.clone(), &text[found], self.searcher.style());
         }
         self.scratch.places = places;
         if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
@@ -112,8 +109,8 @@ impl Walker<'_, '_> {
     pub(super) fn name_of_pair(&mut self, part: Part, raw: &str, has_escapes: bool) {
         let text = if has_escapes { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
         let class = match part {
-            Part::Name => self.session.class(&text),
-            Part::Path => self.session.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
+            Part::Name => self.searcher.class(&text),
+            Part::Path => self.searcher.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
             _ => Class::Plain,
         };
         if let Some(frame) = self.scratch.frames.last_mut() {
@@ -148,7 +145,7 @@ impl Walker<'_, '_> {
             self.record(place.clone(), kind);
         }
         let is_masked =
-            next.action.masks(kind, word) || (kind == LeafKind::Number && self.session.is_secret_number(word));
+            next.action.masks(kind, word) || (kind == LeafKind::Number && self.searcher.is_secret_number(word));
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
             self.mask(place, kind, next.is_direct, rule, None);
@@ -158,7 +155,7 @@ impl Walker<'_, '_> {
 
     /// Notes a leaf that a name after it may mark as secret.
     pub(super) fn record(&mut self, place: Range<usize>, kind: LeafKind) {
-        let hit = self.session.is_explaining().then(|| self.pointer());
+        let hit = self.searcher.is_explaining().then(|| self.pointer());
         self.scratch.leaves.push(Leaf { place, kind, hit });
     }
 
@@ -174,26 +171,23 @@ impl Walker<'_, '_> {
         let raw = &self.text[place.clone()];
         let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
         let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
-        self.session.remember(&text, is_always);
-        if self.session.is_explaining() {
+        self.searcher.remember(&text, is_always);
+        if self.searcher.is_explaining() {
             let pointer = hit.unwrap_or_else(|| self.pointer());
-            self.session.note(pointer, rule);
+            self.searcher.note(pointer, rule);
         }
-        let style = self.session.style();
-        match &mut self.target {
-            Target::Places(places) => places.push(place),
-            Target::Edits(edits) if kind == LeafKind::Text => edits.mask(place, &text, style),
-            Target::Edits(edits) => edits.replace(place, |out| {
-                out.push('"');
-                style.push(out, &text);
-                out.push('"');
-            }),
-        }
+        let style = self.searcher.style();
+        let quote = if kind == LeafKind::Text { "" } else { "\"" };
+        self.edits.replace(place, |out| {
+            out.push_str(quote);
+            style.push(out, &text);
+            out.push_str(quote);
+        });
     }
 
     /// Whether a secret is removed with its member.
     pub(super) fn removes(&self, next: Next) -> bool {
-        next.action != Action::Show && self.level.is_outside() && self.session.style().removes()
+        next.action != Action::Show && self.level.is_outside() && self.searcher.style().removes()
     }
 
     pub(super) fn is_masked(&self, next: Next, start: usize) -> bool {
@@ -208,10 +202,9 @@ impl Walker<'_, '_> {
         if !self.level.is_outside() || raw.bytes().all(|byte| byte < 0x7f) {
             return;
         }
-        let Target::Edits(edits) = &mut self.target else { return };
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
-                edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                self.edits.replace(start + at..start + at + char.len_utf8(), |out| {
                     push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
             }
@@ -219,9 +212,9 @@ impl Walker<'_, '_> {
     }
 
     pub(super) fn note(&mut self, rule: HitRule) {
-        if self.session.is_explaining() {
+        if self.searcher.is_explaining() {
             let pointer = self.pointer();
-            self.session.note(pointer, rule);
+            self.searcher.note(pointer, rule);
         }
     }
 
@@ -235,7 +228,7 @@ impl Walker<'_, '_> {
                 let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys_from);
                 let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.start..key.end]);
                 let key = unescape(key).unwrap_or_default();
-                let key = self.session.masked_key(&key).unwrap_or(key);
+                let key = self.searcher.masked(&key, Search::Evidence).unwrap_or(key);
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
             } else {
                 pointer.push_str(&frame.index.to_string());

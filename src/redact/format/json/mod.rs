@@ -17,17 +17,8 @@ use crate::redact::Reason;
 use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Active, Part};
-use crate::redact::search::{Level, Search};
-use crate::redact::session::Session;
+use crate::redact::search::{Level, Search, Searcher};
 use crate::work;
-
-/// The result of a walk: edits, or places.
-pub(in crate::redact) enum Target<'t> {
-    /// The document is written with these edits: a body.
-    Edits(&'t mut Edits),
-    /// Only the places of secrets are wanted: a document inside of a string.
-    Places(&'t mut Vec<Range<usize>>),
-}
 
 /// A document that was walked.
 #[derive(Debug)]
@@ -42,30 +33,30 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Walks a document.
+/// Walks a document. Its edits write it as a record shows it; those of a document inside of a string only mask.
 pub(in crate::redact) fn walk(
-    session: &mut Session<'_>,
+    searcher: &mut Searcher<'_>,
     text: &str,
-    target: Target<'_>,
+    edits: &mut Edits,
     root: Action,
     level: Level,
     search: Search,
     cut: bool,
 ) -> Result<Walked, Reason> {
     work::add(text.len());
-    let scratch = session.memory.json.pop().unwrap_or_default();
-    let active = session.pointers_at_root();
+    let scratch = searcher.memory.json.pop().unwrap_or_default();
+    let active = searcher.pointers_at_root();
     let is_body = level.is_outside() && search == Search::Client;
-    let shown = session.shown_at_root().filter(|_| is_body);
+    let shown = searcher.shown_at_root().filter(|_| is_body);
     let show = if shown.is_some() { Show::Inside } else { Show::All };
     let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
     let paths = (!active.is_none() || shown.is_some()).then(|| Paths { active, shown: shown.unwrap_or(Active::NONE) });
     let bytes = text.as_bytes();
     let mut walker = Walker {
-        session,
+        searcher,
         text,
         bytes,
-        target,
+        edits,
         level,
         search,
         cut,
@@ -75,18 +66,16 @@ pub(in crate::redact) fn walk(
         next,
         paths,
         keys: 0,
-        ids: 0,
         open_values: 0,
         is_rejected: false,
     };
     let walked = walker.run();
-    let Walker { session, mut scratch, .. } = walker;
+    let Walker { searcher, mut scratch, .. } = walker;
     scratch.frames.clear();
     scratch.paths.clear();
     scratch.keys.clear();
-    scratch.many.clear();
     scratch.leaves.clear();
-    session.memory.json.push(scratch);
+    searcher.memory.json.push(scratch);
     walked
 }
 

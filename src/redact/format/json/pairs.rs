@@ -137,7 +137,7 @@ impl Pair {
         };
         let is_kubernetes_secret = self.is_kubernetes_secret && self.has_api_version;
         let values = self.values.into_iter().filter(|_| class != Class::Plain).map(|range| (class, range));
-        let data = self.data.into_iter().filter(|_| is_kubernetes_secret).map(|range| (Class::Bag, range));
+        let data = self.data.into_iter().filter(|_| is_kubernetes_secret).map(|range| (Class::MaskValuesUnder, range));
         let mut all: Vec<_> = values.chain(data).collect();
         all.sort_by_key(|(_, range)| std::cmp::Reverse(range.start));
         all.into_iter()

@@ -2,27 +2,25 @@
 
 use std::ops::Range;
 
+use super::Walked;
 use super::frame::{Frame, JsonScratch, Next, Paths, SeenKey, Show, State};
 use super::leaves::check_controls;
 use super::pairs::{Leaf, Pair};
-use super::{Target, Walked};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
+use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Active, Class, Effect, Part};
-use crate::redact::search::{Level, Search};
-use crate::redact::session::Session;
+use crate::redact::search::{Level, Search, Searcher};
 
 const MAX_DEPTH: usize = 64;
 const MAX_KEYS: usize = 4_096;
-/// Up to this number of keys of an object are compared one by one.
-const FEW: usize = 16;
 
 pub(super) struct Walker<'w, 's> {
-    pub(super) session: &'w mut Session<'s>,
+    pub(super) searcher: &'w mut Searcher<'s>,
     pub(super) text: &'w str,
     pub(super) bytes: &'w [u8],
-    pub(super) target: Target<'w>,
+    pub(super) edits: &'w mut Edits,
     pub(super) level: Level,
     pub(super) search: Search,
     pub(super) cut: bool,
@@ -34,7 +32,6 @@ pub(super) struct Walker<'w, 's> {
     /// What leads on from the next value; `None` in a walk that follows no pointers, which is most of them.
     pub(super) paths: Option<Paths>,
     pub(super) keys: usize,
-    pub(super) ids: u32,
     /// The number of open values that a member beside them may name.
     pub(super) open_values: usize,
     pub(super) is_rejected: bool,
@@ -73,13 +70,7 @@ impl Walker<'_, '_> {
             self.at += 1;
         }
         if self.at > start && self.level.is_outside() {
-            self.remove(start..self.at);
-        }
-    }
-
-    pub(super) fn remove(&mut self, place: Range<usize>) {
-        if let Target::Edits(edits) = &mut self.target {
-            edits.remove(place);
+            self.edits.remove(start..self.at);
         }
     }
 
@@ -95,6 +86,7 @@ impl Walker<'_, '_> {
             if frame.show != Show::Nothing {
                 closers.push(if frame.is_object { '}' } else { ']' });
             }
+            self.end_keys(frame.keys_from);
             // A member after the cut may have said that the value is secret.
             self.resolve(frame.pair.cut());
         }
@@ -142,24 +134,22 @@ impl Walker<'_, '_> {
         }
         let below = match action {
             Action::AsText | Action::Code if is_object => Action::Show,
-            // A list under the key of a bag: its objects are read by their own keys.
-            Action::Bag if !is_object => Action::AsText,
-            Action::Bag => Action::Leaves,
+            // A list under such a key: its objects are read by their own keys.
+            Action::MaskValuesUnder if !is_object => Action::AsText,
+            Action::MaskValuesUnder => Action::Leaves,
             action => action,
         };
-        self.ids += 1;
         self.scratch.frames.push(Frame {
             is_object,
             below,
             rule,
-            is_direct: is_direct && (!is_object || action == Action::Bag),
+            is_direct: is_direct && (!is_object || action == Action::MaskValuesUnder),
             show,
             has_kept: false,
             skips_comma: false,
             last_comma: 0,
             index: 0,
             keys_from: self.scratch.keys.len(),
-            id: self.ids,
             pair: Pair::default(),
             removed: show == Show::Nothing,
             start,
@@ -177,12 +167,12 @@ impl Walker<'_, '_> {
         if frame.is_object != (self.bytes[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
-        let (start, removed) = (frame.start, frame.removed);
-        self.scratch.keys.truncate(frame.keys_from);
+        let (start, removed, keys_from) = (frame.start, frame.removed, frame.keys_from);
         self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
         let noted = frame.pair.first_leaf().map(|first| (first, frame.pair.clone()));
         self.scratch.frames.pop();
         self.scratch.paths.pop();
+        self.end_keys(keys_from);
         if let Some((first, pair)) = noted {
             self.resolve(pair);
             // No open value further out needs them.
@@ -217,7 +207,7 @@ impl Walker<'_, '_> {
         let (is_object, skips) = (frame.is_object, std::mem::take(&mut frame.skips_comma));
         self.at += 1;
         if skips {
-            self.remove(at..self.at);
+            self.edits.remove(at..self.at);
         }
         Ok(if is_object { State::Key } else { State::Value })
     }
@@ -247,7 +237,7 @@ impl Walker<'_, '_> {
     #[inline(never)]
     pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
         let Some(paths) = self.scratch.paths.last() else { return next };
-        let (active, effect) = self.session.step(paths.active, depth, key);
+        let (active, effect) = self.searcher.step(paths.active, depth, key);
         match effect {
             Some(Effect::Mask) => (next.action, next.rule, next.is_direct) = (Action::Leaves, HitRule::Pointer, true),
             Some(Effect::Except) => next.action = Action::Show,
@@ -256,7 +246,7 @@ impl Walker<'_, '_> {
         let mut shown = Active::NONE;
         if next.show == Show::Inside {
             let is_named;
-            (shown, is_named) = self.session.step_shown(paths.shown, depth, key);
+            (shown, is_named) = self.searcher.step_shown(paths.shown, depth, key);
             next.show = match is_named {
                 true => Show::All,
                 false if shown.is_none() => Show::Nothing,
@@ -282,9 +272,11 @@ impl Walker<'_, '_> {
             None => Some(unescape(raw).ok_or(Reason::Invalid)?),
         };
         let key = decoded.as_deref().unwrap_or(raw);
-        let hash = self.session.memory.hash(key);
-        self.check_repeated(hash, start + 1..end - 1);
-        let facts = self.session.key_facts(hash, key);
+        let hash = self.searcher.memory.hash(key);
+        if self.level.is_outside() {
+            self.scratch.keys.push(SeenKey { hash, start: start + 1, end: end - 1 });
+        }
+        let facts = self.searcher.key_facts(hash, key);
         let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
@@ -294,7 +286,7 @@ impl Walker<'_, '_> {
             next.is_direct = true;
             if frame.below == Action::Show {
                 next.action = own;
-                next.rule = if own == Action::Bag { HitRule::Bag } else { HitRule::Key };
+                next.rule = if own == Action::MaskValuesUnder { HitRule::MaskValuesUnder } else { HitRule::Key };
             }
         }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
@@ -313,28 +305,12 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// Notes a key that repeats, because stores reject such a document.
-    pub(super) fn check_repeated(&mut self, hash: u64, place: Range<usize>) {
-        if !self.level.is_outside() {
-            return;
-        }
-        let Some(frame) = self.scratch.frames.last() else { return };
-        let seen = &self.scratch.keys[frame.keys_from..];
-        if seen.len() < FEW {
-            self.is_rejected |= seen.iter().any(|key| key.hash == hash && self.is_same_key(key, &place));
-        } else {
-            if seen.len() == FEW {
-                let id = frame.id;
-                self.scratch.many.extend(seen.iter().map(|key| (id, key.hash)));
-            }
-            self.is_rejected |= !self.scratch.many.insert((frame.id, hash));
-        }
-        self.scratch.keys.push(SeenKey { hash, start: place.start, end: place.end });
-    }
-
-    pub(super) fn is_same_key(&self, seen: &SeenKey, place: &Range<usize>) -> bool {
-        let (one, other) = (&self.text[seen.start..seen.end], &self.text[place.clone()]);
-        one == other || one.contains('\\') || other.contains('\\')
+    /// Ends the keys of an object. A key that repeats is noted, because stores reject such a document.
+    fn end_keys(&mut self, from: usize) {
+        let keys = &mut self.scratch.keys[from..];
+        keys.sort_unstable_by_key(|key| key.hash);
+        self.is_rejected |= keys.windows(2).any(|pair| pair[0].hash == pair[1].hash);
+        self.scratch.keys.truncate(from);
     }
 
     /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
@@ -342,15 +318,13 @@ impl Walker<'_, '_> {
     pub(super) fn odd_key(&mut self, place: Range<usize>, raw: &str, key: &str) -> Result<(), Reason> {
         check_controls(raw)?;
         self.escape_odd(place.start, raw);
-        let Some(masked) = self.session.masked_key(key) else { return Ok(()) };
-        let hash = self.session.memory.hash(&masked);
-        let Some(frame) = self.scratch.frames.last() else { return Ok(()) };
+        let Some(masked) = self.searcher.masked(key, Search::Evidence) else { return Ok(()) };
         // Two keys may have become one.
-        self.is_rejected |= !self.scratch.many.insert((frame.id, hash));
-        self.note(HitRule::Value);
-        if let Target::Edits(edits) = &mut self.target {
-            edits.replace(place, |out| push_json_text(out, &masked));
+        if let Some(key) = self.scratch.keys.last_mut() {
+            key.hash = self.searcher.memory.hash(&masked);
         }
+        self.note(HitRule::Value);
+        self.edits.replace(place, |out| push_json_text(out, &masked));
         Ok(())
     }
 
@@ -378,13 +352,8 @@ impl Walker<'_, '_> {
                 frame.skips_comma = true;
                 start..self.at
             }
-            None => {
-                if let Target::Edits(edits) = &mut self.target {
-                    edits.replace(start..self.at, |out| out.push_str("null"));
-                }
-                return;
-            }
+            None => return self.edits.replace(start..self.at, |out| out.push_str("null")),
         };
-        self.remove(place);
+        self.edits.remove(place);
     }
 }
