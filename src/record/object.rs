@@ -131,10 +131,7 @@ impl<'o> Object<'o> {
 
     pub(super) fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
         self.out.push_text(key.plain);
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        push_number(self.out, micros / 1000, 1);
-        self.out.push(b'.');
-        push_number(self.out, micros % 1000, 3);
+        push_milliseconds(self.out, value);
         self.out.push(b',');
     }
 
@@ -154,16 +151,21 @@ impl<'o> Object<'o> {
 
     pub(super) fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, usize, &T)) {
         self.out.push_text(key.plain);
-        self.out.push(b'[');
-        for (at, item) in items.iter().enumerate() {
-            let mut object = Object::open(self.out);
-            member(&mut object, at, item);
-            object.close();
-            self.out.push(b',');
-        }
-        close(self.out, b']');
+        push_list(self.out, items, member);
         self.out.push(b',');
     }
+}
+
+/// Appends a list of objects.
+pub(super) fn push_list<T>(out: &mut Vec<u8>, items: &[T], member: impl Fn(&mut Object<'_>, usize, &T)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        let mut object = Object::open(out);
+        member(&mut object, at, item);
+        object.close();
+        out.push(b',');
+    }
+    close(out, b']');
 }
 
 /// Ends an object or a list whose members each end in a comma.
@@ -200,6 +202,14 @@ pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
         rest /= 10;
     }
     out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
+}
+
+/// A duration in milliseconds, with three digits behind the point.
+pub(crate) fn push_milliseconds(out: &mut Vec<u8>, duration: std::time::Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    push_number(out, micros / 1000, 1);
+    out.push(b'.');
+    push_number(out, micros % 1000, 3);
 }
 
 /// The last digit of a number.
