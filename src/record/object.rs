@@ -25,6 +25,8 @@ macro_rules! key {
 pub(super) use key;
 
 /// Writes one JSON object, member by member. Each member ends with a comma; closing the object removes the last one.
+///
+/// Its methods are inlined, so that the length of each key is known and its copy needs no call.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
 }
@@ -45,12 +47,14 @@ impl<'o> Object<'o> {
     }
 
     /// A value that needs no escaping.
+    #[inline(always)]
     pub(super) fn plain(&mut self, key: Key, value: &str) {
         self.out.push_text(key.quote);
         self.out.push_text(value);
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn text(&mut self, key: Key, value: &str) {
         self.out.push_text(key.quote);
         push_json_text(self.out, value);
@@ -58,6 +62,7 @@ impl<'o> Object<'o> {
     }
 
     /// A path, and its query if there is one.
+    #[inline(always)]
     pub(super) fn url(&mut self, key: Key, path: &str, query: Option<&str>) {
         self.out.push_text(key.quote);
         push_json_text(self.out, path);
@@ -79,12 +84,14 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn some_text(&mut self, key: Key, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
         }
     }
 
+    #[inline(always)]
     pub(super) fn nullable_text(&mut self, key: Key, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value),
@@ -92,12 +99,14 @@ impl<'o> Object<'o> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn raw(&mut self, key: Key, fragment: &str) {
         self.out.push_text(key.plain);
         self.out.push_text(fragment);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
         if let Some(fragment) = fragment {
             self.raw(key, fragment);
@@ -117,30 +126,35 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn ip(&mut self, key: Key, ip: IpAddr) {
         self.out.push_text(key.quote);
         push_ip(self.out, ip);
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn number(&mut self, key: Key, value: u64) {
         self.out.push_text(key.plain);
         push_number(self.out, value, 1);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
         self.out.push_text(key.plain);
         push_milliseconds(self.out, value);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn time(&mut self, key: Key, at: Micros) {
         self.out.push_text(key.quote);
         self.out.extend_from_slice(&time_text(at));
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
         self.out.push_text(key.plain);
         let mut object = Object::open(self.out);

@@ -392,12 +392,17 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    !record.cuts.named.is_empty() || record.meta().next().is_some()
+    !record.cuts.named.is_empty() || !record.fields.meta.is_empty() && record.meta().next().is_some()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    for (key, value) in record.meta() {
-        meta.named(key, &value);
+    if record.omitted.is_empty() && record.cuts.meta.is_empty() {
+        // As nearly all records.
+        for (key, value) in &record.fields.meta {
+            meta.named(record.text.get(*key), record.text.get(*value));
+        }
+    } else {
+        record.meta().for_each(|(key, value)| meta.named(key, &value));
     }
     if !record.cuts.named.is_empty() {
         meta.texts(key!("shortened"), &record.cuts.named);
@@ -452,6 +457,9 @@ fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request
 }
 
 fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &BodyCut) {
+    if shown.is_absent() {
+        return;
+    }
     if let Some(reason) = shown.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) {
         object.object(key!("bodyOmitted"), |object| write_omission(object, record.text, shown, reason));
     }
@@ -471,6 +479,11 @@ impl Body {
             BodyCut::Beginning(beginning) => Some(beginning),
             BodyCut::Whole => None,
         }
+    }
+
+    /// Whether there is nothing to show, and nothing was left out.
+    fn is_absent(&self) -> bool {
+        self.shown.is_none() && self.omitted.is_none()
     }
 
     fn omission(&self, cut: &BodyCut) -> Option<Reason> {
