@@ -2,7 +2,8 @@
 //!
 //! First the worker's CPU time for one record in each format, against JSON: a GET with an actor, a meta key and a response. Then a
 //! request that a list refuses before it is captured, against one of a skipped route, in time and in allocations, with 10 and
-//! with 1,000 entries.
+//! with 1,000 entries. `-- --once N FORMAT` makes N rounds of GETs in one format (`second`: JSON, and `flat` in a second
+//! output) and nothing else, for callgrind: `audit-worker` is the thread to look at.
 #![allow(clippy::print_stdout, reason = "the table is the result")]
 
 mod support;
@@ -26,7 +27,27 @@ use tower_audit::{Auditor, Catalog, Event, Filter, Lists, RequestBody, Source};
 /// Records on the clock at once: few enough for the queue.
 const BATCH: usize = 512;
 
+type Make = fn() -> Box<dyn Format>;
+
+const FORMATS: [(&str, Make); 8] = [
+    ("json", || Box::new(format::json())),
+    ("json_timestamp", || Box::new(format::json_timestamp())),
+    ("flat", || Box::new(format::csv(Columns::flat()))),
+    ("client_log", || Box::new(format::csv(Columns::client_log()))),
+    ("audit_log", || Box::new(format::csv(Columns::audit_log()))),
+    ("key_value", || Box::new(format::key_value())),
+    ("combined", || Box::new(format::combined())),
+    ("common", || Box::new(format::common())),
+];
+
 fn main() -> ExitCode {
+    if let Some((rounds, mut worker)) = once() {
+        for _ in 0..rounds {
+            worker.record();
+        }
+        let is_complete = block_on(worker.auditor.shutdown(PATIENCE)).is_complete();
+        return if is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let rounds = if asked().quick { 10 } else { 100 };
     println!("{}", machine());
     formats(rounds);
@@ -35,21 +56,9 @@ fn main() -> ExitCode {
 }
 
 fn formats(rounds: usize) {
-    type Make = fn() -> Box<dyn Format>;
-    let makes: [(&str, Make); 8] = [
-        ("json", || Box::new(format::json())),
-        ("json_timestamp", || Box::new(format::json_timestamp())),
-        ("flat", || Box::new(format::csv(Columns::flat()))),
-        ("client_log", || Box::new(format::csv(Columns::client_log()))),
-        ("audit_log", || Box::new(format::csv(Columns::audit_log()))),
-        ("key_value", || Box::new(format::key_value())),
-        ("combined", || Box::new(format::combined())),
-        ("common", || Box::new(format::common())),
-    ];
     let mut workers: Vec<(String, Worker, Vec<f64>)> =
-        makes.iter().map(|(name, make)| ((*name).to_owned(), Worker::new(vec![make()]), Vec::new())).collect();
-    let second = Worker::new(vec![Box::new(format::json()), Box::new(format::csv(Columns::flat()))]);
-    workers.push(("json, and flat in a second output".to_owned(), second, Vec::new()));
+        FORMATS.iter().map(|(name, make)| ((*name).to_owned(), Worker::new(vec![make()]), Vec::new())).collect();
+    workers.push(("json, and flat in a second output".to_owned(), second(), Vec::new()));
     for _ in 0..rounds {
         for (_, worker, times) in &mut workers {
             times.push(worker.record());
@@ -62,6 +71,19 @@ fn formats(rounds: usize) {
         println!("| {name} | {time:.0} | {:.2} |", time / json);
         assert!(block_on(worker.auditor.shutdown(PATIENCE)).is_complete(), "{name}: a record is missing");
     }
+}
+
+fn second() -> Worker {
+    Worker::new(vec![Box::new(format::json()), Box::new(format::csv(Columns::flat()))])
+}
+
+/// What `--once N FORMAT` asks for.
+fn once() -> Option<(u32, Worker)> {
+    let mut args = std::env::args().skip_while(|arg| arg != "--once").skip(1);
+    let rounds = args.next()?.parse().expect("`--once` is followed by a number");
+    let name = args.next().unwrap_or_default();
+    let make = FORMATS.iter().find(|(known, _)| *known == name);
+    Some((rounds, make.map_or_else(second, |(_, make)| Worker::new(vec![make()]))))
 }
 
 /// An auditor whose worker is measured.

@@ -23,7 +23,16 @@ impl Block {
             return (Self(u8x16::new(*block)), at + LEN - bytes.len());
         }
         let mut block = [b'a'; LEN];
-        block.iter_mut().zip(bytes).for_each(|(filled, byte)| *filled = *byte);
+        // Two halves, which may overlap.
+        if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            block[..8].copy_from_slice(first);
+            block[bytes.len() - 8..bytes.len()].copy_from_slice(last);
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            block[..4].copy_from_slice(first);
+            block[bytes.len() - 4..bytes.len()].copy_from_slice(last);
+        } else {
+            block.iter_mut().zip(bytes).for_each(|(filled, byte)| *filled = *byte);
+        }
         (Self(u8x16::new(block)), at)
     }
 

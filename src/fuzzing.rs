@@ -2,6 +2,8 @@
 //! are. Private: no promise that a version keeps it.
 #![allow(missing_docs, reason = "each function is the fuzz target of its name")]
 
+mod record_line;
+
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -9,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+pub use self::record_line::record_line;
 use crate::capture::{
     ClientIp, TrustedPeer, authority, host, request_id as read_request_id, traceparent as read_traceparent,
 };
@@ -24,7 +27,7 @@ const BEGINNING: &str = "cAnArY";
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("json", json),
     ("query", query),
     ("form", form),
@@ -33,6 +36,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("client_ip", client_ip),
     ("traceparent", traceparent),
     ("settings", settings),
+    ("record_line", record_line),
 ];
 
 fn redactor(kind: u8) -> &'static Redactor {

@@ -1531,20 +1531,39 @@ fn audit_file(path: &std::path::Path, settings: &[(&str, &str)]) -> Vec<String> 
 
 #[test]
 fn each_format_works_from_the_environment_and_a_client_forges_no_line() {
+    each_format(|settings| settings.iter().map(|(key, value)| (format!("TOWER_AUDIT_{key}"), value.clone())).collect());
+}
+
+#[cfg(feature = "toml")]
+#[test]
+fn each_format_works_from_a_file_and_a_client_forges_no_line() {
     let folder = tempfile::tempdir().unwrap();
-    for format in ["json", "json_timestamp", "csv", "client_log", "combined", "common", "key_value"] {
+    let config = folder.path().join("audit.toml");
+    each_format(|settings| {
+        let lines = settings.iter().map(|(key, value)| format!("{} = '{value}'\n", key.to_ascii_lowercase()));
+        std::fs::write(&config, lines.collect::<String>()).unwrap();
+        vec![("TOWER_AUDIT_CONFIG".to_owned(), config.to_str().unwrap().to_owned())]
+    });
+}
+
+/// Runs the example with each format. `given` makes variables of settings by their names.
+fn each_format(given: impl Fn(&[(&str, String)]) -> Vec<(String, String)>) {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ["json", "json_timestamp", "csv", "client_log", "audit_log", "combined", "common", "key_value"] {
         let path = folder.path().join(format!("{format}.log"));
         let sink = format!("file://{}", path.display());
-        let columns = if format == "client_log" { "client_log" } else { "flat" };
-        let mut settings = vec![("TOWER_AUDIT_SINK", &*sink), ("TOWER_AUDIT_DENY", "ScaffolderTaskListFetch")];
+        let columns = if format.ends_with("_log") { format } else { "flat" };
+        let mut settings = vec![("SINK", sink), ("DENY", "ScaffolderTaskListFetch".to_owned())];
         match format {
-            "csv" | "client_log" => {
-                settings.extend([("TOWER_AUDIT_FORMAT", "csv"), ("TOWER_AUDIT_CSV_COLUMNS", columns)]);
+            "csv" | "client_log" | "audit_log" => {
+                settings.extend([("FORMAT", "csv".to_owned()), ("CSV_COLUMNS", columns.to_owned())]);
             }
-            other => settings.push(("TOWER_AUDIT_FORMAT", other)),
+            other => settings.push(("FORMAT", other.to_owned())),
         }
+        let variables = given(&settings);
+        let settings: Vec<(&str, &str)> = variables.iter().map(|(key, value)| (&**key, &**value)).collect();
         let lines = audit_file(&path, &settings);
-        let header = usize::from(columns == "client_log" || format == "csv");
+        let header = usize::from(format.ends_with("_log") || format == "csv");
         // The start, two stages of the listed request, the other one, and the end.
         let is_whole = matches!(format, "json" | "json_timestamp" | "csv");
         assert_eq!(lines.len() - header, if is_whole { 5 } else { 4 }, "{format}: {lines:#?}");

@@ -48,7 +48,19 @@ struct Server {
 
 impl Server {
     fn start(stdout: impl Into<Stdio>, settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary());
+        Self::start_by(Command::new(binary()), stdout, settings)
+    }
+
+    /// Starts it with a file that no process may make longer than so many blocks of `ulimit`: what does not fit is not written, and
+    /// the rest fails.
+    fn start_limited(blocks: u32, settings: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        // The signal would end the process before it could be killed.
+        shell.args(["-c", &format!("trap '' XFSZ && ulimit -f {blocks} && exec \"$0\"")]).arg(binary());
+        Self::start_by(shell, Stdio::null(), settings)
+    }
+
+    fn start_by(mut command: Command, stdout: impl Into<Stdio>, settings: &[(&str, &str)]) -> Self {
         // Nothing that the developer's own environment says may decide about a test.
         command.env_clear().env("PORT", "0").envs(settings.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
@@ -541,6 +553,62 @@ async fn after_a_kill_every_response_that_was_received_whole_has_its_record_in_t
     }
     println!("{rounds} kills, {} responses received whole, each with its record", received.len());
     assert!(!received.is_empty());
+}
+
+/// The number of cells of a row by RFC 4180.
+fn cells(row: &str) -> usize {
+    let mut is_quoted = false;
+    let commas = row.bytes().filter(|byte| {
+        is_quoted ^= *byte == b'"';
+        *byte == b',' && !is_quoted
+    });
+    1 + commas.count()
+}
+
+#[tokio::test]
+async fn a_csv_whose_writer_is_killed_in_the_middle_of_a_row_is_one_header_and_whole_rows() {
+    const ASKED: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.csv");
+    let sink = format!("file://{}", path.display());
+    let settings = [
+        ("TOWER_AUDIT_SINK", &*sink),
+        ("TOWER_AUDIT_FORMAT", "csv"),
+        ("TOWER_AUDIT_WAIT", "100ms"),
+        ("PATH", "/bin:/usr/bin"),
+    ];
+    let mut torn = 0;
+    // Rows of one size could end where the limit is, once.
+    for blocks in [9, 21, 34] {
+        let mut server = Server::start_limited(blocks, &settings);
+        for _ in 0..ASKED {
+            assert_eq!(server.ask("GET /articles/1").await.status, 200);
+        }
+        let began = Instant::now();
+        // The file is full when its length is that of whole blocks.
+        while fs::metadata(&path).unwrap().len() % 512 != 0 {
+            assert!(began.elapsed() < PATIENCE, "the file is not full");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let whole = &text[..=text.rfind('\n').unwrap()];
+        torn += u32::from(whole.len() < text.len());
+
+        let server = Server::start(Stdio::null(), &settings);
+        assert_eq!(server.ask("GET /articles/2").await.status, 200);
+        server.stop();
+        let text = fs::read_to_string(&path).unwrap();
+        let added = text.strip_prefix(whole).expect("whole rows are kept");
+        assert_eq!(added.lines().count(), 3, "the start, the request and the end: {added}");
+        assert!(text.ends_with('\n'));
+        let header = text.lines().next().unwrap();
+        assert!(header.starts_with("timestamp,level,") && text.matches(header).count() == 1);
+        assert!(text.lines().all(|row| cells(row) == cells(header)), "{text}");
+    }
+    assert!(torn > 1, "{torn} rows were cut off");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the file and its lock");
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

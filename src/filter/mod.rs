@@ -19,6 +19,12 @@ use crate::record::{Field, Level, LogType, Outcome, Record, Status};
 ///
 /// No filter removes the library's own records, whose names begin with `Audit`. A filter that panics lets the record pass.
 ///
+/// # Unverified actors
+///
+/// Of an actor who is unverified (`"verified": false`), no condition matches the id, kind, name, URL, slug, claim, credential or
+/// those on whose behalf it acts, because anybody can claim them: `Filter::actor("probe").not()` writes the record of a client that
+/// only says that it is `probe`. `Filter::field` with `actor.verified` finds such records. A closure sees claims, and has to check.
+///
 /// # What is decided before a request is captured
 ///
 /// What the name, kind and log type of the catalog's event decide is decided when the request arrives: the request is then left
@@ -101,13 +107,13 @@ impl Filter {
         Self(Node::Stage(stage.into()))
     }
 
-    /// Records of actors with this id, in which `*` is any text; none of actors who are unverified (`verified: false`), because
-    /// anybody can claim an id. [`Filter::field`] with `actor.actorId` compares claimed ids too: do not leave records out by it.
+    /// Records of actors with this id, in which `*` is any text; none of actors who are [unverified](Self#unverified-actors).
     pub fn actor(id: &str) -> Self {
         Self(Node::Actor(Pattern::new(id)))
     }
 
-    /// Records of actors who used this kind of credential, in which `*` is any text.
+    /// Records of actors who used this kind of credential, in which `*` is any text; none of actors who are
+    /// [unverified](Self#unverified-actors).
     pub fn credential_kind(kind: &str) -> Self {
         Self(Node::CredentialKind(Pattern::new(kind)))
     }
@@ -129,7 +135,9 @@ impl Filter {
     }
 
     /// Records whose field has this value, in which `*` is any text. A value that is not a string is compared as JSON text. A
-    /// record without the field does not have it.
+    /// record without the field does not have it, nor does an [unverified](Self#unverified-actors) actor what it only claims.
+    ///
+    /// The user agent, the referer, headers, query and bodies are what any client wants them to be: leave nothing out by them.
     pub fn field(field: Field, value: &str) -> Self {
         Self(Node::Field(field, Pattern::new(value)))
     }
@@ -190,13 +198,14 @@ impl Node {
             Self::Outcome(outcome) => record.outcome() == Some(*outcome),
             Self::Stage(stage) => record.stage() == &**stage,
             Self::Actor(id) => matches(id, record.actor_id().filter(|_| record.is_verified())),
-            Self::CredentialKind(kind) => matches(kind, record.credential_kind()),
+            Self::CredentialKind(kind) => matches(kind, record.credential_kind().filter(|_| record.is_verified())),
             Self::Method(method) => record.method() == Some(method.as_str()),
             Self::Route(template) => matches(template, record.route()),
             Self::Scope(path) => {
                 let below = record.scope_path().and_then(|scope| scope.strip_prefix(&**path));
                 below.is_some_and(|below| below.is_empty() || below.starts_with('/') || path.is_empty())
             }
+            Self::Field(field, _) if field.is_of_identity() && !record.is_verified() => false,
             Self::Field(field, value) => record.get(field).is_some_and(|found| value.matches(found.as_str())),
             Self::Lists(lists) => lists.pass(record.event_name(), record.event_kind(), record.status()),
             Self::Closure(keep) => keep(record),
@@ -329,8 +338,40 @@ mod tests {
             assert!(!Filter::actor(id).passes(&claimed.record()));
             assert!(Filter::actor(id).not().passes(&claimed.record()));
         }
-        let field = || Filter::field("actor.actorId".parse().unwrap(), "svc-probe");
-        assert!(field().passes(&claimed.record()) && field().passes(&known.record()));
+    }
+
+    #[test]
+    fn a_claim_matches_no_condition() {
+        let actor = |is_verified: bool| {
+            let mut actor = json!({
+                "actorId": "svc", "ip": "192.0.2.1", "client": "curl", "kind": "service", "name": "probe", "url": "/svc",
+                "slug": "s", "claimed": "svc", "credential": { "kind": "job", "id": "1", "name": "n", "owner": "o" },
+                "onBehalfOf": { "actorId": "jane" }, "location": { "city": "Paris" }, "peerIp": "192.0.2.2",
+            });
+            if !is_verified {
+                actor["verified"] = json!(false);
+            }
+            line(&json!({ "actor": actor }))
+        };
+        let (known, claimed) = (actor(true), actor(false));
+        let field = |name: &str| Filter::field(name.parse().unwrap(), "*");
+        for name in ["actorId", "kind", "name", "url", "slug", "claimed", "onBehalfOf", "onBehalfOf.actorId"]
+            .into_iter()
+            .chain(["credential.kind", "credential.id", "credential.name", "credential.owner"])
+        {
+            let name = format!("actor.{name}");
+            assert!(field(&name).passes(&known.record()), "{name}");
+            assert!(!field(&name).passes(&claimed.record()), "{name}");
+            assert!(field(&name).not().passes(&claimed.record()), "{name}");
+        }
+        assert!(Filter::credential_kind("job").passes(&known.record()));
+        assert!(Filter::credential_kind("job").not().passes(&claimed.record()));
+        // What the request itself has, and that the actor is unverified, are no claims.
+        for name in ["actor.ip", "actor.client", "actor.location.city", "actor.peerIp", "actor.verified"] {
+            assert!(field(name).passes(&claimed.record()), "{name}");
+        }
+        let internal = line(&json!({ "actor": { "actorId": null } }));
+        assert!(!field("actor.actorId").passes(&internal.record()), "there is no id");
     }
 
     #[test]

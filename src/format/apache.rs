@@ -47,7 +47,7 @@ impl Format for Combined {
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
         write_common(record, None, out);
         out.push(b' ');
-        push_quoted(out, record.referer());
+        push_quoted(out, record.referer().as_deref());
         out.push(b' ');
         if record.is_internal() {
             push_quoted(out, Some(&internal_agent(record)));

@@ -1,12 +1,18 @@
 //! A record as a row of CSV (RFC 4180).
+//!
+//! - `row`: one row, cell by cell.
+//! - `flat`: the cells of `flat`, straight from the record.
+
+mod flat;
+mod row;
 
 use std::str::FromStr;
 
-use super::{Format, ends_something, internal_agent, is_like_internal};
+use self::row::Row;
+use super::{Format, ends_something, internal_agent};
 use crate::error::Error;
-use crate::json::{plain_len, push_line_text};
 use crate::record::finished::Thing;
-use crate::record::{FIXED, Field, FieldValue, Fixed, Record, push_ip, push_number, time_text};
+use crate::record::{FIXED, Field, FieldValue, Fixed, Record, time_text};
 
 /// A row of CSV for each record, below a header with the names of the columns.
 ///
@@ -32,7 +38,7 @@ pub fn csv(columns: Columns) -> Csv {
 #[derive(Clone, Debug)]
 pub struct Csv {
     columns: Columns,
-    /// A value that has to be escaped.
+    /// Memory of a [`Row`].
     cell: Vec<u8>,
 }
 
@@ -90,7 +96,7 @@ impl Columns {
             Layout::Fields(fields) => fields.iter().map(Field::as_str).collect(),
         };
         let (mut row, mut cell) = (Vec::new(), Vec::new());
-        let mut cells = Row { out: &mut row, cell: &mut cell, start: 0 };
+        let mut cells = Row::new(&mut row, &mut cell);
         names.iter().for_each(|name| cells.text(Some(name)));
         cells.end();
         String::from_utf8(row).unwrap_or_default()
@@ -137,10 +143,9 @@ impl Format for Csv {
     }
 
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let start = out.len();
-        let mut row = Row { out, cell: &mut self.cell, start };
+        let mut row = Row::new(out, &mut self.cell);
         match &self.columns.0 {
-            Layout::Flat => FIXED.iter().for_each(|(_, fixed)| row.fixed(record, *fixed)),
+            Layout::Flat => flat::write(record, &mut row),
             Layout::ClientLog => client_log(record, &mut row),
             Layout::AuditLog => audit_log(record, &mut row),
             Layout::Fields(fields) => fields.iter().for_each(|field| row.value(record.column(field))),
@@ -153,7 +158,7 @@ fn client_log(record: &Record<'_>, row: &mut Row<'_>) {
     let fields = record.fields;
     let eula = record.meta().find(|(key, _)| *key == "eula").map(|(_, value)| value);
     let started = time_text(fields.started_at.unwrap_or(fields.timestamp));
-    row.time(&started[..19]);
+    row.time_in_utc(&started[..19]);
     row.fixed(record, Fixed::Repository);
     row.fixed(record, Fixed::ResponseStatus);
     row.fixed(record, Fixed::Method);
@@ -168,7 +173,7 @@ fn client_log(record: &Record<'_>, row: &mut Row<'_>) {
     row.value(number.map(|number| FieldValue::of_json(number.into())));
     row.fixed(record, Fixed::ObjectFormat);
     row.fixed(record, Fixed::ObjectId);
-    row.time(&time_text(fields.timestamp)[..26]);
+    row.time_in_utc(&time_text(fields.timestamp)[..26]);
     row.fixed(record, Fixed::Referer);
     row.fixed(record, Fixed::RequestId);
     row.fixed(record, Fixed::CredentialId);
@@ -193,7 +198,7 @@ fn audit_log(record: &Record<'_>, row: &mut Row<'_>) {
     row.fixed(record, Fixed::ActorUrl);
     row.fixed(record, Fixed::Context);
     row.text(Some(record.event_name()));
-    row.time(&time_text(fields.started_at.unwrap_or(fields.timestamp))[..26]);
+    row.time_in_utc(&time_text(fields.started_at.unwrap_or(fields.timestamp))[..26]);
     for thing in [context.and_then(|context| context.object), context.and_then(|context| context.target)] {
         thing_cells(record, thing, row);
     }
@@ -204,144 +209,6 @@ fn thing_cells(record: &Record<'_>, thing: Option<Thing>, row: &mut Row<'_>) {
     row.text(thing.and_then(|thing| record.text.some(thing.name.or(thing.id))));
     row.text(thing.map(|thing| record.text.get(thing.kind)));
     row.text(thing.and_then(|thing| record.text.some(thing.slug)));
-}
-
-/// Writes one row, cell by cell.
-struct Row<'o> {
-    out: &'o mut Vec<u8>,
-    cell: &'o mut Vec<u8>,
-    /// Where the row begins.
-    start: usize,
-}
-
-impl Row<'_> {
-    /// The value of a key of the schema; times, numbers and addresses without a text in between.
-    fn fixed(&mut self, record: &Record<'_>, fixed: Fixed) {
-        let fields = record.fields;
-        match fixed {
-            Fixed::Timestamp => self.out.extend_from_slice(&time_text(fields.timestamp)),
-            Fixed::StartedAt => {
-                if let Some(started) = fields.started_at {
-                    self.out.extend_from_slice(&time_text(started));
-                }
-            }
-            Fixed::AuditId => {
-                let id = fields.audit_id.hyphenated();
-                self.out.extend_from_slice(id.encode_lower(&mut [0; 36]).as_bytes());
-            }
-            Fixed::Ip => record.ip().into_iter().for_each(|ip| push_ip(self.out, ip)),
-            Fixed::PeerIp => record.peer_ip().into_iter().for_each(|ip| push_ip(self.out, ip)),
-            Fixed::Port => self.number(record.port().map(u64::from)),
-            Fixed::Seq => self.number(record.seq),
-            Fixed::ResponseStatus => self.number(record.response_status().map(|status| u64::from(status.as_u16()))),
-            Fixed::ResponseBytes => self.number(record.response_bytes()),
-            _ => return self.value(record.fixed(fixed)),
-        }
-        self.out.push(b',');
-    }
-
-    fn number(&mut self, number: Option<u64>) {
-        if let Some(number) = number {
-            push_number(self.out, number, 1);
-        }
-    }
-
-    fn value(&mut self, value: Option<FieldValue<'_>>) {
-        match value {
-            None => self.out.push(b','),
-            Some(FieldValue::Text(text)) => self.text(Some(&text)),
-            Some(FieldValue::Json(json)) => self.json(&json),
-        }
-    }
-
-    /// Date and time in UTC, without a zone.
-    fn time(&mut self, time: &[u8]) {
-        self.out.extend_from_slice(time);
-        self.out.extend_from_slice(b"+00:00,");
-    }
-
-    fn text(&mut self, text: Option<&str>) {
-        let Some(text) = text else { return self.out.push(b',') };
-        let is_plain = |bytes: &[u8]| plain_len(bytes, |byte| is_special(byte) | (byte == b'\\')) == bytes.len();
-        if is_plain(text.as_bytes()) {
-            self.prefix(text);
-            self.out.extend_from_slice(text.as_bytes());
-        } else {
-            self.cell.clear();
-            push_line_text(self.cell, text);
-            self.quoted(text);
-        }
-        self.out.push(b',');
-    }
-
-    /// A client's user agent. The first byte of one that begins like the name of the library's own records is escaped.
-    fn agent(&mut self, agent: Option<&str>) {
-        let Some(agent) = agent.filter(|agent| is_like_internal(agent)) else { return self.text(agent) };
-        self.cell.clear();
-        self.cell.extend_from_slice(if agent.starts_with('t') { b"\\u0074" } else { b"\\u0054" });
-        push_line_text(self.cell, &agent[1..]);
-        self.quoted(agent);
-        self.out.push(b',');
-    }
-
-    fn json(&mut self, json: &str) {
-        if plain_len(json.as_bytes(), is_special) == json.len() {
-            self.prefix(json);
-            self.out.extend_from_slice(json.as_bytes());
-        } else {
-            self.cell.clear();
-            self.cell.extend_from_slice(json.as_bytes());
-            self.quoted(json);
-        }
-        self.out.push(b',');
-    }
-
-    /// The cell in quotes, which are doubled inside; `value` is what it says.
-    fn quoted(&mut self, value: &str) {
-        self.out.push(b'"');
-        self.prefix(value);
-        for piece in self.cell.split_inclusive(|byte| *byte == b'"') {
-            self.out.extend_from_slice(piece);
-            if piece.ends_with(b"\"") {
-                self.out.push(b'"');
-            }
-        }
-        self.out.push(b'"');
-    }
-
-    fn prefix(&mut self, value: &str) {
-        let value = value.as_bytes();
-        if begins_formula(value) || matches!(value.first(), Some(b'\'' | b'\t' | b'\r')) {
-            self.out.push(b'\'');
-        }
-    }
-
-    /// Ends the row: without the last comma, and without a semicolon behind which a cell could begin as a formula.
-    fn end(self) {
-        self.out.pop_if(|last| *last == b',');
-        if self.out.len() == self.start {
-            // One empty column is no empty line.
-            self.out.extend_from_slice(b"\"\"");
-        }
-        let row = &self.out[self.start..];
-        // Behind a quote too: a spreadsheet that splits here removes it.
-        let is_risky = |at: usize| begins_formula(&row[at + 1..]) || row.get(at + 1) == Some(&b'"');
-        let risky: Vec<usize> = memchr::memchr_iter(b';', row).filter(|at| is_risky(*at)).collect();
-        for at in risky.into_iter().rev() {
-            let at = self.start + at;
-            self.out.splice(at..=at, *b"\\u003b");
-        }
-    }
-}
-
-/// Whether a spreadsheet takes a cell that begins so for a formula; some do if the character is a full-width one.
-fn begins_formula(cell: &[u8]) -> bool {
-    matches!(cell, [b'=' | b'+' | b'-' | b'@', ..] | [0xef, 0xbc, 0x8b | 0x8d | 0x9d | 0xa0, ..])
-}
-
-/// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b',') | !(0x20..0x7f).contains(&byte)
 }
 
 impl<'r> Record<'r> {
@@ -363,7 +230,7 @@ mod tests {
     use super::*;
     use crate::format::sample::line;
     use crate::format::write_line;
-    use crate::record::RecordLine;
+    use crate::record::{FieldGroup, FieldGroups, RecordLine};
 
     /// The cells of one row by RFC 4180. Rows without a line break in a cell are all there are.
     fn cells(row: &str) -> Vec<String> {
@@ -497,6 +364,83 @@ mod tests {
         assert_eq!(of("errors"), "");
     }
 
+    /// A record with every key that one can have, but for those that exclude each other.
+    fn full() -> Value {
+        json!({
+            "level": "warn", "eventKind": "package", "logType": "client", "stage": "re;\"=view", "status": "failed",
+            "outcome": "timed_out", "message": "a \"quoted\" \u{202e}, sentence", "startedAt": "2026-11-20T07:55:36.000001Z",
+            "durationMs": 1720.972, "requestId": "r-1", "traceId": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "spanId": "00f067aa0ba902b7", "service": "registry", "plugin": "npm", "component": "+api", "host": "web-1",
+            "actor": {
+                "actorId": "u,1", "ip": "2001:db8::1", "port": 443, "hostname": "dl.example", "client": "npm/10 \\",
+                "kind": "job", "name": "Jané", "url": "/jane", "slug": "jane", "verified": false, "claimed": "j",
+                "credential": { "kind": "deploy_token", "id": "17", "name": "ci", "owner": "g/p" },
+                "onBehalfOf": { "actorId": null, "kind": "user", "onBehalfOf": { "actorId": "u-3", "kind": "user" } },
+                "location": { "city": "Newmarket", "country": "GB", "continent": "EU" }, "peerIp": "10.0.0.1",
+            },
+            "object": { "kind": "package", "id": "1", "name": "left-pad", "version": "1.3.0", "slug": "lp", "format": "npm" },
+            "target": { "kind": "repository", "id": "2", "name": "g/p", "version": "v", "slug": "s", "format": "f" },
+            "scope": { "kind": "group", "path": "g" }, "project": "g/p", "repository": "g/p/npm", "namespace": "g",
+            "context": "web", "meta": { "taskId": "t-1", "a": { "c": [1, { "d": ";\"=x" }] }, "n": -1.5 },
+            "errors": [{ "name": "Timeout", "message": "too late", "stack": "a\nb" }, { "name": "Other", "message": "é" }],
+            "response": { "status": 504, "bytes": 12, "bodyOmitted": { "reason": "binary", "contentType": "a/b", "bytes": 12 } },
+            "request": {
+                "method": "DELETE", "url": "/g/p?x=%20&y&repo=a", "route": "/{g}/{repo}", "protocol": "HTTP/2",
+                "referer": "https://x/", "params": { "g": "g", "repo": "p" }, "query": { "x": [" ", "y"], "y": "" },
+                "headers": { "x-a": "1", "user-agent": "npm" }, "body": ["b", true, null],
+            },
+        })
+    }
+
+    /// The cells of `flat` one by one, by the names of the fields.
+    fn by_names() -> Columns {
+        Columns::fields(FIXED.iter().map(|(name, _)| name.parse().unwrap())).unwrap()
+    }
+
+    #[test]
+    fn flat_is_what_its_fields_are_one_by_one() {
+        let groups: [&[FieldGroup]; 4] = [
+            &[],
+            &[FieldGroup::Repository, FieldGroup::Namespace],
+            &[FieldGroup::Addresses, FieldGroup::Location, FieldGroup::UserAgent],
+            &[FieldGroup::Bodies, FieldGroup::Eula],
+        ];
+        let mut records = vec![full()];
+        // Each key alone is absent once, and so is each key of an object.
+        for (key, value) in full().as_object().unwrap() {
+            let mut without = full();
+            without.as_object_mut().unwrap().remove(key);
+            records.push(without);
+            for inner in value.as_object().into_iter().flatten().map(|(inner, _)| inner) {
+                let mut without = full();
+                without[key].as_object_mut().unwrap().remove(inner);
+                let is_needed = ["kind", "path", "method", "url", "protocol"].contains(&inner.as_str());
+                if !is_needed || key == "actor" {
+                    records.push(without);
+                }
+            }
+        }
+        for body in [json!(-5), json!("text, \"x\""), json!({}), json!([]), json!({ "": "" })] {
+            let mut other = full();
+            other["request"]["body"] = body.clone();
+            other["response"] = json!({ "status": 200, "body": body });
+            records.push(other);
+        }
+        for members in records {
+            let read = line(&members);
+            for groups in groups {
+                let mut omitted = FieldGroups::default();
+                omitted.extend(groups);
+                let record = read.record().without(omitted);
+                assert_eq!(row(Columns::flat(), &record), row(by_names(), &record), "{members}");
+                let (mut flat, mut named) = (Vec::new(), Vec::new());
+                write_line(&mut csv(Columns::flat()), record, 1024, &mut flat);
+                write_line(&mut csv(by_names()), record, 1024, &mut named);
+                assert_eq!(String::from_utf8(flat), String::from_utf8(named), "shortened");
+            }
+        }
+    }
+
     #[test]
     fn no_formula_begins_a_cell_at_commas_or_at_semicolons() {
         let value = |text: &str| line(&json!({ "message": text, "meta": { "a": text } }));
@@ -563,6 +507,7 @@ mod tests {
             prop_assert_eq!(&found, &texts);
             let flat = cells(&row(Columns::flat(), &read.record()));
             prop_assert_eq!(flat.len(), FIXED.len());
+            prop_assert_eq!(row(Columns::flat(), &read.record()), row(by_names(), &read.record()));
             // As a spreadsheet sees it that splits at semicolons.
             for cell in row(Columns::flat(), &read.record()).split(';').skip(1) {
                 prop_assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@', '＝', '＠']), "{}", cell);

@@ -25,10 +25,6 @@ pub(crate) fn write_line(format: &mut (impl Format + ?Sized), record: Record<'_>
             shorten(format, &record, named_before(&record), budget, start, out);
         }
     }
-    // A record is one line, whatever a format of the application makes of it.
-    if memchr::memchr2(b'\n', b'\r', &out[start..]).is_some() {
-        out[start..].iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
-    }
     out.push(b'\n');
 }
 

@@ -50,6 +50,7 @@ mod fit;
 mod json;
 mod key_value;
 mod line_fn;
+mod one_line;
 #[cfg(feature = "testing")]
 #[cfg(test)]
 pub(crate) mod sample;
@@ -62,6 +63,7 @@ pub use json::{Json, JsonTimestamp, json, json_timestamp};
 pub(crate) use key_value::upper_snake;
 pub use key_value::{KeyValue, key_value};
 pub use line_fn::{LineFn, line_fn};
+pub(crate) use one_line::boxed;
 
 use crate::record::Record;
 use crate::record::finished::StageName;

@@ -1,5 +1,7 @@
 //! Text → JSON strings.
 
+use crate::block::{Block, LEN};
+
 /// A destination of text: a string, or bytes in UTF-8.
 pub(crate) trait Text {
     fn push_text(&mut self, text: &str);
@@ -27,12 +29,12 @@ pub(crate) fn push_json_string(out: &mut impl Text, text: &str) {
 
 /// The same without the quotes around it, to build one string from several pieces.
 pub(crate) fn push_json_text(out: &mut impl Text, text: &str) {
-    push_escaped(out, text, |byte| (byte == b'"') | (byte == b'\\') | !(0x20..0x7f).contains(&byte));
+    push_escaped::<true>(out, text);
 }
 
 /// Appends text for a line that is not JSON, with the same escapes except that of the quote.
 pub(crate) fn push_line_text(out: &mut impl Text, text: &str) {
-    push_escaped(out, text, |byte| (byte == b'\\') | !(0x20..0x7f).contains(&byte));
+    push_escaped::<false>(out, text);
 }
 
 /// Whether nothing of a text is escaped in JSON.
@@ -49,19 +51,18 @@ pub(crate) fn needs_no_escape(text: &str) -> bool {
     true
 }
 
-/// Appends text with special ASCII characters and odd characters escaped. `is_special` must be true for all bytes beyond
-/// ASCII.
-fn push_escaped(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
-    let plain = plain_len(text.as_bytes(), &is_special);
-    out.push_text(&text[..plain]);
-    if plain < text.len() {
-        push_special(out, &text[plain..], is_special);
+/// Appends text with control characters, backslashes, odd characters and, if asked for, quotes escaped.
+fn push_escaped<const QUOTES: bool>(out: &mut impl Text, text: &str) {
+    let ordinary = ordinary_len::<QUOTES>(text.as_bytes());
+    out.push_text(&text[..ordinary]);
+    if ordinary < text.len() {
+        push_special::<QUOTES>(out, &text[ordinary..]);
     }
 }
 
 /// The same for a text that begins with a special character.
 #[inline(never)]
-fn push_special(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool) {
+fn push_special<const QUOTES: bool>(out: &mut impl Text, text: &str) {
     let mut rest = text;
     while let Some(char) = rest.chars().next() {
         let (char_text, behind) = rest.split_at(char.len_utf8());
@@ -70,9 +71,35 @@ fn push_special(out: &mut impl Text, text: &str, is_special: impl Fn(u8) -> bool
         } else {
             out.push_text(char_text);
         }
-        let plain = plain_len(behind.as_bytes(), &is_special);
-        out.push_text(&behind[..plain]);
-        rest = &behind[plain..];
+        let ordinary = ordinary_len::<QUOTES>(behind.as_bytes());
+        out.push_text(&behind[..ordinary]);
+        rest = &behind[ordinary..];
+    }
+}
+
+/// The number of bytes before the first that may begin a character to escape: those beyond ASCII are among them.
+#[inline(always)]
+fn ordinary_len<const QUOTES: bool>(bytes: &[u8]) -> usize {
+    let special = |block: Block| {
+        let escaped = block.is(b'\\');
+        let escaped = if QUOTES { escaped.or(block.is(b'"')) } else { escaped };
+        block.is_in(0x20, 0x7e).not() | escaped.bits()
+    };
+    let mut at = 0;
+    while let Some(block) = Block::at(bytes, at) {
+        let found = special(block);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
+        }
+        at += LEN;
+    }
+    if at == bytes.len() {
+        return at;
+    }
+    let (block, before) = Block::last(bytes, at);
+    match special(block) >> before {
+        0 => bytes.len(),
+        found => at + found.trailing_zeros() as usize,
     }
 }
 
@@ -163,6 +190,24 @@ mod tests {
             written("é\u{a0}\u{200d}\u{2027}\u{202f}\u{2065}\u{206a}😀"),
             "\"é\u{a0}\u{200d}\u{2027}\u{202f}\u{2065}\u{206a}😀\""
         );
+    }
+
+    #[test]
+    fn the_first_special_byte_is_found_wherever_it_is() {
+        for len in 0..50 {
+            let text = vec![b'~'; len];
+            assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (len, len));
+            for at in 0..len {
+                for special in [0, 0x1f, b'\\', 0x7f, 0x80, 0xff] {
+                    let mut text = text.clone();
+                    text[at..].fill(special);
+                    assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (at, at), "{len}");
+                }
+                let mut text = text.clone();
+                text[at] = b'"';
+                assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (at, len));
+            }
+        }
     }
 
     proptest! {

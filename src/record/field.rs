@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::finished::{Response, Thing};
-use super::object::push_time;
+use super::finished::{Request, Response, Thing};
+use super::object::{push_milliseconds, push_time};
 use super::{Record, wire};
 use crate::clock::Micros;
 use crate::error::Error;
@@ -51,6 +51,24 @@ impl Field {
     /// The key of the schema, if it is a whole one.
     pub(crate) fn as_fixed(&self) -> Option<Fixed> {
         (self.inside == 0).then_some(self.fixed)
+    }
+
+    /// Whether it says who the actor is: what anybody can claim.
+    pub(crate) fn is_of_identity(&self) -> bool {
+        matches!(
+            self.fixed,
+            Fixed::ActorId
+                | Fixed::ActorKind
+                | Fixed::ActorName
+                | Fixed::ActorUrl
+                | Fixed::ActorSlug
+                | Fixed::Claimed
+                | Fixed::CredentialKind
+                | Fixed::CredentialId
+                | Fixed::CredentialName
+                | Fixed::CredentialOwner
+                | Fixed::OnBehalfOf
+        )
     }
 
     fn inside(&self) -> Option<&str> {
@@ -303,8 +321,11 @@ impl<'r> Record<'r> {
             Fixed::Seq => return Some(FieldValue::number(self.seq?)),
             Fixed::StartedAt => return Some(time(fields.started_at?)),
             Fixed::DurationMs => {
-                let micros = fields.duration?.as_micros();
-                return Some(FieldValue::Json(format!("{}.{:03}", micros / 1000, micros % 1000).into()));
+                let duration = fields.duration?;
+                return json_by(|out| {
+                    push_milliseconds(out, duration);
+                    true
+                });
             }
             Fixed::RequestId => self.request_id(),
             Fixed::TraceId => self.trace_id(),
@@ -328,7 +349,7 @@ impl<'r> Record<'r> {
             Fixed::CredentialId => text.some(credential()?.id),
             Fixed::CredentialName => text.some(credential()?.name),
             Fixed::CredentialOwner => text.some(credential()?.owner),
-            Fixed::OnBehalfOf => return Some(FieldValue::Json(wire::on_behalf_of(self)?.into())),
+            Fixed::OnBehalfOf => return json_by(|out| wire::push_on_behalf_of(self, out)),
             Fixed::City => text.some(location()?.city),
             Fixed::Country => text.some(location()?.country),
             Fixed::Continent => text.some(location()?.continent),
@@ -351,13 +372,13 @@ impl<'r> Record<'r> {
             Fixed::Repository => self.repository(),
             Fixed::Namespace => self.namespace(),
             Fixed::Context => text.some(context?.said),
-            Fixed::Meta => return Some(FieldValue::Json(wire::meta(self)?.into())),
-            Fixed::Errors => return Some(FieldValue::Json(wire::errors(self)?.into())),
+            Fixed::Meta => return json_by(|out| wire::push_meta(self, out)),
+            Fixed::Errors => return json_by(|out| wire::push_errors(self, out)),
             Fixed::ResponseStatus => return Some(FieldValue::number(self.response_status()?.as_u16())),
             Fixed::ResponseBytes => return self.response_bytes().map(FieldValue::number),
             Fixed::ResponseBodyOmitted => {
                 let Response { body, .. } = fields.response.as_ref()?;
-                return Some(FieldValue::Json(wire::body_omitted(self, body, &cuts.response_body)?.into()));
+                return json_by(|out| wire::push_body_omitted(self, body, &cuts.response_body, out));
             }
             Fixed::ResponseBody => {
                 let body = wire::body(self, &fields.response.as_ref()?.body, &cuts.response_body)?;
@@ -367,12 +388,13 @@ impl<'r> Record<'r> {
             Fixed::Url => return Some(FieldValue::Text(self.url()?)),
             Fixed::Route => self.route(),
             Fixed::Protocol => self.protocol(),
-            Fixed::Referer => self.referer(),
+            Fixed::Referer => return Some(FieldValue::Text(self.referer()?)),
             Fixed::Params => return Some(FieldValue::Json(self.params()?)),
             Fixed::Query => return Some(FieldValue::Json(self.query()?)),
             Fixed::Headers => return Some(FieldValue::Json(self.headers()?)),
             Fixed::RequestBodyOmitted => {
-                return Some(FieldValue::Json(wire::body_omitted(self, &request?.body, &cuts.request_body)?.into()));
+                let Request { body, .. } = request?;
+                return json_by(|out| wire::push_body_omitted(self, body, &cuts.request_body, out));
             }
             Fixed::RequestBody => {
                 return Some(FieldValue::Json(wire::body(self, &request?.body, &cuts.request_body)?));
@@ -388,6 +410,13 @@ impl<'r> Record<'r> {
     ) -> Option<&'r str> {
         self.text.some(piece(&thing?))
     }
+}
+
+/// JSON that is written by a function, which returns false if there is none.
+fn json_by<'r>(write: impl FnOnce(&mut Vec<u8>) -> bool) -> Option<FieldValue<'r>> {
+    let mut out = Vec::new();
+    // All that is written is made of texts.
+    write(&mut out).then(|| FieldValue::Json(String::from_utf8(out).unwrap_or_default().into()))
 }
 
 fn time<'r>(at: Micros) -> FieldValue<'r> {

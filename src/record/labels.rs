@@ -57,11 +57,11 @@ impl Labels {
         self.service.as_deref()
     }
 
-    pub(super) fn plugin(&self) -> Option<&str> {
+    pub(crate) fn plugin(&self) -> Option<&str> {
         self.plugin.as_deref()
     }
 
-    pub(super) fn component(&self) -> Option<&str> {
+    pub(crate) fn component(&self) -> Option<&str> {
         self.component.as_deref()
     }
 }

@@ -28,7 +28,7 @@ pub(crate) use finished::Finished;
 pub use group::FieldGroup;
 pub(crate) use group::FieldGroups;
 pub(crate) use labels::{Labels, RouteLabel};
-pub(crate) use object::{push_ip, push_number, push_time, time_text};
+pub(crate) use object::{push_ip, push_milliseconds, push_number, push_time, time_text};
 pub use outcome::{Delivery, Level, LogType, Outcome, Stages, Status};
 pub use parse::RecordLine;
 pub use reads::Reads;

@@ -25,6 +25,8 @@ macro_rules! key {
 pub(super) use key;
 
 /// Writes one JSON object, member by member. Each member ends with a comma; closing the object removes the last one.
+///
+/// Its methods are inlined, so that the length of each key is known and its copy needs no call.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
 }
@@ -45,12 +47,14 @@ impl<'o> Object<'o> {
     }
 
     /// A value that needs no escaping.
+    #[inline(always)]
     pub(super) fn plain(&mut self, key: Key, value: &str) {
         self.out.push_text(key.quote);
         self.out.push_text(value);
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn text(&mut self, key: Key, value: &str) {
         self.out.push_text(key.quote);
         push_json_text(self.out, value);
@@ -58,6 +62,7 @@ impl<'o> Object<'o> {
     }
 
     /// A path, and its query if there is one.
+    #[inline(always)]
     pub(super) fn url(&mut self, key: Key, path: &str, query: Option<&str>) {
         self.out.push_text(key.quote);
         push_json_text(self.out, path);
@@ -79,12 +84,14 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn some_text(&mut self, key: Key, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
         }
     }
 
+    #[inline(always)]
     pub(super) fn nullable_text(&mut self, key: Key, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value),
@@ -92,12 +99,14 @@ impl<'o> Object<'o> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn raw(&mut self, key: Key, fragment: &str) {
         self.out.push_text(key.plain);
         self.out.push_text(fragment);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
         if let Some(fragment) = fragment {
             self.raw(key, fragment);
@@ -117,33 +126,35 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn ip(&mut self, key: Key, ip: IpAddr) {
         self.out.push_text(key.quote);
         push_ip(self.out, ip);
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn number(&mut self, key: Key, value: u64) {
         self.out.push_text(key.plain);
         push_number(self.out, value, 1);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
         self.out.push_text(key.plain);
-        let micros = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
-        push_number(self.out, micros / 1000, 1);
-        self.out.push(b'.');
-        push_number(self.out, micros % 1000, 3);
+        push_milliseconds(self.out, value);
         self.out.push(b',');
     }
 
+    #[inline(always)]
     pub(super) fn time(&mut self, key: Key, at: Micros) {
         self.out.push_text(key.quote);
         self.out.extend_from_slice(&time_text(at));
         self.out.push_text("\",");
     }
 
+    #[inline(always)]
     pub(super) fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
         self.out.push_text(key.plain);
         let mut object = Object::open(self.out);
@@ -154,16 +165,21 @@ impl<'o> Object<'o> {
 
     pub(super) fn list<T>(&mut self, key: Key, items: &[T], member: impl Fn(&mut Object<'_>, usize, &T)) {
         self.out.push_text(key.plain);
-        self.out.push(b'[');
-        for (at, item) in items.iter().enumerate() {
-            let mut object = Object::open(self.out);
-            member(&mut object, at, item);
-            object.close();
-            self.out.push(b',');
-        }
-        close(self.out, b']');
+        push_list(self.out, items, member);
         self.out.push(b',');
     }
+}
+
+/// Appends a list of objects.
+pub(super) fn push_list<T>(out: &mut Vec<u8>, items: &[T], member: impl Fn(&mut Object<'_>, usize, &T)) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        let mut object = Object::open(out);
+        member(&mut object, at, item);
+        object.close();
+        out.push(b',');
+    }
+    close(out, b']');
 }
 
 /// Ends an object or a list whose members each end in a comma.
@@ -200,6 +216,14 @@ pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
         rest /= 10;
     }
     out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
+}
+
+/// A duration in milliseconds, with three digits behind the point.
+pub(crate) fn push_milliseconds(out: &mut Vec<u8>, duration: std::time::Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    push_number(out, micros / 1000, 1);
+    out.push(b'.');
+    push_number(out, micros % 1000, 3);
 }
 
 /// The last digit of a number.

@@ -86,17 +86,41 @@ impl<'r> Record<'r> {
     pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
         let path = self.text.get(self.request()?.path);
         let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
-        let mut bound = route.split('/').map(|segment| {
-            let name = segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'));
-            (name.is_some_and(|name| self.omitted.has_name(name)), segment.contains("{*") || segment.starts_with('*'))
-        });
+        Some(self.masked_path(path, route).into())
+    }
+
+    fn masked_path(&self, path: &str, route: &str) -> String {
+        let mut bound = route
+            .split('/')
+            .map(|segment| (bound_name(segment).is_some_and(|name| self.omitted.has_name(name)), is_rest(segment)));
         let (mut segments, mut masks_rest) = (Vec::new(), false);
         for segment in path.split('/') {
             let (is_masked, takes_rest) = bound.next().unwrap_or_default();
             masks_rest |= is_masked && takes_rest;
             segments.push(if is_masked || masks_rest { MASK } else { segment });
         }
-        Some(segments.join("/").into())
+        segments.join("/")
+    }
+
+    /// The referer. Where names are left out, the values of such query parameters are masked, and so is the path of a page of the
+    /// host that was addressed: what its segments are bound to is known only if they fit the route of this request.
+    pub(super) fn shown_referer(&self, referer: &'r str) -> Cow<'r, str> {
+        if !self.omitted.has_names() {
+            return referer.into();
+        }
+        let url = referer.split_once('#').map_or(referer, |(url, _)| url);
+        let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
+        let (origin, path) = origin_and_path(url);
+        let is_of_host = host_of(origin)
+            .is_none_or(|host| self.hostname().is_none_or(|addressed| addressed.eq_ignore_ascii_case(host)));
+        let path = match self.route().filter(|route| fits(path, route)) {
+            _ if !is_of_host || matches!(path, "" | "/") => Cow::Borrowed(path),
+            Some(route) => self.masked_path(path, route).into(),
+            None => Cow::Borrowed(if origin.is_empty() && !path.starts_with('/') { MASK } else { MASKED_PATH }),
+        };
+        let query = query.map(|query| self.shown_query(query));
+        let query = query.as_deref().map_or(["", ""], |query| ["?", query]);
+        [origin, &path, query[0], query[1]].concat().into()
     }
 
     pub(super) fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
@@ -113,6 +137,48 @@ impl<'r> Record<'r> {
         };
         query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
     }
+}
+
+/// The parameter that a segment of a template binds.
+fn bound_name(segment: &str) -> Option<&str> {
+    segment.rsplit_once(['{', ':', '*']).map(|(_, name)| name.trim_end_matches('}'))
+}
+
+/// Whether a segment of a template stands for all further ones.
+fn is_rest(segment: &str) -> bool {
+    segment.contains("{*") || segment.starts_with('*')
+}
+
+/// Whether a path could be one of the route.
+fn fits(path: &str, route: &str) -> bool {
+    let mut segments = path.split('/');
+    for bound in route.split('/') {
+        let Some(segment) = segments.next() else { return false };
+        if is_rest(bound) {
+            return true;
+        }
+        if bound_name(bound).is_none() && segment != bound {
+            return false;
+        }
+    }
+    segments.next().is_none()
+}
+
+/// Scheme and authority of a URL, and the rest; a relative one has neither.
+fn origin_and_path(url: &str) -> (&str, &str) {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| !scheme.contains('/')) else {
+        return ("", url);
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    url.split_at(scheme.len() + "://".len() + end)
+}
+
+/// The host of scheme and authority; none if there is no authority.
+fn host_of(origin: &str) -> Option<&str> {
+    let (_, authority) = origin.split_once("://")?;
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let without_port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(without_port.map_or(authority, |(host, _)| host))
 }
 
 /// A string without its quotes, anything else as JSON text.
@@ -135,3 +201,62 @@ fn without_space(json: &str) -> String {
 
 /// Replaces what is left out of a URL.
 const MASK: &str = "***";
+/// Replaces a path whose segments are bound to names that are not known.
+const MASKED_PATH: &str = "/***";
+
+#[cfg(feature = "testing")]
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::format::sample::line;
+    use crate::record::{FieldGroup, FieldGroups};
+
+    #[test]
+    fn a_referer_shows_no_name_that_is_left_out() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        for (referer, shown) in [
+            // The host that was addressed, by the route of this request.
+            ("https://hub.example/repos/acme/tags", "https://hub.example/repos/***/tags"),
+            (
+                "https://HUB.example:8443/repos/acme/tags?repo=acme&x=1#acme",
+                "https://HUB.example:8443/repos/***/tags?repo=***&x=1",
+            ),
+            ("/repos/acme/tags", "/repos/***/tags"),
+            // Another route of it, whose template is not known.
+            ("https://hub.example/repos/acme", "https://hub.example/***"),
+            ("https://hub.example/acme/repos/tags?page=2", "https://hub.example/***?page=2"),
+            ("https://u@hub.example/acme", "https://u@hub.example/***"),
+            ("acme/x", "***"),
+            ("https://hub.example/", "https://hub.example/"),
+            ("https://hub.example", "https://hub.example"),
+            // Of another host, what is bound to a name is the query.
+            ("https://search.example/q/acme?repository=acme", "https://search.example/q/acme?repository=***"),
+            ("https://hub.example.evil/acme", "https://hub.example.evil/acme"),
+        ] {
+            let read = line(&json!({
+                "actor": { "actorId": "u", "hostname": "hub.example" },
+                "request": {
+                    "method": "GET", "protocol": "HTTP/2", "url": "/repos/acme/tags", "route": "/repos/{repo}/tags",
+                    "referer": referer,
+                },
+            }));
+            assert_eq!(read.record().referer().as_deref(), Some(referer));
+            assert_eq!(read.record().without(omitted).referer().as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn a_referer_of_a_request_without_a_host_counts_as_that_of_the_host() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Namespace]);
+        let request =
+            json!({ "method": "GET", "protocol": "HTTP/1.0", "url": "/", "referer": "http://a.example/acme/b" });
+        let read = line(&json!({ "request": request }));
+        assert_eq!(read.record().without(omitted).referer().as_deref(), Some("http://a.example/***"));
+        let mut others = FieldGroups::default();
+        others.extend(&[FieldGroup::UserAgent, FieldGroup::Addresses]);
+        assert_eq!(read.record().without(others).referer().as_deref(), Some("http://a.example/acme/b"));
+    }
+}

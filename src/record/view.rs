@@ -349,8 +349,9 @@ impl<'r> Record<'r> {
     }
 
     /// The page that the request came from, by its own account.
-    pub fn referer(&self) -> Option<&'r str> {
-        self.text.some(self.request()?.referer.filter(|_| !self.cuts.referer))
+    pub fn referer(&self) -> Option<Cow<'r, str>> {
+        let referer = self.request()?.referer.filter(|_| !self.cuts.referer)?;
+        Some(self.shown_referer(self.text.get(referer)))
     }
 
     pub(crate) fn params(&self) -> Option<Cow<'r, str>> {

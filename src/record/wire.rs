@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Version;
 
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
-use super::object::{Key, Object, key};
+use super::object::{Key, Object, key, push_list};
 use super::setting::setting_names;
 use super::{FieldGroup, Record};
 use crate::redact::{Evidence, Reason, Redacted, Texts};
@@ -241,43 +241,44 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     line.close();
 }
 
-/// The members of `meta`, if there are any, as one JSON object.
-pub(crate) fn meta(record: &Record<'_>) -> Option<String> {
-    has_meta(record).then(|| {
-        json(|out| {
-            let mut object = Object::open(out);
-            write_meta(&mut object, record);
-            object.close();
-        })
-    })
+/// Appends the members of `meta` as one JSON object; false if there are none.
+pub(crate) fn push_meta(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
+    let is_there = has_meta(record);
+    if is_there {
+        let mut object = Object::open(out);
+        write_meta(&mut object, record);
+        object.close();
+    }
+    is_there
 }
 
-/// The errors, if there are any, as one JSON list.
-pub(crate) fn errors(record: &Record<'_>) -> Option<String> {
+/// Appends the errors as one JSON list; false if there are none.
+pub(crate) fn push_errors(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     let is_failed = !record.error_entries().is_empty();
-    let key = key!("errors");
-    let member = is_failed.then(|| json(|out| write_errors(&mut Object::of(out), record)))?;
-    Some(member.strip_prefix(key.plain)?.strip_suffix(',')?.to_owned())
+    if is_failed {
+        push_list(out, record.error_entries(), |object, at, error| write_error(object, record, at, error));
+    }
+    is_failed
 }
 
-/// The actor on whose behalf the first one acts, as one JSON object.
-pub(crate) fn on_behalf_of(record: &Record<'_>) -> Option<String> {
-    let (other, others) = record.fields.actors.get(1..)?.split_first()?;
-    Some(json(|out| {
-        let mut object = Object::open(out);
-        write_other(&mut object, record, other, others);
-        object.close();
-    }))
+/// Appends the actor on whose behalf the first one acts as one JSON object; false if there is none.
+pub(crate) fn push_on_behalf_of(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
+    let Some((other, others)) = record.fields.actors.get(1..).and_then(|others| others.split_first()) else {
+        return false;
+    };
+    let mut object = Object::open(out);
+    write_other(&mut object, record, other, others);
+    object.close();
+    true
 }
 
-/// Why a body is left out, as one JSON object.
-pub(crate) fn body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut) -> Option<String> {
-    let reason = body.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies))?;
-    Some(json(|out| {
-        let mut object = Object::open(out);
-        write_omission(&mut object, record.text, body, reason);
-        object.close();
-    }))
+/// Appends why a body is left out as one JSON object; false if it is not.
+pub(crate) fn push_body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut, out: &mut Vec<u8>) -> bool {
+    let Some(reason) = body.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) else { return false };
+    let mut object = Object::open(out);
+    write_omission(&mut object, record.text, body, reason);
+    object.close();
+    true
 }
 
 /// What is shown of a body, as JSON.
@@ -293,13 +294,6 @@ pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Op
         return Some(text.into());
     }
     Some(shown)
-}
-
-fn json(write: impl FnOnce(&mut Vec<u8>)) -> String {
-    let mut out = Vec::new();
-    write(&mut out);
-    // All that is written is made of texts.
-    String::from_utf8(out).unwrap_or_default()
 }
 
 fn write_actor(actor: &mut Object<'_>, record: &Record<'_>) {
@@ -398,12 +392,17 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    !record.cuts.named.is_empty() || record.meta().next().is_some()
+    !record.cuts.named.is_empty() || !record.fields.meta.is_empty() && record.meta().next().is_some()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    for (key, value) in record.meta() {
-        meta.named(key, &value);
+    if record.omitted.is_empty() && record.cuts.meta.is_empty() {
+        // As nearly all records.
+        for (key, value) in &record.fields.meta {
+            meta.named(record.text.get(*key), record.text.get(*value));
+        }
+    } else {
+        record.meta().for_each(|(key, value)| meta.named(key, &value));
     }
     if !record.cuts.named.is_empty() {
         meta.texts(key!("shortened"), &record.cuts.named);
@@ -411,16 +410,15 @@ fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
 }
 
 fn write_errors(line: &mut Object<'_>, record: &Record<'_>) {
-    let Record { text, cuts, .. } = *record;
-    line.list(key!("errors"), record.error_entries(), |object, at, error| {
-        write_error(object, text, error, cuts.stacks, cuts.error_message.filter(|_| at == 0));
-    });
+    let entries = record.error_entries();
+    line.list(key!("errors"), entries, |object, at, error| write_error(object, record, at, error));
 }
 
-fn write_error(object: &mut Object<'_>, text: Texts<'_>, error: &ErrorEntry, is_bare: bool, kept: Option<usize>) {
+fn write_error(object: &mut Object<'_>, record: &Record<'_>, at: usize, error: &ErrorEntry) {
+    let Record { text, cuts, .. } = *record;
     object.text(key!("name"), text.get(error.name));
-    object.text(key!("message"), &without_middle(error.message.of(text), kept));
-    if !is_bare {
+    object.text(key!("message"), &without_middle(error.message.of(text), cuts.error_message.filter(|_| at == 0)));
+    if !cuts.stacks {
         object.some_text(key!("stack"), text.some(error.stack));
     }
 }
@@ -451,7 +449,7 @@ fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request
     if let Some(protocol) = protocol(request.protocol) {
         object.plain(key!("protocol"), protocol);
     }
-    object.some_text(key!("referer"), record.referer());
+    object.some_text(key!("referer"), record.referer().as_deref());
     object.some_raw(key!("params"), record.params().as_deref());
     object.some_raw(key!("query"), record.query().as_deref());
     object.some_raw(key!("headers"), record.headers().as_deref());
@@ -459,6 +457,9 @@ fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request
 }
 
 fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &BodyCut) {
+    if shown.is_absent() {
+        return;
+    }
     if let Some(reason) = shown.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) {
         object.object(key!("bodyOmitted"), |object| write_omission(object, record.text, shown, reason));
     }
@@ -478,6 +479,11 @@ impl Body {
             BodyCut::Beginning(beginning) => Some(beginning),
             BodyCut::Whole => None,
         }
+    }
+
+    /// Whether there is nothing to show, and nothing was left out.
+    fn is_absent(&self) -> bool {
+        self.shown.is_none() && self.omitted.is_none()
     }
 
     fn omission(&self, cut: &BodyCut) -> Option<Reason> {

@@ -118,7 +118,7 @@ impl Output {
     /// Called on a library thread. If it panics, the record is written as JSON, and the panic is counted
     /// ([`SinkCounters::panics`](crate::SinkCounters::panics)).
     pub fn format(mut self, format: impl Format) -> Self {
-        self.format = Box::new(format);
+        self.format = format::boxed(format);
         self
     }
 }
