@@ -30,7 +30,7 @@ type Roles = Arc<Mutex<BTreeMap<String, Value>>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let events = presets::developer_hub::mounted().nest("/api/permission", rbac());
+    let events = presets::developer_hub::catalog().nest("/api/permission", rbac());
     let auditor = Auditor::builder().catalog(events).service("backstage").from_env()?.build()?;
 
     let roles = Roles::default();

@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
 
-    // Around the finished router, so that requests which no route matches are recorded too.
+    // Around the finished router, so that requests that match no route are recorded too.
     let server = axum::serve(listener, auditor.wrap_router(app)).with_graceful_shutdown(async move {
         tokio::select! { _ = terminated.recv() => {}, _ = interrupted.recv() => {} }
     });
@@ -42,6 +42,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn create_order(audit: Audit, Json(order): Json<Value>) -> (StatusCode, Json<Value>) {
-    audit.actor(Actor::user("user:default/jane")); // whoever your authentication found
+    audit.actor(Actor::user("user:default/jane")); // the user that your authentication found
     (StatusCode::CREATED, Json(json!({"id": 17, "item": order["item"]})))
 }

@@ -1,4 +1,4 @@
-//! Events without a request, the second entry point of an application. Begun, then succeeded or failed; dropped unfinished means abandoned.
+//! Events without a request. Begun, then succeeded or failed; dropped unfinished means abandoned.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -124,7 +124,7 @@ impl ActivityBuilder {
         self
     }
 
-    /// A value that must not stand on any record of it, wherever it would; see [`Audit::secret`].
+    /// A value that is masked wherever a record of this activity contains it; see [`Audit::secret`].
     pub fn secret(mut self, value: impl Into<String>) -> Self {
         self.draft.late().add_secret(value.into());
         self

@@ -16,14 +16,14 @@ use crate::record::{Failure, Outcome};
 /// A result that [`Activity::finish`] and [`Activity::run`] understand: a `Result`, or a reference to one, whose error is an
 /// [`Error`], an `anyhow::Error` (or another that gives out a `dyn Error`), or a boxed error.
 ///
-/// `K` tells the kinds of errors apart; the compiler finds it.
+/// `K` distinguishes the kinds of errors; the compiler infers it.
 pub trait ActivityResult<K>: sealed::Sealed {
     /// Why it failed; `None` if it did not.
     #[doc(hidden)]
     fn why_failed(&self) -> Option<Failure>;
 }
 
-/// An error that can be put into a record. `K` tells the kinds of errors apart.
+/// An error that can be put into a record. `K` distinguishes the kinds of errors.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be recorded as an error",
     note = "it must be an `Error`, an `anyhow::Error` or a boxed error; for others use `Activity::fail_with`"

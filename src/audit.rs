@@ -1,4 +1,4 @@
-//! The handle through which auth layers, extractors and handlers say what only they know.
+//! The handle through which auth layers, extractors and handlers add what only they know.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -15,9 +15,9 @@ use crate::record::{Actor, Credential, Entity, Failure, Scope};
 
 /// The handle of an open request. What you set here appears in its records.
 ///
-/// The layer puts it into the request's extensions, so that everything inside can say who acts and what is done, at
+/// The layer puts it into the request's extensions, so that everything inside can set who acts and what is done, at
 /// any time before the response has ended. With the feature `axum` it is an extractor too.
-/// What is said after the end is ignored and counted. On a route that is left out the handle is disabled.
+/// Calls after the end are ignored and counted. On a route that is left out the handle is disabled.
 ///
 /// Values that are set before the initiation record is written appear in it too; the record is written when the
 /// request's body has been read and the actor is known, and at the latest when the response's head comes.
@@ -50,17 +50,17 @@ impl Audit {
         self.exchange.as_ref()
     }
 
-    /// Whether anything said here stands on a record.
+    /// Whether no record shows what is set here.
     pub fn is_disabled(&self) -> bool {
         self.exchange.is_none()
     }
 
-    /// The `auditId` of the exchange, while it is open.
+    /// The `auditId` of the request, while it is open.
     pub fn audit_id(&self) -> Option<Uuid> {
         self.exchange.as_ref()?.with(|draft| draft.audit_id)
     }
 
-    /// Who acts. It replaces what a resolver found and what was said before.
+    /// Who acts. It replaces what a resolver found and what was set before.
     pub fn actor(&self, actor: Actor) -> &Self {
         self.bind(|draft| draft.late().set_actor(actor))
     }
@@ -110,8 +110,8 @@ impl Audit {
         self.bind(|draft| draft.late().namespace = Some(namespace))
     }
 
-    /// One fact of this event, for `meta`. The last value said for a key stands. At most 64 keys; a longer text than
-    /// 8 KiB is cut, any other value of more than that is replaced. Goes through redaction like everything else.
+    /// One fact of this event, for `meta`. The last value that is set for a key is kept. At most 64 keys; a text of more
+    /// than 8 KiB is cut, any other value of more than that is replaced. Goes through redaction like everything else.
     pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
         let (key, value) = (key.into(), value.into());
         self.bind(|draft| draft.late().add_meta(key, value))
@@ -146,13 +146,13 @@ impl Audit {
         self.failure(Failure::of(error))
     }
 
-    /// Says that it failed, whatever the response's status will be, and why. At most 16 failures are kept.
+    /// Records the request as failed, whatever its response's status is, and why. At most 16 failures are kept.
     pub fn failure(&self, failure: Failure) -> &Self {
         self.bind(|draft| draft.late().set_failed(failure))
     }
 
-    /// Names the event of this request. A name said before the initiation record is written applies to it; a later
-    /// one stands on the completion, with `meta.initiatedAs`.
+    /// Names the event of this request. A name that is set before the initiation record is written applies to it; a later
+    /// one applies to the completion, which then has `meta.initiatedAs`.
     ///
     /// The event is one of the catalog and brings its `meta`, message, level and redaction with it; what of the bodies is
     /// kept, and how the records are delivered, was decided before. Any other name is an error, as for
@@ -216,7 +216,7 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// If it is too late: the initiation record has been written and must have its completion, or the exchange has ended.
+    /// If it is too late: the initiation record has been written and must have its completion, or the request has ended.
     pub fn skip(&self) -> Result<(), SkipRefused> {
         match &self.exchange {
             Some(exchange) if !exchange.skip() => Err(SkipRefused(())),

@@ -65,6 +65,7 @@ impl Auditor {
 
 /// The audit layer with axum's own `Body` on both sides; made by [`Auditor::axum_layer`].
 #[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
 pub struct AxumAuditLayer {
     layer: AuditLayer,
 }

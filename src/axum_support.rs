@@ -90,6 +90,7 @@ impl Auditor {
 
 /// Makes one [`AuditedRouterService`] service a connection, which knows its peer. Made by [`Auditor::wrap_router`].
 #[derive(Clone, Debug)]
+#[must_use = "a router does nothing until it is served"]
 pub struct AuditedRouter {
     service: AuditedRouterService,
 }

@@ -1,4 +1,4 @@
-//! Sixteen bytes of a text at a time. It depends on no other room.
+//! Sixteen bytes of a text at a time. It depends on no other module.
 
 use wide::u8x16;
 

@@ -14,19 +14,19 @@ use crate::diagnostics::contained;
 ///
 /// Called on the request's task: it must not block.
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock: what stands in `timestamp`. Read once an exchange; its end is this plus what
+    /// The wall clock, for `timestamp`. Read once for each request; its end is this plus what
     /// [`Clock::monotonic`] says went by, so that a step of the wall clock cannot turn a duration negative.
     fn now(&self) -> SystemTime;
 
-    /// Time since any fixed moment; it never goes back. A clock that does stands still until it has caught up.
+    /// Time since any fixed moment; it never goes back. If it does, time does not move until it has caught up.
     fn monotonic(&self) -> Duration;
 }
 
-/// Where the ids of exchanges come from. The default makes UUIDv7 (RFC 9562), which sort by time.
+/// Where the ids of requests and activities come from. The default makes UUIDv7 (RFC 9562), which sort by time.
 ///
 /// Called on the request's task: it must not block.
 pub trait IdSource: Send + Sync + 'static {
-    /// A new `auditId` for an exchange that arrived at `at`.
+    /// A new `auditId` for a request that arrived at `at`.
     fn audit_id(&self, at: SystemTime) -> Uuid;
 }
 

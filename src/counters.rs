@@ -38,15 +38,15 @@ use crate::sink::{Need, Outlet, SinkState};
 pub struct Counters {
     /// Requests and activities that have begun and not ended, including those that wait for admission.
     pub open: u64,
-    /// Requests and activities that wait to be let in, because too much is unwritten.
+    /// Requests and activities that wait for queue space.
     pub waiting: u64,
-    /// Total of records that exchanges have handed over to be written, whatever became of them then. What was lost on
+    /// Total of records that requests and activities have handed over to be written, whatever became of them then. What was lost on
     /// the way in (`queue_full`, `shutdown`) is not among them.
     pub handed_over: u64,
     /// Handed over, and not yet written or given up by every required sink. The bound is
     /// [`AuditorBuilder::queue_records`](crate::AuditorBuilder::queue_records).
     pub unwritten: u64,
-    /// Bytes that open exchanges and unwritten records hold: heads, facts, captured bodies. The bound is
+    /// Bytes that open requests and unwritten records hold: heads, `meta`, captured bodies. The bound is
     /// [`AuditorBuilder::queue_bytes`](crate::AuditorBuilder::queue_bytes).
     pub captured_bytes: u64,
     /// Total of records that the first sink has taken, this library's own (`Audit…`) included.
@@ -175,7 +175,7 @@ pub struct SinkCounters {
     pub required: bool,
     /// Total of records that it has taken, this library's own included.
     pub written: u64,
-    /// Total of records of exchanges that it should have got and never will.
+    /// Total of records of requests and activities that it should have got and never will.
     pub lost: u64,
     /// Total of attempts after one that failed.
     pub retries: u64,

@@ -121,7 +121,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The text of the error and its source, so that a `main` that returns it tells the operator what is wrong; `{:#?}` shows
+/// The text of the error and its source, so that a `main` that returns it prints what is wrong; `{:#?}` shows
 /// its fields.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

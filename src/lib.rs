@@ -162,7 +162,7 @@ pub use record::{
     Outcome, Reads, Record, RecordLine, ResponseStatus, Scope, Stages, Status, UserAgentKey,
 };
 pub use redact::{Explanation, Hit, HitRule, Redactor, RedactorBuilder};
-pub use sink::SinkState;
+pub use sink::output::SinkState;
 
 /// The README's code compiles.
 #[cfg(all(doctest, feature = "axum"))]

@@ -1,4 +1,4 @@
-//! The rooms of the crate use one another in the order that `guide::architecture` publishes, and where they do not, the page says so.
+//! The modules of the crate use one another in the order that `guide::architecture` publishes, and where they do not, the page says so.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,9 +17,9 @@ fn first_column(heading: &str) -> Vec<Vec<String>> {
     rows.map(|row| names(row.split('|').nth(1).unwrap())).collect()
 }
 
-/// All rooms, from the lowest up.
-fn rooms() -> Vec<String> {
-    first_column("## Rooms").concat()
+/// All modules, from the lowest up.
+fn modules() -> Vec<String> {
+    first_column("## Modules").concat()
 }
 
 /// The arrows that the page admits against the order.
@@ -28,7 +28,7 @@ fn admitted() -> BTreeSet<(String, String)> {
     pairs.into_iter().map(|pair| <[String; 2]>::try_from(pair).unwrap().into()).collect()
 }
 
-/// The sources of a room: a file, or a folder.
+/// The sources of a module: a file, or a folder.
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
@@ -40,7 +40,7 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The rooms that a source names, in code that is no test: in `use` lines, and in paths.
+/// The modules that a source names, in code that is no test: in `use` lines, and in paths.
 fn named(source: &str) -> BTreeSet<String> {
     let code = source.split("\n#[cfg(test)]\nmod tests {").next().unwrap();
     let code = code.split("\n#[cfg(all(test, not(shuttle)))]\nmod tests {").next().unwrap();
@@ -48,14 +48,14 @@ fn named(source: &str) -> BTreeSet<String> {
     let code = code.split("\n#[cfg(test)]\n#[cfg(feature = \"testing\")]\nmod tests {").next().unwrap();
     let code: String =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
-    let mut rooms = BTreeSet::new();
+    let mut modules = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
-            None => drop(rooms.insert(first_name(rest))),
-            Some(group) => rooms.extend(members(group).into_iter().map(first_name)),
+            None => drop(modules.insert(first_name(rest))),
+            Some(group) => modules.extend(members(group).into_iter().map(first_name)),
         }
     }
-    rooms
+    modules
 }
 
 fn first_name(path: &str) -> String {
@@ -84,19 +84,19 @@ fn members(group: &str) -> Vec<&str> {
     members
 }
 
-/// The room of each name that `lib.rs` exports.
+/// The module of each name that `lib.rs` exports.
 fn exports() -> BTreeMap<String, String> {
     let statements =
         include_str!("../src/lib.rs").split(';').filter_map(|statement| statement.split("\npub use ").nth(1));
     let names = |statement: &'static str| {
-        let (room, names) = statement.split_once("::").expect("an export names its room");
+        let (module, names) = statement.split_once("::").expect("an export names its module");
         let names = names.trim_matches(['{', '}', '\n', ' ']).split(',').map(|name| name.trim().to_owned());
-        names.filter(|name| !name.is_empty()).map(|name| (name, room.to_owned())).collect::<Vec<_>>()
+        names.filter(|name| !name.is_empty()).map(|name| (name, module.to_owned())).collect::<Vec<_>>()
     };
     statements.flat_map(names).collect()
 }
 
-/// Each room of a source, with the rooms that it uses.
+/// Each module of a source, with the modules that it uses.
 fn arrows() -> BTreeSet<(String, String)> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let (exported, mut found, mut arrows) = (exports(), Vec::new(), BTreeSet::new());
@@ -105,15 +105,15 @@ fn arrows() -> BTreeSet<(String, String)> {
         let inner = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
         let is_test = inner.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "sample.rs"))
             || inner.starts_with("worker/model");
-        let room = inner.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
-        if is_test || room == "lib" || room == "guide" {
+        let module = inner.split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+        if is_test || module == "lib" || module == "guide" {
             continue;
         }
         let used = named(&fs::read_to_string(&path).unwrap());
         for used in used {
             let used = exported.get(&used).cloned().unwrap_or(used);
-            if used != room {
-                arrows.insert((room.clone(), used));
+            if used != module {
+                arrows.insert((module.clone(), used));
             }
         }
     }
@@ -121,24 +121,24 @@ fn arrows() -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn each_room_is_on_the_page_once() {
-    let rooms = rooms();
-    let once: BTreeSet<_> = rooms.iter().cloned().collect();
-    assert_eq!(once.len(), rooms.len(), "a room is there twice: {rooms:?}");
+fn each_module_is_on_the_page_once() {
+    let modules = modules();
+    let once: BTreeSet<_> = modules.iter().cloned().collect();
+    assert_eq!(once.len(), modules.len(), "a module is there twice: {modules:?}");
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let names = fs::read_dir(src).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let names: BTreeSet<_> = names
         .map(|name| name.trim_end_matches(".rs").to_owned())
         .filter(|name| name != "lib" && name != "guide")
         .collect();
-    assert_eq!(once, names, "the rooms on the page, and those in `src`");
+    assert_eq!(once, names, "the modules on the page, and those in `src`");
 }
 
 #[test]
-fn rooms_use_lower_rooms_and_every_other_arrow_is_on_the_page() {
-    let rooms = rooms();
-    let place = |room: &str| {
-        rooms.iter().position(|known| known == room).unwrap_or_else(|| panic!("`crate::{room}` names no room"))
+fn modules_use_lower_modules_and_every_other_arrow_is_on_the_page() {
+    let modules = modules();
+    let place = |module: &str| {
+        modules.iter().position(|known| known == module).unwrap_or_else(|| panic!("`crate::{module}` names no module"))
     };
     let arrows = arrows();
     let upward: BTreeSet<_> = arrows.iter().filter(|(from, to)| place(to) > place(from)).cloned().collect();
@@ -146,7 +146,7 @@ fn rooms_use_lower_rooms_and_every_other_arrow_is_on_the_page() {
     let new: Vec<_> = upward.difference(&admitted).collect();
     assert!(
         new.is_empty(),
-        "arrows against the order of rooms, which `src/guide/architecture.md` does not admit: {new:?}"
+        "arrows against the order of modules, which `src/guide/architecture.md` does not admit: {new:?}"
     );
     let gone: Vec<_> = admitted.difference(&upward).collect();
     assert!(gone.is_empty(), "arrows that the page admits and nobody needs any more: {gone:?}");

@@ -93,7 +93,13 @@ fn recorded(text: &str) -> Vec<Value> {
     let stopped = records.pop().unwrap();
     assert_eq!((&stopped["eventName"], &stopped["meta"]["lost"]), (&json!("AuditStopped"), &json!(0)));
     assert_eq!(records.remove(0)["eventName"], "AuditStarted");
-    for record in &mut records {
+    without_what_differs(&mut records);
+    records
+}
+
+/// Removes what is another in each run.
+fn without_what_differs(records: &mut [Value]) {
+    for record in records {
         let members = record.as_object_mut().unwrap();
         for key in
             ["timestamp", "auditId", "instance", "seq", "startedAt", "durationMs", "host", "isAuditLog", "schema"]
@@ -104,7 +110,6 @@ fn recorded(text: &str) -> Vec<Value> {
             actor.remove("port");
         }
     }
-    records
 }
 
 fn with(base: &Value, patch: Value) -> Value {
@@ -287,6 +292,29 @@ fn settings_that_do_not_fit_together_are_named_as_they_were_given() {
     assert!(said.contains(&format!("TOWER_AUDIT_SINK: audit file {}: the folder", log.display())), "{said}");
     let said = refused(&[("TOWER_AUDIT_REDACT_KEYS", "badge,7")]);
     assert!(said.contains("TOWER_AUDIT_REDACT_KEYS: given \"7\", allowed: phrases"), "{said}");
+}
+
+/// The README is what a newcomer has: its snippet is the example, and its request gives the record that it shows.
+#[test]
+fn the_quick_start_of_the_readme_gives_the_record_of_the_readme() {
+    let readme = include_str!("../README.md");
+    let snippet = readme.split("```rust,no_run\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let example = include_str!("../examples/quickstart.rs");
+    let code = &example[example.find("use std::").unwrap()..];
+    assert_eq!(snippet, code, "examples/quickstart.rs is the README's");
+
+    let after = readme.split_once("That is `examples/quickstart.rs`.").unwrap().1;
+    let body = after.split("-d '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    let record = after.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut promised = vec![serde_json::from_str::<Value>(record).unwrap()];
+    without_what_differs(&mut promised);
+
+    let server = Server::start("quickstart", &[]);
+    let (head, _) = server.ask("POST /orders", &[("user-agent", "curl/7.88.1")], body);
+    assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+    // `curl` names the host that it was given.
+    promised[0]["actor"]["hostname"] = json!("shop.example");
+    assert_eq!(server.stop(), promised);
 }
 
 #[test]

@@ -800,11 +800,11 @@ fn a_folder_without_a_manifest_is_not_complete() {
 
 #[tokio::test]
 async fn missing_numbers_are_found_and_whether_they_were_reported() {
-    for (is_told, outcome) in [(false, Verdict::Missing), (true, Verdict::ToldLoss)] {
+    for (is_reported, outcome) in [(false, Verdict::Missing), (true, Verdict::ReportedLoss)] {
         let site = Site::new();
         let mut text: String = (1..=3).map(|seq| line(seq, "\"eventName\":\"A\"")).collect();
         text += &line(6, "\"eventName\":\"A\"");
-        if is_told {
+        if is_reported {
             let lost = "\"eventName\":\"AuditRecordsLost\",\"eventKind\":\"audit\"";
             text += &line(7, lost).replace("}}\n", "},\"meta\":{\"count\":2,\"reason\":\"sink_failed\"}}\n");
         }
@@ -813,11 +813,11 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
         let auditor = site.start(Export::to(site.destination()));
         auditor.shutdown(DEADLINE).await;
         let manifest = site.manifests().remove(0);
-        assert_eq!(manifest["gaps"], json!([{"instance": "before", "first": 4, "last": 5, "isTold": is_told}]));
+        assert_eq!(manifest["gaps"], json!([{"instance": "before", "first": 4, "last": 5, "isReported": is_reported}]));
         assert_eq!(manifest["records"]["repeated"], 1);
         let verification = site.verify();
         assert_eq!(verification.verdict, outcome, "{verification}");
-        let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_told };
+        let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_reported };
         assert!(verification.findings.contains(&missing), "{verification}");
     }
 }

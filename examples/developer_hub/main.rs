@@ -49,7 +49,7 @@ const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let settings = Settings::from_env()?;
 
-    let events = presets::developer_hub::mounted().skip(Method::GET, "/healthz");
+    let events = presets::developer_hub::catalog().skip(Method::GET, "/healthz");
     let auditor = log::at_start(|| {
         let stdout = Output::new(sink::stdout()?).name("stdout");
         let stdout = match settings.preset {

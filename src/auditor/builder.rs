@@ -185,8 +185,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// Which proxies the server is behind, and the one header in which they say for whom they ask. Without it `actor.ip` is the
-    /// peer's address, so behind a proxy the proxy's. See [`guide::addresses`](crate::guide::addresses).
+    /// Which proxies the server is behind, and the one header in which they name the client. By default there are none and
+    /// `actor.ip` is the peer's address; behind a proxy that is the address of the proxy. See [`guide::addresses`](crate::guide::addresses).
     ///
     /// Proxies are networks (`10.0.0.0/8`), addresses, or `unix` for whoever connects through a Unix socket: anybody there can
     /// name any address. The header is `X-Forwarded-For`, `Forwarded` (RFC 7239), `X-Real-IP`, or another that is written like the
@@ -202,7 +202,7 @@ impl AuditorBuilder {
         self
     }
 
-    /// Request headers that stand in `request.headers`, redacted. By default none.
+    /// Request headers that a record shows in `request.headers`, redacted. By default none.
     pub fn show_headers(mut self, headers: impl IntoIterator<Item = HeaderName>) -> Self {
         self.shown_headers = headers.into_iter().collect();
         self
@@ -240,7 +240,7 @@ impl AuditorBuilder {
     /// })
     /// ```
     ///
-    /// The layer that opens the span (`TraceLayer`, say) must then stand outside of the audit layer. Where it stands inside, or
+    /// The layer that opens the span (`TraceLayer`, say) must then be outside of the audit layer. Where it is inside, or
     /// where its span should be named rather than the caller's that `traceparent` names, a middleware inside of both calls
     /// [`Audit::trace`](crate::Audit::trace).
     ///
@@ -263,8 +263,8 @@ impl AuditorBuilder {
     }
 
     /// Finds the scope of a request, so that nothing of one is captured whose scope is not audited. See
-    /// [`guide::scopes`](crate::guide::scopes). By default only handlers know it ([`Audit::scope`](crate::Audit::scope)), whose
-    /// word also overrides this.
+    /// [`guide::scopes`](crate::guide::scopes). By default only handlers set it ([`Audit::scope`](crate::Audit::scope)), which
+    /// also overrides this.
     pub fn scope_resolver(mut self, resolver: impl ScopeResolver) -> Self {
         self.scopes.resolver = Some(Box::new(resolver));
         self
@@ -284,7 +284,7 @@ impl AuditorBuilder {
     }
 
     /// A file in [MaxMind's format](https://maxmind.github.io/MaxMind-DB/) (GeoLite2 or GeoIP2 City or Country, or another maker's)
-    /// that tells where addresses are: `actor.location` of records whose actor has none. By default nothing is looked up.
+    /// that maps addresses to places: `actor.location` of records whose actor has none. By default nothing is looked up.
     ///
     /// Private, loopback and documentation addresses are not looked up. The file is read into memory, each of its entries once,
     /// which takes a second for the largest ones; if it is broken, building fails. A file that replaces it later is taken up by
@@ -329,19 +329,21 @@ impl AuditorBuilder {
     }
 
     /// How long a request may wait for capacity in the queue, its body for bytes, and a durable response for its
-    /// record. 5 seconds by default; then the request is refused with 503, or the body is left out of the record.
+    /// record. Then the request is refused with 503, or the body is left out of the record. 5 seconds by default: longer than a
+    /// short stall of a disk or reader, shorter than the time that most clients wait.
     pub fn admission_timeout(mut self, timeout: Duration) -> Self {
         self.admission_timeout = timeout;
         self
     }
 
-    /// How many finished records may wait to be written. 8,192 by default.
+    /// How many finished records may wait to be written, at least 1. 8,192 by default, for bursts and short stalls of a sink; their
+    /// memory is bounded by [`queue_bytes`](Self::queue_bytes).
     pub fn queue_records(mut self, records: usize) -> Self {
         self.queue_records = records;
         self
     }
 
-    /// How many bytes open exchanges and unwritten records may hold: 2 KiB each, their heads, and what is copied of their
+    /// How many bytes open requests and unwritten records may hold: 2 KiB each, their heads, and what is copied of their
     /// bodies. 64 MiB by default, which is enough for about 30,000 open streams; at least 64 KiB and four times
     /// [`max_body_bytes`](Self::max_body_bytes). See [`guide::delivery`](crate::guide::delivery).
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
@@ -349,31 +351,33 @@ impl AuditorBuilder {
         self
     }
 
-    /// The longest line, in bytes, its newline included. 15 KiB by default, because container runtimes split lines at 16.
+    /// The longest line, in bytes, its newline included; at least 4 KiB. 15 KiB by default, because container runtimes split lines
+    /// at 16 KiB.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = bytes;
         self
     }
 
-    /// How much of each body is kept, in bytes. 16 KiB by default; 0 keeps none.
+    /// How much of each body is kept, in bytes; at most 16 MiB, and 0 keeps none. 16 KiB by default, about what a line can show.
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
     }
 
-    /// Under which key of `actor` the user agent stands. `client` by default.
+    /// Under which key of `actor` the user agent is written. `client` by default, as in Red Hat's documentation.
     pub fn user_agent_key(mut self, key: UserAgentKey) -> Self {
         self.user_agent_key = key;
         self
     }
 
-    /// How bodies stand in a record. As JSON by default, so that stores can search in them.
+    /// How bodies are written in a record. As JSON by default, so that stores can search in them.
     pub fn body_as(mut self, body_as: BodyAs) -> Self {
         self.body_as = body_as;
         self
     }
 
-    /// Whether responses carry the record's `auditId` as `Audit-ID`. Off by default.
+    /// Whether responses carry the record's `auditId` as the header `Audit-ID`, so that a person can quote it. Off by default, because
+    /// clients see it.
     pub fn audit_id_header(mut self, on: bool) -> Self {
         self.audit_id_header = on;
         self
@@ -400,7 +404,7 @@ impl AuditorBuilder {
     /// The id of this run of the process: 1 to 128 visible ASCII characters without quotes and backslashes. By default a random
     /// UUID.
     ///
-    /// Two runs with one id cannot be told apart, since each numbers its records from 1 on: let it be another at each start. With
+    /// Two runs with one id cannot be distinguished, since each numbers its records from 1 on: use another id at each start. With
     /// an export (feature `export`) it is refused, because records with numbers that were met before are not exported.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());

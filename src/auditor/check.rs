@@ -151,7 +151,7 @@ impl AuditorBuilder {
             "maxLineBytes": line_budget,
             "maxBodyBytes": max_body_bytes,
             "events": plans.listed(),
-            "outside": outside.describe().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+            "outside": outside.describe_as_json(),
         });
         if let Some(scoping) = &scoping {
             settings["scopes"] = scoping.describe();

@@ -241,7 +241,7 @@ impl Auditor {
         !self.log.engine.queue.is_closed()
     }
 
-    /// Waits for open exchanges, writes everything, and reports what was written and what was not. Call it when the server
+    /// Waits for open requests and activities, writes everything, and reports what was written and what was not. Call it when the server
     /// has stopped.
     ///
     /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
@@ -258,7 +258,7 @@ impl Auditor {
         answer.wait(limit.saturating_add(Duration::from_secs(1))).unwrap_or_default()
     }
 
-    /// Reports that the server is stopping, before it has stopped: exchanges that are dropped from now on end as `shutdown`.
+    /// Reports that the server is stopping, before it has stopped: requests that are dropped from now on have the outcome `shutdown`.
     pub fn start_shutdown(&self) {
         self.log.engine.begin_closing();
     }

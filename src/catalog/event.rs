@@ -283,7 +283,7 @@ impl Event {
     /// | `{result}` | `initiated` in an initiation, else `succeeded` or `failed`: one sentence for both stages |
     /// | `{response.status}` | the status code |
     ///
-    /// `{{` and `}}` stand for braces. What the record does not know reads `unknown`. Another placeholder, or a
+    /// `{{` and `}}` are braces. A value that the record does not have is written as `unknown`. Another placeholder, or a
     /// parameter that no route of the event has, is an error. Values are filled in after redaction.
     pub fn message(mut self, template: impl Into<Cow<'static, str>>) -> Self {
         self.message = Some(template.into());

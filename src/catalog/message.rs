@@ -33,7 +33,7 @@ pub(crate) enum Placeholder {
     Stage,
     /// `{status}`: the record's status, which is `succeeded` for an initiation.
     Status,
-    /// `{outcome}`: how the exchange ended.
+    /// `{outcome}`: how the request ended.
     Outcome,
     /// `{result}`: `initiated` at the first stage, at the second `succeeded` or `failed`: what a sentence ends with.
     Result,

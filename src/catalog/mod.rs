@@ -64,7 +64,7 @@ pub(crate) use source::{MetaSource, TextPart};
 ///         .meta("roleRef", Source::template("{kind}:{namespace}/{name}"))
 ///         .message("Update of {meta.roleRef} by {actor} {result}"),
 /// );
-/// let catalog = presets::developer_hub::mounted().nest("/api/permission", roles);
+/// let catalog = presets::developer_hub::catalog().nest("/api/permission", roles);
 /// assert!(catalog.check().is_ok());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,7 +111,7 @@ impl Catalog {
 
     /// Adds an event.
     ///
-    /// A name stands for one definition. The same one may come twice, so that a catalog can be nested below two
+    /// A name has one definition. The same definition may be added twice, so that a catalog can be nested below two
     /// prefixes; its routes are joined then.
     pub fn event(mut self, event: Event) -> Self {
         self.events.push(event);

@@ -12,6 +12,7 @@ use crate::json::Pointer;
 /// A source that finds nothing yields nothing; the next source of the same key is asked then.
 /// What it finds goes through redaction like everything else in a record.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use = "a source does nothing until an event has it"]
 pub struct Source(Raw);
 
 /// As given; checked when the auditor is built.
@@ -32,7 +33,7 @@ impl Source {
         Self(Raw::Param(name.into()))
     }
 
-    /// A field of the query, decoded; an array of strings where it stands more than once.
+    /// A field of the query, decoded; an array of strings if it occurs more than once.
     pub fn query(name: impl Into<Cow<'static, str>>) -> Self {
         Self(Raw::Query(name.into()))
     }
@@ -54,7 +55,7 @@ impl Source {
     /// A text put together: `{kind}:{namespace}/{name}`.
     ///
     /// `{name}` is a parameter of the path, `{/kind}` a string, number or boolean of the request's body by JSON
-    /// Pointer; `{{` and `}}` stand for braces. It yields only where every placeholder has a value, so that a
+    /// Pointer; `{{` and `}}` are braces. It yields only where every placeholder has a value, so that a
     /// half-known reference never looks like a whole one.
     pub fn template(template: impl Into<Cow<'static, str>>) -> Self {
         Self(Raw::Template(template.into()))

@@ -37,10 +37,11 @@ impl Environment {
     {
         let vars = vars.into_iter().map(|(name, value)| (name.into(), value.into()));
         let all: Vec<(OsString, OsString)> = vars.collect();
-        let mut ours: Vec<(OsString, OsString)> =
-            all.iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())).cloned().collect();
         // The order of the environment is chance; that of errors should not be.
-        ours.sort();
+        let mut ours: Vec<&(OsString, OsString)> = Vec::new();
+        for variable in all.iter().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+            ours.insert(ours.partition_point(|other| *other < variable), variable);
+        }
         let mut this = Self::default();
         for (name, value) in &ours {
             this.take(name, value);

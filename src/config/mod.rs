@@ -38,7 +38,7 @@ pub(crate) enum Unknown {
     /// They keep the server from starting: a misspelt setting must not pass for one that works.
     #[default]
     Error,
-    /// They are told as warnings: for fleets in which not every server has the newest version yet.
+    /// They are reported as warnings: for fleets in which not every server has the newest version yet.
     Warn,
 }
 
@@ -99,7 +99,7 @@ macro_rules! settings {
         #[derive(Clone, Debug, Default, PartialEq)]
         pub(crate) struct Settings {
             $($(#[$doc])* pub(crate) $field: Option<$type>,)+
-            told: Vec<Told>,
+            chosen: Vec<Chosen>,
             warnings: Vec<String>,
         }
 
@@ -127,7 +127,7 @@ settings! {
     csv_columns: Columns = units::columns;
     /// Groups of fields that no output shows.
     omit: Vec<FieldGroup> = |given| units::list(given, 64, FieldGroup::ALLOWED, FieldGroup::of);
-    /// A segment of the file is at most so long; the least has room for several of the longest lines of the default.
+    /// A segment of the file is limited to this size; the least holds several of the longest lines of the default.
     rotate_bytes: u64 = |given| units::size(given, 64 * KIB..=1_024 * GIB).map(|bytes| bytes as u64);
     /// A segment of the file covers at most so long: from a minute to a leap year.
     rotate_every: Duration = |given| units::duration(given, Duration::from_secs(60)..=Duration::from_secs(366 * 86_400));
@@ -145,11 +145,11 @@ settings! {
     delivery: Delivery = |given| units::one_of(given, &[Delivery::Lossy, Delivery::Backpressure, Delivery::Durable, Delivery::FailClosed], |class| class.as_str());
     /// How much is recorded of reads.
     reads: Reads = |given| units::one_of(given, &[Reads::Skip, Reads::Lossy, Reads::Debug, Reads::Record], |reads| reads.as_str());
-    /// How long a request waits for room: up to ten minutes, beyond which no client waits either.
+    /// How long a request waits for capacity: up to ten minutes, beyond which no client waits either.
     admission_timeout: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(600));
     /// Finished records that are not yet written.
     queue_records: usize = |given| units::count(given, 1..=16_777_216);
-    /// Captured bytes that are not yet written; the least has room for two bodies of the default size.
+    /// Captured bytes that are not yet written; the least holds two bodies of the default size.
     queue_bytes: usize = |given| units::size(given, 64 * KIB..=16 * GIB);
     /// The longest line. What is never cut (ids, names, actor, address, method, route) has to fit into the least.
     max_line_bytes: usize = |given| units::size(given, 4 * KIB..=16 * MIB);
@@ -159,16 +159,16 @@ settings! {
     trusted_proxies: Vec<TrustedPeer> = |given| units::list(given, 1_024, TRUSTED_PEER_ALLOWED, |item| item.parse().ok());
     /// The header in which trusted proxies name the client's address.
     client_ip_header: HeaderName = units::header_name;
-    /// A file in MaxMind's format that tells where addresses are.
+    /// A file in MaxMind's format that maps addresses to places.
     geoip_file: PathBuf = units::path;
     /// Keys that are secret besides the listed ones.
     redact_keys: Vec<String> = |given| units::list(given, 256, units::PHRASE_ALLOWED, units::phrase);
     /// Keys that are not secret although they look it.
     redact_except: Vec<String> = |given| units::list(given, 1_024, units::NAME_ALLOWED, units::name);
-    /// Where the user agent stands.
+    /// Under which key the user agent is written.
     user_agent_key: UserAgentKey = |given| units::one_of(
         given, &[UserAgentKey::Client, UserAgentKey::UserAgent, UserAgentKey::Both], |key| key.as_str());
-    /// How bodies stand in a record.
+    /// How bodies are written in a record.
     body_as: BodyAs = |given| units::one_of(given, &[BodyAs::Json, BodyAs::String], |body_as| body_as.as_str());
     /// Whether responses carry the header `Audit-ID`.
     audit_id_header: bool = units::switch;
@@ -216,14 +216,14 @@ struct Setting {
 
 /// One setting as it was said.
 #[derive(Clone, Debug, PartialEq)]
-struct Told {
+struct Chosen {
     key: &'static str,
     value: String,
-    source: Source,
+    origin: Origin,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum Origin {
     Environment,
     File,
 }
@@ -238,7 +238,7 @@ pub(crate) fn from_env(aliases: &[Alias]) -> (Settings, Option<Error>) {
     (settings, refused)
 }
 
-/// A name as it is told: it may hold anything, and each complaint stays one line.
+/// A name as it is reported: it may hold anything, and each complaint stays one line.
 fn on_one_line(name: &str) -> String {
     let mut line = String::with_capacity(name.len());
     for char in name.chars() {
@@ -279,7 +279,7 @@ impl Settings {
             settings.read_file(path, &mut complaints);
         }
         for (key, name, value) in &given {
-            settings.store(key, name, &Given::Text(value), Source::Environment, &mut complaints);
+            settings.store(key, name, &Given::Text(value), Origin::Environment, &mut complaints);
         }
         let refused = settings.judge(complaints);
         (settings, refused)
@@ -287,12 +287,12 @@ impl Settings {
 
     /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
     pub(crate) fn name_of(&self, key: &str, code: &str) -> String {
-        let told = |key: &str| self.told.iter().find(|told| told.key == key);
-        match told(key).map(|told| told.source) {
+        let find = |key: &str| self.chosen.iter().find(|chosen| chosen.key == key);
+        match find(key).map(|chosen| chosen.origin) {
             None => code.to_owned(),
-            Some(Source::Environment) => env::variable(key),
-            Some(Source::File) => {
-                let path = told(env::CONFIG).map_or("the settings file", |config| &*config.value);
+            Some(Origin::Environment) => env::variable(key),
+            Some(Origin::File) => {
+                let path = find(env::CONFIG).map_or("the settings file", |config| &*config.value);
                 format!("{key:?} in {path}")
             }
         }
@@ -300,25 +300,32 @@ impl Settings {
 
     /// How another setting is given beside one that was given: in the same place, or in the environment.
     pub(crate) fn add_beside(&self, given: &str, key: &str, value: &str) -> String {
-        match self.told.iter().find(|told| told.key == given).map(|told| told.source) {
-            Some(Source::File) => format!("{key} = {value:?}"),
+        match self.chosen.iter().find(|chosen| chosen.key == given).map(|chosen| chosen.origin) {
+            Some(Origin::File) => format!("{key} = {value:?}"),
             _ => format!("{}={value}", env::variable(key)),
         }
     }
 
     /// What was set, and where: for the digest in `AuditStarted`, in the order of the table.
     pub(crate) fn describe(&self) -> Vec<(&'static str, String)> {
-        let describe = |told: &Told| {
-            let source = match told.source {
-                Source::Environment => "environment",
-                Source::File => "file",
+        let describe = |chosen: &Chosen| {
+            let origin = match chosen.origin {
+                Origin::Environment => "environment",
+                Origin::File => "file",
             };
-            (told.key, format!("{} ({source})", told.value))
+            (chosen.key, format!("{} ({origin})", chosen.value))
         };
-        let position = |told: &&Told| TABLE.iter().position(|setting| setting.key == told.key);
-        let mut told: Vec<&Told> = self.told.iter().collect();
-        told.sort_by_key(position);
-        told.into_iter().map(describe).collect()
+        let keys = std::iter::once(env::CONFIG).chain(TABLE.iter().map(|setting| setting.key));
+        keys.filter_map(|key| self.chosen.iter().find(|chosen| chosen.key == key)).map(describe).collect()
+    }
+
+    /// The same as a JSON object.
+    pub(crate) fn describe_as_json(&self) -> serde_json::Value {
+        let mut members = serde_json::Map::new();
+        for (key, value) in self.describe() {
+            members.insert(key.to_owned(), value.into());
+        }
+        members.into()
     }
 
     #[cfg(test)]
@@ -328,13 +335,13 @@ impl Settings {
     }
 
     fn read_file(&mut self, path: &Path, complaints: &mut Complaints) {
-        self.told.push(Told { key: "config", value: path.display().to_string(), source: Source::Environment });
+        self.chosen.push(Chosen { key: "config", value: path.display().to_string(), origin: Origin::Environment });
         match read_pairs(path) {
             Ok(pairs) => {
                 for (key, given) in &pairs {
                     let name = format!("{key:?} in {}", path.display());
                     match given {
-                        Ok(given) => self.store(key, &name, &given.borrow(), Source::File, complaints),
+                        Ok(given) => self.store(key, &name, &given.borrow(), Origin::File, complaints),
                         Err(kind) => self.refuse_kind(key, &name, kind, complaints),
                     }
                 }
@@ -343,14 +350,14 @@ impl Settings {
         }
     }
 
-    fn store(&mut self, key: &str, name: &str, given: &Given<'_>, source: Source, complaints: &mut Complaints) {
+    fn store(&mut self, key: &str, name: &str, given: &Given<'_>, origin: Origin, complaints: &mut Complaints) {
         let Some(setting) = TABLE.iter().find(|setting| setting.key == key) else {
             return complaints.unknown(name);
         };
         match (setting.store)(self, given) {
             Ok(()) => {
-                self.told.retain(|told| told.key != setting.key);
-                self.told.push(Told { key: setting.key, value: given.to_string(), source });
+                self.chosen.retain(|chosen| chosen.key != setting.key);
+                self.chosen.push(Chosen { key: setting.key, value: given.to_string(), origin });
             }
             Err(refusal) => complaints.bad(name, &refusal),
         }

@@ -114,7 +114,7 @@ fn every_setting_is_read_from_the_environment() {
         export_jitter: Some(Duration::from_secs(300)),
         export_object_bytes: Some(1 << 20),
         unknown: Some(Unknown::Warn),
-        told: settings.told.clone(),
+        chosen: settings.chosen.clone(),
         warnings: Vec::new(),
     };
     assert_eq!(settings, expected);

@@ -119,8 +119,8 @@ pub(crate) fn write(
     let mut told = told_with(state, tally);
     let gaps: Vec<Value> = Tally::new_gaps(&state.seen, seen)
         .map(|gap| {
-            let is_told = use_up(&mut told, &gap.instance, gap.last - gap.first + 1);
-            json!({"instance": gap.instance, "first": gap.first, "last": gap.last, "isTold": is_told})
+            let is_reported = use_up(&mut told, &gap.instance, gap.last - gap.first + 1);
+            json!({"instance": gap.instance, "first": gap.first, "last": gap.last, "isReported": is_reported})
         })
         .collect();
     let lost: Vec<Value> = tally

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::Error;
 use crate::format::Columns;
+use crate::record::setting::setting_names;
 use crate::{FieldGroup, LogType};
 
 /// The folder of a log type's objects.
@@ -32,16 +33,6 @@ pub enum ExportFormat {
 impl ExportFormat {
     pub(crate) const ALL: [Self; 4] = [Self::Csv, Self::Json, Self::JsonTimestamp, Self::Combined];
 
-    /// The name that settings and manifests use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Json => "json",
-            Self::JsonTimestamp => "json_timestamp",
-            Self::Combined => "combined",
-        }
-    }
-
     /// Whether it is made of the record, and not of its line.
     pub(crate) const fn reads_records(self) -> bool {
         matches!(self, Self::Csv | Self::Combined)
@@ -56,6 +47,13 @@ impl ExportFormat {
         }
     }
 }
+
+setting_names!(ExportFormat {
+    Csv => "csv",
+    Json => "json",
+    JsonTimestamp => "json_timestamp",
+    Combined => "combined",
+});
 
 /// What is exported, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

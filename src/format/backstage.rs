@@ -1,5 +1,7 @@
 //! A record as Backstage's core auditor writes it, which is what Red Hat Developer Hub has from 1.6 on.
 
+use std::fmt;
+
 use super::Format;
 use crate::json::push_json_string;
 use crate::record::finished::StageName;
@@ -27,6 +29,7 @@ pub struct BackstageAuditor {
 
 /// What Backstage's core auditor calls an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an event does nothing until a format has it"]
 pub struct AuditorEvent {
     name: &'static str,
     id: &'static str,
@@ -58,6 +61,12 @@ impl SeverityLevel {
             Self::High => "high",
             Self::Critical => "critical",
         }
+    }
+}
+
+impl fmt::Display for SeverityLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -6,13 +6,16 @@
 //! - `write`: text → JSON strings.
 //! - `scan`: where tokens and values end; the text of a string.
 //! - `pointer`: JSON Pointers and look-up.
+//! - `number`: numbers that no float holds.
 //! - `shorten`: a valid beginning of a value; members as arrays.
 
+mod number;
 mod pointer;
 mod scan;
 mod shorten;
 mod write;
 
+pub(crate) use number::is_beyond_floats;
 pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};
 pub(crate) use shorten::{beginning, members_as_arrays, without_members};

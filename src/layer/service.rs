@@ -20,6 +20,7 @@ use crate::running::Running;
 
 /// Records every request that goes through the services it wraps. Made by [`Auditor::layer`](crate::Auditor::layer).
 #[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it wraps a service"]
 pub struct AuditLayer {
     log: Arc<Running>,
     /// The event of every request here, named next to a route.

@@ -74,7 +74,7 @@ use crate::sink::Ordinary;
 /// # What it cannot be taken for
 ///
 /// Forwarders select audit records by `isAuditLog`, some by a substring of the raw line. So a field of that name, in an event
-/// or a span and in any letter case, is left out; and wherever else the word stands, in a text or in a key, one letter of it
+/// or a span and in any letter case, is left out; and wherever else the word occurs, in a text or in a key, one letter of it
 /// is escaped (`is\u0041uditLog`), so that nothing finds it in the raw line, and whoever parses the line reads the same text.
 ///
 /// # What it does not do
@@ -85,6 +85,7 @@ use crate::sink::Ordinary;
 /// fails or logs whatever it writes would write to itself for ever. To see it, put another layer beside this one, with a
 /// filter for the target `tower_audit`, that writes to standard error.
 #[derive(Clone)]
+#[must_use = "a layer does nothing until a subscriber has it"]
 pub struct LogLayer {
     engine: Arc<Engine>,
     lines: Arc<Ordinary>,

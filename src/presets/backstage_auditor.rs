@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), tower_audit::Error> {
 //! let ((old, flagged), (new, events)) = (sink::memory(), sink::memory());
 //! let auditor = Auditor::builder()
-//!     .catalog(presets::developer_hub::mounted())
+//!     .catalog(presets::developer_hub::catalog())
 //!     .sink(Output::new(old).format(json()))
 //!     .sink(Output::new(new).format(backstage_auditor(presets::backstage_auditor::EVENTS)))
 //!     .build()?;
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn every_event_of_the_catalog_has_its_entry() {
-        let compiled = super::super::developer_hub::mounted().compile().unwrap();
+        let compiled = super::super::developer_hub::catalog().compile().unwrap();
         let mut names: Vec<&str> = compiled.events().map(|(event, _)| event.name()).collect();
         let mut listed: Vec<&str> = EVENTS.iter().map(AuditorEvent::name).collect();
         names.sort_unstable();

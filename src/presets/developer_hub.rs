@@ -15,17 +15,17 @@
 //! ```
 //! use tower_audit::{Catalog, presets};
 //!
-//! let catalog: Catalog = presets::developer_hub::mounted();
-//! assert_eq!(catalog, presets::developer_hub::mounted_at("/api/scaffolder", "/api/catalog"));
+//! let catalog: Catalog = presets::developer_hub::catalog();
+//! assert_eq!(catalog, presets::developer_hub::catalog_at("/api/scaffolder", "/api/catalog"));
 //! ```
 //!
-//! # Example: one of the back ends, elsewhere
+//! # Example: one of the plugins, elsewhere
 //!
 //! ```
 //! use http::Method;
 //! use tower_audit::{Catalog, presets};
 //!
-//! let catalog = Catalog::new().nest("/scaffolder", presets::developer_hub::scaffolder()).skip(Method::GET, "/healthz");
+//! let catalog = Catalog::new().nest("/scaffolder", presets::developer_hub::scaffolder_plugin()).skip(Method::GET, "/healthz");
 //! assert!(catalog.check().is_ok());
 //! ```
 
@@ -103,21 +103,21 @@ pub mod events {
 /// A reference to an entity or template, from the path.
 const REF_FROM_PATH: &str = "{kind}:{namespace}/{name}";
 
-/// Both back ends where the product has them: below `/api/scaffolder` and `/api/catalog`.
-pub fn mounted() -> Catalog {
-    mounted_at("/api/scaffolder", "/api/catalog")
+/// The events of both plugins where the product has them: below `/api/scaffolder` and `/api/catalog`.
+pub fn catalog() -> Catalog {
+    catalog_at("/api/scaffolder", "/api/catalog")
 }
 
-/// Both back ends, each below a prefix of choice.
-pub fn mounted_at(
+/// The events of both plugins, each below the prefix given for it.
+pub fn catalog_at(
     scaffolder_prefix: impl Into<Cow<'static, str>>,
     catalog_prefix: impl Into<Cow<'static, str>>,
 ) -> Catalog {
-    Catalog::new().nest(scaffolder_prefix, scaffolder()).nest(catalog_prefix, catalog())
+    Catalog::new().nest(scaffolder_prefix, scaffolder_plugin()).nest(catalog_prefix, catalog_plugin())
 }
 
-/// The events of the scaffolder back end, with routes as below its prefix, and those of its background work.
-pub fn scaffolder() -> Catalog {
+/// The events of the scaffolder plugin, with routes below its prefix, and those of its background work.
+pub fn scaffolder_plugin() -> Catalog {
     Catalog::new()
         .plugin("scaffolder")
         .service("backstage")
@@ -137,8 +137,8 @@ pub fn scaffolder() -> Catalog {
         .event(task_step_iteration())
 }
 
-/// The events of the catalog back end, with routes as below its prefix.
-pub fn catalog() -> Catalog {
+/// The events of the catalog plugin, with routes below its prefix.
+pub fn catalog_plugin() -> Catalog {
     Catalog::new()
         .plugin("catalog")
         .service("backstage")
@@ -487,7 +487,7 @@ mod tests {
     ];
 
     fn compiled() -> Compiled {
-        mounted().compile().unwrap()
+        catalog().compile().unwrap()
     }
 
     fn rows() -> impl Iterator<Item = (&'static str, &'static Row)> {
@@ -621,7 +621,7 @@ mod tests {
 
     #[test]
     fn the_prefixes_are_free_to_choose() {
-        let compiled = mounted_at("/s", "/").compile().unwrap();
+        let compiled = catalog_at("/s", "/").compile().unwrap();
         assert_eq!(found(&compiled, &Method::GET, "/s/v2/tasks").as_deref(), Some("ScaffolderTaskListFetch"));
         assert_eq!(found(&compiled, &Method::GET, "/entities").as_deref(), Some("CatalogEntityFetch"));
     }

@@ -15,6 +15,7 @@ use std::fmt;
 /// assert_eq!(actor.id(), Some("user:default/jane"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "an actor does nothing until a record has it"]
 pub struct Actor {
     pub(crate) id: Option<String>,
     pub(crate) kind: Option<Cow<'static, str>>,
@@ -124,6 +125,7 @@ impl Actor {
 
 /// The credential that was used: its kind, id, name and owner, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a credential does nothing until an actor has it"]
 pub struct Credential {
     pub(crate) kind: Cow<'static, str>,
     pub(crate) id: Option<String>,
@@ -192,6 +194,7 @@ pub(crate) fn write_credential(
 
 /// Where an actor is, by its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "a location does nothing until an actor has it"]
 pub struct Location {
     pub(crate) city: Option<String>,
     pub(crate) country: Option<String>,

@@ -11,6 +11,7 @@ use std::borrow::Cow;
 /// assert_eq!(package, package.clone());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "an object does nothing until a record has it"]
 pub struct Entity {
     pub(crate) kind: Cow<'static, str>,
     pub(crate) id: Option<String>,
@@ -61,6 +62,7 @@ impl Entity {
 ///
 /// `path` holds all ancestors, so that a prefix of it selects everything below.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a scope does nothing until a record has it"]
 pub struct Scope {
     pub(crate) kind: Cow<'static, str>,
     pub(crate) path: String,

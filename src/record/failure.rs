@@ -18,6 +18,7 @@ const MAX_SOURCES: usize = 16;
 /// assert_eq!(failure.message(), "invalid digit found in string");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a failure does nothing until a record has it"]
 pub struct Failure {
     pub(crate) name: String,
     pub(crate) message: String,

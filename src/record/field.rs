@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::finished::{Request, Response, Thing};
-use super::object::{push_milliseconds, push_time};
+use super::json_object::{push_milliseconds, push_time};
 use super::{Record, wire};
 use crate::clock::Micros;
 use crate::error::Error;

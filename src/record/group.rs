@@ -1,9 +1,6 @@
 //! Groups of fields that an output can leave out.
 
-use std::fmt;
-use std::str::FromStr;
-
-use crate::error::Error;
+use super::setting::setting_names;
 
 /// A group of fields that [`Output::omit`](crate::sink::Output::omit) leaves out of an output's lines, or `TOWER_AUDIT_OMIT` out of
 /// all.
@@ -42,43 +39,20 @@ impl FieldGroup {
     pub(crate) const ALLOWED: &str =
         "eula, location, addresses, namespace, repository, user_agent and bodies, separated by commas";
 
-    /// The name that settings use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Eula => "eula",
-            Self::Location => "location",
-            Self::Addresses => "addresses",
-            Self::Namespace => "namespace",
-            Self::Repository => "repository",
-            Self::UserAgent => "user_agent",
-            Self::Bodies => "bodies",
-        }
-    }
-
     pub(crate) fn of(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|group| group.as_str() == name)
     }
 }
 
-impl fmt::Display for FieldGroup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for FieldGroup {
-    type Err = Error;
-
-    /// # Errors
-    ///
-    /// If there is no group of this name; the error lists them.
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::of(name).ok_or_else(|| {
-            let shown: String = name.chars().take(64).collect();
-            Error::setting(format!("field group: given {shown:?}; allowed: {}", Self::ALLOWED))
-        })
-    }
-}
+setting_names!(FieldGroup {
+    Eula => "eula",
+    Location => "location",
+    Addresses => "addresses",
+    Namespace => "namespace",
+    Repository => "repository",
+    UserAgent => "user_agent",
+    Bodies => "bodies",
+});
 
 /// A set of groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

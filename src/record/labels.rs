@@ -1,7 +1,7 @@
 //! Names of events and routes, from the application's configuration. Each is written as JSON once, for all lines.
 
 use super::LogType;
-use super::object::{Object, key};
+use super::json_object::{Object, key};
 
 /// The labels of an event, shared by all of its records.
 #[derive(Debug, Default)]

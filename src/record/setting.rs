@@ -56,9 +56,9 @@ macro_rules! setting_names {
     };
 }
 
-pub(super) use setting_names;
+pub(crate) use setting_names;
 
-pub(super) fn unknown(text: &str, allowed: &[&str]) -> Error {
+pub(crate) fn unknown(text: &str, allowed: &[&str]) -> Error {
     const LONGEST: usize = 80;
     let shown: String = text.chars().take(LONGEST).collect();
     let more = if shown.len() < text.len() { "…" } else { "" };
@@ -66,13 +66,13 @@ pub(super) fn unknown(text: &str, allowed: &[&str]) -> Error {
 }
 
 /// Reads one of a set of names.
-pub(super) struct Name<T> {
+pub(crate) struct Name<T> {
     allowed: &'static [&'static str],
     read: PhantomData<T>,
 }
 
 impl<T> Name<T> {
-    pub(super) fn new(allowed: &'static [&'static str]) -> Self {
+    pub(crate) fn new(allowed: &'static [&'static str]) -> Self {
         Self { allowed, read: PhantomData }
     }
 }

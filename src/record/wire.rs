@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Version;
 
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
-use super::object::{Key, Object, key, push_list};
+use super::json_object::{Key, Object, key, push_list};
 use super::setting::setting_names;
 use super::{FieldGroup, Record};
 use crate::redact::{Evidence, Reason, Redacted, Texts};

@@ -38,6 +38,7 @@ const MAX_RULES: usize = 100_000;
 /// # Ok::<(), tower_audit::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "rules do nothing until an auditor has them"]
 pub struct ScopeRules {
     /// Always says something of all events.
     pub(super) default: Rule,
@@ -76,12 +77,16 @@ impl Rule {
     }
 
     fn to_json(&self) -> Value {
-        let all = self.all.map(|audited| ("*".to_owned(), audited.into()));
-        let events = self.events.iter().map(|(event, audited)| ((**event).to_owned(), (*audited).into()));
-        match self.all {
-            Some(audited) if self.events.is_empty() => audited.into(),
-            _ => Value::Object(all.into_iter().chain(events).collect()),
+        if let Some(audited) = self.all.filter(|_| self.events.is_empty()) {
+            return audited.into();
         }
+        let mut members = Map::new();
+        for (event, audited) in
+            self.all.iter().map(|all| ("*", all)).chain(self.events.iter().map(|(event, one)| (&**event, one)))
+        {
+            members.insert(event.to_owned(), (*audited).into());
+        }
+        members.into()
     }
 
     fn from_json(value: &Value) -> Option<Self> {
@@ -277,8 +282,11 @@ impl ScopeRules {
         if self.instance.len() > 0 {
             members.insert("instance".into(), self.instance.to_json());
         }
-        let scopes = self.paths.iter().map(|(path, rule)| ((**path).to_owned(), rule.to_json()));
-        members.insert("scopes".into(), Value::Object(scopes.collect()));
+        let mut scopes = Map::new();
+        for (path, rule) in &self.paths {
+            scopes.insert((**path).to_owned(), rule.to_json());
+        }
+        members.insert("scopes".into(), scopes.into());
         Value::Object(members).to_string()
     }
 

@@ -18,6 +18,7 @@ pub enum SeqCheck {
 }
 
 /// Numbers of one run that were not met.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The run.

@@ -5,7 +5,7 @@ mod memory;
 #[cfg(feature = "tracing-subscriber")]
 mod ordinary;
 mod outlet;
-mod output;
+pub(crate) mod output;
 mod retry;
 mod stdout;
 mod tracing;
@@ -28,7 +28,8 @@ pub use memory::{Memory, MemoryRecords, memory};
 pub(crate) use ordinary::Ordinary;
 pub(crate) use outlet::{Outlet, Progress, Start, Watcher};
 pub(crate) use output::Need;
-pub use output::{Output, SinkState};
+pub use output::Output;
+pub(crate) use output::SinkState;
 pub(crate) use retry::Retry;
 pub(crate) use stdout::Stream;
 pub use stdout::{Stderr, Stdout, stderr, stdout};

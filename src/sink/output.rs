@@ -101,7 +101,7 @@ impl Output {
     }
 
     /// The longest line, in bytes, its newline included. By default that of the auditor
-    /// ([`max_line_bytes`](crate::AuditorBuilder::max_line_bytes)). What is shortened here appears whole where there is room.
+    /// ([`max_line_bytes`](crate::AuditorBuilder::max_line_bytes)). What is shortened here can be whole in other outputs.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = Some(bytes);
         self
@@ -167,6 +167,12 @@ impl SinkState {
             Self::Failing => "failing",
             Self::GivenUp => "given_up",
         }
+    }
+}
+
+impl fmt::Display for SinkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -8,8 +8,8 @@ use crate::diagnostics::caught;
 /// One event for each record, under the target `audit`, at the record's level, with the JSON line as the field `record`.
 ///
 /// For applications whose subscriber already carries logs to where they are wanted. A filter must let the target
-/// through: `audit=info`, say. Where no subscriber takes the events they are gone, and nothing tells: a log that has to be
-/// complete belongs into a sink that says what it could not write.
+/// through: `audit=info`, say. Events that no subscriber takes are lost, and the loss is not reported: if the log has to be
+/// complete, use a sink that reports what it could not write.
 ///
 /// The events come from the sink's own thread, outside of any span. Lines of
 /// [`Auditor::log_layer`](crate::Auditor#method.log_layer) are not repeated, because the subscriber has had them.

@@ -94,7 +94,7 @@ impl Needles {
 /// A canary that was found: its kind, never its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct Leak {
     /// The kind of canary, by the name of its method: `text`, `odd`, `number`, `key`, `jwt`.
     pub kind: &'static str,
     /// How it was spelled: `raw`, `base64`, `hex`, or the decodings that lead to it.
@@ -155,21 +155,21 @@ impl Canaries {
     }
 
     /// The canaries in a text, or bytes, in any spelling; each kind once.
-    pub fn find(&self, text: impl AsRef<[u8]>) -> Vec<Finding> {
+    pub fn find(&self, text: impl AsRef<[u8]>) -> Vec<Leak> {
         let readings = readings(text.as_ref());
         // The plainest of each kind: whole before encoded before a piece.
-        let mut plainest: [Option<(u8, Finding)>; 5] = Default::default();
+        let mut plainest: [Option<(u8, Leak)>; 5] = Default::default();
         for (text, spelling) in &readings {
             for hit in self.needles.all.find_overlapping_iter(text) {
                 let (kind, form) = self.needles.meant[hit.pattern().as_usize()];
                 let spelling = form.name().map_or_else(|| spelling.clone(), str::to_owned);
-                let finding = Finding { kind: self.all[kind].0, spelling, is_piece: form == Form::Piece };
+                let leak = Leak { kind: self.all[kind].0, spelling, is_piece: form == Form::Piece };
                 if plainest[kind].as_ref().is_none_or(|(known, _)| (form as u8) < *known) {
-                    plainest[kind] = Some((form as u8, finding));
+                    plainest[kind] = Some((form as u8, leak));
                 }
             }
         }
-        plainest.into_iter().flatten().map(|(_, finding)| finding).collect()
+        plainest.into_iter().flatten().map(|(_, leak)| leak).collect()
     }
 
     /// Asserts that no canary is in any of these lines, or bytes, in any spelling.
@@ -230,11 +230,11 @@ impl fmt::Debug for Canaries {
     }
 }
 
-struct Told<'f>(&'f [Finding]);
+struct Told<'f>(&'f [Leak]);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, Finding { kind, spelling, is_piece }) in self.0.iter().enumerate() {
+        for (at, Leak { kind, spelling, is_piece }) in self.0.iter().enumerate() {
             let (comma, piece) = (if at > 0 { ", " } else { "" }, if *is_piece { "a piece of " } else { "" });
             write!(f, "{comma}{piece}`{kind}` ({spelling})")?;
         }
@@ -385,7 +385,7 @@ mod tests {
     fn a_piece_is_found_and_nothing_else_is() {
         let canaries = Canaries::new();
         let found = canaries.find(&canaries.text()[9..25]);
-        assert!(matches!(found.as_slice(), [Finding { kind: "text", is_piece: true, .. }]), "{found:?}");
+        assert!(matches!(found.as_slice(), [Leak { kind: "text", is_piece: true, .. }]), "{found:?}");
         assert_eq!(canaries.find(format!("{}", Canaries::new().number())), []);
         let other = Canaries::new();
         canaries.assert_absent(other.iter().map(|(_, value)| value));

@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// An audit log in memory for tests.
 ///
-/// Its clock stands still at `2026-01-01T00:00:00.000000Z` until it is [moved](Self::advance), its `auditId`s count from
+/// Its clock stays at `2026-01-01T00:00:00.000000Z` until it is [moved](Self::advance), its `auditId`s count from
 /// `00000000-0000-0000-0000-000000000001`, `instance` is `test` and `host` is `test.example`; so whole records can be
 /// compared. Nothing here sleeps: what was recorded is there after a flush.
 ///
@@ -104,7 +104,7 @@ impl TestLog {
         parsed(&self.lines().await)
     }
 
-    /// The records once there are at least so many: for exchanges that end in their own time, such as those of a server.
+    /// Waits for at least this number of records, then returns all: for requests that end later, such as those of a server.
     ///
     /// # Panics
     ///

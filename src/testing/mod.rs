@@ -47,7 +47,7 @@ mod record;
 mod routes;
 mod sinks;
 
-pub use canaries::{Canaries, Finding};
+pub use canaries::{Canaries, Leak};
 pub use log::TestLog;
 pub use record::record;
 pub use routes::{assert_covers, uncovered};

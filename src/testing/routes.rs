@@ -8,7 +8,7 @@ use crate::error::Error;
 /// The routes that change state and for which the catalog has no event: neither an event nor a
 /// [skip](Catalog::skip), which is a decision too. Routes with `GET`, `HEAD`, `OPTIONS` or `TRACE` change none.
 ///
-/// Routes are templates as axum has them, or paths. axum does not tell its routes, so declare them once, in a list from
+/// Routes are templates as axum has them, or paths. axum does not list its routes, so declare them once, in a list from
 /// which the router and this test are made.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use super::table::TABLE;
 use super::*;
 
 /// The format's id, what precedes the secret in a match, the secret, and two near misses.

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 
 pub(crate) use self::pattern::Class;
 use self::pattern::{MAX_CLASSES, Pattern, Runs, Subject};
-use self::table::TABLE;
+use self::table::FORMATS;
 use crate::work;
 
 /// The sign at which the formats are looked for that have their keyword in the middle of a word.
@@ -76,15 +76,20 @@ impl TokenFormats {
     fn new() -> Self {
         let mut classes = Vec::new();
         let (mut words, mut signs) = (Vec::new(), Vec::new());
-        for (id, keyword, pattern, _) in TABLE {
+        for (id, keyword, pattern) in &FORMATS {
             let pattern = Pattern::parse(keyword, pattern, &mut classes).expect("the tests parse every pattern");
             let in_word = pattern.has_before() && keyword.starts_with(|first: char| first.is_ascii_alphanumeric());
             let anchor = keyword.bytes().position(|byte| byte.is_ascii_alphanumeric()).unwrap_or(0);
             let format = TokenFormat { id, pattern, anchor };
-            if in_word { signs.push(format) } else { words.push(format) }
+            if in_word {
+                signs.push(format);
+            } else {
+                // Behind those of its bucket: within one, the order is the table's.
+                let of = |format: &TokenFormat| bucket(format.anchored());
+                words.insert(words.partition_point(|other| of(other) <= of(&format)), format);
+            }
         }
         assert!(classes.len() <= MAX_CLASSES, "the table uses more classes than a search keeps runs of");
-        words.sort_by_key(|format: &TokenFormat| bucket(format.anchored()));
         let buckets = std::array::from_fn(|next| {
             let count = words.iter().take_while(|format| bucket(format.anchored()) < next).count();
             u16::try_from(count).expect("a table has fewer than 65536 rows")
@@ -96,7 +101,7 @@ impl TokenFormats {
     #[cfg(any(test, feature = "__fuzzing"))]
     #[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets will use it"))]
     pub(crate) fn keywords(&self) -> impl Iterator<Item = &'static str> {
-        TABLE.iter().map(|(_, keyword, ..)| *keyword)
+        FORMATS.iter().map(|(_, keyword, _)| *keyword)
     }
 
     /// For each format, the sets of its first three characters from the place on where it is looked for.

@@ -23,7 +23,7 @@ pub enum Verdict {
     #[default]
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
-    ToldLoss,
+    ReportedLoss,
     /// It cannot be said: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
     /// manifest is there.
     Unverifiable,
@@ -34,11 +34,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The name: `complete`, `told_loss`, `unverifiable`, `missing`, `altered`.
+    /// The name: `complete`, `reported_loss`, `unverifiable`, `missing`, `altered`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
-            Self::ToldLoss => "told_loss",
+            Self::ReportedLoss => "reported_loss",
             Self::Unverifiable => "unverifiable",
             Self::Missing => "missing",
             Self::Altered => "altered",
@@ -83,7 +83,7 @@ pub enum Finding {
         /// Its number in the chain.
         number: u64,
     },
-    /// A manifest does not continue the one before it, stands under another's name, or has a number twice.
+    /// A manifest does not continue the one before it, has another manifest's name, or has a number twice.
     ManifestAltered {
         /// Its name below the destination.
         name: String,
@@ -124,7 +124,7 @@ pub enum Finding {
         /// The last missing `seq`.
         last: u64,
         /// Whether the audit log reported at least so many as lost in this run.
-        is_told: bool,
+        is_reported: bool,
     },
     /// The audit log reported records as lost, by a record `AuditRecordsLost`.
     RecordsLost {
@@ -135,10 +135,10 @@ pub enum Finding {
         /// How many.
         count: u64,
     },
-    /// An initiation without its completion: the process ended in between, or the exchange is still open. It does not
+    /// An initiation without its completion: the process ended in between, or the request is still open. It does not
     /// decide the verdict. Found in the formats `json` and `json_timestamp`.
     NotCompleted {
-        /// `auditId` of the exchange.
+        /// `auditId` of the request.
         audit_id: String,
     },
 }
@@ -148,13 +148,13 @@ impl Finding {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Verdict::Missing,
-            Self::RecordsMissing { is_told: false, .. } => Verdict::Missing,
+            Self::RecordsMissing { is_reported: false, .. } => Verdict::Missing,
             Self::ObjectAltered { .. } | Self::ObjectExtra { .. } | Self::ManifestAltered { .. } => Verdict::Altered,
             Self::NoManifest
             | Self::ObjectUnfinished { .. }
             | Self::LinesUnreadable { .. }
             | Self::Unreadable { .. } => Verdict::Unverifiable,
-            Self::RecordsMissing { is_told: true, .. } | Self::RecordsLost { .. } => Verdict::ToldLoss,
+            Self::RecordsMissing { is_reported: true, .. } | Self::RecordsLost { .. } => Verdict::ReportedLoss,
             Self::NotCompleted { .. } => Verdict::Complete,
         }
     }
@@ -179,9 +179,9 @@ impl fmt::Display for Finding {
             Self::SegmentDamaged { segment, reason } => {
                 write!(f, "segment was damaged before its export: {segment}: {reason}")
             }
-            Self::RecordsMissing { instance, first, last, is_told } => {
-                let told = if *is_told { "reported as lost" } else { "never reported as lost" };
-                write!(f, "records missing: seq {first} to {last} of instance {instance}, {told}")
+            Self::RecordsMissing { instance, first, last, is_reported } => {
+                let reported = if *is_reported { "reported as lost" } else { "never reported as lost" };
+                write!(f, "records missing: seq {first} to {last} of instance {instance}, {reported}")
             }
             Self::RecordsLost { instance, reason, count } => {
                 write!(f, "records reported as lost: {count} by instance {instance}, {reason}")

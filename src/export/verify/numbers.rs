@@ -93,8 +93,13 @@ impl Numbers {
             for (first, last) in ranges {
                 if first > upto.saturating_add(1) {
                     let (from, to) = (upto + 1, first - 1);
-                    let is_told = use_up(&mut told, &instance, to - from + 1);
-                    found.find(Finding::RecordsMissing { instance: instance.clone(), first: from, last: to, is_told });
+                    let is_reported = use_up(&mut told, &instance, to - from + 1);
+                    found.find(Finding::RecordsMissing {
+                        instance: instance.clone(),
+                        first: from,
+                        last: to,
+                        is_reported,
+                    });
                 }
                 upto = upto.max(last);
             }

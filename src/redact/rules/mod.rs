@@ -28,7 +28,12 @@ pub(crate) struct EventRules {
 impl EventRules {
     /// Compiles, or reports all that is wrong with: the keys of `mask_values_under`, pointers that mask, exceptions (exact
     /// keys, or pointers if they begin with `/`), and the allow list, where empty means none.
-    pub(crate) fn new(values_under: &[String], pointers: &[String], except: &[String], show: &[String]) -> Result<Self, Error> {
+    pub(crate) fn new(
+        values_under: &[String],
+        pointers: &[String],
+        except: &[String],
+        show: &[String],
+    ) -> Result<Self, Error> {
         let (mut problems, mut compiled) = (Problems::default(), Pointers::default());
         for pointer in pointers {
             problems.take(compiled.add(pointer, Effect::Mask));

@@ -8,7 +8,7 @@ use crate::redact::rules::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUE
 /// What the guide lists below a heading, as text in backticks.
 fn listed_below(heading: &str) -> Vec<&'static str> {
     let guide = include_str!("../../guide/redaction.md");
-    let (_, below) = guide.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let (_, below) = guide.split_once(&format!("\n### {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
     let list = below.split("\n\n").find(|paragraph| paragraph.lines().all(|line| line.trim().starts_with('`')));
     list.unwrap_or_default().split('`').skip(1).step_by(2).collect()
 }

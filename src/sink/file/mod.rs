@@ -98,7 +98,7 @@ pub fn file(path: impl Into<PathBuf>) -> FileOptions {
 /// # What it takes
 ///
 /// Regular files only: a symbolic link at the end of the path is refused, since renaming it would not rename what it
-/// leads to, and since a stranger may have put it there; links to folders are followed. Pipes and devices are refused too;
+/// leads to, and since somebody else may have put it there; links to folders are followed. Pipes and devices are refused too;
 /// for `/dev/stdout` there is [`stdout`](super::stdout()).
 #[derive(Clone)]
 #[must_use = "a file sink does nothing until it is opened"]

@@ -129,7 +129,7 @@ impl Names {
     /// The sealed segments among these names, oldest first.
     pub(crate) fn segments(&self, names: &[OsString]) -> Vec<Sealed> {
         let mut segments: Vec<Sealed> = names.iter().filter_map(|name| self.parse(name)).collect();
-        segments.sort();
+        segments.sort_unstable();
         segments
     }
 }

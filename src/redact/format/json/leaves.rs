@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::frame::{Next, Show, State};
 use super::pairs::Leaf;
 use super::walker::Walker;
-use crate::json::{is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
+use crate::json::{is_beyond_floats, is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
@@ -134,7 +134,7 @@ impl Walker<'_, '_> {
             }
             // Strict readers reject a number that is beyond all floats, and would reject the record.
             let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
-            self.is_rejected |= has_exponent && word.parse::<f64>().is_ok_and(f64::is_infinite);
+            self.is_rejected |= has_exponent && is_beyond_floats(word);
         }
         if word == "true"
             && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)

@@ -135,11 +135,17 @@ impl Pair {
             (false, Class::Plain, true) => self.path,
             (false, name, _) => name,
         };
-        let is_kubernetes_secret = self.is_kubernetes_secret && self.has_api_version;
-        let values = self.values.into_iter().filter(|_| class != Class::Plain).map(|range| (class, range));
-        let data = self.data.into_iter().filter(|_| is_kubernetes_secret).map(|range| (Class::MaskValuesUnder, range));
-        let mut all: Vec<_> = values.chain(data).collect();
-        all.sort_by_key(|(_, range)| std::cmp::Reverse(range.start));
-        all.into_iter()
+        let (mut values, mut data) = (self.values, self.data);
+        if class == Class::Plain {
+            values.clear();
+        }
+        if !self.is_kubernetes_secret || !self.has_api_version {
+            data.clear();
+        }
+        // Each list is in the order of its leaves.
+        std::iter::from_fn(move || {
+            let is_data = data.last().map(|range| range.start) > values.last().map(|range| range.start);
+            if is_data { Some((Class::MaskValuesUnder, data.pop()?)) } else { Some((class, values.pop()?)) }
+        })
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Key {
 
 macro_rules! key {
     ($name:literal) => {
-        $crate::record::object::Key { plain: concat!("\"", $name, "\":"), quote: concat!("\"", $name, "\":\"") }
+        $crate::record::json_object::Key { plain: concat!("\"", $name, "\":"), quote: concat!("\"", $name, "\":\"") }
     };
 }
 
