@@ -277,6 +277,11 @@ impl Settings {
         settings.judge(complaints)
     }
 
+    /// The keys of the settings that were given.
+    pub(crate) fn keys_given(&self) -> impl Iterator<Item = &'static str> {
+        self.told.iter().map(|told| told.key)
+    }
+
     /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
     pub(crate) fn name_of(&self, key: &str, code: &str) -> String {
         let told = |key: &str| self.told.iter().find(|told| told.key == key);

@@ -4,15 +4,18 @@
 //! recurse, and does not panic: for other input the result is `None`, or text that is as invalid as the input.
 //!
 //! - `write`: text → JSON strings.
+//! - `compact`: whether a text is valid, as lines of this library are.
 //! - `scan`: where tokens and values end; the text of a string.
 //! - `pointer`: JSON Pointers and look-up.
 //! - `shorten`: a valid beginning of a value; members as arrays.
 
+mod compact;
 mod pointer;
 mod scan;
 mod shorten;
 mod write;
 
+pub(crate) use compact::{Flaw, check_compact};
 pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};
 pub(crate) use shorten::{beginning, members_as_arrays, without_members};
