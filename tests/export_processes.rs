@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tower_audit::export::{Finding, Verdict, verify};
+use tower_audit::export::{Finding, Verdict, Verification, verify};
 use tower_audit::segment::{self, Seen, SeqCheck};
 
 /// Longer than anything takes on a busy machine.
@@ -149,6 +149,22 @@ fn torn(folder: &Path) -> usize {
     segment::list(folder.join("audit.log")).unwrap().iter().filter(|segment| is_torn(segment)).count()
 }
 
+/// Checks that what the spool held was delivered, once each, and that the destination is complete; gives the records.
+fn delivered_once(folder: &Path) -> (Vec<String>, Verification) {
+    let (spooled, exported) = (spooled(folder), exported(folder));
+    let unique: HashSet<&String> = exported.iter().collect();
+    assert_eq!(unique.len(), exported.len(), "delivered twice");
+    assert_eq!(unique, spooled.iter().collect(), "the destination is what the spool held");
+    let verification = verify(folder.join("archive").to_str().unwrap()).unwrap();
+    // A kill in the middle of a write leaves a beginning that nobody was answered for, and of which nobody can say more.
+    let is_cut = |found: &Finding| matches!(found, Finding::LinesUnreadable { skipped: 0, .. });
+    let cut = verification.findings.iter().filter(|found| is_cut(found)).count();
+    assert!(cut <= torn(folder), "{verification}");
+    let is_fine = |found: &Finding| found.verdict() == Verdict::Complete || is_cut(found);
+    assert!(verification.findings.iter().all(is_fine), "{verification}");
+    (exported, verification)
+}
+
 /// `TOWER_AUDIT_TEST_KILLS=200 cargo test --all-features --test export_processes` for more of it.
 #[test]
 fn a_process_killed_at_random_under_load_delivers_each_record_once() {
@@ -175,10 +191,7 @@ fn a_process_killed_at_random_under_load_delivers_each_record_once() {
     }
     start(&settings).unwrap().stop();
 
-    let (spooled, exported) = (spooled(folder.path()), exported(folder.path()));
-    let unique: HashSet<&String> = exported.iter().collect();
-    assert_eq!(unique.len(), exported.len(), "delivered twice");
-    assert_eq!(unique, spooled.iter().collect(), "the destination is what the spool held");
+    let (exported, verification) = delivered_once(folder.path());
     let record = |line: &String| -> Value { serde_json::from_str(line).unwrap() };
     let recorded: HashSet<u64> = exported
         .iter()
@@ -188,13 +201,6 @@ fn a_process_killed_at_random_under_load_delivers_each_record_once() {
         .collect();
     let missing: Vec<_> = answered.difference(&recorded).collect();
     assert!(missing.is_empty(), "answered and not delivered: {missing:?}");
-    let verification = verify(folder.path().join("archive").to_str().unwrap()).unwrap();
-    // A kill in the middle of a write leaves a beginning that nobody was answered for, and of which nobody can say more.
-    let is_cut = |found: &Finding| matches!(found, Finding::LinesUnreadable { skipped: 0, .. });
-    let cut = verification.findings.iter().filter(|found| is_cut(found)).count();
-    assert!(cut <= torn(folder.path()), "{verification}");
-    let is_fine = |found: &Finding| found.verdict() == Verdict::Complete || is_cut(found);
-    assert!(verification.findings.iter().all(is_fine), "{verification}");
     println!(
         "{rounds} kills, {} answers received whole, {} records delivered once each in {} objects",
         answered.len(),
@@ -234,6 +240,12 @@ fn settings_that_are_missing_or_wrong_keep_the_process_from_starting_and_are_nam
         ("TOWER_AUDIT_EXPORT_CRON", Some("0 0 30 2 *"), "fires at some time"),
         ("TOWER_AUDIT_EXPORT_FORMAT", Some("parquet"), "csv, json, json_timestamp"),
         ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", Some("actor.ipp"), "`actor.ip`"),
+        (
+            "TOWER_AUDIT_EXPORT_CSV_COLUMNS",
+            Some("cloudsmith"),
+            "given without a CSV; allowed with TOWER_AUDIT_EXPORT_FORMAT=csv",
+        ),
+        ("TOWER_AUDIT_EXPORT_ENABLED", None, "TOWER_AUDIT_EXPORT_FORMAT: given without an export"),
         ("TOWER_AUDIT_EXPORT_LOG_TYPES", Some("clients"), "audit, client"),
         ("TOWER_AUDIT_EXPORT_TIMEZONE", Some("Mars"), "time zone"),
         ("TOWER_AUDIT_ROTATE_EVERY", Some("5h"), "whole part of a day"),
@@ -328,4 +340,121 @@ fn the_package_registry_delivers_what_its_records_say_with_anacondas_variables()
     wrong.insert("REPO_AUDIT_REPORT_FS".to_owned(), "file://{BASE_PATH}/statedir/audit-logs".to_owned());
     let said = start_example("package_registry", &wrong, Stdio::null()).map(Server::kill).expect_err("braces");
     assert!(said.contains("REPO_AUDIT_REPORT_FS") && said.contains("write the path itself"), "{said}");
+}
+
+/// Creates a task in the example `developer_hub`; whether it was answered.
+fn create_task(address: SocketAddr, name: u64) -> bool {
+    let body = format!(r#"{{"templateRef":"template:default/example-template","values":{{"name":"app-{name}"}}}}"#);
+    let request = format!(
+        "POST /api/scaffolder/v2/tasks HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer guest\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let Ok(mut stream) = TcpStream::connect(address) else { return false };
+    let mut answer = String::new();
+    let is_read = stream.write_all(request.as_bytes()).is_ok() && stream.read_to_string(&mut answer).is_ok();
+    is_read && answer.starts_with("HTTP/1.1 201")
+}
+
+/// With nothing but settings from outside: every two seconds, across a kill in the middle of its work.
+#[test]
+fn the_developer_hub_exports_every_two_seconds_and_goes_on_where_a_kill_left_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("file://{}", folder.path().join(name).display());
+    let settings: BTreeMap<String, String> = [
+        ("PORT", "0".to_owned()),
+        ("TOWER_AUDIT_EXPORT_ENABLED", "true".to_owned()),
+        ("TOWER_AUDIT_EXPORT_CRON", "*/2 * * * * *".to_owned()),
+        ("TOWER_AUDIT_EXPORT_URL", url("archive")),
+        ("TOWER_AUDIT_EXPORT_SPOOL", url("audit.log")),
+        ("TOWER_AUDIT_EXPORT_FORMAT", "json".to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    let start = || start_example("developer_hub", &settings, Stdio::null()).unwrap();
+    let creations = |lines: &[String]| {
+        let is_creation = |line: &&String| line.contains(r#""eventName":"ScaffolderTaskCreation""#);
+        let is_completion = |line: &&String| line.contains(r#""stage":"completion""#);
+        lines.iter().filter(is_creation).filter(is_completion).count()
+    };
+    let wait_for = |count: usize| {
+        let began = Instant::now();
+        while creations(&exported(folder.path())) < count {
+            assert!(began.elapsed() < PATIENCE, "no run is made");
+            thread::yield_now();
+        }
+    };
+    let server = start();
+    assert!((0..20).all(|name| create_task(server.address, name)));
+    wait_for(20);
+    let verification = verify(folder.path().join("archive").to_str().unwrap()).unwrap();
+    assert_eq!(verification.verdict, Verdict::Complete, "{verification}");
+
+    // Killed while it answers and exports.
+    let answered = thread::scope(|scope| {
+        let address = server.address;
+        let client = scope.spawn(move || (20..).take_while(|name| create_task(address, *name)).count());
+        wait_for(40);
+        server.kill();
+        client.join().unwrap()
+    });
+    let server = start();
+    assert!(create_task(server.address, 999_999));
+    let began = Instant::now();
+    while !exported(folder.path()).iter().any(|line| line.contains("app-999999")) {
+        assert!(began.elapsed() < PATIENCE, "no run is made after the restart");
+        thread::yield_now();
+    }
+    server.stop();
+    let (lines, _) = delivered_once(folder.path());
+    // What was in memory at the kill is missing; one may be recorded, and not answered any more.
+    let recorded = creations(&lines);
+    assert!((40 + 1..=20 + answered + 2).contains(&recorded), "{recorded} of {answered} answered");
+}
+
+/// `package_registry` has a spool in its code: what an operator sets holds for it, or is refused with the reason.
+#[test]
+fn settings_hold_for_a_spool_that_only_the_code_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let settings = |more: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let own = [("PORT", "0"), ("DATA_DIR", data.to_str().unwrap())];
+        own.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let start = |more: &[(&str, &str)]| start_example("package_registry", &settings(more), Stdio::null());
+    let enabled = ("TOWER_AUDIT_EXPORT_ENABLED", "true");
+    for (key, value) in [
+        ("TOWER_AUDIT_EXPORT_FORMAT", "json"),
+        ("TOWER_AUDIT_EXPORT_URL", "/mnt/archive"),
+        ("TOWER_AUDIT_EXPORT_SPOOL_BYTES", "1GiB"),
+        ("REPO_AUDIT_REPORT_FS", "/mnt/archive"),
+    ] {
+        let said = start(&[(key, value)]).map(Server::kill).expect_err(key);
+        assert!(
+            said.contains("given without an export; allowed with TOWER_AUDIT_EXPORT_ENABLED=true"),
+            "{key}: {said}"
+        );
+        start(&[(key, value), ("TOWER_AUDIT_EXPORT_ENABLED", "false")]).unwrap().stop();
+    }
+    let idle = [enabled, ("TOWER_AUDIT_EXPORT_FORMAT", "json"), ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", "cloudsmith")];
+    let said = start(&idle).map(Server::kill).expect_err("columns");
+    assert!(said.contains("TOWER_AUDIT_EXPORT_CSV_COLUMNS: given without a CSV"), "{said}");
+
+    let held = [
+        enabled,
+        ("TOWER_AUDIT_EXPORT_FORMAT", "json_timestamp"),
+        ("TOWER_AUDIT_EXPORT_GZIP", "true"),
+        ("TOWER_AUDIT_ROTATE_BYTES", "64KiB"),
+    ];
+    let server = start(&held).unwrap();
+    ask(server.address, "PUT", "groups/acme/audit", r#"{"enabled":true}"#);
+    for number in 0..100 {
+        let file = format!("projects/acme%2Ftools%2Fcli/packages/generic/tool/1.0.{number}/tool.tar.gz");
+        ask(server.address, "PUT", &file, "content");
+    }
+    server.stop();
+    let objects = files(&data.join("exports/audit-logs"));
+    assert!(objects.len() > 1, "the spool is rotated: {objects:?}");
+    assert!(objects.iter().all(|path| path.to_str().unwrap().ends_with(".log.gz")), "{objects:?}");
+    assert_eq!(verify(data.join("exports").to_str().unwrap()).unwrap().verdict, Verdict::Complete);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outputs::{check_rotation, chosen_outputs, rotated};
+use super::outputs::{check_exports, check_rotation, chosen_outputs, rotated};
 use crate::config::{FormatChoice, Settings, SinkChoice};
 use crate::engine::Engine;
 use crate::error::{Error, Problems};
@@ -22,6 +22,7 @@ pub(super) fn outputs(
     let open = |file: FileOptions| file.open().map(Output::new);
     if !is_enabled {
         check_rotation(outside, false, problems);
+        check_exports(outside, problems);
         return (chosen_outputs(outside, outputs, open, problems), None);
     }
     if is_run_named {
@@ -32,7 +33,7 @@ pub(super) fn outputs(
         )));
     }
     let (code_spool, export) = code.unzip();
-    let spool = outside.export_spool.as_ref().map(|path| rotated(outside, sink::file(path))).or(code_spool);
+    let spool = outside.export_spool.as_ref().map(sink::file).or(code_spool).map(|spool| rotated(outside, spool));
     check_rotation(outside, spool.is_some(), problems);
     let Some(chosen) = problems.take(export::choose(outside, spool, export)) else {
         return (chosen_outputs(outside, outputs, open, problems), None);
@@ -56,6 +57,18 @@ fn beside_sinks(
 ) -> (Vec<Output>, Option<sink::Spool>) {
     if !outputs.is_empty() || outside.sink.is_some() {
         outputs = chosen_outputs(outside, outputs, |file| file.open().map(Output::new), problems);
+    } else {
+        let formats = [
+            ("format", outside.format.is_some_and(|format| format != FormatChoice::Json)),
+            ("csv_columns", outside.csv_columns.is_some()),
+        ];
+        for (key, _) in formats.into_iter().filter(|(_, is_given)| *is_given) {
+            problems.push(Error::setting(format!(
+                "{}: given without an output beside the spool, which is always json; allowed with {}",
+                outside.name_of(key, key),
+                outside.add_beside(key, "sink", "stdout"),
+            )));
+        }
     }
     if !problems.is_empty() {
         problems.take(spool.check());

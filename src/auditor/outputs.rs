@@ -15,7 +15,22 @@ pub(super) fn outputs(outside: &Settings, outputs: Vec<Output>, problems: &mut P
         )));
     }
     check_rotation(outside, false, problems);
+    check_exports(outside, problems);
     chosen_outputs(outside, outputs, |file| file.open().map(Output::new), problems)
+}
+
+/// Settings of an export want one. Whoever switches it off by name may keep the others.
+pub(super) fn check_exports(outside: &Settings, problems: &mut Problems) {
+    if outside.export_enabled.is_some() {
+        return;
+    }
+    for key in outside.keys_given().filter(|key| key.starts_with("export_")) {
+        problems.push(Error::setting(format!(
+            "{}: given without an export; allowed with {}, or with false to keep it for later",
+            outside.name_of(key, key),
+            outside.add_beside(key, "export_enabled", "true"),
+        )));
+    }
 }
 
 /// Settings of a file's segments want a file.

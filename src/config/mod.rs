@@ -285,6 +285,11 @@ impl Settings {
         (settings, refused)
     }
 
+    /// The keys of the settings that were given.
+    pub(crate) fn keys_given(&self) -> impl Iterator<Item = &'static str> {
+        self.chosen.iter().map(|chosen| chosen.key)
+    }
+
     /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
     pub(crate) fn name_of(&self, key: &str, code: &str) -> String {
         let find = |key: &str| self.chosen.iter().find(|chosen| chosen.key == key);

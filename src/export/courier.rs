@@ -1,7 +1,7 @@
 //! One destination: takes the segments that wait there, one after another, to their manifests.
 //!
-//! segment reader → selection → objects → store → manifest → state. Each step is noted before and after, and each can be
-//! repeated: what a segment's export puts follows from the segment and from what was noted when it began.
+//! segment reader → selection → objects → store → manifest → state. Each put is noted before it begins, with the one before it as
+//! done, and each can be repeated: what a segment's export puts follows from the segment and from what was noted with its first put.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -137,15 +137,15 @@ impl Courier {
         let Self { recipe, store, file, spool, state, .. } = self;
         let Some(state) = state else { return Ok(()) };
         if state.current.is_none() {
-            let current = Current {
+            // The note of its first put has it: until then nothing follows from it.
+            state.current = Some(Current {
                 segment: segment.key(),
                 recipe: recipe.clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 objects: Vec::new(),
                 is_done: true,
                 manifest: None,
-            };
-            note(file, state, |state| state.current = Some(current))?;
+            });
         }
         let mut putting = Putting { store: &mut **store, file, state, next: 0, done };
         let (tally, notes, seen) = putting.objects(segment, is_over)?;
@@ -200,6 +200,7 @@ impl Putting<'_> {
                 && let Some(full) = writer.push(Row { line, record: record.as_ref() }, &mut is_taken)?
             {
                 self.object(&full)?;
+                writer.recycle(full);
             }
             tally.take(&line, verdict, is_taken);
             lines += 1;
@@ -248,7 +249,10 @@ impl Putting<'_> {
         }
         let Facts { name, records, len, .. } = &object.facts;
         self.store.put(&Put { name, bytes: &object.bytes, is_repeated: noted.is_some() })?;
-        self.note(|current| current.is_done = true)?;
+        // The note of the next put has it. Until then a restart puts it again, and finds it done.
+        if let Some(current) = &mut self.state.current {
+            current.is_done = true;
+        }
         self.done.objects += 1;
         self.done.records += records;
         self.done.bytes += len;
@@ -292,7 +296,7 @@ impl Putting<'_> {
 }
 
 /// Changes the state, in the file first: what a restart would not know must neither be gone on from, nor let retention remove
-/// anything.
+/// anything. What a restart finds by repeating a put is noted with the next one.
 fn note(file: &StateFile, state: &mut State, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
     let mut changed = state.clone();
     change(&mut changed);

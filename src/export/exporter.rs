@@ -308,11 +308,6 @@ impl Thread {
             let others = couriers.iter().enumerate().filter(|(other, _)| *other != at);
             let others = others.map(|(_, courier)| courier.exported()).min();
             let Some(courier) = couriers.get_mut(at) else { break };
-            let exported = courier.load().and_then(|()| {
-                spool
-                    .segments_after(courier.exported())
-                    .map_err(|error| Failure::new("cannot list the spool's segments", &error))
-            });
             // A long run makes room in the spool while it goes on.
             let mut noted = Instant::now();
             let mut after = |exported: Option<SegmentKey>| {
@@ -321,9 +316,7 @@ impl Thread {
                     let _ = spool.note_exported(others.map_or(exported, |others| others.min(exported)));
                 }
             };
-            let delivered =
-                exported.map_err(Stop::Failed).and_then(|segments| courier.run(&segments, is_over, report, &mut after));
-            match delivered {
+            match deliver(spool, courier, is_over, report, &mut after) {
                 Ok(()) | Err(Stop::Asked) => {}
                 // What fails at one destination does not keep the others waiting.
                 Err(Stop::Failed(failure)) => failures.push(failure.to_string()),
@@ -385,6 +378,32 @@ impl Thread {
         self.told_at = Some(Instant::now());
         report(|| tracing::error!(target: "tower_audit", error, waiting, "export: failed; it is tried again"));
         (self.plan.announce)(Announcement::Failed { count: self.failing, error: error.to_owned(), waiting });
+    }
+}
+
+/// Carries to one destination what waits there when it begins, some segments at a time.
+fn deliver(
+    spool: &Spool,
+    courier: &mut Courier,
+    is_over: &dyn Fn() -> bool,
+    report: &mut ExportReport,
+    after: &mut dyn FnMut(Option<SegmentKey>),
+) -> Result<(), Stop> {
+    /// Their names are held in memory.
+    const SEGMENTS: usize = 256;
+    let cannot_list = |error: std::io::Error| {
+        Failure::new(format!("cannot list the segments of {}", spool.active().display()), &error)
+    };
+    courier.load()?;
+    let mut left = spool.count_after(courier.exported()).map_err(cannot_list)?;
+    loop {
+        let segments = spool.segments_after(courier.exported(), SEGMENTS).map_err(cannot_list)?;
+        // Without a segment too: the one whose export has begun must be there.
+        courier.run(&segments, is_over, report, after)?;
+        left = left.saturating_sub(segments.len() as u64);
+        if left == 0 || segments.is_empty() {
+            return Ok(());
+        }
     }
 }
 

@@ -83,8 +83,10 @@ pub(crate) struct ObjectWriter {
     /// Where rows are made of records.
     format: Option<Box<dyn Format>>,
     omit: FieldGroups,
-    /// The row that is added.
+    /// The row that is added, where it is not the line itself.
     row: Vec<u8>,
+    /// The buffer of an object that was put, for the next one.
+    spare: Vec<u8>,
     /// Objects that are finished.
     finished: u64,
     open: Option<Open>,
@@ -118,31 +120,53 @@ impl ObjectWriter {
         let mut omit = FieldGroups::default();
         omit.extend(&recipe.omit);
         let (recipe, segment) = (recipe.clone(), segment.to_owned());
-        Ok(Self { recipe, log_type, segment, format, omit, row: Vec::new(), finished: 0, open: None })
+        Ok(Self {
+            recipe,
+            log_type,
+            segment,
+            format,
+            omit,
+            row: Vec::new(),
+            spare: Vec::new(),
+            finished: 0,
+            open: None,
+        })
     }
 
     /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
     pub(crate) fn push(&mut self, row: Row<'_>, is_taken: &mut bool) -> Result<Option<Object>, Failure> {
-        *is_taken = self.write_row(row);
+        let is_line = self.format.is_none() && self.recipe.format == ExportFormat::Json;
+        *is_taken = is_line || self.write_row(row);
         if !*is_taken {
             return Ok(None);
         }
-        let len = self.row.len() as u64;
+        let len = if is_line { row.line.bytes().len() } else { self.row.len() } as u64 + 1;
         let most = object_bytes(&self.recipe, self.finished);
         let is_full = |open: &mut Open| open.records > 0 && open.plain + len > most;
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
         let time = row.line.timestamp();
         if self.open.is_none() {
-            self.open =
-                Some(Open::new(self.recipe.gzip, self.format.as_ref().and_then(|format| format.header()), time)?);
+            let (header, spare) =
+                (self.format.as_ref().and_then(|format| format.header()), std::mem::take(&mut self.spare));
+            self.open = Some(Open::new(self.recipe.gzip, spare, header, time)?);
         }
         if let Some(open) = &mut self.open {
-            open.bytes.write(&self.row)?;
+            open.bytes.write(if is_line { row.line.bytes() } else { &self.row })?;
+            open.bytes.write(b"\n")?;
             open.plain += len;
             open.records += 1;
             time.clone_into(&mut open.last);
         }
         Ok(full)
+    }
+
+    /// Takes back the buffer of an object that was put: the system would have to clear another for the next one. That of an object
+    /// that grew beyond its limit, for one long record, is given up.
+    pub(crate) fn recycle(&mut self, object: Object) {
+        if object.bytes.capacity() as u64 <= 2 * object_bytes(&self.recipe, self.finished) {
+            self.spare = object.bytes;
+            self.spare.clear();
+        }
     }
 
     /// Whether the format has a place for the record; then it is in `row`.
@@ -157,14 +181,11 @@ impl ObjectWriter {
             }
             (Some(_), None) => return false,
             (None, _) => {
-                if self.recipe.format == ExportFormat::JsonTimestamp {
-                    self.row.extend_from_slice(line.timestamp().as_bytes());
-                    self.row.push(b' ');
-                }
-                self.row.extend_from_slice(line.json().as_bytes());
+                self.row.extend_from_slice(line.timestamp().as_bytes());
+                self.row.push(b' ');
+                self.row.extend_from_slice(line.bytes());
             }
         }
-        self.row.push(b'\n');
         true
     }
 
@@ -213,12 +234,12 @@ fn object_bytes(recipe: &Recipe, finished: u64) -> u64 {
 }
 
 impl Open {
-    fn new(gzip: bool, header: Option<String>, first: &str) -> Result<Self, Failure> {
+    fn new(gzip: bool, spare: Vec<u8>, header: Option<String>, first: &str) -> Result<Self, Failure> {
         // The header of gzip has no time and no name: the same records are the same bytes.
         let mut bytes = if gzip {
-            Bytes::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::default())))
+            Bytes::Gzip(Box::new(GzEncoder::new(spare, Compression::default())))
         } else {
-            Bytes::Plain(Vec::new())
+            Bytes::Plain(spare)
         };
         let mut plain = 0;
         if let Some(header) = header {

@@ -88,8 +88,18 @@ pub(crate) fn choose(outside: &Settings, spool: Option<FileOptions>, export: Opt
     }
     export.jitter = outside.export_jitter.unwrap_or(export.jitter);
     export.spool_bytes = outside.export_spool_bytes.unwrap_or(export.spool_bytes);
-    take_recipe(outside, &mut first(&mut export).recipe);
-    check(export, spool)
+    let recipe = &mut first(&mut export).recipe;
+    take_recipe(outside, recipe);
+    let are_columns_idle = outside.export_csv_columns.is_some() && recipe.format != ExportFormat::Csv;
+    let chosen = check(export, spool)?;
+    if are_columns_idle {
+        return Err(Error::setting(format!(
+            "{}: given without a CSV; allowed with {}",
+            outside.name_of("export_csv_columns", "export columns"),
+            outside.add_beside("export_csv_columns", "export_format", "csv"),
+        )));
+    }
+    Ok(chosen)
 }
 
 fn first(export: &mut Export) -> &mut Destination {

@@ -54,7 +54,7 @@ pub(crate) struct Current {
     pub(crate) recipe: Recipe,
     /// The version of this crate that began it.
     pub(crate) version: String,
-    /// Objects whose put has begun; all but the last are done, and the last if `is_done`.
+    /// Objects whose put has begun; all but the last are done, and the last if `is_done`, or if the file was not written since.
     pub(crate) objects: Vec<Facts>,
     pub(crate) is_done: bool,
     /// The SHA-256 of the manifest, once its put has begun.

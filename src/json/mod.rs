@@ -4,17 +4,20 @@
 //! recurse, and does not panic: for other input the result is `None`, or text that is as invalid as the input.
 //!
 //! - `write`: text → JSON strings.
+//! - `compact`: whether a text is valid, as lines of this library are.
 //! - `scan`: where tokens and values end; the text of a string.
 //! - `pointer`: JSON Pointers and look-up.
 //! - `number`: numbers that no float holds.
 //! - `shorten`: a valid beginning of a value; members as arrays.
 
+mod compact;
 mod number;
 mod pointer;
 mod scan;
 mod shorten;
 mod write;
 
+pub(crate) use compact::{Flaw, check_compact};
 pub(crate) use number::is_beyond_floats;
 pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};

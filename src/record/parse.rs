@@ -18,7 +18,7 @@ use super::Record;
 use super::finished::Fields;
 use super::wire::Process;
 use crate::error::Error;
-use crate::json::{InString, is_odd_at, members};
+use crate::json::{Flaw, check_compact, members};
 use crate::redact::ReadBack;
 
 /// One line of an audit log in JSON, read back into a [`Record`].
@@ -46,7 +46,7 @@ pub struct RecordLine {
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 /// Most levels of lists and objects in a line.
-const MAX_DEPTH: usize = 100;
+const MAX_DEPTH: u32 = 100;
 
 impl RecordLine {
     /// Reads one line, with or without its newline.
@@ -92,25 +92,15 @@ fn check(line: &str) -> Result<(), Error> {
     if !line.starts_with('{') {
         return Err(wrong("it is not a JSON object"));
     }
-    let (mut state, mut depth) = (InString::default(), 0_usize);
-    for (at, byte) in line.bytes().enumerate() {
-        if state.take(byte) {
-            if !byte.is_ascii() && is_odd_at(line.as_bytes(), at) {
-                return Err(wrong("it has a character that is always escaped"));
-            }
-            continue;
-        }
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            byte if byte.is_ascii_whitespace() => return Err(wrong("it has white space between its values")),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return Err(wrong("it is nested deeper than 100 levels"));
-        }
-    }
-    serde_json::from_str::<IgnoredAny>(line).map(|_| ()).map_err(|error| wrong("invalid JSON").with_source(error))
+    check_compact(line, MAX_DEPTH).map_err(|flaw| match flaw {
+        Flaw::Odd => wrong("it has a character that is always escaped"),
+        Flaw::WhiteSpace => wrong("it has white space between its values"),
+        Flaw::TooDeep => wrong("it is nested deeper than 100 levels"),
+        Flaw::Syntax => match serde_json::from_str::<IgnoredAny>(line) {
+            Err(error) => wrong("invalid JSON").with_source(error),
+            Ok(_) => wrong("invalid JSON"),
+        },
+    })
 }
 
 #[cfg(test)]

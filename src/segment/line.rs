@@ -5,7 +5,8 @@ use crate::json::{string_end, value_end};
 /// An audit record as a line of JSON, without its newline.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentLine<'a> {
-    json: &'a str,
+    /// UTF-8.
+    line: &'a [u8],
     members: Members,
 }
 
@@ -35,21 +36,27 @@ impl<'a> SegmentLine<'a> {
     /// `None` if the line is no whole audit record: no object that is closed at the line's end, or without the members that
     /// every record has.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        Self::of(line, Members::of_record(line)?)
+        Some(Self::of(line, Members::of_record(line)?))
     }
 
     /// With the members that were found in this line before.
-    pub(super) fn of(line: &'a [u8], members: Members) -> Option<Self> {
-        Some(Self { json: std::str::from_utf8(line).ok()?, members })
+    pub(super) fn of(line: &'a [u8], members: Members) -> Self {
+        Self { line, members }
     }
 
     fn text(&self, Place(from, to): Place) -> &'a str {
-        self.json.get(from..to).unwrap_or_default()
+        self.line.get(from..to).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
     }
 
     /// The whole line.
     pub fn json(&self) -> &'a str {
-        self.json
+        std::str::from_utf8(self.line).unwrap_or_default()
+    }
+
+    /// The bytes of the whole line.
+    #[cfg(feature = "export")]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.line
     }
 
     /// `timestamp`: RFC 3339 in UTC with microseconds, so that texts sort as the moments do.

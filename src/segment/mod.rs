@@ -45,8 +45,10 @@ mod line;
 mod reader;
 mod seen;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use self::line::SegmentLine;
@@ -73,18 +75,57 @@ pub fn list(path: impl AsRef<Path>) -> io::Result<Vec<Segment>> {
 #[derive(Clone, Debug)]
 pub struct Segment {
     sealed: Sealed,
-    names: Names,
+    names: Arc<Names>,
 }
 
 /// The segments of these names, without what a compression has not finished.
 pub(crate) fn list_named(names: &Names) -> io::Result<Vec<Segment>> {
-    let entries = std::fs::read_dir(names.folder())?;
-    let entries = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>()?;
-    let mut segments = names.segments(&entries);
-    segments.retain(|segment| segment.form != Form::GzipTemporary);
-    // The plain one sorts first; the compressed one beside it has the same records.
-    segments.dedup_by_key(|segment| (segment.at, segment.id));
-    Ok(segments.into_iter().map(|sealed| Segment { sealed, names: names.clone() }).collect())
+    list_first(names, None, usize::MAX)
+}
+
+/// The first segments after this one, in order, at most so many: tens of thousands may wait.
+pub(crate) fn list_first(names: &Names, after: Option<SegmentKey>, most: usize) -> io::Result<Vec<Segment>> {
+    let mut first = BTreeMap::new();
+    each_after(names, after, |sealed, _| {
+        // The plain form comes before the compressed one beside it, which has the same records.
+        let chosen: &mut Sealed = first.entry((sealed.at, sealed.id)).or_insert(sealed);
+        *chosen = sealed.min(*chosen);
+        if first.len() > most {
+            first.pop_last();
+        }
+    })?;
+    let names = Arc::new(names.clone());
+    Ok(first.into_values().map(|sealed| Segment { sealed, names: names.clone() }).collect())
+}
+
+/// The number of segments after this one, and of their bytes.
+#[cfg(feature = "export")]
+pub(crate) fn count_after(names: &Names, after: Option<SegmentKey>) -> io::Result<(u64, u64)> {
+    let (mut segments, mut bytes) = (0, 0);
+    each_after(names, after, |sealed, entry| {
+        let plain = Sealed { form: Form::Plain, ..sealed };
+        if sealed.form == Form::Plain || !names.sealed(&plain).exists() {
+            segments += 1;
+            bytes += entry.metadata().map_or(0, |metadata| metadata.len());
+        }
+    })?;
+    Ok((segments, bytes))
+}
+
+/// In any order; both forms of a segment whose compression ends between its last two steps.
+fn each_after(
+    names: &Names,
+    after: Option<SegmentKey>,
+    mut take: impl FnMut(Sealed, &std::fs::DirEntry),
+) -> io::Result<()> {
+    for entry in std::fs::read_dir(names.folder())? {
+        let entry = entry?;
+        let Some(sealed) = names.parse(&entry.file_name()) else { continue };
+        if sealed.form != Form::GzipTemporary && after.is_none_or(|after| (sealed.at, sealed.id) > after) {
+            take(sealed, &entry);
+        }
+    }
+    Ok(())
 }
 
 impl Segment {

@@ -79,7 +79,7 @@ impl SegmentReader {
     pub fn next_line(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
         while let Some((from, to)) = self.next_raw()? {
             if let Some(members) = Members::of_record(&self.buffer[from..to]) {
-                return Ok(SegmentLine::of(&self.buffer[from..to], members));
+                return Ok(Some(SegmentLine::of(&self.buffer[from..to], members)));
             }
             if begins_as_a_record(&self.buffer[from..to]) {
                 self.notes.torn += 1;

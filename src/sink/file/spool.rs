@@ -1,6 +1,5 @@
 //! A file that is exported: what the exporter does with it, while the sink goes on writing.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,7 @@ use super::writer::Writer;
 use super::{File, FileOptions, cannot_open};
 use crate::error::Error;
 use crate::export::highest_exported;
-use crate::segment::{Segment, SegmentKey, list_named};
+use crate::segment::{Segment, SegmentKey, count_after, list_first};
 
 /// The exporter's side of a file sink. While it lives the file stays locked, so that no second exporter reads it.
 pub(crate) struct Spool {
@@ -62,22 +61,23 @@ impl Spool {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).seal_now()
     }
 
-    /// The sealed segments after this one, in order.
-    pub(crate) fn segments_after(&self, exported: Option<SegmentKey>) -> io::Result<Vec<Segment>> {
-        let mut segments = list_named(&self.names)?;
-        segments.retain(|segment| exported.is_none_or(|exported| segment.key() > exported));
-        Ok(segments)
+    /// The sealed segments after this one, in order, at most so many.
+    pub(crate) fn segments_after(&self, exported: Option<SegmentKey>, most: usize) -> io::Result<Vec<Segment>> {
+        list_first(&self.names, exported, most)
+    }
+
+    /// The number of sealed segments after this one.
+    pub(crate) fn count_after(&self, exported: Option<SegmentKey>) -> io::Result<u64> {
+        count_after(&self.names, exported).map(|(segments, _)| segments)
     }
 
     /// Notes what is exported, for retention, and what waits, for its limit; gives the number of segments and bytes that wait.
     pub(crate) fn note_exported(&self, exported: Option<SegmentKey>) -> io::Result<(u64, u64)> {
         // Locked, so that nothing is sealed between the look and the note.
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = self.segments_after(exported)?;
-        let bytes =
-            waiting.iter().map(|segment| fs::metadata(segment.path()).map_or(0, |metadata| metadata.len())).sum();
+        let (segments, bytes) = count_after(&self.names, exported)?;
         self.hold.set(exported, bytes);
         writer.prune();
-        Ok((waiting.len() as u64, bytes))
+        Ok((segments, bytes))
     }
 }
