@@ -76,16 +76,17 @@ pub(crate) struct State {
     pub(crate) refused: Vec<String>,
     /// For the next puts, in their order.
     pub(crate) faults: VecDeque<Fault>,
-    /// For all others, but for the first of them.
+    /// For all others whose path holds this text, but for the first of them.
     pub(crate) lasting: Option<Fault>,
+    pub(crate) at: &'static str,
     pub(crate) pass: u32,
     /// Secrets by key.
     pub(crate) keys: HashMap<String, String>,
     /// Session tokens of keys that have one.
     pub(crate) tokens: HashMap<String, String>,
     pub(crate) sts: Sts,
-    /// Objects that were stored without an answer.
-    pub(crate) stored_and_silent: u32,
+    /// Puts without an answer, after what they store is stored.
+    pub(crate) silent: u32,
 }
 
 struct Shared {
@@ -243,7 +244,7 @@ async fn handle(shared: Arc<Shared>, service: S3Service, request: Request<Incomi
         parts.method == Method::PUT && seen.query.split('&').all(|pair| matches!(pair, "" | "x-id=PutObject"));
     let fault = {
         let mut state = shared.state.lock().unwrap();
-        let fault = if is_object_put { state.next_fault() } else { None };
+        let fault = if is_object_put { state.next_fault(&seen.path) } else { None };
         state.requests.push(seen.clone());
         fault
     };
@@ -276,8 +277,8 @@ async fn handle(shared: Arc<Shared>, service: S3Service, request: Request<Incomi
     } else {
         None
     };
-    if let Some(Fault::StoreAndHang) = fault {
-        shared.state.lock().unwrap().stored_and_silent += 1;
+    if let Some(Fault::Hang | Fault::StoreAndHang) = fault {
+        shared.state.lock().unwrap().silent += 1;
         shared.changed.notify_all();
     }
     Ok(match fault {
@@ -306,14 +307,18 @@ fn is_bucket(shared: &Shared, path: &str) -> bool {
 }
 
 impl State {
-    fn next_fault(&mut self) -> Option<Fault> {
-        self.faults.pop_front().or_else(|| match self.pass.checked_sub(1) {
+    fn next_fault(&mut self, path: &str) -> Option<Fault> {
+        if let Some(next) = self.faults.pop_front() {
+            return Some(next);
+        }
+        let lasting = self.lasting.clone().filter(|_| path.contains(self.at))?;
+        match self.pass.checked_sub(1) {
+            None => Some(lasting),
             Some(left) => {
                 self.pass = left;
                 None
             }
-            None => self.lasting.clone(),
-        })
+        }
     }
 
     /// The policies of the accounts: one puts, one reads.
