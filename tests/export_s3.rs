@@ -4,7 +4,9 @@
 mod s3;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::path::Path;
+use std::process::Stdio;
 
 use s3::process::{self, Process};
 use s3::{Fault, READER, READER_SECRET, ROLE, SECRET, Server};
@@ -491,4 +493,110 @@ fn a_bucket_is_verified_with_other_keys_and_says_what_a_folder_would() {
         server.puts().iter().all(|put| put.header("authorization").unwrap().contains(s3::KEY)),
         "verify changes nothing"
     );
+}
+
+#[test]
+fn keys_come_from_a_container_or_from_the_instance_where_none_are_given() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut settings = settings(folder.path(), &server);
+    settings.remove("AWS_ACCESS_KEY_ID");
+    settings.remove("AWS_SECRET_ACCESS_KEY");
+    let token = folder.path().join("pod-token");
+    std::fs::write(&token, "pod-t0ken").unwrap();
+    let container = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/container", server.url())),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.display().to_string()),
+    ];
+    let instance = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url())];
+    for vars in [&container[..], &instance[..]] {
+        let vars: Vec<(&str, &str)> = vars.iter().map(|(name, value)| (*name, &**value)).collect();
+        let mut process = start(&with(&settings, &vars));
+        process.record(1);
+        let answer = process.ask("export");
+        assert!(answer.ends_with("waiting 0 error none"), "{answer}");
+        process.shutdown("10000");
+    }
+    assert_eq!(server.verify("app").verdict, Verdict::Complete);
+    std::fs::write(&token, "other").unwrap();
+    let vars: Vec<(&str, &str)> = container.iter().map(|(name, value)| (*name, &**value)).collect();
+    let mut process = start(&with(&settings, &vars));
+    process.record(1);
+    let answer = process.ask("export");
+    let step =
+        "error cannot get the container's credentials of AWS_CONTAINER_CREDENTIALS_FULL_URI: answered 401 Unauthorized";
+    assert!(answer.contains(step), "{answer}");
+    process.kill();
+    let mut process = start(&with(&settings, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1")]));
+    process.record(1);
+    let answer = process.ask("export");
+    assert!(answer.contains("error cannot get the instance's metadata: cannot be reached"), "{answer}");
+}
+
+#[test]
+fn a_server_that_speaks_no_http_is_an_error_and_nothing_is_lost() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\0\xff");
+        }
+    });
+    let right = settings(folder.path(), &server);
+    let mut process = start(&with(&right, &[("AWS_ENDPOINT_URL", &format!("http://{address}"))]));
+    process.record(1);
+    let answer = process.ask("export");
+    assert!(answer.contains("error cannot put s3://acme-logs/app/audit-logs/"), "{answer}");
+    process.kill();
+    let mut process = start(&right);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    server.assert_only_puts();
+    assert_eq!(server.verify("app").verdict, Verdict::Complete);
+}
+
+/// Another implementation than that of this test: PyPI's `moto[server]`, where it is installed.
+#[test]
+#[allow(clippy::print_stdout, reason = "it says that it was skipped")]
+fn moto_takes_what_is_put_and_gives_a_role() {
+    let python = |code: &str| {
+        std::process::Command::new("python3").args(["-c", code]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
+    };
+    let is_there = |mut child: std::process::Child| child.wait().is_ok_and(|status| status.success());
+    if !python("import moto.server, flask, flask_cors").is_ok_and(is_there) {
+        println!("skipped: PyPI's moto[server] is not installed");
+        return;
+    }
+    let serve = "from moto.server import ThreadedMotoServer as S; import time\n\
+                 s = S(ip_address='127.0.0.1', port=0, verbose=False); s.start()\n\
+                 print(s.get_host_and_port()[1], flush=True); time.sleep(600)";
+    struct Moto(std::process::Child);
+    impl Drop for Moto {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let mut moto = Moto(python(serve).unwrap());
+    let mut port = String::new();
+    std::io::BufReader::new(moto.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    let url = format!("http://127.0.0.1:{}", port.trim());
+    let mut stream = std::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    let create = "PUT /acme-logs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(create.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let settings = with(
+        &settings(folder.path(), &server),
+        &[("AWS_ENDPOINT_URL", &url), ("TOWER_AUDIT_EXPORT_KMS_KEY_ID", "alias/audit")],
+    );
+    let mut process = start(&with(&settings, &role()));
+    process.record(3);
+    assert_eq!(process.ask("export"), "segments 1 objects 1 waiting 0 error none");
+    let verified = process.ask(&format!("verify {URL}"));
+    assert!(verified.starts_with("complete: 1 manifests, 1 objects, 4 records"), "{verified}");
+    process.kill();
+    assert!(server.puts().is_empty());
 }
