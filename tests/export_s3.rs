@@ -10,7 +10,8 @@ use std::process::Stdio;
 
 use s3::process::{self, Process};
 use s3::{Fault, READER, READER_SECRET, ROLE, SECRET, Server};
-use tower_audit::export::Verdict;
+use tower_audit::export::{Destination, Export, Verdict};
+use tower_audit::{Auditor, sink};
 
 const URL: &str = "s3://acme-logs/app";
 
@@ -599,4 +600,80 @@ fn moto_takes_what_is_put_and_gives_a_role() {
     assert!(verified.starts_with("complete: 1 manifests, 1 objects, 4 records"), "{verified}");
     process.kill();
     assert!(server.puts().is_empty());
+}
+
+#[test]
+fn in_code_each_log_type_has_a_destination_a_role_and_a_format_of_its_own() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut settings = settings(folder.path(), &server);
+    settings.retain(|name, _| name.starts_with("AWS_"));
+    settings.insert(process::IN_CODE.to_owned(), folder.path().join("spool.log").display().to_string());
+    let mut process = start(&settings);
+    process.record(2);
+    assert_eq!(process.ask("download 3"), "recorded");
+    assert_eq!(process.ask("export"), "segments 2 objects 2 waiting 0 error none");
+    assert_eq!(process.shutdown("10000"), "unexported 0 lost 0");
+    server.assert_only_puts();
+    let (audit, client) = (server.verify("audit"), server.verify("client"));
+    assert_eq!(
+        (audit.verdict, client.verdict, client.records),
+        (Verdict::Complete, Verdict::Complete, 3),
+        "{audit}\n{client}"
+    );
+    for put in server.puts() {
+        let is_audit = put.path.starts_with("/acme-logs/audit/");
+        assert_eq!(put.header("authorization").unwrap().contains("Credential=ASIA1/"), is_audit, "{}", put.path);
+        assert_eq!(put.header("x-amz-acl").is_some(), is_audit);
+        assert_eq!(put.header("x-amz-server-side-encryption-aws-kms-key-id").is_some(), !is_audit);
+    }
+    let is_named =
+        |start: &str, end: &str| server.objects().iter().any(|name| name.starts_with(start) && name.ends_with(end));
+    assert!(
+        is_named("audit/audit-logs/", ".csv") && is_named("client/client-logs/", ".log.gz"),
+        "{:?}",
+        server.objects()
+    );
+}
+
+#[test]
+fn what_is_wrong_in_code_is_named_and_no_external_id_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = |destination: Destination| {
+        let export = Export::to(destination);
+        let debug = format!("{export:?}");
+        assert!(!debug.contains("hunter22"), "{debug}");
+        let spool = sink::file(folder.path().join("spool.log"));
+        Auditor::builder().export(spool, export).build().map(drop).map_err(|error| error.to_string())
+    };
+    let bucket = || Destination::new("s3://acme-logs/app").region("eu-central-1");
+    for (destination, expected) in [
+        (
+            bucket().role_arn("LogsWriter"),
+            "export role_arn (TOWER_AUDIT_EXPORT_ROLE_ARN): given \"LogsWriter\", allowed: the ARN",
+        ),
+        (bucket().external_id("hunter22"), "export external_id (TOWER_AUDIT_EXPORT_EXTERNAL_ID): given without a role"),
+        (bucket().role_arn(ROLE).external_id("hunter22 "), "EXTERNAL_ID): given a value that is not repeated here"),
+        (bucket().kms_key_id(""), "export kms_key_id (TOWER_AUDIT_EXPORT_KMS_KEY_ID): given nothing"),
+        (bucket().region("EU"), "export region: given \"EU\", allowed: a region such as eu-central-1"),
+        (
+            Destination::new("s3://k:hunter22@acme-logs"),
+            "export destination (TOWER_AUDIT_EXPORT_URL): given a URL with user info",
+        ),
+    ] {
+        let error = to(destination).unwrap_err();
+        assert!(error.contains(expected) && !error.contains("hunter22"), "{error}");
+    }
+    let twice = Export::to(bucket()).and_to(Destination::new("s3://acme-logs/app/").region("eu-central-1"));
+    let error = Auditor::builder().export(sink::file(folder.path().join("spool.log")), twice).build().unwrap_err();
+    assert!(error.to_string().contains("export destination s3://acme-logs/app: given twice"), "{error}");
+}
+
+#[test]
+fn the_policies_of_the_guide_are_json() {
+    let guide = include_str!("../src/guide/export.md");
+    let blocks: Vec<&str> = guide.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 4);
+    for block in blocks {
+        serde_json::from_str::<serde_json::Value>(block).unwrap();
+    }
 }

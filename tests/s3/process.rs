@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use tower_audit::Auditor;
-use tower_audit::export::verify;
+use tower_audit::export::{CannedAcl, Destination, Export, ExportFormat, verify};
+use tower_audit::{Auditor, Catalog, Event, LogType, sink};
 
 const VARIABLE: &str = "AUDIT_TEST_S3_PROCESS";
+/// A spool whose export is that of [`in_code`].
+pub(crate) const IN_CODE: &str = "AUDIT_TEST_S3_IN_CODE";
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Process {
@@ -104,6 +106,14 @@ impl Drop for Process {
     }
 }
 
+/// Each log type with a destination, a role and a format of its own.
+fn in_code() -> Export {
+    let audit = Destination::new("s3://acme-logs/audit").log_types([LogType::Audit]).region("us-east-1");
+    let audit = audit.role_arn(super::ROLE).external_id("acme-8f1c").acl(CannedAcl::BucketOwnerFullControl);
+    let client = Destination::new("s3://acme-logs/client").log_types([LogType::Client]).kms_key_id("alias/audit");
+    Export::to(audit).and_to(client.format(ExportFormat::JsonTimestamp).gzip(true))
+}
+
 /// Does what the standard input says, if this is such a process.
 #[allow(clippy::print_stdout, reason = "it answers there")]
 pub(crate) fn serve() {
@@ -112,7 +122,12 @@ pub(crate) fn serve() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let auditor = match Auditor::builder().from_env().and_then(tower_audit::AuditorBuilder::build) {
+        let catalog = Catalog::new().event(Event::new("Download").log_type(LogType::Client));
+        let mut builder = Auditor::builder().catalog(catalog);
+        if let Some(spool) = std::env::var_os(IN_CODE) {
+            builder = builder.export(sink::file(spool), in_code());
+        }
+        let auditor = match builder.from_env().and_then(tower_audit::AuditorBuilder::build) {
             Ok(auditor) => auditor,
             Err(error) => return println!(">> error {}", error.to_string().replace('\n', " // ")),
         };
@@ -126,6 +141,12 @@ pub(crate) fn serve() {
                         let activity = auditor.begin_unlisted("Work").await.unwrap();
                         activity.audit().meta("number", number).meta("padding", "x".repeat(500));
                         activity.succeed();
+                    }
+                    println!(">> recorded");
+                }
+                "download" => {
+                    for _ in 0..rest.parse::<u32>().unwrap() {
+                        auditor.begin("Download").await.unwrap().succeed();
                     }
                     println!(">> recorded");
                 }
