@@ -65,6 +65,7 @@
 //! | `toml` | no | settings from the TOML file that `TOWER_AUDIT_CONFIG` names |
 //! | `gzip` | no | compression of rotated files |
 //! | `export` | no | scheduled exports of what a file sink wrote: `AuditorBuilder::export`, `export::verify` |
+//! | `s3` | no | destinations `s3://bucket/prefix` of exports |
 //! | `tracing-subscriber` | no | `Auditor::log_layer`: ordinary logs as JSON lines on standard output |
 //! | `geoip` | no | `actor.location` from a file in MaxMind's format |
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |

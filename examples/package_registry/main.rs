@@ -18,7 +18,8 @@
 //!
 //! With `--features export`, `REPO_ENABLE_GENERATE_AUDIT_REPORTS=true` or `TOWER_AUDIT_EXPORT_ENABLED=true` exports audit and client
 //! logs, each hour unless `REPO_SCHEDULE_AUDIT_REPORT_CRON` says otherwise, to `exports` below `DATA_DIR` unless
-//! `REPO_AUDIT_REPORT_FS` does.
+//! `REPO_AUDIT_REPORT_FS` does. With `--features s3` that may be `s3://bucket/prefix`, with the role and the external id of Cloudsmith's
+//! page in `TOWER_AUDIT_EXPORT_ROLE_ARN` and `TOWER_AUDIT_EXPORT_EXTERNAL_ID`.
 //!
 //! Settings: `PORT` (3000; 0 is any free one), `DATA_DIR` (a new temporary folder), `CLIENT_LOG` (a file that gets a row of CSV for
 //! each download; none), and those of the audit log, `TOWER_AUDIT_…`.

@@ -10,6 +10,7 @@
 //! An empty value is an error like any other bad one, except for lists, which can be empty on purpose (to trust no proxy
 //! although the file does). In the file, numbers, booleans and arrays may be written as such or as strings.
 
+mod destination;
 mod env;
 #[cfg(feature = "toml")]
 mod toml;
@@ -22,11 +23,15 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+#[cfg(feature = "s3")]
+pub(crate) use self::destination::BucketUrl;
+#[cfg(feature = "export")]
+pub(crate) use self::destination::{Location, location};
+pub(crate) use self::destination::{external_id, kms_key_id, role_arn};
 pub(crate) use self::env::Alias;
 use self::env::Environment;
-#[cfg(feature = "export")]
-pub(crate) use self::units::folder_location;
-use self::units::{Given, Refusal};
+use self::units::Given;
+pub(crate) use self::units::Refusal;
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
 use crate::error::Error;
 use crate::format::Columns;
@@ -177,7 +182,7 @@ settings! {
     /// When exports run.
     export_cron: String = |given| units::text(given, 256);
     /// Where they go: checked, and as it was given.
-    export_url: String = units::folder;
+    export_url: String = destination::url;
     /// The file that is exported, beside the sink.
     export_spool: PathBuf = units::file_url;
     /// Bytes that may wait to be exported.
@@ -205,9 +210,20 @@ settings! {
     export_jitter: Duration = |given| units::duration(given, Duration::ZERO..=Duration::from_secs(86_400));
     /// The size of an exported object, before compression.
     export_object_bytes: u64 = |given| units::size(given, 64 * KIB..=GIB).map(|bytes| bytes as u64);
+    /// The role that is assumed for a bucket.
+    export_role_arn: String = |given| destination::checked(given, role_arn);
+    /// What the role's owner asks for besides.
+    export_external_id: String = |given| destination::checked(given, external_id);
+    /// The key with which a bucket's objects are encrypted.
+    export_kms_key_id: String = |given| destination::checked(given, kms_key_id);
+    /// The canned ACL of a bucket's objects.
+    export_acl: String = |given| units::one_of_names(given, &["none", "bucket-owner-full-control"]);
     /// What happens to settings that this version does not know.
     unknown: Unknown = |given| units::one_of(given, &[Unknown::Error, Unknown::Warn], |unknown| unknown.as_str());
 }
+
+/// Settings whose values are in no record and no message.
+const SECRET: &[&str] = &["export_external_id"];
 
 struct Setting {
     key: &'static str,
@@ -361,8 +377,9 @@ impl Settings {
         };
         match (setting.store)(self, given) {
             Ok(()) => {
+                let value = if SECRET.contains(&setting.key) { "[REDACTED]".to_owned() } else { given.to_string() };
                 self.chosen.retain(|chosen| chosen.key != setting.key);
-                self.chosen.push(Chosen { key: setting.key, value: given.to_string(), origin });
+                self.chosen.push(Chosen { key: setting.key, value, origin });
             }
             Err(refusal) => complaints.bad(name, &refusal),
         }

@@ -66,6 +66,10 @@ fn every_setting_is_read_from_the_environment() {
         ("TOWER_AUDIT_EXPORT_TIMEZONE", "Europe/Berlin"),
         ("TOWER_AUDIT_EXPORT_JITTER", "5m"),
         ("TOWER_AUDIT_EXPORT_OBJECT_BYTES", "1MiB"),
+        ("TOWER_AUDIT_EXPORT_ROLE_ARN", "arn:aws:iam::123456789012:role/LogsWriter"),
+        ("TOWER_AUDIT_EXPORT_EXTERNAL_ID", "acme-1"),
+        ("TOWER_AUDIT_EXPORT_KMS_KEY_ID", "alias/audit"),
+        ("TOWER_AUDIT_EXPORT_ACL", "bucket-owner-full-control"),
         ("TOWER_AUDIT_UNKNOWN", "warn"),
     ]);
     let expected = Settings {
@@ -113,6 +117,10 @@ fn every_setting_is_read_from_the_environment() {
         export_timezone: Some("Europe/Berlin".into()),
         export_jitter: Some(Duration::from_secs(300)),
         export_object_bytes: Some(1 << 20),
+        export_role_arn: Some("arn:aws:iam::123456789012:role/LogsWriter".into()),
+        export_external_id: Some("acme-1".into()),
+        export_kms_key_id: Some("alias/audit".into()),
+        export_acl: Some("bucket-owner-full-control".into()),
         unknown: Some(Unknown::Warn),
         chosen: settings.chosen.clone(),
         warnings: Vec::new(),
@@ -196,7 +204,7 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
     let text = complaint(&[
         // The one letter that is missing, a later version's name, the wrong case, and no name at all.
         ("TOWER_AUDIT_QUEUE_RECORD", "hunter2"),
-        ("TOWER_AUDIT_EXPORT_EXTERNAL_ID", "hunter2"),
+        ("TOWER_AUDIT_EXPORT_EXTERNAL_IDS", "hunter2"),
         ("TOWER_AUDIT_enabled", "hunter2"),
         ("TOWER_AUDIT_", "hunter2"),
     ]);
@@ -206,7 +214,7 @@ fn an_unknown_setting_is_named_and_its_value_is_not() {
         [
             "unknown setting TOWER_AUDIT_enabled",
             "unknown setting TOWER_AUDIT_",
-            "unknown setting TOWER_AUDIT_EXPORT_EXTERNAL_ID",
+            "unknown setting TOWER_AUDIT_EXPORT_EXTERNAL_IDS",
             "unknown setting TOWER_AUDIT_QUEUE_RECORD",
         ]
     );

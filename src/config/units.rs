@@ -21,7 +21,7 @@ pub(super) enum Given<'a> {
 
 impl Given<'_> {
     /// The text without space around it, which files and shells add easily.
-    fn text(&self, allowed: impl FnOnce() -> Cow<'static, str>) -> Result<&str, Refusal> {
+    pub(super) fn text(&self, allowed: impl FnOnce() -> Cow<'static, str>) -> Result<&str, Refusal> {
         match self {
             Self::Text(text) => Ok(text.trim()),
             Self::List(_) => Err(Refusal { given: Cow::Borrowed("an array"), allowed: allowed() }),
@@ -50,7 +50,7 @@ impl Refusal {
         Self { given: Cow::Borrowed(given), allowed: allowed.into() }
     }
 
-    fn of(text: &str, allowed: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn of(text: &str, allowed: impl Into<Cow<'static, str>>) -> Self {
         let given = if text.is_empty() { "nothing".into() } else { shown(text) };
         Self { given: Cow::Owned(given), allowed: allowed.into() }
     }
@@ -245,16 +245,11 @@ pub(super) fn one_of_names(given: &Given<'_>, names: &[&str]) -> Result<String, 
     names.contains(&text).then(|| text.to_owned()).ok_or_else(|| Refusal::of(text, allowed()))
 }
 
-/// A folder, as [`folder_location`] reads it.
-pub(super) fn folder(given: &Given<'_>) -> Result<String, Refusal> {
-    let text = given.text(|| FOLDER_ALLOWED.into())?;
-    folder_location(text).map(|_| text.to_owned())
-}
-
-const FOLDER_ALLOWED: &str = "the absolute path of a folder such as /mnt/archive, or its URL file:///mnt/archive";
+const FOLDER_ALLOWED: &str =
+    "the absolute path of a folder such as /mnt/archive, its URL file:///mnt/archive, or s3://bucket/prefix";
 
 /// The folder of an absolute path or of a URL (RFC 8089).
-pub(crate) fn folder_location(text: &str) -> Result<PathBuf, Refusal> {
+pub(super) fn folder_location(text: &str) -> Result<PathBuf, Refusal> {
     let is_url = text.contains("://");
     if is_url && text.contains(['@', '?', '#']) {
         return Err(Refusal::new(
@@ -422,13 +417,13 @@ mod tests {
             ("/mnt/../etc", None),
             ("file://mnt/archive", None),
             ("file:///a%2", None),
-            ("s3://bucket/prefix", None),
+            ("s4://bucket/prefix", None),
             ("file://{BASE_PATH}/audit-logs", None),
         ] {
             assert_eq!(folder(text), expected.map(PathBuf::from), "{text}");
         }
         assert!(folder_location("/x/{BASE_PATH}").unwrap_err().allowed.contains("write the path itself"));
-        for secret in ["s3://key:hunter22@bucket/x", "file:///x?token=hunter22", "https://x/#hunter22"] {
+        for secret in ["s4://key:hunter22@bucket/x", "file:///x?token=hunter22", "https://x/#hunter22"] {
             let Refusal { given, allowed } = folder_location(secret).unwrap_err();
             assert!(!given.contains("hunter22") && !allowed.contains("hunter22"), "{given}");
         }

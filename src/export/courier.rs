@@ -1,7 +1,7 @@
 //! One destination: takes the segments that wait there, one after another, to their manifests.
 //!
-//! segment reader → selection → objects → store → manifest → state. Each put is noted before it begins, with the one before it as
-//! done, and each can be repeated: what a segment's export puts follows from the segment and from what was noted with its first put.
+//! segment reader → selection → objects → store → manifest → state. Each put is noted before it begins and after
+//! it is done, and each can be repeated: what a segment's export puts follows from the segment and from what was noted with its first put.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -12,7 +12,7 @@ use super::recipe::Recipe;
 use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
-use super::store::{self, Put, Store};
+use super::store::{NotPut, Put, Store};
 use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
 
@@ -50,14 +50,14 @@ const LINES: u64 = 4_096;
 impl Courier {
     pub(crate) fn new(
         url: String,
-        folder: &std::path::Path,
+        store: Box<dyn Store>,
         recipe: Recipe,
         file: PathBuf,
         spool: &std::path::Path,
     ) -> Self {
         let file = StateFile::new(file, spool);
         let spool = spool.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { url, recipe, store: store::open(folder), file, spool, state: None }
+        Self { url, recipe, store, file, spool, state: None }
     }
 
     /// Reads the state, if that was not done yet. A destination that has none yet begins a chain of manifests with what the
@@ -147,8 +147,8 @@ impl Courier {
                 manifest: None,
             });
         }
-        let mut putting = Putting { store: &mut **store, file, state, next: 0, done };
-        let (tally, notes, seen) = putting.objects(segment, is_over)?;
+        let mut putting = Putting { store: &mut **store, is_over, file, state, next: 0, done };
+        let (tally, notes, seen) = putting.objects(segment)?;
         putting.manifest(segment, (&tally, &notes), seen, spool)?;
         Ok(())
     }
@@ -157,6 +157,7 @@ impl Courier {
 /// The export of one segment under way.
 struct Putting<'a> {
     store: &'a mut dyn Store,
+    is_over: IsOver<'a>,
     file: &'a StateFile,
     state: &'a mut State,
     /// How many of its objects were made, put or found done.
@@ -166,11 +167,7 @@ struct Putting<'a> {
 
 impl Putting<'_> {
     /// Reads the segment and puts its objects.
-    fn objects(
-        &mut self,
-        segment: &Segment,
-        is_over: IsOver<'_>,
-    ) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
+    fn objects(&mut self, segment: &Segment) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
         let cannot_read =
             |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
         let recipe = self.current()?.recipe.clone();
@@ -204,7 +201,7 @@ impl Putting<'_> {
             }
             tally.take(&line, verdict, is_taken);
             lines += 1;
-            if lines.is_multiple_of(LINES) && is_over() {
+            if lines.is_multiple_of(LINES) && (self.is_over)() {
                 return Err(Stop::Asked);
             }
         }
@@ -229,14 +226,14 @@ impl Putting<'_> {
     }
 
     /// Puts an object, unless it was put before.
-    fn object(&mut self, object: &Object) -> Result<(), Failure> {
+    fn object(&mut self, object: &Object) -> Result<(), Stop> {
         let at = self.next;
         self.next += 1;
         let current = self.current()?;
         let noted = current.objects.get(at).cloned();
         let is_last = at + 1 == current.objects.len();
         match &noted {
-            Some(noted) if *noted != object.facts => return Err(changed(noted)),
+            Some(noted) if *noted != object.facts => return Err(changed(noted).into()),
             // All before the last are done.
             Some(_) if !is_last || current.is_done => return Ok(()),
             Some(_) => {}
@@ -248,15 +245,32 @@ impl Putting<'_> {
             }
         }
         let Facts { name, records, len, .. } = &object.facts;
-        self.store.put(&Put { name, bytes: &object.bytes, is_repeated: noted.is_some() })?;
-        // The note of the next put has it. Until then a restart puts it again, and finds it done.
-        if let Some(current) = &mut self.state.current {
+        let put = Put { name, bytes: &object.bytes, is_repeated: noted.is_some() };
+        self.put(&put, |current| {
+            current.objects.pop();
             current.is_done = true;
-        }
+        })?;
+        self.note(|current| current.is_done = true)?;
         self.done.objects += 1;
         self.done.records += records;
         self.done.bytes += len;
         Ok(())
+    }
+
+    /// Puts an object whose put is noted as begun. If it turns out not to have begun, that is noted too: what has its name
+    /// must not be taken for it the next time.
+    fn put(&mut self, put: &Put<'_>, has_not_begun: impl FnOnce(&mut Current)) -> Result<(), Stop> {
+        match self.store.put(put, self.is_over) {
+            Ok(()) => Ok(()),
+            Err(NotPut::Failed(failure)) => Err(failure.into()),
+            Err(NotPut::Taken(failure)) => {
+                if !put.is_repeated {
+                    self.note(has_not_begun)?;
+                }
+                Err(failure.into())
+            }
+            Err(NotPut::Asked) => Err(Stop::Asked),
+        }
     }
 
     /// Puts the manifest, last, and is done with the segment.
@@ -266,11 +280,11 @@ impl Putting<'_> {
         (tally, notes): (&Tally, &crate::segment::Notes),
         seen: Seen,
         spool: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Stop> {
         let name = manifest::name(&segment.id());
         let current = self.current()?.clone();
         if let Some(noted) = current.objects.get(self.next) {
-            return Err(changed(noted));
+            return Err(changed(noted).into());
         }
         let bytes = manifest::write(self.state, &current, segment, (tally, notes), &seen, spool);
         let digest = sha256(&bytes);
@@ -278,11 +292,11 @@ impl Putting<'_> {
         if !is_repeated {
             self.note(|current| current.manifest = Some(digest.clone()))?;
         } else if current.manifest.as_ref() != Some(&digest) {
-            return Err(Failure::because(format!(
-                "{name} would be another than the one whose put had begun: the segment was changed"
-            )));
+            let changed = format!("{name} would be another than the one whose put had begun: the segment was changed");
+            return Err(Failure::because(changed).into());
         }
-        self.store.put(&Put { name: &name, bytes: &bytes, is_repeated })?;
+        let put = Put { name: &name, bytes: &bytes.into(), is_repeated };
+        self.put(&put, |current| current.manifest = None)?;
         let told = manifest::told_after(self.state, tally, &seen);
         note(self.file, self.state, |state| {
             state.told = told;
@@ -291,12 +305,13 @@ impl Putting<'_> {
             state.exported = Some(current.segment);
             state.seen = seen;
             state.current = None;
-        })
+        })?;
+        Ok(())
     }
 }
 
 /// Changes the state, in the file first: what a restart would not know must neither be gone on from, nor let retention remove
-/// anything. What a restart finds by repeating a put is noted with the next one.
+/// anything.
 fn note(file: &StateFile, state: &mut State, change: impl FnOnce(&mut State)) -> Result<(), Failure> {
     let mut changed = state.clone();
     change(&mut changed);
@@ -339,7 +354,6 @@ fn changed(noted: &Facts) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -352,7 +366,7 @@ mod tests {
     }
 
     impl Store for Blocking {
-        fn put(&mut self, put: &Put<'_>) -> Result<(), Failure> {
+        fn put(&mut self, put: &Put<'_>, _: IsOver<'_>) -> Result<(), NotPut> {
             let mut names = self.names.lock().unwrap();
             let is_there = names.iter().any(|name| name == put.name);
             assert!(!is_there || put.is_repeated, "{} was put, and a restart does not know it", put.name);
@@ -381,7 +395,7 @@ mod tests {
             let courier = |temporary| {
                 let recipe = Recipe { format: ExportFormat::Json, ..Recipe::default() };
                 let store = Box::new(Blocking { temporary, names: names.clone() });
-                Courier { store, ..Courier::new("file:///x".into(), Path::new("/x"), recipe, file.clone(), &spool) }
+                Courier::new("file:///x".into(), store, recipe, file.clone(), &spool)
             };
             let run = |courier: &mut Courier| {
                 let ended = courier.run(&segments, &|| false, &mut ExportReport::default(), &mut |_| {});

@@ -9,9 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::courier::IsOver;
 use super::crash;
 use super::report::Failure;
-use super::store::{Put, Store};
+use super::store::{NotPut, Put, Store};
 use crate::sink::disk::{Disk as _, Os, create_new, is_absent, retry};
 
 /// Records name people: for the owner alone, as the file sink's.
@@ -86,7 +87,13 @@ impl Folder {
 }
 
 impl Store for Folder {
-    fn put(&mut self, put: &Put<'_>) -> Result<(), Failure> {
+    fn put(&mut self, put: &Put<'_>, _is_over: IsOver<'_>) -> Result<(), NotPut> {
+        Ok(self.create(put)?)
+    }
+}
+
+impl Folder {
+    fn create(&mut self, put: &Put<'_>) -> Result<(), Failure> {
         let path = self.root.join(put.name);
         let failed = |step: &str, error: &io::Error| Failure::new(format!("{step} {}", path.display()), error);
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
@@ -219,12 +226,14 @@ fn remove(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const NAME: &str = "audit-logs/date=2026-11-20/a.json";
 
     fn put(folder: &Path, bytes: &[u8], is_repeated: bool) -> Result<(), Failure> {
-        Folder::new(folder).put(&Put { name: NAME, bytes, is_repeated })
+        Folder::new(folder).create(&Put { name: NAME, bytes: &Bytes::copy_from_slice(bytes), is_repeated })
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -286,7 +295,8 @@ mod tests {
             };
             Folder { sync: Box::new(sync), ..Folder::new(&root) }
         };
-        let put = |folder: &mut Folder, is_repeated| folder.put(&Put { name: NAME, bytes: b"one\n", is_repeated });
+        let one = Bytes::from_static(b"one\n");
+        let put = |folder: &mut Folder, is_repeated| folder.create(&Put { name: NAME, bytes: &one, is_repeated });
         let kind = root.join("audit-logs");
         let date = kind.join("date=2026-11-20");
         for above in [parent.path(), &root, &kind] {
@@ -300,7 +310,8 @@ mod tests {
             let chain = [kind.clone(), root.clone(), parent.path().to_owned(), date.clone()];
             assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), chain);
             // Once for a folder, unless the put is repeated.
-            next.put(&Put { name: "audit-logs/date=2026-11-20/b.json", bytes: b"", is_repeated: false }).unwrap();
+            let other = "audit-logs/date=2026-11-20/b.json";
+            next.create(&Put { name: other, bytes: &Bytes::new(), is_repeated: false }).unwrap();
             assert_eq!(std::mem::take(&mut *synced.lock().unwrap()), std::slice::from_ref(&date));
             put(&mut next, true).unwrap();
             assert_eq!(*synced.lock().unwrap(), chain);

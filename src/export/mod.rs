@@ -1,4 +1,4 @@
-//! Scheduled exports: what a file sink wrote, delivered to a folder as objects with manifests, exactly once in effect.
+//! Scheduled exports: what a file sink wrote, delivered to a folder or a bucket as objects with manifests, exactly once in effect.
 //!
 //! A file sink is the *spool*. A run seals what is open, reads each sealed segment, chooses records, writes objects of one
 //! format, puts them, then the segment's manifest, and only then is done with the segment. See
@@ -39,7 +39,7 @@
 //! | `schedule.rs` | cron expressions, and which run is due |
 //! | `courier.rs` | one destination: a segment's steps, from its lines to its manifest |
 //! | `select.rs`, `object.rs` | which records, and the bytes that are made of them |
-//! | `store.rs`, `folder.rs` | where objects are put |
+//! | `store.rs`, `folder.rs`, `s3/` | where objects are put |
 //! | `manifest.rs`, `state.rs` | what was done, for readers and for the next step |
 //! | `recipe.rs`, `setup.rs` | what objects follow from; settings, checked |
 //! | `verify/` | reading a destination, and judging it |
@@ -52,6 +52,8 @@ mod manifest;
 mod object;
 mod recipe;
 mod report;
+#[cfg(feature = "s3")]
+mod s3;
 mod schedule;
 mod select;
 mod setup;
@@ -167,13 +169,98 @@ impl fmt::Debug for Export {
 pub struct Destination {
     pub(crate) url: String,
     pub(crate) recipe: Recipe,
+    pub(crate) bucket: BucketOptions,
+}
+
+/// What holds for a bucket only.
+#[derive(Clone, Default)]
+pub(crate) struct BucketOptions {
+    pub(crate) region: Option<String>,
+    pub(crate) role_arn: Option<String>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) kms_key_id: Option<String>,
+    pub(crate) acl: Option<CannedAcl>,
+}
+
+/// Without the external id.
+impl fmt::Debug for BucketOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, role_arn, kms_key_id, acl, .. } = self;
+        let mut shown = f.debug_struct("BucketOptions");
+        shown.field("region", region).field("role_arn", role_arn).field("kms_key_id", kms_key_id).field("acl", acl);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// Who may read an object besides the account that put it: one of Amazon's canned ACLs.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CannedAcl {
+    /// The account that owns the bucket has full control, where another account puts objects. Needed only for buckets with
+    /// ACLs, which new buckets have not; it asks for the permission `s3:PutObjectAcl`.
+    BucketOwnerFullControl,
+}
+
+impl CannedAcl {
+    pub(crate) const ALL: [Self; 1] = [Self::BucketOwnerFullControl];
+
+    /// The name that requests and settings use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BucketOwnerFullControl => "bucket-owner-full-control",
+        }
+    }
 }
 
 impl Destination {
     /// A folder: an absolute path such as `/mnt/archive`, or its URL `file:///mnt/archive`. The folder is made if it is missing;
     /// the one above it must exist.
+    ///
+    /// With the feature `s3`, a bucket: `s3://bucket/prefix`. Keys, region and endpoint come from the usual `AWS_…` variables;
+    /// see [`guide::export`](crate::guide::export).
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), recipe: Recipe::default() }
+        Self { url: url.into(), recipe: Recipe::default(), bucket: BucketOptions::default() }
+    }
+
+    /// The region of a bucket, such as `eu-central-1`; `AWS_REGION` by default.
+    #[cfg(feature = "s3")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "s3")))]
+    pub fn region(mut self, name: impl Into<String>) -> Self {
+        self.bucket.region = Some(name.into());
+        self
+    }
+
+    /// A role that is assumed for the bucket, such as `arn:aws:iam::123456789012:role/LogsWriter`; none by default: the keys of
+    /// the environment are used as they are.
+    #[cfg(feature = "s3")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "s3")))]
+    pub fn role_arn(mut self, arn: impl Into<String>) -> Self {
+        self.bucket.role_arn = Some(arn.into());
+        self
+    }
+
+    /// The external id that the role's owner asks for. It is shown in no record and no message.
+    #[cfg(feature = "s3")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "s3")))]
+    pub fn external_id(mut self, id: impl Into<String>) -> Self {
+        self.bucket.external_id = Some(id.into());
+        self
+    }
+
+    /// The KMS key with which the bucket encrypts objects (SSE-KMS): its id, its ARN, or an alias. By default the bucket decides.
+    #[cfg(feature = "s3")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "s3")))]
+    pub fn kms_key_id(mut self, id: impl Into<String>) -> Self {
+        self.bucket.kms_key_id = Some(id.into());
+        self
+    }
+
+    /// The canned ACL of objects in a bucket; none by default.
+    #[cfg(feature = "s3")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "s3")))]
+    pub fn acl(mut self, acl: CannedAcl) -> Self {
+        self.bucket.acl = Some(acl);
+        self
     }
 
     /// How records are written; [`ExportFormat::Csv`] by default.

@@ -21,7 +21,7 @@ pub(crate) const MAX_OBJECT: u64 = 1024 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) facts: Facts,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: bytes::Bytes,
 }
 
 /// What is known of an object without its bytes.
@@ -220,7 +220,7 @@ impl ObjectWriter {
             first: open.first,
             last: open.last,
         };
-        Ok(Object { facts, bytes })
+        Ok(Object { facts, bytes: bytes.into() })
     }
 }
 

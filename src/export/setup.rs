@@ -1,6 +1,6 @@
 //! From the builder's values and the settings from outside to a checked plan.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::courier::Courier;
@@ -8,9 +8,10 @@ use super::object::MAX_OBJECT;
 use super::recipe::Recipe;
 use super::schedule::{CRON_ALLOWED, Schedule, ZONE_ALLOWED};
 use super::state;
-use super::{Destination, Export, ExportFormat};
+use super::store::Target;
+use super::{BucketOptions, CannedAcl, Destination, Export, ExportFormat};
 use crate::LogType;
-use crate::config::{Settings, folder_location};
+use crate::config::{Location, Refusal, Settings, external_id, kms_key_id, location, role_arn};
 use crate::diagnostics::report;
 use crate::error::Error;
 use crate::export::exporter::RunHook;
@@ -29,9 +30,9 @@ pub(crate) struct Chosen {
 
 /// A checked destination.
 pub(crate) struct Place {
-    /// `file:///mnt/archive`, however it was given: what the state file compares.
+    /// `file:///mnt/archive` or `s3://bucket/prefix`, however it was given: what the state file compares.
     pub(crate) url: String,
-    pub(crate) folder: PathBuf,
+    pub(crate) target: Target,
     pub(crate) recipe: Recipe,
 }
 
@@ -39,7 +40,7 @@ impl Place {
     /// The one who carries segments there.
     pub(crate) fn courier(self, spool: &Spool) -> Courier {
         let file = state::path(spool.active(), &self.url);
-        Courier::new(self.url, &self.folder, self.recipe, file, spool.active())
+        Courier::new(self.url, self.target.store(), self.recipe, file, spool.active())
     }
 }
 
@@ -91,6 +92,7 @@ pub(crate) fn choose(outside: &Settings, spool: Option<FileOptions>, export: Opt
     let recipe = &mut first(&mut export).recipe;
     take_recipe(outside, recipe);
     let are_columns_idle = outside.export_csv_columns.is_some() && recipe.format != ExportFormat::Csv;
+    take_bucket(outside, &mut first(&mut export).bucket);
     let chosen = check(export, spool)?;
     if are_columns_idle {
         return Err(Error::setting(format!(
@@ -136,6 +138,58 @@ fn take_recipe(outside: &Settings, recipe: &mut Recipe) {
     }
 }
 
+fn take_bucket(outside: &Settings, bucket: &mut BucketOptions) {
+    for (given, taken) in [
+        (&outside.export_role_arn, &mut bucket.role_arn),
+        (&outside.export_external_id, &mut bucket.external_id),
+        (&outside.export_kms_key_id, &mut bucket.kms_key_id),
+    ] {
+        if given.is_some() {
+            taken.clone_from(given);
+        }
+    }
+    if let Some(acl) = outside.export_acl.as_deref() {
+        bucket.acl = CannedAcl::ALL.into_iter().find(|of| of.as_str() == acl);
+    }
+}
+
+/// Where it goes, and the one way of writing that.
+fn target(url: &str, bucket: BucketOptions) -> Result<(String, Target), Error> {
+    let wrong = |what: &str, given: &str, allowed: &str| {
+        Error::setting(format!("export {what}: given {given}, allowed: {allowed}"))
+    };
+    let refused = |what: &'static str| move |refusal: Refusal| wrong(what, &refusal.given, &refusal.allowed);
+    let location = location(url).map_err(refused("destination (TOWER_AUDIT_EXPORT_URL)"))?;
+    for (given, what, check) in [
+        (&bucket.role_arn, "role_arn (TOWER_AUDIT_EXPORT_ROLE_ARN)", role_arn as fn(&str) -> Result<String, Refusal>),
+        (&bucket.external_id, "external_id (TOWER_AUDIT_EXPORT_EXTERNAL_ID)", external_id),
+        (&bucket.kms_key_id, "kms_key_id (TOWER_AUDIT_EXPORT_KMS_KEY_ID)", kms_key_id),
+    ] {
+        given.as_deref().map(check).transpose().map_err(refused(what))?;
+        if given.is_some() && matches!(location, Location::Folder(_)) {
+            return Err(wrong(what, "with a folder", "with a destination s3://bucket/prefix"));
+        }
+    }
+    if bucket.external_id.is_some() && bucket.role_arn.is_none() {
+        let what = "external_id (TOWER_AUDIT_EXPORT_EXTERNAL_ID)";
+        return Err(wrong(what, "without a role", "with role_arn (TOWER_AUDIT_EXPORT_ROLE_ARN)"));
+    }
+    match location {
+        Location::Folder(_) if bucket.acl.is_some() => {
+            Err(wrong("acl (TOWER_AUDIT_EXPORT_ACL)", "with a folder", "with a destination s3://bucket/prefix"))
+        }
+        Location::Folder(folder) => Ok((format!("file://{}", folder.display()), Target::Folder(folder))),
+        #[cfg(feature = "s3")]
+        Location::Bucket(url) => {
+            let text = url.to_string();
+            let bucket = super::s3::Bucket::new(url, bucket, &super::s3::AwsVars::of_process()?)?;
+            Ok((text, Target::Bucket(Box::new(bucket))))
+        }
+        #[cfg(not(feature = "s3"))]
+        Location::Bucket(_) => Err(wrong("destination", "a bucket", "a folder")),
+    }
+}
+
 fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
     let wrong =
         |what: &str, given: &str, allowed: &str| Error::setting(format!("{what}: given {given}, allowed: {allowed}"));
@@ -162,10 +216,8 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
         ));
     }
     let mut places: Vec<Place> = Vec::new();
-    for Destination { url, recipe } in export.destinations {
-        let folder = folder_location(&url).map_err(|refusal| {
-            wrong("export destination (TOWER_AUDIT_EXPORT_URL)", &refusal.given, &refusal.allowed)
-        })?;
+    for Destination { url, recipe, bucket } in export.destinations {
+        let (url, target) = target(&url, bucket)?;
         if !(MIN_OBJECT..=MAX_OBJECT).contains(&recipe.object_bytes) {
             let given = recipe.object_bytes.to_string();
             return Err(wrong("export object_bytes (TOWER_AUDIT_EXPORT_OBJECT_BYTES)", &given, "64KiB to 1GiB"));
@@ -184,7 +236,6 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
         if recipe.log_types.is_empty() {
             return Err(wrong("export log_types (TOWER_AUDIT_EXPORT_LOG_TYPES)", "none", "audit, client, or both"));
         }
-        let url = format!("file://{}", folder.display());
         if let Some(same) = places.iter().find(|place| place.url == url) {
             return Err(Error::setting(format!(
                 "export destination {url}: given twice, for the log types {} and {}; their manifests would have the same names: \
@@ -193,7 +244,7 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
                 named(&recipe)
             )));
         }
-        places.push(Place { url, folder, recipe });
+        places.push(Place { url, target, recipe });
     }
     Ok(Chosen { spool, places, schedule, jitter: export.jitter, spool_bytes: export.spool_bytes, hook: export.hook })
 }

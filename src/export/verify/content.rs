@@ -1,9 +1,7 @@
 //! An object's bytes: their digest, and the exchanges that begin and end in them.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
 
 use flate2::write::MultiGzDecoder;
 use memchr::memchr;
@@ -58,8 +56,7 @@ impl OpenExchanges {
 }
 
 /// Reads an object once, from its beginning to its end.
-pub(super) fn read(path: &Path, format: &str, gzip: bool, open: &mut OpenExchanges) -> io::Result<Content> {
-    let mut file = File::open(path)?;
+pub(super) fn read(mut file: impl Read, format: &str, gzip: bool, open: &mut OpenExchanges) -> io::Result<Content> {
     let (mut digest, mut len, mut chunk) = (Sha256::new(), 0, vec![0; 256 * 1024]);
     let lines = Lines { rest: Vec::new(), stamp: stamp_len(format), is_skipping: false, open };
     let mut lines = match (stamp_len(format), gzip) {

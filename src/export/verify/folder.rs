@@ -1,62 +1,46 @@
-//! The names in a folder, and small files of it.
+//! A folder that is read.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use crate::LogType;
-use crate::export::recipe;
+use super::source::{Names, Source};
 
-/// Names below the destination, sorted.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    pub(super) manifests: Vec<String>,
-    pub(super) objects: Vec<String>,
+pub(super) struct Folder {
+    root: PathBuf,
 }
 
-/// What exporters put there; other files are nobody's business. Temporary files of a put that goes on begin with a dot.
-pub(super) fn list(root: &Path) -> io::Result<Listing> {
-    let mut listing = Listing::default();
-    if !fs::metadata(root)?.is_dir() {
-        return Err(io::ErrorKind::NotADirectory.into());
+impl Folder {
+    pub(super) fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
-    list_dates(root, "manifests", &mut listing.manifests)?;
-    for log_type in LogType::ALL {
-        list_dates(root, recipe::folder(*log_type), &mut listing.objects)?;
-    }
-    Ok(listing)
 }
 
-fn list_dates(root: &Path, kind: &str, names: &mut Vec<String>) -> io::Result<()> {
-    let from = names.len();
-    for date in names_in(&root.join(kind))? {
-        let folder = root.join(kind).join(&date);
-        if fs::symlink_metadata(&folder)?.is_dir() {
-            let files = names_in(&folder)?.into_iter().filter(|name| !name.starts_with('.'));
-            names.extend(files.map(|name| format!("{kind}/{date}/{name}")));
-        } else {
-            names.push(format!("{kind}/{date}"));
+impl Source for Folder {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn names_in(&self, folder: &str) -> io::Result<Names> {
+        if !fs::metadata(&self.root)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
         }
+        let mut names = Names::default();
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // A link is no folder.
+            let is_folder = fs::symlink_metadata(entry.path())?.is_dir();
+            if is_folder { names.folders.push(name) } else { names.objects.push(name) }
+        }
+        Ok(names)
     }
-    names[from..].sort_unstable();
-    Ok(())
-}
 
-fn names_in(folder: &Path) -> io::Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect()
-}
-
-/// A file that is small if it is what it should be.
-pub(super) fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    const MAX_BYTES: u64 = 16 * 1024 * 1024;
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large for a manifest"));
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(File::open(self.root.join(name))?))
     }
-    Ok(bytes)
 }

@@ -1,18 +1,23 @@
 //! Reading a destination, and judging whether it holds everything that was exported there.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod chain;
 mod content;
 mod folder;
 mod numbers;
+mod source;
 
 use std::fmt;
 
 use self::chain::Chains;
 use self::content::OpenExchanges;
+use self::folder::Folder;
 use self::numbers::Numbers;
+use self::source::{Listing, Source, list, read_small};
 use super::manifest::SCHEMA;
 use super::object::{Facts, sha256};
-use crate::config::folder_location;
+use crate::config::{Location, location};
 use crate::error::Error;
 
 /// How a destination is found; the worst of its [findings](Verification::findings) decides.
@@ -23,7 +28,7 @@ pub enum Verdict {
     #[default]
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
-    ReportedLoss,
+    ToldLoss,
     /// It cannot be said: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
     /// manifest is there.
     Unverifiable,
@@ -34,11 +39,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The name: `complete`, `reported_loss`, `unverifiable`, `missing`, `altered`.
+    /// The name: `complete`, `told_loss`, `unverifiable`, `missing`, `altered`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
-            Self::ReportedLoss => "reported_loss",
+            Self::ToldLoss => "told_loss",
             Self::Unverifiable => "unverifiable",
             Self::Missing => "missing",
             Self::Altered => "altered",
@@ -154,7 +159,7 @@ impl Finding {
             | Self::ObjectUnfinished { .. }
             | Self::LinesUnreadable { .. }
             | Self::Unreadable { .. } => Verdict::Unverifiable,
-            Self::RecordsMissing { is_reported: true, .. } | Self::RecordsLost { .. } => Verdict::ReportedLoss,
+            Self::RecordsMissing { is_reported: true, .. } | Self::RecordsLost { .. } => Verdict::ToldLoss,
             Self::NotCompleted { .. } => Verdict::Complete,
         }
     }
@@ -229,20 +234,34 @@ impl fmt::Display for Verification {
 
 /// Reads a destination, an absolute path or a URL `file:///mnt/archive`, and says whether it is complete. It changes nothing.
 ///
-/// Objects are read as a stream; of each manifest the names and numbers are kept in memory.
+/// With the feature `s3` it reads `s3://bucket/prefix` too, with the keys of the usual `AWS_…` variables: they need `s3:ListBucket`
+/// and `s3:GetObject`, which those that export should not have. No role is assumed.
+///
+/// Objects are read as a stream; of each manifest the names and numbers are kept in memory. It blocks: in asynchronous code, call
+/// it where that is allowed, such as in `tokio::task::spawn_blocking`.
 ///
 /// What it cannot find: that the newest manifests were removed together with their objects. Keep the number of the last one
 /// elsewhere (it is in `AuditExportSucceeded` records of other sinks), or let the store keep it: credentials that can only create.
 ///
 /// # Errors
 ///
-/// If the destination is no folder, or cannot be listed.
+/// If the destination is none, or cannot be listed.
 pub fn verify(destination: &str) -> Result<Verification, Error> {
-    let folder = folder_location(destination).map_err(|refusal| {
+    let location = location(destination).map_err(|refusal| {
         Error::setting(format!("export destination: given {}, allowed: {}", refusal.given, refusal.allowed))
     })?;
-    let listing = folder::list(&folder).map_err(|error| {
-        Error::start(format!("export destination {}: cannot be listed: {error}", folder.display())).with_source(error)
+    match location {
+        Location::Folder(folder) => judge(&Folder::new(&folder)),
+        #[cfg(feature = "s3")]
+        Location::Bucket(url) => bucket::on_a_thread(url, judge),
+        #[cfg(not(feature = "s3"))]
+        Location::Bucket(_) => Err(Error::setting("export destination: given a bucket, allowed: a folder")),
+    }
+}
+
+fn judge(source: &dyn Source) -> Result<Verification, Error> {
+    let listing: Listing = list(source).map_err(|error| {
+        Error::start(format!("export destination {}: cannot be listed: {error}", source.name())).with_source(error)
     })?;
     let mut found = Verification::default();
     if listing.manifests.is_empty() {
@@ -250,7 +269,7 @@ pub fn verify(destination: &str) -> Result<Verification, Error> {
     }
     let (mut chains, mut numbers) = (Chains::default(), Numbers::default());
     for name in &listing.manifests {
-        let Some(manifest) = read_manifest(&folder, name, &mut found) else { continue };
+        let Some(manifest) = read_manifest(source, name, &mut found) else { continue };
         found.manifests += 1;
         if let Some(damaged) = manifest.damaged.clone() {
             found.find(Finding::SegmentDamaged { segment: manifest.segment.clone(), reason: damaged });
@@ -263,7 +282,7 @@ pub fn verify(destination: &str) -> Result<Verification, Error> {
     chains.each_in_order(&mut found, |manifest, found| {
         for facts in &manifest.objects {
             named.insert(facts.name.clone());
-            check_object(&folder, facts, manifest, &mut open, found);
+            check_object(source, facts, manifest, &mut open, found);
         }
     });
     for name in listing.objects.iter().filter(|name| !named.contains(*name)) {
@@ -303,9 +322,9 @@ struct Manifest {
     gzip: bool,
 }
 
-fn read_manifest(folder: &std::path::Path, name: &str, found: &mut Verification) -> Option<Manifest> {
+fn read_manifest(source: &dyn Source, name: &str, found: &mut Verification) -> Option<Manifest> {
     let unreadable = |reason: String| Finding::Unreadable { name: name.to_owned(), reason };
-    let bytes = match folder::read_small(&folder.join(name)) {
+    let bytes = match source.open(name).and_then(read_small) {
         Ok(bytes) => bytes,
         Err(error) => {
             found.find(unreadable(error.to_string()));
@@ -352,7 +371,7 @@ fn parse(name: &str, bytes: &[u8], value: &serde_json::Value) -> Option<Manifest
 }
 
 fn check_object(
-    folder: &std::path::Path,
+    source: &dyn Source,
     facts: &Facts,
     manifest: &Manifest,
     open: &mut OpenExchanges,
@@ -364,7 +383,7 @@ fn check_object(
         found.find(Finding::ManifestAltered { name: manifest.name.clone(), reason: format!("it names {name:?}") });
         return;
     }
-    match content::read(&folder.join(&name), &manifest.format, manifest.gzip, open) {
+    match source.open(&name).and_then(|file| content::read(file, &manifest.format, manifest.gzip, open)) {
         Ok(content) if content.len == facts.len && content.sha256 == facts.sha256 => {
             found.objects += 1;
             found.records += facts.records;

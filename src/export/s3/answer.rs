@@ -1,0 +1,190 @@
+//! What a server answered, or why it did not: read for a decision, and for an error that names no secret.
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::StatusCode;
+use http::header::{HeaderMap, LOCATION};
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// The last answer to a request of one client.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answers {
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+impl Answers {
+    pub(super) fn note(&self, answer: Answer) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+    }
+
+    /// What was answered since the last time.
+    pub(super) fn take(&self) -> Option<Answer> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// With a status.
+    Status(Status),
+    /// No connection was made: the server got nothing.
+    Unreachable(String),
+    /// It ended before there was an answer: what the server got is unknown.
+    Broken(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    pub(super) status: StatusCode,
+    /// The server's word for it, such as `AccessDenied`; empty where it gives none.
+    pub(super) code: String,
+    /// Its sentence, cut.
+    message: String,
+    /// The host of a redirect, and the region of the bucket, where a header has them.
+    elsewhere: String,
+    pub(super) sha256: Option<String>,
+}
+
+impl Answer {
+    /// Reads a response whose body is cut.
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let region = header("x-amz-bucket-region").map(|region| format!("; the bucket is in {}", clean(region, 32)));
+        let host = header(LOCATION.as_str()).and_then(|to| to.parse::<http::Uri>().ok()?.host().map(str::to_owned));
+        let host = host.map(|host| format!("; redirected to {}, which is not followed", clean(&host, 253)));
+        Self::Status(Status {
+            status,
+            code: element(&text, "Code").map(|code| clean(&code, 64)).unwrap_or_default(),
+            message: element(&text, "Message").map(|message| clean(&message, 300)).unwrap_or_default(),
+            elsewhere: format!("{}{}", host.unwrap_or_default(), region.unwrap_or_default()),
+            sha256: header("x-amz-checksum-sha256").map(str::to_owned),
+        })
+    }
+
+    /// Reads why there was no response. Nothing of a URL is in it.
+    pub(super) fn failed(error: &HttpError) -> Self {
+        let mut why = String::new();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !why.contains(&text) {
+                why = if why.is_empty() { text } else { format!("{why}: {text}") };
+            }
+            source = error.source();
+        }
+        let why = clean(&why, 300);
+        if error.kind() == HttpErrorKind::Connect { Self::Unreachable(why) } else { Self::Broken(why) }
+    }
+
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status(status) => Some(status.status),
+            Self::Unreachable(_) | Self::Broken(_) => None,
+        }
+    }
+
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Status(status) => &status.code,
+            Self::Unreachable(_) | Self::Broken(_) => "",
+        }
+    }
+
+    /// In words, without what the server repeats of these secrets.
+    pub(super) fn explain(&self, secrets: &[&str]) -> String {
+        let text = self.to_string();
+        let repeats = |secret: &&&str| secret.len() >= 4 && text.contains(**secret);
+        match self {
+            Self::Status(status) if secrets.iter().any(|secret| repeats(&secret)) => {
+                format!("answered {}, with a secret in its message", status.status.as_u16())
+            }
+            _ => text,
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = match self {
+            Self::Unreachable(why) => return write!(f, "cannot be reached: {why}"),
+            Self::Broken(why) => return write!(f, "no answer: {why}"),
+            Self::Status(answer) => answer,
+        };
+        write!(f, "answered {}", answer.status.as_u16())?;
+        match (&*answer.code, &*answer.message) {
+            ("", "") => f.write_str(
+                answer.status.canonical_reason().map(|reason| format!(" {reason}")).as_deref().unwrap_or_default(),
+            )?,
+            (code, "") => write!(f, " {code}")?,
+            ("", message) => write!(f, ": {message}")?,
+            (code, message) => write!(f, " {code}: {message}")?,
+        }
+        f.write_str(&answer.elsewhere)
+    }
+}
+
+/// On one line, and no longer than this.
+pub(super) fn clean(text: &str, longest: usize) -> String {
+    let shown = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+    let cut: String = shown.take(longest).collect();
+    cut.trim().to_owned()
+}
+
+/// The text of the first element of this name in an answer of AWS, which nests none of a name and has no attributes on those
+/// that are read here.
+pub(super) fn element(xml: &str, name: &str) -> Option<String> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    if text.contains('<') {
+        return None;
+    }
+    let text = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_told_in_the_servers_words_and_its_secrets_are_not() {
+        let xml = "<?xml version=\"1.0\"?><Error><Code>ExpiredToken</Code><Message>The provided\ntoken &lt;x&gt; has expired.</Message>\
+                   <Token-0>hunter22hunter22</Token-0></Error>";
+        let answer = Answer::of(StatusCode::FORBIDDEN, &HeaderMap::new(), xml.as_bytes());
+        assert_eq!(answer.to_string(), "answered 403 ExpiredToken: The provided token <x> has expired.");
+        assert_eq!(answer.code(), "ExpiredToken");
+        let xml = "<Error><Code>Bad</Code><Message>What is hunter22hunter22?</Message></Error>";
+        let answer = Answer::of(StatusCode::BAD_REQUEST, &HeaderMap::new(), xml.as_bytes());
+        assert_eq!(answer.explain(&["hunter22hunter22"]), "answered 400, with a secret in its message");
+        let garbage = Answer::of(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"\0\xff<html>");
+        assert_eq!(garbage.explain(&[""]), "answered 502 Bad Gateway");
+    }
+
+    #[test]
+    fn a_redirect_names_the_host_and_the_region_and_nothing_else_of_its_url() {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, "https://user:hunter22@other.example/x?token=hunter22".parse().unwrap());
+        headers.insert("x-amz-bucket-region", "eu-west-1".parse().unwrap());
+        let answer = Answer::of(StatusCode::TEMPORARY_REDIRECT, &headers, b"");
+        assert_eq!(
+            answer.to_string(),
+            "answered 307 Temporary Redirect; redirected to other.example, which is not followed; the bucket is in eu-west-1"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_without_a_panic(body in any::<Vec<u8>>(), name in "[A-Z]{0,3}") {
+            let _ = Answer::of(StatusCode::OK, &HeaderMap::new(), &body).to_string();
+            let text = String::from_utf8_lossy(&body);
+            let _ = element(&format!("<{name}>{text}</{name}>"), &name);
+        }
+    }
+}

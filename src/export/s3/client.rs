@@ -1,0 +1,125 @@
+//! The HTTP client of a bucket: follows no redirect, bounds each answer, and keeps it for the error.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::time::Duration;
+
+use http::{Method, Uri};
+use http_body::Body as _;
+use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
+use object_store::{ClientConfigKey, ClientOptions};
+
+use super::answer::{Answer, Answers};
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// The addresses of instance metadata answer at once, or are not there.
+const CONNECT_METADATA: Duration = Duration::from_secs(2);
+/// Shorter than servers keep idle connections open.
+const IDLE: Duration = Duration::from_secs(15);
+/// No list, token or error is longer.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+const MAX_ERROR: usize = 64 * 1024;
+
+/// Makes clients that note what was answered.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) answers: Answers,
+}
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let allows_http = options.get_config_value(&ClientConfigKey::AllowHttp).as_deref() == Some("true");
+        let failed =
+            |error: reqwest::Error| object_store::Error::Generic { store: "HTTP client", source: Box::new(error) };
+        let builder = || {
+            reqwest::Client::builder()
+                // A redirect would take records, or keys, to a host that nobody chose.
+                .redirect(reqwest::redirect::Policy::none())
+                .https_only(!allows_http)
+                .pool_idle_timeout(IDLE)
+                .user_agent(concat!("tower-audit/", env!("CARGO_PKG_VERSION")))
+                // The bytes that are stored are those whose digest is in the manifest.
+                .no_gzip()
+                .no_brotli()
+                .no_zstd()
+                .no_deflate()
+        };
+        let client = builder().connect_timeout(CONNECT).build().map_err(failed)?;
+        // Keys of this machine are not asked for through a proxy.
+        let metadata = builder().connect_timeout(CONNECT_METADATA).no_proxy().build().map_err(failed)?;
+        Ok(HttpClient::new(Client { client, metadata, answers: self.answers.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct Client {
+    client: reqwest::Client,
+    metadata: reqwest::Client,
+    answers: Answers,
+}
+
+impl HttpService for Client {
+    fn call<'life, 'call>(
+        &'life self,
+        request: HttpRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'call>>
+    where
+        'life: 'call,
+        Self: 'call,
+    {
+        Box::pin(self.send(request))
+    }
+}
+
+impl Client {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_metadata = is_metadata(request.uri());
+        let is_object = !is_metadata && request.method() == Method::GET && !is_list(request.uri());
+        let client = if is_metadata { &self.metadata } else { &self.client };
+        let answered = client.call(request).await;
+        let response = answered.inspect_err(|error| self.answers.note(Answer::failed(error)))?;
+        if is_object && response.status().is_success() {
+            return Ok(response);
+        }
+        let (parts, body) = response.into_parts();
+        let is_success = parts.status.is_success();
+        let read = read(body, if is_success { MAX_ANSWER } else { MAX_ERROR }).await;
+        let body = match read {
+            Ok(body) => body,
+            // Its status stands, whatever became of the words.
+            Err(_) if !is_success => Vec::new(),
+            Err(error) => {
+                self.answers.note(Answer::failed(&error));
+                return Err(error);
+            }
+        };
+        self.answers.note(Answer::of(parts.status, &parts.headers, &body));
+        Ok(HttpResponse::from_parts(parts, if is_success { body.into() } else { Vec::new().into() }))
+    }
+}
+
+/// The beginning of a body.
+async fn read(mut body: object_store::client::HttpResponseBody, most: usize) -> Result<Vec<u8>, HttpError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let room = most - bytes.len();
+        bytes.extend_from_slice(data.get(..room).unwrap_or(&data));
+        if bytes.len() == most {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// The addresses at which machines and containers get their keys.
+fn is_metadata(uri: &Uri) -> bool {
+    matches!(
+        uri.host(),
+        Some("169.254.169.254" | "169.254.170.2" | "169.254.170.23" | "[fd00:ec2::254]" | "[fd00:ec2::23]")
+    )
+}
+
+fn is_list(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("list-type=")))
+}
