@@ -10,16 +10,17 @@
 //! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), keys that name the value beside them, JSON
 //!   Pointers, and what happens to a value.
 //! - `detect`: values that give themselves away, whatever their key. The token formats are in `crate::tokens`.
-//! - `format`: one file for each format of text; each finds the places of secrets. `pairs` tracks names beside values.
-//! - `search`: finds the places of secrets in one text, with all of these.
+//! - `search`: a [`Searcher`](search::Searcher) finds the places of secrets in one text, with the rules and the detector.
+//! - `format`: one file for each format of text; each finds the places of secrets in it with a searcher. `inside` is what a
+//!   searcher calls for JSON, URLs and encodings inside of a text; `pairs` tracks names beside values.
 //! - `decode`: a decoded text, and the map of its places. `edits`: places of a text, and what is written there instead.
 //! - `echo`: the values that are remembered, and the search for them.
 //! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
 //! - `explain`, `hit`: which rule masks what in a document.
 //!
-//! One circle is in the nature of things: `session`, `search` and `format` use each other, because text can hold JSON, which
-//! holds text; the depth is bounded (`search::Level`). `memory`, which a session holds, keeps the lists of a walk. The walk
-//! is one type in two files (`walker`, `leaves`). All other files use only those that are further in.
+//! The files use one another in this order: `session`, `format`, `search`, `memory`, and those that are further in. Text can
+//! hold JSON, which holds text, so a searcher calls `format` too: by a function that the session gives it. `memory` keeps the
+//! lists of a walk, whose types (`frame`, `pairs`) use `rules` only. The walk is one type in two files (`walker`, `leaves`).
 
 mod decode;
 mod detect;

@@ -48,7 +48,7 @@ impl Scan {
     pub(in crate::redact) const NOTHING: Self = Self(0);
 
     /// Scans a text.
-    #[inline(always)]
+    #[inline]
     pub(in crate::redact) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let keywords = Keywords::shared();

@@ -108,7 +108,7 @@ impl Values {
         let head_end = start + head(text, LONGEST).len();
         self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
         self.index = OnceCell::new();
-        self.has_space |= text.contains(' ');
+        self.has_space |= memchr::memchr(b' ', text.as_bytes()).is_some();
     }
 
     /// Whether a text is a value.

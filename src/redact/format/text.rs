@@ -14,6 +14,8 @@ use crate::work;
 
 /// Of a longer name, this number of bytes at its end is read.
 const LONGEST_NAME: usize = 64;
+/// The bytes that are read before the quotes of a value: `Some(Secret("…"))`.
+const MAX_WRAPPER: usize = 24;
 /// More backslashes before a quote are not read: a string in a string in a string has seven.
 const MAX_ESCAPES: usize = 7;
 /// What ends a text that was cut.
@@ -51,23 +53,26 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
                 continue;
             }
         }
-        let Some(value) = Value::behind(bytes, sign, class, &mut quotes) else { continue };
-        let said = &text[value.place.clone()];
-        work::add(said.len());
-        let is_named = name.is_quoted && value.quote != Quote::Absent;
-        // Without its closing quote a text was cut, or is prose.
-        let is_secret = is_named || (value.quote != Quote::Open && looks_like_credential(said));
-        if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
-            if value.quote == Quote::Open {
-                searcher.remember_beginning(said);
-            } else {
-                searcher.remember(said, class == Class::Always);
+        let mut next = Value::behind(bytes, sign, class, &mut quotes);
+        while let Some(Value { place, quote, is_in_list }) = next {
+            let said = &text[place.clone()];
+            work::add(said.len());
+            let is_named = name.is_quoted && quote != Quote::Absent;
+            // Without its closing quote a text was cut, or is prose.
+            let is_secret = is_named || (quote != Quote::Open && looks_like_credential(said));
+            next = if is_in_list { Value::next_in_list(bytes, place.end, &mut quotes) } else { None };
+            if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
+                if quote == Quote::Open {
+                    searcher.remember_beginning(said);
+                } else {
+                    searcher.remember(said, class == Class::Always);
+                }
+                (at, read) = (place.end, place.end);
+                places.push(place);
+            } else if !is_secret && quote == Quote::Absent {
+                // What is within it looks no more like a credential than all of it.
+                at = place.end;
             }
-            (at, read) = (value.place.end, value.place.end);
-            places.push(value.place);
-        } else if !is_secret && value.quote == Quote::Absent {
-            // What is within it looks no more like a credential than all of it.
-            at = value.place.end;
         }
     }
 }
@@ -160,6 +165,7 @@ fn is_name(byte: u8) -> bool {
 struct Value {
     place: Range<usize>,
     quote: Quote,
+    is_in_list: bool,
 }
 
 /// The quotes around a value.
@@ -181,13 +187,9 @@ impl Value {
         let blank = blanks(bytes, at, bytes[sign] == b':');
         let is_below = bytes[at..blank].contains(&b'\n');
         at = blank;
-        // `Some("…")`, `["…"]`.
-        for wrapper in [&b"Some("[..], b"["] {
-            at += if bytes[at..].starts_with(wrapper) { wrapper.len() } else { 0 };
-        }
-        let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
-        if let Some(kind @ (b'"' | b'\'')) = bytes.get(at + escapes) {
-            return Self::quoted(bytes, at + escapes + 1, *kind, escapes, quotes);
+        let (inside, is_in_list) = without_wrapper(bytes, at);
+        if let Some(quote) = OpenQuote::at(bytes, inside) {
+            return Self::quoted(bytes, quote, is_in_list, quotes);
         }
         // A link is no credential by itself.
         if class == Class::AsText && begins_link(&bytes[at..]) {
@@ -202,18 +204,57 @@ impl Value {
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, quote: Quote::Absent })
+        (end > at).then_some(Self { place: at..end, quote: Quote::Absent, is_in_list: false })
     }
 
-    /// The value behind an opening quote, before which there are backslashes.
-    fn quoted(bytes: &[u8], start: usize, kind: u8, escapes: usize, quotes: &mut Quotes) -> Option<Self> {
-        if let Some(end) = quotes.closing(bytes, start, kind, escapes) {
-            return Some(Self { place: start..end, quote: Quote::Closed });
+    /// The value behind an opening quote.
+    fn quoted(bytes: &[u8], open: OpenQuote, is_in_list: bool, quotes: &mut Quotes) -> Option<Self> {
+        let start = open.end;
+        if let Some(end) = quotes.closing(bytes, open) {
+            return Some(Self { place: start..end, quote: Quote::Closed, is_in_list });
         }
         let line = &bytes[start..];
         let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
         let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
-        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open })
+        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open, is_in_list: false })
+    }
+
+    /// The value after one that ends here, in a list.
+    fn next_in_list(bytes: &[u8], end: usize, quotes: &mut Quotes) -> Option<Self> {
+        let quote = bytes[end..].iter().take(MAX_ESCAPES + 1).take_while(|byte| b"\\\"'".contains(byte)).count();
+        let comma = blanks(bytes, end + quote, true);
+        let next = bytes.get(comma).filter(|byte| **byte == b',').map(|_| blanks(bytes, comma + 1, true))?;
+        Self::quoted(bytes, OpenQuote::at(bytes, next)?, true, quotes)
+    }
+}
+
+/// An opening quote.
+#[derive(Clone, Copy)]
+struct OpenQuote {
+    kind: u8,
+    end: usize,
+    /// The number of backslashes before it.
+    escapes: usize,
+}
+
+impl OpenQuote {
+    fn at(bytes: &[u8], at: usize) -> Option<Self> {
+        let escapes = bytes[at..].iter().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
+        let kind = bytes.get(at + escapes).copied().filter(|byte| matches!(byte, b'"' | b'\''))?;
+        Some(Self { kind, end: at + escapes + 1, escapes })
+    }
+}
+
+/// The place behind what precedes the quotes of a value in the notation of some languages (`Some("…")`, `["…"]`, `u'…'`),
+/// and whether that opens a list.
+fn without_wrapper(bytes: &[u8], from: usize) -> (usize, bool) {
+    let is_wrapper = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_:([".contains(byte);
+    let len = bytes[from..].iter().take(MAX_WRAPPER).take_while(is_wrapper).count();
+    let at = from + len;
+    match bytes[from..at] {
+        [.., b'['] => (blanks(bytes, at, true), true),
+        [.., b'('] | [_] | [_, _] => (at, false),
+        _ => (from, false),
     }
 }
 
@@ -225,9 +266,8 @@ struct Quotes {
 }
 
 impl Quotes {
-    /// The end of the value that begins here, before its closing quote. `escapes`: the number of backslashes before the
-    /// opening quote.
-    fn closing(&mut self, bytes: &[u8], from: usize, kind: u8, escapes: usize) -> Option<usize> {
+    /// The end of the value behind an opening quote, before its closing quote.
+    fn closing(&mut self, bytes: &[u8], OpenQuote { kind, end: from, escapes }: OpenQuote) -> Option<usize> {
         let none = if kind == b'"' { &mut self.no_double } else { &mut self.no_single };
         let mut at = from;
         while none.is_none_or(|none| at < none) {

@@ -243,3 +243,20 @@ fn a_multipart_body_with_two_boundaries_is_left_out() {
     let tab = "--A\r\nContent-Disposition\t: form-data; name=password\r\n\r\nhunter22\r\n--A--";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=A", tab.as_bytes(), false), None);
 }
+
+#[test]
+fn a_form_that_is_json_too_shows_nothing_that_it_names_as_a_form() {
+    let shown = |body: &str| shown_by(&Redactor::default(), None, "form", body.as_bytes(), false);
+    assert_eq!(shown(r#"{"user":"jane","api_key":"k3y-of-jane"}"#).unwrap(), r#"{"user":"jane","api_key":"***"}"#);
+    for (body, value) in [
+        (r#"{"x&password=hunter22&y":1}"#, "hunter22"),
+        (r#"{"x&p%2561ssword=hunter22&y":1}"#, "hunter22"),
+        (r#"["&password=hunter22"]"#, "hunter22\"]"),
+        (r#"{"a":"&user[password]=hunter22"}"#, "hunter22\"}"),
+    ] {
+        assert_eq!(shown(body), None, "{body}");
+        assert_eq!(error_beside("form", body.as_bytes(), false, &format!("no: {value}")), "no: ***", "{body}");
+    }
+    let redactor = Redactor::builder().pointer("/badge").build().unwrap();
+    assert_eq!(shown_by(&redactor, None, "form", br#"{"x&badge=7":1}"#, false), None);
+}

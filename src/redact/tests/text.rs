@@ -14,6 +14,9 @@ fn free_text_masks_values_and_never_prose() {
         ("Authorization: Bearer abcdef123456", "Authorization: Bearer ***"),
         ("token=550e8400-e29b-41d4-a716-446655440000", "token=***"),
         ("Server=db;User Id=sa;Password=Pa55word;", "Server=db;User Id=sa;Password=***;"),
+        (r#"Login { token: Some("a1b2c3d4") }"#, r#"Login { token: Some("***") }"#),
+        (r#"{'password': b'correct horse'}"#, r#"{'password': b'***'}"#),
+        (r#"tokens: ["a1b2c3d4"]"#, r#"tokens: ["***"]"#),
     ] {
         assert_eq!(text_of(text), expected);
     }
