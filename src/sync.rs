@@ -46,8 +46,8 @@ pub(crate) mod starts {
 }
 
 /// Shuttle's primitives, and what it lacks: time. The clock stands still until somebody waits for a time to pass. Such a wait
-/// gives way to the others once, for as long as the scheduler likes, and then its time is over; that it was woken before is
-/// among the outcomes. So a timeout can strike at any moment, and never saves anybody from waiting for ever without one.
+/// gives way to the others once, for as long as the scheduler likes, and then its time is over, unless what it waits for has
+/// come. So a timeout can strike at any moment, and never saves anybody from waiting for ever without one.
 #[cfg(all(test, shuttle))]
 mod model {
     use std::cell::Cell;

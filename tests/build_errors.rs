@@ -142,7 +142,7 @@ fn bad_settings_are_reported_together_with_what_is_wrong_in_the_code() {
         let catalog = Catalog::new().event(Event::new("A").on(Method::GET, "/a?b"));
         let builder =
             Auditor::builder().catalog(catalog).redactor(Redactor::builder().mask("")).stages(Stages::Initiation);
-        let error = builder.from_env().err().expect("all of it is wrong");
+        let error = builder.from_env().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Setting);
         let beginnings = [
             "TOWER_AUDIT_DELIVERY: given \"strong\"",
