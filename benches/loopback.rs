@@ -135,7 +135,9 @@ impl Variant {
         let cpu = after.since(before);
         let [handling, worker, sink] = [cpu.handling, cpu.worker, cpu.sink].map(|time| per(time, count));
         let all = handling + worker + sink;
-        Ok(Sample { all, handling, worker, sink, rate: count as f64 / took.as_secs_f64() })
+        let [worker_sleeps, sink_sleeps] =
+            [cpu.worker_sleeps, cpu.sink_sleeps].map(|sleeps| sleeps as f64 / count as f64);
+        Ok(Sample { all, handling, worker, sink, worker_sleeps, sink_sleeps, rate: count as f64 / took.as_secs_f64() })
     }
 
     fn finish(self) -> Result<(), String> {
@@ -161,6 +163,9 @@ struct Sample {
     handling: f64,
     worker: f64,
     sink: f64,
+    /// How often worker and sink were woken.
+    worker_sleeps: f64,
+    sink_sleeps: f64,
     /// Requests a second.
     rate: f64,
 }
@@ -212,19 +217,21 @@ fn compare_paced(variants: &mut [Variant], quick: bool) -> io::Result<()> {
         }
     }
     println!(
-        "\n| POST at a steady rate | requests a second | CPU µs a request | handling / worker / sink | more than bare, µs |\n\
-         |---|---|---|---|---|"
+        "\n| POST at a steady rate | requests a second | CPU µs a request | handling / worker / sink | wakes of worker / sink | more than bare, µs |\n\
+         |---|---|---|---|---|---|"
     );
     for (name, rate) in NAMES.into_iter().flat_map(|name| RATES.map(|rate| (name, rate))) {
         let (own, bare) = (&samples[&(rate, name)], &samples[&(rate, BARE)]);
         let middle = |what: fn(&Sample) -> f64| median(own.iter().map(what)) / 1000.0;
         let more = median(own.iter().zip(bare).map(|(own, bare)| own.all - bare.all)) / 1000.0;
         println!(
-            "| {name} | {rate} | {:.1} | {:.1} / {:.1} / {:.1} | {more:.1} |",
+            "| {name} | {rate} | {:.1} | {:.1} / {:.1} / {:.1} | {:.2} / {:.2} | {more:.1} |",
             middle(|it| it.all),
             middle(|it| it.handling),
             middle(|it| it.worker),
             middle(|it| it.sink),
+            median(own.iter().map(|it| it.worker_sleeps)),
+            median(own.iter().map(|it| it.sink_sleeps)),
         );
     }
     Ok(())

@@ -113,3 +113,58 @@ fn an_event_twice_a_route_that_no_request_can_have_and_a_reserved_key_are_found(
         assert_eq!(catalog.check().unwrap_err().to_string(), error.to_string());
     }
 }
+
+#[test]
+fn each_bad_pattern_and_each_bad_rule_of_an_event_is_reported() {
+    let error = Redactor::builder().pattern("(").pattern("a*").pattern("[").build().unwrap_err();
+    let beginnings = [
+        "redaction: the pattern \"(\" does not compile",
+        "redaction: the pattern \"a*\" matches the empty text",
+        "redaction: the pattern \"[\" does not compile",
+    ];
+    let found = lines(&error);
+    assert_eq!(found.len(), beginnings.len(), "{found:#?}");
+    for (line, beginning) in found.iter().zip(beginnings) {
+        assert!(line.starts_with(beginning), "{line}, expected {beginning}");
+    }
+    let event = Event::new("Order").on(Method::GET, "/orders").secret_pointer("no").not_secret("").show(["neither"]);
+    let error = Auditor::builder().sink(sink::memory().0).catalog(Catalog::new().event(event)).build().unwrap_err();
+    let found = lines(&error);
+    assert!(found.len() == 3 && found.iter().all(|line| line.starts_with("event `Order`: redaction: ")), "{found:#?}");
+}
+
+/// The environment belongs to the process, so this test runs in one of its own.
+#[test]
+fn bad_settings_are_reported_together_with_what_is_wrong_in_the_code() {
+    const CHILD: &str = "BUILD_ERRORS_CHILD";
+    let test = "bad_settings_are_reported_together_with_what_is_wrong_in_the_code";
+    if std::env::var_os(CHILD).is_some() {
+        let catalog = Catalog::new().event(Event::new("A").on(Method::GET, "/a?b"));
+        let builder =
+            Auditor::builder().catalog(catalog).redactor(Redactor::builder().mask("")).stages(Stages::Initiation);
+        let error = builder.from_env().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Setting);
+        let beginnings = [
+            "TOWER_AUDIT_DELIVERY: given \"strong\"",
+            "TOWER_AUDIT_TRUSTED_PROXIES: given \"nobody\"",
+            "stages: `initiation` cannot be the default",
+            "redaction: the mask",
+            "event `A`: route `/a?b`",
+        ];
+        let found = lines(&error);
+        // The header is right: that its proxies are missing follows from their error, and is no other one.
+        assert_eq!(found.len(), beginnings.len(), "{found:#?}");
+        for (line, beginning) in found.iter().zip(beginnings) {
+            assert!(line.starts_with(beginning), "{line}, expected {beginning}");
+        }
+        return;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let settings = [
+        ("TOWER_AUDIT_DELIVERY", "strong"),
+        ("TOWER_AUDIT_TRUSTED_PROXIES", "nobody"),
+        ("TOWER_AUDIT_CLIENT_IP_HEADER", "X-Forwarded-For"),
+    ];
+    let output = command.args(["--exact", test, "--nocapture"]).env(CHILD, "1").envs(settings).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

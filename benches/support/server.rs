@@ -131,6 +131,9 @@ pub(crate) struct Cpu {
     pub(crate) handling: Duration,
     pub(crate) worker: Duration,
     pub(crate) sink: Duration,
+    /// How often the worker and the sink went to sleep: each of them was woken as often.
+    pub(crate) worker_sleeps: u64,
+    pub(crate) sink_sleeps: u64,
 }
 
 impl Cpu {
@@ -139,6 +142,8 @@ impl Cpu {
             handling: self.handling.saturating_sub(before.handling),
             worker: self.worker.saturating_sub(before.worker),
             sink: self.sink.saturating_sub(before.sink),
+            worker_sleeps: self.worker_sleeps.saturating_sub(before.worker_sleeps),
+            sink_sleeps: self.sink_sleeps.saturating_sub(before.sink_sleeps),
         }
     }
 
@@ -175,9 +180,18 @@ impl Server {
             let text = fs::read_to_string(path.join("schedstat"))?;
             let time = text.split(' ').next().and_then(|time| time.parse().ok()).map(Duration::from_nanos);
             let time = time.ok_or_else(|| io::Error::other("the kernel keeps no time of threads"))?;
+            let status = fs::read_to_string(path.join("status"))?;
+            let sleeps = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            let sleeps: u64 = sleeps.and_then(|sleeps| sleeps.trim().parse().ok()).unwrap_or_default();
             match fs::read_to_string(path.join("comm"))?.trim_end() {
-                "audit-worker" => cpu.worker += time,
-                "audit-sink" => cpu.sink += time,
+                "audit-worker" => {
+                    cpu.worker += time;
+                    cpu.worker_sleeps += sleeps;
+                }
+                "audit-sink" => {
+                    cpu.sink += time;
+                    cpu.sink_sleeps += sleeps;
+                }
                 // With the one that waits for the end of standard input, which takes nothing.
                 _ => cpu.handling += time,
             }

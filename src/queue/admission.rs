@@ -92,11 +92,6 @@ impl Place {
         matches!(*self.lock(), PlaceState::Left)
     }
 
-    #[cfg(all(test, shuttle))]
-    pub(super) fn is_waiting(&self) -> bool {
-        matches!(*self.lock(), PlaceState::Waiting(_))
-    }
-
     fn lock(&self) -> MutexGuard<'_, PlaceState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,6 +102,15 @@ impl Place {
 pub(crate) struct Waiting {
     pub(super) place: Arc<Place>,
     pub(super) queue: Arc<Queue>,
+}
+
+#[cfg(all(test, shuttle))]
+impl Waiting {
+    /// Tells later whether it still waits.
+    pub(crate) fn watch(&self) -> impl Fn() -> bool + use<> {
+        let place = self.place.clone();
+        move || matches!(*place.lock(), PlaceState::Waiting(_))
+    }
 }
 
 impl Future for Waiting {

@@ -30,6 +30,7 @@ use crate::catalog::Catalog;
 use crate::clock::{Clock, Ids, Time, UuidV7};
 use crate::counters::Counted;
 use crate::engine::{Engine, Parts, Plans, SinkWatch};
+use crate::filter::Filter;
 use crate::plan::Defaults;
 use crate::promise::Answer;
 use crate::queue::{Limits, Queue, Reach, ShutdownReport, StopReason};
@@ -287,6 +288,11 @@ impl Default for Setting {
 
 impl Rig {
     fn start(setting: &Setting, sinks: Vec<(Scripted, Need)>) -> Self {
+        Self::start_filtered(setting, sinks, None)
+    }
+
+    /// With a filter for all outputs, which the worker asks.
+    fn start_filtered(setting: &Setting, sinks: Vec<(Scripted, Need)>, filter: Option<Filter>) -> Self {
         let limits = Limits {
             records: setting.records,
             bytes: setting.bytes,
@@ -328,7 +334,7 @@ impl Rig {
             channels,
             counted,
             process,
-            filter: None,
+            filter,
             line_budget: 15 * 1024,
             settings,
             #[cfg(feature = "export")]

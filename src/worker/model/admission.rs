@@ -59,17 +59,17 @@ fn those_who_wait_are_let_in_in_order_and_nobody_overtakes() {
         // The line is as long as the queue; the bytes are enough for one at a time.
         let (rig, book) = full(&Setting { records: 4, bytes: ONE, ..Setting::default() });
         let mut line = rig.stand_in_line(3);
-        let places: Vec<_> = line.iter().map(|waiting| waiting.place.clone()).collect();
+        let places: Vec<_> = line.iter().map(Waiting::watch).collect();
         let same = rig.clone();
         let newcomer = thread::spawn(move || {
             let allowed = match same.admit() {
                 Admission::Granted => {
-                    assert!(places.iter().all(|place| !place.is_waiting()), "a newcomer overtook those who wait");
+                    assert!(places.iter().all(|waits| !waits()), "a newcomer overtook those who wait");
                     Some(ONE)
                 }
                 Admission::Wait(waiting) => {
                     let allowed = block_on(waiting);
-                    assert!(places.iter().all(|place| !place.is_waiting()), "the last in line overtook others");
+                    assert!(places.iter().all(|waits| !waits()), "the last in line overtook others");
                     allowed
                 }
                 Admission::Refused => panic!("the line is not full"),

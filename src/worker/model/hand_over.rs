@@ -1,6 +1,8 @@
 //! From a push to the sink.
 
+use super::super::pace::LONGEST;
 use super::*;
+use crate::record::Record;
 
 #[test]
 fn every_record_is_written_once_and_in_order() {
@@ -35,6 +37,41 @@ fn a_record_wakes_a_worker_that_goes_to_sleep() {
             thread::spawn(move || same.push(id(1, n))).join().unwrap();
             until(|| book.lines().len() as u128 == n + 1);
         }
+        rig.stop();
+    });
+}
+
+/// Whether the worker pauses, sleeps or works when a record is handed over, it renders it within one pause of the longest sort.
+/// Nothing takes time in a model but waiting: what is counted here is waits, on no machine's clock.
+#[test]
+fn a_record_waits_for_the_worker_no_longer_than_one_pause() {
+    check(|| {
+        let rendered: Arc<Mutex<Vec<(u128, Instant)>>> = Arc::default();
+        let filter = {
+            let rendered = rendered.clone();
+            Filter::from_fn(move |record: &Record<'_>| {
+                rendered.lock().unwrap().push((record.audit_id().as_u128(), Instant::now()));
+                true
+            })
+        };
+        let (sink, _book) = Scripted::new(&[], &[]);
+        let rig = Arc::new(Rig::start_filtered(&Setting::default(), vec![(sink, Need::Required)], Some(filter)));
+        let pushers: Vec<_> = (1..=2)
+            .map(|pusher| {
+                let (rig, rendered) = (rig.clone(), rendered.clone());
+                thread::spawn(move || {
+                    for n in 0..4 {
+                        rig.push(id(pusher, n));
+                        let pushed = Instant::now();
+                        let at = |id| rendered.lock().unwrap().iter().find(|(of, _)| *of == id).map(|(_, at)| *at);
+                        until(|| at(id(pusher, n)).is_some());
+                        let latest = pushed.checked_add(LONGEST).unwrap();
+                        assert!(at(id(pusher, n)).unwrap() <= latest, "it waited for longer than one pause");
+                    }
+                })
+            })
+            .collect();
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
         rig.stop();
     });
 }
