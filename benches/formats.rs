@@ -20,24 +20,25 @@ use http_body_util::BodyExt as _;
 use support::workload::{Kind, request, serve};
 use support::{PATIENCE, asked, block_on, machine, median, per, process_cpu, thread_cpu};
 use tower::{Layer as _, service_fn};
-use tower_audit::format::{self, Columns, Format};
+use tower_audit::format::{self, Columns};
 use tower_audit::sink::{self, Output};
 use tower_audit::{Auditor, Catalog, Event, Filter, Lists, RequestBody, Source};
 
 /// Records on the clock at once: few enough for the queue.
 const BATCH: usize = 512;
 
-type Make = fn() -> Box<dyn Format>;
+/// Sets the format of an output, as applications do.
+type Set = fn(Output) -> Output;
 
-const FORMATS: [(&str, Make); 8] = [
-    ("json", || Box::new(format::json())),
-    ("json_timestamp", || Box::new(format::json_timestamp())),
-    ("flat", || Box::new(format::csv(Columns::flat()))),
-    ("client_log", || Box::new(format::csv(Columns::client_log()))),
-    ("audit_log", || Box::new(format::csv(Columns::audit_log()))),
-    ("key_value", || Box::new(format::key_value())),
-    ("combined", || Box::new(format::combined())),
-    ("common", || Box::new(format::common())),
+const FORMATS: [(&str, Set); 8] = [
+    ("json", |output| output.format(format::json())),
+    ("json_timestamp", |output| output.format(format::json_timestamp())),
+    ("flat", |output| output.format(format::csv(Columns::flat()))),
+    ("client_log", |output| output.format(format::csv(Columns::client_log()))),
+    ("audit_log", |output| output.format(format::csv(Columns::audit_log()))),
+    ("key_value", |output| output.format(format::key_value())),
+    ("combined", |output| output.format(format::combined())),
+    ("common", |output| output.format(format::common())),
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
 
 fn formats(rounds: usize) {
     let mut workers: Vec<(String, Worker, Vec<f64>)> =
-        FORMATS.iter().map(|(name, make)| ((*name).to_owned(), Worker::new(vec![make()]), Vec::new())).collect();
+        FORMATS.iter().map(|(name, set)| ((*name).to_owned(), Worker::new(&[*set]), Vec::new())).collect();
     workers.push(("json, and flat in a second output".to_owned(), second(), Vec::new()));
     for _ in 0..rounds {
         for (_, worker, times) in &mut workers {
@@ -74,7 +75,7 @@ fn formats(rounds: usize) {
 }
 
 fn second() -> Worker {
-    Worker::new(vec![Box::new(format::json()), Box::new(format::csv(Columns::flat()))])
+    Worker::new(&[|output| output, |output| output.format(format::csv(Columns::flat()))])
 }
 
 /// What `--once N FORMAT` asks for.
@@ -82,8 +83,8 @@ fn once() -> Option<(u32, Worker)> {
     let mut args = std::env::args().skip_while(|arg| arg != "--once").skip(1);
     let rounds = args.next()?.parse().expect("`--once` is followed by a number");
     let name = args.next().unwrap_or_default();
-    let make = FORMATS.iter().find(|(known, _)| *known == name);
-    Some((rounds, make.map_or_else(second, |(_, make)| Worker::new(vec![make()]))))
+    let set = FORMATS.iter().find(|(known, _)| *known == name);
+    Some((rounds, set.map_or_else(second, |(_, set)| Worker::new(&[*set]))))
 }
 
 /// An auditor whose worker is measured.
@@ -94,7 +95,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(formats: Vec<Box<dyn Format>>) -> Self {
+    fn new(formats: &[Set]) -> Self {
         let catalog = Catalog::new().service("backstage").plugin("scaffolder").event(
             Event::new("TaskFetch")
                 .on(Method::GET, "/v2/tasks/{taskId}")
@@ -103,14 +104,14 @@ impl Worker {
         );
         let mut builder = Auditor::builder().catalog(catalog);
         let mut sinks_cpu = Vec::new();
-        for format in formats {
+        for set in formats {
             let cpu = Arc::<AtomicU64>::default();
             sinks_cpu.push(cpu.clone());
             let sink = sink::sink_fn(move |_: &[u8]| {
                 cpu.store(u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
                 Ok(())
             });
-            builder = builder.sink(Output::new(sink).required().format(format));
+            builder = builder.sink(set(Output::new(sink).required()));
         }
         Self { auditor: builder.build().expect("the catalog is valid"), sinks_cpu }
     }

@@ -75,6 +75,27 @@ impl Block {
     }
 }
 
+/// The number of bytes before the first special one. `special` gives the bits of a block's special bytes; letters are none.
+#[inline(always)]
+pub(crate) fn ordinary_len(bytes: &[u8], special: impl Fn(Block) -> u32) -> usize {
+    let mut at = 0;
+    while let Some(block) = Block::at(bytes, at) {
+        let found = special(block);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize;
+        }
+        at += LEN;
+    }
+    if at == bytes.len() {
+        return at;
+    }
+    let (block, before) = Block::last(bytes, at);
+    match special(block) >> before {
+        0 => bytes.len(),
+        found => at + found.trailing_zeros() as usize,
+    }
+}
+
 /// Where the first of two bytes is, from a place on.
 #[inline(always)]
 pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Option<usize> {

@@ -26,9 +26,12 @@ pub(super) fn collect(
     fields: &mut Fields,
 ) {
     for field in plan.policy.meta() {
-        scratch.clear();
-        if field.sources.iter().any(|source| read(source, sent, scratch, session)) {
-            let value = session.meta_of(&field.key, scratch);
+        let value = param_of_same_name(&field.key, &field.sources, sent, session).or_else(|| {
+            scratch.clear();
+            let is_there = field.sources.iter().any(|source| read(source, sent, scratch, session));
+            is_there.then(|| session.meta_of(&field.key, scratch))
+        });
+        if let Some(value) = value {
             let key = word(&field.key, session);
             fields.meta.push((key, value));
         }
@@ -51,6 +54,13 @@ pub(super) fn collect(
         let at = session.meta("abortedAt", &Value::from(at));
         put(&Cow::Borrowed("abortedAt"), at, session, fields);
     }
+}
+
+/// The most frequent source: a parameter under its own name, which is redacted already.
+fn param_of_same_name(key: &str, sources: &[MetaSource], sent: &Sent, session: &Session<'_>) -> Option<EvidenceJson> {
+    let is_first = matches!(sources.first(), Some(MetaSource::Param(name)) if **name == *key);
+    let params = sent.target.as_ref().filter(|_| is_first)?.params()?;
+    session.meta_of_param(params, key)
 }
 
 /// Adds a member, or replaces the value of the one with the same key. Two keys can be the same after masking.

@@ -164,3 +164,40 @@ fn a_record_in_used_memory_is_the_same_as_in_new_memory() {
     assert_eq!(line(&used), line(&new));
     assert_eq!(line(&new)["message"], "GET /a by somebody succeeded");
 }
+
+#[tokio::test]
+async fn a_parameter_under_its_own_name_is_what_the_rules_of_meta_make_of_it() {
+    let long = format!("{} password: \"hunter2-x9\"", "a".repeat(300));
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    for name in ["taskId", "token", "password", "code", "accessTokenLifetime"] {
+        for value in ["t-1", "1234", token, "{\"password\":\"x\"}", "a\"b\\c", "é", "***", &long] {
+            let shown = meta_of_param(name, value, true).await;
+            assert_eq!(shown, meta_of_param(name, value, false).await, "{name}: {value}");
+            assert!(shown[name].is_string() && !shown.to_string().contains(&token[4..]), "{shown}");
+        }
+    }
+}
+
+/// `meta` of a request whose path has this parameter. The first source decides how it is made: the parameter, or else a query that
+/// is never there.
+async fn meta_of_param(name: &'static str, value: &str, is_first: bool) -> Value {
+    use http_body_util::BodyExt as _;
+    use tower::{Layer as _, ServiceExt as _};
+
+    let event = Event::new("Read").on(http::Method::GET, format!("/x/{{{name}}}/y"));
+    let event = if is_first { event } else { event.meta(name, crate::Source::query("none")) };
+    let catalog = Catalog::new().event(event.meta(name, crate::Source::param(name)));
+    let (lines, records) = sink::memory();
+    let auditor = Auditor::builder().catalog(catalog).sink(lines).build().unwrap();
+    type Bytes = http_body_util::Full<bytes::Bytes>;
+    let service = auditor.layer().layer(tower::service_fn(async |_: http::Request<crate::RequestBody<Bytes>>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Bytes::default()))
+    }));
+    let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+    let request = http::Request::get(format!("/x/{value}/y")).body(Bytes::default()).unwrap();
+    service.oneshot(request).await.unwrap().into_body().collect().await.unwrap();
+    assert!(auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+    let line: Value = serde_json::from_str(&records.lines()[1]).unwrap();
+    assert_eq!(line["eventName"], "Read");
+    line["meta"].clone()
+}

@@ -1,6 +1,6 @@
 //! Text → JSON strings.
 
-use crate::block::{Block, LEN};
+use crate::block::ordinary_len;
 
 /// A destination of text: a string, or bytes in UTF-8.
 pub(crate) trait Text {
@@ -53,10 +53,10 @@ pub(crate) fn needs_no_escape(text: &str) -> bool {
 
 /// Appends text with control characters, backslashes, odd characters and, if asked for, quotes escaped.
 fn push_escaped<const QUOTES: bool>(out: &mut impl Text, text: &str) {
-    let ordinary = ordinary_len::<QUOTES>(text.as_bytes());
-    out.push_text(&text[..ordinary]);
-    if ordinary < text.len() {
-        push_special::<QUOTES>(out, &text[ordinary..]);
+    let plain = ordinary::<QUOTES>(text.as_bytes());
+    out.push_text(&text[..plain]);
+    if plain < text.len() {
+        push_special::<QUOTES>(out, &text[plain..]);
     }
 }
 
@@ -71,36 +71,20 @@ fn push_special<const QUOTES: bool>(out: &mut impl Text, text: &str) {
         } else {
             out.push_text(char_text);
         }
-        let ordinary = ordinary_len::<QUOTES>(behind.as_bytes());
-        out.push_text(&behind[..ordinary]);
-        rest = &behind[ordinary..];
+        let plain = ordinary::<QUOTES>(behind.as_bytes());
+        out.push_text(&behind[..plain]);
+        rest = &behind[plain..];
     }
 }
 
 /// The number of bytes before the first that may begin a character to escape: those beyond ASCII are among them.
 #[inline(always)]
-fn ordinary_len<const QUOTES: bool>(bytes: &[u8]) -> usize {
-    let special = |block: Block| {
+fn ordinary<const QUOTES: bool>(bytes: &[u8]) -> usize {
+    ordinary_len(bytes, |block| {
         let escaped = block.is(b'\\');
         let escaped = if QUOTES { escaped.or(block.is(b'"')) } else { escaped };
         block.is_in(0x20, 0x7e).not() | escaped.bits()
-    };
-    let mut at = 0;
-    while let Some(block) = Block::at(bytes, at) {
-        let found = special(block);
-        if found != 0 {
-            return at + found.trailing_zeros() as usize;
-        }
-        at += LEN;
-    }
-    if at == bytes.len() {
-        return at;
-    }
-    let (block, before) = Block::last(bytes, at);
-    match special(block) >> before {
-        0 => bytes.len(),
-        found => at + found.trailing_zeros() as usize,
-    }
+    })
 }
 
 /// The number of bytes before the first special one. Without an early exit from the loop, the compiler tests many bytes at
@@ -196,16 +180,16 @@ mod tests {
     fn the_first_special_byte_is_found_wherever_it_is() {
         for len in 0..50 {
             let text = vec![b'~'; len];
-            assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (len, len));
+            assert_eq!((ordinary::<true>(&text), ordinary::<false>(&text)), (len, len));
             for at in 0..len {
                 for special in [0, 0x1f, b'\\', 0x7f, 0x80, 0xff] {
                     let mut text = text.clone();
                     text[at..].fill(special);
-                    assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (at, at), "{len}");
+                    assert_eq!((ordinary::<true>(&text), ordinary::<false>(&text)), (at, at), "{len}");
                 }
                 let mut text = text.clone();
                 text[at] = b'"';
-                assert_eq!((ordinary_len::<true>(&text), ordinary_len::<false>(&text)), (at, len));
+                assert_eq!((ordinary::<true>(&text), ordinary::<false>(&text)), (at, len));
             }
         }
     }

@@ -482,7 +482,7 @@ impl Body {
     }
 
     /// Whether there is nothing to show, and nothing was left out.
-    fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         self.shown.is_none() && self.omitted.is_none()
     }
 

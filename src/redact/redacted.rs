@@ -7,6 +7,8 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
+use crate::json::member;
+
 /// The redacted text of one record.
 #[derive(Default)]
 pub(crate) struct Redacted {
@@ -61,6 +63,15 @@ impl Redacted {
     pub(super) fn since(&self, start: usize) -> Span {
         let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         Span { start: at(start), end: at(self.text.len()) }
+    }
+
+    /// A member of an object, as a piece of it.
+    pub(super) fn member(&self, object: EvidenceJson, name: &str) -> Option<EvidenceJson> {
+        let json = self.get(object);
+        let value = member(json, name)?;
+        let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
+        let at = |place: usize| u32::try_from(place).ok();
+        Some(EvidenceJson(Span { start: at(from)?, end: at(from + value.len())? }))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -47,7 +47,7 @@ impl Level {
     }
 }
 /// Evidence of more bytes than this is also searched for names, as free text.
-const LONG: usize = 256;
+pub(super) const LONG: usize = 256;
 
 /// How a text is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::Redactor;
 use super::rules::{Action, EventRules};
-use super::search::{Level, Search, Searcher};
+use super::search::{LONG, Level, Search, Searcher};
 use crate::json::push_json_string;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -131,6 +131,13 @@ impl Session<'_> {
             Some(text) => self.meta_of(key, &text),
             None => self.masked_meta(),
         }
+    }
+
+    /// A parameter of the route as a value of `meta` under the same name, for which both have the same rules. None if it is absent,
+    /// so long that `meta` is searched for names too, or has an escape, which `meta` is judged with.
+    pub(crate) fn meta_of_param(&self, params: EvidenceJson, name: &str) -> Option<EvidenceJson> {
+        let is_short = |value: &str| value.len() <= LONG && !value.as_bytes().contains(&b'\\');
+        self.out.member(params, name).filter(|value| is_short(self.out.get(*value)))
     }
 
     /// The mask, for a value beyond the limits.

@@ -131,6 +131,9 @@ fn request(record: &Record<'_>, row: &mut Row<'_>) {
 
 /// `bodyOmitted` and `body`.
 fn body(record: &Record<'_>, body: &Body, cut: &BodyCut, row: &mut Row<'_>) {
+    if body.is_absent() {
+        return row.empty(2);
+    }
     row.json_by(|cell| wire::push_body_omitted(record, body, cut, cell));
     row.json(wire::body(record, body, cut).as_deref());
 }

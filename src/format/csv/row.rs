@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::block::{Block, ordinary_len};
 use crate::clock::Micros;
 use crate::format::is_like_internal;
-use crate::json::{plain_len, push_line_text};
+use crate::json::push_line_text;
 use crate::record::{FieldValue, Fixed, Record, push_ip, push_milliseconds, push_number, time_text};
 
 /// Writes one row. Each cell ends with a comma; the end of the row removes the last one.
@@ -101,7 +102,7 @@ impl<'o> Row<'o> {
 
     pub(super) fn text(&mut self, text: Option<&str>) {
         let Some(text) = text else { return self.out.push(b',') };
-        if plain_len(text.as_bytes(), |byte| is_special(byte) | (byte == b'\\')) == text.len() {
+        if ordinary_len(text.as_bytes(), |block| special(block) | block.is(b'\\').bits()) == text.len() {
             self.prefix(text.as_bytes());
             self.out.extend_from_slice(text.as_bytes());
         } else {
@@ -175,7 +176,7 @@ impl<'o> Row<'o> {
 /// Appends JSON, which is one line: in quotes if it has any sign that a cell without quotes does not have.
 fn push_json(out: &mut Vec<u8>, json: &[u8]) {
     // Most JSON is an object with members, which has quotes: that is seen without looking at all of it.
-    let is_plain = !json.starts_with(b"{\"") && plain_len(json, is_special) == json.len();
+    let is_plain = !json.starts_with(b"{\"") && ordinary_len(json, special) == json.len();
     if is_plain {
         push_prefix(out, json);
         return out.extend_from_slice(json);
@@ -238,8 +239,9 @@ fn begins_formula(cell: &[u8]) -> bool {
 }
 
 /// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b',') | !(0x20..0x7f).contains(&byte)
+#[inline(always)]
+fn special(block: Block) -> u32 {
+    block.is_in(0x20, 0x7e).not() | block.is(b'"').or(block.is(b',')).bits()
 }
 
 #[cfg(test)]
