@@ -2,6 +2,7 @@
 //!
 //! What is read back is no [`Finished`](super::Finished): a sink's line can only be made of one of those.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use super::finished::{
     Address, Body, Context, ErrorEntry, ErrorText, Fields, Identity, Key, Owner, Place, Request, Response, Route,
     StageName, Thing,
 };
+use super::labels::LabelTexts;
 use super::wire::{Process, protocol};
 use super::{Labels, Level, LogType, Outcome, Record, Status, UserAgentKey};
 use crate::clock::Micros;
@@ -40,8 +42,15 @@ use crate::redact::{Piece, ReadBack, Reason};
 pub struct RecordLine {
     text: ReadBack,
     fields: Fields,
-    process: Process,
+    process: Arc<Process>,
     seq: Option<u64>,
+}
+
+/// What lines of one file have in common, made once.
+#[derive(Debug, Default)]
+pub(crate) struct LineReader {
+    process: Option<Arc<Process>>,
+    labels: Vec<Arc<Labels>>,
 }
 
 /// Longest line that is read, in bytes.
@@ -59,15 +68,7 @@ impl RecordLine {
     /// If it is not a line of JSON that this library wrote: not valid JSON, longer than 64 MiB, nested deeper than 100 levels,
     /// without a key that every record has, or with a value that no record has. The error names the key.
     pub fn parse(line: &str) -> Result<Self, Error> {
-        let line = line.strip_suffix('\n').unwrap_or(line);
-        check(line)?;
-        let mut reader = Reader { line, text: ReadBack::new(line) };
-        let mut read = Parts::default();
-        for (key, value) in members(line) {
-            read.take(&mut reader, key, value).map_err(|what| wrong(&what))?;
-        }
-        let (fields, process, seq) = read.finish().map_err(|what| wrong(&what))?;
-        Ok(Self { text: reader.text, fields, process, seq })
+        LineReader::default().parse(line)
     }
 
     /// The record.
@@ -79,6 +80,43 @@ impl RecordLine {
     /// The line itself, without its newline.
     pub fn as_str(&self) -> &str {
         self.text.line()
+    }
+}
+
+impl LineReader {
+    /// As [`RecordLine::parse`].
+    pub(crate) fn parse(&mut self, line: &str) -> Result<RecordLine, Error> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        check(line)?;
+        let mut reader = Reader { line, text: ReadBack::new(line) };
+        let mut read = Parts::default();
+        for (key, value) in members(line) {
+            read.take(&mut reader, key, value).map_err(|what| wrong(&what))?;
+        }
+        let (fields, process, seq) = read.finish(self).map_err(|what| wrong(&what))?;
+        Ok(RecordLine { text: reader.text, fields, process, seq })
+    }
+
+    fn process(&mut self, instance: &str, host: Option<&str>, key: UserAgentKey) -> Arc<Process> {
+        let is_its = |known: &&Arc<Process>| known.is_read_back_of(instance, host, key);
+        let known = self.process.as_ref().filter(is_its).cloned();
+        let process = known.unwrap_or_else(|| Arc::new(Process::read_back(instance, host, key)));
+        self.process = Some(process.clone());
+        process
+    }
+
+    fn labels(&mut self, new: &LabelTexts<'_>) -> Arc<Labels> {
+        /// Most that are kept: those of few kinds of events are looked for faster than they are made.
+        const MOST: usize = 32;
+        if let Some(known) = self.labels.iter().find(|known| known.texts() == *new) {
+            return known.clone();
+        }
+        let labels = Arc::new(Labels::new(new.name, new.kind, new.log_type, new.service, new.plugin, new.component));
+        if self.labels.len() == MOST {
+            self.labels.clear();
+        }
+        self.labels.push(labels.clone());
+        labels
     }
 }
 
@@ -122,12 +160,10 @@ impl<'l> Reader<'l> {
     }
 
     fn text<P: Piece>(&mut self, key: &str, value: &'l str) -> Read<P> {
-        let inside = inside(key, value)?;
-        if !inside.contains('\\') {
-            return Ok(self.json(inside));
-        }
-        let text = string(key, value)?;
-        Ok(self.text.add(&text))
+        Ok(match string(key, value)? {
+            Cow::Borrowed(inside) => self.json(inside),
+            Cow::Owned(text) => self.text.add(&text),
+        })
     }
 
     fn object(&self, key: &str, value: &'l str) -> Read<impl Iterator<Item = (&'l str, &'l str)> + use<'l>> {
@@ -332,7 +368,7 @@ impl<'l> Reader<'l> {
 
 /// What has been read of a line.
 #[derive(Default)]
-struct Parts {
+struct Parts<'l> {
     fields: Fields,
     timestamp: Option<Micros>,
     level: Option<Level>,
@@ -340,20 +376,20 @@ struct Parts {
     stage: Option<StageName>,
     audit_id: Option<Uuid>,
     is_audit_log: bool,
-    name: Option<String>,
-    kind: Option<String>,
+    name: Option<Cow<'l, str>>,
+    kind: Option<Cow<'l, str>>,
     log_type: Option<LogType>,
-    service: Option<String>,
-    plugin: Option<String>,
-    component: Option<String>,
-    instance: Option<String>,
-    host: Option<String>,
+    service: Option<Cow<'l, str>>,
+    plugin: Option<Cow<'l, str>>,
+    component: Option<Cow<'l, str>>,
+    instance: Option<Cow<'l, str>>,
+    host: Option<Cow<'l, str>>,
     user_agent_key: UserAgentKey,
     seq: Option<u64>,
 }
 
-impl Parts {
-    fn take<'l>(&mut self, reader: &mut Reader<'l>, key: &'l str, value: &'l str) -> Read<()> {
+impl<'l> Parts<'l> {
+    fn take(&mut self, reader: &mut Reader<'l>, key: &'l str, value: &'l str) -> Read<()> {
         let fields = &mut self.fields;
         match key {
             "timestamp" => self.timestamp = Some(time(key, value)?),
@@ -414,7 +450,7 @@ impl Parts {
         Ok(())
     }
 
-    fn finish(self) -> Read<(Fields, Process, Option<u64>)> {
+    fn finish(self, reader: &mut LineReader) -> Read<(Fields, Arc<Process>, Option<u64>)> {
         if !self.is_audit_log {
             return Err(bad("isAuditLog", "is not true"));
         }
@@ -422,6 +458,7 @@ impl Parts {
         let name = self.name.ok_or_else(missing("eventName"))?;
         let [kind, service, plugin, component] =
             [&self.kind, &self.service, &self.plugin, &self.component].map(|text| text.as_deref());
+        let log_type = self.log_type.unwrap_or_default();
         let instance = self.instance.ok_or_else(missing("instance"))?;
         let fields = Fields {
             timestamp: self.timestamp.ok_or_else(missing("timestamp"))?,
@@ -429,17 +466,10 @@ impl Parts {
             status: self.status.ok_or_else(missing("status"))?,
             stage: self.stage.ok_or_else(missing("stage"))?,
             audit_id: self.audit_id.ok_or_else(missing("auditId"))?,
-            labels: Some(Arc::new(Labels::new(
-                &name,
-                kind,
-                self.log_type.unwrap_or_default(),
-                service,
-                plugin,
-                component,
-            ))),
+            labels: Some(reader.labels(&LabelTexts { name: &name, kind, log_type, service, plugin, component })),
             ..self.fields
         };
-        Ok((fields, Process::read_back(&instance, self.host.as_deref(), self.user_agent_key), self.seq))
+        Ok((fields, reader.process(&instance, self.host.as_deref(), self.user_agent_key), self.seq))
     }
 }
 
@@ -457,8 +487,12 @@ fn inside<'l>(key: &str, value: &'l str) -> Read<&'l str> {
     inside.ok_or_else(|| bad(key, "is not a string"))
 }
 
-fn string(key: &str, value: &str) -> Read<String> {
-    unescape(inside(key, value)?).ok_or_else(|| bad(key, "is no text"))
+fn string<'l>(key: &str, value: &'l str) -> Read<Cow<'l, str>> {
+    let inside = inside(key, value)?;
+    if !inside.contains('\\') {
+        return Ok(inside.into());
+    }
+    unescape(inside).map(Cow::Owned).ok_or_else(|| bad(key, "is no text"))
 }
 
 fn number<N: TryFrom<u64>>(key: &str, value: &str) -> Read<N> {
