@@ -148,7 +148,7 @@ async fn duckdb_reads_each_format_with_its_types_and_counts_what_manifests_say()
             let recipe = recipe.replace("/mnt/archive", archive.to_str().unwrap());
             // Readers find plain and compressed objects alike, by their names.
             let recipe = if name.ends_with("_gzip") {
-                recipe.replace(".json'", ".json.gz'").replace(".csv'", ".csv.gz'")
+                recipe.replace("-logs/**/*.json'", "-logs/**/*.json.gz'").replace(".csv'", ".csv.gz'")
             } else {
                 recipe
             };

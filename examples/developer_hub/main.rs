@@ -15,6 +15,14 @@
 //!
 //! Settings: `PORT` (7007; 0 is any free one), `REQUIRE_AUTH` (0), `STALE_TASK_AFTER_MS` (a day), `RUST_LOG` (info),
 //! `PRESET` (1.4: records as that release writes them; 1.6: as it and later ones do), and those of the audit log, `TOWER_AUDIT_…`.
+//!
+//! With `--features export`, the settings of scheduled exports too, such as:
+//!
+//! ```text
+//! TOWER_AUDIT_EXPORT_ENABLED=true TOWER_AUDIT_EXPORT_CRON='*/2 * * * * *' TOWER_AUDIT_EXPORT_FORMAT=json \
+//!   TOWER_AUDIT_EXPORT_SPOOL=file:///tmp/hub/audit.log TOWER_AUDIT_EXPORT_URL=/tmp/hub/archive \
+//!   cargo run --features export --example developer_hub
+//! ```
 
 mod auth;
 mod background;

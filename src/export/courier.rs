@@ -13,6 +13,7 @@ use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{NotPut, Put, Store};
+use crate::record::LineReader;
 use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
 
@@ -176,7 +177,7 @@ impl Putting<'_> {
         let mut writers: Vec<(LogType, ObjectWriter)> =
             recipe.log_types.iter().map(writer).collect::<Result<_, Failure>>()?;
         let mut seen = self.state.seen.clone();
-        let (mut tally, mut lines) = (Tally::default(), 0_u64);
+        let (mut tally, mut lines, mut records) = (Tally::default(), 0_u64, LineReader::default());
         // What comes before the first segment of a chain is not missed.
         let mut begins = self.state.number == 0 && seen.runs().next().is_none();
         let mut reader = segment.open().map_err(cannot_read)?;
@@ -185,7 +186,7 @@ impl Putting<'_> {
                 seen.begin_at(line.instance(), line.seq());
             }
             // Its number stays missing: a later copy of the line may be whole.
-            let Ok(record) = read_back(&recipe, &line, segment)? else {
+            let Ok(record) = read_back(&mut records, &recipe, &line, segment)? else {
                 tally.note_unreadable();
                 continue;
             };
@@ -322,6 +323,7 @@ fn note(file: &StateFile, state: &mut State, change: impl FnOnce(&mut State)) ->
 
 /// The record of a line, where the format needs it; the inner error is a line that shows none.
 fn read_back(
+    records: &mut LineReader,
     recipe: &Recipe,
     line: &SegmentLine<'_>,
     segment: &Segment,
@@ -331,7 +333,7 @@ fn read_back(
     if !recipe.reads_records() {
         return Ok(Ok(None));
     }
-    match RecordLine::parse(line.json()) {
+    match records.parse(line.json()) {
         // It may be a record that a newer version reads: nothing of it may be lost.
         Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
             "{} holds records of schema {:?}, which this version cannot write as {} or without some of their fields; export them with the version that wrote \

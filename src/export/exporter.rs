@@ -301,7 +301,8 @@ impl Thread {
     fn run(&mut self, report: &mut ExportReport, is_over: &dyn Fn() -> bool) -> Result<(), Failure> {
         let Plan { spool, couriers, .. } = &mut self.plan;
         if has_news(spool)? {
-            spool.seal().map_err(|error| Failure::new("cannot seal the spool", &error))?;
+            let cannot_seal = |error| Failure::new(format!("cannot seal {}", spool.active().display()), &error);
+            spool.seal().map_err(cannot_seal)?;
         }
         let mut failures = Vec::new();
         for at in 0..couriers.len() {

@@ -85,8 +85,6 @@ pub(crate) struct ObjectWriter {
     omit: FieldGroups,
     /// The row that is added, where it is not the line itself.
     row: Vec<u8>,
-    /// The buffer of an object that was put, for the next one.
-    spare: Vec<u8>,
     /// Objects that are finished.
     finished: u64,
     open: Option<Open>,
@@ -120,17 +118,7 @@ impl ObjectWriter {
         let mut omit = FieldGroups::default();
         omit.extend(&recipe.omit);
         let (recipe, segment) = (recipe.clone(), segment.to_owned());
-        Ok(Self {
-            recipe,
-            log_type,
-            segment,
-            format,
-            omit,
-            row: Vec::new(),
-            spare: Vec::new(),
-            finished: 0,
-            open: None,
-        })
+        Ok(Self { recipe, log_type, segment, format, omit, row: Vec::new(), finished: 0, open: None })
     }
 
     /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
@@ -146,9 +134,8 @@ impl ObjectWriter {
         let full = self.open.take_if(is_full).map(|open| self.finish_open(open)).transpose()?;
         let time = row.line.timestamp();
         if self.open.is_none() {
-            let (header, spare) =
-                (self.format.as_ref().and_then(|format| format.header()), std::mem::take(&mut self.spare));
-            self.open = Some(Open::new(self.recipe.gzip, spare, header, time)?);
+            let header = self.format.as_ref().and_then(|format| format.header());
+            self.open = Some(Open::new(self.recipe.gzip, header, time)?);
         }
         if let Some(open) = &mut self.open {
             open.bytes.write(if is_line { row.line.bytes() } else { &self.row })?;
@@ -160,12 +147,16 @@ impl ObjectWriter {
         Ok(full)
     }
 
-    /// Takes back the buffer of an object that was put: the system would have to clear another for the next one. That of an object
-    /// that grew beyond its limit, for one long record, is given up.
+    /// Gives the buffer of an object that was put to the one that has begun since: the system would have to clear another. That of
+    /// an object that grew beyond its limit, for one long record, is given up.
     pub(crate) fn recycle(&mut self, object: Object) {
-        if object.bytes.capacity() as u64 <= 2 * object_bytes(&self.recipe, self.finished) {
-            self.spare = object.bytes;
-            self.spare.clear();
+        let most = object_bytes(&self.recipe, self.finished);
+        let Some(open) = self.open.as_mut().filter(|_| object.bytes.is_unique()) else { return };
+        let (current, mut buffer) = (open.bytes.buffer(), Vec::from(object.bytes));
+        if current.len() < buffer.capacity() && buffer.capacity() as u64 <= 2 * most {
+            buffer.clear();
+            buffer.extend_from_slice(current);
+            *current = buffer;
         }
     }
 
@@ -234,12 +225,12 @@ fn object_bytes(recipe: &Recipe, finished: u64) -> u64 {
 }
 
 impl Open {
-    fn new(gzip: bool, spare: Vec<u8>, header: Option<String>, first: &str) -> Result<Self, Failure> {
+    fn new(gzip: bool, header: Option<String>, first: &str) -> Result<Self, Failure> {
         // The header of gzip has no time and no name: the same records are the same bytes.
         let mut bytes = if gzip {
-            Bytes::Gzip(Box::new(GzEncoder::new(spare, Compression::default())))
+            Bytes::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::default())))
         } else {
-            Bytes::Plain(spare)
+            Bytes::Plain(Vec::new())
         };
         let mut plain = 0;
         if let Some(header) = header {
@@ -253,6 +244,14 @@ impl Open {
 }
 
 impl Bytes {
+    /// What was written so far.
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Gzip(encoder) => encoder.get_mut(),
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         match self {
             Self::Plain(all) => all.extend_from_slice(bytes),

@@ -18,6 +18,17 @@ pub(crate) struct Labels {
     pub(super) place: Vec<u8>,
 }
 
+/// What labels say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct LabelTexts<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Option<&'a str>,
+    pub(super) log_type: LogType,
+    pub(super) service: Option<&'a str>,
+    pub(super) plugin: Option<&'a str>,
+    pub(super) component: Option<&'a str>,
+}
+
 impl Labels {
     pub(crate) fn new(
         name: &str,
@@ -38,6 +49,13 @@ impl Labels {
         members.some_text(key!("component"), component);
         let [kind, service, plugin, component] = [kind, service, plugin, component].map(|text| text.map(Into::into));
         Self { name: name.into(), kind, log_type, service, plugin, component, head, place }
+    }
+
+    /// What they were made of.
+    pub(super) fn texts(&self) -> LabelTexts<'_> {
+        let Self { name, kind, log_type, service, plugin, component, .. } = self;
+        let [kind, service, plugin, component] = [kind, service, plugin, component].map(|text| text.as_deref());
+        LabelTexts { name, kind, log_type: *log_type, service, plugin, component }
     }
 
     pub(crate) fn name(&self) -> &str {

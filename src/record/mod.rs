@@ -30,6 +30,8 @@ pub(crate) use group::FieldGroups;
 pub(crate) use json_object::{push_ip, push_milliseconds, push_number, push_time, time_text};
 pub(crate) use labels::{Labels, RouteLabel};
 pub use outcome::{Delivery, Level, LogType, Outcome, Stages, Status};
+#[cfg(feature = "export")]
+pub(crate) use parse::LineReader;
 pub use parse::RecordLine;
 pub use reads::Reads;
 pub use response_status::ResponseStatus;

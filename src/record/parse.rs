@@ -10,13 +10,16 @@ mod parts;
 mod reader;
 mod value;
 
+use std::sync::Arc;
+
 use serde_core::de::IgnoredAny;
 
 use self::parts::Parts;
 use self::reader::Reader;
-use super::Record;
 use super::finished::Fields;
+use super::labels::LabelTexts;
 use super::wire::Process;
+use super::{Labels, Record, UserAgentKey};
 use crate::error::Error;
 use crate::json::{Flaw, check_compact, members};
 use crate::redact::ReadBack;
@@ -39,8 +42,15 @@ use crate::redact::ReadBack;
 pub struct RecordLine {
     text: ReadBack,
     fields: Fields,
-    process: Process,
+    process: Arc<Process>,
     seq: Option<u64>,
+}
+
+/// What lines of one file have in common, made once.
+#[derive(Debug, Default)]
+pub(crate) struct LineReader {
+    process: Option<Arc<Process>>,
+    labels: Vec<Arc<Labels>>,
 }
 
 /// Longest line that is read, in bytes.
@@ -56,15 +66,7 @@ impl RecordLine {
     /// If it is not a line of JSON that this library wrote: not valid JSON, longer than 64 MiB, nested deeper than 100 levels,
     /// without a key that every record has, or with a value that no record has. The error names the key.
     pub fn parse(line: &str) -> Result<Self, Error> {
-        let line = line.strip_suffix('\n').unwrap_or(line);
-        check(line)?;
-        let mut reader = Reader { line, text: ReadBack::new(line) };
-        let mut read = Parts::default();
-        for (key, value) in members(line) {
-            read.take(&mut reader, key, value).map_err(|what| wrong(&what))?;
-        }
-        let (fields, process, seq) = read.finish().map_err(|what| wrong(&what))?;
-        Ok(Self { text: reader.text, fields, process, seq })
+        LineReader::default().parse(line)
     }
 
     /// The record.
@@ -76,6 +78,43 @@ impl RecordLine {
     /// The line itself, without its newline.
     pub fn as_str(&self) -> &str {
         self.text.line()
+    }
+}
+
+impl LineReader {
+    /// As [`RecordLine::parse`].
+    pub(crate) fn parse(&mut self, line: &str) -> Result<RecordLine, Error> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        check(line)?;
+        let mut reader = Reader { line, text: ReadBack::new(line) };
+        let mut read = Parts::default();
+        for (key, value) in members(line) {
+            read.take(&mut reader, key, value).map_err(|what| wrong(&what))?;
+        }
+        let (fields, process, seq) = read.finish(self).map_err(|what| wrong(&what))?;
+        Ok(RecordLine { text: reader.text, fields, process, seq })
+    }
+
+    fn process(&mut self, instance: &str, host: Option<&str>, key: UserAgentKey) -> Arc<Process> {
+        let is_its = |known: &&Arc<Process>| known.is_read_back_of(instance, host, key);
+        let known = self.process.as_ref().filter(is_its).cloned();
+        let process = known.unwrap_or_else(|| Arc::new(Process::read_back(instance, host, key)));
+        self.process = Some(process.clone());
+        process
+    }
+
+    fn labels(&mut self, new: &LabelTexts<'_>) -> Arc<Labels> {
+        /// Most that are kept: those of few kinds of events are looked for faster than they are made.
+        const MOST: usize = 32;
+        if let Some(known) = self.labels.iter().find(|known| known.texts() == *new) {
+            return known.clone();
+        }
+        let labels = Arc::new(Labels::new(new.name, new.kind, new.log_type, new.service, new.plugin, new.component));
+        if self.labels.len() == MOST {
+            self.labels.clear();
+        }
+        self.labels.push(labels.clone());
+        labels
     }
 }
 

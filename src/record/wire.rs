@@ -64,6 +64,11 @@ impl Process {
         }
     }
 
+    /// Whether [`Process::read_back`] of these would be the same.
+    pub(super) fn is_read_back_of(&self, instance: &str, host: Option<&str>, user_agent_key: UserAgentKey) -> bool {
+        self.instance() == instance && self.host() == host && self.user_agent_key == user_agent_key
+    }
+
     pub(super) fn instance(&self) -> &str {
         self.instance.text.as_deref().unwrap_or_default()
     }

@@ -1,20 +1,23 @@
 //! The members of a line → the fields of a record, with those that each record has.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::LineReader;
 use super::reader::Reader;
 use super::value::{Read, bad, inside, known, milliseconds, named, number, string, time};
 use crate::clock::Micros;
 use crate::json::{elements, unescape};
 use crate::record::finished::{Context, Fields, StageName};
+use crate::record::labels::LabelTexts;
 use crate::record::wire::Process;
-use crate::record::{Labels, Level, LogType, Outcome, Status, UserAgentKey};
+use crate::record::{Level, LogType, Outcome, Status, UserAgentKey};
 
 /// What has been read of a line.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct Parts<'l> {
     fields: Fields,
     timestamp: Option<Micros>,
     level: Option<Level>,
@@ -22,20 +25,20 @@ pub(super) struct Parts {
     stage: Option<StageName>,
     audit_id: Option<Uuid>,
     is_audit_log: bool,
-    name: Option<String>,
-    kind: Option<String>,
+    name: Option<Cow<'l, str>>,
+    kind: Option<Cow<'l, str>>,
     log_type: Option<LogType>,
-    service: Option<String>,
-    plugin: Option<String>,
-    component: Option<String>,
-    instance: Option<String>,
-    host: Option<String>,
+    service: Option<Cow<'l, str>>,
+    plugin: Option<Cow<'l, str>>,
+    component: Option<Cow<'l, str>>,
+    instance: Option<Cow<'l, str>>,
+    host: Option<Cow<'l, str>>,
     user_agent_key: UserAgentKey,
     seq: Option<u64>,
 }
 
-impl Parts {
-    pub(super) fn take<'l>(&mut self, reader: &mut Reader<'l>, key: &'l str, value: &'l str) -> Read<()> {
+impl<'l> Parts<'l> {
+    pub(super) fn take(&mut self, reader: &mut Reader<'l>, key: &'l str, value: &'l str) -> Read<()> {
         let fields = &mut self.fields;
         match key {
             "timestamp" => self.timestamp = Some(time(key, value)?),
@@ -96,7 +99,7 @@ impl Parts {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Read<(Fields, Process, Option<u64>)> {
+    pub(super) fn finish(self, reader: &mut LineReader) -> Read<(Fields, Arc<Process>, Option<u64>)> {
         if !self.is_audit_log {
             return Err(bad("isAuditLog", "is not true"));
         }
@@ -104,6 +107,7 @@ impl Parts {
         let name = self.name.ok_or_else(missing("eventName"))?;
         let [kind, service, plugin, component] =
             [&self.kind, &self.service, &self.plugin, &self.component].map(|text| text.as_deref());
+        let log_type = self.log_type.unwrap_or_default();
         let instance = self.instance.ok_or_else(missing("instance"))?;
         let fields = Fields {
             timestamp: self.timestamp.ok_or_else(missing("timestamp"))?,
@@ -111,17 +115,10 @@ impl Parts {
             status: self.status.ok_or_else(missing("status"))?,
             stage: self.stage.ok_or_else(missing("stage"))?,
             audit_id: self.audit_id.ok_or_else(missing("auditId"))?,
-            labels: Some(Arc::new(Labels::new(
-                &name,
-                kind,
-                self.log_type.unwrap_or_default(),
-                service,
-                plugin,
-                component,
-            ))),
+            labels: Some(reader.labels(&LabelTexts { name: &name, kind, log_type, service, plugin, component })),
             ..self.fields
         };
-        Ok((fields, Process::read_back(&instance, self.host.as_deref(), self.user_agent_key), self.seq))
+        Ok((fields, reader.process(&instance, self.host.as_deref(), self.user_agent_key), self.seq))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Objects of a line → the structs of a record, whose texts are pieces of the line.
 
+use std::borrow::Cow;
+
 use http::{StatusCode, Version};
 
-use super::value::{Read, bad, inside, ip, known, number, string};
+use super::value::{Read, bad, ip, known, number, string};
 use crate::json::members;
 use crate::record::UserAgentKey;
 use crate::record::finished::{
@@ -28,12 +30,10 @@ impl<'l> Reader<'l> {
     }
 
     pub(super) fn text<P: Piece>(&mut self, key: &str, value: &'l str) -> Read<P> {
-        let inside = inside(key, value)?;
-        if !inside.contains('\\') {
-            return Ok(self.json(inside));
-        }
-        let text = string(key, value)?;
-        Ok(self.text.add(&text))
+        Ok(match string(key, value)? {
+            Cow::Borrowed(inside) => self.json(inside),
+            Cow::Owned(text) => self.text.add(&text),
+        })
     }
 
     pub(super) fn object(&self, key: &str, value: &'l str) -> Read<impl Iterator<Item = (&'l str, &'l str)> + use<'l>> {

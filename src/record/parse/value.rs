@@ -1,5 +1,6 @@
 //! Tokens of JSON → values of a record, or what is wrong with them, with the key.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -20,8 +21,12 @@ pub(super) fn inside<'l>(key: &str, value: &'l str) -> Read<&'l str> {
     inside.ok_or_else(|| bad(key, "is not a string"))
 }
 
-pub(super) fn string(key: &str, value: &str) -> Read<String> {
-    unescape(inside(key, value)?).ok_or_else(|| bad(key, "is no text"))
+pub(super) fn string<'l>(key: &str, value: &'l str) -> Read<Cow<'l, str>> {
+    let inside = inside(key, value)?;
+    if !inside.contains('\\') {
+        return Ok(inside.into());
+    }
+    unescape(inside).map(Cow::Owned).ok_or_else(|| bad(key, "is no text"))
 }
 
 pub(super) fn number<N: TryFrom<u64>>(key: &str, value: &str) -> Read<N> {

@@ -97,8 +97,8 @@ impl<D: Disk> Writer<D> {
         is_full || is_over()
     }
 
-    /// Seals what is there, whatever its size and age. Nothing happens if there is nothing, in the middle of a line, and for a
-    /// while after a rotation that failed.
+    /// Seals what is there, whatever its size and age, also where a rotation has just failed. Nothing happens if there is nothing,
+    /// and in the middle of a line.
     #[cfg_attr(not(feature = "export"), allow(dead_code, reason = "the exporter seals before it reads"))]
     pub(super) fn seal_now(&mut self) -> io::Result<()> {
         self.settle()?;
@@ -110,17 +110,20 @@ impl<D: Disk> Writer<D> {
         }
         self.make_durable()?;
         // If its sync failed, it is sealed as suspect, and another one is open now.
-        if self.can_seal() { self.rotate() } else { Ok(()) }
+        if !self.can_seal() {
+            return Ok(());
+        }
+        self.rename_sealed()?;
+        self.open_next()
     }
 
     fn can_seal(&self) -> bool {
         let has_bytes = matches!(&self.current, Current::Open(segment) if segment.len > 0);
-        has_bytes && self.is_at_line_start() && self.may_rotate()
+        has_bytes && self.is_at_line_start()
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        let name = self.seal(None);
-        if let Err(error) = self.disk.rename(self.names.active(), &name) {
+        if let Err(error) = self.rename_sealed() {
             let path = self.names.active().display();
             report(|| {
                 tracing::warn!(
@@ -130,6 +133,15 @@ impl<D: Disk> Writer<D> {
             self.not_before = self.clock.monotonic() + PAUSE;
             return Ok(());
         }
+        self.open_next()
+    }
+
+    fn rename_sealed(&mut self) -> io::Result<()> {
+        let name = self.seal(None);
+        self.disk.rename(self.names.active(), &name)
+    }
+
+    fn open_next(&mut self) -> io::Result<()> {
         self.count_as_waiting();
         self.current = Current::None;
         self.after_seal();
