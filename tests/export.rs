@@ -845,7 +845,9 @@ fn what_is_no_destination_is_an_error_that_names_it() {
     for (given, expected) in [
         ("/does/not/exist", "/does/not/exist"),
         ("relative", "absolute path"),
-        ("s3://bucket/prefix", "absolute path"),
+        ("s4://bucket/prefix", "absolute path"),
+        #[cfg(not(feature = "s3"))]
+        ("s3://bucket/prefix", "needs the feature `s3`"),
         ("https://me:hunter22@example.com/", "not repeated"),
     ] {
         let error = verify(given).unwrap_err().to_string();
@@ -872,6 +874,8 @@ fn what_is_wrong_with_an_export_is_an_error_at_build_that_names_it() {
         (Export::to(site.destination().log_types([])), "audit, client"),
         (Export::to(site.destination().columns("timestamp,actor.ipp")), "`actor.ip`"),
         (Export::to(Destination::new("archive")), "absolute path"),
+        #[cfg(not(feature = "s3"))]
+        (Export::to(Destination::new("s3://bucket/prefix")), "needs the feature `s3`"),
         (Export::to(Destination::new("file:///{BASE_PATH}/x")), "write the path itself"),
         (to().and_to(site.destination()), "given twice"),
         (Export::to(site.destination().scopes(["acme", "/"])), "TOWER_AUDIT_EXPORT_SCOPES"),

@@ -164,12 +164,21 @@ impl fmt::Debug for Export {
 }
 
 /// A place for objects, what it gets, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a destination does nothing until an export has it"]
 pub struct Destination {
     pub(crate) url: String,
     pub(crate) recipe: Recipe,
     pub(crate) bucket: BucketOptions,
+}
+
+/// Without a URL that is refused: it may hold a password.
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, recipe, bucket } = self;
+        let url = crate::config::location(url).map_or("not a destination", |_| url);
+        f.debug_struct("Destination").field("url", &url).field("recipe", recipe).field("bucket", bucket).finish()
+    }
 }
 
 /// What holds for a bucket only.

@@ -114,6 +114,14 @@ impl Credentials {
         }
     }
 
+    /// What [`Credentials::get`] does, for an error.
+    pub(super) fn step(&self) -> String {
+        match &self.role {
+            None => format!("cannot get {}", self.source),
+            Some(role) => format!("cannot get {}, or assume the role {}", self.source, role.arn),
+        }
+    }
+
     /// A server did not take the role's keys: the next request gets new ones. Whether there are any to get.
     pub(super) fn forget(&mut self) -> bool {
         self.role.as_mut().and_then(|role| role.current.take()).is_some()

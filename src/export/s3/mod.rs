@@ -160,7 +160,8 @@ impl Open {
             Ok(keys) => handed.set(keys?),
             Err(Ended::Over) => return Err(NotPut::Asked),
             Err(Ended::TimedOut) => {
-                return Err(Failure::because(format!("cannot get keys: no answer within {KEYS_LIMIT:?}")).into());
+                let why = format!("no answer within {KEYS_LIMIT:?}");
+                return Err(Failure::new(credentials.step(), &why).into());
             }
         }
         answers.take();
@@ -198,7 +199,9 @@ fn judge(answer: Option<Answer>, error: Option<object_store::Error>) -> Attempt 
         409 if matches!(answer.code(), "ConditionalRequestConflict" | "OperationAborted" | "") => {
             Attempt::Again { answer, may_be_there: false }
         }
-        429 | 503 => Attempt::Again { answer, may_be_there: false },
+        429 => Attempt::Again { answer, may_be_there: false },
+        // In the words of S3 nothing was stored; in those of a proxy nobody knows.
+        503 => Attempt::Again { may_be_there: answer.code().is_empty(), answer },
         400 if matches!(answer.code(), "RequestTimeout" | "IncompleteBody" | "BadDigest") => {
             Attempt::Again { answer, may_be_there: false }
         }
@@ -240,6 +243,7 @@ mod tests {
             (409, "ConditionalRequestConflict", "again"),
             (409, "InvalidBucketState", "never"),
             (503, "SlowDown", "again"),
+            (503, "", "again, may be there"),
             (429, "", "again"),
             (500, "InternalError", "again, may be there"),
             (504, "", "again, may be there"),

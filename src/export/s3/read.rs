@@ -95,7 +95,7 @@ impl Inner {
 
     fn explain(&self, answer: Option<Answer>, error: &object_store::Error) -> io::Error {
         let kind = match error {
-            object_store::Error::NotFound { .. } if !answer.as_ref().is_some_and(|it| it.code() == "NoSuchBucket") => {
+            object_store::Error::NotFound { .. } if answer.as_ref().is_none_or(|it| it.code() != "NoSuchBucket") => {
                 io::ErrorKind::NotFound
             }
             _ => io::ErrorKind::Other,

@@ -13,6 +13,9 @@ use crate::config::BucketUrl;
 use crate::error::Error;
 use crate::export::BucketOptions;
 
+/// Settings of `object_store` with their values.
+type Keys = Vec<(Key, String)>;
+
 /// Where objects are put, and as whom.
 #[derive(Clone)]
 pub(crate) struct Bucket {
@@ -21,7 +24,7 @@ pub(crate) struct Bucket {
     endpoint: String,
     pub(super) sts: String,
     /// Where keys come from, by the names of `object_store`.
-    keys: Vec<(Key, String)>,
+    keys: Keys,
     /// Where keys come from, for errors.
     pub(super) source: &'static str,
     pub(super) options: BucketOptions,
@@ -99,8 +102,8 @@ impl AwsVars {
     }
 
     /// Where keys come from: the first that is given, in the order of AWS's own tools.
-    fn keys(&self) -> Result<(Vec<(Key, String)>, &'static str), Error> {
-        let pairs = |names: &[(&str, Key)]| -> Vec<(Key, String)> {
+    fn keys(&self) -> Result<(Keys, &'static str), Error> {
+        let pairs = |names: &[(&str, Key)]| -> Keys {
             names.iter().filter_map(|(name, key)| Some((*key, self.get(name)?.to_owned()))).collect()
         };
         match (self.get("AWS_ACCESS_KEY_ID"), self.get("AWS_SECRET_ACCESS_KEY")) {
