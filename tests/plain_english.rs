@@ -7,7 +7,18 @@ use std::path::PathBuf;
 /// What has another word: request, report, capacity, unauthenticated client, entry point. `guide::architecture` explains the
 /// exchange, a term of the code.
 const REPLACED: [&str; 12] = [
-    "exchange", "exchanges", "told", "tell", "tells", "room", "rooms", "stranger", "strangers", "doors", "stands", "stand",
+    "exchange",
+    "exchanges",
+    "told",
+    "tell",
+    "tells",
+    "room",
+    "rooms",
+    "stranger",
+    "strangers",
+    "doors",
+    "stands",
+    "stand",
 ];
 
 /// Each page, with its text outside of code.
@@ -15,7 +26,10 @@ fn pages() -> Vec<(String, String)> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let guide = fs::read_dir(root.join("src/guide")).unwrap().map(|entry| entry.unwrap().path());
     let pages = guide.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    pages.chain([root.join("README.md")]).map(|path| (path.display().to_string(), prose(&fs::read_to_string(&path).unwrap()))).collect()
+    pages
+        .chain([root.join("README.md")])
+        .map(|path| (path.display().to_string(), prose(&fs::read_to_string(&path).unwrap())))
+        .collect()
 }
 
 /// The text without fenced code and code spans.
