@@ -335,7 +335,7 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// The handle through which more can be said of it.
+    /// The handle through which more can be set.
     pub fn audit(&self) -> &Audit {
         &self.audit
     }

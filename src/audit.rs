@@ -128,7 +128,7 @@ impl Audit {
         self.bind(|draft| draft.late().add_secret(value))
     }
 
-    /// In which trace and span it is done, for `traceId` and `spanId`: instead of what `traceparent` said, which names the
+    /// In which trace and span it is done, for `traceId` and `spanId`: instead of those of `traceparent`, which names the
     /// caller's span. 32 and 16 hexadecimal digits, as OpenTelemetry writes them.
     ///
     /// Anything else is ignored, all zeros too, which mean that nothing is traced: a wrong id would join this record with

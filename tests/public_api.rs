@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::{env, fs};
 
 const LIST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/public-api.txt");
@@ -44,9 +45,11 @@ fn rustdoc_json() -> PathBuf {
     target.join("doc/tower_audit.json")
 }
 
+static JSON: LazyLock<PathBuf> = LazyLock::new(rustdoc_json);
+
 #[test]
 fn the_public_api_is_the_one_that_is_listed() {
-    let api = public_api::Builder::from_rustdoc_json(rustdoc_json())
+    let api = public_api::Builder::from_rustdoc_json(&*JSON)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
         .build()
@@ -66,4 +69,30 @@ fn the_public_api_is_the_one_that_is_listed() {
         "the public API has changed:\n{}\nIf that is intended: UPDATE_PUBLIC_API=1 cargo test --all-features --test public_api",
         [gone, new].concat().join("\n")
     );
+}
+
+/// As the README and the guide do (`tests/plain_english.rs`, which reads those): a request, a report, capacity, a client.
+#[test]
+fn the_documentation_of_public_items_uses_one_word_for_one_thing() {
+    const REPLACED: [&str; 11] =
+        ["exchange", "exchanges", "told", "tell", "tells", "room", "rooms", "stranger", "strangers", "stand", "stands"];
+    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&*JSON).unwrap()).unwrap();
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for item in json["index"].as_object().unwrap().values() {
+        let is_public = matches!(item["visibility"].as_str(), Some("public" | "default"));
+        let file = item["span"]["filename"].as_str().unwrap_or_default();
+        let Some(docs) = item["docs"].as_str().filter(|_| is_public && !file.starts_with("src/guide")) else {
+            continue;
+        };
+        seen += 1;
+        for line in docs.split("```").step_by(2).flat_map(str::lines) {
+            let prose: String = line.split('`').step_by(2).collect();
+            let words = prose.split(|char: char| !char.is_alphanumeric()).map(str::to_lowercase);
+            found
+                .extend(words.filter(|word| REPLACED.contains(&&**word)).map(|word| format!("{file}: {word}: {line}")));
+        }
+    }
+    assert!(seen > 500, "{seen} items with documentation");
+    assert!(found.is_empty(), "{found:#?}");
 }

@@ -138,7 +138,7 @@ impl AuditorBuilder {
     /// For how long a sink may fail without interruption before it is given up. 60 seconds by default; the pauses between
     /// attempts grow from 20 milliseconds to 5 seconds. A sink that was given up is tried again every 30 seconds, and
     /// what it lost meanwhile is the first that it then reports. Only standard output and standard error are given up for
-    /// good, and at once, when their reader is gone.
+    /// good, and at once, when their reader has exited.
     pub fn sink_retry_limit(mut self, limit: Duration) -> Self {
         self.retry_limit = limit;
         self

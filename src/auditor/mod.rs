@@ -153,7 +153,7 @@ impl Auditor {
     ///
     /// A run that is under way ends first. After `limit` the report says what was done until then; the rest waits for the next run.
     /// Half of the limit is for the spool to take what was recorded before. If it does not, because it is full for instance, what
-    /// it has is exported all the same, and [`ExportReport::error`](crate::export::ExportReport::error) says so, as it does if the
+    /// it has is exported all the same, and [`ExportReport::error`](crate::export::ExportReport::error) reports it, as it does if the
     /// export failed.
     ///
     /// # Errors
@@ -244,7 +244,7 @@ impl Auditor {
     /// Waits for open requests and activities, writes everything, and reports what was written and what was not. Call it when the server
     /// has stopped.
     ///
-    /// Exchanges that are dropped from now on end as `shutdown`. Open ones are waited for until a quarter of the time is
+    /// Requests that are dropped from now on have the outcome `shutdown`. Open ones are waited for until a quarter of the time is
     /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
     ///
     /// The first call sets the deadline; every call gets the same report. The log ends whether or not the future is awaited.

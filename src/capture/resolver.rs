@@ -1,10 +1,10 @@
-//! Who acts, as far as the request alone tells: what the layer asks before the handler runs.
+//! Who acts, as far as the request alone shows it: what the layer asks before the handler runs.
 //!
-//! Authentication usually runs inside the layer and knows better; what it sets on the exchange replaces what a resolver
-//! said. Resolvers are for servers where nobody sets an actor, and for requests that authentication refuses.
+//! Authentication usually runs inside the layer and knows better; what it sets on the request replaces what a resolver
+//! found. Resolvers are for servers where nobody sets an actor, and for requests that authentication refuses.
 //!
-//! None of them verifies anything. What a request merely says about itself is marked [`Actor::unverified`], and after a
-//! 401 it stands in `claimed`, with `actorId` null. Names of more than 256 bytes, names with control characters and names
+//! None of them verifies anything. What a request merely claims is marked [`Actor::unverified`], and after a
+//! 401 it is written as `claimed`, with `actorId` null. Names of more than 256 bytes, names with control characters and names
 //! that are not UTF-8 name nobody: a shortened or cleaned name could be somebody else's.
 //!
 //! ```

@@ -198,8 +198,8 @@ impl Event {
     /// Which records it writes. Default: the auditor's setting, which is the completion alone, because that one says
     /// everything and costs half.
     ///
-    /// [`Stages::Initiation`] is for background work; on an event with a route it is an error, since each request that
-    /// is let in has its completion.
+    /// [`Stages::Initiation`] is for background work; on an event with a route it is an error, since each admitted
+    /// request has its completion.
     pub fn stages(mut self, stages: Stages) -> Self {
         self.stages = Some(stages);
         self

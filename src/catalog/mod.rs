@@ -30,7 +30,7 @@ pub(crate) use source::{MetaSource, TextPart};
 /// Which requests are which events, and which are left out.
 ///
 /// A catalog is plain data: it can be built anywhere, nested in another below a prefix, and is checked as a whole
-/// when the auditor is built. Two events on one route, or routes that the router could not tell apart, are errors then
+/// when the auditor is built. Two events on one route, or routes that the router could not distinguish, are errors then
 /// that name both. What a request costs does not grow with the number of routes.
 ///
 /// ```
@@ -162,7 +162,7 @@ impl Catalog {
     /// requests that match no event, too. Default: [`Reads::Record`].
     ///
     /// An event that sets its own [`delivery`](Event::delivery) or [`level`](Event::level) keeps it. `TOWER_AUDIT_READS` can record
-    /// more than is said here, and not less. See [`guide::reads`](crate::guide::reads).
+    /// more than is set here, and not less. See [`guide::reads`](crate::guide::reads).
     ///
     /// ```
     /// use http::Method;

@@ -11,7 +11,7 @@
 //! The scope is the group that the project is in, else the project, if it belongs to a user. Whether a scope is audited say its
 //! rules: see [`guide::scopes`](crate::guide::scopes). `examples/package_registry` is a server with all of this.
 //!
-//! Source: the discussion of package events in GitLab's audit reports, which names the events, what each has to tell (change,
+//! Source: the discussion of package events in GitLab's audit reports, which names the events, what each has to contain (change,
 //! who, which package, when, how), the scopes, and the wish to know exactly which key acted.
 //!
 //! ```

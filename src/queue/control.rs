@@ -17,7 +17,7 @@ pub struct ShutdownReport {
     pub lost: u64,
     /// Requests that were refused since the start because they could not have been recorded.
     pub refused: u64,
-    /// Exchanges that were still open at the deadline. Their records are lost.
+    /// Requests and activities that were still open at the deadline. Their records are lost.
     pub open: u64,
     /// Whether every required sink took everything and confirmed its end before the deadline.
     pub flushed: bool,
@@ -27,7 +27,7 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every record of every exchange was written.
+    /// Whether every record was written.
     pub fn is_complete(&self) -> bool {
         self.flushed && self.lost == 0 && self.open == 0
     }

@@ -69,7 +69,7 @@ wire_names!(Outcome {
     Shutdown => "shutdown",
 });
 
-/// Whether what was attempted succeeded: the record's `status`.
+/// Whether what was attempted succeeded: the record's `status`. The record's schema has these two, so a `match` can be complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Status {
     /// It succeeded; an initiation always has.
@@ -81,7 +81,7 @@ pub enum Status {
 
 wire_names!(Status { Succeeded => "succeeded", Failed => "failed" });
 
-/// The record's severity.
+/// The record's severity. The record's schema has these four, so a `match` can be complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
     /// For events that matter only when something is investigated.
@@ -111,7 +111,7 @@ pub enum Stages {
 
 setting_names!(Stages { Completion => "completion", Both => "both", Initiation => "initiation" });
 
-/// Which of two logs a record belongs to: the record's `logType`.
+/// Which of two logs a record belongs to: the record's `logType`. The record's schema has these two, so a `match` can be complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogType {
     /// What somebody did.

@@ -82,7 +82,7 @@ impl Scopes {
     ///
     /// If the change names no path or event that could be one ([`ErrorKind::Setting`](crate::ErrorKind)); or, with [`ErrorKind::Refused`](crate::ErrorKind), if it
     /// could not be recorded in time or kept by the store: then nothing has changed. If its record may be in the log all the
-    /// same, a second `AuditScopeChanged` with `status` `failed` follows that says so.
+    /// same, a second `AuditScopeChanged` with `status` `failed` follows.
     pub fn change(&self, actor: Actor, change: ScopeChange) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.begin(actor, change, None)
     }

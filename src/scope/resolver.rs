@@ -16,7 +16,7 @@ use crate::record::Scope;
 /// query. A request whose scope only its handler knows has [`Audit::scope`](crate::Audit::scope). Closures become resolvers
 /// through [`scope_fn`].
 pub trait ScopeResolver: Send + Sync + 'static {
-    /// The scope, or `None` if the head does not tell.
+    /// The scope, or `None` if the head does not show it.
     ///
     /// Give the canonical path, not the spelling of the client: rules are compared byte by byte. A resolver that panics is
     /// contained; its request is recorded, unless the handler names a scope that is off.

@@ -240,7 +240,7 @@ impl ScopeRules {
         Ok(self)
     }
 
-    /// What is said of a node itself: of an event, or with `None` of all events. `None` if there is no such rule.
+    /// The rule of a node itself: for an event, or with `None` for all events. `None` if there is no such rule.
     pub fn rule(&self, node: &ScopeNode, event: Option<&str>) -> Option<bool> {
         match node {
             ScopeNode::Default => self.default.get(event),

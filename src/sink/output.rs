@@ -155,7 +155,7 @@ pub enum SinkState {
     /// It failed, and is tried again.
     Failing,
     /// It failed for too long and was given up. Whatever it would get is lost, and counted. It is tried again every 30
-    /// seconds, unless it is standard output or standard error and its reader is gone.
+    /// seconds, unless it is standard output or standard error and its reader has exited.
     GivenUp,
 }
 

@@ -108,7 +108,7 @@ impl TestLog {
     ///
     /// # Panics
     ///
-    /// If there are not so many within 30 seconds.
+    /// If there are fewer after 30 seconds.
     pub async fn wait_for(&self, count: usize) -> Vec<Value> {
         let began = Instant::now();
         loop {

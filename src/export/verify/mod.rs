@@ -29,7 +29,7 @@ pub enum Verdict {
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
     ToldLoss,
-    /// It cannot be said: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
+    /// It cannot be decided: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
     /// manifest is there.
     Unverifiable,
     /// An object, a manifest, or records whose loss nobody reported are missing.
@@ -128,7 +128,7 @@ pub enum Finding {
         first: u64,
         /// The last missing `seq`.
         last: u64,
-        /// Whether the audit log reported at least so many as lost in this run.
+        /// Whether the audit log reported at least that number as lost in this run.
         is_reported: bool,
     },
     /// The audit log reported records as lost, by a record `AuditRecordsLost`.

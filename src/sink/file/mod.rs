@@ -77,12 +77,12 @@ pub fn file(path: impl Into<PathBuf>) -> FileOptions {
 ///   *suspect*, and what was not durable, up to 1 MiB kept in memory, is written again to a new one.
 /// - **A file that is moved, deleted or cut** (by logrotate, or by hand) is noticed before each batch. Moved, it keeps its
 ///   records; deleted or cut, those that were not yet synced are written again. Its folder is made again, for its owner
-///   alone, if it is gone while we run. On systems other than Unix, a file that is replaced by another is not noticed.
+///   alone, if it was removed while the process runs. On systems other than Unix, a file that is replaced by another is not noticed.
 /// - **A full disk** loses nothing: lines that do not fit are not taken, and are written when there is space.
 /// - **One writer**: the file `audit.log.lock` beside it is locked, and stays. A second process, or a second sink, is
 ///   refused.
 ///
-/// So after trouble a record can stand twice, in a suspect or cut file and in the next one, but none that was flushed is
+/// So after trouble a record can occur twice, in a suspect or cut file and in the next one, but none that was flushed is
 /// missing.
 ///
 /// What it cannot know: that a sync failed in an earlier process that ended before the file could be put aside. And it
@@ -159,7 +159,7 @@ impl Default for Policy {
 }
 
 impl FileOptions {
-    /// Seals the file before it grows beyond so many bytes. A single line that is longer gets a segment of its own.
+    /// Seals the file before it grows beyond this number of bytes. A single line that is longer gets a segment of its own.
     ///
     /// By default, the size does not matter: without retention, rotation only makes more files.
     pub fn rotate_bytes(mut self, bytes: u64) -> Self {
@@ -177,7 +177,7 @@ impl FileOptions {
         self
     }
 
-    /// Keeps so many sealed segments, at least one, and removes older ones. Suspect ones count.
+    /// Keeps this number of sealed segments, at least one, and removes older ones. Suspect ones count.
     ///
     /// By default all are kept: an audit trail is not thrown away unasked.
     pub fn keep_files(mut self, count: usize) -> Self {
