@@ -430,7 +430,7 @@ async fn when_the_reader_of_stdout_goes_requests_go_on_and_the_counters_tell() {
     drop(server.child.stdout.take());
     let asked = CONNECTIONS * 10;
     assert_eq!(load(server.address, CONNECTIONS, 10, "PUT /articles").await, HashMap::from([(200, asked)]));
-    server.until("the sink is given up", |health| health["audit"]["sinks"]["stdout"] == "dead").await;
+    server.until("the sink is given up", |health| health["audit"]["sinks"]["stdout"] == "given_up").await;
     server.until("all are counted", |health| health["audit"]["lost"] == asked).await;
     // What must not be done unrecorded is not done, and nobody waits ten minutes to hear that.
     for request in ["DELETE /accounts/1", "POST /payments/1"] {
