@@ -586,7 +586,7 @@ async fn a_csv_whose_writer_is_killed_in_the_middle_of_a_row_is_one_header_and_w
         }
         let began = Instant::now();
         // The file is full when its length is that of whole blocks.
-        while fs::metadata(&path).unwrap().len() % 512 != 0 {
+        while !fs::metadata(&path).unwrap().len().is_multiple_of(512) {
             assert!(began.elapsed() < PATIENCE, "the file is not full");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -1,9 +1,8 @@
 //! A record as a line of an Apache access log.
 
-use std::io::Write as _;
-
 use super::{Format, ends_something, internal_agent, is_like_internal};
-use crate::record::{FieldValue, Fixed, Record, time_text};
+use crate::block::{Block, ordinary_len};
+use crate::record::{FieldValue, Fixed, Record, push_ip, push_number, time_text};
 
 /// Apache's combined log format: `%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"`.
 ///
@@ -74,7 +73,10 @@ impl Format for Common {
 
 /// The first seven fields; `instead` is written where the request is.
 fn write_common(record: &Record<'_>, instead: Option<&str>, out: &mut Vec<u8>) {
-    push_word(out, record.fixed(Fixed::Ip).as_ref().map(FieldValue::as_str));
+    match record.ip() {
+        Some(ip) => push_ip(out, ip),
+        None => out.push(b'-'),
+    }
     out.extend_from_slice(b" - ");
     let user = record.fixed(Fixed::ActorSlug).or_else(|| record.fixed(Fixed::ActorId));
     push_word(out, user.as_ref().map(FieldValue::as_str));
@@ -95,14 +97,12 @@ fn write_common(record: &Record<'_>, instead: Option<&str>, out: &mut Vec<u8>) {
         }
         (instead, ..) => push_quoted(out, instead),
     }
-    match record.response_status() {
-        // Writing to memory cannot fail.
-        Some(status) => drop(write!(out, " {}", status.as_u16())),
-        None => out.extend_from_slice(b" -"),
-    }
-    match record.response_bytes() {
-        Some(bytes) => drop(write!(out, " {bytes}")),
-        None => out.extend_from_slice(b" -"),
+    for number in [record.response_status().map(|status| status.as_u16().into()), record.response_bytes()] {
+        out.push(b' ');
+        match number {
+            Some(number) => push_number(out, number, 1),
+            None => out.push(b'-'),
+        }
     }
 }
 
@@ -155,18 +155,26 @@ fn push_agent(out: &mut Vec<u8>, agent: Option<&str>) {
 ///
 /// Bytes of `more` are escaped too.
 fn push_escaped(out: &mut Vec<u8>, text: &str, more: &[u8]) {
-    for byte in text.bytes() {
+    let special = |block: Block| {
+        let found = block.is_in(0x20, 0x7e).not() | block.is(b'"').or(block.is(b'\\')).bits();
+        more.iter().fold(found, |found, byte| found | block.is(*byte).bits())
+    };
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, behind) = rest.split_at(ordinary_len(rest, special));
+        out.extend_from_slice(plain);
+        let Some((byte, behind)) = behind.split_first() else { return };
         match byte {
-            byte if more.contains(&byte) => push_hex(out, byte),
-            b'"' | b'\\' => out.extend([b'\\', byte]),
+            byte if more.contains(byte) => push_hex(out, *byte),
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
             b'\x08' => out.extend_from_slice(b"\\b"),
             b'\x0b' => out.extend_from_slice(b"\\v"),
-            0x20..=0x7e => out.push(byte),
-            other => push_hex(out, other),
+            other => push_hex(out, *other),
         }
+        rest = behind;
     }
 }
 
