@@ -154,7 +154,7 @@ fn take_bucket(outside: &Settings, bucket: &mut BucketOptions) {
 }
 
 /// Where it goes, and the one way of writing that.
-fn target(url: &str, bucket: BucketOptions) -> Result<(String, Target), Error> {
+fn target(url: &str, bucket: &BucketOptions) -> Result<(String, Target), Error> {
     let wrong = |what: &str, given: &str, allowed: &str| {
         Error::setting(format!("export {what}: given {given}, allowed: {allowed}"))
     };
@@ -182,7 +182,7 @@ fn target(url: &str, bucket: BucketOptions) -> Result<(String, Target), Error> {
         #[cfg(feature = "s3")]
         Location::Bucket(url) => {
             let text = url.to_string();
-            let bucket = super::s3::Bucket::new(url, bucket, &super::s3::AwsVars::of_process()?)?;
+            let bucket = super::s3::Bucket::new(url, bucket.clone(), &super::s3::AwsVars::of_process()?)?;
             Ok((text, Target::Bucket(Box::new(bucket))))
         }
         #[cfg(not(feature = "s3"))]
@@ -217,7 +217,7 @@ fn check(export: Export, spool: Option<FileOptions>) -> Result<Chosen, Error> {
     }
     let mut places: Vec<Place> = Vec::new();
     for Destination { url, recipe, bucket } in export.destinations {
-        let (url, target) = target(&url, bucket)?;
+        let (url, target) = target(&url, &bucket)?;
         if !(MIN_OBJECT..=MAX_OBJECT).contains(&recipe.object_bytes) {
             let given = recipe.object_bytes.to_string();
             return Err(wrong("export object_bytes (TOWER_AUDIT_EXPORT_OBJECT_BYTES)", &given, "64KiB to 1GiB"));
