@@ -380,12 +380,21 @@ fn a_role_is_assumed_with_its_external_id_and_its_keys_are_used_until_they_end()
     assert_eq!(process.ask("export"), "segments 1 objects 1 waiting 0 error none");
     assert_eq!(keys(&server)[4..], ["ASIA1", "ASIA2", "ASIA2"]);
     process.kill();
+    // What a server repeats of the role's keys is not repeated.
+    server.fault([Fault::Answer(400, "<Error><Code>InvalidToken</Code><Message>What is t0ken+1=?</Message></Error>")]);
+    let mut process = start(&with(&settings(folder.path(), &server), &role()));
+    server.state(|state| state.sts.given.clear());
+    process.record(2);
+    let answer = process.ask("export");
+    assert!(answer.ends_with("answered 400, with a secret in its message"), "{answer}");
+    process.kill();
+    let before = keys(&server).len();
     // Keys that are over are used once, and then asked for again.
     server.state(|state| state.sts.lifetime = std::time::Duration::ZERO);
     let mut process = start(&with(&settings(folder.path(), &server), &role()));
     process.record(2);
     assert!(process.ask("export").ends_with("waiting 0 error none"));
-    let last = keys(&server).split_off(7);
+    let last = keys(&server).split_off(before);
     assert!(last.len() >= 2 && last.windows(2).all(|pair| pair[0] != pair[1]), "{last:?}");
     server.assert_only_puts();
     let found = server.verify("app");

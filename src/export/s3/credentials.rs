@@ -60,6 +60,10 @@ impl Handed {
     pub(super) fn set(&self, keys: Arc<AwsCredential>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys);
     }
+
+    pub(super) fn get(&self) -> Option<Arc<AwsCredential>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl CredentialProvider for Handed {
@@ -72,8 +76,8 @@ impl CredentialProvider for Handed {
         'life: 'call,
         Self: 'call,
     {
-        let handed = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let keys = handed
+        let keys = self
+            .get()
             .ok_or_else(|| object_store::Error::Generic { store: "S3", source: "no keys were handed over".into() });
         Box::pin(std::future::ready(keys))
     }

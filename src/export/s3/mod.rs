@@ -90,21 +90,21 @@ impl Store for BucketStore {
         let open = self.open.insert(opened);
         let key = key(&self.bucket, put.name);
         let step = format!("cannot put {}/{}", self.bucket.url, put.name);
-        let failed = |bucket: &Bucket, answer: &Answer| {
-            Failure::new(&step, &answer.explain(&bucket.secrets().collect::<Vec<_>>()))
-        };
         let (mut may_be_there, mut pause) = (put.is_repeated, PAUSE);
         for attempt in 1.. {
             let answer = match open.attempt(&key, put.bytes, is_over)? {
                 Attempt::Done => return Ok(()),
                 Attempt::Exists(_) if may_be_there => return Ok(()),
                 Attempt::Exists(answer) => {
-                    let why = format!("{answer}; an object has its name that this exporter did not begin");
+                    let answered = open.explain(&self.bucket, &answer);
+                    let why = format!("{answered}; an object has its name that this exporter did not begin");
                     return Err(NotPut::Taken(Failure::new(&step, &why)));
                 }
-                Attempt::Never(answer) => return Err(failed(&self.bucket, &answer).into()),
+                Attempt::Never(answer) => {
+                    return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
+                }
                 Attempt::KeysEnded(answer) if !open.credentials.forget() => {
-                    return Err(failed(&self.bucket, &answer).into());
+                    return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
                 }
                 Attempt::KeysEnded(answer) => answer,
                 Attempt::Again { answer, may_be_there: arrived } => {
@@ -113,7 +113,7 @@ impl Store for BucketStore {
                 }
             };
             if attempt == ATTEMPTS {
-                let why = format!("{}, {ATTEMPTS} times", answer.explain(&self.bucket.secrets().collect::<Vec<_>>()));
+                let why = format!("{}, {ATTEMPTS} times", open.explain(&self.bucket, &answer));
                 return Err(Failure::new(&step, &why).into());
             }
             if open.drive.pause(pause, is_over).is_err() {
@@ -151,6 +151,13 @@ impl Open {
         };
         let store = builder.build().map_err(cannot)?;
         Ok(Self { drive: Drive::new()?, credentials: Credentials::new(bucket)?, handed, store, answers })
+    }
+
+    /// In words, without secrets: those that were given, and those of the role.
+    fn explain(&self, bucket: &Bucket, answer: &Answer) -> String {
+        let keys = self.handed.get();
+        let of_keys = keys.iter().flat_map(|keys| [&*keys.secret_key, keys.token.as_deref().unwrap_or_default()]);
+        answer.explain(&bucket.secrets().chain(of_keys).collect::<Vec<_>>())
     }
 
     /// Sends one request.
