@@ -51,6 +51,7 @@ fn the_registry_delivers_both_logs_on_schedule_by_an_assumed_role() {
         ("REPO_SCHEDULE_AUDIT_REPORT_CRON", "* * * * * *"),
         ("REPO_AUDIT_REPORT_FS", "s3://acme-logs/cloudsmith-logs"),
         ("REPO_AUDIT_REPORT_DOWNLOAD_AS", "csv"),
+        ("REPO_AUDIT_REPORT_FS_KMS_ID", "alias/audit"),
         // Cloudsmith's.
         ("TOWER_AUDIT_EXPORT_CSV_COLUMNS", "cloudsmith"),
         ("TOWER_AUDIT_EXPORT_LOG_TYPES", "audit,client"),
@@ -91,6 +92,8 @@ fn the_registry_delivers_both_logs_on_schedule_by_an_assumed_role() {
     assert_eq!(found.verdict, Verdict::Complete, "{found}");
     assert!(server.state(|state| !state.sts.given.is_empty()));
     assert!(server.puts().iter().all(|put| put.header("x-amz-acl") == Some("bucket-owner-full-control")));
+    let key = "x-amz-server-side-encryption-aws-kms-key-id";
+    assert!(server.puts().iter().all(|put| put.header(key) == Some("alias/audit")));
     let text = |kind: &str| -> String {
         let names = server.objects().into_iter().filter(|name| name.starts_with(&format!("cloudsmith-logs/{kind}/")));
         names.map(|name| std::fs::read_to_string(server.bucket().join(name)).unwrap()).collect()

@@ -34,8 +34,7 @@ use crate::{Catalog, Event};
 ///
 /// `REPO_AUDIT_REPORT_FS` takes the path of a folder or its URL; nothing is put in the place of braces such as `{BASE_PATH}`.
 /// With `REPO_CONFIGURE_AUDIT_EVENT_TYPES` the product exports `artifact_downloaded` besides what is listed: give the destination
-/// `always([events::ARTIFACT_DOWNLOADED])`. The sixth variable, `REPO_AUDIT_REPORT_FS_KMS_ID`, is for buckets, which this version
-/// does not export to.
+/// `always([events::ARTIFACT_DOWNLOADED])`. `REPO_AUDIT_REPORT_FS_KMS_ID` needs a bucket (feature `s3`).
 ///
 /// ```
 /// # #[cfg(feature = "export")]
@@ -65,6 +64,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("REPO_AUDIT_REPORT_FS", "TOWER_AUDIT_EXPORT_URL"),
     ("REPO_AUDIT_REPORT_DOWNLOAD_AS", "TOWER_AUDIT_EXPORT_FORMAT"),
     ("REPO_CONFIGURE_AUDIT_EVENT_TYPES", "TOWER_AUDIT_EXPORT_EVENTS"),
+    ("REPO_AUDIT_REPORT_FS_KMS_ID", "TOWER_AUDIT_EXPORT_KMS_KEY_ID"),
 ];
 
 /// The names of the events.
