@@ -574,7 +574,7 @@ async fn a_csv_whose_writer_is_killed_in_the_middle_of_a_row_is_one_header_and_w
     let settings = [
         ("TOWER_AUDIT_SINK", &*sink),
         ("TOWER_AUDIT_FORMAT", "csv"),
-        ("TOWER_AUDIT_WAIT", "100ms"),
+        ("TOWER_AUDIT_ADMISSION_TIMEOUT", "100ms"),
         ("PATH", "/bin:/usr/bin"),
     ];
     let mut torn = 0;
