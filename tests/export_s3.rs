@@ -356,6 +356,50 @@ fn what_another_chain_put_is_refused_however_often_it_is_tried() {
     assert_eq!(server.verify("app").verdict, Verdict::Complete);
 }
 
+/// The name of the object whose put failed.
+fn named(answer: &str) -> String {
+    answer.split_once("cannot put s3://acme-logs/").unwrap().1.split(": ").next().unwrap().to_owned()
+}
+
+#[test]
+fn a_put_that_never_arrived_makes_nobodys_object_its_own() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let right = settings(folder.path(), &server);
+    let mut process = start(&right);
+    process.record(2);
+    // Its name.
+    server.fault([Fault::Answer(403, "AccessDenied")]);
+    let name = named(&process.ask("export"));
+    process.kill();
+    let path = server.bucket().join(&name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "somebody else's").unwrap();
+    let export = |more: &[(&str, &str)], faults: &[Fault], expected: &str| {
+        let mut process = start(&with(&right, more));
+        server.fault(faults.to_vec());
+        let answer = process.ask("export");
+        assert!(answer.contains(expected), "{answer}");
+        process.kill();
+        let mut process = start(&right);
+        let answer = process.ask("export");
+        assert_eq!(named(&answer), name);
+        assert!(answer.contains("an object has its name that this exporter did not begin"), "{expected}: {answer}");
+        process.kill();
+    };
+    server.state(|state| state.sts.answers = Some((500, "<html>")));
+    export(&role(), &[], "cannot assume the role");
+    export(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:1")], &[], "cannot be reached");
+    export(&[], &[Fault::Answer(404, "NoSuchBucket")], "answered 404 NoSuchBucket");
+    export(&[], &vec![Fault::Answer(503, "SlowDown"); 4], "answered 503 SlowDown: said the test, 4 times");
+    export(&[], &vec![Fault::Answer(409, "OperationAborted"); 4], "answered 409 OperationAborted");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "somebody else's");
+    std::fs::remove_file(&path).unwrap();
+    let mut process = start(&right);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    server.assert_only_puts();
+    assert_eq!(server.verify("app").verdict, Verdict::Complete);
+}
+
 /// The settings of Cloudsmith's page.
 fn role<'a>() -> [(&'a str, &'a str); 2] {
     [("TOWER_AUDIT_EXPORT_ROLE_ARN", ROLE), ("TOWER_AUDIT_EXPORT_EXTERNAL_ID", "acme-8f1c")]

@@ -264,11 +264,11 @@ impl Putting<'_> {
         match self.store.put(put, self.is_over) {
             Ok(()) => Ok(()),
             Err(NotPut::Failed(failure)) => Err(failure.into()),
-            Err(NotPut::Taken(failure)) => {
+            Err(NotPut::NotBegun(failure)) => {
                 if !put.is_repeated {
                     self.note(has_not_begun)?;
                 }
-                Err(failure.into())
+                Err(failure.map_or(Stop::Asked, Stop::Failed))
             }
             Err(NotPut::Asked) => Err(Stop::Asked),
         }

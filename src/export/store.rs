@@ -26,8 +26,8 @@ pub(crate) struct Put<'a> {
 pub(crate) enum NotPut {
     /// It may be there all the same: its put has begun.
     Failed(Failure),
-    /// Something else has its name, and nothing of this put arrived: it has not begun.
-    Taken(Failure),
+    /// Nothing of it arrived: it has not begun, and what has its name is something else. Without a failure the run ended first.
+    NotBegun(Option<Failure>),
     /// The run ended first. It may be there all the same.
     Asked,
 }

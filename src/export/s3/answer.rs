@@ -67,8 +67,11 @@ impl Answer {
     /// Reads why there was no response. Nothing of a URL is in it.
     pub(super) fn failed(error: &HttpError) -> Self {
         let mut why = String::new();
+        // A connection that took too long is a timeout by its kind.
+        let mut is_unconnected = error.kind() == HttpErrorKind::Connect;
         let mut source = error.source();
         while let Some(error) = source {
+            is_unconnected |= error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
             let text = error.to_string();
             if !why.contains(&text) {
                 why = if why.is_empty() { text } else { format!("{why}: {text}") };
@@ -76,7 +79,7 @@ impl Answer {
             source = error.source();
         }
         let why = clean(&why, 300);
-        if error.kind() == HttpErrorKind::Connect { Self::Unreachable(why) } else { Self::Broken(why) }
+        if is_unconnected { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
     pub(super) fn status(&self) -> Option<StatusCode> {
@@ -177,6 +180,24 @@ mod tests {
             answer.to_string(),
             "answered 307 Temporary Redirect; redirected to other.example, which is not followed; the bucket is in eu-west-1"
         );
+    }
+
+    #[test]
+    fn a_connection_that_takes_too_long_got_nothing_to_the_server() {
+        // Takes connections, and never answers: no TLS comes about.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let failed = |scheme: &str| {
+            let limit = std::time::Duration::from_millis(50);
+            let builder = reqwest::Client::builder().no_proxy();
+            let builder = if scheme == "https" { builder.connect_timeout(limit) } else { builder.timeout(limit) };
+            let client = object_store::client::HttpClient::new(builder.build().unwrap());
+            let request = http::Request::get(format!("{scheme}://{address}/")).body(Vec::new().into()).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            Answer::failed(&runtime.block_on(client.execute(request)).unwrap_err())
+        };
+        assert!(matches!(failed("https"), Answer::Unreachable(_)), "{:?}", failed("https"));
+        assert!(matches!(failed("http"), Answer::Broken(_)), "{:?}", failed("http"));
     }
 
     proptest! {

@@ -73,7 +73,10 @@ enum Attempt {
         answer: Answer,
         may_be_there: bool,
     },
-    Never(Answer),
+    Never {
+        answer: Answer,
+        may_be_there: bool,
+    },
     /// Keys ended sooner than they said.
     KeysEnded(Answer),
 }
@@ -86,29 +89,51 @@ impl BucketStore {
 
 impl Store for BucketStore {
     fn put(&mut self, put: &Put<'_>, is_over: IsOver<'_>) -> Result<(), NotPut> {
+        let mut may_be_there = put.is_repeated;
+        self.create(put, &mut may_be_there, is_over).map_err(|not_put| match not_put {
+            NotPut::Failed(failure) if !may_be_there => NotPut::NotBegun(Some(failure)),
+            NotPut::Asked if !may_be_there => NotPut::NotBegun(None),
+            not_put => not_put,
+        })
+    }
+}
+
+impl BucketStore {
+    /// Sends a put until it is decided. `may_be_there` tells whether the object may have arrived, if it was not put.
+    fn create(&mut self, put: &Put<'_>, may_be_there: &mut bool, is_over: IsOver<'_>) -> Result<(), NotPut> {
         let opened = self.open.take().map_or_else(|| Open::new(&self.bucket), Ok)?;
         let open = self.open.insert(opened);
         let key = key(&self.bucket, put.name);
         let step = format!("cannot put {}/{}", self.bucket.url, put.name);
-        let (mut may_be_there, mut pause) = (put.is_repeated, PAUSE);
+        let mut pause = PAUSE;
         for attempt in 1.. {
-            let answer = match open.attempt(&key, put.bytes, is_over)? {
-                Attempt::Done => return Ok(()),
-                Attempt::Exists(_) if may_be_there => return Ok(()),
-                Attempt::Exists(answer) => {
+            open.get_keys(is_over)?;
+            let answer = match open.attempt(&key, put.bytes, is_over) {
+                Err(Ended::Over) => {
+                    *may_be_there = true;
+                    return Err(NotPut::Asked);
+                }
+                Err(Ended::TimedOut) => {
+                    *may_be_there = true;
+                    Answer::Broken(format!("nothing within {:?}", limit(put.bytes)))
+                }
+                Ok(Attempt::Done) => return Ok(()),
+                Ok(Attempt::Exists(_)) if *may_be_there => return Ok(()),
+                Ok(Attempt::Exists(answer)) => {
                     let answered = open.explain(&self.bucket, &answer);
                     let why = format!("{answered}; an object has its name that this exporter did not begin");
-                    return Err(NotPut::Taken(Failure::new(&step, &why)));
+                    return Err(Failure::new(&step, &why).into());
                 }
-                Attempt::Never(answer) => {
+                Ok(Attempt::Never { answer, may_be_there: arrived }) => {
+                    *may_be_there |= arrived;
                     return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
                 }
-                Attempt::KeysEnded(answer) if !open.credentials.forget() => {
+                Ok(Attempt::KeysEnded(answer)) if !open.credentials.forget() => {
                     return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
                 }
-                Attempt::KeysEnded(answer) => answer,
-                Attempt::Again { answer, may_be_there: arrived } => {
-                    may_be_there |= arrived;
+                Ok(Attempt::KeysEnded(answer)) => answer,
+                Ok(Attempt::Again { answer, may_be_there: arrived }) => {
+                    *may_be_there |= arrived;
                     answer
                 }
             };
@@ -160,60 +185,66 @@ impl Open {
         answer.explain(&bucket.secrets().chain(of_keys).collect::<Vec<_>>())
     }
 
-    /// Sends one request.
-    fn attempt(&mut self, key: &Path, bytes: &Bytes, is_over: IsOver<'_>) -> Result<Attempt, NotPut> {
-        let Self { drive, credentials, handed, store, answers } = self;
+    /// Gets the keys of the next request. Nothing of an object is sent.
+    fn get_keys(&mut self, is_over: IsOver<'_>) -> Result<(), NotPut> {
+        let Self { drive, credentials, handed, .. } = self;
         match drive.wait(KEYS_LIMIT, is_over, credentials.get()) {
-            Ok(keys) => handed.set(keys?),
-            Err(Ended::Over) => return Err(NotPut::Asked),
-            Err(Ended::TimedOut) => {
-                let why = format!("no answer within {KEYS_LIMIT:?}");
-                return Err(Failure::new(credentials.step(), &why).into());
-            }
-        }
-        answers.take();
-        let limit = PUT_LIMIT + Duration::from_secs(bytes.len() as u64 / SLOWEST);
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let sent = drive.wait(limit, is_over, store.put_opts(key, PutPayload::from_bytes(bytes.clone()), options));
-        match sent {
+            Ok(keys) => Ok(handed.set(keys?)),
             Err(Ended::Over) => Err(NotPut::Asked),
             Err(Ended::TimedOut) => {
-                let answer = Answer::Broken(format!("nothing within {limit:?}"));
-                Ok(Attempt::Again { answer, may_be_there: true })
+                let why = format!("no answer within {KEYS_LIMIT:?}");
+                Err(Failure::new(credentials.step(), &why).into())
             }
-            Ok(sent) => Ok(judge(answers.take(), sent.err())),
         }
+    }
+
+    /// Sends one request. If that ends without an answer, the object may have arrived.
+    fn attempt(&mut self, key: &Path, bytes: &Bytes, is_over: IsOver<'_>) -> Result<Attempt, Ended> {
+        let Self { drive, store, answers, .. } = self;
+        answers.take();
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let payload = PutPayload::from_bytes(bytes.clone());
+        let sent = drive.wait(limit(bytes), is_over, store.put_opts(key, payload, options))?;
+        Ok(judge(answers.take(), sent.err()))
     }
 }
 
+/// How long a request with this object may take.
+fn limit(bytes: &Bytes) -> Duration {
+    PUT_LIMIT + Duration::from_secs(bytes.len() as u64 / SLOWEST)
+}
+
 /// Decides by the answer of the server. What the client makes of it says less.
+///
+/// S3 refuses a put (3xx, 4xx, 503) before anything of it is stored, and says so with an error code. The same status without one may
+/// be a proxy's, which may have passed the put on before: the object may be there. If it is not, the next put says so; and if it
+/// were held for impossible, an object that was stored would be taken for somebody else's for ever.
 fn judge(answer: Option<Answer>, error: Option<object_store::Error>) -> Attempt {
     let Some(answer) = answer else {
         let why = error.map_or_else(|| "no answer".to_owned(), |error| clean(&error.to_string(), 200));
-        return Attempt::Never(Answer::Broken(why));
+        return Attempt::Never { answer: Answer::Broken(why), may_be_there: true };
     };
     let Some(status) = answer.status() else {
         let may_be_there = matches!(answer, Answer::Broken(_));
         return Attempt::Again { answer, may_be_there };
     };
+    let is_refused = !answer.code().is_empty() && matches!(status.as_u16(), 300..500 | 503);
     match status.as_u16() {
         // Each S3 server answers with an ETag: without one it is another server, or a proxy.
         200..300 if error.is_none() => Attempt::Done,
-        200..300 => Attempt::Never(answer),
+        200..300 => Attempt::Never { answer, may_be_there: true },
         304 | 412 => Attempt::Exists(answer),
         _ if have_ended(&answer) => Attempt::KeysEnded(answer),
         // Somebody else is putting an object of this name: the next answer says what became of it.
         409 if matches!(answer.code(), "ConditionalRequestConflict" | "OperationAborted" | "") => {
-            Attempt::Again { answer, may_be_there: false }
+            Attempt::Again { answer, may_be_there: !is_refused }
         }
-        429 => Attempt::Again { answer, may_be_there: false },
-        // In the words of S3 nothing was stored; in those of a proxy nobody knows.
-        503 => Attempt::Again { may_be_there: answer.code().is_empty(), answer },
+        429 | 503 => Attempt::Again { answer, may_be_there: !is_refused },
         400 if matches!(answer.code(), "RequestTimeout" | "IncompleteBody" | "BadDigest") => {
             Attempt::Again { answer, may_be_there: false }
         }
         408 | 500 | 502 | 504 => Attempt::Again { answer, may_be_there: true },
-        _ => Attempt::Never(answer),
+        _ => Attempt::Never { answer, may_be_there: !is_refused },
     }
 }
 
@@ -230,6 +261,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_run_that_ends_before_a_request_is_sent_has_not_begun_the_put() {
+        // Takes connections, and never answers.
+        let metadata = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("http://{}", metadata.local_addr().unwrap());
+        let vars = [("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &at)];
+        let mut store = BucketStore::new(target::tests::bucket(&vars).unwrap());
+        let mut put =
+            |is_repeated| store.put(&Put { name: "audit-logs/x.json", bytes: &Bytes::new(), is_repeated }, &|| true);
+        assert_eq!(put(false), Err(NotPut::NotBegun(None)));
+        assert_eq!(put(true), Err(NotPut::Asked));
+    }
+
+    #[test]
     fn each_answer_has_its_consequence() {
         let judged = |status: u16, code: &str| {
             let body = format!("<Error><Code>{code}</Code></Error>");
@@ -240,7 +284,8 @@ mod tests {
                 Attempt::Exists(_) => "exists",
                 Attempt::Again { may_be_there: true, .. } => "again, may be there",
                 Attempt::Again { .. } => "again",
-                Attempt::Never(_) => "never",
+                Attempt::Never { may_be_there: true, .. } => "never, may be there",
+                Attempt::Never { .. } => "never",
                 Attempt::KeysEnded(_) => "keys ended",
             }
         };
@@ -251,23 +296,27 @@ mod tests {
             (409, "InvalidBucketState", "never"),
             (503, "SlowDown", "again"),
             (503, "", "again, may be there"),
-            (429, "", "again"),
+            (409, "", "again, may be there"),
+            (429, "SlowDown", "again"),
+            (429, "", "again, may be there"),
             (500, "InternalError", "again, may be there"),
             (504, "", "again, may be there"),
             (400, "RequestTimeout", "again"),
             (400, "InvalidRequest", "never"),
             (400, "ExpiredToken", "keys ended"),
             (403, "AccessDenied", "never"),
+            (403, "", "never, may be there"),
+            (501, "NotImplemented", "never, may be there"),
             (404, "NoSuchBucket", "never"),
             (301, "PermanentRedirect", "never"),
             (307, "TemporaryRedirect", "never"),
-            (200, "", "never"),
+            (200, "", "never, may be there"),
         ] {
             assert_eq!(judged(status, code), expected, "{status} {code}");
         }
         let broken = |answer| matches!(judge(Some(answer), None), Attempt::Again { may_be_there: true, .. });
         assert!(broken(Answer::Broken("reset".into())));
         assert!(!broken(Answer::Unreachable("refused".into())));
-        assert!(matches!(judge(None, None), Attempt::Never(_)));
+        assert!(matches!(judge(None, None), Attempt::Never { .. }));
     }
 }

@@ -228,10 +228,10 @@ impl Bucket {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn bucket(vars: &[(&str, &str)]) -> Result<Bucket, String> {
+    pub(in crate::export::s3) fn bucket(vars: &[(&str, &str)]) -> Result<Bucket, String> {
         let vars = AwsVars::read(vars.iter().map(|(name, value)| (name.into(), value.into()))).unwrap();
         let url = BucketUrl { bucket: "acme-logs".into(), prefix: "app".into() };
         Bucket::new(url, BucketOptions::default(), &vars).map_err(|error| error.to_string())
