@@ -37,6 +37,7 @@ impl Running {
         self.report_losses();
         let mut report = self.write_last();
         self.end_sinks(deadline);
+        self.end_flushes();
         self.complete(&mut report);
         #[cfg(feature = "export")]
         if let Some(exporter) = &self.worker.exporter {
@@ -95,14 +96,30 @@ impl Running {
         report
     }
 
-    fn end_sinks(&self, deadline: Instant) {
+    /// Ends the sinks. Those who wait for durability are answered meanwhile, each within its own limit.
+    fn end_sinks(&mut self, deadline: Instant) {
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
-        // Also of a sink that was given up: its thread may still count what is lost.
-        let all_ended = || self.worker.channels.iter().all(Channel::has_ended) && self.worker.counted.log_lines_ended();
-        while !all_ended() && Instant::now() < deadline {
+        loop {
+            // Also of a sink that was given up: its thread may still count what is lost.
+            let all_ended =
+                self.worker.channels.iter().all(Channel::has_ended) && self.worker.counted.log_lines_ended();
+            self.flushes.extend(self.worker.engine.control.take_flushes());
+            self.serve_flushes();
+            if all_ended || Instant::now() >= deadline {
+                return;
+            }
             self.worker.engine.queue.wait_for_move(SHORTEST);
         }
+    }
+
+    /// Answers whoever still waits for durability: the sinks get no further. A request that is handed over and asks only now is
+    /// answered by what is kept here.
+    fn end_flushes(&mut self) {
+        let last = self.worker.engine.control.end_flushes(self.kept());
+        self.flushes.extend(last);
+        self.serve_flushes();
+        self.flushes.clear();
     }
 
     /// Puts the final numbers into the report. All of them come from one look at each sink: one that is late goes on writing
