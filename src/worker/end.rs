@@ -34,6 +34,7 @@ impl Running {
         let (began, limit) = self.stop.as_ref().map_or((Instant::now(), LEAST), |stop| (stop.began, stop.limit));
         let deadline = after(began, limit.max(LEAST));
         self.drain(limit, deadline);
+        self.lose_batch();
         self.report_losses();
         let mut report = self.write_last();
         self.end_sinks(deadline);
@@ -59,10 +60,19 @@ impl Running {
             engine.queue.take(&mut self.batch, Rest::Pause(SHORTEST), true);
             self.work_contained();
             let on_trial = self.worker.channels.iter().any(Channel::is_on_trial) && Instant::now() < tried_until;
-            let settled = self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
+            let settled = self.batch.is_empty() && self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
             if settled || Instant::now() >= deadline {
                 return;
             }
+        }
+    }
+
+    /// Counts what no record was made of, because the worker panicked, as lost.
+    fn lose_batch(&mut self) {
+        let queue = &self.worker.engine.queue;
+        for draft in self.batch.drain(..) {
+            queue.note_lost(LossReason::Panicked, draft.started, 1);
+            queue.settle(1, draft.reserved());
         }
     }
 
@@ -152,12 +162,8 @@ impl Running {
         engine.queue.note_panic();
         engine.queue.close();
         caught(|| self.close_round());
-        let taken = std::mem::take(&mut self.batch);
         engine.queue.take(&mut self.batch, Rest::Pause(Duration::ZERO), false);
-        for draft in taken.into_iter().chain(std::mem::take(&mut self.batch)) {
-            engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
-            engine.queue.settle(1, draft.reserved());
-        }
+        self.lose_batch();
         caught(|| self.settle(u64::MAX));
         caught(|| engine.queue.serve_line(engine.monotonic()));
         self.worker.channels.iter().for_each(Channel::end);

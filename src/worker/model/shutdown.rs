@@ -244,6 +244,8 @@ fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
             assert_eq!(book.lines().len() as u64 + queue.lost(), 4, "each is written or counted: {report:?}");
             assert_eq!((queue.held_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
             assert!(queue.panics() <= 1);
+            let written = of(1, &book.lines());
+            assert!(written.is_sorted(), "in the order of their positions: {written:?}");
             let is_stopped = trap == TRAP_OUTSIDE && queue.panics() == 1;
             assert!(report.flushed != is_stopped, "{report:?}");
             assert!(queue.is_closed());
