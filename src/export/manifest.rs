@@ -74,7 +74,7 @@ impl Tally {
 
     fn note_number(&mut self, instance: &str, seq: u64) {
         if let Some(range) = self.ranges.last_mut().filter(|range| range.instance == instance) {
-            if range.last + 1 == seq {
+            if range.last.checked_add(1) == Some(seq) {
                 range.last = seq;
                 return;
             }
