@@ -204,6 +204,8 @@ struct Thread {
     failing: u64,
     retry_at: Option<Instant>,
     told_at: Option<Instant>,
+    /// The run ended early because it was asked to.
+    was_asked: bool,
 }
 
 impl Thread {
@@ -211,7 +213,7 @@ impl Thread {
         let now = (plan.now)();
         let ran = plan.couriers.iter_mut().filter_map(|courier| courier.load().ok().and_then(|()| courier.ran())).min();
         let planner = plan.schedule.clone().map(|schedule| Planner::new(schedule, plan.jitter, ran, now));
-        let mut this = Self { plan, shared, planner, failing: 0, retry_at: None, told_at: None };
+        let mut this = Self { plan, shared, planner, failing: 0, retry_at: None, told_at: None, was_asked: false };
         this.note_waiting();
         this
     }
@@ -318,7 +320,8 @@ impl Thread {
                 }
             };
             match deliver(spool, courier, is_over, report, &mut after) {
-                Ok(()) | Err(Stop::Asked) => {}
+                Ok(()) => {}
+                Err(Stop::Asked) => self.was_asked = true,
                 // What fails at one destination does not keep the others waiting.
                 Err(Stop::Failed(failure)) => failures.push(failure.to_string()),
             }
@@ -337,7 +340,13 @@ impl Thread {
     /// Counts the run, says what became of it, and decides when it is tried again.
     fn conclude(&mut self, done: &ExportReport) {
         let before = self.failing;
-        self.failing = if done.error.is_some() { self.failing + 1 } else { 0 };
+        // A run that ended early with something waiting may not have come to what failed before.
+        let is_open = std::mem::take(&mut self.was_asked) && done.waiting > 0;
+        self.failing = match &done.error {
+            Some(_) => self.failing + 1,
+            None if is_open => self.failing,
+            None => 0,
+        };
         let (failing, now) = (self.failing, (self.plan.now)());
         self.shared.count(|counters| {
             counters.runs += 1;
@@ -357,8 +366,10 @@ impl Thread {
         match &done.error {
             Some(error) => self.conclude_failure(error, done.waiting),
             None => {
-                self.retry_at = None;
-                self.told_at = None;
+                if !is_open {
+                    self.retry_at = None;
+                    self.told_at = None;
+                }
                 if done.did_anything() {
                     (self.plan.announce)(Announcement::Succeeded { report: done.clone(), failed: before });
                 }
