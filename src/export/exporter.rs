@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::promise::{Answer, Promise, promise};
 use crate::segment::{SegmentKey, SegmentLine};
 use crate::sink::Spool;
+use crate::sync::spawn;
 
 /// Called after each run.
 pub(crate) type RunHook = Box<dyn Fn(&ExportReport) + Send + Sync>;
@@ -109,9 +110,7 @@ impl Exporter {
             drop(requests);
             theirs.wake.notify_all();
         };
-        std::thread::Builder::new()
-            .name("audit-export".into())
-            .spawn(work)
+        spawn("audit-export", work)
             .map_err(|error| Error::start("cannot start the exporter's thread").with_source(error))?;
         Ok(Self { shared })
     }
@@ -145,8 +144,20 @@ impl Exporter {
     /// Ends it with a last run of at most this long; gives how many segments wait for the next process.
     pub(crate) fn finish(&self, limit: Duration) -> u64 {
         let deadline = Instant::now() + limit.min(LONGEST_END);
+        self.end(deadline, deadline);
+        self.counters().waiting_segments
+    }
+
+    /// Ends it without a last run, where the log could not be started; waits at most this long, so that its files are free.
+    pub(crate) fn end_within(&self, limit: Duration) {
+        let now = Instant::now();
+        self.end(now, now + limit);
+    }
+
+    /// The last run must end at `last`; waits until the deadline.
+    fn end(&self, last: Instant, deadline: Instant) {
         let mut state = self.shared.lock();
-        state.ending.get_or_insert(deadline);
+        state.ending.get_or_insert(last);
         self.shared.wake.notify_all();
         while !state.ended {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -155,8 +166,6 @@ impl Exporter {
             }
             (state, _) = self.shared.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(state);
-        self.counters().waiting_segments
     }
 
     pub(crate) fn counters(&self) -> ExportCounters {
