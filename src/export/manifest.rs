@@ -231,3 +231,18 @@ pub(crate) fn use_up(told: &mut [(String, u64)], instance: &str, missing: u64) -
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_number_there_is_begins_no_range_that_goes_on() {
+        let mut tally = Tally::default();
+        for seq in [u64::MAX - 1, u64::MAX, 0, 1] {
+            tally.note_number("a", seq);
+        }
+        let ranges: Vec<_> = tally.ranges.iter().map(|range| (range.first, range.last)).collect();
+        assert_eq!(ranges, [(u64::MAX - 1, u64::MAX), (0, 1)]);
+    }
+}

@@ -361,6 +361,16 @@ mod tests {
     }
 
     #[test]
+    fn labels_whose_texts_are_long_are_not_kept() {
+        let mut reader = LineReader::default();
+        reader.parse(LINE).unwrap();
+        let long = "x".repeat(4_096);
+        let read = reader.parse(&LINE.replace("PackageDeleted", &long)).unwrap();
+        assert_eq!(read.record().event_name(), long);
+        assert_eq!(reader.labels.len(), 1);
+    }
+
+    #[test]
     fn a_key_of_a_later_minor_version_is_kept() {
         let later = LINE.replace(r#","seq":7"#, r#","seq":7,"new":{"x":1}"#).replace("\"1.0\"", "\"1.1\"");
         let read = RecordLine::parse(&later).unwrap();
