@@ -454,6 +454,27 @@ async fn a_run_of_failures_is_one_record_and_then_everything_arrives_once() {
 }
 
 #[tokio::test]
+async fn a_run_that_has_no_time_for_anything_ends_no_run_of_failures() {
+    let site = Site::new();
+    fs::write(site.archive(), b"").unwrap();
+    let auditor = site.start(Export::to(site.destination()));
+    record(&auditor, "TaskCreation").await;
+    assert!(auditor.export_now(DEADLINE).await.unwrap().error.is_some());
+    for _ in 0..3 {
+        let before = auditor.counters().export.unwrap();
+        let _ = auditor.export_now(Duration::ZERO).await;
+        eventually("the run", || auditor.counters().export.unwrap().runs > before.runs).await;
+        let counters = auditor.counters().export.unwrap();
+        assert!(counters.failing >= before.failing.max(1), "{before:?} {counters:?}");
+    }
+    fs::remove_file(site.archive()).unwrap();
+    export(&auditor).await;
+    assert_eq!(auditor.counters().export.unwrap().failing, 0);
+    auditor.shutdown(DEADLINE).await;
+    assert_eq!(count(&site.lines("audit-logs"), "AuditExportFailed"), 1);
+}
+
+#[tokio::test]
 async fn one_destination_that_fails_does_not_keep_the_other_waiting() {
     let site = Site::new();
     let broken = site.folder.path().join("broken");

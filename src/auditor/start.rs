@@ -60,7 +60,13 @@ impl Checked {
             #[cfg(feature = "export")]
             exporter: counted.exporter.clone(),
         };
-        worker.start().inspect_err(|_| end_sinks(&sinks.outlets))?;
+        worker.start().inspect_err(|_| {
+            #[cfg(feature = "export")]
+            if let Some(exporter) = &counted.exporter {
+                exporter.end_within(END);
+            }
+            end_sinks(&sinks.outlets);
+        })?;
         let running = Running {
             engine,
             counted,
@@ -132,11 +138,13 @@ fn one_line(mut header: String) -> Vec<u8> {
     header.into_bytes()
 }
 
+/// How long each thread of a log that could not be started is waited for.
+const END: Duration = Duration::from_secs(2);
+
 /// Ends sinks that nothing was written to, so that their files are closed and free.
 fn end_sinks(outlets: &[(Outlet, Need)]) {
-    const LIMIT: Duration = Duration::from_secs(2);
     outlets.iter().for_each(|(outlet, _)| outlet.end());
-    outlets.iter().for_each(|(outlet, _)| outlet.end_within(LIMIT));
+    outlets.iter().for_each(|(outlet, _)| outlet.end_within(END));
 }
 
 /// The name, with a number if another sink has it already.
@@ -179,6 +187,26 @@ mod tests {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
+    }
+
+    #[cfg(feature = "export")]
+    #[test]
+    fn where_a_later_thread_cannot_be_started_the_spool_is_free_too() {
+        use crate::export::{Destination, Export};
+        let folder = tempfile::tempdir().unwrap();
+        let builder = || {
+            let destination = Destination::new(folder.path().join("archive").to_str().unwrap());
+            Auditor::builder().export(sink::file(folder.path().join("audit.log")), Export::to(destination))
+        };
+        // The exporter's thread, then the worker's.
+        for threads in [1, 2] {
+            starts::limit(Some(threads));
+            let error = builder().build().unwrap_err();
+            starts::limit(None);
+            assert!(error.to_string().contains("thread"), "{error}");
+        }
+        let auditor = builder().build().expect("nobody has the spool");
+        assert_eq!(auditor.shutdown_blocking(std::time::Duration::from_secs(10)).written, 2);
     }
 
     #[test]

@@ -122,9 +122,15 @@ impl Courier {
     }
 
     /// A segment whose export has begun must still be there, and be the next.
-    fn check_current(&self, segments: &[Segment]) -> Result<(), Failure> {
-        let Some(current) = self.state.as_ref().and_then(|state| state.current.as_ref()) else { return Ok(()) };
+    fn check_current(&mut self, segments: &[Segment]) -> Result<(), Failure> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let Some(current) = &state.current else { return Ok(()) };
         if segments.first().is_some_and(|segment| segment.key() == current.segment) {
+            return Ok(());
+        }
+        if current.objects.is_empty() && current.manifest.is_none() {
+            // Nothing of it is at the destination: its name was taken there, and somebody has moved the segment away.
+            state.current = None;
             return Ok(());
         }
         Err(Failure::because(format!(
@@ -329,13 +335,13 @@ fn read_back(
     segment: &Segment,
 ) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
     /// Within it keys are only added.
-    const MAJOR: &str = "1.";
+    const MAJOR: u32 = 1;
     if !recipe.reads_records() {
         return Ok(Ok(None));
     }
     match records.parse(line.json()) {
         // It may be a record that a newer version reads: nothing of it may be lost.
-        Err(_) if !line.schema().starts_with(MAJOR) => Err(Failure::because(format!(
+        Err(_) if major(line.schema()).is_some_and(|major| major > MAJOR) => Err(Failure::because(format!(
             "{} holds records of schema {:?}, which this version cannot write as {} or without some of their fields; export them with the version that wrote \
              them, or as json",
             segment.path().display(),
@@ -344,6 +350,11 @@ fn read_back(
         ))),
         parsed => Ok(parsed.map(Some)),
     }
+}
+
+/// The version before the first point; `None` if it is no version.
+fn major(schema: &str) -> Option<u32> {
+    schema.split('.').next()?.parse().ok()
 }
 
 fn changed(noted: &Facts) -> Failure {
@@ -377,6 +388,62 @@ mod tests {
                 fs::create_dir(temporary).unwrap();
             }
             Ok(())
+        }
+    }
+
+    /// Has each name already, of an earlier chain.
+    struct Taken;
+
+    impl Store for Taken {
+        fn put(&mut self, put: &Put<'_>, _: IsOver<'_>) -> Result<(), NotPut> {
+            assert!(!put.is_repeated);
+            Err(NotPut::Taken(Failure::because(format!("{} is there", put.name))))
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_there_already_can_be_moved_away_and_the_next_ones_are_exported() {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, file) = (folder.path().join("audit.log"), folder.path().join("state"));
+        for (segment, seq) in [
+            ("audit-20261120T101530.123456Z-9f86d081884c7d65.log", 1),
+            ("audit-20261121T101530.123456Z-9f86d081884c7d65.log", 2),
+        ] {
+            let line = format!(
+                r#"{{"timestamp":"2026-11-20T07:55:37.720973Z","isAuditLog":true,"schema":"1.0","eventName":"E","instance":"a","seq":{seq}}}"#
+            );
+            fs::write(folder.path().join(segment), line + "\n").unwrap();
+        }
+        let courier = |store: Box<dyn Store>| {
+            let recipe = Recipe { format: ExportFormat::Json, ..Recipe::default() };
+            Courier::new("file:///x".into(), store, recipe, file.clone(), &spool)
+        };
+        let run = |courier: &mut Courier, segments: &[Segment]| {
+            let ended = courier.run(segments, &|| false, &mut ExportReport::default(), &mut |_| {});
+            ended.map_err(|stop| match stop {
+                Stop::Failed(failure) => failure.to_string(),
+                Stop::Asked => "asked".into(),
+            })
+        };
+        let segments = crate::segment::list(&spool).unwrap();
+        let mut refused = courier(Box::new(Taken));
+        assert!(run(&mut refused, &segments).unwrap_err().contains("is there"));
+        fs::remove_file(segments[0].path()).unwrap();
+        let left = crate::segment::list(&spool).unwrap();
+        let store = || Box::new(Blocking { temporary: None, names: Arc::default() });
+        // In the same process, and after a restart.
+        refused.store = store();
+        for mut courier in [courier(store()), refused] {
+            assert_eq!(run(&mut courier, &left), Ok(()));
+            assert_eq!(courier.exported(), Some(left[0].key()));
+            let _ = fs::remove_file(&file);
+        }
+    }
+
+    #[test]
+    fn only_a_version_above_ours_is_newer() {
+        for (schema, expected) in [("2.0", Some(2)), ("1.9", Some(1)), ("10", Some(10)), ("", None), ("x.1", None)] {
+            assert_eq!(major(schema), expected, "{schema}");
         }
     }
 

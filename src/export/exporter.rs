@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::promise::{Answer, Promise, promise};
 use crate::segment::{SegmentKey, SegmentLine};
 use crate::sink::Spool;
+use crate::sync::spawn;
 
 /// Called after each run.
 pub(crate) type RunHook = Box<dyn Fn(&ExportReport) + Send + Sync>;
@@ -109,9 +110,7 @@ impl Exporter {
             drop(requests);
             theirs.wake.notify_all();
         };
-        std::thread::Builder::new()
-            .name("audit-export".into())
-            .spawn(work)
+        spawn("audit-export", work)
             .map_err(|error| Error::start("cannot start the exporter's thread").with_source(error))?;
         Ok(Self { shared })
     }
@@ -145,8 +144,20 @@ impl Exporter {
     /// Ends it with a last run of at most this long; gives how many segments wait for the next process.
     pub(crate) fn finish(&self, limit: Duration) -> u64 {
         let deadline = Instant::now() + limit.min(LONGEST_END);
+        self.end(deadline, deadline);
+        self.counters().waiting_segments
+    }
+
+    /// Ends it without a last run, where the log could not be started; waits at most this long, so that its files are free.
+    pub(crate) fn end_within(&self, limit: Duration) {
+        let now = Instant::now();
+        self.end(now, now + limit);
+    }
+
+    /// The last run must end at `last`; waits until the deadline.
+    fn end(&self, last: Instant, deadline: Instant) {
         let mut state = self.shared.lock();
-        state.ending.get_or_insert(deadline);
+        state.ending.get_or_insert(last);
         self.shared.wake.notify_all();
         while !state.ended {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -155,8 +166,6 @@ impl Exporter {
             }
             (state, _) = self.shared.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(state);
-        self.counters().waiting_segments
     }
 
     pub(crate) fn counters(&self) -> ExportCounters {
@@ -204,6 +213,8 @@ struct Thread {
     failing: u64,
     retry_at: Option<Instant>,
     told_at: Option<Instant>,
+    /// The run ended early because it was asked to.
+    was_asked: bool,
 }
 
 impl Thread {
@@ -211,7 +222,7 @@ impl Thread {
         let now = (plan.now)();
         let ran = plan.couriers.iter_mut().filter_map(|courier| courier.load().ok().and_then(|()| courier.ran())).min();
         let planner = plan.schedule.clone().map(|schedule| Planner::new(schedule, plan.jitter, ran, now));
-        let mut this = Self { plan, shared, planner, failing: 0, retry_at: None, told_at: None };
+        let mut this = Self { plan, shared, planner, failing: 0, retry_at: None, told_at: None, was_asked: false };
         this.note_waiting();
         this
     }
@@ -318,7 +329,8 @@ impl Thread {
                 }
             };
             match deliver(spool, courier, is_over, report, &mut after) {
-                Ok(()) | Err(Stop::Asked) => {}
+                Ok(()) => {}
+                Err(Stop::Asked) => self.was_asked = true,
                 // What fails at one destination does not keep the others waiting.
                 Err(Stop::Failed(failure)) => failures.push(failure.to_string()),
             }
@@ -337,7 +349,13 @@ impl Thread {
     /// Counts the run, says what became of it, and decides when it is tried again.
     fn conclude(&mut self, done: &ExportReport) {
         let before = self.failing;
-        self.failing = if done.error.is_some() { self.failing + 1 } else { 0 };
+        // A run that ended early with something waiting may not have come to what failed before.
+        let is_open = std::mem::take(&mut self.was_asked) && done.waiting > 0;
+        self.failing = match &done.error {
+            Some(_) => self.failing + 1,
+            None if is_open => self.failing,
+            None => 0,
+        };
         let (failing, now) = (self.failing, (self.plan.now)());
         self.shared.count(|counters| {
             counters.runs += 1;
@@ -357,8 +375,10 @@ impl Thread {
         match &done.error {
             Some(error) => self.conclude_failure(error, done.waiting),
             None => {
-                self.retry_at = None;
-                self.told_at = None;
+                if !is_open {
+                    self.retry_at = None;
+                    self.told_at = None;
+                }
                 if done.did_anything() {
                     (self.plan.announce)(Announcement::Succeeded { report: done.clone(), failed: before });
                 }

@@ -88,31 +88,36 @@ impl Folder {
 
 impl Store for Folder {
     fn put(&mut self, put: &Put<'_>, _is_over: IsOver<'_>) -> Result<(), NotPut> {
-        Ok(self.create(put)?)
+        self.create(put)
     }
 }
 
 impl Folder {
-    fn create(&mut self, put: &Put<'_>) -> Result<(), Failure> {
+    fn create(&mut self, put: &Put<'_>) -> Result<(), NotPut> {
         let path = self.root.join(put.name);
         let failed = |step: &str, error: &io::Error| Failure::new(format!("{step} {}", path.display()), error);
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-            return Err(Failure::because("an object without a name"));
+            return Err(Failure::because("an object without a name").into());
         };
         self.prepare(folder, put.is_repeated)
             .map_err(|error| Failure::new(format!("cannot make the folder {}", folder.display()), &error))?;
         let temporary = folder.join(format!(".{name}.tmp"));
-        if take_for_done(&path, put).map_err(|error| failed("cannot look at", &error))? {
+        let is_done = take_for_done(&path, put).map_err(|error| {
+            let failure = failed("cannot look at", &error);
+            let is_taken = !put.is_repeated && error.kind() == io::ErrorKind::AlreadyExists;
+            if is_taken { NotPut::Taken(failure) } else { NotPut::Failed(failure) }
+        })?;
+        if is_done {
             // Its second name may be left, and neither be durable yet.
             remove(&temporary).map_err(|error| failed("cannot remove the temporary file of", &error))?;
-            return (self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error));
+            return Ok((self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error))?);
         }
         write(&temporary, put.bytes).map_err(|error| failed("cannot write the temporary file of", &error))?;
         crash::point();
         publish(&temporary, &path, |from, to| fs::hard_link(from, to))
             .map_err(|error| failed("cannot give its name to", &error))?;
         crash::point();
-        (self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error))
+        Ok((self.sync)(folder).map_err(|error| failed("cannot sync the folder of", &error))?)
     }
 }
 
@@ -233,7 +238,18 @@ mod tests {
     const NAME: &str = "audit-logs/date=2026-11-20/a.json";
 
     fn put(folder: &Path, bytes: &[u8], is_repeated: bool) -> Result<(), Failure> {
-        Folder::new(folder).create(&Put { name: NAME, bytes: &Bytes::copy_from_slice(bytes), is_repeated })
+        let put = Put { name: NAME, bytes: &Bytes::copy_from_slice(bytes), is_repeated };
+        Folder::new(folder).create(&put).map_err(|not_put| match not_put {
+            NotPut::Taken(failure) => {
+                assert!(!is_repeated && failure.to_string().contains("did not begin"));
+                failure
+            }
+            NotPut::Failed(failure) => {
+                assert!(!failure.to_string().contains("did not begin"));
+                failure
+            }
+            NotPut::Asked => panic!("nobody asked"),
+        })
     }
 
     fn names(folder: &Path) -> Vec<String> {

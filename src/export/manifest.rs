@@ -74,7 +74,7 @@ impl Tally {
 
     fn note_number(&mut self, instance: &str, seq: u64) {
         if let Some(range) = self.ranges.last_mut().filter(|range| range.instance == instance) {
-            if range.last + 1 == seq {
+            if range.last.checked_add(1) == Some(seq) {
                 range.last = seq;
                 return;
             }
@@ -230,4 +230,19 @@ pub(crate) fn use_up(told: &mut [(String, u64)], instance: &str, missing: u64) -
 
 fn some(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_number_there_is_begins_no_range_that_goes_on() {
+        let mut tally = Tally::default();
+        for seq in [u64::MAX - 1, u64::MAX, 0, 1] {
+            tally.note_number("a", seq);
+        }
+        let ranges: Vec<_> = tally.ranges.iter().map(|range| (range.first, range.last)).collect();
+        assert_eq!(ranges, [(u64::MAX - 1, u64::MAX), (0, 1)]);
+    }
 }

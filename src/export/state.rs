@@ -124,7 +124,7 @@ impl StateFile {
         let wrong = |what: &str| {
             Failure::because(format!(
                 "the state file {} {what}; nothing is exported until it is restored, or moved away to begin a new chain of \
-                 manifests, which exports again what the folder still holds",
+                 manifests, which is refused where the destination has an object already",
                 self.path.display()
             ))
         };

@@ -45,6 +45,8 @@ struct State {
     #[cfg(feature = "export")]
     announcements: Vec<Announcement>,
     flushes: Vec<Flush>,
+    /// The sinks have ended: so many records are durable in all that are required, and no more will be.
+    kept: Option<u64>,
     stop: Option<Stop>,
     /// The end has been asked for.
     stopping: bool,
@@ -103,7 +105,10 @@ impl Control {
     pub(crate) fn flush(&self, upto: u64, reach: Reach, limit: Duration) -> Answer<bool> {
         let (promise, answer) = promise(false);
         let mut state = self.lock();
-        if state.ended.is_none() {
+        if let Some(kept) = state.kept {
+            drop(state);
+            promise.give(reach == Reach::Required && upto <= kept);
+        } else if state.ended.is_none() {
             let deadline = after(Instant::now(), limit);
             state.flushes.push(Flush { upto, reach, deadline, promise });
         }
@@ -148,6 +153,13 @@ impl Control {
 
     pub(crate) fn take_flushes(&self) -> Vec<Flush> {
         std::mem::take(&mut self.lock().flushes)
+    }
+
+    /// The last flushes: from now on each is answered at once.
+    pub(crate) fn end_flushes(&self, kept: u64) -> Vec<Flush> {
+        let mut state = self.lock();
+        state.kept = Some(kept);
+        std::mem::take(&mut state.flushes)
     }
 
     pub(crate) fn take_stop(&self) -> Option<Stop> {

@@ -29,6 +29,14 @@ pub(super) struct LabelTexts<'a> {
     pub(super) component: Option<&'a str>,
 }
 
+impl LabelTexts<'_> {
+    /// Bytes of all texts.
+    pub(super) fn len(&self) -> usize {
+        let others = [self.kind, self.service, self.plugin, self.component];
+        others.into_iter().flatten().fold(self.name.len(), |sum, text| sum + text.len())
+    }
+}
+
 impl Labels {
     pub(crate) fn new(
         name: &str,

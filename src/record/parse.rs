@@ -106,10 +106,15 @@ impl LineReader {
     fn labels(&mut self, new: &LabelTexts<'_>) -> Arc<Labels> {
         /// Most that are kept: those of few kinds of events are looked for faster than they are made.
         const MOST: usize = 32;
+        /// Longer texts, of all together, are not kept: they are no names of kinds.
+        const LONGEST: usize = 4 * 1024;
         if let Some(known) = self.labels.iter().find(|known| known.texts() == *new) {
             return known.clone();
         }
         let labels = Arc::new(Labels::new(new.name, new.kind, new.log_type, new.service, new.plugin, new.component));
+        if new.len() > LONGEST {
+            return labels;
+        }
         if self.labels.len() == MOST {
             self.labels.clear();
         }
@@ -353,6 +358,16 @@ mod tests {
         }
         let deep = LINE.replace("[1,{\"d\"", &format!("{}[1,{{\"d\"", "[".repeat(200)));
         assert!(error(&deep).contains("100 levels"));
+    }
+
+    #[test]
+    fn labels_whose_texts_are_long_are_not_kept() {
+        let mut reader = LineReader::default();
+        reader.parse(LINE).unwrap();
+        let long = "x".repeat(4_096);
+        let read = reader.parse(&LINE.replace("PackageDeleted", &long)).unwrap();
+        assert_eq!(read.record().event_name(), long);
+        assert_eq!(reader.labels.len(), 1);
     }
 
     #[test]

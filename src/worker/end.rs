@@ -34,9 +34,11 @@ impl Running {
         let (began, limit) = self.stop.as_ref().map_or((Instant::now(), LEAST), |stop| (stop.began, stop.limit));
         let deadline = after(began, limit.max(LEAST));
         self.drain(limit, deadline);
+        self.lose_batch();
         self.report_losses();
         let mut report = self.write_last();
         self.end_sinks(deadline);
+        self.end_flushes();
         self.complete(&mut report);
         #[cfg(feature = "export")]
         if let Some(exporter) = &self.worker.exporter {
@@ -58,10 +60,19 @@ impl Running {
             engine.queue.take(&mut self.batch, Rest::Pause(SHORTEST), true);
             self.work_contained();
             let on_trial = self.worker.channels.iter().any(Channel::is_on_trial) && Instant::now() < tried_until;
-            let settled = self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
+            let settled = self.batch.is_empty() && self.ledger.is_empty() && !engine.queue.has_line() && !on_trial;
             if settled || Instant::now() >= deadline {
                 return;
             }
+        }
+    }
+
+    /// Counts what no record was made of, because the worker panicked, as lost.
+    fn lose_batch(&mut self) {
+        let queue = &self.worker.engine.queue;
+        for draft in self.batch.drain(..) {
+            queue.note_lost(LossReason::Panicked, draft.started, 1);
+            queue.settle(1, draft.reserved());
         }
     }
 
@@ -95,14 +106,30 @@ impl Running {
         report
     }
 
-    fn end_sinks(&self, deadline: Instant) {
+    /// Ends the sinks. Those who wait for durability are answered meanwhile, each within its own limit.
+    fn end_sinks(&mut self, deadline: Instant) {
         self.worker.channels.iter().for_each(Channel::end);
         self.worker.counted.end_log_lines();
-        // Also of a sink that was given up: its thread may still count what is lost.
-        let all_ended = || self.worker.channels.iter().all(Channel::has_ended) && self.worker.counted.log_lines_ended();
-        while !all_ended() && Instant::now() < deadline {
+        loop {
+            // Also of a sink that was given up: its thread may still count what is lost.
+            let all_ended =
+                self.worker.channels.iter().all(Channel::has_ended) && self.worker.counted.log_lines_ended();
+            self.flushes.extend(self.worker.engine.control.take_flushes());
+            self.serve_flushes();
+            if all_ended || Instant::now() >= deadline {
+                return;
+            }
             self.worker.engine.queue.wait_for_move(SHORTEST);
         }
+    }
+
+    /// Answers whoever still waits for durability: the sinks get no further. A request that is handed over and asks only now is
+    /// answered by what is kept here.
+    fn end_flushes(&mut self) {
+        let last = self.worker.engine.control.end_flushes(self.kept());
+        self.flushes.extend(last);
+        self.serve_flushes();
+        self.flushes.clear();
     }
 
     /// Puts the final numbers into the report. All of them come from one look at each sink: one that is late goes on writing
@@ -135,12 +162,8 @@ impl Running {
         engine.queue.note_panic();
         engine.queue.close();
         caught(|| self.close_round());
-        let taken = std::mem::take(&mut self.batch);
         engine.queue.take(&mut self.batch, Rest::Pause(Duration::ZERO), false);
-        for draft in taken.into_iter().chain(std::mem::take(&mut self.batch)) {
-            engine.queue.note_lost(LossReason::Panicked, draft.started, 1);
-            engine.queue.settle(1, draft.reserved());
-        }
+        self.lose_batch();
         caught(|| self.settle(u64::MAX));
         caught(|| engine.queue.serve_line(engine.monotonic()));
         self.worker.channels.iter().for_each(Channel::end);

@@ -12,6 +12,13 @@ impl Running {
         within.map(|channel| how_far(&channel.progress())).min().unwrap_or(self.rendered)
     }
 
+    /// How far every required sink is durable, if none of them has lost anything.
+    pub(super) fn kept(&self) -> u64 {
+        let mut required = self.worker.channels.iter().filter(|channel| channel.is_required());
+        let has_lost = required.any(|channel| !channel.is_alive() || channel.progress().lost_upto > 0);
+        if has_lost { 0 } else { self.least(Reach::Required, |progress| progress.durable) }
+    }
+
     pub(super) fn serve_flushes(&mut self) {
         if self.flushes.is_empty() {
             return;

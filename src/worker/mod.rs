@@ -162,7 +162,7 @@ impl Running {
 
     /// Asleep only when nobody waits for anything, and then until a sink that was given up is to be tried again.
     fn rest(&self) -> Rest {
-        if self.somebody_waits() {
+        if self.somebody_waits() || !self.batch.is_empty() {
             return Rest::Pause(SHORTEST);
         }
         let trial = self.worker.channels.iter().filter_map(Channel::until_trial).min();

@@ -68,7 +68,7 @@ fn wrong(manifest: &Manifest, before: Option<&Manifest>) -> Option<String> {
     if manifest.number == before.number {
         return Some(format!("number {} is there twice", manifest.number));
     }
-    if manifest.number == before.number + 1 && manifest.previous.as_ref() != Some(&before.sha256) {
+    if before.number.checked_add(1) == Some(manifest.number) && manifest.previous.as_ref() != Some(&before.sha256) {
         return Some(format!("it does not continue {}: that one was altered, or this one", before.name));
     }
     if manifest.segment <= before.segment {

@@ -58,7 +58,12 @@ impl Queue {
         }
         state.called = false;
         state.moved = false;
-        std::mem::swap(&mut state.finished, batch);
+        if batch.is_empty() {
+            std::mem::swap(&mut state.finished, batch);
+        } else {
+            // A panic was contained before the batch was done: its drafts come first, their positions are taken.
+            batch.append(&mut state.finished);
+        }
     }
 
     /// Waits for a sink to get on, at most this long.
@@ -108,11 +113,13 @@ impl Queue {
     }
 
     /// Each body needs bytes of its own number, so one that needs fewer does not wait behind one that needs more. A bounded
-    /// number is looked at, and the next ones the next time: the lock is not held for long.
+    /// number is looked at, and the next ones the next time: the lock is not held for long. After the end there may be no next
+    /// time.
     fn answer_bodies(&self, state: &mut State, now: Duration, wakers: &mut Vec<Waker>) {
         const LOOKED_AT: usize = 256;
         let most = self.limits.for_bodies(Delivery::Backpressure);
-        for _ in 0..state.bodies.len().min(LOOKED_AT) {
+        let looked_at = if state.closed { state.bodies.len() } else { state.bodies.len().min(LOOKED_AT) };
+        for _ in 0..looked_at {
             let Some(place) = state.bodies.pop_front() else { break };
             if place.is_left() {
                 continue;
@@ -173,5 +180,33 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.stop_admitting();
         self.lock().closed = true;
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::queue::{Admission, Limits};
+
+    #[test]
+    fn all_bodies_that_wait_are_answered_at_the_end_however_many() {
+        let queue = Arc::new(Queue::new(Limits {
+            records: 1_024,
+            bytes: 8,
+            line_bytes: usize::MAX,
+            admission_timeout: Duration::from_secs(60),
+        }));
+        queue.held.add(8);
+        let waiting: Vec<Admission> = (0..300)
+            .map(|_| queue.admit_body(Delivery::Backpressure, 4, Some(Duration::from_secs(60))).unwrap())
+            .collect();
+        assert!(waiting.iter().all(|admission| matches!(admission, Admission::Wait(_))));
+        queue.serve_line(Duration::ZERO);
+        assert!(queue.has_line());
+        queue.close();
+        queue.serve_line(Duration::ZERO);
+        assert!(!queue.has_line());
     }
 }

@@ -57,6 +57,30 @@ fn what_comes_before_the_end_is_written_and_what_comes_after_is_counted() {
     });
 }
 
+/// A request is over for the worker with its record; its response still waits for the record to be durable.
+#[test]
+fn a_response_that_waits_for_its_record_is_answered_by_what_became_of_it() {
+    check(|| {
+        let (rig, book) = Rig::healthy(&Setting::default());
+        let requests: Vec<_> = (0..2)
+            .map(|number| {
+                let rig = rig.clone();
+                thread::spawn(move || {
+                    let position = rig.push(id(1, number))?;
+                    let answer = rig.engine.control.flush(position, Reach::Required, LONG);
+                    rig.queue().call();
+                    Some(block_on(answer))
+                })
+            })
+            .collect();
+        let report = block_on(rig.begin_stop(LONG));
+        let answers: Vec<_> = requests.into_iter().map(|request| request.join().unwrap()).collect();
+        assert!(report.flushed);
+        assert!(answers.iter().all(|answer| *answer != Some(false)), "{answers:?}");
+        assert_eq!(book.durable_lines().len(), answers.iter().flatten().count());
+    });
+}
+
 /// Nothing but our own records: the last may be made before the sink has taken the first.
 #[test]
 fn the_last_record_counts_the_first() {
@@ -220,6 +244,8 @@ fn a_worker_that_panics_settles_what_it_had_and_answers_everybody() {
             assert_eq!(book.lines().len() as u64 + queue.lost(), 4, "each is written or counted: {report:?}");
             assert_eq!((queue.held_bytes(), queue.waiting(), queue.unwritten()), (0, 0, 0));
             assert!(queue.panics() <= 1);
+            let written = of(1, &book.lines());
+            assert!(written.is_sorted(), "in the order of their positions: {written:?}");
             let is_stopped = trap == TRAP_OUTSIDE && queue.panics() == 1;
             assert!(report.flushed != is_stopped, "{report:?}");
             assert!(queue.is_closed());
