@@ -178,6 +178,11 @@ impl<'r> Record<'r> {
         self.actor().is_some_and(|actor| !actor.is_unverified)
     }
 
+    /// Whether the actor, or somebody on whose behalf it acts, is only claimed.
+    pub(crate) fn has_claims(&self) -> bool {
+        self.fields.actors.iter().any(|actor| actor.is_unverified)
+    }
+
     /// Who acted. It may be only claimed: see the field `actor.verified`.
     pub fn actor_id(&self) -> Option<&'r str> {
         self.text.some(self.actor()?.id)
