@@ -443,3 +443,20 @@ async fn no_client_leaves_the_log_by_what_it_says_of_those_who_act() {
         }
     }
 }
+
+#[tokio::test]
+async fn no_referer_shows_what_is_left_out_whatever_host_the_request_names() {
+    for referer in ["https://hub.example/repos/acme", "/acme/npm/get?x=1;repo=acme", "https://hub.example/acme/npm/get"]
+    {
+        let (lines, few) = sink::memory();
+        let (auditor, records) = auditor(|builder| builder.sink(Output::new(lines).omit([FieldGroup::Repository])));
+        // A proxy has put another name there.
+        let request = Request::get("/acme/npm/get").header("host", "backend.internal").header("referer", referer);
+        run(&auditor, [request.body(Body::empty()).unwrap()]).await;
+        let shown = |lines: Vec<String>| {
+            serde_json::from_str::<Value>(&lines[1]).unwrap()["request"]["referer"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(shown(records.lines()), referer);
+        assert!(!shown(few.lines()).contains("acme"), "{}", shown(few.lines()));
+    }
+}
