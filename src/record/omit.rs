@@ -1,6 +1,7 @@
 //! What a record shows when an output leaves groups of fields out: of its JSON, its URL and its message.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_core::de::IgnoredAny;
 
@@ -55,6 +56,22 @@ impl<'r> Record<'r> {
             return Cow::Borrowed(json);
         }
         without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
+    }
+
+    /// The same of the query's parameters, and without those that are more than one where semicolons separate them, if one of these
+    /// is left out.
+    pub(super) fn without_names_in_query(&self, query: &'r str) -> Cow<'r, str> {
+        if !self.omitted.has_names() || !query.contains(';') {
+            return self.without_names(query);
+        }
+        let names = |pair: &str| self.omitted.has_name(pair.split_once('=').map_or(pair, |(name, _)| name));
+        let is_left_out = |(key, value): &(String, &str)| {
+            let mut texts = elements(value).chain([*value]).map(text_of);
+            key.split(';').any(names) || texts.any(|text| text.split(';').skip(1).any(names))
+        };
+        let unescaped = members(query).filter_map(|(key, value)| Some((unescape(key)?, value)));
+        let keys: BTreeSet<String> = unescaped.filter(is_left_out).map(|(key, _)| key).collect();
+        without_members(query, |key| keys.contains(key)).unwrap_or_else(|| "null".to_owned()).into()
     }
 
     /// The same of a body, which may be the text of JSON (`BodyAs::String`): that of a line that was read back. None if it is
@@ -244,6 +261,23 @@ mod tests {
             assert_eq!(read.record().referer().as_deref(), Some(referer));
             assert_eq!(read.record().without(omitted).referer().as_deref(), Some(shown));
         }
+    }
+
+    #[test]
+    fn a_query_shows_no_name_that_stands_behind_a_semicolon() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        let read = line(&json!({ "request": {
+            "method": "GET", "protocol": "HTTP/2", "url": "/x?a=1;repo=acme&b=;2&c=0&c=1;repository=acme&d%22;repo=acme&repo=acme",
+            "query": {
+                "a": "1;repo=acme", "b": ";2", "c": ["0", "1;repository=acme"], "d\";repo": "acme", "repo": "acme",
+                "e": "repo;f=1",
+            },
+        }}));
+        let record = read.record().without(omitted);
+        assert_eq!(record.query().as_deref(), Some(r#"{"b":";2","e":"repo;f=1"}"#));
+        assert_eq!(record.url().as_deref(), Some("/x?a=1;repo=***&b=;2&c=0&c=1;repository=***&d%22;repo=***&repo=***"));
+        assert!(read.record().query().is_some_and(|query| query.contains("1;repo=acme")));
     }
 
     #[test]
