@@ -414,3 +414,49 @@ async fn no_secret_of_a_request_is_in_any_format() {
         canaries.assert_absent(lines.lines());
     }
 }
+
+/// The handler takes from a header who acts, or on whose behalf a verified gateway does.
+#[tokio::test]
+async fn no_client_leaves_the_log_by_what_it_says_of_those_who_act() {
+    for (name, pattern) in [("actor.onBehalfOf.actorId", "svc-probe"), ("message", "*svc-probe*")] {
+        for (is_verified, expected) in [(false, &["ReadInfo"][..]), (true, &[])] {
+            let event = Event::new("ReadInfo").on(Method::GET, "/info").message("{actor} read");
+            let (lines, records) = sink::memory();
+            let auditor = Auditor::builder()
+                .catalog(Catalog::new().event(event))
+                .sink(lines)
+                .filter(Filter::field(name.parse().unwrap(), pattern).not())
+                .build()
+                .unwrap();
+            let handler = move |audit: Audit, headers: http::HeaderMap| async move {
+                let actor = Actor::service(headers["x-for"].to_str().unwrap());
+                let actor = if is_verified { actor } else { actor.unverified() };
+                let is_of_gateway = name != "message";
+                audit.actor(if is_of_gateway { Actor::service("gateway").on_behalf_of(actor) } else { actor });
+            };
+            let app = auditor.wrap_router(Router::new().route("/info", any(handler))).into_service();
+            let request = Request::get("/info").header("x-for", "svc-probe").body(Body::empty()).unwrap();
+            let response = app.oneshot(request).await.unwrap();
+            axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            assert!(auditor.shutdown(Duration::from_secs(30)).await.is_complete());
+            assert_eq!(names(&records), expected, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_referer_shows_what_is_left_out_whatever_host_the_request_names() {
+    for referer in ["https://hub.example/repos/acme", "/acme/npm/get?x=1;repo=acme", "https://hub.example/acme/npm/get"]
+    {
+        let (lines, few) = sink::memory();
+        let (auditor, records) = auditor(|builder| builder.sink(Output::new(lines).omit([FieldGroup::Repository])));
+        // A proxy has put another name there.
+        let request = Request::get("/acme/npm/get").header("host", "backend.internal").header("referer", referer);
+        run(&auditor, [request.body(Body::empty()).unwrap()]).await;
+        let shown = |lines: Vec<String>| {
+            serde_json::from_str::<Value>(&lines[1]).unwrap()["request"]["referer"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(shown(records.lines()), referer);
+        assert!(!shown(few.lines()).contains("acme"), "{}", shown(few.lines()));
+    }
+}

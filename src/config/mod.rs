@@ -234,6 +234,8 @@ struct Setting {
 #[derive(Clone, Debug, PartialEq)]
 struct Chosen {
     key: &'static str,
+    /// What it was called: the variable, which may be one of another product, or the key in the file.
+    name: String,
     value: String,
     origin: Origin,
 }
@@ -308,15 +310,8 @@ impl Settings {
 
     /// The setting in the words of where it was given: the variable, the file's key, or else what code calls it.
     pub(crate) fn name_of(&self, key: &str, code: &str) -> String {
-        let find = |key: &str| self.chosen.iter().find(|chosen| chosen.key == key);
-        match find(key).map(|chosen| chosen.origin) {
-            None => code.to_owned(),
-            Some(Origin::Environment) => env::variable(key),
-            Some(Origin::File) => {
-                let path = find(env::CONFIG).map_or("the settings file", |config| &*config.value);
-                format!("{key:?} in {path}")
-            }
-        }
+        let chosen = self.chosen.iter().find(|chosen| chosen.key == key);
+        chosen.map_or(code, |chosen| &chosen.name).to_owned()
     }
 
     /// How another setting is given beside one that was given: in the same place, or in the environment.
@@ -356,7 +351,12 @@ impl Settings {
     }
 
     fn read_file(&mut self, path: &Path, complaints: &mut Complaints) {
-        self.chosen.push(Chosen { key: "config", value: path.display().to_string(), origin: Origin::Environment });
+        self.chosen.push(Chosen {
+            key: env::CONFIG,
+            name: env::variable(env::CONFIG),
+            value: path.display().to_string(),
+            origin: Origin::Environment,
+        });
         match read_pairs(path) {
             Ok(pairs) => {
                 for (key, given) in &pairs {
@@ -379,7 +379,7 @@ impl Settings {
             Ok(()) => {
                 let value = if SECRET.contains(&setting.key) { "[REDACTED]".to_owned() } else { given.to_string() };
                 self.chosen.retain(|chosen| chosen.key != setting.key);
-                self.chosen.push(Chosen { key: setting.key, value, origin });
+                self.chosen.push(Chosen { key: setting.key, name: name.to_owned(), value, origin });
             }
             Err(refusal) => complaints.bad(name, &refusal),
         }

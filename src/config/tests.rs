@@ -419,8 +419,11 @@ fn other_names_of_settings_are_read_ours_come_first_and_complaints_name_what_was
     let read = |vars: &[(&str, &str)]| Settings::from_vars_and_aliases(vars.iter().copied(), ALIASES);
     let settings = read(&[("REPO_ENABLE", "true"), ("REPO_FS", "/mnt/a"), ("REPO_OTHER", "x")]).unwrap();
     assert_eq!((settings.export_enabled, settings.export_url.as_deref()), (Some(true), Some("/mnt/a")));
+    assert_eq!(settings.name_of("export_url", "export"), "REPO_FS");
+    assert_eq!(settings.name_of("export_cron", "schedule"), "schedule");
     let settings = read(&[("REPO_FS", "nonsense"), ("TOWER_AUDIT_EXPORT_URL", "/mnt/b")]).unwrap();
     assert_eq!(settings.export_url.as_deref(), Some("/mnt/b"));
+    assert_eq!(settings.name_of("export_url", "export"), "TOWER_AUDIT_EXPORT_URL");
     let error = read(&[("REPO_FS", "file://{BASE_PATH}/statedir/audit-logs")]).unwrap_err().to_string();
     assert!(error.starts_with("REPO_FS: given") && error.contains("write the path itself"), "{error}");
 }

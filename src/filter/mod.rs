@@ -23,7 +23,9 @@ use crate::record::{Field, Level, LogType, Outcome, Record, Status};
 ///
 /// Of an actor who is unverified (`"verified": false`), no condition matches the id, kind, name, URL, slug, claim, credential or
 /// those on whose behalf it acts, because anybody can claim them: `Filter::actor("probe").not()` writes the record of a client that
-/// only says that it is `probe`. `Filter::field` with `actor.verified` finds such records. A closure sees claims, and has to check.
+/// only says that it is `probe`. Where the actor or anybody on whose behalf it acts is unverified, none matches `actor.onBehalfOf`
+/// or `message`, which can name each of them. `Filter::field` with `actor.verified` finds records of such actors. A closure sees
+/// claims, and has to check.
 ///
 /// # What is decided before a request is captured
 ///
@@ -98,6 +100,9 @@ impl Filter {
     }
 
     /// Records with this outcome.
+    ///
+    /// A client chooses when it hangs up, after the effect of its request too: leave no [`Outcome::Aborted`] out, or whoever hangs up
+    /// leaves the log.
     pub fn outcome(outcome: Outcome) -> Self {
         Self(Node::Outcome(outcome))
     }
@@ -137,7 +142,9 @@ impl Filter {
     /// Records whose field has this value, in which `*` is any text. A value that is not a string is compared as JSON text. A
     /// record without the field does not have it, nor does an [unverified](Self#unverified-actors) actor what it only claims.
     ///
-    /// The user agent, the referer, headers, query and bodies are what any client wants them to be: leave nothing out by them.
+    /// What any client wants it to be is the user agent, the referer, headers, URL, query, params and bodies, `actor.hostname` (the
+    /// `Host` header), `requestId`, `traceId`, `spanId` and the protocol, and what a `message` shows of them: leave nothing out by
+    /// them, nor by `outcome`, `status` or `response`, which a client that hangs up can change.
     pub fn field(field: Field, value: &str) -> Self {
         Self(Node::Field(field, Pattern::new(value)))
     }
@@ -206,6 +213,7 @@ impl Node {
                 below.is_some_and(|below| below.is_empty() || below.starts_with('/') || path.is_empty())
             }
             Self::Field(field, _) if field.is_of_identity() && !record.is_verified() => false,
+            Self::Field(field, _) if field.is_of_others() && record.has_claims() => false,
             Self::Field(field, value) => record.get(field).is_some_and(|found| value.matches(found.as_str())),
             Self::Lists(lists) => lists.pass(record.event_name(), record.event_kind(), record.status()),
             Self::Closure(keep) => keep(record),
@@ -338,6 +346,35 @@ mod tests {
             assert!(!Filter::actor(id).passes(&claimed.record()));
             assert!(Filter::actor(id).not().passes(&claimed.record()));
         }
+    }
+
+    #[test]
+    fn a_claim_of_those_on_whose_behalf_matches_no_condition() {
+        let chain = |is_verified: bool| {
+            let mut last = json!({ "actorId": "svc-probe" });
+            if !is_verified {
+                last["verified"] = json!(false);
+            }
+            let actor = json!({ "actorId": "gateway", "onBehalfOf": { "actorId": "jane", "onBehalfOf": last } });
+            line(&json!({ "actor": actor, "message": "gateway for svc-probe" }))
+        };
+        let (known, claimed) = (chain(true), chain(false));
+        for (name, pattern) in [
+            ("actor.onBehalfOf.actorId", "jane"),
+            ("actor.onBehalfOf.onBehalfOf.actorId", "svc-probe"),
+            ("actor.onBehalfOf", "*"),
+            ("message", "*svc-probe*"),
+        ] {
+            let field = || Filter::field(name.parse().unwrap(), pattern);
+            assert!(field().passes(&known.record()), "{name}");
+            assert!(!field().passes(&claimed.record()), "{name}");
+            assert!(field().not().passes(&claimed.record()), "{name}");
+        }
+        // The first of them is known.
+        assert!(Filter::actor("gateway").passes(&claimed.record()));
+        // Without an actor there is no claim.
+        let nobody = line(&json!({ "message": "said" }));
+        assert!(Filter::field("message".parse().unwrap(), "said").passes(&nobody.record()));
     }
 
     #[test]

@@ -110,17 +110,17 @@ fn string(bytes: &[u8], at: usize) -> Result<usize, Flaw> {
     }
 }
 
-/// Where the next quote, backslash, control character, or byte beyond ASCII is.
+/// Where the next quote, backslash, control character (DEL is one), or byte beyond ASCII is.
 #[inline(always)]
 fn special(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(block) = Block::at(bytes, at) {
-        let found = block.is(b'"').or(block.is(b'\\')).or(block.is_in(0, 0x1f)).or(block.is_in(0x80, 0xff)).bits();
+        let found = block.is(b'"').or(block.is(b'\\')).or(block.is_in(0, 0x1f)).or(block.is_in(0x7f, 0xff)).bits();
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize);
         }
         at += LEN;
     }
-    let is_special = |byte: &u8| matches!(*byte, b'"' | b'\\' | 0..0x20 | 0x80..);
+    let is_special = |byte: &u8| matches!(*byte, b'"' | b'\\' | 0..0x20 | 0x7f..);
     bytes.get(at..)?.iter().position(is_special).map(|len| at + len)
 }
 
@@ -167,6 +167,9 @@ mod tests {
             ("[[[[1]]]]", Err(Flaw::TooDeep)),
             ("[[[1],[2]]]", Ok(())),
             ("\"\u{202e}\"", Err(Flaw::Odd)),
+            ("\"\u{7f}\"", Err(Flaw::Odd)),
+            ("{\"a\u{7f}\":\"longer than one block of bytes\"}", Err(Flaw::Odd)),
+            ("\"longer than one block of bytes, and then \u{7f}\"", Err(Flaw::Odd)),
             ("\"\t\"", Err(Flaw::Syntax)),
             ("01", Err(Flaw::Syntax)),
             ("1.", Err(Flaw::Syntax)),
@@ -182,7 +185,7 @@ mod tests {
         let mut state = super::super::InString::default();
         let bytes = text.as_bytes();
         let is_fine = |(at, byte): (usize, u8)| {
-            if state.take(byte) { byte.is_ascii() || !is_odd_at(bytes, at) } else { !byte.is_ascii_whitespace() }
+            if state.take(byte) { !is_odd_at(bytes, at) } else { !byte.is_ascii_whitespace() }
         };
         text.bytes().enumerate().all(is_fine) && serde_json::from_str::<IgnoredAny>(text).is_ok()
     }

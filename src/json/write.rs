@@ -111,9 +111,10 @@ pub(crate) fn plain_len(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> usize 
     plain + rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len())
 }
 
-/// Whether the character that begins at this byte, which is not ASCII, has to be escaped.
+/// Whether the character that begins at this byte, which is DEL or not ASCII, has to be escaped.
 pub(crate) fn is_odd_at(bytes: &[u8], at: usize) -> bool {
     match bytes[at] {
+        0x7f => true,
         // U+0080–009F
         0xc2 => bytes.get(at + 1).is_some_and(|next| *next < 0xa0),
         // U+061C

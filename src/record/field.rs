@@ -53,6 +53,11 @@ impl Field {
         (self.inside == 0).then_some(self.fixed)
     }
 
+    /// Whether it speaks of those on whose behalf somebody acts, each of whom can be a claim.
+    pub(crate) fn is_of_others(&self) -> bool {
+        matches!(self.fixed, Fixed::OnBehalfOf | Fixed::Message)
+    }
+
     /// Whether it says who the actor is: what anybody can claim.
     pub(crate) fn is_of_identity(&self) -> bool {
         matches!(

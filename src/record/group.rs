@@ -8,8 +8,9 @@ use super::setting::setting_names;
 /// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
 /// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that are
 /// the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a parameter
-/// of the route, is `***`. So it is in the referer; the path of a page of the host that was addressed is `/***` there, unless it fits
-/// the request's own route, because the library does not know what its segments are bound to.
+/// of the route, is `***` (`;` separates parameters of a query like `&`). So it is in the referer, whose path is masked besides,
+/// whatever its host: of one that fits the request's own route, each segment that is bound to any parameter is `***`; any other
+/// path is `/***`.
 ///
 /// In the `message` the path is shown as in the URL. The whole message is left out if it has any other value that a group leaves
 /// out of the record's keys, `meta`, params or path, or if names are left out and the line was shortened before.

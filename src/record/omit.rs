@@ -1,6 +1,7 @@
 //! What a record shows when an output leaves groups of fields out: of its JSON, its URL and its message.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_core::de::IgnoredAny;
 
@@ -57,6 +58,22 @@ impl<'r> Record<'r> {
         without_members(json, |key| omitted.has_name(key)).unwrap_or_else(|| "null".to_owned()).into()
     }
 
+    /// The same of the query's parameters, and without those that are more than one where semicolons separate them, if one of these
+    /// is left out.
+    pub(super) fn without_names_in_query(&self, query: &'r str) -> Cow<'r, str> {
+        if !self.omitted.has_names() || !query.contains(';') {
+            return self.without_names(query);
+        }
+        let names = |pair: &str| self.omitted.has_name(pair.split_once('=').map_or(pair, |(name, _)| name));
+        let is_left_out = |(key, value): &(String, &str)| {
+            let mut texts = elements(value).chain([*value]).map(text_of);
+            key.split(';').any(names) || texts.any(|text| text.split(';').skip(1).any(names))
+        };
+        let unescaped = members(query).filter_map(|(key, value)| Some((unescape(key)?, value)));
+        let keys: BTreeSet<String> = unescaped.filter(is_left_out).map(|(key, _)| key).collect();
+        without_members(query, |key| keys.contains(key)).unwrap_or_else(|| "null".to_owned()).into()
+    }
+
     /// The same of a body, which may be the text of JSON (`BodyAs::String`): that of a line that was read back. None if it is
     /// only a beginning, and may name what is left out.
     pub(crate) fn without_names_in_body(&self, json: &'r str) -> Option<Cow<'r, str>> {
@@ -86,24 +103,11 @@ impl<'r> Record<'r> {
     pub(crate) fn shown_path(&self) -> Option<Cow<'r, str>> {
         let path = self.text.get(self.request()?.path);
         let Some(route) = self.route().filter(|_| self.omitted.has_names()) else { return Some(path.into()) };
-        Some(self.masked_path(path, route).into())
+        Some(masked_path(path, route, |name| self.omitted.has_name(name)).into())
     }
 
-    fn masked_path(&self, path: &str, route: &str) -> String {
-        let mut bound = route
-            .split('/')
-            .map(|segment| (bound_name(segment).is_some_and(|name| self.omitted.has_name(name)), is_rest(segment)));
-        let (mut segments, mut masks_rest) = (Vec::new(), false);
-        for segment in path.split('/') {
-            let (is_masked, takes_rest) = bound.next().unwrap_or_default();
-            masks_rest |= is_masked && takes_rest;
-            segments.push(if is_masked || masks_rest { MASK } else { segment });
-        }
-        segments.join("/")
-    }
-
-    /// The referer. Where names are left out, the values of such query parameters are masked, and so is the path of a page of the
-    /// host that was addressed: what its segments are bound to is known only if they fit the route of this request.
+    /// The referer. Where names are left out, the values of such query parameters are masked, and so is the path, of a page of any
+    /// host: what its segments are bound to is known of no route but this request's, and other routes fit the same paths.
     pub(super) fn shown_referer(&self, referer: &'r str) -> Cow<'r, str> {
         if !self.omitted.has_names() {
             return referer.into();
@@ -111,11 +115,9 @@ impl<'r> Record<'r> {
         let url = referer.split_once('#').map_or(referer, |(url, _)| url);
         let (url, query) = url.split_once('?').map_or((url, None), |(url, query)| (url, Some(query)));
         let (origin, path) = origin_and_path(url);
-        let is_of_host = host_of(origin)
-            .is_none_or(|host| self.hostname().is_none_or(|addressed| addressed.eq_ignore_ascii_case(host)));
         let path = match self.route().filter(|route| fits(path, route)) {
-            _ if !is_of_host || matches!(path, "" | "/") => Cow::Borrowed(path),
-            Some(route) => self.masked_path(path, route).into(),
+            _ if matches!(path, "" | "/") => Cow::Borrowed(path),
+            Some(route) => masked_path(path, route, |_| true).into(),
             None => Cow::Borrowed(if origin.is_empty() && !path.starts_with('/') { MASK } else { MASKED_PATH }),
         };
         let query = query.map(|query| self.shown_query(query));
@@ -123,20 +125,36 @@ impl<'r> Record<'r> {
         [origin, &path, query[0], query[1]].concat().into()
     }
 
+    /// A query, with the values masked of parameters that are left out. Some servers take semicolons for ampersands.
     pub(super) fn shown_query(&self, query: &'r str) -> Cow<'r, str> {
         if !self.omitted.has_names() {
             return query.into();
         }
-        let is_masked = |pair: &str| {
-            let name = pair.split_once('=').map_or(pair, |(name, _)| name).replace('+', " ");
-            self.omitted.has_name(&percent_encoding::percent_decode_str(&name).decode_utf8_lossy())
+        let masked = |pair: &'r str| {
+            let (name, _) = pair.split_once('=')?;
+            let decoded = name.replace('+', " ");
+            let decoded = percent_encoding::percent_decode_str(&decoded).decode_utf8_lossy();
+            self.omitted.has_name(&decoded).then(|| [name, "=", MASK].concat())
         };
-        let masked = |pair: &'r str| match pair.split_once('=') {
-            Some((name, _)) if is_masked(pair) => [name, "=", MASK].concat().into(),
-            _ => Cow::Borrowed(pair),
+        // What is a value up to the next ampersand is masked as a whole.
+        let shown = |pair: &'r str| -> Cow<'r, str> {
+            let part = |part: &'r str| masked(part).map_or(Cow::Borrowed(part), Cow::Owned);
+            masked(pair).unwrap_or_else(|| pair.split(';').map(part).collect::<Vec<_>>().join(";")).into()
         };
-        query.split('&').map(masked).collect::<Vec<_>>().join("&").into()
+        query.split('&').map(shown).collect::<Vec<_>>().join("&").into()
     }
+}
+
+/// The path, with those segments masked that the route binds to parameters with such names.
+fn masked_path(path: &str, route: &str, masks: impl Fn(&str) -> bool) -> String {
+    let mut bound = route.split('/').map(|segment| (bound_name(segment).is_some_and(&masks), is_rest(segment)));
+    let (mut segments, mut masks_rest) = (Vec::new(), false);
+    for segment in path.split('/') {
+        let (is_masked, takes_rest) = bound.next().unwrap_or_default();
+        masks_rest |= is_masked && takes_rest;
+        segments.push(if is_masked || masks_rest { MASK } else { segment });
+    }
+    segments.join("/")
 }
 
 /// The parameter that a segment of a template binds.
@@ -171,14 +189,6 @@ fn origin_and_path(url: &str) -> (&str, &str) {
     };
     let end = rest.find('/').unwrap_or(rest.len());
     url.split_at(scheme.len() + "://".len() + end)
-}
-
-/// The host of scheme and authority; none if there is no authority.
-fn host_of(origin: &str) -> Option<&str> {
-    let (_, authority) = origin.split_once("://")?;
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    let without_port = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    Some(without_port.map_or(authority, |(host, _)| host))
 }
 
 /// A string without its quotes, anything else as JSON text.
@@ -217,23 +227,29 @@ mod tests {
         let mut omitted = FieldGroups::default();
         omitted.extend(&[FieldGroup::Repository]);
         for (referer, shown) in [
-            // The host that was addressed, by the route of this request.
+            // By the route of this request.
             ("https://hub.example/repos/acme/tags", "https://hub.example/repos/***/tags"),
             (
                 "https://HUB.example:8443/repos/acme/tags?repo=acme&x=1#acme",
                 "https://HUB.example:8443/repos/***/tags?repo=***&x=1",
             ),
             ("/repos/acme/tags", "/repos/***/tags"),
-            // Another route of it, whose template is not known.
+            // Another route, whose template is not known.
             ("https://hub.example/repos/acme", "https://hub.example/***"),
             ("https://hub.example/acme/repos/tags?page=2", "https://hub.example/***?page=2"),
             ("https://u@hub.example/acme", "https://u@hub.example/***"),
             ("acme/x", "***"),
             ("https://hub.example/", "https://hub.example/"),
             ("https://hub.example", "https://hub.example"),
-            // Of another host, what is bound to a name is the query.
-            ("https://search.example/q/acme?repository=acme", "https://search.example/q/acme?repository=***"),
-            ("https://hub.example.evil/acme", "https://hub.example.evil/acme"),
+            // Any other host, which may be this one behind a proxy.
+            ("https://outside.example/repos/acme/tags", "https://outside.example/repos/***/tags"),
+            ("https://outside.example/repos/acme", "https://outside.example/***"),
+            ("https://search.example/?repository=acme", "https://search.example/?repository=***"),
+            ("//hub.example/acme", "/***"),
+            // Some servers take semicolons for ampersands, others for a part of the value.
+            ("https://hub.example/?a=1;repo=acme;b=2", "https://hub.example/?a=1;repo=***;b=2"),
+            ("https://hub.example/?repo=acme;npm&b=2", "https://hub.example/?repo=***&b=2"),
+            ("https://hub.example/?a=1;%72epo=acme;repository", "https://hub.example/?a=1;%72epo=***;repository"),
         ] {
             let read = line(&json!({
                 "actor": { "actorId": "u", "hostname": "hub.example" },
@@ -248,7 +264,44 @@ mod tests {
     }
 
     #[test]
-    fn a_referer_of_a_request_without_a_host_counts_as_that_of_the_host() {
+    fn a_query_shows_no_name_that_stands_behind_a_semicolon() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        let read = line(&json!({ "request": {
+            "method": "GET", "protocol": "HTTP/2", "url": "/x?a=1;repo=acme&b=;2&c=0&c=1;repository=acme&d%22;repo=acme&repo=acme",
+            "query": {
+                "a": "1;repo=acme", "b": ";2", "c": ["0", "1;repository=acme"], "d\";repo": "acme", "repo": "acme",
+                "e": "repo;f=1",
+            },
+        }}));
+        let record = read.record().without(omitted);
+        assert_eq!(record.query().as_deref(), Some(r#"{"b":";2","e":"repo;f=1"}"#));
+        assert_eq!(record.url().as_deref(), Some("/x?a=1;repo=***&b=;2&c=0&c=1;repository=***&d%22;repo=***&repo=***"));
+        assert!(read.record().query().is_some_and(|query| query.contains("1;repo=acme")));
+    }
+
+    #[test]
+    fn a_route_that_fits_many_paths_shows_no_segment_that_it_binds() {
+        let mut omitted = FieldGroups::default();
+        omitted.extend(&[FieldGroup::Repository]);
+        for (route, shown) in [
+            ("/{*path}", "/***/***/***"),
+            ("/repos/{*path}", "/repos/***/***"),
+            ("/{a}/{b}/{c}", "/***/***/***"),
+            ("/repos/:name/*rest", "/repos/***/***"),
+            ("/{a}/{b}", "/***"),
+        ] {
+            let read = line(&json!({ "request": {
+                "method": "GET", "protocol": "HTTP/2", "url": "/x", "route": route,
+                "referer": "https://hub.example/repos/acme/tags",
+            }}));
+            let expected = ["https://hub.example", shown].concat();
+            assert_eq!(read.record().without(omitted).referer().as_deref(), Some(&*expected), "{route}");
+        }
+    }
+
+    #[test]
+    fn a_referer_of_a_request_without_host_and_route_has_no_path() {
         let mut omitted = FieldGroups::default();
         omitted.extend(&[FieldGroup::Namespace]);
         let request =

@@ -178,6 +178,11 @@ impl<'r> Record<'r> {
         self.actor().is_some_and(|actor| !actor.is_unverified)
     }
 
+    /// Whether the actor, or somebody on whose behalf it acts, is only claimed.
+    pub(crate) fn has_claims(&self) -> bool {
+        self.fields.actors.iter().any(|actor| actor.is_unverified)
+    }
+
     /// Who acted. It may be only claimed: see the field `actor.verified`.
     pub fn actor_id(&self) -> Option<&'r str> {
         self.text.some(self.actor()?.id)
@@ -355,15 +360,16 @@ impl<'r> Record<'r> {
     }
 
     pub(crate) fn params(&self) -> Option<Cow<'r, str>> {
-        self.as_arrays(self.text.some(self.request()?.params.filter(|_| !self.cuts.params))?)
+        let params = self.text.some(self.request()?.params.filter(|_| !self.cuts.params))?;
+        self.as_arrays(self.without_names(params))
     }
 
     pub(crate) fn query(&self) -> Option<Cow<'r, str>> {
-        self.as_arrays(self.text.some(self.request()?.query.filter(|_| !self.cuts.query))?)
+        let query = self.text.some(self.request()?.query.filter(|_| !self.cuts.query))?;
+        self.as_arrays(self.without_names_in_query(query))
     }
 
-    fn as_arrays(&self, object: &'r str) -> Option<Cow<'r, str>> {
-        let shown = self.without_names(object);
+    fn as_arrays(&self, shown: Cow<'r, str>) -> Option<Cow<'r, str>> {
         match self.process.body_as() {
             BodyAs::Json => Some(shown),
             BodyAs::String => members_as_arrays(&shown).map(Cow::Owned),

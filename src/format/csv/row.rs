@@ -165,11 +165,19 @@ impl<'o> Row<'o> {
         let row = &self.out[self.start..];
         // Behind a quote too: a spreadsheet that splits here removes it.
         let is_risky = |at: usize| begins_formula(&row[at + 1..]) || row.get(at + 1) == Some(&b'"');
-        let risky: Vec<usize> = memchr::memchr_iter(b';', row).filter(|at| is_risky(*at)).collect();
-        for at in risky.into_iter().rev() {
-            let at = self.start + at;
-            self.out.splice(at..=at, *b"\\u003b");
+        let mut risky = memchr::memchr_iter(b';', row).filter(|at| is_risky(*at)).peekable();
+        let Some(first) = risky.peek().copied() else { return };
+        // All that follows is written anew, once: a row can have as many of them as half its bytes.
+        self.cell.clear();
+        let mut from = first;
+        for at in risky {
+            self.cell.extend_from_slice(&row[from..at]);
+            self.cell.extend_from_slice(b"\\u003b");
+            from = at + 1;
         }
+        self.cell.extend_from_slice(&row[from..]);
+        self.out.truncate(self.start + first);
+        self.out.extend_from_slice(self.cell);
     }
 }
 
@@ -256,6 +264,29 @@ mod tests {
             let mut out = b"x".to_vec();
             push_doubled(&mut out, text.as_bytes());
             prop_assert_eq!(String::from_utf8(out).unwrap(), ["x", &text.replace('"', "\"\"")].concat());
+        }
+
+        #[test]
+        fn each_risky_semicolon_is_escaped_as_if_alone(
+            texts in prop::collection::vec("[;=+@a\",'\\\\＝ü-]{0,40}", 1..4),
+        ) {
+            let (mut out, mut cell) = (b"before;=\n".to_vec(), Vec::new());
+            let mut row = Row::new(&mut out, &mut cell);
+            texts.iter().for_each(|text| row.text(Some(text)));
+            let mut expected = row.out.clone();
+            row.end();
+            expected.pop();
+            if expected.ends_with(b"\n") {
+                expected.extend_from_slice(b"\"\"");
+            }
+            // From the end, so that what is found first is still where it was.
+            for at in (9..expected.len()).rev() {
+                let behind = expected.get(at + 1..).unwrap_or_default();
+                if expected[at] == b';' && (begins_formula(behind) || behind.first() == Some(&b'"')) {
+                    expected.splice(at..=at, *b"\\u003b");
+                }
+            }
+            prop_assert_eq!(String::from_utf8(out).unwrap(), String::from_utf8(expected).unwrap());
         }
     }
 }

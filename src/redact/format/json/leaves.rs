@@ -203,7 +203,7 @@ impl Walker<'_, '_> {
             return;
         }
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
-            if char == '\u{7f}' || is_odd_at(raw.as_bytes(), at) {
+            if is_odd_at(raw.as_bytes(), at) {
                 self.edits.replace(start + at..start + at + char.len_utf8(), |out| {
                     push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
