@@ -259,4 +259,40 @@ fn a_form_that_is_json_too_shows_nothing_that_it_names_as_a_form() {
     }
     let redactor = Redactor::builder().pointer("/badge").build().unwrap();
     assert_eq!(shown_by(&redactor, None, "form", br#"{"x&badge=7":1}"#, false), None);
+    // One field.
+    let body = r#"user=jane&["password=hunter22"]&pin=k3y-of-jane"#;
+    assert_eq!(shown(body), None);
+    assert_eq!(error_beside("form", body.as_bytes(), false, "no: hunter22\"], k3y-of-jane"), "no: ***, ***");
+    assert_eq!(shown(r#"a=1&["token"]"#).unwrap(), r#"{"a":"1","[\"token\"]":""}"#);
+}
+
+#[test]
+fn a_query_that_is_json_too_shows_nothing_that_it_names_as_a_form() {
+    for (query, expected, object, value) in [
+        (r#"{"a":"&password=hunter2abc"}"#, "***", None, r#"hunter2abc"}"#),
+        (r#"x=1&["password=hunter2abc"]"#, "x=1&***", Some(r#"{"x":"1"}"#), r#"hunter2abc"]"#),
+        (r#"x=1&{"password":"hunter2abc","pin=":"y"}&z=2"#, "x=1&***&z=2", Some(r#"{"x":"1","z":"2"}"#), "hunter2abc"),
+    ] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let redactor = Redactor::default();
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        let (text, fields) = session.query(query);
+        let mut error = session.text(&format!("no: {value}"));
+        session.finish().text(&mut error);
+        assert_eq!((out.get(text), fields.map(|fields| out.get(fields))), (expected, object));
+        assert_eq!(out.get(error), "no: ***", "{query}");
+    }
+}
+
+#[test]
+fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
+    let redactor = Redactor::builder().pointer("/badge").build().unwrap();
+    for body in ["a=1&p%2561ssword=hunter-22", "a=1&pass%2577ord=hunter-22", "a=1&badge=hunter-22"] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.form_body(body.as_bytes(), true);
+        let mut error = session.text("no: hunter-22-7");
+        session.finish().text(&mut error);
+        assert_eq!(out.get(error), "no: ***", "{body}");
+    }
 }
