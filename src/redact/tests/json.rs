@@ -296,3 +296,21 @@ fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
         assert_eq!(out.get(error), "no: ***", "{body}");
     }
 }
+
+#[test]
+fn a_number_beyond_the_limit_is_masked_and_leaves_the_texts_beside_it() {
+    let (number, most) = ("1".repeat(129), "2".repeat(128));
+    assert_eq!(
+        json_of(&format!("{{\"a\":[{number},{most},-1.5],\"b\":1}}")),
+        r#"{"a":["***",MOST,-1.5],"b":1}"#.replace("MOST", &most)
+    );
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    let (mut agent, mut error) = (session.shared_text(&format!("[{number}]")), session.text("not found"));
+    let mut search = session.finish();
+    search.text(&mut agent);
+    search.text(&mut error);
+    assert_eq!((out.get(agent), out.get(error)), ("[***]", "not found"));
+    assert_eq!(shown_by(&redactor, None, "json", format!("[0{number}]").as_bytes(), false), None);
+}
