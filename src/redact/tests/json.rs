@@ -314,3 +314,20 @@ fn a_number_beyond_the_limit_is_masked_and_leaves_the_texts_beside_it() {
     assert_eq!((out.get(agent), out.get(error)), ("[***]", "not found"));
     assert_eq!(shown_by(&redactor, None, "json", format!("[0{number}]").as_bytes(), false), None);
 }
+
+#[test]
+fn a_multipart_body_is_left_out_that_has_a_delimiter_without_a_carriage_return() {
+    let field = |name: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n");
+    let shown = |body: &str| {
+        let kind = "multipart/form-data; boundary=b";
+        (
+            shown_by(&Redactor::default(), None, kind, body.as_bytes(), false),
+            error_beside(kind, body.as_bytes(), false, "k3y-of-jane"),
+        )
+    };
+    let hidden = field("password").replace("\r\n", "\n");
+    let body = format!("{}k3y-of-jane\r\n{}x\n{hidden}hunter22\r\n--b--\r\n", field("pin"), field("a"));
+    assert_eq!(shown(&body), (None, "***".to_owned()));
+    let whole = format!("{}x\n-- b\r\n--b--\r\n", field("a"));
+    assert!(shown(&whole).0.is_some());
+}
