@@ -98,14 +98,19 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
         match credentials {
             Credentials::Parameters(names) => at = find_parameters(bytes, at, names, found),
             Credentials::Word(_) | Credentials::Basic => {
-                let word = credential(text, at);
+                let mut word = credential(text, at);
                 let is_one = match credentials {
                     Credentials::Word(min) => {
                         let min = if cut && word.end == bytes.len() { MIN_CUT } else { min };
                         // After schemes with a longer least length, a UUID is an id and no credential.
                         looks_like(&text[word.clone()], min) && (min <= 8 || !is_uuid(&text[word.clone()]))
                     }
-                    _ => is_name_and_password(&text[word.clone()]),
+                    _ => {
+                        // Logs join the next column with a sign that other credentials have.
+                        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+                        word.end = run(bytes, run(bytes, at, is_base64), |byte| byte == b'=');
+                        is_name_and_password(&text[word.clone()])
+                    }
                 };
                 if is_one {
                     at = word.end;
@@ -204,6 +209,13 @@ mod tests {
         }
         assert_eq!(found("Bearer abcDEF123, Token abcDEF1234567890", false), ["abcDEF123", "abcDEF1234567890"]);
         assert_eq!(found("with bearer abcDE1", true), ["abcDE1"]);
+        for (text, secret) in [
+            ("upstream: Basic dXNlcjpodW50ZXIyLXg=|GET|/x 401", "dXNlcjpodW50ZXIyLXg="),
+            ("upstream: Basic dXNlcjpodW50ZXIyLXg=:401", "dXNlcjpodW50ZXIyLXg="),
+            ("upstream: Basic dXNlcjpodW50ZXIy|GET|/x 401", "dXNlcjpodW50ZXIy"),
+        ] {
+            assert_eq!(found(text, false), [secret], "{text}");
+        }
     }
 
     #[test]

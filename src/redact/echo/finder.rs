@@ -12,6 +12,8 @@ use crate::work;
 
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
+/// Of the values that begin at one place, as many words are looked at. With more, all of the line is masked.
+const MAX_WORDS: usize = 16;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
 const MAX_ESCAPE: usize = 5;
 const ELLIPSIS_BEGINS: u8 = 0xe2;
@@ -50,9 +52,16 @@ impl Values {
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
         // What is before this place and follows a head needs no second look.
         let mut covered = 0;
-        for (start, needle) in self.heads_in(text.as_bytes()) {
-            let is_covered = start + needle.head.len() <= covered;
-            if let Some(place) = place_of(needle, text, start, is_covered).filter(|place| place.end > covered) {
+        for (start, mut needles) in self.heads_in(text.as_bytes()) {
+            let first = needles.by_ref().take(MAX_WORDS).find_map(|needle| {
+                let is_covered = start + needle.head.len() <= covered;
+                place_of(needle, text, start, is_covered)
+            });
+            let place = first.or_else(|| {
+                let end = start + needles.next()?.head.len();
+                Some(start..if end <= covered { end } else { end + unknown_rest(&text[end..], None) })
+            });
+            if let Some(place) = place.filter(|place| place.end > covered) {
                 covered = place.end;
                 places.push(place);
             }

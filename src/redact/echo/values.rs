@@ -1,6 +1,7 @@
 //! The remembered values, each once, and the index that finds those which a text begins with.
 
 use std::cell::OnceCell;
+use std::collections::HashSet;
 
 use crate::block::find_text;
 use crate::text::head;
@@ -10,14 +11,14 @@ use crate::work;
 const LONGEST: usize = 128;
 /// Up to this number of values are searched one by one, without an index.
 const FEW: usize = 8;
-/// A value is compared with as many that were added before it. One that is repeated later only takes memory.
-const RECENT: usize = 16;
 
 /// A list of values in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     text: String,
     list: Vec<Value>,
+    /// Each value, so that none is added twice.
+    known: HashSet<Box<str>>,
     /// Made when it is needed first.
     index: OnceCell<Index>,
     /// Whether a value has a space, which a form writes as a plus sign.
@@ -65,10 +66,22 @@ impl Needle<'_> {
 #[derive(Debug)]
 struct Index {
     sorted: Vec<usize>,
-    /// For each of them, the place in `sorted` of the longest one whose head its own head begins with.
-    shorter: Vec<Option<usize>>,
+    /// For each of them, those whose heads its own head begins with.
+    links: Vec<Link>,
     /// The first two bytes of all heads, as a set of bits.
     beginnings: Vec<u64>,
+}
+
+/// The places in `sorted` of values whose heads the head of a value begins with. With `far`, one of a certain length is found
+/// in few steps, however many there are (Myers, "An applicative random-access stack", 1983).
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    /// The longest.
+    shorter: Option<usize>,
+    /// One that is much shorter; of a value that begins with no other, itself.
+    far: usize,
+    /// The number of them.
+    depth: usize,
 }
 
 impl Values {
@@ -76,7 +89,9 @@ impl Values {
         self.text.clear();
         self.text.shrink_to(LONGEST);
         self.list.clear();
-        self.list.shrink_to(RECENT);
+        self.list.shrink_to(FEW);
+        self.known.clear();
+        self.known.shrink_to(FEW);
         self.index = OnceCell::new();
         self.has_space = false;
     }
@@ -98,9 +113,9 @@ impl Values {
         self.list.iter().map(|value| self.needle(value))
     }
 
-    /// Adds a value.
+    /// Adds a value, unless it is in the list.
     pub(super) fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        if self.list.iter().rev().take(RECENT).any(|value| self.whole(value) == text) {
+        if !self.known.insert(text.into()) {
             return;
         }
         let start = self.text.len();
@@ -113,8 +128,7 @@ impl Values {
 
     /// Whether a text is a value.
     pub(super) fn contains(&self, text: &str) -> bool {
-        let index = self.index();
-        index.sorted.binary_search_by(|at| self.whole(&self.list[*at]).cmp(text)).is_ok()
+        self.known.contains(text)
     }
 
     /// Whether a text holds a value as it is.
@@ -123,16 +137,19 @@ impl Values {
         if self.list.len() <= FEW {
             return self.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some());
         }
-        self.heads_in(bytes).next().is_some()
+        self.heads_in(bytes).any(|(_, mut needles)| needles.next().is_some())
     }
 
-    /// The places where the heads of values begin in a text, and the values: from the first to the last place, at one place
+    /// The places where the heads of values may begin in a text, from the first to the last, and the values whose heads do,
     /// from the longest to the shortest.
-    pub(super) fn heads_in<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, Needle<'t>)> {
+    pub(super) fn heads_in<'t>(
+        &'t self,
+        text: &'t [u8],
+    ) -> impl Iterator<Item = (usize, impl Iterator<Item = Needle<'t>>)> {
         work::add(text.len());
         let index = self.index();
         let starts = (0..text.len()).filter(|start| index.may_begin(&text[*start..]));
-        starts.flat_map(move |start| self.at_start_of(&text[start..]).map(move |needle| (start, needle)))
+        starts.map(move |start| (start, self.at_start_of(&text[start..])))
     }
 
     /// The values whose heads a text begins with, from the longest to the shortest.
@@ -143,8 +160,8 @@ impl Values {
         let behind = index.sorted.partition_point(|at| self.needle(&self.list[*at]).head.as_bytes() <= text);
         let last = behind.checked_sub(1);
         let common = last.map_or(0, |last| common_len(needle(last).head.as_bytes(), text));
-        let shorter = |place: &usize| index.shorter[*place];
-        std::iter::successors(last, shorter).map(needle).filter(move |needle| needle.head.len() <= common)
+        let longest = last.and_then(|last| index.first_of(last, |place| needle(place).head.len() <= common));
+        std::iter::successors(longest, |place| index.links[*place].shorter).map(needle).inspect(|_| work::add(1))
     }
 
     fn index(&self) -> &Index {
@@ -153,7 +170,7 @@ impl Values {
             let mut sorted: Vec<usize> = (0..self.list.len()).collect();
             sorted.sort_unstable_by_key(|at| self.whole(&self.list[*at]));
             let heads: Vec<&str> = sorted.iter().map(|at| self.needle(&self.list[*at]).head).collect();
-            Index { shorter: shorter(&heads), beginnings: beginnings(&heads), sorted }
+            Index { links: links(&heads), beginnings: beginnings(&heads), sorted }
         })
     }
 
@@ -168,24 +185,42 @@ impl Values {
 }
 
 impl Index {
+    /// The first that is short enough, of a value and those whose heads its own head begins with.
+    fn first_of(&self, from: usize, is_short: impl Fn(usize) -> bool) -> Option<usize> {
+        let mut place = from;
+        while !is_short(place) {
+            work::add(1);
+            let Link { shorter, far, .. } = self.links[place];
+            place = if far != place && !is_short(far) { far } else { shorter? };
+        }
+        Some(place)
+    }
+
     fn may_begin(&self, text: &[u8]) -> bool {
         let bit = usize::from(text[0]) << 8 | usize::from(text.get(1).copied().unwrap_or_default());
         self.beginnings[bit / 64] >> (bit % 64) & 1 != 0
     }
 }
 
-/// For each of some sorted texts, the place of the longest one before it that it begins with.
-fn shorter(heads: &[&str]) -> Vec<Option<usize>> {
+/// For each of some sorted texts, those before it that it begins with.
+fn links(heads: &[&str]) -> Vec<Link> {
     let mut open: Vec<usize> = Vec::new();
-    let mut found = Vec::with_capacity(heads.len());
+    let mut links: Vec<Link> = Vec::with_capacity(heads.len());
     for (place, head) in heads.iter().enumerate() {
         while open.last().is_some_and(|last| !head.starts_with(heads[*last])) {
             open.pop();
         }
-        found.push(open.last().copied());
+        let shorter = open.last().copied();
+        let link = shorter.map_or(Link { shorter, far: place, depth: 0 }, |next| {
+            let Link { far, depth, .. } = links[next];
+            let farther = links[far];
+            let is_even = depth - farther.depth == farther.depth - links[farther.far].depth;
+            Link { shorter, far: if is_even { farther.far } else { next }, depth: depth + 1 }
+        });
+        links.push(link);
         open.push(place);
     }
-    found
+    links
 }
 
 /// The first two bytes of these texts, as a set of bits. After a text of one byte, each byte may follow.

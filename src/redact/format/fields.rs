@@ -70,10 +70,28 @@ impl<'k> Fields<'k> {
     /// Takes a part that the cut went through. Its value does not show; returns whether its name does.
     pub(super) fn open_part(&mut self, searcher: &mut Searcher<'_>, name: &str, value: &str) -> bool {
         let (effect, is_shown) = self.pointed(searcher, name);
-        if effect == Some(Effect::Mask) || searcher.class(name) != Class::Plain {
+        if effect == Some(Effect::Mask) || class_of(searcher, name) != Class::Plain {
             searcher.remember_beginning(value);
         }
         is_shown
+    }
+
+    /// The places of a field's name and value. A field that is JSON has no name; it is a value. `None` if it names a secret
+    /// as a form: nothing of it may show, and what it names is remembered.
+    fn parts(&mut self, searcher: &mut Searcher<'_>, text: &str, place: Range<usize>) -> Option<NameAndValue> {
+        let field = &text[place.clone()];
+        if !is_json(searcher, field) {
+            return Some(parts(text, &place));
+        }
+        if !names_a_secret(searcher, field) {
+            return Some((place, None));
+        }
+        for place in split(field, false) {
+            let (name, value) = parts(field, &place);
+            let (name, value) = (form_decoded(&field[name]), form_decoded(value.map_or("", |value| &field[value])));
+            self.fate(searcher, &name, &value, || pointer(&name));
+        }
+        None
     }
 
     /// Whether the allow list shows a file, by the name of its field.
@@ -135,11 +153,7 @@ impl<'k> Fields<'k> {
     ) -> Fate {
         let (effect, is_shown) = self.pointed(searcher, name);
         let facts = searcher.facts(name);
-        let class = match facts.class {
-            // Percent-encoding is decoded twice.
-            Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
-            class => class,
-        };
+        let class = class_of(searcher, name);
         let (action, rule) = match effect {
             Some(Effect::Mask) => (Action::Leaves, HitRule::Pointer),
             Some(Effect::Except) => (Action::Show, HitRule::Key),
@@ -219,6 +233,14 @@ impl<'k> Fields<'k> {
     }
 }
 
+/// The class of a decoded name. Percent-encoding is decoded twice.
+fn class_of(searcher: &mut Searcher<'_>, name: &str) -> Class {
+    match searcher.class(name) {
+        Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
+        class => class,
+    }
+}
+
 fn note(searcher: &mut Searcher<'_>, pointer: impl Fn() -> String, rule: HitRule) {
     if searcher.is_explaining() {
         let pointer = pointer();
@@ -236,11 +258,11 @@ pub(in crate::redact) fn query(searcher: &mut Searcher<'_>, raw: &str) -> (Vec<R
     let mut fields = Fields::new(searcher, Origin::Query);
     let mut places = Vec::new();
     let is_one = is_json(searcher, raw);
-    if is_one && names_a_secret(searcher, raw) {
-        return (std::iter::once(0..raw.len()).collect(), None);
-    }
     for place in split(raw, is_one) {
-        let (name, value) = field(searcher, raw, place);
+        let Some((name, value)) = fields.parts(searcher, raw, place.clone()) else {
+            places.push(place);
+            continue;
+        };
         let name_text = FormText::of(raw, name.clone());
         // A name may be a token too; one without a value is a value itself.
         let search = if value.is_some() { Search::Evidence } else { Search::Client };
@@ -313,19 +335,23 @@ pub(in crate::redact) fn headers<'h>(
 /// a secret of the one may be a key of the other.
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
     let pointers = searcher.pointers_at_root();
-    split(text, false).map(|place| form_decoded(&text[parts(text, &place).0])).any(|name| {
-        searcher.class(&name) != Class::Plain
-            || searcher.class(&decoded(&name)) != Class::Plain
-            || searcher.step(pointers, 0, &name) != (Active::NONE, None)
+    // A name without a sign has no value.
+    let names = split(text, false).map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
+    names.map(|(name, _)| form_decoded(&text[name])).any(|name| {
+        class_of(searcher, &name) != Class::Plain || searcher.step(pointers, 0, &name) != (Active::NONE, None)
     })
 }
 
 /// A form as an object. With `cut`, its last field is not complete.
 pub(in crate::redact) fn form(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> Result<String, Reason> {
     let mut fields = Fields::new(searcher, Origin::Form);
+    let mut is_clear = true;
     for place in split(text, false) {
         let is_last = place.end == text.len();
-        let (name_place, value) = field(searcher, text, place);
+        let Some((name_place, value)) = fields.parts(searcher, text, place) else {
+            is_clear = false;
+            continue;
+        };
         let mut name = form_decoded(&text[name_place]);
         if value.is_none()
             && let Some(masked) = searcher.masked(&name, Search::Client)
@@ -334,12 +360,13 @@ pub(in crate::redact) fn form(searcher: &mut Searcher<'_>, text: &str, cut: bool
         }
         let value = form_decoded(value.map_or("", |value| &text[value]));
         if cut && is_last {
-            if searcher.class(&name) != Class::Plain {
-                searcher.remember_beginning(without_open_escape(&value));
-            }
+            fields.open_part(searcher, &name, without_open_escape(&value));
             break;
         }
         fields.add(searcher, name, &value)?;
+    }
+    if !is_clear {
+        return Err(Reason::Invalid);
     }
     Ok(fields.finish().unwrap_or_else(|| "{}".to_owned()))
 }
@@ -368,18 +395,15 @@ fn split(text: &str, is_one: bool) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The places of a field's name and value. A field that is JSON has no name; it is a value.
-fn field(searcher: &mut Searcher<'_>, text: &str, place: Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
-    if is_json(searcher, &text[place.clone()]) { (place, None) } else { parts(text, &place) }
-}
-
 /// Whether a text that is encoded as in a form is JSON.
 fn is_json(searcher: &mut Searcher<'_>, text: &str) -> bool {
     text.trim_ascii_start().starts_with(['{', '[', '%', '+', '\u{feff}']) && is_document(searcher, &form_decoded(text))
 }
 
 /// The places of a field's name and value.
-pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<Range<usize>>) {
+type NameAndValue = (Range<usize>, Option<Range<usize>>);
+
+pub(super) fn parts(text: &str, place: &Range<usize>) -> NameAndValue {
     match memchr::memchr(b'=', &text.as_bytes()[place.clone()]) {
         Some(len) => (place.start..place.start + len, Some(place.start + len + 1..place.end)),
         None => (place.clone(), None),

@@ -50,6 +50,10 @@ pub(in crate::redact) fn parts(
             None => {}
         }
     }
+    // Some readers take it for a delimiter.
+    if memchr::memmem::find_iter(&body, &delimiter[1..]).any(|at| body[at - 1] != b'\r') {
+        return Err(Reason::Invalid);
+    }
     list.push(']');
     Ok(list)
 }

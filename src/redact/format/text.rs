@@ -30,8 +30,8 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
     let mut quotes = Quotes::default();
-    // Up to this place header lines were read.
-    let mut line_until = 0;
+    // Up to these places header lines and lists were read.
+    let (mut line_until, mut list_until) = (0, 0);
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
         let Some(name) = Name::before(bytes, read, sign) else {
@@ -54,13 +54,19 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             }
         }
         let mut next = Value::behind(bytes, sign, class, &mut quotes);
-        while let Some(Value { place, quote, is_in_list }) = next {
+        // What opens within a list that was read does not lead through the rest of the text again.
+        let follows = sign >= list_until;
+        while let Some(Value { place, quote, list }) = next {
             let said = &text[place.clone()];
             work::add(said.len());
             let is_named = name.is_quoted && quote != Quote::Absent;
             // Without its closing quote a text was cut, or is prose.
             let is_secret = is_named || (quote != Quote::Open && looks_like_credential(said));
-            next = if is_in_list { Value::next_in_list(bytes, place.end, &mut quotes) } else { None };
+            next = None;
+            if let Some(open) = list.filter(|_| follows) {
+                list_until = place.end;
+                next = Value::next_in_list(bytes, place.end, open, &mut quotes);
+            }
             if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
                 if quote == Quote::Open {
                     searcher.remember_beginning(said);
@@ -165,7 +171,8 @@ fn is_name(byte: u8) -> bool {
 struct Value {
     place: Range<usize>,
     quote: Quote,
-    is_in_list: bool,
+    /// In a list, the quote before the value.
+    list: Option<OpenQuote>,
 }
 
 /// The quotes around a value.
@@ -204,25 +211,28 @@ impl Value {
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, quote: Quote::Absent, is_in_list: false })
+        (end > at).then_some(Self { place: at..end, quote: Quote::Absent, list: None })
     }
 
     /// The value behind an opening quote.
     fn quoted(bytes: &[u8], open: OpenQuote, is_in_list: bool, quotes: &mut Quotes) -> Option<Self> {
         let start = open.end;
         if let Some(end) = quotes.closing(bytes, open) {
-            return Some(Self { place: start..end, quote: Quote::Closed, is_in_list });
+            return Some(Self { place: start..end, quote: Quote::Closed, list: is_in_list.then_some(open) });
         }
         let line = &bytes[start..];
         let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
         let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
-        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open, is_in_list: false })
+        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open, list: None })
     }
 
-    /// The value after one that ends here, in a list.
-    fn next_in_list(bytes: &[u8], end: usize, quotes: &mut Quotes) -> Option<Self> {
-        let quote = bytes[end..].iter().take(MAX_ESCAPES + 1).take_while(|byte| b"\\\"'".contains(byte)).count();
-        let comma = blanks(bytes, end + quote, true);
+    /// The value after one that ends here, in a list. Other quotes than its own end a text around the list.
+    fn next_in_list(bytes: &[u8], end: usize, open: OpenQuote, quotes: &mut Quotes) -> Option<Self> {
+        let (escapes, behind) = bytes[end..].split_at_checked(open.escapes)?;
+        if behind.first() != Some(&open.kind) || escapes.iter().any(|byte| *byte != b'\\') {
+            return None;
+        }
+        let comma = blanks(bytes, end + open.escapes + 1, true);
         let next = bytes.get(comma).filter(|byte| **byte == b',').map(|_| blanks(bytes, comma + 1, true))?;
         Self::quoted(bytes, OpenQuote::at(bytes, next)?, true, quotes)
     }

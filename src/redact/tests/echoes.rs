@@ -201,3 +201,40 @@ fn values_that_overlap_are_masked_alone_and_among_many() {
         assert_eq!(session.get(shown), "***\n***\nhunter2", "{others}");
     }
 }
+
+#[test]
+fn values_that_begin_with_each_other_do_not_make_the_work_per_byte_grow() {
+    let lists = |least: usize, char: &str, before: &str| -> Vec<String> {
+        (least..least + 17).map(|len| format!("\"{before}{}\"", char.repeat(len))).collect()
+    };
+    let long = "1".repeat(128);
+    for (values, text) in [
+        (lists(6, "1", ""), "1"),
+        (lists(6, "1", ""), "111111112"),
+        (lists(6, "a", ""), "a"),
+        (lists(6, "a", ""), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa2"),
+        (lists(6, "1", ""), r"1\\u0031%2531"),
+        (lists(1, "2", &long), "1"),
+        (lists(1, "1", &long), "1"),
+        (lists(1, "1", &long), &format!("{long}3")),
+    ] {
+        let work = |len: usize| {
+            let many: Vec<&str> = values.iter().map(String::as_str).cycle().take(len / values[8].len()).collect();
+            let body = format!("{{\"pwd\":[{}],\"n\":\"{}\"}}", many.join(","), text.repeat(len / text.len()));
+            crate::work::of(|| {
+                error_beside("json", body.as_bytes(), false, &text.repeat(len / text.len()));
+                shown_by(&Redactor::default(), None, "json", body.as_bytes(), false).unwrap();
+            })
+        };
+        let (few, many) = (work(4 * 1024), work(32 * 1024));
+        assert!(many <= 12 * few, "{text:?}: {few}, then {many}");
+    }
+    // Each of more values than words are looked at, and a longer text of the same character.
+    let body = format!("{{\"pwd\":[{}]}}", lists(6, "1", "").join(","));
+    assert_eq!(error_beside("json", body.as_bytes(), false, "11111 111111 11111112x 2"), "11111 *** ***2x 2");
+    let ones = "1".repeat(30);
+    assert_eq!(error_beside("json", body.as_bytes(), false, &format!("<{ones}>")), "<***>");
+    let body = format!("{{\"pwd\":[{}]}}", lists(6, "a", "").join(","));
+    let shown = error_beside("json", body.as_bytes(), false, "aaaaaaaa bb caaaaaaaaaaaaaa");
+    assert_eq!(shown, "*** bb caaaaaaaaaaaaaa");
+}

@@ -259,4 +259,75 @@ fn a_form_that_is_json_too_shows_nothing_that_it_names_as_a_form() {
     }
     let redactor = Redactor::builder().pointer("/badge").build().unwrap();
     assert_eq!(shown_by(&redactor, None, "form", br#"{"x&badge=7":1}"#, false), None);
+    // One field.
+    let body = r#"user=jane&["password=hunter22"]&pin=k3y-of-jane"#;
+    assert_eq!(shown(body), None);
+    assert_eq!(error_beside("form", body.as_bytes(), false, "no: hunter22\"], k3y-of-jane"), "no: ***, ***");
+    assert_eq!(shown(r#"a=1&["token"]"#).unwrap(), r#"{"a":"1","[\"token\"]":""}"#);
+}
+
+#[test]
+fn a_query_that_is_json_too_shows_nothing_that_it_names_as_a_form() {
+    for (query, expected, object, value) in [
+        (r#"{"a":"&password=hunter2abc"}"#, "***", None, r#"hunter2abc"}"#),
+        (r#"x=1&["password=hunter2abc"]"#, "x=1&***", Some(r#"{"x":"1"}"#), r#"hunter2abc"]"#),
+        (r#"x=1&{"password":"hunter2abc","pin=":"y"}&z=2"#, "x=1&***&z=2", Some(r#"{"x":"1","z":"2"}"#), "hunter2abc"),
+    ] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let redactor = Redactor::default();
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        let (text, fields) = session.query(query);
+        let mut error = session.text(&format!("no: {value}"));
+        session.finish().text(&mut error);
+        assert_eq!((out.get(text), fields.map(|fields| out.get(fields))), (expected, object));
+        assert_eq!(out.get(error), "no: ***", "{query}");
+    }
+}
+
+#[test]
+fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
+    let redactor = Redactor::builder().pointer("/badge").build().unwrap();
+    for body in ["a=1&p%2561ssword=hunter-22", "a=1&pass%2577ord=hunter-22", "a=1&badge=hunter-22"] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.form_body(body.as_bytes(), true);
+        let mut error = session.text("no: hunter-22-7");
+        session.finish().text(&mut error);
+        assert_eq!(out.get(error), "no: ***", "{body}");
+    }
+}
+
+#[test]
+fn a_number_beyond_the_limit_is_masked_and_leaves_the_texts_beside_it() {
+    let (number, most) = ("1".repeat(129), "2".repeat(128));
+    assert_eq!(
+        json_of(&format!("{{\"a\":[{number},{most},-1.5],\"b\":1}}")),
+        r#"{"a":["***",MOST,-1.5],"b":1}"#.replace("MOST", &most)
+    );
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let redactor = Redactor::default();
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    let (mut agent, mut error) = (session.shared_text(&format!("[{number}]")), session.text("not found"));
+    let mut search = session.finish();
+    search.text(&mut agent);
+    search.text(&mut error);
+    assert_eq!((out.get(agent), out.get(error)), ("[***]", "not found"));
+    assert_eq!(shown_by(&redactor, None, "json", format!("[0{number}]").as_bytes(), false), None);
+}
+
+#[test]
+fn a_multipart_body_is_left_out_that_has_a_delimiter_without_a_carriage_return() {
+    let field = |name: &str| format!("--b\r\nContent-Disposition: form-data; name={name}\r\n\r\n");
+    let shown = |body: &str| {
+        let kind = "multipart/form-data; boundary=b";
+        (
+            shown_by(&Redactor::default(), None, kind, body.as_bytes(), false),
+            error_beside(kind, body.as_bytes(), false, "k3y-of-jane"),
+        )
+    };
+    let hidden = field("password").replace("\r\n", "\n");
+    let body = format!("{}k3y-of-jane\r\n{}x\n{hidden}hunter22\r\n--b--\r\n", field("pin"), field("a"));
+    assert_eq!(shown(&body), (None, "***".to_owned()));
+    let whole = format!("{}x\n-- b\r\n--b--\r\n", field("a"));
+    assert!(shown(&whole).0.is_some());
 }

@@ -157,6 +157,12 @@ fn no_text_makes_the_work_per_byte_grow() {
         "u'",
         "\",\"",
         "a;",
+        "pwd=111111 pwd=1111111 pwd=11111111 ",
+        "pwd=['z',",
+        "\"pwd=['z'\",",
+        "'pwd=[\"z\"',",
+        "\"pwd=[\\'z\\'\",",
+        "'pwd=['z','pwd=[',',',",
     ];
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256_usize);
     let redactor = Redactor::default();

@@ -17,6 +17,10 @@ fn free_text_masks_values_and_never_prose() {
         (r#"Login { token: Some("a1b2c3d4") }"#, r#"Login { token: Some("***") }"#),
         (r#"{'password': b'correct horse'}"#, r#"{'password': b'***'}"#),
         (r#"tokens: ["a1b2c3d4"]"#, r#"tokens: ["***"]"#),
+        (r#"tokens: ["a1b2c3d4", 'x1y2z3w4', "b"]"#, r#"tokens: ["***", '***', "b"]"#),
+        (r#"{\"tokens\": [\"a1 b2 c3\", \"x1 y2 z3\"]}"#, r#"{\"tokens\": [\"***\", \"***\"]}"#),
+        (r#"{"log": "tokens=['a1b2c3d4']", "name": "x1y2z3w4"}"#, r#"{"log": "tokens=['***']", "name": "x1y2z3w4"}"#),
+        (r#"["pins=['a1b2c3d4'", "x1y2z3w4"]"#, r#"["pins=['***'", "x1y2z3w4"]"#),
     ] {
         assert_eq!(text_of(text), expected);
     }

@@ -14,6 +14,7 @@ use crate::redact::hit::HitRule;
 use crate::redact::rules::{Action, Class, LeafKind, Part};
 use crate::redact::search::Search;
 
+/// A longer number is none that a program counts with. It does not show.
 const MAX_NUMBER: usize = 128;
 
 impl Walker<'_, '_> {
@@ -126,9 +127,6 @@ impl Walker<'_, '_> {
             return Err(Reason::Invalid);
         }
         if kind == LeafKind::Number {
-            if word.len() > MAX_NUMBER {
-                return Err(Reason::TooDeep);
-            }
             if !is_number(word.as_bytes()) {
                 return Err(Reason::Invalid);
             }
@@ -144,11 +142,13 @@ impl Walker<'_, '_> {
         if self.open_values > 0 {
             self.record(place.clone(), kind);
         }
-        let is_masked =
-            next.action.masks(kind, word) || (kind == LeafKind::Number && self.searcher.is_secret_number(word));
+        let is_long = kind == LeafKind::Number && word.len() > MAX_NUMBER;
+        let is_masked = is_long
+            || next.action.masks(kind, word)
+            || (kind == LeafKind::Number && self.searcher.is_secret_number(word));
         if is_masked {
             let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
-            self.mask(place, kind, next.is_direct, rule, None);
+            self.mask(place, kind, is_long || next.is_direct, rule, None);
         }
         Ok(())
     }
