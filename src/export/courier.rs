@@ -397,7 +397,7 @@ mod tests {
     impl Store for Taken {
         fn put(&mut self, put: &Put<'_>, _: IsOver<'_>) -> Result<(), NotPut> {
             assert!(!put.is_repeated);
-            Err(NotPut::Taken(Failure::because(format!("{} is there", put.name))))
+            Err(NotPut::NotBegun(Some(Failure::because(format!("{} is there", put.name)))))
         }
     }
 

@@ -105,7 +105,7 @@ impl Folder {
         let is_done = take_for_done(&path, put).map_err(|error| {
             let failure = failed("cannot look at", &error);
             let is_taken = !put.is_repeated && error.kind() == io::ErrorKind::AlreadyExists;
-            if is_taken { NotPut::Taken(failure) } else { NotPut::Failed(failure) }
+            if is_taken { NotPut::NotBegun(Some(failure)) } else { NotPut::Failed(failure) }
         })?;
         if is_done {
             // Its second name may be left, and neither be durable yet.
@@ -240,7 +240,7 @@ mod tests {
     fn put(folder: &Path, bytes: &[u8], is_repeated: bool) -> Result<(), Failure> {
         let put = Put { name: NAME, bytes: &Bytes::copy_from_slice(bytes), is_repeated };
         Folder::new(folder).create(&put).map_err(|not_put| match not_put {
-            NotPut::Taken(failure) => {
+            NotPut::NotBegun(Some(failure)) => {
                 assert!(!is_repeated && failure.to_string().contains("did not begin"));
                 failure
             }
@@ -248,7 +248,7 @@ mod tests {
                 assert!(!failure.to_string().contains("did not begin"));
                 failure
             }
-            NotPut::Asked => panic!("nobody asked"),
+            NotPut::NotBegun(None) | NotPut::Asked => panic!("nobody asked"),
         })
     }
 
