@@ -317,7 +317,11 @@ impl Thread {
                     let _ = spool.note_exported(others.map_or(exported, |others| others.min(exported)));
                 }
             };
-            match deliver(spool, courier, is_over, report, &mut after) {
+            let delivered =
+                contained("the export to a destination", || deliver(spool, courier, is_over, report, &mut after));
+            match delivered
+                .unwrap_or_else(|| Err(Failure::because(format!("the export to {} panicked", courier.url())).into()))
+            {
                 Ok(()) | Err(Stop::Asked) => {}
                 // What fails at one destination does not keep the others waiting.
                 Err(Stop::Failed(failure)) => failures.push(failure.to_string()),
