@@ -69,7 +69,8 @@ impl Site {
 
     /// The lines of all objects.
     fn lines(&self, kind: &str) -> Vec<String> {
-        let texts = files(&self.archive().join(kind)).into_iter().map(|path| fs::read_to_string(path).unwrap());
+        let objects = files(&self.archive().join(kind)).into_iter().filter(is_complete);
+        let texts = objects.map(|path| fs::read_to_string(path).unwrap());
         texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
@@ -93,6 +94,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+/// Whether a file has its name: a run that still goes on may rename a temporary one at any time.
+fn is_complete(path: &PathBuf) -> bool {
+    !path.file_name().unwrap().to_str().unwrap().starts_with('.')
 }
 
 fn builder() -> AuditorBuilder {

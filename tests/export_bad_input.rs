@@ -81,7 +81,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn lines(folder: &Path) -> Vec<String> {
-    let texts = files(folder).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    // A run that still goes on may rename a temporary file at any time.
+    let is_complete = |path: &PathBuf| !path.file_name().unwrap().to_str().unwrap().starts_with('.');
+    let texts = files(folder).into_iter().filter(is_complete).map(|path| fs::read_to_string(path).unwrap());
     texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 

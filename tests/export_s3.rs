@@ -587,6 +587,53 @@ fn keys_come_from_a_container_or_from_the_instance_where_none_are_given() {
 }
 
 #[test]
+fn a_page_in_place_of_keys_is_an_error_that_names_the_step() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let page = "<html>\n\nhunter22</html>";
+            let _ =
+                write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{page}", page.len());
+        }
+    });
+    let right = settings(folder.path(), &server);
+    let mut wrong = with(&right, &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &format!("http://{address}"))]);
+    wrong.retain(|name, _| !name.starts_with("AWS_ACCESS") && !name.starts_with("AWS_SECRET"));
+    let mut process = start(&wrong);
+    process.record(1);
+    for _ in 0..2 {
+        let answer = process.ask("export");
+        assert!(answer.contains("error cannot get the instance's metadata: panicked"), "{answer}");
+        assert!(!answer.contains("hunter22"), "{answer}");
+    }
+    process.kill();
+    let mut process = start(&right);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    server.assert_only_puts();
+}
+
+#[test]
+fn keys_of_a_machine_that_have_ended_are_asked_for_again() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut settings = with(&settings(folder.path(), &server), &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url())]);
+    settings.retain(|name, _| !name.starts_with("AWS_ACCESS") && !name.starts_with("AWS_SECRET"));
+    let mut process = start(&settings);
+    process.record(1);
+    server.fault([Fault::Answer(400, "ExpiredToken")]);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    process.record(1);
+    // Once for each put.
+    server.fault([Fault::Answer(400, "ExpiredToken"), Fault::Answer(400, "ExpiredToken")]);
+    assert!(process.ask("export").ends_with("answered 400 ExpiredToken: said the test"));
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    server.assert_only_puts();
+}
+
+#[test]
 fn a_server_that_speaks_no_http_is_an_error_and_nothing_is_lost() {
     let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

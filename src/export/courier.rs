@@ -83,6 +83,11 @@ impl Courier {
         Ok(())
     }
 
+    /// For messages.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Everything up to this segment is exported; `None` also while the state is unknown.
     pub(crate) fn exported(&self) -> Option<SegmentKey> {
         self.state.as_ref().and_then(|state| state.exported)

@@ -328,7 +328,11 @@ impl Thread {
                     let _ = spool.note_exported(others.map_or(exported, |others| others.min(exported)));
                 }
             };
-            match deliver(spool, courier, is_over, report, &mut after) {
+            let delivered =
+                contained("the export to a destination", || deliver(spool, courier, is_over, report, &mut after));
+            match delivered
+                .unwrap_or_else(|| Err(Failure::because(format!("the export to {} panicked", courier.url())).into()))
+            {
                 Ok(()) => {}
                 Err(Stop::Asked) => self.was_asked = true,
                 // What fails at one destination does not keep the others waiting.

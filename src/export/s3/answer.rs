@@ -38,9 +38,9 @@ pub(super) enum Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub(super) status: StatusCode,
-    /// The server's word for it, such as `AccessDenied`; empty where it gives none.
+    /// The server's word for it, such as `AccessDenied`; empty where it gives none. Cut where it is shown.
     pub(super) code: String,
-    /// Its sentence, cut.
+    /// Its sentence, cut where it is shown: what is cut may hide a secret.
     message: String,
     /// The host of a redirect, and the region of the bucket, where a header has them.
     elsewhere: String,
@@ -57,8 +57,8 @@ impl Answer {
         let host = host.map(|host| format!("; redirected to {}, which is not followed", clean(&host, 253)));
         Self::Status(Status {
             status,
-            code: element(&text, "Code").map(|code| clean(&code, 64)).unwrap_or_default(),
-            message: element(&text, "Message").map(|message| clean(&message, 300)).unwrap_or_default(),
+            code: element(&text, "Code").map(|code| clean(&code, usize::MAX)).unwrap_or_default(),
+            message: element(&text, "Message").map(|message| clean(&message, usize::MAX)).unwrap_or_default(),
             elsewhere: format!("{}{}", host.unwrap_or_default(), region.unwrap_or_default()),
             sha256: header("x-amz-checksum-sha256").map(str::to_owned),
         })
@@ -99,13 +99,26 @@ impl Answer {
     /// In words, without what the server repeats of these secrets.
     pub(super) fn explain(&self, secrets: &[&str]) -> String {
         let text = self.to_string();
-        let repeats = |secret: &&&str| secret.len() >= 4 && text.contains(**secret);
         match self {
-            Self::Status(status) if secrets.iter().any(|secret| repeats(&secret)) => {
+            Self::Status(status)
+                if secrets.iter().any(|secret| {
+                    let texts = [&*text, &*status.code, &*status.message];
+                    secret.len() >= 4 && texts.iter().any(|text| text.contains(*secret))
+                }) =>
+            {
                 format!("answered {}, with a secret in its message", status.status.as_u16())
             }
             _ => text,
         }
+    }
+
+    /// In words, with nothing of the server's but a code: for requests whose secrets are not known here.
+    pub(super) fn brief(&self) -> String {
+        let Self::Status(answer) = self else { return self.to_string() };
+        let (message, elsewhere) = (String::new(), String::new());
+        let is_code = answer.code.len() <= 64 && answer.code.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let code = if is_code { answer.code.clone() } else { String::new() };
+        Self::Status(Status { status: answer.status, code, message, elsewhere, sha256: None }).to_string()
     }
 }
 
@@ -117,7 +130,7 @@ impl fmt::Display for Answer {
             Self::Status(answer) => answer,
         };
         write!(f, "answered {}", answer.status.as_u16())?;
-        match (&*answer.code, &*answer.message) {
+        match (&*clean(&answer.code, 64), &*clean(&answer.message, 300)) {
             ("", "") => f.write_str(
                 answer.status.canonical_reason().map(|reason| format!(" {reason}")).as_deref().unwrap_or_default(),
             )?,
@@ -166,6 +179,16 @@ mod tests {
         let xml = "<Error><Code>Bad</Code><Message>What is hunter22hunter22?</Message></Error>";
         let answer = Answer::of(StatusCode::BAD_REQUEST, &HeaderMap::new(), xml.as_bytes());
         assert_eq!(answer.explain(&["hunter22hunter22"]), "answered 400, with a secret in its message");
+        // Also where only a part of it would be shown.
+        let token = "t0ken".repeat(100);
+        for before in [0, 290] {
+            let xml = format!("<Error><Code>Bad</Code><Message>{}{token}</Message></Error>", "x".repeat(before));
+            let answer = Answer::of(StatusCode::BAD_REQUEST, &HeaderMap::new(), xml.as_bytes());
+            assert_eq!(answer.explain(&[&token]), "answered 400, with a secret in its message");
+            assert_eq!(answer.brief(), "answered 400 Bad");
+        }
+        let code = Answer::of(StatusCode::BAD_REQUEST, &HeaderMap::new(), b"<Code>What is hunter22?</Code>");
+        assert_eq!(code.brief(), "answered 400 Bad Request");
         let garbage = Answer::of(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"\0\xff<html>");
         assert_eq!(garbage.explain(&[""]), "answered 502 Bad Gateway");
     }

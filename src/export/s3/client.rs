@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use http::{Method, Uri};
 use http_body::Body as _;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
 use object_store::{ClientConfigKey, ClientOptions};
 
 use super::answer::{Answer, Answers};
+use super::target::is_loopback;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// The addresses of instance metadata answer at once, or are not there.
@@ -19,11 +22,15 @@ const IDLE: Duration = Duration::from_secs(15);
 /// No list, token or error is longer.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 const MAX_ERROR: usize = 64 * 1024;
+/// One request for a piece of an object.
+pub(super) const PIECE: usize = 8 * 1024 * 1024;
 
 /// Makes clients that note what was answered.
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) answers: Answers,
+    /// The server and port of the environment at which keys are asked for.
+    pub(super) keys_at: Option<String>,
 }
 
 impl HttpConnector for Connector {
@@ -47,7 +54,8 @@ impl HttpConnector for Connector {
         let client = builder().connect_timeout(CONNECT).build().map_err(failed)?;
         // Keys of this machine are not asked for through a proxy.
         let metadata = builder().connect_timeout(CONNECT_METADATA).no_proxy().build().map_err(failed)?;
-        Ok(HttpClient::new(Client { client, metadata, answers: self.answers.clone() }))
+        let (answers, keys_at) = (self.answers.clone(), self.keys_at.clone());
+        Ok(HttpClient::new(Client { client, metadata, answers, keys_at }))
     }
 }
 
@@ -56,6 +64,7 @@ struct Client {
     client: reqwest::Client,
     metadata: reqwest::Client,
     answers: Answers,
+    keys_at: Option<String>,
 }
 
 impl HttpService for Client {
@@ -73,18 +82,27 @@ impl HttpService for Client {
 
 impl Client {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let is_metadata = is_metadata(request.uri());
+        let authority = request.uri().authority().map(http::uri::Authority::as_str);
+        let is_metadata = is_metadata(request.uri()) || authority.is_some() && authority == self.keys_at.as_deref();
         let is_object = !is_metadata && request.method() == Method::GET && !is_list(request.uri());
-        let client = if is_metadata { &self.metadata } else { &self.client };
+        let is_direct = is_metadata || request.uri().host().is_some_and(is_loopback);
+        let client = if is_direct { &self.metadata } else { &self.client };
         let answered = client.call(request).await;
         let response = answered.inspect_err(|error| self.answers.note(Answer::failed(error)))?;
-        if is_object && response.status().is_success() {
-            return Ok(response);
-        }
         let (parts, body) = response.into_parts();
         let is_success = parts.status.is_success();
-        let read = read(body, if is_success { MAX_ANSWER } else { MAX_ERROR }).await;
+        let most = match (is_success, is_object) {
+            (false, _) => MAX_ERROR,
+            (true, false) => MAX_ANSWER,
+            (true, true) => PIECE + 1,
+        };
+        let read = read(body, most).await;
         let body = match read {
+            // Whatever was asked for: no request asks for more.
+            Ok(body) if is_object && body.len() > PIECE => {
+                let longer = std::io::Error::other(format!("more than the {PIECE} bytes that were asked for"));
+                return Err(HttpError::new(HttpErrorKind::Decode, longer));
+            }
             Ok(body) => body,
             // Its status stands, whatever became of the words.
             Err(_) if !is_success => Vec::new(),
@@ -93,7 +111,9 @@ impl Client {
                 return Err(error);
             }
         };
-        self.answers.note(Answer::of(parts.status, &parts.headers, &body));
+        if !is_success || !is_object {
+            self.answers.note(Answer::of(parts.status, &parts.headers, &body));
+        }
         Ok(HttpResponse::from_parts(parts, if is_success { body.into() } else { Vec::new().into() }))
     }
 }

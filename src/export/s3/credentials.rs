@@ -22,13 +22,16 @@ const SESSION: &str = "tower-audit";
 /// How long before its end a key is not used any more, at most.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
+/// No role is given for longer.
+const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// Gives the keys of the next request.
 #[derive(Debug)]
 pub(super) struct Credentials {
     /// Of the environment or the machine.
     base: AwsCredentialProvider,
     answers: Answers,
-    source: &'static str,
+    bucket: Bucket,
     role: Option<Role>,
 }
 
@@ -86,17 +89,17 @@ impl CredentialProvider for Handed {
 impl Credentials {
     pub(super) fn new(bucket: &Bucket) -> Result<Self, Failure> {
         let answers = Answers::default();
-        let cannot =
-            |error: object_store::Error| Failure::new("cannot make an HTTP client", &clean(&error.to_string(), 200));
-        let base = bucket.builder(&answers).build().map_err(cannot)?.credentials().clone();
+        let base = base(bucket, &answers)?;
         let role = bucket.options.role_arn.clone().map(|arn| {
             let options = ClientOptions::new().with_allow_http(bucket.sts.starts_with("http://"));
-            let client = Connector { answers: answers.clone() }.connect(&options).map_err(cannot)?;
+            let client = Connector { answers: answers.clone(), keys_at: None }
+                .connect(&options)
+                .map_err(|error| cannot(&error))?;
             let external_id = bucket.options.external_id.clone().map(ExternalId);
             let (region, sts) = (bucket.region.clone(), bucket.sts.clone());
             Ok(Role { arn, external_id, region, sts, client, current: None })
         });
-        Ok(Self { base, answers, source: bucket.source, role: role.transpose()? })
+        Ok(Self { base, answers, bucket: bucket.clone(), role: role.transpose()? })
     }
 
     /// The keys for a request that is sent now.
@@ -107,33 +110,75 @@ impl Credentials {
         {
             return Ok(keys.clone());
         }
-        self.answers.take();
-        let base = self.base.get_credential().await.map_err(|error| {
-            let why = self.answers.take().map_or_else(|| clean(&error.to_string(), 300), |answer| answer.to_string());
-            Failure::new(format!("cannot get {}", self.source), &why)
-        })?;
-        match &mut self.role {
-            None => Ok(base),
-            Some(role) => role.assume(&base, &self.answers).await,
+        let base = self.base().await?;
+        let Some(role) = &mut self.role else { return Ok(base) };
+        match role.assume(&base, &self.answers).await {
+            // Those of a machine are kept there for as long as they seemed to be valid when they came.
+            Err(NotAssumed { have_keys_ended: true, .. }) if !self.bucket.has_keys() => {
+                self.renew_base()?;
+                let base = self.base().await?;
+                let Some(role) = &mut self.role else { return Ok(base) };
+                role.assume(&base, &self.answers).await
+            }
+            assumed => assumed,
         }
+        .map_err(|not_assumed| not_assumed.failure)
+    }
+
+    async fn base(&self) -> Result<Arc<AwsCredential>, Failure> {
+        self.answers.take();
+        self.base.get_credential().await.map_err(|error| {
+            let why = self.answers.take().map_or_else(|| clean(&error.to_string(), 300), |answer| answer.brief());
+            Failure::new(format!("cannot get {}", self.bucket.source), &why)
+        })
+    }
+
+    fn renew_base(&mut self) -> Result<(), Failure> {
+        self.base = base(&self.bucket, &self.answers)?;
+        Ok(())
     }
 
     /// What [`Credentials::get`] does, for an error.
     pub(super) fn step(&self) -> String {
         match &self.role {
-            None => format!("cannot get {}", self.source),
-            Some(role) => format!("cannot get {}, or assume the role {}", self.source, role.arn),
+            None => format!("cannot get {}", self.bucket.source),
+            Some(role) => format!("cannot get {}, or assume the role {}", self.bucket.source, role.arn),
         }
     }
 
-    /// A server did not take the role's keys: the next request gets new ones. Whether there are any to get.
-    pub(super) fn forget(&mut self) -> bool {
-        self.role.as_mut().and_then(|role| role.current.take()).is_some()
+    /// A server did not take the keys: the next request gets new ones. Whether there are any to get; those of the machine are
+    /// asked for again only the first time.
+    pub(super) fn forget(&mut self, is_first: bool) -> bool {
+        let had_role = self.role.as_mut().and_then(|role| role.current.take()).is_some();
+        let has_new_base = is_first && !self.bucket.has_keys() && self.renew_base().is_ok();
+        had_role || has_new_base
+    }
+}
+
+/// Gives keys of the environment or the machine; none are kept from before.
+fn base(bucket: &Bucket, answers: &Answers) -> Result<AwsCredentialProvider, Failure> {
+    Ok(bucket.builder(answers).build().map_err(|error| cannot(&error))?.credentials().clone())
+}
+
+fn cannot(error: &object_store::Error) -> Failure {
+    Failure::new("cannot make an HTTP client", &clean(&error.to_string(), 200))
+}
+
+/// A role was not given.
+struct NotAssumed {
+    failure: Failure,
+    /// Those it was asked for with.
+    have_keys_ended: bool,
+}
+
+impl From<Failure> for NotAssumed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, have_keys_ended: false }
     }
 }
 
 impl Role {
-    async fn assume(&mut self, base: &AwsCredential, answers: &Answers) -> Result<Arc<AwsCredential>, Failure> {
+    async fn assume(&mut self, base: &AwsCredential, answers: &Answers) -> Result<Arc<AwsCredential>, NotAssumed> {
         let step = format!("cannot assume the role {} at {}", self.arn, self.sts);
         let request = self.request(base).map_err(|why| Failure::new(&step, &why))?;
         let sent = self.client.execute(request).await;
@@ -143,7 +188,10 @@ impl Role {
         let explained = answer.as_ref().map_or_else(|| "no answer".to_owned(), |answer| answer.explain(&secrets));
         let body = match sent {
             Ok(response) if response.status().is_success() => response.into_body().bytes().await.ok(),
-            _ => return Err(Failure::new(&step, &explained)),
+            _ => {
+                let have_keys_ended = answer.as_ref().is_some_and(have_ended);
+                return Err(NotAssumed { failure: Failure::new(&step, &explained), have_keys_ended });
+            }
         };
         let body = body.unwrap_or_default();
         let (keys, until) = read(&String::from_utf8_lossy(&body), SystemTime::now())
@@ -183,7 +231,8 @@ fn read(xml: &str, now: SystemTime) -> Option<(AwsCredential, Duration)> {
         token: Some(text("SessionToken").filter(is_header)?),
     };
     let ends: SystemTime = text("Expiration")?.parse::<Timestamp>().ok()?.into();
-    let left = ends.duration_since(now).unwrap_or_default();
+    // A clock that is slow does not make them last.
+    let left = ends.duration_since(now).unwrap_or_default().min(LONGEST);
     Some((keys, left - MARGIN.min(left / 4)))
 }
 
@@ -213,6 +262,7 @@ mod tests {
         assert_eq!(used("2026-11-21T00:00:00Z"), 55 * 60);
         assert_eq!(used("2026-11-21T00:59:00Z"), 45);
         assert_eq!(used("2026-11-21T02:00:00Z"), 0);
+        assert_eq!(used("2016-11-21T00:00:00Z"), (12 * 60 - 5) * 60, "the clock was wrong");
     }
 
     #[test]

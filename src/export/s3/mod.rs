@@ -37,6 +37,7 @@ pub(crate) use self::target::{AwsVars, Bucket};
 use super::courier::IsOver;
 use super::report::Failure;
 use super::store::{NotPut, Put, Store};
+use crate::diagnostics::caught;
 
 /// How often a request is sent for one put. The exporter tries again later.
 const ATTEMPTS: u32 = 4;
@@ -44,7 +45,7 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 /// For keys: several requests to the machine or the STS.
 const KEYS_LIMIT: Duration = Duration::from_secs(60);
-/// For an object: this long, and a second for each 256 KiB.
+/// For an object: this long, and a second for each 256 KiB, the first time.
 const PUT_LIMIT: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 256 * 1024;
 
@@ -105,17 +106,18 @@ impl BucketStore {
         let open = self.open.insert(opened);
         let key = key(&self.bucket, put.name);
         let step = format!("cannot put {}/{}", self.bucket.url, put.name);
-        let mut pause = PAUSE;
+        let (mut pause, mut have_keys_ended) = (PAUSE, false);
         for attempt in 1.. {
             open.get_keys(is_over)?;
-            let answer = match open.attempt(&key, put.bytes, is_over) {
+            let limit = limit(put.bytes, attempt);
+            let answer = match open.attempt(&key, put.bytes, limit, is_over) {
                 Err(Ended::Over) => {
                     *may_be_there = true;
                     return Err(NotPut::Asked);
                 }
                 Err(Ended::TimedOut) => {
                     *may_be_there = true;
-                    Answer::Broken(format!("nothing within {:?}", limit(put.bytes)))
+                    Answer::Broken(format!("nothing within {limit:?}"))
                 }
                 Ok(Attempt::Done) => return Ok(()),
                 Ok(Attempt::Exists(_)) if *may_be_there => return Ok(()),
@@ -128,7 +130,9 @@ impl BucketStore {
                     *may_be_there |= arrived;
                     return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
                 }
-                Ok(Attempt::KeysEnded(answer)) if !open.credentials.forget() => {
+                Ok(Attempt::KeysEnded(answer))
+                    if !open.credentials.forget(!std::mem::replace(&mut have_keys_ended, true)) =>
+                {
                     return Err(Failure::new(&step, &open.explain(&self.bucket, &answer)).into());
                 }
                 Ok(Attempt::KeysEnded(answer)) => answer,
@@ -188,8 +192,16 @@ impl Open {
     /// Gets the keys of the next request. Nothing of an object is sent.
     fn get_keys(&mut self, is_over: IsOver<'_>) -> Result<(), NotPut> {
         let Self { drive, credentials, handed, .. } = self;
-        match drive.wait(KEYS_LIMIT, is_over, credentials.get()) {
-            Ok(keys) => Ok(handed.set(keys?)),
+        // `object_store` panics at answers that it does not expect, such as a page in place of a token.
+        let Some(got) = caught(|| drive.wait(KEYS_LIMIT, is_over, credentials.get())) else {
+            let why = "panicked: is what was answered what it should be?";
+            return Err(Failure::new(credentials.step(), &why).into());
+        };
+        match got {
+            Ok(keys) => {
+                handed.set(keys?);
+                Ok(())
+            }
             Err(Ended::Over) => Err(NotPut::Asked),
             Err(Ended::TimedOut) => {
                 let why = format!("no answer within {KEYS_LIMIT:?}");
@@ -199,19 +211,20 @@ impl Open {
     }
 
     /// Sends one request. If that ends without an answer, the object may have arrived.
-    fn attempt(&mut self, key: &Path, bytes: &Bytes, is_over: IsOver<'_>) -> Result<Attempt, Ended> {
+    fn attempt(&mut self, key: &Path, bytes: &Bytes, limit: Duration, is_over: IsOver<'_>) -> Result<Attempt, Ended> {
         let Self { drive, store, answers, .. } = self;
         answers.take();
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from_bytes(bytes.clone());
-        let sent = drive.wait(limit(bytes), is_over, store.put_opts(key, payload, options))?;
+        let sent = drive.wait(limit, is_over, store.put_opts(key, payload, options))?;
         Ok(judge(answers.take(), sent.err()))
     }
 }
 
-/// How long a request with this object may take.
-fn limit(bytes: &Bytes) -> Duration {
-    PUT_LIMIT + Duration::from_secs(bytes.len() as u64 / SLOWEST)
+/// How long this request with this object may take: each twice as long as the one before, for a line that is slow.
+fn limit(bytes: &Bytes, attempt: u32) -> Duration {
+    let first = PUT_LIMIT + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+    first * (1 << (attempt.min(ATTEMPTS) - 1))
 }
 
 /// Decides by the answer of the server. What the client makes of it says less.
@@ -271,6 +284,13 @@ mod tests {
             |is_repeated| store.put(&Put { name: "audit-logs/x.json", bytes: &Bytes::new(), is_repeated }, &|| true);
         assert_eq!(put(false), Err(NotPut::NotBegun(None)));
         assert_eq!(put(true), Err(NotPut::Asked));
+    }
+
+    #[test]
+    fn each_request_may_take_twice_as_long_as_the_one_before() {
+        let limits = |len: usize| [1, 2, 3, 4, 5].map(|attempt| limit(&vec![0; len].into(), attempt).as_secs());
+        assert_eq!(limits(0), [30, 60, 120, 240, 240]);
+        assert_eq!(limits(1024 * 1024), [34, 68, 136, 272, 272]);
     }
 
     #[test]

@@ -11,12 +11,12 @@ use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
 use super::answer::{Answer, Answers, clean};
+use super::client::PIECE;
 use super::drive::Drive;
 use super::target::Bucket;
+use crate::diagnostics::caught;
 use crate::export::report::Failure;
 
-/// One request for a piece of an object.
-const PIECE: u64 = 8 * 1024 * 1024;
 const LIMIT: Duration = Duration::from_secs(120);
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -53,9 +53,11 @@ impl BucketReader {
         let prefix = super::key(&self.inner.bucket, name);
         let listed = self.inner.ask(|| self.inner.store.list_with_delimiter(Some(&prefix)))?;
         let last = |path: &Path| path.filename().unwrap_or_default().to_owned();
+        let objects = listed.objects.iter().filter(|object| object.location != prefix);
         Ok(Below {
             folders: listed.common_prefixes.iter().map(last).collect(),
-            objects: listed.objects.iter().map(|object| last(&object.location)).collect(),
+            // Consoles mark a folder by an object with its name and a slash.
+            objects: objects.map(|object| last(&object.location)).collect(),
         })
     }
 
@@ -73,7 +75,9 @@ impl Inner {
         let mut pause = PAUSE;
         for attempt in 1.. {
             self.answers.take();
-            let asked = self.drive.wait(LIMIT, &|| false, request());
+            // As for puts, where keys are asked for on the way.
+            let asked = caught(|| self.drive.wait(LIMIT, &|| false, request()));
+            let asked = asked.ok_or_else(|| io::Error::other("panicked: is what was answered what it should be?"))?;
             let error = match asked {
                 Ok(Ok(answered)) => return Ok(answered),
                 Ok(Err(error)) => error,
@@ -101,6 +105,9 @@ impl Inner {
             _ => io::ErrorKind::Other,
         };
         let secrets: Vec<&str> = self.bucket.secrets().collect();
+        // What was answered, and could not be read, is in the error.
+        let is_success = |answer: &Answer| answer.status().is_some_and(|status| status.is_success());
+        let answer = answer.filter(|answer| !is_success(answer));
         let why = answer.map_or_else(|| clean(&error.to_string(), 300), |answer| answer.explain(&secrets));
         io::Error::new(kind, why)
     }
@@ -117,7 +124,7 @@ struct Object {
 impl Read for Object {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.piece.is_empty() && self.at < self.len {
-            let range: Range<u64> = self.at..self.len.min(self.at + PIECE);
+            let range: Range<u64> = self.at..self.len.min(self.at + PIECE as u64);
             let wanted = range.end - range.start;
             let piece = self.inner.ask(|| self.inner.store.get_range(&self.key, range.clone()))?;
             if piece.len() as u64 != wanted {
@@ -129,5 +136,72 @@ impl Read for Object {
         let len = self.piece.len().min(buffer.len());
         buffer[..len].copy_from_slice(&self.piece.split_to(len));
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::super::target::tests::bucket;
+    use super::*;
+
+    /// A reader of a server that answers each request by its first line.
+    fn reader(answer: fn(&str) -> Vec<u8>) -> BucketReader {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = vec![0; 16 * 1024];
+                let len = stream.read(&mut request).unwrap();
+                let _ = stream.write_all(&answer(&String::from_utf8_lossy(&request[..len])));
+            }
+        });
+        let keys = [("AWS_ACCESS_KEY_ID", "AKIA"), ("AWS_SECRET_ACCESS_KEY", "hunter22")];
+        let vars = [&[("AWS_ENDPOINT_URL_S3", &*url)], &keys[..]].concat();
+        BucketReader::new(bucket(&vars).unwrap()).unwrap()
+    }
+
+    fn listing(keys: &[&str]) -> Vec<u8> {
+        let object = |key: &&str| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>2026-11-20T00:00:00.000Z</LastModified><ETag>x</ETag><Size>0</Size></Contents>"
+            )
+        };
+        let body = format!(
+            "<ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>",
+            keys.iter().map(object).collect::<String>()
+        );
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    #[test]
+    fn the_marker_of_a_folder_is_none_of_its_objects() {
+        let reader = reader(|_| listing(&["app/audit-logs/date=X/", "app/audit-logs/date=X/a.json"]));
+        assert_eq!(reader.below("audit-logs/date=X").unwrap().objects, ["a.json"]);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_named_is_in_the_error() {
+        let error = reader(|_| listing(&["app/audit-logs//x"])).below("audit-logs").err().unwrap().to_string();
+        assert!(error.contains("audit-logs//x"), "{error}");
+    }
+
+    #[test]
+    fn a_piece_that_does_not_end_is_an_error() {
+        let reader = reader(|request| {
+            let head = "etag: x\r\nlast-modified: Fri, 20 Nov 2026 00:00:00 GMT\r\nconnection: close\r\n";
+            if request.starts_with("HEAD") {
+                return format!("HTTP/1.1 200 OK\r\n{head}content-length: 10\r\n\r\n").into_bytes();
+            }
+            let range = "content-range: bytes 0-9/10\r\n\r\n";
+            let mut answer = format!("HTTP/1.1 206 Partial Content\r\n{head}{range}").into_bytes();
+            answer.resize(answer.len() + PIECE + 2, b'x');
+            answer
+        });
+        let error = reader.open("x").unwrap().read(&mut [0; 10]).unwrap_err();
+        assert!(format!("{error:?}").contains("asked for"), "{error:?}");
     }
 }

@@ -87,7 +87,8 @@ impl AwsVars {
                 && uri.path() == "/"
         };
         match base.parse::<Uri>() {
-            Ok(uri) if is_server(&uri) => Ok(Some(base.to_owned())),
+            // Requests are made of it by another parser, which says no to more.
+            Ok(uri) if is_server(&uri) && reqwest::Url::parse(base).is_ok() => Ok(Some(base.to_owned())),
             _ => Err(wrong(name, &format!("{:?}", super::answer::clean(value, 80)), ALLOWED)),
         }
     }
@@ -142,7 +143,12 @@ impl AwsVars {
             return Ok((pairs(&web_identity), "the web identity of AWS_WEB_IDENTITY_TOKEN_FILE"));
         }
         let relative = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", Key::ContainerCredentialsRelativeUri)];
-        if self.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").is_some() {
+        if let Some(value) = self.get(relative[0].0) {
+            let url = reqwest::Url::parse(&format!("http://169.254.170.2{value}"));
+            let is_path = value.starts_with('/') && !value.contains(['@', '\\']);
+            if !is_path || !url.is_ok_and(|url| url.host_str() == Some("169.254.170.2")) {
+                return Err(wrong(relative[0].0, "a value that is not repeated here", "a path that begins with /"));
+            }
             return Ok((pairs(&relative), "the container's credentials of AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"));
         }
         let full = [
@@ -150,12 +156,35 @@ impl AwsVars {
             ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Key::ContainerAuthorizationTokenFile),
         ];
         if full.iter().all(|(name, _)| self.get(name).is_some()) {
+            if !self.get(full[0].0).is_some_and(is_container_url) {
+                return Err(wrong(
+                    full[0].0,
+                    "a URL that is not repeated here",
+                    "https://, or http:// to this machine, 169.254.170.2, 169.254.170.23 or [fd00:ec2::23], without user info",
+                ));
+            }
             return Ok((pairs(&full), "the container's credentials of AWS_CONTAINER_CREDENTIALS_FULL_URI"));
         }
         let metadata = self.endpoint(&["AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_METADATA_ENDPOINT"])?;
         let metadata = metadata.map(|endpoint| (Key::MetadataEndpoint, endpoint));
         Ok((metadata.into_iter().collect(), "the instance's metadata"))
     }
+}
+
+/// Whether keys may be asked for there: what is not encrypted does not leave the machine.
+fn is_container_url(url: &str) -> bool {
+    let Ok(parsed) = reqwest::Url::parse(url) else { return false };
+    let host = parsed.host_str().unwrap_or_default();
+    let is_near = is_loopback(host) || matches!(host, "169.254.170.2" | "169.254.170.23" | "[fd00:ec2::23]");
+    let is_safe = parsed.scheme() == "https" || parsed.scheme() == "http" && is_near;
+    // Also what another parser would take for user info.
+    is_safe && !host.is_empty() && !url.contains(['@', '\\'])
+}
+
+/// Whether a host of a URL is this machine.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    address.map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }
 
 fn wrong(name: &str, given: &str, allowed: &str) -> Error {
@@ -213,6 +242,18 @@ impl Bucket {
         of_keys.map(|(_, value)| &**value).chain(self.options.external_id.as_deref())
     }
 
+    /// Whether its keys are those of variables, which do not change.
+    pub(super) fn has_keys(&self) -> bool {
+        self.keys.iter().any(|(key, _)| matches!(key, Key::AccessKeyId))
+    }
+
+    /// The server and port of the environment at which keys are asked for.
+    pub(super) fn keys_at(&self) -> Option<String> {
+        let of_keys = [Key::MetadataEndpoint, Key::ContainerCredentialsFullUri];
+        let (_, url) = self.keys.iter().find(|(key, _)| of_keys.contains(key))?;
+        Some(url.parse::<Uri>().ok()?.authority()?.as_str().to_owned())
+    }
+
     /// A builder with keys, region and endpoint. It never tries anything again by itself: each attempt is decided on here.
     pub(super) fn builder(&self, answers: &Answers) -> AmazonS3Builder {
         let builder = AmazonS3Builder::new()
@@ -222,7 +263,7 @@ impl Bucket {
             .with_config(Key::StsEndpoint, &self.sts)
             .with_client_options(ClientOptions::new().with_allow_http(self.endpoint.starts_with("http://")))
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
-            .with_http_connector(Connector { answers: answers.clone() });
+            .with_http_connector(Connector { answers: answers.clone(), keys_at: self.keys_at() });
         self.keys.iter().fold(builder, |builder, (key, value)| builder.with_config(*key, value))
     }
 }
@@ -260,6 +301,43 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn keys_of_a_container_are_asked_for_only_where_they_are_safe() {
+        let source = |vars: &[(&str, &str)]| bucket(&[vars, &[("AWS_REGION", "eu-central-1")]].concat());
+        let full = |url: &str| {
+            let token = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/token");
+            source(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", url), token]).map(|bucket| bucket.keys_at().unwrap())
+        };
+        for (url, at) in [
+            ("http://169.254.170.23/v1/credentials", "169.254.170.23"),
+            ("http://[fd00:ec2::23]/v1/credentials", "[fd00:ec2::23]"),
+            ("http://localhost:8080/x", "localhost:8080"),
+            ("http://127.0.0.1/x", "127.0.0.1"),
+            ("http://[::1]:80/x", "[::1]:80"),
+            ("https://keys.example.com/x?y=z", "keys.example.com"),
+        ] {
+            assert_eq!(full(url), Ok(at.to_owned()));
+        }
+        for url in
+            ["http://keys.example.com/x", "http://169.254.170.2@evil/x", "https://a@b/x", "ftp://127.0.0.1/", "/x"]
+        {
+            let error = full(url).unwrap_err();
+            assert!(
+                error.starts_with("AWS_CONTAINER_CREDENTIALS_FULL_URI: given ") && !error.contains("evil"),
+                "{error}"
+            );
+        }
+        let relative = |path: &str| source(&[("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", path)]).map(drop);
+        assert_eq!(relative("/v2/credentials/1234-abcd"), Ok(()));
+        for path in ["@evil/x", ".evil/x", ":80@evil/x", "/x@evil", "0/x"] {
+            let error = relative(path).unwrap_err();
+            assert!(
+                error.starts_with("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: given ") && !error.contains("evil"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn endpoints_follow_from_the_region_unless_they_are_given() {
         let ends = |vars: &[(&str, &str)]| bucket(vars).map(|bucket| (bucket.endpoint, bucket.sts));
         let pair = |s3: &str, sts: &str| Ok((s3.to_owned(), sts.to_owned()));
@@ -280,6 +358,8 @@ pub(super) mod tests {
             ("AWS_ENDPOINT_URL_S3", "ftp://x"),
             ("AWS_ENDPOINT_URL_S3", "minio:9000"),
             ("AWS_ENDPOINT_URL", "http://x/path"),
+            ("AWS_ENDPOINT_URL_S3", "http://minio:90000"),
+            ("AWS_ENDPOINT_URL", "http://10.0.0.999"),
             ("AWS_ENDPOINT_URL_S3", "http://key:hunter22@x"),
             ("AWS_ENDPOINT_URL_S3", "http://x/?token=hunter22"),
             ("AWS_REGION", "eu central"),

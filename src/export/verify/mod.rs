@@ -264,6 +264,9 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
         Error::start(format!("export destination {}: cannot be listed: {error}", source.name())).with_source(error)
     })?;
     let mut found = Verification::default();
+    for (name, reason) in listing.unreadable {
+        found.find(Finding::Unreadable { name, reason });
+    }
     if listing.manifests.is_empty() {
         found.find(Finding::NoManifest);
     }

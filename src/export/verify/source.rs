@@ -26,24 +26,46 @@ pub(super) struct Names {
 pub(super) struct Listing {
     pub(super) manifests: Vec<String>,
     pub(super) objects: Vec<String>,
+    /// Folders of objects that cannot be listed, and why.
+    pub(super) unreadable: Vec<(String, String)>,
 }
 
 /// What exporters put there; other files are nobody's business. Temporary files of a put that goes on begin with a dot.
 pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    list_dates(source, "manifests", &mut listing.manifests)?;
+    // Without all manifests nothing can be said.
+    list_dates(source, "manifests", &mut listing.manifests, &mut |_, error| Err(error))?;
+    let Listing { objects, unreadable, .. } = &mut listing;
     for log_type in LogType::ALL {
-        list_dates(source, recipe::folder(*log_type), &mut listing.objects)?;
+        list_dates(source, recipe::folder(*log_type), objects, &mut |folder, error| {
+            unreadable.push((folder, error.to_string()));
+            Ok(())
+        })?;
     }
     Ok(listing)
 }
 
-fn list_dates(source: &dyn Source, kind: &str, names: &mut Vec<String>) -> io::Result<()> {
+fn list_dates(
+    source: &dyn Source,
+    kind: &str,
+    names: &mut Vec<String>,
+    cannot: &mut dyn FnMut(String, io::Error) -> io::Result<()>,
+) -> io::Result<()> {
     let from = names.len();
-    let dates = source.names_in(kind)?;
+    let dates = match source.names_in(kind) {
+        Ok(dates) => dates,
+        Err(error) => return cannot(kind.to_owned(), error),
+    };
     names.extend(dates.objects.iter().map(|name| format!("{kind}/{name}")));
     for date in dates.folders {
-        let Names { folders, objects } = source.names_in(&format!("{kind}/{date}"))?;
+        let folder = format!("{kind}/{date}");
+        let Names { folders, objects } = match source.names_in(&folder) {
+            Ok(names) => names,
+            Err(error) => {
+                cannot(folder, error)?;
+                continue;
+            }
+        };
         let files = folders.into_iter().chain(objects).filter(|name| !name.starts_with('.'));
         names.extend(files.map(|name| format!("{kind}/{date}/{name}")));
     }
@@ -60,4 +82,46 @@ pub(super) fn read_small(object: impl Read) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large for a manifest"));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Has one date with an object in each folder, and cannot list one folder.
+    struct Broken(&'static str);
+
+    impl Source for Broken {
+        fn name(&self) -> String {
+            "broken".to_owned()
+        }
+
+        fn names_in(&self, folder: &str) -> io::Result<Names> {
+            if folder == self.0 {
+                return Err(io::Error::other("a stray key"));
+            }
+            let is_date = folder.contains('/');
+            let (dates, names) = (["date=X".to_owned()], ["a.json".to_owned()]);
+            Ok(if is_date {
+                Names { objects: names.into(), ..Names::default() }
+            } else {
+                Names { folders: dates.into(), ..Names::default() }
+            })
+        }
+
+        fn open(&self, _: &str) -> io::Result<Box<dyn Read + '_>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn a_folder_of_objects_that_cannot_be_listed_is_said_and_the_others_are_read() {
+        for folder in ["audit-logs", "audit-logs/date=X"] {
+            let listing = list(&Broken(folder)).unwrap();
+            assert_eq!(listing.unreadable, [(folder.to_owned(), "a stray key".to_owned())]);
+            assert_eq!(listing.manifests, ["manifests/date=X/a.json"]);
+            assert_eq!(listing.objects.len(), LogType::ALL.len() - 1);
+        }
+        assert!(list(&Broken("manifests")).is_err() && list(&Broken("manifests/date=X")).is_err());
+    }
 }
