@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Refused,
     /// A text that was to be read as a record is not a line of an audit log.
     Record,
+    /// A file, folder or bucket of an audit log cannot be read.
+    Read,
 }
 
 impl Error {
@@ -47,6 +49,11 @@ impl Error {
 
     pub(crate) fn record(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Record, message)
+    }
+
+    /// With the cause in the text too, which most programs print alone.
+    pub(crate) fn read(what: impl fmt::Display, cause: std::io::Error) -> Self {
+        Self::new(ErrorKind::Read, format!("cannot read {what}: {cause}")).with_source(cause)
     }
 
     pub(crate) fn setting(message: impl Into<Cow<'static, str>>) -> Self {

@@ -69,7 +69,7 @@ impl Site {
 
     /// The lines of all objects.
     fn lines(&self, kind: &str) -> Vec<String> {
-        let objects = files(&self.archive().join(kind)).into_iter().filter(is_complete);
+        let objects = files(&self.archive().join(kind)).into_iter().filter(|path| is_complete(path));
         let texts = objects.map(|path| fs::read_to_string(path).unwrap());
         texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
@@ -97,7 +97,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether a file has its name: a run that still goes on may rename a temporary one at any time.
-fn is_complete(path: &PathBuf) -> bool {
+fn is_complete(path: &Path) -> bool {
     !path.file_name().unwrap().to_str().unwrap().starts_with('.')
 }
 

@@ -13,6 +13,7 @@ use super::report::{ExportReport, Failure};
 use super::select;
 use super::state::{Current, State, StateFile};
 use super::store::{NotPut, Put, Store};
+use crate::error::Error;
 use crate::record::LineReader;
 use crate::segment::{Seen, Segment, SegmentKey, SegmentLine, SeqCheck, segment_id};
 use crate::{LogType, RecordLine};
@@ -180,8 +181,7 @@ struct Putting<'a> {
 impl Putting<'_> {
     /// Reads the segment and puts its objects.
     fn objects(&mut self, segment: &Segment) -> Result<(Tally, crate::segment::Notes, Seen), Stop> {
-        let cannot_read =
-            |error: std::io::Error| Failure::new(format!("cannot read {}", segment.path().display()), &error);
+        let cannot_read = |error: Error| Failure::because(error.to_string());
         let recipe = self.current()?.recipe.clone();
         let id = segment.id();
         let writer = |log_type: &LogType| Ok((*log_type, ObjectWriter::new(&recipe, *log_type, &id)?));
@@ -338,7 +338,7 @@ fn read_back(
     recipe: &Recipe,
     line: &SegmentLine<'_>,
     segment: &Segment,
-) -> Result<Result<Option<RecordLine>, crate::Error>, Failure> {
+) -> Result<Result<Option<RecordLine>, Error>, Failure> {
     /// Within it keys are only added.
     const MAJOR: u32 = 1;
     if !recipe.reads_records() {

@@ -56,6 +56,7 @@ pub use self::reader::{Notes, SegmentReader};
 #[cfg(feature = "export")]
 pub(crate) use self::seen::Run;
 pub use self::seen::{Gap, Seen, SeqCheck};
+use crate::error::Error;
 use crate::sink::file_names::{Form, Names, Sealed, stamp};
 
 /// The sealed segments of a file such as `/var/log/app/audit.log`, in the order of their records.
@@ -64,11 +65,13 @@ use crate::sink::file_names::{Form, Names, Sealed, stamp};
 ///
 /// # Errors
 ///
-/// If the path does not end in a name, or its folder cannot be read.
-pub fn list(path: impl AsRef<Path>) -> io::Result<Vec<Segment>> {
+/// [`ErrorKind::Read`](crate::ErrorKind::Read) if the path does not end in a name, or its folder cannot be read.
+pub fn list(path: impl AsRef<Path>) -> Result<Vec<Segment>, Error> {
+    let path = path.as_ref();
     let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path does not end in the name of a file");
-    let names = Names::new(path.as_ref())?.ok_or_else(no_name)?;
-    list_named(&names)
+    let names = Names::new(path).and_then(|names| names.ok_or_else(no_name));
+    let segments = names.and_then(|names| list_named(&names));
+    segments.map_err(|error| Error::read(format_args!("the segments of {}", path.display()), error))
 }
 
 /// A sealed segment.
@@ -153,16 +156,17 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened; of kind `Unsupported` where it is compressed and the feature `gzip` is off.
-    pub fn open(&self) -> io::Result<SegmentReader> {
-        match SegmentReader::open(&self.path(), self.sealed.form == Form::Gzip, self.sealed.suspect) {
+    /// [`ErrorKind::Read`](crate::ErrorKind::Read) if it cannot be opened, or is compressed and the feature `gzip` is off.
+    pub fn open(&self) -> Result<SegmentReader, Error> {
+        let opened = match SegmentReader::open(&self.path(), self.sealed.form == Form::Gzip, self.sealed.suspect) {
             // It was compressed in between.
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.sealed.form == Form::Plain => {
                 let compressed = self.names.sealed(&Sealed { form: Form::Gzip, ..self.sealed });
                 SegmentReader::open(&compressed, true, self.sealed.suspect)
             }
             opened => opened,
-        }
+        };
+        opened.map_err(|error| Error::read(self.path().display(), error))
     }
 
     /// What its order and its identity rest on.

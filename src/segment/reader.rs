@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use memchr::memchr;
 
 use super::line::{Members, SegmentLine, begins_as_a_record};
+use crate::error::Error;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;
@@ -18,6 +19,7 @@ const MAX_DECOMPRESSED: u64 = 1 << 40;
 
 /// Reads one segment, line by line. Made by [`Segment::open`](super::Segment::open).
 pub struct SegmentReader {
+    path: PathBuf,
     input: Box<dyn Read + Send>,
     is_gzip: bool,
     buffer: Vec<u8>,
@@ -51,15 +53,16 @@ impl SegmentReader {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
         }
         let input = if is_gzip { decompress(file)? } else { Box::new(file) };
-        Ok(Self::new(input, is_gzip, suspect))
+        Ok(Self::new(path, input, is_gzip, suspect))
     }
 
-    fn new(input: Box<dyn Read + Send>, is_gzip: bool, suspect: Option<u64>) -> Self {
+    fn new(path: &Path, input: Box<dyn Read + Send>, is_gzip: bool, suspect: Option<u64>) -> Self {
         let input = match suspect {
             Some(durable) => Box::new(input.take(durable)),
             None => input,
         };
         Self {
+            path: path.to_owned(),
             input,
             is_gzip,
             buffer: vec![0; CHUNK],
@@ -75,9 +78,10 @@ impl SegmentReader {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read. A compressed file that is damaged is no error: its end is where the damage is.
-    pub fn next_line(&mut self) -> io::Result<Option<SegmentLine<'_>>> {
-        while let Some((from, to)) = self.next_raw()? {
+    /// [`ErrorKind::Read`](crate::ErrorKind::Read) if the file cannot be read. A compressed file that is damaged is no error: its end
+    /// is where the damage is.
+    pub fn next_line(&mut self) -> Result<Option<SegmentLine<'_>>, Error> {
+        while let Some((from, to)) = self.next_raw().map_err(|error| Error::read(self.path.display(), error))? {
             if let Some(members) = Members::of_record(&self.buffer[from..to]) {
                 return Ok(Some(SegmentLine::of(&self.buffer[from..to], members)));
             }

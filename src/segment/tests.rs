@@ -93,12 +93,20 @@ fn an_empty_segment_and_one_of_zeros_have_no_records() {
 
 #[test]
 fn a_path_without_a_name_and_a_folder_that_is_none_are_errors() {
-    assert_eq!(list("/").unwrap_err().kind(), io::ErrorKind::InvalidInput);
-    assert_eq!(list("/does/not/exist/audit.log").unwrap_err().kind(), io::ErrorKind::NotFound);
+    let cause = |error: Error| {
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        assert_eq!(error.kind(), crate::ErrorKind::Read);
+        (error.to_string(), source.unwrap().kind())
+    };
+    let no_name = "cannot read the segments of /: the path does not end in the name of a file".to_owned();
+    assert_eq!(cause(list("/").unwrap_err()), (no_name, io::ErrorKind::InvalidInput));
+    let (text, kind) = cause(list("/does/not/exist/audit.log").unwrap_err());
+    assert!(text.starts_with("cannot read the segments of /does/not/exist/audit.log: "), "{text}");
+    assert_eq!(kind, io::ErrorKind::NotFound);
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join(FIRST)).unwrap();
     let error = list(folder.path().join("audit.log")).unwrap()[0].open().unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(cause(error).1, io::ErrorKind::InvalidInput);
 }
 
 #[cfg(feature = "gzip")]
