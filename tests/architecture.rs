@@ -24,7 +24,7 @@ fn modules() -> Vec<String> {
 
 /// The arrows that the page admits against the order.
 fn admitted() -> BTreeSet<(String, String)> {
-    let pairs = first_column("### Arrows against the order");
+    let pairs = first_column("### Dependencies against the order");
     pairs.into_iter().map(|pair| <[String; 2]>::try_from(pair).unwrap().into()).collect()
 }
 
