@@ -208,7 +208,7 @@ async fn a_key_in_any_language_is_secret_once_the_application_says_so() {
     }
 }
 
-/// Values that give themselves away, in every place that a client can put one.
+/// Values that have the form of a secret, in every place that a client can put one.
 #[tokio::test]
 async fn no_value_that_gives_itself_away_shows() {
     let long = "aB1".repeat(8);

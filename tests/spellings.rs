@@ -248,7 +248,7 @@ async fn what_may_quote_a_body_beyond_the_limits_is_left_out() {
     }
 }
 
-/// A path is evidence: of what gives itself away, only token formats are masked in it.
+/// A path is evidence: of values that have the form of a secret, only token formats are masked in it.
 #[tokio::test]
 async fn a_url_within_a_path_is_evidence() {
     let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";

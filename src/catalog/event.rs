@@ -330,7 +330,7 @@ impl Event {
     }
 
     /// Shows the value under exactly this key, or at this JSON Pointer of a body if it begins with `/`, though the rules call
-    /// it secret. A pointer shows nothing of the query or of the path's parameters. Values that give themselves away stay
+    /// it secret. A pointer shows nothing of the query or of the path's parameters. Values that have the form of a secret stay
     /// masked.
     pub fn not_secret(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.not_secret.push(key.into());

@@ -22,7 +22,7 @@ pub enum HitRule {
     MaskValuesUnder,
     /// A JSON Pointer of the rules names it.
     Pointer,
-    /// The value gives itself away, or holds something that does.
+    /// The value has the form of a secret, or contains one.
     Value,
 }
 

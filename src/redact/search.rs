@@ -52,7 +52,7 @@ pub(super) const LONG: usize = 256;
 /// How a text is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Search {
-    /// A value of a client: values that give themselves away, and JSON, URLs and encodings inside.
+    /// A value of a client: values that have the form of a secret, and JSON, URLs and encodings inside.
     Client,
     /// Free text of a client or an error: the same, and values that a name precedes.
     Free,

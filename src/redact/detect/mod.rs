@@ -1,4 +1,4 @@
-//! Finds values that give themselves away, whatever the key of the text.
+//! Finds values that have the form of a secret, whatever the key of the text.
 //!
 //! [`Scan`] reads a text once and reports which signs are in it; each search runs only on texts that have its signs:
 //! token formats (`crate::tokens`), `pem` (private keys), `schemes` (credentials in an `Authorization` header), `userinfo`

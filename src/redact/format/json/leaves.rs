@@ -80,7 +80,7 @@ impl Walker<'_, '_> {
         Ok(())
     }
 
-    /// Masks what gives itself away in a string.
+    /// Masks what has the form of a secret in a string.
     pub(super) fn search_string(&mut self, place: Range<usize>, raw: &str, scan: Scan) {
         let text = self.text;
         let mut places = std::mem::take(&mut self.scratch.places);
