@@ -796,9 +796,12 @@ async fn a_line_that_was_cut_off_leaves_a_doubt_unless_it_is_repeated_and_so_doe
         let records = &site.manifests()[1]["records"];
         assert_eq!(records["tornLines"] == 1, end.ends_with(CUT));
         let verification = site.verify();
-        let segment = "20261120T101531.000000Z-9f86d081884c7d65".to_owned();
-        let found = expected.map(|(torn, skipped)| Finding::LinesUnreadable { segment, torn, skipped });
-        assert_eq!(verification.findings, found.into_iter().collect::<Vec<_>>(), "{verification}");
+        let segment = "20261120T101531.000000Z-9f86d081884c7d65";
+        let found = expected.map(|(torn, skipped)| {
+            format!("lines without a record: {torn} cut off and {skipped} others, in segment {segment}")
+        });
+        let findings: Vec<String> = verification.findings.iter().map(Finding::to_string).collect();
+        assert_eq!(findings, found.into_iter().collect::<Vec<_>>(), "{verification}");
         let verdict = if expected.is_some() { Verdict::Unverifiable } else { Verdict::Complete };
         assert_eq!(verification.verdict, verdict, "{verification}");
     }
@@ -844,8 +847,13 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
         assert_eq!(manifest["records"]["repeated"], 1);
         let verification = site.verify();
         assert_eq!(verification.verdict, outcome, "{verification}");
-        let missing = Finding::RecordsMissing { instance: "before".into(), first: 4, last: 5, is_reported };
-        assert!(verification.findings.contains(&missing), "{verification}");
+        let is_missing = |found: &Finding| match found {
+            Finding::RecordsMissing { instance, first: 4, last: 5, is_reported: reported, .. } => {
+                instance == "before" && *reported == is_reported
+            }
+            _ => false,
+        };
+        assert!(verification.findings.iter().any(is_missing), "{verification}");
     }
 }
 
@@ -860,7 +868,10 @@ async fn an_initiation_without_its_completion_is_named() {
     export(&auditor).await;
     let verification = site.verify();
     let audit_id = open.audit_id().unwrap().to_string();
-    assert_eq!(verification.findings, [Finding::NotCompleted { audit_id }]);
+    assert!(
+        matches!(&verification.findings[..], [Finding::NotCompleted { audit_id: found, .. }] if *found == audit_id),
+        "{verification}"
+    );
     assert_eq!(verification.verdict, Verdict::Complete);
     open.succeed();
     auditor.shutdown(DEADLINE).await;

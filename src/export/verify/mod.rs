@@ -57,31 +57,36 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What was found.
+/// What was found. Match with `..`: later versions may add variants, and fields to them.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// A manifest names an object that is not there.
+    #[non_exhaustive]
     ObjectMissing {
         /// Its name below the destination.
         name: String,
     },
     /// An object has other bytes than its manifest says.
+    #[non_exhaustive]
     ObjectAltered {
         /// Its name below the destination.
         name: String,
     },
     /// An object that no manifest names, although manifests of later segments are there.
+    #[non_exhaustive]
     ObjectExtra {
         /// Its name below the destination.
         name: String,
     },
-    /// An object of a segment whose manifest is not there yet: the export is under way, or was interrupted.
+    /// An object of a segment whose manifest is not there yet: the export is in progress, or was interrupted.
+    #[non_exhaustive]
     ObjectUnfinished {
         /// Its name below the destination.
         name: String,
     },
     /// A manifest of a chain is not there.
+    #[non_exhaustive]
     ManifestMissing {
         /// The chain: the exporter's id.
         exporter: String,
@@ -89,6 +94,7 @@ pub enum Finding {
         number: u64,
     },
     /// A manifest does not continue the one before it, has another manifest's name, or has a number twice.
+    #[non_exhaustive]
     ManifestAltered {
         /// Its name below the destination.
         name: String,
@@ -98,6 +104,7 @@ pub enum Finding {
     /// No manifest at all: nothing was exported there yet, everything was removed, or it is another folder.
     NoManifest,
     /// Lines of a segment that no record could be read from when it was exported, and that are repeated nowhere.
+    #[non_exhaustive]
     LinesUnreadable {
         /// The segment.
         segment: String,
@@ -107,6 +114,7 @@ pub enum Finding {
         skipped: u64,
     },
     /// Something cannot be read.
+    #[non_exhaustive]
     Unreadable {
         /// Its name below the destination.
         name: String,
@@ -114,6 +122,7 @@ pub enum Finding {
         reason: String,
     },
     /// The segment itself could not be read to its end when it was exported.
+    #[non_exhaustive]
     SegmentDamaged {
         /// The segment.
         segment: String,
@@ -121,6 +130,7 @@ pub enum Finding {
         reason: String,
     },
     /// Numbers of a run that no manifest has.
+    #[non_exhaustive]
     RecordsMissing {
         /// The run: `instance` of its records.
         instance: String,
@@ -132,6 +142,7 @@ pub enum Finding {
         is_reported: bool,
     },
     /// The audit log reported records as lost, by a record `AuditRecordsLost`.
+    #[non_exhaustive]
     RecordsLost {
         /// The run that reported them.
         instance: String,
@@ -142,6 +153,7 @@ pub enum Finding {
     },
     /// An initiation without its completion: the process ended in between, or the request is still open. It does not
     /// decide the verdict. Found in the formats `json` and `json_timestamp`.
+    #[non_exhaustive]
     NotCompleted {
         /// `auditId` of the request.
         audit_id: String,
