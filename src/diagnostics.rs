@@ -19,16 +19,19 @@ pub(crate) fn is_own_thread() -> bool {
 
 /// Runs code that may panic; `None` if it did.
 pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            // A payload is a value of the application: its destructor may panic as well.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-                #[expect(clippy::mem_forget, reason = "the destructor of this payload may panic too, without end")]
-                std::mem::forget(payload);
-            }
-            None
-        }
+    let (mut work, mut result) = (Some(work), None);
+    run_caught(&mut || result = work.take().map(|work| work()));
+    result
+}
+
+/// Not generic, so that the binary has it once.
+fn run_caught(work: &mut dyn FnMut()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(work))
+        // A payload is a value of the application: its destructor may panic as well.
+        && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload)))
+    {
+        #[expect(clippy::mem_forget, reason = "the destructor of this payload may panic too, without end")]
+        std::mem::forget(payload);
     }
 }
 
@@ -41,7 +44,12 @@ pub(crate) fn report(emit: impl FnOnce()) {
 pub(crate) fn contained<T>(what: &'static str, work: impl FnOnce() -> T) -> Option<T> {
     let result = caught(work);
     if result.is_none() {
-        report(|| tracing::error!(target: "tower_audit", what, "panicked; the audit log goes on without its answer"));
+        report_panic(what);
     }
     result
+}
+
+#[cold]
+fn report_panic(what: &'static str) {
+    report(|| tracing::error!(target: "tower_audit", what, "panicked; the audit log goes on without its answer"));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::AuditorBuilder;
@@ -142,19 +142,19 @@ impl AuditorBuilder {
         );
         let (routes, plans, scoping) = (routes.expect(COMPLETE), plans.expect(COMPLETE), scoping.flatten());
         let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
-        let mut settings = json!({
-            "stages": defaults.stages.as_str(),
-            "delivery": defaults.delivery.as_str(),
-            "queueRecords": limits.records,
-            "queueBytes": limits.bytes,
-            "admissionTimeoutMs": u64::try_from(limits.admission_timeout.as_millis()).unwrap_or(u64::MAX),
-            "maxLineBytes": line_budget,
-            "maxBodyBytes": max_body_bytes,
-            "events": plans.listed(),
-            "outside": outside.describe_as_json(),
-        });
+        let mut settings = Map::new();
+        let mut add = |key: &str, value: Value| drop(settings.insert(key.to_owned(), value));
+        add("stages", defaults.stages.as_str().into());
+        add("delivery", defaults.delivery.as_str().into());
+        add("queueRecords", limits.records.into());
+        add("queueBytes", limits.bytes.into());
+        add("admissionTimeoutMs", u64::try_from(limits.admission_timeout.as_millis()).unwrap_or(u64::MAX).into());
+        add("maxLineBytes", line_budget.into());
+        add("maxBodyBytes", max_body_bytes.into());
+        add("events", plans.listed().into());
+        add("outside", outside.describe_as_json());
         if let Some(scoping) = &scoping {
-            settings["scopes"] = scoping.describe();
+            add("scopes", scoping.describe());
         }
         Ok(Checked {
             enabled: outside.enabled.unwrap_or(true),
@@ -182,7 +182,7 @@ impl AuditorBuilder {
             exports,
             retry_limit: self.retry_limit,
             sink_hook: self.sink_hook,
-            settings,
+            settings: settings.into(),
         })
     }
 }

@@ -19,7 +19,18 @@ pub(super) enum Given<'a> {
     List(&'a [String]),
 }
 
-impl Given<'_> {
+impl<'a> Given<'a> {
+    /// The items of a list. Empty ones of a text are skipped.
+    fn items(&self) -> Vec<&'a str> {
+        match self {
+            Self::Text(text) => {
+                let items = bracketed(text.trim()).unwrap_or(text).split(',').map(|text| unquoted(text.trim()));
+                items.filter(|text| !text.is_empty()).collect()
+            }
+            Self::List(items) => items.iter().map(|item| item.trim()).collect(),
+        }
+    }
+
     /// The text without space around it, which files and shells add easily.
     pub(super) fn text(&self, allowed: impl FnOnce() -> Cow<'static, str>) -> Result<&str, Refusal> {
         match self {
@@ -51,9 +62,13 @@ impl Refusal {
     }
 
     pub(super) fn of(text: &str, allowed: impl Into<Cow<'static, str>>) -> Self {
-        let given = if text.is_empty() { "nothing".into() } else { shown(text) };
-        Self { given: Cow::Owned(given), allowed: allowed.into() }
+        Self { given: given(text), allowed: allowed.into() }
     }
+}
+
+#[cold]
+fn given(text: &str) -> Cow<'static, str> {
+    if text.is_empty() { "nothing".into() } else { shown(text).into() }
 }
 
 /// What was given, in quotes and escaped, so that each complaint stays one line, and a long one its beginning.
@@ -135,19 +150,12 @@ pub(super) fn list<T>(
     allowed: &'static str,
     parse: fn(&str) -> Option<T>,
 ) -> Result<Vec<T>, Refusal> {
-    let item = |item: &str| parse(item).ok_or_else(|| Refusal::of(item, allowed));
-    let items: Vec<T> = match given {
-        Given::Text(text) => {
-            let items = bracketed(text.trim()).unwrap_or(text).split(',').map(|text| unquoted(text.trim()));
-            items.filter(|text| !text.is_empty()).map(item).collect::<Result<_, _>>()?
-        }
-        Given::List(items) => items.iter().map(|text| item(text.trim())).collect::<Result<_, _>>()?,
-    };
+    let items = given.items();
     if items.len() > longest {
         let given = Cow::Owned(format!("{} items", items.len()));
         return Err(Refusal { given, allowed: Cow::Owned(format!("at most {longest} items")) });
     }
-    Ok(items)
+    items.into_iter().map(|item| parse(item).ok_or_else(|| Refusal::of(item, allowed))).collect()
 }
 
 /// The inside of a list as other products write it: `['A', 'B']`.

@@ -1,7 +1,7 @@
 //! What a record shows when an output leaves groups of fields out: of its JSON, its URL and its message.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_core::de::IgnoredAny;
 
@@ -70,7 +70,7 @@ impl<'r> Record<'r> {
             key.split(';').any(names) || texts.any(|text| text.split(';').skip(1).any(names))
         };
         let unescaped = members(query).filter_map(|(key, value)| Some((unescape(key)?, value)));
-        let keys: BTreeSet<String> = unescaped.filter(is_left_out).map(|(key, _)| key).collect();
+        let keys: HashSet<Box<str>> = unescaped.filter(is_left_out).map(|(key, _)| key.into()).collect();
         without_members(query, |key| keys.contains(key)).unwrap_or_else(|| "null".to_owned()).into()
     }
 

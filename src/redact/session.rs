@@ -3,6 +3,7 @@
 //! [`Session::finish`] ends the phase. It returns an [`EchoSearch`], which searches the client's texts for what was masked.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -127,8 +128,11 @@ impl Session<'_> {
 
     /// A value of `meta` that the application gave.
     pub(crate) fn meta(&mut self, key: &str, value: &Value) -> EvidenceJson {
-        match json_text(value) {
-            Some(text) => self.meta_of(key, &text),
+        /// A value with more levels is masked: writing it could recurse too far.
+        const MAX_LEVELS: usize = 64;
+        let mut text = String::new();
+        match push_json(&mut text, value, MAX_LEVELS) {
+            Some(()) => self.meta_of(key, &text),
             None => self.masked_meta(),
         }
     }
@@ -313,19 +317,32 @@ fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
     }
 }
 
-/// A value as JSON text; `None` if it is so deep that writing it would recurse too far.
-fn json_text(value: &Value) -> Option<String> {
-    const MAX_DEPTH: usize = 64;
-    let mut left = vec![(value, 0)];
-    while let Some((value, depth)) = left.pop() {
-        if depth > MAX_DEPTH {
-            return None;
+/// Appends a value as JSON text; `None` if it has more levels of lists and objects below it.
+fn push_json(out: &mut String, value: &Value, levels: usize) -> Option<()> {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(is) => out.push_str(if *is { "true" } else { "false" }),
+        // Writing to a string cannot fail.
+        Value::Number(number) => drop(write!(out, "{number}")),
+        Value::String(text) => push_json_string(out, text),
+        Value::Array(elements) => {
+            out.push('[');
+            for (at, element) in elements.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                push_json(out, element, levels.checked_sub(1)?)?;
+            }
+            out.push(']');
         }
-        match value {
-            Value::Array(elements) => left.extend(elements.iter().map(|element| (element, depth + 1))),
-            Value::Object(members) => left.extend(members.values().map(|member| (member, depth + 1))),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Object(members) => {
+            out.push('{');
+            for (at, (key, member)) in members.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                push_json_string(out, key);
+                out.push(':');
+                push_json(out, member, levels.checked_sub(1)?)?;
+            }
+            out.push('}');
         }
     }
-    Some(value.to_string())
+    Some(())
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::Error;
+use crate::json::push_json_string;
 use crate::record::Scope;
 
 /// The longest path of a rule, in bytes: records show paths of this length whole.
@@ -76,17 +77,14 @@ impl Rule {
         usize::from(self.all.is_some()) + self.events.len()
     }
 
-    fn to_json(&self) -> Value {
+    fn push_json(&self, json: &mut String) {
+        let word = |audited: bool| if audited { "true" } else { "false" };
         if let Some(audited) = self.all.filter(|_| self.events.is_empty()) {
-            return audited.into();
+            return json.push_str(word(audited));
         }
-        let mut members = Map::new();
-        for (event, audited) in
-            self.all.iter().map(|all| ("*", all)).chain(self.events.iter().map(|(event, one)| (&**event, one)))
-        {
-            members.insert(event.to_owned(), (*audited).into());
-        }
-        members.into()
+        let events = self.events.iter().map(|(event, audited)| (&**event, *audited));
+        let members = self.all.map(|audited| ("*", audited)).into_iter().chain(events);
+        push_members(json, members, |json, audited| json.push_str(word(audited)));
     }
 
     fn from_json(value: &Value) -> Option<Self> {
@@ -104,6 +102,18 @@ impl Rule {
         }
         Some(rule)
     }
+}
+
+/// Appends a JSON object.
+fn push_members<'m, V>(json: &mut String, members: impl Iterator<Item = (&'m str, V)>, push: impl Fn(&mut String, V)) {
+    json.push('{');
+    for (at, (name, value)) in members.enumerate() {
+        json.push_str(if at == 0 { "" } else { "," });
+        push_json_string(json, name);
+        json.push(':');
+        push(json, value);
+    }
+    json.push('}');
 }
 
 /// The part of the tree that a rule is for.
@@ -277,17 +287,18 @@ impl ScopeRules {
     /// The rules as JSON, for a store:
     /// `{"default":false,"instance":true,"scopes":{"acme":true,"acme/lab":{"*":false,"PackageDeleted":true}}}`.
     pub fn to_json(&self) -> String {
-        let mut members = Map::new();
-        members.insert("default".into(), self.default.to_json());
+        let mut json = r#"{"default":"#.to_owned();
+        self.default.push_json(&mut json);
         if self.instance.len() > 0 {
-            members.insert("instance".into(), self.instance.to_json());
+            json.push_str(r#","instance":"#);
+            self.instance.push_json(&mut json);
         }
-        let mut scopes = Map::new();
-        for (path, rule) in &self.paths {
-            scopes.insert((**path).to_owned(), rule.to_json());
-        }
-        members.insert("scopes".into(), scopes.into());
-        Value::Object(members).to_string()
+        json.push_str(r#","scopes":"#);
+        push_members(&mut json, self.paths.iter().map(|(path, rule)| (&**path, rule)), |json, rule| {
+            rule.push_json(json)
+        });
+        json.push('}');
+        json
     }
 
     /// Reads what [`ScopeRules::to_json`] writes.

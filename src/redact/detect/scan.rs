@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::{pem, schemes};
 use crate::block::{Block, LEN as BLOCK};
-use crate::tokens::TokenFormats;
+use crate::tokens::{Class, TokenFormats};
 use crate::work;
 
 /// The signs in a text, as a set of bits.
@@ -182,15 +182,7 @@ impl Keywords {
     fn new() -> Self {
         let mut bits = Self([0; BITS / 64]);
         for classes in TokenFormats::shared().beginnings() {
-            let sets = classes.map(|class| {
-                let ends: &[u8] = if class.has(b' ') { &NON_ASCII_ENDS } else { &[] };
-                let mut set: Vec<u8> = (0..128).filter(|byte| class.has(*byte)).map(|byte| byte | 0x20).collect();
-                set.extend_from_slice(ends);
-                set.sort_unstable();
-                set.dedup();
-                set
-            });
-            bits.add(&sets);
+            bits.add(&classes.map(characters));
         }
         let words = schemes::names().chain([pem::WORD]);
         for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
@@ -226,6 +218,17 @@ impl Keywords {
             | flag(pem::begins_at(bytes, at), Scan::KEY)
             | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
     }
+}
+
+/// The first bytes of the characters of a class, with the bit set that makes a capital letter a small one.
+#[inline(never)]
+fn characters(class: Class) -> Vec<u8> {
+    let small = (0..128_u8).filter(|byte| byte & 0x20 != 0);
+    let mut bytes: Vec<u8> = small.filter(|byte| class.has(*byte) || class.has(byte & !0x20)).collect();
+    if class.has(b' ') {
+        bytes.extend(NON_ASCII_ENDS);
+    }
+    bytes
 }
 
 /// Where the bit of the last three of these characters is.
