@@ -260,7 +260,7 @@ impl fmt::Debug for ActivityBuilder {
 struct Opened(Option<Arc<Exchange>>);
 
 impl Opened {
-    /// Counts the bytes that it needs, and tells how many they are.
+    /// Counts the bytes that it needs, and returns their number.
     fn hold(&self) -> usize {
         let held = self.0.as_ref().and_then(|exchange| {
             exchange.with(|draft| {
@@ -272,7 +272,7 @@ impl Opened {
         held.unwrap_or(0)
     }
 
-    /// Lets it in. An answer tells whether its initiation record is durable, where it may not begin before.
+    /// Admits it. An answer says whether its initiation record is durable, where it may not begin before.
     fn admit(&self, bytes: usize) -> Option<Answer<bool>> {
         let exchange = self.0.as_ref()?;
         let waits = exchange.with(|draft| {
@@ -350,7 +350,7 @@ impl Activity {
         self.close(Outcome::Completed);
     }
 
-    /// It was done; the answer tells whether its record is durable, if it has to be.
+    /// It was done; the answer says whether its record is durable, if it has to be.
     pub(crate) fn succeed_durably(self) -> Option<Answer<bool>> {
         self.close(Outcome::Completed)
     }

@@ -30,7 +30,7 @@ pub trait IdSource: Send + Sync + 'static {
     fn audit_id(&self, at: SystemTime) -> Uuid;
 }
 
-/// A moment of the wall clock, as its source tells it.
+/// A moment of the wall clock, as its source returns it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wall {
     /// Nanoseconds since 1970.

@@ -256,7 +256,7 @@ impl Engine {
         let room = POOLED.saturating_sub(pool.drafts.len()).min(done.len());
         pool.drafts.extend(done.drain(..room));
         drop(pool);
-        // What found no room is freed without the lock.
+        // Those beyond the limit are freed without the lock.
         done.clear();
     }
 

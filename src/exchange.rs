@@ -14,7 +14,7 @@ use crate::running::Running;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// One exchange that has been let in and has not ended.
+/// One exchange that was admitted and has not ended.
 #[derive(Default)]
 pub(crate) struct Exchange {
     /// None only while it waits in the engine's pool, which must not keep the log alive.
@@ -106,7 +106,7 @@ impl Exchange {
         self.with_room(|draft, deadline| self.make_room(draft.class, &mut draft.response_body, bytes, deadline))
     }
 
-    /// Works on the draft, which may need room for a body's bytes; gives what has to be waited for.
+    /// Works on the draft, which may need capacity for a body's bytes; returns the wait for it, if there is one.
     fn with_room(&self, work: impl Fn(&mut Draft, Option<Duration>) -> Result<(), NoRoom>) -> Option<Waiting> {
         let mut done = self.with(|draft| work(draft, None));
         if let Some(Err(NoRoom::NoDeadline)) = done {
@@ -168,8 +168,8 @@ impl Exchange {
         }
     }
 
-    /// Writes the initiation record whatever the event's stages are; the answer tells whether it is durable. One that was
-    /// written before, when a layer outside let the exchange in, is waited for.
+    /// Writes the initiation record whatever the event's stages are; the answer says whether it is durable. One that was
+    /// written before, when an outer layer admitted the exchange, is waited for.
     pub(crate) fn initiate_durably(&self) -> Answer<bool> {
         let position = self.with(|draft| match draft.initiated {
             None => self.write_initiation(draft),
@@ -189,7 +189,7 @@ impl Exchange {
         self.engine().hand_over(first)
     }
 
-    /// Closes the exchange. Only the first call writes the completion record. An answer tells whether the record is durable,
+    /// Closes the exchange. Only the first call writes the completion record. An answer says whether the record is durable,
     /// where the response's end has to wait for that.
     pub(crate) fn close(&self, outcome: Outcome) -> Option<Answer<bool>> {
         self.close_after(outcome, |_| ())

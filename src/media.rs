@@ -39,7 +39,7 @@ impl Media {
         } else if is("multipart/form-data") {
             Self::Multipart
         } else if is("text/xml") || is("application/xml") || ends("+xml") {
-            // Names and values of XML are not told apart.
+            // Names and values of XML are not distinguished.
             Self::Unknown
         } else if begins("text/") || is("application/javascript") {
             Self::Text

@@ -25,7 +25,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes whenever the last time was. A recorder that panics costs what it was told.
+    /// Publishes whenever the last time was. If a recorder panics, what was passed to it is not published.
     pub(crate) fn publish(&mut self, counters: &Counters) {
         if self.last.is_none() {
             caught(|| describe(counters));

@@ -25,7 +25,7 @@ pub(crate) struct BodyCopy {
     pub(crate) progress: Progress,
     /// Not all that passed is in `bytes`.
     pub(crate) cut: bool,
-    /// No room was left for it in the budget of captured bytes.
+    /// No capacity was left for it in the budget of captured bytes.
     pub(crate) over_budget: bool,
     /// Bytes of the budget that it holds.
     pub(crate) reserved: usize,

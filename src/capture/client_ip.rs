@@ -1,4 +1,4 @@
-//! Finds the address of the client behind trusted proxies, and trusts nothing that it was not told to trust.
+//! Finds the address of the client behind trusted proxies, and trusts nothing that is not configured as trusted.
 //!
 //! The walk: the connection's peer is hop zero. While the hop at hand is trusted, the entry that it appended to the
 //! header names the next one; the first hop that is not trusted is the client. Entries are read from the right, because
@@ -72,7 +72,7 @@ pub(crate) struct ClientIp {
 pub(crate) struct Address {
     /// The client's address, as far as trusted hops vouch for it.
     pub(crate) ip: Option<IpAddr>,
-    /// The client's port, if the hop that named it told one.
+    /// The client's port, if the hop that named the client gave one.
     pub(crate) port: Option<u16>,
     /// The connection's other end, when that is not the client.
     pub(crate) peer_ip: Option<IpAddr>,
@@ -83,7 +83,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    /// What resolvers are told about the connection.
+    /// What resolvers get to know about the connection.
     pub(crate) fn peer(&self) -> Peer {
         Peer::new(self.direct, self.peer_trusted)
     }

@@ -2,7 +2,7 @@
 //! request's thread only keeps what was sent: whether it is right is looked at when its draft is read.
 //!
 //! Each of them counts only if its header stands there exactly once: of two values, one was added by somebody who could
-//! not remove the other, and nothing tells which; joining logs on the wrong one misleads more than no id does.
+//! not remove the other, and nothing shows which; joining logs on the wrong one misleads more than no id does.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub(crate) const MAX_REQUEST_ID: usize = 128;
 /// Where the two ids stand in a `traceparent`.
 pub(crate) const TRACE_ID: Range<usize> = 3..35;
 pub(crate) const SPAN_ID: Range<usize> = 36..52;
-/// So much of it tells all: whatever follows its 55 characters begins with a dash, or makes it wrong.
+/// These characters are enough: whatever follows the first 55 begins with a dash, or is invalid.
 pub(crate) const TRACEPARENT_BEGINNING: usize = 56;
 
 /// DNS allows 253 characters; two more for the brackets of an address.

@@ -320,7 +320,7 @@ impl Thread {
             let others = couriers.iter().enumerate().filter(|(other, _)| *other != at);
             let others = others.map(|(_, courier)| courier.exported()).min();
             let Some(courier) = couriers.get_mut(at) else { break };
-            // A long run makes room in the spool while it goes on.
+            // A long run frees space in the spool while it continues.
             let mut noted = Instant::now();
             let mut after = |exported: Option<SegmentKey>| {
                 if noted.elapsed() >= NOTED_EVERY {

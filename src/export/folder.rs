@@ -166,7 +166,7 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     let written = file.write_all(bytes).and_then(|()| retry(|| file.sync_all()));
     drop(file);
     if written.is_err() {
-        // A disk that is full gets its room back.
+        // A full disk gets its space back.
         let _ = remove(temporary);
     }
     written

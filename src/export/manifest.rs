@@ -180,7 +180,7 @@ pub(crate) fn write(
     text
 }
 
-/// What was told before and in this segment, by run.
+/// The losses reported before and in this segment, by run.
 fn told_with(state: &State, tally: &Tally) -> Vec<(String, u64)> {
     let mut told = state.told.clone();
     for ((instance, _), count) in tally.lost.iter().filter(|((_, reason), _)| leaves_gaps(reason)) {
@@ -192,7 +192,7 @@ fn told_with(state: &State, tally: &Tally) -> Vec<(String, u64)> {
     told
 }
 
-/// What is told and not used up, for the next segment.
+/// The reported losses that explain no gap yet, for the next segment.
 pub(crate) fn told_after(state: &State, tally: &Tally, seen: &Seen) -> Vec<(String, u64)> {
     let mut told = told_with(state, tally);
     for gap in Tally::new_gaps(&state.seen, seen) {
@@ -213,7 +213,7 @@ pub(crate) fn leaves_gaps(reason: &str) -> bool {
     reason == "sink_failed"
 }
 
-/// Whether so many losses were told of this run; they explain no other gap then.
+/// Whether this number of losses was reported for this run; they explain no other gap then.
 pub(crate) fn use_up(told: &mut [(String, u64)], instance: &str, missing: u64) -> bool {
     let total: u64 = told.iter().filter(|(of, _)| of == instance).map(|(_, count)| *count).fold(0, u64::saturating_add);
     if total < missing {

@@ -121,7 +121,7 @@ impl ObjectWriter {
         Ok(Self { recipe, log_type, segment, format, omit, row: Vec::new(), finished: 0, open: None })
     }
 
-    /// Adds a record, if the format has a place for it; gives the object before it, if that has no room.
+    /// Adds a record, if the format has a place for it; returns the object before it, if that is full.
     pub(crate) fn push(&mut self, row: Row<'_>, is_taken: &mut bool) -> Result<Option<Object>, Failure> {
         let is_line = self.format.is_none() && self.recipe.format == ExportFormat::Json;
         *is_taken = is_line || self.write_row(row);

@@ -50,7 +50,7 @@ impl<B: Default> Default for RequestBody<B> {
 }
 
 impl<B> RequestBody<B> {
-    /// `exchange`: who is told about it.
+    /// `exchange`: the exchange to which it is reported.
     pub(crate) fn new(inner: B, exchange: Option<Arc<Exchange>>) -> Self {
         Self { inner, exchange, held: None }
     }
@@ -250,7 +250,7 @@ impl Asked {
     }
 }
 
-/// How a response ends, as far as its head tells.
+/// How a response ends, as far as its head shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Nothing of a body will be delivered: hyper drops such bodies without polling them.
@@ -400,7 +400,7 @@ impl std::error::Error for NotRecorded {}
 #[derive(Clone, Copy, Debug)]
 struct Last<'f> {
     outcome: Outcome,
-    /// Of the last frame, if the record has yet to be told.
+    /// Of the last frame, if it has not yet been noted in the record.
     data: Option<&'f [u8]>,
 }
 
@@ -416,7 +416,7 @@ impl Watch {
         self.guard.exchange().response_comes(data.len())
     }
 
-    /// Notes a frame that is about to be delivered; tells if it was the last.
+    /// Notes a frame that is about to be delivered; returns whether it was the last.
     fn passed<'f>(&mut self, frame: &'f Frame<Bytes>, is_end: impl FnOnce() -> bool) -> Option<Last<'f>> {
         let exchange = self.guard.exchange();
         if let Some(trailers) = frame.trailers_ref() {

@@ -24,7 +24,7 @@ use crate::scope::{PathParams, Scoped, Scoping, Verdict};
 /// What becomes of a request on its way in.
 #[derive(Default)]
 pub(crate) struct Entry {
-    /// The exchange that is told about the request's body, if there is anything to tell.
+    /// The exchange to which the request's body is reported, if it has to be.
     pub(crate) body: Option<Arc<Exchange>>,
     /// The exchange that this layer has to finish; none if it records nothing, or has joined another layer's.
     pub(crate) guard: Option<Guard>,
@@ -262,7 +262,7 @@ fn matched_path(head: &Parts) -> Option<&str> {
     };
 }
 
-/// Notes that an exchange was admitted, with so many bytes of the budget. An answer tells whether its initiation record is
+/// Notes that an exchange was admitted, with so many bytes of the budget. An answer says whether its initiation record is
 /// durable, where the handler has to wait for that.
 pub(crate) fn admitted(exchange: &Exchange, bytes: usize) -> Option<Answer<bool>> {
     let class = exchange.with(|draft| {

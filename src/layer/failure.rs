@@ -1,4 +1,4 @@
-//! What an error of the inner service tells: whether it is a timeout, and what stands in `errors`.
+//! What an error of the inner service means: whether it is a timeout, and what appears in `errors`.
 
 use std::any::Any;
 use std::error::Error;

@@ -40,7 +40,7 @@ pin_project! {
     enum State<S, F, B, T, E> {
         // The inner future is dropped before the guard: what its destructors say still stands on the record.
         Running { #[pin] future: F, guard: Option<Guard>, loss: Option<Loss>, asked: Asked },
-        // For room in the queue.
+        // For capacity in the queue.
         Waiting { held: Option<Box<Held<S, B>>>, waiting: Waiting },
         // For the initiation record to be durable.
         Recording { held: Option<Box<Held<S, B>>>, durable: Answer<bool> },

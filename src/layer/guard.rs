@@ -47,7 +47,7 @@ impl Guard {
         }
     }
 
-    /// Ends the exchange. An answer tells whether its record is durable, where the response's end has to wait for that.
+    /// Ends the exchange. An answer says whether its record is durable, where the response's end has to wait for that.
     pub(crate) fn finish(mut self, outcome: Outcome) -> Option<Answer<bool>> {
         self.finished = true;
         self.exchange().close(outcome)

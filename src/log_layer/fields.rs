@@ -124,7 +124,7 @@ impl Fields {
         all.saturating_sub(taken).min(VALUE)
     }
 
-    /// Runs the application's code, as far as there is room for what it says.
+    /// Runs the application's code, as far as the line has space for its output.
     pub(super) fn text(&self, say: impl FnOnce(&mut Bounded) -> fmt::Result) -> Value {
         let mut bounded = Bounded { text: Text { text: String::new(), cut: false }, room: self.room() };
         match caught(|| say(&mut bounded)) {

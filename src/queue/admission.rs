@@ -16,16 +16,16 @@ use crate::sync::{Arc, Instant, Mutex, MutexGuard, PoisonError};
 pub(crate) enum Admission {
     /// Go on.
     Granted,
-    /// There is no room now; await it.
+    /// There is no capacity now; await it.
     Wait(Waiting),
-    /// There is no room, and nobody may wait for it.
+    /// There is no capacity, and nobody may wait for it.
     Refused,
 }
 
 /// What a place waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A request or an activity, for room for its record.
+    /// A request or an activity, for capacity for its record.
     Exchanges,
     /// A body, for bytes.
     Bodies,
@@ -97,7 +97,7 @@ impl Place {
     }
 }
 
-/// The wait for room: resolves to the bytes that are now held, or to `None` once the wait has been too long.
+/// The wait for capacity: resolves to the bytes that are now held, or to `None` once the wait has been too long.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub(super) place: Arc<Place>,

@@ -27,7 +27,7 @@ pub(crate) struct Limits {
     pub(crate) bytes: usize,
     /// Bytes of exchanges in line, which are not counted among the others before they are admitted.
     pub(crate) line_bytes: usize,
-    /// How long a request may wait for room, and a body for bytes.
+    /// How long a request may wait for capacity, and a body for bytes.
     pub(crate) admission_timeout: Duration,
 }
 
@@ -146,7 +146,7 @@ impl Queue {
         matches!(self.answer_at_once(class, self.held.bytes()), Some(Admission::Granted))
     }
 
-    /// The answer while `held` bytes are held by others, or `None` if there is no room now. An open exchange holds no place:
+    /// The answer while `held` bytes are held by others, or `None` if there is no capacity now. An open exchange holds no place:
     /// the bound on records counts finished ones only. Everybody needs the same, which is that the bounds are not reached:
     /// nobody waits behind somebody who needs more.
     fn answer_at_once(&self, class: Delivery, held: usize) -> Option<Admission> {
@@ -289,8 +289,8 @@ impl Queue {
         Ok(position)
     }
 
-    /// Hands over the record of somebody who was not let in: refused, or gone while waiting. What cannot enter is counted,
-    /// to be told.
+    /// Hands over the record of a request that was not admitted: refused, or cancelled while waiting. A record that cannot enter
+    /// is counted, to be reported.
     pub(crate) fn push_outsider(&self, draft: Box<Draft>, is_last: bool) -> Result<u64, Box<Draft>> {
         let mut state = self.lock();
         self.close_if(is_last);
@@ -362,7 +362,7 @@ impl Queue {
     }
 
     /// A sink's thread has written. The worker gives that back when it wakes anyhow, or soon after, unless somebody waits for it
-    /// or half of the room is taken.
+    /// or half of the capacity is used.
     pub(crate) fn written(&self) {
         let mut state = self.lock();
         state.moved = true;
@@ -426,7 +426,7 @@ impl Queue {
         loop {
             // In this order: what has left by then was handed over before.
             let pushed = self.pushed();
-            // Whoever was held up in between would count those that came and went meanwhile, and find no room.
+            // Whoever was held up in between would count those that came and went meanwhile, and find no capacity.
             let still = self.settled.load(Ordering::Acquire);
             if still == settled {
                 return usize::try_from(pushed - settled).unwrap_or(usize::MAX);

@@ -80,7 +80,7 @@ impl Scoping {
         Scoped { tree: self.tree.get(), resolver_panicked: false }
     }
 
-    /// What tells two sets of rules apart, for the record of the start.
+    /// A digest of the rules, for the record of the start.
     pub(crate) fn describe(&self) -> serde_json::Value {
         let tree = self.tree.get();
         let rules = tree.rules();

@@ -1,4 +1,4 @@
-//! The scope of a request, as far as its head tells.
+//! The scope of a request, as far as its head names one.
 
 use std::borrow::Cow;
 use std::fmt;

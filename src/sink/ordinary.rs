@@ -1,4 +1,4 @@
-//! Ordinary log lines, through a thread of their own: taken if there is room for them, else dropped, counted and reported.
+//! Ordinary log lines, through a separate thread: accepted if there is capacity for them, else dropped, counted and reported.
 
 use std::fmt::Write as _;
 use std::io;

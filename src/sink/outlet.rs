@@ -86,7 +86,7 @@ pub(crate) struct Progress {
     pub(crate) own_waiting: u64,
     /// Records of this library that are being written.
     pub(crate) own_writing: u64,
-    /// Records of exchanges that never entered, because a best-effort sink had no room.
+    /// Records of exchanges that never entered, because a best-effort sink had no capacity.
     pub(crate) missed: u64,
     pub(crate) state: SinkState,
     /// It is given up, and will never be tried again.

@@ -62,7 +62,7 @@ enum Form {
 }
 
 impl Form {
-    /// Unless its place tells how it is spelled.
+    /// Unless its place shows its encoding.
     fn name(self) -> Option<&'static str> {
         match self {
             Self::Base64 => Some("base64"),

@@ -61,7 +61,7 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Written,
-    /// A best-effort sink has no room.
+    /// A best-effort sink has no capacity.
     Missed,
     /// The sink was given up.
     Lost,
@@ -184,7 +184,7 @@ impl Channel {
         }
     }
 
-    /// When it is to be tried again, as far as the system's clock tells; none if it works, or is being tried, or never will.
+    /// When it is to be tried again, by the system's clock; none if it works, or is being tried, or never will.
     pub(super) fn until_trial(&self) -> Option<Duration> {
         let given_up = self.given_up.filter(|_| self.on_trial.is_none() && !self.progress().is_final)?;
         Some(TRY_AGAIN.saturating_sub(given_up.real.elapsed()))

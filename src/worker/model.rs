@@ -199,7 +199,7 @@ fn lines(bytes: &[u8]) -> Vec<Line> {
     Book::values(bytes).into_iter().filter(|value| !own(value)).map(line).collect()
 }
 
-/// A sink that does as it is told, and gives way to the others in between.
+/// A sink that follows a script, and lets other threads run in between.
 struct Scripted {
     book: Book,
     writes: std::vec::IntoIter<Turn>,

@@ -100,7 +100,7 @@ impl Store for BucketStore {
 }
 
 impl BucketStore {
-    /// Sends a put until it is decided. `may_be_there` tells whether the object may have arrived, if it was not put.
+    /// Sends a put until it is decided. `may_be_there` says whether the object may have arrived, if it was not put.
     fn create(&mut self, put: &Put<'_>, may_be_there: &mut bool, is_over: IsOver<'_>) -> Result<(), NotPut> {
         let opened = self.open.take().map_or_else(|| Open::new(&self.bucket), Ok)?;
         let open = self.open.insert(opened);

@@ -23,7 +23,7 @@ pub(crate) enum Rest {
     /// A pause that no record cuts short, unless many come.
     Pause(Duration),
     /// Until a record comes or somebody calls, at most this long. `lazily`: that a sink has written is no reason to wake, unless
-    /// somebody waits for it or room gets scarce.
+    /// somebody waits for it or little capacity is left.
     Sleep { most: Option<Duration>, lazily: bool },
 }
 
@@ -40,7 +40,7 @@ impl Queue {
                     self.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
                 }
                 Rest::Pause(_) => state,
-                // What a sink has done since makes room; nobody else would report it to a worker that sleeps.
+                // What a sink has written since frees capacity; nobody else would report it to a sleeping worker.
                 Rest::Sleep { .. } if state.moved || !state.finished.is_empty() => state,
                 Rest::Sleep { most, lazily } => {
                     state.asleep = true;
@@ -76,7 +76,7 @@ impl Queue {
         state.called = false;
     }
 
-    /// Admits those in line that there is room for, in order, and refuses those that have waited too long, or whose records
+    /// Admits the waiting requests for which there is capacity, in order, and refuses those that have waited too long, or whose records
     /// could not be kept any more.
     pub(crate) fn serve_line(&self, now: Duration) {
         if !self.has_line() {

@@ -312,7 +312,7 @@ impl<D: Disk> Writer<D> {
             });
         }
         segment.period = match self.policy.rotate_every {
-            // All records of a segment are of one period, so the last write tells it even after a restart.
+            // All records of a segment are of one period, so the last write shows it even after a restart.
             Some(every) if segment.len > 0 => Some(Period::of(segment.opened().modified, every)),
             _ => self.period(),
         };

@@ -1,4 +1,4 @@
-//! Waiting for room.
+//! Waiting for capacity.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -76,7 +76,7 @@ fn a_record_waits_for_the_worker_no_longer_than_one_pause() {
     });
 }
 
-/// Whoever is held up while he counts must not count those that came and went meanwhile: he would find no room where there
+/// Whoever is held up while he counts must not count those that came and went meanwhile: he would find no capacity where there
 /// is some.
 #[test]
 fn no_more_are_unwritten_than_ever_were_at_one_moment() {
@@ -98,19 +98,19 @@ fn no_more_are_unwritten_than_ever_were_at_one_moment() {
     });
 }
 
-/// Nor may a sink's word get lost that it has written: the room that it made would never be seen.
+/// Nor may a sink's word get lost that it has written: the capacity that it freed would never be seen.
 #[test]
 fn what_was_written_leaves_the_queue() {
     check(|| written_leaves(2));
 }
 
-/// As before, where nobody needs the room, and what was written wakes nobody.
+/// As before, where nobody needs the capacity, and what was written wakes nobody.
 #[test]
 fn what_was_written_leaves_the_queue_though_nobody_needs_the_room() {
     check(|| written_leaves(64));
 }
 
-/// With room for this number of records.
+/// With capacity for this number of records.
 fn written_leaves(records: usize) {
     let (rig, book) = Rig::healthy(&Setting { records, ..Setting::default() });
     for round in 0..2 {

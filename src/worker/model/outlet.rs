@@ -5,7 +5,7 @@ use crate::sink::{Progress, SinkState, Start, Watcher};
 
 struct Nobody;
 
-/// Whoever is told panics, and so the sink's thread.
+/// The watcher panics, and so the sink's thread.
 struct Bomb;
 
 impl Watcher for Bomb {
