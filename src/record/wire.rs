@@ -335,12 +335,17 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    !record.cuts.named.is_empty() || !record.fields.meta.is_empty() && record.meta().next().is_some()
+    let has_members = !record.fields.meta.is_empty();
+    !record.cuts.named.is_empty() || has_members && (shows_all_meta(record) || record.meta().next().is_some())
+}
+
+/// Whether no member of `meta` is left out, as in nearly all lines.
+fn shows_all_meta(record: &Record<'_>) -> bool {
+    record.omitted.is_empty() && record.cuts.meta.is_empty()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    if record.omitted.is_empty() && record.cuts.meta.is_empty() {
-        // As nearly all records.
+    if shows_all_meta(record) {
         for (key, value) in &record.fields.meta {
             meta.named(record.text.get(*key), record.text.get(*value));
         }
