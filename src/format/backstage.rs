@@ -208,6 +208,7 @@ fn kebab(name: &str) -> String {
 #[cfg(feature = "testing")]
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -256,5 +257,24 @@ mod tests {
         assert_eq!((&other["message"], &other["actor"]), (&json!("http.nightly-export"), &json!({ "actorId": null })));
         let lost = written_json(&json!({ "eventName": "AuditRecordsLost", "meta": { "count": 3 } }));
         assert_eq!((&lost["message"], &lost["meta"]["count"]), (&json!("audit.audit-records-lost"), &json!(3)));
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_reads_back_and_forges_no_key(
+            texts in prop::collection::vec("(?s)[,:{}\"\\\\\n\r\u{0}\u{202e}\u{85}a€]{0,12}|(?s).{0,24}", 4),
+        ) {
+            let event = written_json(&json!({
+                "plugin": "p", "actor": { "actorId": texts[0], "client": texts[1] }, "meta": { "a": texts[2], "b": [texts[3]] },
+            }));
+            let mut keys: Vec<&String> = event.as_object().unwrap().keys().collect();
+            keys.sort();
+            prop_assert_eq!(
+                keys,
+                ["actor", "eventId", "isAuditEvent", "level", "message", "meta", "plugin", "severityLevel", "status", "timestamp"]
+            );
+            prop_assert_eq!(&event["actor"], &json!({ "actorId": texts[0], "userAgent": texts[1] }));
+            prop_assert_eq!(&event["meta"], &json!({ "a": texts[2], "b": [texts[3]] }));
+        }
     }
 }

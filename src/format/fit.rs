@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::Format;
 use crate::json::{beginning, elements, unescape};
 use crate::record::Record;
+use crate::record::cuts::{BodyCut, Cuts, ELLIPSIS};
 use crate::record::finished::{Body, Fields, Request};
-use crate::record::wire::{BodyCut, Cuts, ELLIPSIS};
 use crate::redact::Texts;
 use crate::text::head;
 

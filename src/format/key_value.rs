@@ -1,8 +1,9 @@
 //! A record as a line of keys and values, as Psono writes its audit log.
 
 use super::{Format, ends_something};
-use crate::json::{members, needs_no_escape, plain_len, push_json_string};
-use crate::record::{FieldValue, Fixed, Record, Status, push_ip, time_text};
+use crate::block::{Block, ordinary_len};
+use crate::json::{Text as _, members, needs_no_escape, push_json_string};
+use crate::record::{FieldValue, Record, Status, push_ip, time_text};
 
 /// Keys and values, as Psono's audit log has them.
 ///
@@ -38,62 +39,65 @@ impl Format for KeyValue {
         let started = record.fields.started_at.unwrap_or(record.fields.timestamp);
         out.extend_from_slice(&time_text(started)[..26]);
         out.push(b' ');
-        let mut pairs = Pairs { out, is_first: true };
-        pairs.fixed("logger", record, Fixed::Component);
+        let mut pairs = Pairs { out };
+        pairs.some("logger=", record.fields.labels.as_ref().and_then(|labels| labels.component()));
         if let Some(ip) = record.ip() {
-            pairs.key("user_ip");
+            pairs.out.push_text("user_ip=");
             push_ip(pairs.out, ip);
+            pairs.end();
         }
-        pairs.fixed("req_method", record, Fixed::Method);
-        pairs.some("req_url", record.path().as_deref());
-        let (success, suffix) =
-            if record.status() == Status::Succeeded { ("True", "_SUCCESS") } else { ("False", "_ERROR") };
-        pairs.some("success", Some(success));
-        pairs.fixed("hostname", record, Fixed::Host);
+        pairs.some("req_method=", record.method());
+        pairs.some("req_url=", record.path().as_deref());
+        let is_success = record.status() == Status::Succeeded;
+        pairs.out.push_text(if is_success { "success=True, " } else { "success=False, " });
+        pairs.some("hostname=", record.host());
         if let Some(status) = record.response_status() {
-            pairs.key("status");
-            pairs.out.extend_from_slice(b"HTTP_");
-            pairs.out.extend_from_slice(status.as_str().as_bytes());
+            pairs.out.push_text("status=HTTP_");
+            pairs.out.push_text(status.as_str());
             if let Some(name) = status_name(status.as_u16()) {
                 pairs.out.push(b'_');
-                pairs.out.extend_from_slice(name.as_bytes());
+                pairs.out.push_text(name);
             }
+            pairs.end();
         }
-        pairs.key("event");
-        pairs.out.extend_from_slice(upper_snake(record.event_name()).as_bytes());
-        pairs.out.extend_from_slice(suffix.as_bytes());
-        pairs.fixed("user", record, Fixed::ActorName);
-        pairs.fixed("user_id", record, Fixed::ActorId);
+        pairs.out.push_text("event=");
+        push_upper_snake(pairs.out, record.event_name());
+        pairs.out.push_text(if is_success { "_SUCCESS, " } else { "_ERROR, " });
+        pairs.some("user=", record.actor_name());
+        pairs.some("user_id=", record.actor_id());
         if let Some(params) = record.params() {
             members(&params).for_each(|(name, value)| pairs.kwarg(name, value));
         }
         record.meta().for_each(|(key, value)| pairs.kwarg(key, &value));
+        out.truncate(out.len() - Pairs::END.len());
     }
 }
 
+/// Keys and values. Each pair ends with a comma and a space; the end of the line removes the last ones.
 struct Pairs<'o> {
     out: &'o mut Vec<u8>,
-    is_first: bool,
 }
 
 impl Pairs<'_> {
-    fn fixed(&mut self, key: &str, record: &Record<'_>, fixed: Fixed) {
-        self.some(key, record.fixed(fixed).as_ref().map(FieldValue::as_str));
+    const END: &'static str = ", ";
+
+    fn end(&mut self) {
+        self.out.push_text(Self::END);
     }
 
-    fn key(&mut self, key: &str) {
-        if !std::mem::take(&mut self.is_first) {
-            self.out.extend_from_slice(b", ");
-        }
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.push(b'=');
-    }
-
+    /// A key and its `=`, and the value, if there is one. Inlined, so that the length of the key is known.
+    #[inline(always)]
     fn some(&mut self, key: &str, value: Option<&str>) {
-        let Some(value) = value else { return };
-        self.key(key);
+        if let Some(value) = value {
+            self.out.push_text(key);
+            self.value(value);
+            self.end();
+        }
+    }
+
+    fn value(&mut self, value: &str) {
         if is_plain(value) {
-            self.out.extend_from_slice(value.as_bytes());
+            self.out.push_text(value);
         } else {
             push_json_string(self.out, value);
         }
@@ -101,30 +105,49 @@ impl Pairs<'_> {
 
     /// A value of JSON under a key that a client cannot choose; what could end a key is replaced all the same.
     fn kwarg(&mut self, key: &str, json: &str) {
-        let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
-        let mut word = String::with_capacity("kwarg_".len() + key.len());
-        word.push_str("kwarg_");
-        word.extend(key.chars().map(|char| if is_word(char) { char } else { '_' }));
-        match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).filter(|inside| !inside.contains('\\')) {
-            Some(inside) => self.some(&word, Some(inside)),
-            None => self.some(&word, Some(FieldValue::of_json(json.into()).as_str())),
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        self.out.push_text("kwarg_");
+        if key.as_bytes().iter().all(is_word) {
+            self.out.push_text(key);
+        } else {
+            let word = |char| u8::try_from(char).ok().filter(is_word).unwrap_or(b'_');
+            self.out.extend(key.chars().map(word));
         }
+        self.out.push(b'=');
+        match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            Some(inside) if is_ordinary(inside) => self.out.push_text(inside),
+            _ => self.value(FieldValue::of_json(json.into()).as_str()),
+        }
+        self.end();
     }
 }
 
 /// Whether nothing in it could be taken for the end of the value.
 fn is_plain(value: &str) -> bool {
-    let is_special = |byte| matches!(byte, b',' | b'=' | b'"' | b'\\') | !(0x20..0x7f).contains(&byte);
-    if plain_len(value.as_bytes(), is_special) == value.len() {
+    if is_ordinary(value) {
         return true;
     }
     let ends = value.contains(", ") || value.ends_with(',') || value.contains(['=', '"']);
     !ends && needs_no_escape(value)
 }
 
+/// Whether it has nothing but printable ASCII without a sign of this format or a backslash, as nearly all values.
+fn is_ordinary(value: &str) -> bool {
+    let special = |block: Block| {
+        let signs = block.is(b',').or(block.is(b'=')).or(block.is(b'"')).or(block.is(b'\\'));
+        block.is_in(0x20, 0x7e).not() | signs.bits()
+    };
+    ordinary_len(value.as_bytes(), special) == value.len()
+}
+
 /// `READ_INFO` of `ReadInfo`, `read.info` and `READ_INFO`.
 pub(crate) fn upper_snake(name: &str) -> String {
-    let mut out = String::with_capacity(name.len() + 8);
+    let mut out = Vec::with_capacity(name.len() + 8);
+    push_upper_snake(&mut out, name);
+    String::from_utf8(out).expect("each byte is ASCII")
+}
+
+fn push_upper_snake(out: &mut Vec<u8>, name: &str) {
     let bytes = name.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
         let before = at.checked_sub(1).map(|at| bytes[at]);
@@ -136,11 +159,10 @@ pub(crate) fn upper_snake(name: &str) -> String {
                     || before.is_ascii_uppercase() && behind.is_some_and(u8::is_ascii_lowercase)
             });
         if begins_word {
-            out.push('_');
+            out.push(b'_');
         }
-        out.push(if byte.is_ascii_alphanumeric() { char::from(byte.to_ascii_uppercase()) } else { '_' });
+        out.push(if byte.is_ascii_alphanumeric() { byte.to_ascii_uppercase() } else { b'_' });
     }
-    out
 }
 
 /// The name of a status in Django REST framework: <https://www.django-rest-framework.org/api-guide/status-codes/>.

@@ -90,7 +90,8 @@ impl FieldGroups {
 
     /// Whether any name is left out wherever it is.
     pub(crate) fn has_names(self) -> bool {
-        self.names().next().is_some()
+        // Most records are written with all of their fields.
+        !self.is_empty() && self.names().next().is_some()
     }
 
     /// Whether a request header is left out. Headers of addresses are those of proxies and content networks.

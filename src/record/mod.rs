@@ -1,6 +1,7 @@
 //! The model of a record: its fields, and how they are written. It uses `redact` (the types of text), `json` and `clock`.
 
 mod actor;
+pub(crate) mod cuts;
 mod entity;
 mod failure;
 mod field;

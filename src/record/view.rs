@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use uuid::Uuid;
 
+use super::cuts::{Cuts, UNCUT, without_middle};
 use super::finished::{ErrorEntry, Fields, Identity, MASKED_NAME, Place, Request, Route, StageName, Thing};
-use super::wire::{BodyAs, Cuts, Process, UNCUT, without_middle};
+use super::wire::{BodyAs, Process};
 use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
 use crate::json::{members_as_arrays, without_members};

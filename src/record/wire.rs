@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use http::Version;
 
+use super::cuts::{BodyCut, without_middle};
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
 use super::json_object::{Key, Object, key, push_list};
 use super::setting::setting_names;
 use super::{FieldGroup, Record};
 use crate::redact::{Evidence, Reason, Redacted, Texts};
-use crate::text::{head, tail};
 
 /// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug, Default)]
@@ -117,68 +117,6 @@ pub enum UserAgentKey {
 }
 
 setting_names!(UserAgentKey { Client => "client", UserAgent => "userAgent", Both => "both" });
-
-/// What a line leaves out of its record, or shortens, to fit its limit. Empty for most lines.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cuts {
-    pub(crate) request_body: BodyCut,
-    pub(crate) response_body: BodyCut,
-    pub(crate) headers: bool,
-    pub(crate) stacks: bool,
-    pub(crate) query: bool,
-    pub(crate) params: bool,
-    /// All errors but the first.
-    pub(crate) further_errors: bool,
-    pub(crate) referer: bool,
-    /// Indexes of the members of `meta` that are left out.
-    pub(crate) meta: Vec<usize>,
-    /// The number of bytes that are kept of texts.
-    pub(crate) error_message: Option<usize>,
-    pub(crate) message: Option<usize>,
-    pub(crate) client: Option<usize>,
-    pub(crate) url: Option<usize>,
-    /// The names in `meta.shortened`.
-    pub(crate) named: Vec<Cow<'static, str>>,
-}
-
-/// Nothing is shortened.
-pub(crate) static UNCUT: Cuts = Cuts {
-    request_body: BodyCut::None,
-    response_body: BodyCut::None,
-    headers: false,
-    stacks: false,
-    query: false,
-    params: false,
-    further_errors: false,
-    referer: false,
-    meta: Vec::new(),
-    error_message: None,
-    message: None,
-    client: None,
-    url: None,
-    named: Vec::new(),
-};
-
-/// What a line shows of a body.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum BodyCut {
-    #[default]
-    None,
-    /// A valid beginning of it.
-    Beginning(String),
-    /// Nothing.
-    Whole,
-}
-
-/// A text without its middle, if only a number of bytes of it is kept.
-pub(crate) fn without_middle(text: &str, kept: Option<usize>) -> Cow<'_, str> {
-    match kept {
-        None => Cow::Borrowed(text),
-        Some(kept) => Cow::Owned([head(text, kept / 2), ELLIPSIS, tail(text, kept / 2)].concat()),
-    }
-}
-
-pub(crate) const ELLIPSIS: &str = "…";
 
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
@@ -397,12 +335,17 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    !record.cuts.named.is_empty() || !record.fields.meta.is_empty() && record.meta().next().is_some()
+    let has_members = !record.fields.meta.is_empty();
+    !record.cuts.named.is_empty() || has_members && (shows_all_meta(record) || record.meta().next().is_some())
+}
+
+/// Whether no member of `meta` is left out, as in nearly all lines.
+fn shows_all_meta(record: &Record<'_>) -> bool {
+    record.omitted.is_empty() && record.cuts.meta.is_empty()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    if record.omitted.is_empty() && record.cuts.meta.is_empty() {
-        // As nearly all records.
+    if shows_all_meta(record) {
         for (key, value) in &record.fields.meta {
             meta.named(record.text.get(*key), record.text.get(*value));
         }

@@ -5,8 +5,9 @@
 
 use super::row::Row;
 use crate::record::Record;
+use crate::record::cuts::BodyCut;
 use crate::record::finished::{Body, Context, Identity, Owner, Thing};
-use crate::record::wire::{self, BodyCut};
+use crate::record::wire;
 
 /// Writes all cells.
 pub(super) fn write(record: &Record<'_>, row: &mut Row<'_>) {

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::LineReader;
 use super::reader::Reader;
-use super::value::{Read, bad, inside, known, milliseconds, named, number, string, time};
+use super::value::{Read, bad, inside, known, milliseconds, named, number, string, text_of, time};
 use crate::clock::Micros;
-use crate::json::{elements, unescape};
+use crate::json::elements;
 use crate::record::finished::{Context, Fields, StageName};
 use crate::record::labels::LabelTexts;
 use crate::record::wire::Process;
@@ -86,8 +86,8 @@ impl<'l> Parts<'l> {
             "context" => context(fields).said = Some(reader.text(key, value)?),
             "meta" => {
                 for (key, value) in reader.object(key, value)? {
-                    let name = unescape(key).ok_or_else(|| bad("meta", "has a key that is no text"))?;
-                    fields.meta.push((reader.text.add(&name), reader.json(value)));
+                    let name = text_of(key).ok_or_else(|| bad("meta", "has a key that is no text"))?;
+                    fields.meta.push((reader.piece(name), reader.json(value)));
                 }
             }
             "errors" => fields.errors = elements(value).map(|error| reader.error(error)).collect::<Read<_>>()?,

@@ -30,10 +30,15 @@ impl<'l> Reader<'l> {
     }
 
     pub(super) fn text<P: Piece>(&mut self, key: &str, value: &'l str) -> Read<P> {
-        Ok(match string(key, value)? {
+        Ok(self.piece(string(key, value)?))
+    }
+
+    /// A part of the line, or a text that had escapes in it.
+    pub(super) fn piece<P: Piece>(&mut self, text: Cow<'l, str>) -> P {
+        match text {
             Cow::Borrowed(inside) => self.json(inside),
             Cow::Owned(text) => self.text.add(&text),
-        })
+        }
     }
 
     pub(super) fn object(&self, key: &str, value: &'l str) -> Read<impl Iterator<Item = (&'l str, &'l str)> + use<'l>> {

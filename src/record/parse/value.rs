@@ -22,11 +22,16 @@ pub(super) fn inside<'l>(key: &str, value: &'l str) -> Read<&'l str> {
 }
 
 pub(super) fn string<'l>(key: &str, value: &'l str) -> Read<Cow<'l, str>> {
-    let inside = inside(key, value)?;
-    if !inside.contains('\\') {
-        return Ok(inside.into());
+    text_of(inside(key, value)?).ok_or_else(|| bad(key, "is no text"))
+}
+
+/// The text of the inside of a string token.
+pub(super) fn text_of(inside: &str) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
+        Some(inside.into())
+    } else {
+        unescape(inside).map(Cow::Owned)
     }
-    unescape(inside).map(Cow::Owned).ok_or_else(|| bad(key, "is no text"))
 }
 
 pub(super) fn number<N: TryFrom<u64>>(key: &str, value: &str) -> Read<N> {
@@ -56,8 +61,9 @@ pub(super) fn time(key: &str, value: &str) -> Read<Micros> {
 pub(super) fn milliseconds(key: &str, value: &str) -> Read<Duration> {
     let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
     let micros = || {
-        let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
-        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part)
+        let mut digits = part.bytes().chain(*b"000").take(3);
+        let part = digits.try_fold(0, |sum, byte| Some(sum * 10 + char::from(byte).to_digit(10)?))?;
+        whole.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(part.into())
     };
     micros().map(Duration::from_micros).ok_or_else(|| bad(key, "is no duration in milliseconds"))
 }
