@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::rules::Class;
+
 /// One value that was masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +26,13 @@ pub enum HitRule {
     Pointer,
     /// The value gives itself away, or holds something that does.
     Value,
+}
+
+impl HitRule {
+    /// The rule of a key of this class.
+    pub(super) fn of(class: Class) -> Self {
+        if class == Class::MaskValuesUnder { Self::MaskValuesUnder } else { Self::Key }
+    }
 }
 
 impl fmt::Display for HitRule {
