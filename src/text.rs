@@ -1,4 +1,4 @@
-//! Bytes as text, and text cut to a length in bytes, never within a character.
+//! Bytes as text, and text cut to a length in bytes, never within a character; the names of closed sets.
 
 use std::borrow::Cow;
 
@@ -37,6 +37,30 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+/// Writes the wire names of a closed set once, for `Display` and `as_str` alike.
+macro_rules! wire_names {
+    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
+        impl $type {
+            #[allow(dead_code, reason = "only some sets are read back")]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name that records carry.
+            #[allow(unreachable_pub, reason = "only some sets are public")]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use wire_names;
 
 #[cfg(test)]
 mod tests {

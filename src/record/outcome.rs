@@ -1,29 +1,7 @@
 //! How a request or activity ended, and the other closed sets of a record: status, level, stages, delivery.
 
-use std::fmt;
-
-/// Writes the wire names of a closed set once, for [`fmt::Display`] and `as_str` alike.
-macro_rules! wire_names {
-    ($type:ident { $($variant:ident => $name:literal),+ $(,)? }) => {
-        impl $type {
-            #[allow(dead_code, reason = "only some sets are read back")]
-            pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// The name that records carry.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-
 use super::setting::setting_names;
+use crate::text::wire_names;
 
 /// How a request or activity ended: the closed set of the record's `outcome`.
 ///

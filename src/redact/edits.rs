@@ -3,8 +3,6 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::mask::MaskStyle;
-
 /// The edits of one text.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
@@ -43,11 +41,7 @@ impl Edits {
         self.replace(place, |_| {});
     }
 
-    /// Masks a place whose decoded text is `value`.
-    pub(super) fn mask(&mut self, place: Range<usize>, value: &str, style: &MaskStyle) {
-        self.replace(place, |out| style.push(out, value));
-    }
-
+    /// Replaces a place by what `write` appends.
     pub(super) fn replace(&mut self, place: Range<usize>, write: impl FnOnce(&mut String)) {
         let from = self.written.len();
         write(&mut self.written);

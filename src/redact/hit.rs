@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::rules::Class;
+
 /// One value that was masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +26,13 @@ pub enum HitRule {
     Pointer,
     /// The value has the form of a secret, or contains one.
     Value,
+}
+
+impl HitRule {
+    /// The rule of a key of this class.
+    pub(super) fn of(class: Class) -> Self {
+        if class == Class::MaskValuesUnder { Self::MaskValuesUnder } else { Self::Key }
+    }
 }
 
 impl fmt::Display for HitRule {

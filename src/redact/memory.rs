@@ -4,7 +4,6 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::echo::Remembered;
-use super::edits::Edits;
 use super::format::JsonScratch;
 use super::redactor::Redactor;
 use super::rules::{Class, Part};
@@ -26,7 +25,6 @@ pub(crate) struct Memory {
     texts: Vec<String>,
     pub(super) remembered: Remembered,
     pub(super) json: Vec<JsonScratch>,
-    pub(super) edits: Vec<Edits>,
 }
 
 /// A key that was looked up, and what the rules say of it.
@@ -56,7 +54,6 @@ impl Default for Memory {
             texts: vec![String::new(); TEXTS],
             remembered: Remembered::default(),
             json: Vec::new(),
-            edits: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why a body, or the rest of one, is not in the record.
 
-use std::fmt;
+use crate::text::wire_names;
 
 /// The reason beside an absent body, or beside a redacted beginning of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,43 +31,17 @@ pub(crate) enum Reason {
     RedactorFailed,
 }
 
-impl Reason {
-    pub(crate) const ALL: &[Self] = &[
-        Self::Truncated,
-        Self::Binary,
-        Self::Encoded,
-        Self::Invalid,
-        Self::TooDeep,
-        Self::Unread,
-        Self::Failed,
-        Self::Text,
-        Self::Unsupported,
-        Self::Budget,
-        Self::Line,
-        Self::RedactorFailed,
-    ];
-
-    /// The name in the record.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Truncated => "truncated",
-            Self::Binary => "binary",
-            Self::Encoded => "encoded",
-            Self::Invalid => "invalid",
-            Self::TooDeep => "too_deep",
-            Self::Unread => "unread",
-            Self::Failed => "failed",
-            Self::Text => "text",
-            Self::Unsupported => "unsupported",
-            Self::Budget => "budget",
-            Self::Line => "line",
-            Self::RedactorFailed => "redactor_failed",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+wire_names!(Reason {
+    Truncated => "truncated",
+    Binary => "binary",
+    Encoded => "encoded",
+    Invalid => "invalid",
+    TooDeep => "too_deep",
+    Unread => "unread",
+    Failed => "failed",
+    Text => "text",
+    Unsupported => "unsupported",
+    Budget => "budget",
+    Line => "line",
+    RedactorFailed => "redactor_failed",
+});

@@ -1,6 +1,5 @@
 //! The rules of redaction, checked and compiled once, shared by all.
 
-use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -8,7 +7,9 @@ use http::HeaderName;
 use zeroize::Zeroizing;
 
 use super::detect::{Detector, Patterns};
-use super::mask::MaskStyle;
+#[cfg(feature = "fingerprint")]
+use super::mask::Key;
+use super::mask::{MaskKind, MaskStyle};
 use super::rules::{Effect, KeyRules, Names, Pointers};
 use crate::error::{Error, Problems};
 
@@ -33,12 +34,13 @@ use crate::error::{Error, Problems};
 /// assert_eq!(shown.as_deref(), Some(r#"{"badgeNumber":"***","reset_token":"tomorrow"}"#));
 /// # Ok::<(), tower_audit::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Redactor {
     rules: Arc<Rules>,
 }
 
 /// What a redactor and each session share.
+#[derive(Debug)]
 pub(super) struct Rules {
     pub(super) keys: KeyRules,
     pub(super) pointers: Pointers,
@@ -112,19 +114,9 @@ impl Default for Redactor {
     }
 }
 
-impl fmt::Debug for Redactor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redactor")
-            .field("keys", &self.rules.keys)
-            .field("pointers", &self.rules.pointers)
-            .field("style", &self.rules.style)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Builds a [`Redactor`]: the default rules, and what the application adds. No default rule can be removed as a whole;
 /// [`except`](Self::except) and [`except_pointer`](Self::except_pointer) show single values.
-#[derive(Default)]
+#[derive(Debug, Default)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct RedactorBuilder {
     keys: Vec<String>,
@@ -135,20 +127,8 @@ pub struct RedactorBuilder {
     patterns: Vec<String>,
     headers: Vec<HeaderName>,
     mask: Option<String>,
-    shown: Shown,
+    kind: MaskKind,
     trap: Trap,
-}
-
-#[derive(Default)]
-enum Shown {
-    #[default]
-    Mask,
-    Nothing,
-    #[cfg(feature = "fingerprint")]
-    Fingerprint {
-        key_id: String,
-        key: Zeroizing<Vec<u8>>,
-    },
 }
 
 impl RedactorBuilder {
@@ -230,7 +210,7 @@ impl RedactorBuilder {
     /// Removes the member of a secret, with its key. A secret that is only a part of a text, or a segment of a path, is
     /// masked.
     pub fn remove(mut self) -> Self {
-        self.shown = Shown::Nothing;
+        self.kind = MaskKind::Nothing;
         self
     }
 
@@ -239,7 +219,7 @@ impl RedactorBuilder {
     #[cfg(feature = "fingerprint")]
     #[cfg_attr(docsrs, doc(cfg(feature = "fingerprint")))]
     pub fn fingerprint(mut self, key_id: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
-        self.shown = Shown::Fingerprint { key_id: key_id.into(), key: Zeroizing::new(key.into()) };
+        self.kind = MaskKind::Fingerprint { key_id: key_id.into(), key: Key(Zeroizing::new(key.into())) };
         self
     }
 
@@ -279,18 +259,9 @@ impl RedactorBuilder {
             Names::new(self.mask_values_under.iter().map(String::as_str), self.except.iter().map(String::as_str));
         let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
         let keys = problems.take(keys);
-        let mut pointers = Pointers::default();
-        for (pointer, effect) in &self.pointers {
-            problems.take(pointers.add(pointer, *effect));
-        }
-        let mask = problems.take(MaskStyle::mask(self.mask.as_deref().unwrap_or("***")));
-        let style = mask.map(|mask| match self.shown {
-            Shown::Mask => Ok(mask),
-            Shown::Nothing => Ok(mask.remove()),
-            #[cfg(feature = "fingerprint")]
-            Shown::Fingerprint { key_id, key } => mask.fingerprint(&key_id, key),
-        });
-        let style = style.and_then(|style| problems.take(style));
+        let pointers = Pointers::new(self.pointers.iter().map(|(pointer, effect)| (pointer.as_str(), *effect)));
+        let pointers = problems.take(pointers);
+        let style = problems.take(MaskStyle::new(self.mask.as_deref().unwrap_or("***"), self.kind));
         #[cfg(feature = "regex")]
         let patterns = problems.take(Patterns::new(&self.patterns)).unwrap_or_default();
         #[cfg(not(feature = "regex"))]
@@ -298,25 +269,12 @@ impl RedactorBuilder {
         problems.finish()?;
         let rules = Rules {
             keys: keys.expect(COMPLETE),
-            pointers,
+            pointers: pointers.expect(COMPLETE),
             detector: Detector::new(patterns),
             style: style.expect(COMPLETE),
             headers: self.headers,
             trap: self.trap,
         };
         Ok(Redactor { rules: Arc::new(rules) })
-    }
-}
-
-impl fmt::Debug for RedactorBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("RedactorBuilder");
-        out.field("keys", &self.keys)
-            .field("except", &self.except)
-            .field("mask_values_under", &self.mask_values_under)
-            .field("pointers", &self.pointers);
-        #[cfg(feature = "regex")]
-        out.field("patterns", &self.patterns);
-        out.finish_non_exhaustive()
     }
 }

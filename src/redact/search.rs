@@ -10,7 +10,7 @@ use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory};
 use super::redactor::{Redactor, Rules};
-use super::rules::{Active, Class, Effect, EventRules, Names, Part};
+use super::rules::{Class, Effect, EventRules, Lists, Names, Part, Paths};
 use crate::json::plain_len;
 use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
@@ -253,24 +253,21 @@ impl Searcher<'_> {
         self.memory.remembered.add_beginning(value);
     }
 
-    pub(super) fn pointers_at_root(&self) -> Active {
-        Active::all(&self.rules.pointers, self.event.map(|event| &event.pointers))
+    /// The pointers at the root of a document, if there are any: with the allow list if it is a body.
+    pub(super) fn paths(&self, is_body: bool) -> Option<Paths> {
+        let [own, event, show] = self.pointers();
+        let paths = Paths::root([own, event, show.filter(|_| is_body)]);
+        paths.lead_on().then_some(paths)
     }
 
-    pub(super) fn step(&self, active: Active, depth: usize, key: &str) -> (Active, Option<Effect>) {
-        active.step(&self.rules.pointers, self.event.map(|event| &event.pointers), depth, key)
+    /// One step of a walk that follows pointers.
+    pub(super) fn step(&self, paths: Paths, depth: usize, key: &str) -> (Paths, Option<Effect>) {
+        paths.step(self.pointers(), depth, key)
     }
 
-    /// The allow list of the event, if it has one.
-    pub(super) fn shown_at_root(&self) -> Option<Active> {
-        self.event?.show.as_ref().map(|show| Active::all(show, None))
-    }
-
-    /// One step in the allow list: the pointers that go on below the value, and whether one names the value itself.
-    pub(super) fn step_shown(&self, active: Active, depth: usize, key: &str) -> (Active, bool) {
-        let Some(show) = self.event.and_then(|event| event.show.as_ref()) else { return (active, true) };
-        let (inside, effect) = active.step(show, None, depth, key);
-        (inside, effect.is_some())
+    fn pointers(&self) -> Lists<'_> {
+        let event = self.event;
+        [Some(&self.rules.pointers), event.map(|event| &event.pointers), event.map(|event| &event.show)]
     }
 
     pub(super) fn is_explaining(&self) -> bool {

@@ -11,12 +11,13 @@ use serde_json::Value;
 use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::{fields, inside, multipart, text, url, walk};
+use super::format::fields::{self, Origin};
+use super::format::{inside, multipart, text, url, walk};
 use super::hit::Hit;
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
 use super::redactor::Redactor;
-use super::rules::{Action, EventRules};
+use super::rules::{Class, EventRules, Show};
 use super::search::{LONG, Level, Search, Searcher};
 use crate::json::push_json_string;
 
@@ -153,20 +154,15 @@ impl Session<'_> {
 
     /// A value of `meta` as JSON text; sources make it of pieces that were redacted before.
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
-        let action = Action::of(self.searcher.class(key));
-        let mut edits = self.searcher.memory.edits.pop().unwrap_or_default();
-        let walked = walk(&mut self.searcher, fragment, &mut edits, action, Level::TOP, Search::Meta, false);
-        let start = self.out.len();
-        let piece = match walked {
-            Ok(walked) => {
-                edits.apply(fragment, walked.upto, self.out.writer());
-                EvidenceJson(self.out.since(start))
-            }
-            Err(_) => self.masked_meta(),
-        };
-        edits.clear();
-        self.searcher.memory.edits.push(edits);
-        piece
+        let (class, start) = (self.searcher.class(key), self.out.len());
+        let out = self.out.writer();
+        let walked = walk(&mut self.searcher, fragment, class, Level::TOP, Search::Meta, false, |walked, edits| {
+            walked.map(|walked| edits.apply(fragment, walked.upto, out))
+        });
+        if walked.is_err() {
+            return self.masked_meta();
+        }
+        EvidenceJson(self.out.since(start))
     }
 }
 
@@ -200,10 +196,10 @@ impl Session<'_> {
 
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
-        let (places, object) = fields::query(&mut self.searcher, raw);
-        let masked = self.searcher.style().apply(raw, &places, form_decoded);
+        let read = fields::read(&mut self.searcher, raw, Origin::Query, false);
+        let masked = self.searcher.style().apply(raw, &read.places, form_decoded);
         let text = ClientText(self.out.push(masked.as_deref().unwrap_or(raw)));
-        (text, object.map(|object| ClientJson(self.out.push(&object))))
+        (text, read.object.map(|object| ClientJson(self.out.push(&object))))
     }
 
     /// A JSON body. With `cut`, only its beginning was captured.
@@ -212,30 +208,28 @@ impl Session<'_> {
             Ok(text) => text,
             Err(reason) => return Body::Omitted(reason),
         };
-        let mut edits = self.searcher.memory.edits.pop().unwrap_or_default();
-        let walked = walk(&mut self.searcher, text, &mut edits, Action::Show, Level::TOP, Search::Client, cut);
-        let body = match walked {
-            Err(reason) => self.omitted(reason),
-            Ok(walked) => {
-                let start = self.out.len();
-                if walked.is_rejected {
-                    let mut plain = String::with_capacity(text.len());
-                    edits.apply(text, walked.upto, &mut plain);
-                    plain.push_str(&walked.closers);
-                    push_json_string(self.out.writer(), &plain);
-                } else {
-                    edits.apply(text, walked.upto, self.out.writer());
-                    if !walked.is_whole {
-                        self.out.writer().push_str(&walked.closers);
-                    }
-                }
-                let piece = ClientJson(self.out.since(start));
-                if walked.is_whole { Body::Whole(piece) } else { Body::Beginning(piece, Reason::Truncated) }
+        let start = self.out.len();
+        let out = self.out.writer();
+        let walked = walk(&mut self.searcher, text, Class::Plain, Level::TOP, Search::Client, cut, |walked, edits| {
+            let walked = walked?;
+            if walked.is_rejected {
+                let mut plain = String::with_capacity(text.len());
+                edits.apply(text, walked.upto, &mut plain);
+                push_json_string(out, &(plain + &walked.closers));
+            } else {
+                edits.apply(text, walked.upto, out);
+                out.push_str(&walked.closers);
             }
-        };
-        edits.clear();
-        self.searcher.memory.edits.push(edits);
-        body
+            Ok(walked.is_whole)
+        });
+        match walked {
+            Err(reason) => self.omitted(reason),
+            Ok(is_whole) => Self::shown(ClientJson(self.out.since(start)), !is_whole),
+        }
+    }
+
+    fn shown(json: ClientJson, cut: bool) -> Body {
+        if cut { Body::Beginning(json, Reason::Truncated) } else { Body::Whole(json) }
     }
 
     /// A body of type `application/x-www-form-urlencoded`.
@@ -247,13 +241,16 @@ impl Session<'_> {
             return match valid_text(bytes, cut) {
                 Ok(text) if fields::names_a_secret(&mut self.searcher, text) => {
                     // The values of the form are remembered.
-                    let read = fields::form(&mut self.searcher, text, cut);
-                    self.omitted(read.err().unwrap_or(Reason::Invalid))
+                    let read = fields::read(&mut self.searcher, text, Origin::Form, cut);
+                    self.omitted(read.problem.unwrap_or(Reason::Invalid))
                 }
                 _ => body,
             };
         }
-        let object = valid_text(bytes, cut).and_then(|text| fields::form(&mut self.searcher, text, cut));
+        let object = valid_text(bytes, cut).and_then(|text| {
+            let read = fields::read(&mut self.searcher, text, Origin::Form, cut);
+            read.problem.map_or_else(|| Ok(read.object.unwrap_or_else(|| "{}".to_owned())), Err)
+        });
         self.body_of(object, cut)
     }
 
@@ -267,10 +264,7 @@ impl Session<'_> {
         match json {
             Err(reason) => self.omitted(reason),
             Ok(json) if cut && json.len() <= 2 => Body::Omitted(Reason::Truncated),
-            Ok(json) => {
-                let piece = ClientJson(self.out.push(&json));
-                if cut { Body::Beginning(piece, Reason::Truncated) } else { Body::Whole(piece) }
-            }
+            Ok(json) => Self::shown(ClientJson(self.out.push(&json)), cut),
         }
     }
 
@@ -284,7 +278,7 @@ impl Session<'_> {
 
     /// A text body, where the event asks for it, as a JSON string.
     pub(crate) fn text_body(&mut self, bytes: &[u8], cut: bool) -> Body {
-        if self.searcher.shown_at_root().is_some() {
+        if self.searcher.paths(true).is_some_and(|paths| paths.show != Show::All) {
             return Body::Omitted(Reason::Text);
         }
         let text = match valid_text(bytes, cut) {

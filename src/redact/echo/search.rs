@@ -1,5 +1,7 @@
 //! The second phase of redaction: the search for remembered values in the texts of clients and errors.
 
+use std::borrow::Cow;
+
 use super::remembered::Remembered;
 use super::values::Values;
 use crate::json::{scalar_end, string_end};
@@ -96,7 +98,7 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
                         let place = decoded.as_ref().map_or(place.clone(), |decoded| decoded.source(&place));
                         let spelled = &raw[place.clone()];
                         edits.replace(at + 1 + place.start..at + 1 + place.end, |out| {
-                            style.push_spelled(out, spelled, |spelled| values.value_of(spelled));
+                            style.push(out, spelled, |spelled| values.value_of(spelled));
                         });
                     }
                 }
@@ -109,7 +111,7 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
                     places.clear();
                     edits.replace(at..end, |out| {
                         out.push('"');
-                        style.push(out, &json[at..end]);
+                        style.push(out, &json[at..end], Cow::Borrowed);
                         out.push('"');
                     });
                 }

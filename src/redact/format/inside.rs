@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::Reason;
 use super::super::decode::Decoded;
 use super::super::detect::Scan;
-use super::super::rules::Action;
+use super::super::rules::Class;
 use super::super::search::{Level, Search, Searcher};
 use super::{json, text, url};
 
@@ -73,22 +73,14 @@ fn find_in_document(
     search: Search,
     places: &mut Vec<Range<usize>>,
 ) -> bool {
-    let mut edits = searcher.memory.edits.pop().unwrap_or_default();
-    let walked = json::walk(searcher, &text[document.clone()], &mut edits, Action::Show, level, search, false);
-    let is_one = match walked {
-        Ok(_) => {
-            places.extend(edits.places(document.start));
-            true
-        }
+    let part = &text[document.clone()];
+    let walked = json::walk(searcher, part, Class::Plain, level, search, false, |walked, edits| {
+        walked.map(|_| places.extend(edits.places(document.start)))
+    });
+    if walked == Err(Reason::TooDeep) {
         // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
-        Err(Reason::TooDeep) => {
-            places.push(document);
-            searcher.overflow();
-            true
-        }
-        Err(_) => false,
-    };
-    edits.clear();
-    searcher.memory.edits.push(edits);
-    is_one
+        places.push(document);
+        searcher.overflow();
+    }
+    matches!(walked, Ok(()) | Err(Reason::TooDeep))
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
 use super::super::search::{Search, Searcher};
-use super::fields::{Fate, Fields, Origin};
+use super::fields::{Fate, Judge, Object, Origin};
 use crate::json::push_json_string;
 
 /// Larger fields show their size only.
@@ -32,19 +32,19 @@ pub(in crate::redact) fn parts(
     }
     let delimiter = format!("\r\n--{boundary}");
     let body = [b"\r\n", bytes].concat();
-    let (parts, end) = split(&body, delimiter.as_bytes());
+    let (parts, is_closed) = split(&body, delimiter.as_bytes());
     if parts.len() > MAX_PARTS {
         return Err(Reason::TooDeep);
     }
-    if end == End::Open && !cut {
+    if !is_closed && !cut {
         return Err(Reason::Invalid);
     }
-    let mut fields = Fields::new(searcher, Origin::Form);
-    let mut list = String::from("[");
+    let mut judge = Judge::new(searcher, Origin::Form);
+    let mut list = Vec::new();
     for (index, bytes) in parts.iter().enumerate() {
-        let is_whole = end == End::Closed || index + 1 < parts.len();
+        let is_whole = is_closed || index + 1 < parts.len();
         match Part::parse(bytes, delimiter.as_bytes(), is_whole)? {
-            Some(part) => part.push(searcher, &mut fields, index, &mut list),
+            Some(part) => list.extend(part.json(searcher, &mut judge, index)),
             None if is_whole => return Err(Reason::Invalid),
             // The cut went through its head.
             None => {}
@@ -54,21 +54,12 @@ pub(in crate::redact) fn parts(
     if memchr::memmem::find_iter(&body, &delimiter[1..]).any(|at| body[at - 1] != b'\r') {
         return Err(Reason::Invalid);
     }
-    list.push(']');
-    Ok(list)
+    Ok(format!("[{}]", list.join(",")))
 }
 
-/// How a body ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// With the last delimiter.
-    Closed,
-    Open,
-}
-
-/// What is between delimiters, each part from behind the line of the delimiter on. What precedes the first is to be ignored
-/// (RFC 2046, section 5.1.1).
-fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, End) {
+/// What is between delimiters, each part from behind the line of the delimiter on, and whether the last delimiter was found.
+/// What precedes the first is to be ignored (RFC 2046, section 5.1.1).
+fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, bool) {
     let mut parts = Vec::new();
     // Where the current part begins, if there is one.
     let mut start = None;
@@ -82,12 +73,12 @@ fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, End) {
         }
         parts.extend(start.map(|start: usize| &body[start.min(at)..at]));
         if is_last {
-            return (parts, End::Closed);
+            return (parts, true);
         }
         start = Some(at + delimiter.len() + padding + 2);
     }
     parts.extend(start.map(|start| &body[start..]));
-    (parts, End::Open)
+    (parts, false)
 }
 
 /// What the header fields of a part say.
@@ -156,49 +147,36 @@ impl<'b> Part<'b> {
         Ok(Some(Self { head, content, is_whole }))
     }
 
-    fn push(&self, searcher: &mut Searcher<'_>, fields: &mut Fields<'_>, index: usize, list: &mut String) {
+    /// The part as JSON; `None` if it is hidden.
+    fn json(&self, searcher: &mut Searcher<'_>, judge: &mut Judge, index: usize) -> Option<String> {
         let Head { name, file_name, content_type, .. } = &self.head;
         let text = String::from_utf8_lossy(self.content);
-        let is_file = file_name.is_some();
-        let mut value = String::new();
-        let mut is_shown = true;
-        if let Some(name) = name.as_deref().filter(|_| !is_file) {
-            if self.is_whole {
-                let fate = fields.fate(searcher, name, &text, || format!("/{index}/value"));
-                is_shown = !matches!(fate, Fate::Removed);
-                // A secret value is masked at any size.
-                if matches!(fate, Fate::Masked) || self.is_small_text() {
-                    value = fields.json(searcher, &text, &fate).unwrap_or_default();
-                }
-            } else {
-                is_shown = fields.open_part(searcher, name, text.trim_end_matches('\u{fffd}'));
+        let value = if file_name.is_some() { "" } else { &*text };
+        let fate = match name {
+            Some(name) if self.is_whole || file_name.is_some() => {
+                judge.fate(searcher, name, value, || format!("/{index}/value"))
             }
-        } else if let Some(name) = name {
-            is_shown = fields.shows_part(searcher, name);
+            Some(name) => judge.open(searcher, name, value.trim_end_matches('\u{fffd}')),
+            None => Fate::Shown(Vec::new()),
+        };
+        if matches!(fate, Fate::Hidden) {
+            return None;
         }
-        if !is_shown {
-            return;
-        }
-        if list.len() > 1 {
-            list.push(',');
-        }
-        list.push('{');
-        let start = list.len();
+        let mut part = Object::default();
         for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
             let Some(text) = text else { continue };
-            push_key(list, start, key);
-            let masked = searcher.masked(text, Search::Client);
-            push_json_string(list, masked.as_deref().unwrap_or(text));
+            let mut json = String::new();
+            push_json_string(&mut json, searcher.masked(text, Search::Client).as_deref().unwrap_or(text));
+            part.push(key, json);
         }
         if self.is_whole {
-            push_key(list, start, "size");
-            list.push_str(&self.content.len().to_string());
+            part.push("size", self.content.len().to_string());
+            // A secret value is masked at any size.
+            if name.is_some() && file_name.is_none() && (matches!(fate, Fate::Masked) || self.is_small_text()) {
+                fate.json(searcher, value).into_iter().for_each(|json| part.push("value", json));
+            }
         }
-        if !value.is_empty() {
-            push_key(list, start, "value");
-            list.push_str(&value);
-        }
-        list.push('}');
+        Some(part.finish().unwrap_or_else(|| "{}".to_owned()))
     }
 
     fn is_small_text(&self) -> bool {
@@ -214,14 +192,6 @@ impl<'b> Part<'b> {
 fn without_beginning<'b>(content: &'b [u8], delimiter: &[u8]) -> &'b [u8] {
     let beginnings = (1..=delimiter.len()).rev().map(|len| &delimiter[..len]);
     beginnings.filter_map(|beginning| content.strip_suffix(beginning)).next().unwrap_or(content)
-}
-
-fn push_key(list: &mut String, start: usize, key: &'static str) {
-    if list.len() > start {
-        list.push(',');
-    }
-    push_json_string(list, key);
-    list.push(':');
 }
 
 /// Whether a part is text in UTF-8, or JSON, which is read as JSON in a string.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::super::detect::{self, Scan};
-use super::super::rules::{Action, Class, MIN_TEXT, begins_link};
+use super::super::rules::{Class, MIN_TEXT, begins_link};
 use super::super::search::{Search, Searcher};
 use crate::block::find_either;
 use crate::work;
@@ -67,7 +67,7 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
                 list_until = place.end;
                 next = Value::next_in_list(bytes, place.end, open, &mut quotes);
             }
-            if is_secret && Action::of(class).masks_text(said) && !searcher.is_mask(said) {
+            if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
                 if quote == Quote::Open {
                     searcher.remember_beginning(said);
                 } else {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
 use super::super::edits::join;
-use super::super::rules::{Action, Class};
+use super::super::rules::Class;
 use super::super::search::{Level, Search, Searcher};
 use super::fields;
 use super::text::looks_like_credential;
@@ -86,7 +86,7 @@ pub(in crate::redact) fn find_fields(
         let name = decoded(text[name].trim_ascii_start());
         let raw = &text[value.clone()];
         let facts = searcher.facts(&name);
-        if facts.is_signature || Action::of(facts.class).masks_text(raw) {
+        if facts.is_signature || facts.class.masks_text(raw) {
             if !searcher.is_mask(raw) && !raw.is_empty() {
                 searcher.remember(&decoded(raw), facts.class == Class::Always);
                 places.push(value);

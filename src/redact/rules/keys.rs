@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::class::Class;
 use super::words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 use crate::error::{Error, Problems};
 
@@ -16,22 +17,6 @@ const READ: usize = 64;
 /// A phrase of at least this length also counts at the end of a longer word (`dbpassword`); a shorter one (`pin`) only as a
 /// whole word.
 const GLUED: usize = 5;
-
-/// What a key says of the value under it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::redact) enum Class {
-    /// Nothing: the value is read by its own rules.
-    #[default]
-    Plain,
-    /// Strings are masked; objects are read by their own keys.
-    AsText,
-    /// Strings and numbers are masked; objects are read by their own keys.
-    Code,
-    /// Strings and numbers are masked, in objects and lists too.
-    Always,
-    /// Of an object each leaf is masked.
-    MaskValuesUnder,
-}
 
 /// The keys that are secret, compiled.
 #[derive(Debug)]

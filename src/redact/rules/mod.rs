@@ -1,16 +1,16 @@
 //! What is secret by its key or its place, and what happens to it: phrases, exceptions and JSON Pointers.
 
-mod action;
+mod class;
 mod keys;
 mod parts;
 mod pointers;
 mod words;
 
-pub(super) use action::{Action, LeafKind, MIN_TEXT, begins_link};
+pub(super) use class::{Class, LeafKind, MIN_TEXT, begins_link};
 pub(crate) use keys::is_phrase;
-pub(super) use keys::{Class, KeyRules, Names};
+pub(super) use keys::{KeyRules, Names};
 pub(super) use parts::Part;
-pub(super) use pointers::{Active, Effect, Pointers};
+pub(super) use pointers::{Effect, Lists, Paths, Pointers, Show};
 #[cfg(test)]
 pub(super) use words::{ALWAYS, AS_TEXT, CODES, DROPPED, HARMLESS, MASK_VALUES_UNDER};
 
@@ -21,8 +21,8 @@ use crate::error::{Error, Problems};
 pub(crate) struct EventRules {
     pub(super) names: Names,
     pub(super) pointers: Pointers,
-    /// The allow list of the event's bodies, if it has one.
-    pub(super) show: Option<Pointers>,
+    /// The allow list of the event's bodies; empty if it has none.
+    pub(super) show: Pointers,
 }
 
 impl EventRules {
@@ -34,23 +34,16 @@ impl EventRules {
         except: &[String],
         show: &[String],
     ) -> Result<Self, Error> {
-        let (mut problems, mut compiled) = (Problems::default(), Pointers::default());
-        for pointer in pointers {
-            problems.take(compiled.add(pointer, Effect::Mask));
-        }
-        let (excepted_pointers, excepted_names): (Vec<_>, Vec<_>) =
+        let mut problems = Problems::default();
+        let (excepted, names): (Vec<_>, Vec<_>) =
             except.iter().map(String::as_str).partition(|one| one.starts_with('/'));
-        for pointer in excepted_pointers {
-            problems.take(compiled.add(pointer, Effect::Except));
-        }
-        let mut shown = (!show.is_empty()).then(Pointers::default);
-        for pointer in show {
-            if let Some(shown) = &mut shown {
-                problems.take(shown.add(pointer, Effect::Show));
-            }
-        }
-        let names = problems.take(Names::new(values_under.iter().map(String::as_str), excepted_names));
-        problems.finish()?;
-        Ok(Self { names: names.unwrap_or_default(), pointers: compiled, show: shown })
+        let masked = pointers.iter().map(|pointer| (pointer.as_str(), Effect::Mask));
+        let excepted = excepted.into_iter().map(|pointer| (pointer, Effect::Except));
+        let pointers = problems.take(Pointers::new(masked.chain(excepted))).unwrap_or_default();
+        let show = Pointers::new(show.iter().map(|pointer| (pointer.as_str(), Effect::Show)));
+        let show = problems.take(show).unwrap_or_default();
+        let names = Names::new(values_under.iter().map(String::as_str), names);
+        let names = problems.take(names).unwrap_or_default();
+        problems.finish().map(|()| Self { names, pointers, show })
     }
 }

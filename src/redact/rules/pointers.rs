@@ -1,9 +1,9 @@
 //! JSON Pointers with `*`, matched step by step while a document is walked.
 
-use crate::Error;
+use crate::error::{Error, Problems};
 use crate::json::Pointer;
 
-/// The number of pointers that a redactor, and an event, may have: each is one bit of [`Active`].
+/// The number of pointers that a list may have: each is one bit of [`Paths`].
 const MAX_POINTERS: usize = 64;
 
 /// The effect of a pointer on the value that it names.
@@ -17,77 +17,100 @@ pub(in crate::redact) enum Effect {
     Show,
 }
 
-/// The pointers of a redactor or of an event, compiled.
-#[derive(Debug, Default)]
-pub(in crate::redact) struct Pointers {
-    all: Vec<(Pointer, Effect)>,
+/// What an allow list shows of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::redact) enum Show {
+    /// All of it: there is no list, or it names the value or a container of it.
+    All,
+    /// It names something inside of it.
+    Inside,
+    Nothing,
 }
+
+/// A list of pointers, compiled.
+#[derive(Debug, Default)]
+pub(in crate::redact) struct Pointers(Vec<(Pointer, Effect)>);
 
 impl Pointers {
-    pub(in crate::redact) fn add(&mut self, pointer: &str, effect: Effect) -> Result<(), Error> {
-        if pointer.is_empty() {
-            return Err(Error::redaction("redaction: an empty pointer names the whole document"));
+    /// # Errors
+    ///
+    /// All pointers that are wrong, one line each.
+    pub(in crate::redact) fn new<'p>(all: impl IntoIterator<Item = (&'p str, Effect)>) -> Result<Self, Error> {
+        let (mut problems, mut compiled) = (Problems::default(), Vec::new());
+        for (pointer, effect) in all {
+            let parsed = match Pointer::parse(pointer) {
+                _ if pointer.is_empty() => Err("an empty pointer names the whole document".to_owned()),
+                Ok(_) if compiled.len() == MAX_POINTERS => {
+                    Err(format!("more than {MAX_POINTERS} pointers, {pointer:?} is one too many"))
+                }
+                parsed => parsed,
+            };
+            let parsed = parsed.map_err(|problem| Error::redaction(format!("redaction: {problem}")));
+            compiled.extend(problems.take(parsed).map(|parsed| (parsed, effect)));
         }
-        let compiled = Pointer::parse(pointer).map_err(|problem| Error::redaction(format!("redaction: {problem}")))?;
-        if self.all.len() == MAX_POINTERS {
-            return Err(Error::redaction(format!(
-                "redaction: more than {MAX_POINTERS} pointers, {pointer:?} is one too many"
-            )));
-        }
-        self.all.push((compiled, effect));
-        Ok(())
+        problems.finish().map(|()| Self(compiled))
+    }
+
+    /// The bits of all pointers.
+    fn bits(&self) -> u64 {
+        !u64::MAX.checked_shl(self.0.len() as u32).unwrap_or_default()
     }
 }
 
-/// The pointers whose first segments match the way to the current value: of a redactor (low half) and an event (high half).
+/// The lists of pointers that apply to a text: those of a redactor and of an event, and the allow list of the event.
+pub(in crate::redact) type Lists<'a> = [Option<&'a Pointers>; 3];
+
+/// The pointers of each list that lead on from a value, and what the allow list shows of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::redact) struct Active(u128);
+pub(in crate::redact) struct Paths {
+    active: [u64; 3],
+    pub(in crate::redact) show: Show,
+}
 
-impl Active {
-    pub(in crate::redact) const NONE: Self = Self(0);
-
-    /// All pointers, at the root of a document.
-    pub(in crate::redact) fn all(own: &Pointers, event: Option<&Pointers>) -> Self {
-        let bits = |pointers: &Pointers| (1_u128 << pointers.all.len()) - 1;
-        Self(bits(own) | event.map_or(0, bits) << MAX_POINTERS)
+impl Paths {
+    /// At the root of a document: all pointers.
+    pub(in crate::redact) fn root(lists: Lists<'_>) -> Self {
+        let active = lists.map(|list| list.map_or(0, Pointers::bits));
+        Self { active, show: if active[2] == 0 { Show::All } else { Show::Inside } }
     }
 
-    pub(in crate::redact) fn is_none(self) -> bool {
-        self.0 == 0
+    /// Whether any pointer leads on.
+    pub(in crate::redact) fn lead_on(&self) -> bool {
+        self.active != [0; 3]
     }
 
-    /// One step to a member or element: the pointers that go on below it, and the effect of those that name it. A mask wins
-    /// over an exception.
-    pub(in crate::redact) fn step(
-        self,
-        own: &Pointers,
-        event: Option<&Pointers>,
-        depth: usize,
-        key: &str,
-    ) -> (Self, Option<Effect>) {
-        let mut next = 0;
-        let mut reached = None;
-        let mut left = self.0;
-        while left != 0 {
-            let bit = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let pointer = if bit < MAX_POINTERS {
-                own.all.get(bit)
-            } else {
-                event.and_then(|event| event.all.get(bit - MAX_POINTERS))
-            };
-            let Some((pointer, effect)) = pointer else { continue };
-            let segments = pointer.segments();
-            if !segments.get(depth).is_some_and(|segment| segment.is_any() || segment.text() == key) {
-                continue;
-            }
-            if depth + 1 < segments.len() {
-                next |= 1 << bit;
-            } else if reached != Some(Effect::Mask) {
-                reached = Some(*effect);
+    /// One step to a member or element: what leads on from it, and the effect of the pointers that name it. A mask wins over
+    /// an exception.
+    pub(in crate::redact) fn step(mut self, lists: Lists<'_>, depth: usize, key: &str) -> (Self, Option<Effect>) {
+        let (mut reached, mut is_shown) = (None, false);
+        for (list, active) in lists.into_iter().zip(&mut self.active) {
+            let mut left = std::mem::take(active);
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                let Some((pointer, effect)) = list.and_then(|list| list.0.get(bit as usize)) else { continue };
+                let segments = pointer.segments();
+                match segments.get(depth) {
+                    Some(segment) if segment.is_any() || segment.text() == key => {}
+                    _ => continue,
+                }
+                if depth + 1 < segments.len() {
+                    *active |= 1 << bit;
+                } else if *effect == Effect::Show {
+                    is_shown = true;
+                } else if reached != Some(Effect::Mask) {
+                    reached = Some(*effect);
+                }
             }
         }
-        (Self(next), reached)
+        if self.show == Show::Inside {
+            self.show = match (is_shown, self.active[2]) {
+                (true, _) => Show::All,
+                (false, 0) => Show::Nothing,
+                (false, _) => Show::Inside,
+            };
+        }
+        (self, reached)
     }
 }
 
@@ -97,30 +120,30 @@ mod tests {
 
     #[test]
     fn pointers_are_followed() {
-        let mut own = Pointers::default();
-        own.add("/a/*/b~1c", Effect::Mask).unwrap();
-        own.add("/a/x", Effect::Except).unwrap();
-        let mut event = Pointers::default();
-        event.add("/*", Effect::Mask).unwrap();
-        let root = Active::all(&own, Some(&event));
-        let (at_a, reached) = root.step(&own, Some(&event), 0, "a");
-        assert_eq!(reached, Some(Effect::Mask));
-        let (at_x, reached) = at_a.step(&own, Some(&event), 1, "x");
-        assert_eq!(reached, Some(Effect::Except));
-        let (end, reached) = at_x.step(&own, Some(&event), 2, "b/c");
-        assert_eq!((end, reached), (Active::NONE, Some(Effect::Mask)));
-        assert_eq!(at_x.step(&own, Some(&event), 2, "b"), (Active::NONE, None));
+        let own = Pointers::new([("/a/*/b~1c", Effect::Mask), ("/a/x", Effect::Except)]).unwrap();
+        let event = Pointers::new([("/*", Effect::Mask)]).unwrap();
+        let show = Pointers::new([("/a/x", Effect::Show), ("/b", Effect::Show)]).unwrap();
+        let lists = [Some(&own), Some(&event), Some(&show)];
+        let root = Paths::root(lists);
+        assert_eq!(root.show, Show::Inside);
+        let (at_a, reached) = root.step(lists, 0, "a");
+        assert_eq!((at_a.show, reached), (Show::Inside, Some(Effect::Mask)));
+        let (at_x, reached) = at_a.step(lists, 1, "x");
+        assert_eq!((at_x.show, reached), (Show::All, Some(Effect::Except)));
+        let (end, reached) = at_x.step(lists, 2, "b/c");
+        assert_eq!((end.lead_on(), end.show, reached), (false, Show::All, Some(Effect::Mask)));
+        let (end, reached) = at_x.step(lists, 2, "b");
+        assert_eq!((end.lead_on(), reached), (false, None));
+        assert_eq!(root.step(lists, 0, "c").0.show, Show::Nothing);
     }
 
     #[test]
     fn wrong_pointers_are_refused() {
-        let mut own = Pointers::default();
-        assert!(own.add("a", Effect::Mask).is_err());
-        assert!(own.add("", Effect::Mask).is_err());
-        for _ in 0..64 {
-            own.add("/a", Effect::Mask).unwrap();
-        }
-        assert!(own.add("/a", Effect::Mask).is_err());
-        assert!(!Active::all(&own, Some(&own)).is_none());
+        let of = |pointers: &[&str]| Pointers::new(pointers.iter().map(|pointer| (*pointer, Effect::Mask)));
+        assert!(of(&["a"]).is_err());
+        assert!(of(&[""]).is_err());
+        let most = of(&["/a"; 64]).unwrap();
+        assert!(of(&["/a"; 65]).is_err());
+        assert!(Paths::root([Some(&most), None, Some(&most)]).lead_on());
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::frame::{Next, Show, State};
+use super::frame::{Next, State};
 use super::pairs::Leaf;
 use super::walker::Walker;
 use crate::json::{is_beyond_floats, is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
@@ -11,7 +11,7 @@ use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
 use crate::redact::hit::HitRule;
-use crate::redact::rules::{Action, Class, LeafKind, Part};
+use crate::redact::rules::{Class, LeafKind, Part, Show};
 use crate::redact::search::Search;
 
 /// A longer number is none that a program counts with. It does not show.
@@ -21,41 +21,44 @@ impl Walker<'_, '_> {
     pub(super) fn scalar(&mut self) -> Result<Option<State>, Reason> {
         let next = self.begin_value();
         let start = self.at;
-        if self.bytes[start] == b'"' {
+        let is_named = if self.bytes[start] == b'"' {
             let plain = plain_string_end(self.bytes, start);
             let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else {
                 self.remember_open(start + 1, next);
                 return Ok(None);
             };
-            self.string(start + 1..end - 1, plain.is_none(), next)?;
             self.at = end;
+            self.string(start + 1..end - 1, plain.is_none(), next)?
         } else {
             let end = scalar_end(self.bytes, start);
             if self.cut && end == self.bytes.len() {
                 return Ok(None);
             }
-            self.word(start..end, next)?;
             self.at = end;
-        }
-        let removes = next.show != Show::All || (self.removes(next) && self.is_masked(next, start));
-        self.finish_value(next.start, removes);
+            self.word(start..end, next)?
+        };
+        // With this mask style, a secret is removed with its member.
+        let is_removed = is_named && self.level.is_outside() && self.searcher.style().removes();
+        self.finish_value(next.start, is_removed || next.show != Show::All);
         Ok(Some(State::After))
     }
 
     /// Remembers a secret value that the cut went through. Nothing of it is written.
     pub(super) fn remember_open(&mut self, start: usize, next: Next) {
         let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.names_a_secret());
-        if next.action != Action::Show || (next.part == Part::Value && is_named) {
+        if next.class != Class::Plain || (next.part == Part::Value && is_named) {
             let raw = self.text[start..].trim_end_matches('\\');
             let text = Decoded::json(raw).text;
             self.searcher.remember_beginning(&text);
         }
     }
 
-    pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<(), Reason> {
+    /// Takes a string. Whether it is secret by its name or place.
+    pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<bool, Reason> {
         let text = self.text;
         let raw = &text[place.clone()];
-        let is_masked = next.action.masks_text(raw) && !self.searcher.is_mask(raw);
+        let is_named = next.class.masks_text(raw);
+        let is_masked = is_named && !self.searcher.is_mask(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
         if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
@@ -71,13 +74,13 @@ impl Walker<'_, '_> {
             self.record(place.clone(), LeafKind::Text);
         }
         if is_masked {
-            self.mask(place, LeafKind::Text, next.action != Action::AsText && next.is_direct, next.rule, None);
+            self.mask(place, LeafKind::Text, next.class != Class::AsText && next.is_direct, next.rule, None);
         } else if self.searcher.may_find(raw, scan, self.search) {
             self.search_string(place, raw, scan);
         } else if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
             self.escape_odd(place.start, raw);
         }
-        Ok(())
+        Ok(is_named)
     }
 
     /// Masks what has the form of a secret in a string.
@@ -98,7 +101,8 @@ impl Walker<'_, '_> {
         }
         for found in places.drain(..) {
             let found = place.start + found.start..place.start + found.end;
-            self.edits.mask(found.clone(), &text[found], self.searcher.style());
+            let style = self.searcher.style();
+            self.scratch.edits.replace(found.clone(), |out| style.push(out, &text[found], Cow::Borrowed));
         }
         self.scratch.places = places;
         if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
@@ -119,8 +123,8 @@ impl Walker<'_, '_> {
         }
     }
 
-    /// A number, or `true`, `false`, `null`.
-    pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<(), Reason> {
+    /// A number, or `true`, `false`, `null`. Whether it is secret by its name or place.
+    pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<bool, Reason> {
         let word = &self.text[place.clone()];
         let kind = kind_of(word.as_bytes()[0]);
         if kind != LeafKind::Number && !matches!(word, "true" | "false" | "null") {
@@ -143,14 +147,12 @@ impl Walker<'_, '_> {
             self.record(place.clone(), kind);
         }
         let is_long = kind == LeafKind::Number && word.len() > MAX_NUMBER;
-        let is_masked = is_long
-            || next.action.masks(kind, word)
-            || (kind == LeafKind::Number && self.searcher.is_secret_number(word));
-        if is_masked {
-            let rule = if next.action == Action::Show { HitRule::Value } else { next.rule };
+        let is_named = next.class.masks(kind, word);
+        if is_long || is_named || (kind == LeafKind::Number && self.searcher.is_secret_number(word)) {
+            let rule = if next.class == Class::Plain { HitRule::Value } else { next.rule };
             self.mask(place, kind, is_long || next.is_direct, rule, None);
         }
-        Ok(())
+        Ok(is_named)
     }
 
     /// Notes a leaf that a name after it may mark as secret.
@@ -178,23 +180,11 @@ impl Walker<'_, '_> {
         }
         let style = self.searcher.style();
         let quote = if kind == LeafKind::Text { "" } else { "\"" };
-        self.edits.replace(place, |out| {
+        self.scratch.edits.replace(place, |out| {
             out.push_str(quote);
-            style.push(out, &text);
+            style.push(out, &text, Cow::Borrowed);
             out.push_str(quote);
         });
-    }
-
-    /// Whether a secret is removed with its member.
-    pub(super) fn removes(&self, next: Next) -> bool {
-        next.action != Action::Show && self.level.is_outside() && self.searcher.style().removes()
-    }
-
-    pub(super) fn is_masked(&self, next: Next, start: usize) -> bool {
-        match kind_of(self.bytes[start]) {
-            LeafKind::Text => next.action.masks_text(&self.text[start + 1..self.at - 1]),
-            kind => next.action.masks(kind, &self.text[start..self.at]),
-        }
     }
 
     /// Escapes characters that JSON allows and a record does not.
@@ -204,7 +194,7 @@ impl Walker<'_, '_> {
         }
         for (at, char) in raw.char_indices().filter(|(_, char)| *char >= '\u{7f}') {
             if is_odd_at(raw.as_bytes(), at) {
-                self.edits.replace(start + at..start + at + char.len_utf8(), |out| {
+                self.scratch.edits.replace(start + at..start + at + char.len_utf8(), |out| {
                     push_json_text(out, char.encode_utf8(&mut [0; 4]));
                 });
             }

@@ -11,12 +11,12 @@ mod walker;
 use std::ops::Range;
 
 pub(in crate::redact) use self::frame::JsonScratch;
-use self::frame::{Next, Paths, Show};
+use self::frame::Next;
 use self::walker::Walker;
 use crate::redact::Reason;
 use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
-use crate::redact::rules::{Action, Active, Part};
+use crate::redact::rules::{Class, Part, Show};
 use crate::redact::search::{Level, Search, Searcher};
 use crate::work;
 
@@ -33,37 +33,32 @@ pub(in crate::redact) struct Walked {
     pub(in crate::redact) is_rejected: bool,
 }
 
-/// Walks a document. Its edits write it as a record shows it; those of a document inside of a string only mask.
-pub(in crate::redact) fn walk(
+/// Walks a document, and passes what it found on. The edits write the document as a record shows it; those of a document
+/// inside of a string only mask.
+pub(in crate::redact) fn walk<T>(
     searcher: &mut Searcher<'_>,
     text: &str,
-    edits: &mut Edits,
-    root: Action,
+    root: Class,
     level: Level,
     search: Search,
     cut: bool,
-) -> Result<Walked, Reason> {
+    then: impl FnOnce(Result<Walked, Reason>, &mut Edits) -> T,
+) -> T {
     work::add(text.len());
-    let scratch = searcher.memory.json.pop().unwrap_or_default();
-    let active = searcher.pointers_at_root();
     let is_body = level.is_outside() && search == Search::Client;
-    let shown = searcher.shown_at_root().filter(|_| is_body);
-    let show = if shown.is_some() { Show::Inside } else { Show::All };
-    let next = Next { action: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 };
-    let paths = (!active.is_none() || shown.is_some()).then(|| Paths { active, shown: shown.unwrap_or(Active::NONE) });
-    let bytes = text.as_bytes();
+    let paths = searcher.paths(is_body);
+    let show = paths.map_or(Show::All, |paths| paths.show);
     let mut walker = Walker {
+        scratch: searcher.memory.json.pop().unwrap_or_default(),
         searcher,
         text,
-        bytes,
-        edits,
+        bytes: text.as_bytes(),
         level,
         search,
         cut,
         at: 0,
         upto: 0,
-        scratch,
-        next,
+        next: Next { class: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 },
         paths,
         keys: 0,
         open_values: 0,
@@ -71,12 +66,10 @@ pub(in crate::redact) fn walk(
     };
     let walked = walker.run();
     let Walker { searcher, mut scratch, .. } = walker;
-    scratch.frames.clear();
-    scratch.paths.clear();
-    scratch.keys.clear();
-    scratch.leaves.clear();
+    let done = then(walked, &mut scratch.edits);
+    scratch.clear();
     searcher.memory.json.push(scratch);
-    walked
+    done
 }
 
 /// The place of an object or a list in a text, if there may be one: from the first opening bracket to the last closing one.

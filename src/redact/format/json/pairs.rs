@@ -18,36 +18,8 @@ pub(super) struct Leaf {
     pub(super) hit: Option<String>,
 }
 
-/// The leaves of open values.
-#[derive(Debug, Default)]
-pub(super) struct Leaves(Vec<Leaf>);
-
-impl Leaves {
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(super) fn truncate(&mut self, len: usize) {
-        self.0.truncate(len);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(super) fn push(&mut self, leaf: Leaf) {
-        self.0.push(leaf);
-    }
-
-    /// Removes leaves that are masked now, so that no outer value masks them again.
-    pub(super) fn take(&mut self, range: Range<usize>) -> Vec<Leaf> {
-        let end = range.end.min(self.0.len());
-        self.0.drain(range.start.min(end)..end).collect()
-    }
-}
-
 /// What the members of one object say of the value beside them.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Pair {
     name: Class,
     path: Class,
@@ -56,11 +28,10 @@ pub(super) struct Pair {
     is_kubernetes_secret: bool,
     has_kind: bool,
     is_marked: bool,
-    recording: Option<Part>,
-    from: usize,
-    /// Keys differ in case, or repeat: there may be several.
-    values: Vec<Range<usize>>,
-    data: Vec<Range<usize>>,
+    /// The open member whose leaves are noted, and the first of them.
+    recording: Option<(Part, usize)>,
+    /// Values and data, with their leaves. Keys differ in case, or repeat: there may be several.
+    noted: Vec<(Part, Range<usize>)>,
 }
 
 impl Pair {
@@ -70,13 +41,10 @@ impl Pair {
         match part {
             Part::Op => self.has_op = true,
             Part::ApiVersion => self.has_api_version = true,
+            Part::Value | Part::Data => self.recording = Some((part, leaves)),
             _ => {}
         }
-        let is_noted = matches!(part, Part::Value | Part::Data);
-        if is_noted {
-            (self.recording, self.from) = (Some(part), leaves);
-        }
-        is_noted
+        self.recording.is_some()
     }
 
     /// Ends a member whose leaves need not be noted. Whether they were.
@@ -86,17 +54,14 @@ impl Pair {
 
     /// Ends a member. Whether the leaves of its value were noted.
     pub(super) fn end_member(&mut self, leaves: usize) -> bool {
-        match self.recording.take() {
-            Some(Part::Value) => self.values.push(self.from..leaves),
-            Some(_) => self.data.push(self.from..leaves),
-            None => return false,
-        }
+        let Some((part, from)) = self.recording.take() else { return false };
+        self.noted.push((part, from..leaves));
         true
     }
 
     /// The first leaf that may be secret because of another member.
     pub(super) fn first_leaf(&self) -> Option<usize> {
-        [self.values.first(), self.data.first()].into_iter().flatten().map(|range| range.start).min()
+        self.noted.first().map(|(_, leaves)| leaves.start)
     }
 
     /// Whether a member that was read marks the value beside it as secret.
@@ -123,29 +88,22 @@ impl Pair {
     /// For an object that was cut: a member after the cut may have named its value, or marked it.
     pub(super) fn cut(mut self) -> Self {
         self.end_member(usize::MAX);
-        self.is_marked |= !self.values.is_empty();
+        self.is_marked |= self.noted.iter().any(|(part, _)| *part == Part::Value);
         self.is_kubernetes_secret |= self.has_api_version && !self.has_kind;
         self
     }
 
     /// The leaves that are secret and their class, those noted last first.
     pub(super) fn secrets(self) -> impl Iterator<Item = (Class, Range<usize>)> {
-        let class = match (self.is_marked, self.name, self.has_op) {
+        let value = match (self.is_marked, self.name, self.has_op) {
             (true, ..) => Class::Always,
             (false, Class::Plain, true) => self.path,
             (false, name, _) => name,
         };
-        let (mut values, mut data) = (self.values, self.data);
-        if class == Class::Plain {
-            values.clear();
-        }
-        if !self.is_kubernetes_secret || !self.has_api_version {
-            data.clear();
-        }
-        // Each list is in the order of its leaves.
-        std::iter::from_fn(move || {
-            let is_data = data.last().map(|range| range.start) > values.last().map(|range| range.start);
-            if is_data { Some((Class::MaskValuesUnder, data.pop()?)) } else { Some((class, values.pop()?)) }
-        })
+        let is_secret = self.is_kubernetes_secret && self.has_api_version;
+        let data = if is_secret { Class::MaskValuesUnder } else { Class::Plain };
+        let classes = self.noted.into_iter().rev();
+        let classes = classes.map(move |(part, leaves)| (if part == Part::Data { data } else { value }, leaves));
+        classes.filter(|(class, _)| *class != Class::Plain)
     }
 }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use super::Walked;
-use super::frame::{Frame, JsonScratch, Next, Paths, SeenKey, Show, State};
+use super::frame::{Frame, JsonScratch, Next, SeenKey, State};
 use super::leaves::check_controls;
 use super::pairs::{Leaf, Pair};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
-use crate::redact::edits::Edits;
 use crate::redact::hit::HitRule;
-use crate::redact::rules::{Action, Active, Class, Effect, Part};
+use crate::redact::rules::{Class, Effect, Part, Paths, Show};
 use crate::redact::search::{Level, Search, Searcher};
 
 const MAX_DEPTH: usize = 64;
@@ -20,7 +19,6 @@ pub(super) struct Walker<'w, 's> {
     pub(super) searcher: &'w mut Searcher<'s>,
     pub(super) text: &'w str,
     pub(super) bytes: &'w [u8],
-    pub(super) edits: &'w mut Edits,
     pub(super) level: Level,
     pub(super) search: Search,
     pub(super) cut: bool,
@@ -70,7 +68,7 @@ impl Walker<'_, '_> {
             self.at += 1;
         }
         if self.at > start && self.level.is_outside() {
-            self.edits.remove(start..self.at);
+            self.scratch.edits.remove(start..self.at);
         }
     }
 
@@ -83,7 +81,7 @@ impl Walker<'_, '_> {
         let mut closers = String::new();
         while let Some(frame) = self.scratch.frames.pop() {
             // A hidden container was not written, so it is not closed.
-            if frame.show != Show::Nothing {
+            if frame.below.show != Show::Nothing {
                 closers.push(if frame.is_object { '}' } else { ']' });
             }
             self.end_keys(frame.keys_from);
@@ -124,73 +122,68 @@ impl Walker<'_, '_> {
         if self.scratch.frames.len() == MAX_DEPTH {
             return Err(Reason::TooDeep);
         }
-        let Next { action, show, start, is_direct, rule, part } = self.begin_value();
+        let next = self.begin_value();
         if !is_object
-            && part == Part::Data
+            && next.part == Part::Data
             && let Some(frame) = self.scratch.frames.last_mut()
         {
             // Many APIs answer with a list called `data`; that of a Kubernetes object is no list.
             self.open_values -= usize::from(frame.pair.forget_member());
         }
-        let below = match action {
-            Action::AsText | Action::Code if is_object => Action::Show,
+        let class = match next.class {
+            Class::AsText | Class::Code if is_object => Class::Plain,
             // A list under such a key: its objects are read by their own keys.
-            Action::MaskValuesUnder if !is_object => Action::AsText,
-            Action::MaskValuesUnder => Action::Leaves,
-            action => action,
+            Class::MaskValuesUnder if !is_object => Class::AsText,
+            Class::MaskValuesUnder => Class::Leaves,
+            class => class,
         };
+        let is_direct = next.is_direct && (!is_object || next.class == Class::MaskValuesUnder);
         self.scratch.frames.push(Frame {
             is_object,
-            below,
-            rule,
-            is_direct: is_direct && (!is_object || action == Action::MaskValuesUnder),
-            show,
+            below: Next { class, is_direct, ..next },
             has_kept: false,
             skips_comma: false,
             last_comma: 0,
             index: 0,
             keys_from: self.scratch.keys.len(),
             pair: Pair::default(),
-            removed: show == Show::Nothing,
-            start,
         });
         self.scratch.paths.extend(self.paths);
         self.at += 1;
-        if show != Show::Nothing {
+        if next.show != Show::Nothing {
             self.upto = self.at;
         }
         Ok(if is_object { State::KeyOrEnd } else { State::ValueOrEnd })
     }
 
     pub(super) fn close(&mut self) -> Result<Option<State>, Reason> {
-        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
+        let Some(mut frame) = self.scratch.frames.pop() else { return Err(Reason::Invalid) };
         if frame.is_object != (self.bytes[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
-        let (start, removed, keys_from) = (frame.start, frame.removed, frame.keys_from);
         self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
-        let noted = frame.pair.first_leaf().map(|first| (first, frame.pair.clone()));
-        self.scratch.frames.pop();
         self.scratch.paths.pop();
-        self.end_keys(keys_from);
-        if let Some((first, pair)) = noted {
-            self.resolve(pair);
+        self.end_keys(frame.keys_from);
+        if let Some(first) = frame.pair.first_leaf() {
+            self.resolve(frame.pair);
             // No open value further out needs them.
             if self.open_values == 0 {
                 self.scratch.leaves.truncate(first);
             }
         }
         self.at += 1;
-        self.finish_value(start, removed);
+        self.finish_value(frame.below.start, frame.below.show == Show::Nothing);
         Ok(Some(State::After))
     }
 
     /// Masks the values that a member beside them names or marks as secret.
     pub(super) fn resolve(&mut self, pair: Pair) {
         for (class, range) in pair.secrets() {
-            let leaves: Vec<Leaf> = self.scratch.leaves.take(range);
+            // What is masked now, no outer value masks again.
+            let end = range.end.min(self.scratch.leaves.len());
+            let leaves: Vec<Leaf> = self.scratch.leaves.drain(range.start.min(end)..end).collect();
             let text = self.text;
-            let is_masked = |leaf: &Leaf| Action::of(class).masks(leaf.kind, &text[leaf.place.clone()]);
+            let is_masked = |leaf: &Leaf| class.masks(leaf.kind, &text[leaf.place.clone()]);
             for leaf in leaves.into_iter().filter(is_masked) {
                 self.mask(leaf.place, leaf.kind, class != Class::AsText, HitRule::Key, leaf.hit);
             }
@@ -207,7 +200,7 @@ impl Walker<'_, '_> {
         let (is_object, skips) = (frame.is_object, std::mem::take(&mut frame.skips_comma));
         self.at += 1;
         if skips {
-            self.edits.remove(at..self.at);
+            self.scratch.edits.remove(at..self.at);
         }
         Ok(if is_object { State::Key } else { State::Value })
     }
@@ -225,7 +218,7 @@ impl Walker<'_, '_> {
     #[inline(never)]
     pub(super) fn begin_element(&mut self) -> Next {
         let Some(frame) = self.scratch.frames.last() else { return self.next };
-        let next = frame.next(Part::Nothing, self.at);
+        let next = Next { part: Part::Nothing, start: self.at, ..frame.below };
         if self.paths.is_none() {
             return next;
         }
@@ -237,23 +230,14 @@ impl Walker<'_, '_> {
     #[inline(never)]
     pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
         let Some(paths) = self.scratch.paths.last() else { return next };
-        let (active, effect) = self.searcher.step(paths.active, depth, key);
+        let (paths, effect) = self.searcher.step(*paths, depth, key);
         match effect {
-            Some(Effect::Mask) => (next.action, next.rule, next.is_direct) = (Action::Leaves, HitRule::Pointer, true),
-            Some(Effect::Except) => next.action = Action::Show,
+            Some(Effect::Mask) => (next.class, next.rule, next.is_direct) = (Class::Leaves, HitRule::Pointer, true),
+            Some(Effect::Except) => next.class = Class::Plain,
             Some(Effect::Show) | None => {}
         }
-        let mut shown = Active::NONE;
-        if next.show == Show::Inside {
-            let is_named;
-            (shown, is_named) = self.searcher.step_shown(paths.shown, depth, key);
-            next.show = match is_named {
-                true => Show::All,
-                false if shown.is_none() => Show::Nothing,
-                false => Show::Inside,
-            };
-        }
-        self.paths = Some(Paths { active, shown });
+        next.show = paths.show;
+        self.paths = Some(paths);
         next
     }
 
@@ -280,13 +264,12 @@ impl Walker<'_, '_> {
         let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
-        let own = Action::of(facts.class);
-        let mut next = frame.next(facts.part, start);
-        if own != Action::Show {
+        let mut next = Next { part: facts.part, start, ..frame.below };
+        if facts.class != Class::Plain {
             next.is_direct = true;
-            if frame.below == Action::Show {
-                next.action = own;
-                next.rule = if own == Action::MaskValuesUnder { HitRule::MaskValuesUnder } else { HitRule::Key };
+            if next.class == Class::Plain {
+                next.class = facts.class;
+                next.rule = HitRule::of(facts.class);
             }
         }
         self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
@@ -324,7 +307,7 @@ impl Walker<'_, '_> {
             key.hash = self.searcher.memory.hash(&masked);
         }
         self.note(HitRule::Value);
-        self.edits.replace(place, |out| push_json_text(out, &masked));
+        self.scratch.edits.replace(place, |out| push_json_text(out, &masked));
         Ok(())
     }
 
@@ -337,7 +320,7 @@ impl Walker<'_, '_> {
         let is_shown = self.scratch.frames.last_mut().is_none_or(|frame| {
             frame.has_kept |= !is_removed;
             // What is in a hidden container is hidden too.
-            frame.show != Show::Nothing
+            frame.below.show != Show::Nothing
         });
         if is_shown {
             self.upto = self.at;
@@ -352,8 +335,8 @@ impl Walker<'_, '_> {
                 frame.skips_comma = true;
                 start..self.at
             }
-            None => return self.edits.replace(start..self.at, |out| out.push_str("null")),
+            None => return self.scratch.edits.replace(start..self.at, |out| out.push_str("null")),
         };
-        self.edits.remove(place);
+        self.scratch.edits.remove(place);
     }
 }

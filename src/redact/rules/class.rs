@@ -1,15 +1,14 @@
 //! What happens to a value, by the class of its key.
 
-use super::keys::Class;
-
 /// Shorter texts under keys that are secret as text show.
 pub(in crate::redact) const MIN_TEXT: usize = 6;
 
 /// What happens to a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::redact) enum Action {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::redact) enum Class {
     /// It is read by its own keys and values.
-    Show,
+    #[default]
+    Plain,
     /// Strings are masked; objects are read by their own keys.
     AsText,
     /// Strings and numbers are masked; objects are read by their own keys.
@@ -18,7 +17,7 @@ pub(in crate::redact) enum Action {
     Always,
     /// Of an object each leaf is masked; a list is read by its own strings and keys.
     MaskValuesUnder,
-    /// Each leaf is masked.
+    /// Each leaf is masked. No key has this class by itself: a pointer says so, or the key of an object further out.
     Leaves,
 }
 
@@ -32,22 +31,12 @@ pub(in crate::redact) enum LeafKind {
     Null,
 }
 
-impl Action {
-    pub(in crate::redact) fn of(class: Class) -> Self {
-        match class {
-            Class::Plain => Self::Show,
-            Class::AsText => Self::AsText,
-            Class::Code => Self::Code,
-            Class::Always => Self::Always,
-            Class::MaskValuesUnder => Self::MaskValuesUnder,
-        }
-    }
-
+impl Class {
     /// Whether a leaf is masked.
     pub(in crate::redact) fn masks(self, kind: LeafKind, text: &str) -> bool {
         match (self, kind) {
             (Self::AsText, LeafKind::Text) => text.len() >= MIN_TEXT && !is_link(text),
-            (Self::Show | Self::AsText, _) | (_, LeafKind::Null) => false,
+            (Self::Plain | Self::AsText, _) | (_, LeafKind::Null) => false,
             (Self::Code | Self::Always, LeafKind::Boolean) => false,
             (Self::Code | Self::Always | Self::MaskValuesUnder | Self::Leaves, _) => !text.is_empty(),
         }
