@@ -397,12 +397,17 @@ fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
-    !record.cuts.named.is_empty() || !record.fields.meta.is_empty() && record.meta().next().is_some()
+    let has_member = || is_uncut(record) || record.meta().next().is_some();
+    !record.cuts.named.is_empty() || (!record.fields.meta.is_empty() && has_member())
+}
+
+/// Whether `meta` is written as it is, as in nearly all records.
+fn is_uncut(record: &Record<'_>) -> bool {
+    record.omitted.is_empty() && record.cuts.meta.is_empty()
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    if record.omitted.is_empty() && record.cuts.meta.is_empty() {
-        // As nearly all records.
+    if is_uncut(record) {
         for (key, value) in &record.fields.meta {
             meta.named(record.text.get(*key), record.text.get(*value));
         }
