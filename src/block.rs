@@ -128,7 +128,9 @@ pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
         .zip(tails.last_chunk())
         .map(|(last_heads, last_tails)| (heads.len() - LEN, last_heads, last_tails));
     if end.is_none() {
-        return bytes.windows(text.len()).position(|window| window == text).map(|place| at + place);
+        let is_here =
+            |place: &usize| (heads[*place], tails[*place]) == (first, last) && bytes[*place..].starts_with(text);
+        return (0..heads.len()).find(is_here).map(|place| at + place);
     }
     let found = whole.chain(end).find_map(|(from, heads, tails)| {
         let (heads, tails) = (Block(u8x16::new(*heads)), Block(u8x16::new(*tails)));
@@ -172,5 +174,6 @@ mod tests {
         assert_eq!(find_text(b"aaaa", 0, b"a"), Some(0));
         let long = [&[b'a'; 40][..], b"b"].concat();
         assert_eq!(find_text(&[b"xa", &long[..]].concat(), 1, &long), Some(2));
+        assert_eq!((find_text(b"aXbaXc", 0, b"aXc"), find_text(b"Xc", 0, b"aXc")), (Some(3), None));
     }
 }

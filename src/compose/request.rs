@@ -211,7 +211,7 @@ fn params(path: &str, bindings: &[(&str, Range<usize>)], session: &mut Session<'
     session.params(bindings.iter().map(|(name, range)| {
         let sent = path.as_bytes().get(range.clone()).unwrap_or_default();
         // Most have nothing to decode; to find that out is cheaper than to decode.
-        let plain = if sent.contains(&b'%') { None } else { path.get(range.clone()) };
+        let plain = if memchr::memchr(b'%', sent).is_some() { None } else { path.get(range.clone()) };
         (*name, plain.map_or_else(|| percent_decode(sent).decode_utf8_lossy(), Cow::Borrowed))
     }))
 }

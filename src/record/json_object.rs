@@ -192,12 +192,16 @@ fn close(out: &mut Vec<u8>, bracket: u8) {
 pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
-            for (at, byte) in ip.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
+            for byte in ip.octets() {
+                if byte >= 100 {
+                    out.push(digit(byte / 100));
                 }
-                push_number(out, u64::from(byte), 1);
+                if byte >= 10 {
+                    out.push(digit(byte / 10));
+                }
+                out.extend_from_slice(&[digit(byte), b'.']);
             }
+            out.pop();
         }
         IpAddr::V6(ip) => {
             let _ = write!(out, "{ip}");
@@ -221,14 +225,13 @@ pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
 /// A duration in milliseconds, with three digits behind the point.
 pub(crate) fn push_milliseconds(out: &mut Vec<u8>, duration: std::time::Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    push_number(out, micros / 1000, 1);
-    out.push(b'.');
-    push_number(out, micros % 1000, 3);
+    push_number(out, micros, 4);
+    out.insert(out.len() - 3, b'.');
 }
 
 /// The last digit of a number.
-fn digit(number: u64) -> u8 {
-    b'0' + u8::try_from(number % 10).unwrap_or_default()
+fn digit(number: impl Into<u64>) -> u8 {
+    b'0' + u8::try_from(number.into() % 10).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC with microseconds.
@@ -275,6 +278,27 @@ mod tests {
                 assert_eq!(text, format!("{expected:.6}"));
             }
         }
+    }
+
+    #[test]
+    fn an_address_is_what_core_writes() {
+        for octets in [[0, 9, 10, 99], [100, 101, 110, 199], [200, 249, 250, 255]] {
+            let mut text = Vec::new();
+            push_ip(&mut text, octets.into());
+            assert_eq!(text, IpAddr::from(octets).to_string().into_bytes());
+        }
+    }
+
+    #[test]
+    fn a_duration_has_three_digits_behind_the_point() {
+        for (micros, expected) in [(0, "0.000"), (7, "0.007"), (999, "0.999"), (1000, "1.000"), (123_456, "123.456")] {
+            let mut text = Vec::new();
+            push_milliseconds(&mut text, std::time::Duration::from_micros(micros));
+            assert_eq!(text, expected.as_bytes());
+        }
+        let mut longest = Vec::new();
+        push_milliseconds(&mut longest, std::time::Duration::MAX);
+        assert_eq!(longest, b"18446744073709551.615");
     }
 
     #[test]

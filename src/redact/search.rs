@@ -171,8 +171,9 @@ impl Searcher<'_> {
     }
 
     /// A text with these places masked; `None` if there are none.
+    #[inline]
     pub(super) fn apply(&self, text: &str, places: &[Range<usize>]) -> Option<String> {
-        self.rules.style.apply(text, places, Cow::Borrowed)
+        if places.is_empty() { None } else { self.rules.style.apply(text, places, Cow::Borrowed) }
     }
 
     /// The places of secrets in a text that is inside of nothing.
@@ -212,7 +213,8 @@ impl Searcher<'_> {
         let facts = KeyFacts {
             class: self.rules.keys.class(key),
             part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len() || has_token(key),
+            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
+                || TokenFormats::shared().has_token(key),
             is_signature: is_signature(key),
         };
         self.memory.keep_facts(hash, key, facts);
@@ -286,10 +288,4 @@ fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>
     if scan.has(Scan::TOKEN) {
         TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
     }
-}
-
-fn has_token(text: &str) -> bool {
-    let mut places = Vec::new();
-    find_tokens(text, Scan::of(text), false, &mut places);
-    !places.is_empty()
 }

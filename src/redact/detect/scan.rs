@@ -60,11 +60,15 @@ impl Scan {
             _ => 0,
         };
         let mut at = 0;
+        // The bits of this block and the one before it, of those with digits.
+        let mut number = 0;
         while at < bytes.len() {
             let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
             let digit = block.is_in(b'0', b'9');
-            if digit.bits() >> before != 0 && has_long_number(bytes, at, number_signs(block) >> before) {
-                all |= Self::DIGITS;
+            number >>= BLOCK;
+            if digit.bits() >> before != 0 {
+                number |= (number_signs(block, digit) >> before) << BLOCK;
+                all |= if may_be_long(number) && has_long_number(bytes, at) { Self::DIGITS } else { 0 };
             }
             let mut signs = block.is_letter().or(digit).not() >> before;
             while signs != 0 {
@@ -137,22 +141,22 @@ const MIN_DIGITS: usize = 12;
 
 /// The bits of what card numbers are written with: digits, spaces and hyphens.
 #[inline(always)]
-fn number_signs(block: Block) -> u32 {
-    block.is_in(b'0', b'9').or(block.is(b' ')).or(block.is(b'-')).bits()
+fn number_signs(block: Block, digit: Block) -> u32 {
+    digit.or(block.is(b' ')).or(block.is(b'-')).bits()
 }
 
-/// Whether the block at a place, which has these signs, and the one before it have that many digits, with nothing but
-/// spaces and hyphens between.
-#[inline(never)]
-fn has_long_number(bytes: &[u8], at: usize, signs: u32) -> bool {
-    let before = at.checked_sub(BLOCK).and_then(|before| Block::at(bytes, before)).map_or(0, number_signs);
-    // A bit stays set where twelve follow each other. Hexadecimal numbers have letters between.
-    let two = (signs << BLOCK | before) & (signs << BLOCK | before) >> 1;
+/// Whether so many of these bits follow each other that they may be a long number. Hexadecimal numbers have letters between.
+#[inline(always)]
+fn may_be_long(signs: u32) -> bool {
+    // A bit stays set where twelve follow each other.
+    let two = signs & signs >> 1;
     let four = two & two >> 2;
-    let eight = four & four >> 4;
-    if eight & four >> 8 == 0 {
-        return false;
-    }
+    four & four >> 4 & four >> 8 != 0
+}
+
+/// Whether the block at a place and the one before it have that many digits, with nothing but spaces and hyphens between.
+#[inline(never)]
+fn has_long_number(bytes: &[u8], at: usize) -> bool {
     let mut digits = 0;
     bytes[at.saturating_sub(BLOCK)..bytes.len().min(at + BLOCK)].iter().any(|byte| {
         match byte {

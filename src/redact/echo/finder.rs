@@ -26,7 +26,7 @@ impl Values {
     pub(super) fn may_be_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
-            || (self.has_space() && memchr::memchr(b'+', bytes).is_some())
+            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
             || self.holds(text)
     }
 
@@ -35,7 +35,7 @@ impl Values {
         if self.holds(text) {
             self.find_plain(text, places);
         }
-        if self.has_space() && text.contains('+') {
+        if self.has_space && text.contains('+') {
             // Both signs have one byte, so places are the same.
             self.find(&text.replace('+', " "), level, places);
         }

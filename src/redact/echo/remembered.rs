@@ -17,19 +17,17 @@ const MAX_BYTES: usize = 256 * 1024;
 /// The values that the echo search looks for.
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Remembered {
-    values: Values,
+    pub(super) values: Values,
     /// Values of `Audit::secret`, which are searched in evidence too.
     everywhere: Values,
-    is_full: bool,
+    pub(super) is_full: bool,
 }
 
 impl Remembered {
     pub(in crate::redact) fn clear(&mut self) {
         self.is_full = false;
-        if self.values.len() + self.everywhere.len() > 0 {
-            self.values.clear();
-            self.everywhere.clear();
-        }
+        let lists = [&mut self.values, &mut self.everywhere];
+        lists.into_iter().filter(|list| list.len() > 0).for_each(Values::clear);
     }
 
     /// Adds a value that was masked. `is_always`: under a key that is always secret.
@@ -51,7 +49,7 @@ impl Remembered {
     pub(in crate::redact) fn add_header(&mut self, name: &str, value: &str) {
         if name.eq_ignore_ascii_case("cookie") {
             for pair in value.split(';') {
-                let value = pair.split_once('=').map_or("", |(_, value)| value);
+                let value = memchr::memchr(b'=', pair.as_bytes()).map_or("", |sign| &pair[sign + 1..]);
                 self.add(value.trim().trim_matches('"'), false);
             }
             return;
@@ -67,7 +65,9 @@ impl Remembered {
             return;
         }
         self.add(credentials, true);
-        self.add(credentials.trim_end_matches('='), true);
+        if credentials.ends_with('=') {
+            self.add(credentials.trim_end_matches('='), true);
+        }
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded =
                 STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
@@ -107,14 +107,6 @@ impl Remembered {
 
     pub(in crate::redact) fn len(&self) -> usize {
         self.values.len() + usize::from(self.is_full)
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.is_full
-    }
-
-    pub(super) fn values(&self) -> &Values {
-        &self.values
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {

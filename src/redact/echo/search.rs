@@ -31,8 +31,8 @@ impl<'a> EchoSearch<'a> {
         remembered: &'a Remembered,
         out: &'a mut Redacted,
     ) -> Self {
-        let values = remembered.values();
-        Self { style, trap, out, values: (values.len() > 0).then_some(values), is_full: remembered.is_full() }
+        let Remembered { values, is_full, .. } = remembered;
+        Self { style, trap, out, values: (values.len() > 0).then_some(values), is_full: *is_full }
     }
 
     /// Whether there is anything to search for.

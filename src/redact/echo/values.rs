@@ -9,20 +9,22 @@ use crate::work;
 
 /// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
 const LONGEST: usize = 128;
-/// Up to this number of values are searched one by one, without an index.
+/// Up to this number of values are compared and searched one by one, without an index.
 const FEW: usize = 8;
+/// The bytes that are kept allocated for the next record.
+const KEPT: usize = 4 * 1024;
 
 /// A list of values in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Values {
     text: String,
     list: Vec<Value>,
-    /// Each value, so that none is added twice.
+    /// Each value, so that none is added twice; empty while there are few.
     known: HashSet<Box<str>>,
     /// Made when it is needed first.
     index: OnceCell<Index>,
     /// Whether a value has a space, which a form writes as a plus sign.
-    has_space: bool,
+    pub(super) has_space: bool,
 }
 
 /// A remembered value.
@@ -86,14 +88,12 @@ struct Link {
 
 impl Values {
     pub(super) fn clear(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(LONGEST);
-        self.list.clear();
-        self.list.shrink_to(FEW);
-        self.known.clear();
-        self.known.shrink_to(FEW);
-        self.index = OnceCell::new();
-        self.has_space = false;
+        let Self { mut text, mut list, .. } = std::mem::take(self);
+        if list.len() <= FEW && text.len() <= KEPT {
+            text.clear();
+            list.clear();
+            (self.text, self.list) = (text, list);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -105,17 +105,13 @@ impl Values {
         self.text.len()
     }
 
-    pub(super) fn has_space(&self) -> bool {
-        self.has_space
-    }
-
     pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
         self.list.iter().map(|value| self.needle(value))
     }
 
     /// Adds a value, unless it is in the list.
     pub(super) fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
-        if !self.known.insert(text.into()) {
+        if self.contains(text) {
             return;
         }
         let start = self.text.len();
@@ -124,18 +120,24 @@ impl Values {
         self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
         self.index = OnceCell::new();
         self.has_space |= memchr::memchr(b' ', text.as_bytes()).is_some();
+        if self.list.len() > FEW {
+            // With the first of them, those before it.
+            let new = self.list[self.known.len()..].iter();
+            self.known.extend(new.map(|value| Box::from(&self.text[value.start..value.end])));
+        }
     }
 
     /// Whether a text is a value.
     pub(super) fn contains(&self, text: &str) -> bool {
-        self.known.contains(text)
+        self.known.contains(text) || (self.known.is_empty() && self.list.iter().any(|value| self.whole(value) == text))
     }
 
     /// Whether a text holds a value as it is.
     pub(super) fn holds(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         if self.list.len() <= FEW {
-            return self.iter().any(|needle| find_text(bytes, 0, needle.head.as_bytes()).is_some());
+            let head = |value: &Value| &self.text.as_bytes()[value.start..value.head_end];
+            return self.list.iter().any(|value| find_text(bytes, 0, head(value)).is_some());
         }
         self.heads_in(bytes).any(|(_, mut needles)| needles.next().is_some())
     }

@@ -18,8 +18,13 @@ pub(in crate::redact) fn path(
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
 ) -> Vec<Range<usize>> {
-    let mut places = searcher.places(path, Search::Evidence);
-    if let Some(decoded) = Decoded::percent(path) {
+    let (scan, mut places) = (Scan::of(path), Vec::new());
+    if searcher.may_find(path, scan, Search::Evidence) {
+        searcher.find_scanned(path, scan, Level::TOP, Search::Evidence, &mut places);
+    }
+    if scan.has(Scan::PERCENT)
+        && let Some(decoded) = Decoded::percent(path)
+    {
         let inside = searcher.places(&decoded.text, Search::Evidence);
         places.extend(inside.iter().map(|place| decoded.source(place)));
     }
