@@ -170,7 +170,9 @@ fn archive(folder: &Path) -> PathBuf {
 fn start(folder: &Path, format: ExportFormat, is_gzip: bool) -> Auditor {
     let destination = Destination::new(archive(folder).to_str().unwrap()).format(format).gzip(is_gzip);
     let spool = sink::file(folder.join("audit.log"));
-    Auditor::builder().catalog(catalog()).export(spool, Export::to(destination)).build().unwrap()
+    // A segment of 10 GiB would fill the spool that is the default.
+    let export = Export::to(destination).spool_bytes(100 * 1024 * MIB);
+    Auditor::builder().catalog(catalog()).export(spool, export).build().unwrap()
 }
 
 /// Exports a folder and prints microseconds, microseconds of CPU time, KiB and records.

@@ -175,16 +175,16 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Gives back the memory in which the system keeps what was written: nobody reads it here again. The next object is written to the
-/// same memory, and what the application has in the cache stays there.
+/// Gives back the memory in which the system keeps a file that is synced or was only read: nobody reads it here again. The next object
+/// takes the same memory, and what the application has in the cache stays there.
 #[cfg(target_os = "linux")]
-fn forget(file: &File) {
+pub(crate) fn forget(file: &File) {
     // It is advice: without it the system decides alone.
     let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn forget(_: &File) {}
+pub(crate) fn forget(_: &File) {}
 
 /// Gives the file its name. `path` is free, or reserved by an empty file.
 fn publish(temporary: &Path, path: &Path, link: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
