@@ -1,15 +1,19 @@
 //! What an export costs: one segment of real records through the exporter, beside `cp` and `gzip -6` of the same file in the same
 //! run; its CPU time and memory; what requests cost meanwhile; and many segments that wait.
 //!
-//! `cargo bench --features export --bench export` (`-- --quick` for a short run, `-- --gib 10` for a larger segment). Each export
-//! is made by a process of its own, so that none begins with the memory of another.
+//! `cargo bench --features export --bench export` (`-- --quick` for a short run, `-- --gib 10` for a larger segment, `-- --json` for
+//! exports as JSON only, `-- --meanwhile` for the requests only, `-- --memory` for an export of which nothing is kept, `-- --folder F` for
+//! files elsewhere than below the target folder, as on a `tmpfs`). `taskset -c 1` before the program keeps all of it on one core. Each
+//! export is made by a process of its own, so that none begins with the memory of another.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "its result")]
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -39,24 +43,37 @@ fn main() {
     let gib = after("--gib").map(|rest| rest[0].parse::<u64>().expect("`--gib` takes a whole number"));
     let size = gib.map_or(if is_quick { 64 * MIB } else { 1024 * MIB }, |gib| gib * 1024 * MIB);
     let lines = runtime.block_on(real_lines());
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = after("--folder").map_or(env!("CARGO_TARGET_TMPDIR"), |rest| &*rest[0]);
+    let folder = tempfile::tempdir_in(folder).unwrap();
+    if args.iter().any(|arg| arg == "--meanwhile") {
+        runtime.block_on(requests_meanwhile(folder.path(), &lines, is_quick));
+        return;
+    }
+    if args.iter().any(|arg| arg == "--memory") {
+        memory_alone(folder.path(), &lines, size);
+        return;
+    }
+    let is_json_only = args.iter().any(|arg| arg == "--json");
     let segment = folder.path().join("audit-20261120T101530.123456Z-9f86d081884c7d65.log");
-    let records = write_segment(&segment, &lines, size);
+    let records = write_segment(&segment, &lines, size, 0);
     println!("{records} records, {} MiB, {} bytes a line", size / MIB, size / records);
 
     let (cp, cp_cpu) = rates(size, || copy(&segment, &folder.path().join("copy")));
     println!("cp, synced                {cp:>7.0} MiB/s, {cp_cpu:.0} MiB a second of CPU time");
-    let (gzip, gzip_cpu) = rates(size, || {
-        let output = File::create(folder.path().join("copy")).unwrap();
-        assert!(Command::new("gzip").args(["-6", "-c"]).arg(&segment).stdout(output).status().unwrap().success());
-    });
-    println!("gzip -6                   {gzip:>7.0} MiB/s, {gzip_cpu:.0} MiB a second of CPU time");
+    let (mut gzip, mut gzip_cpu) = (f64::NAN, f64::NAN);
+    if !is_json_only {
+        (gzip, gzip_cpu) = rates(size, || {
+            let output = File::create(folder.path().join("copy")).unwrap();
+            assert!(Command::new("gzip").args(["-6", "-c"]).arg(&segment).stdout(output).status().unwrap().success());
+        });
+        println!("gzip -6                   {gzip:>7.0} MiB/s, {gzip_cpu:.0} MiB a second of CPU time");
+    }
     fs::remove_file(folder.path().join("copy")).unwrap();
 
     let small = folder.path().join("small.log");
-    let few = write_segment(&small, &lines, 10 * MIB);
-    for (name, format, is_gzip) in [("json", "json", false), ("csv, flat", "csv", false), ("json, gzip", "json", true)]
-    {
+    let few = write_segment(&small, &lines, 10 * MIB, 0);
+    let all = [("json", "json", false), ("csv, flat", "csv", false), ("json, gzip", "json", true)];
+    for (name, format, is_gzip) in all.into_iter().take(if is_json_only { 1 } else { all.len() }) {
         let memory = Site::new(folder.path(), &small).export(format, is_gzip, few).peak;
         let site = Site::new(folder.path(), &segment);
         let cost = site.export(format, is_gzip, records);
@@ -83,7 +100,10 @@ fn main() {
         );
     }
 
-    runtime.block_on(requests_meanwhile(&Site::new(folder.path(), &segment), is_quick));
+    if is_json_only {
+        return;
+    }
+    runtime.block_on(requests_meanwhile(folder.path(), &lines, is_quick));
 
     for count in [10, if is_quick { 1_000 } else { 10_000 }] {
         let site = Site { folder: tempfile::tempdir_in(folder.path()).unwrap() };
@@ -150,7 +170,9 @@ fn archive(folder: &Path) -> PathBuf {
 fn start(folder: &Path, format: ExportFormat, is_gzip: bool) -> Auditor {
     let destination = Destination::new(archive(folder).to_str().unwrap()).format(format).gzip(is_gzip);
     let spool = sink::file(folder.join("audit.log"));
-    Auditor::builder().catalog(catalog()).export(spool, Export::to(destination)).build().unwrap()
+    // A segment of 10 GiB would fill the spool that is the default.
+    let export = Export::to(destination).spool_bytes(100 * 1024 * MIB);
+    Auditor::builder().catalog(catalog()).export(spool, export).build().unwrap()
 }
 
 /// Exports a folder and prints microseconds, microseconds of CPU time, KiB and records.
@@ -167,86 +189,151 @@ async fn export(folder: &Path, format: ExportFormat, is_gzip: bool) {
     auditor.shutdown(Duration::from_secs(60)).await;
 }
 
-/// The same requests while nothing is exported and while a segment is: their CPU time on all threads but the exporter's.
-async fn requests_meanwhile(site: &Site, is_quick: bool) {
-    let rounds = if is_quick { 8 } else { 40 };
+/// An export as JSON of which nothing is kept, for segments that the disk has no room for twice.
+fn memory_alone(folder: &Path, lines: &[String], size: u64) {
+    let segment = folder.join("audit-20261120T101530.123456Z-9f86d081884c7d65.log");
+    let records = write_segment(&segment, lines, size, 0);
+    let site = Site::new(folder, &segment);
+    let objects = site.archive().join("audit-logs");
+    // It ends with the process.
+    thread::spawn(move || {
+        loop {
+            let dates = fs::read_dir(&objects).into_iter().flatten().flatten();
+            let objects = dates.flat_map(|date| fs::read_dir(date.path()).into_iter().flatten().flatten());
+            for object in objects.filter(|object| !object.file_name().as_encoded_bytes().starts_with(b".")) {
+                let _ = fs::remove_file(object.path());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let cost = site.export("json", false, records);
+    println!(
+        "{records} records, {} MiB, exported as json without keeping it: {:.0} MiB/s, {:.0} MiB a second of CPU time; at its peak {} \
+         KiB more than idle",
+        size / MIB,
+        mib_a_second(size, cost.took),
+        mib_a_second(size, cost.cpu),
+        cost.peak
+    );
+}
+
+/// What requests cost while a segment is exported, by what they cost just before and after: the CPU time of all threads but the
+/// exporter's. Each ratio is of slices that lie side by side, since a busy machine changes from second to second.
+async fn requests_meanwhile(folder: &Path, lines: &[String], is_quick: bool) {
+    /// Enough for some hundred milliseconds of an export.
+    const SEGMENT: u64 = 48 * MIB;
+    /// Requests of a slice without an export: some hundred milliseconds, too.
+    const ALONE: usize = 20_000;
+    let pairs = if is_quick { 6 } else { 32 };
+    let site = Site { folder: tempfile::tempdir_in(folder).unwrap() };
     let auditor = start(site.folder.path(), ExportFormat::Json, false);
     let app = app(&auditor);
-    let mut alone = Vec::new();
-    for _ in 0..rounds {
-        alone.push(cpu_of_requests(&app).await);
+    let (mut ratios, mut noise, mut costs, mut longest) = (Vec::new(), Vec::new(), Vec::new(), [Duration::ZERO; 2]);
+    let (mut seq, mut requests) = (0, 0);
+    for _ in 0..pairs {
+        let spare = folder.join("spare.log");
+        seq += write_segment(&spare, lines, SEGMENT, seq);
+        // Sealed now: after what was exported before.
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
+        fs::rename(spare, site.folder.path().join(format!("audit-{now}-9f86d081884c7d65.log"))).unwrap();
+        let before = slice(&app, ALONE, || false).await;
+        let run = tokio::spawn(auditor.export_now(LIMIT));
+        let exporter = exporter_cpu();
+        // It seals the spool first.
+        while exporter_cpu() - exporter < Duration::from_millis(5) && !run.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let meanwhile = slice(&app, usize::MAX, || run.is_finished()).await;
+        assert!(run.await.unwrap().unwrap().is_complete());
+        let after = slice(&app, ALONE, || false).await;
+        // What two slices without an export differ by says how much of a ratio is noise.
+        noise.push(after.cost / before.cost);
+        costs.push(before.cost);
+        longest = [longest[0].max(meanwhile.longest), longest[1].max(before.longest).max(after.longest)];
+        if meanwhile.requests > 0 {
+            requests += meanwhile.requests;
+            ratios.push(meanwhile.cost / before.cost.midpoint(after.cost));
+        }
     }
-    let run = tokio::spawn(auditor.export_now(LIMIT));
-    // It seals the spool first.
-    while exporter_cpu() < Duration::from_millis(50) && !run.is_finished() {
-        tokio::task::yield_now().await;
-    }
-    let mut meanwhile = Vec::new();
-    while !run.is_finished() && meanwhile.len() < rounds {
-        meanwhile.push(cpu_of_requests(&app).await);
-        tokio::task::yield_now().await;
-    }
-    let is_still_running = !run.is_finished();
-    assert!(run.await.unwrap().unwrap().is_complete());
-    for _ in 0..rounds {
-        alone.push(cpu_of_requests(&app).await);
-    }
-    if !is_still_running {
-        meanwhile.pop();
-    }
-    // What any other work on the machine does to them: caches and cores are shared.
-    let segment = tower_audit::segment::list(site.folder.path().join("audit.log")).unwrap().remove(0).path();
-    let mut beside_gzip = Vec::new();
-    for _ in 0..rounds {
-        let mut gzip = Command::new("gzip").arg("-c").arg(&segment).stdout(Stdio::null()).spawn().unwrap();
-        beside_gzip.push(cpu_of_requests(&app).await);
-        gzip.kill().unwrap();
-        gzip.wait().unwrap();
-    }
-    let rounds = meanwhile.len();
-    let [(alone, longest_alone), (meanwhile, longest), (beside_gzip, _)] = [alone, meanwhile, beside_gzip].map(median);
+    let [ratios, noise, costs] = [ratios, noise, costs].map(Quartiles::of);
     println!(
-        "requests meanwhile: {:.2} times their CPU time ({:.1} and {:.1} µs, {rounds} rounds), beside `gzip` in another process \
-         {:.2} times; the longest took {:.1} ms, without an export {:.1} ms",
-        meanwhile / alone,
-        meanwhile,
-        alone,
-        beside_gzip / alone,
-        longest.as_secs_f64() * 1e3,
-        longest_alone.as_secs_f64() * 1e3
+        "requests meanwhile: {ratios} times their CPU time (median and quartiles of {pairs} pairs, {requests} requests, {:.1} µs each \
+         without an export; two slices without one: {noise}); the longest took {:.1} ms, without an export {:.1} ms",
+        costs.median,
+        longest[0].as_secs_f64() * 1e3,
+        longest[1].as_secs_f64() * 1e3
     );
     auditor.shutdown(Duration::from_secs(60)).await;
 }
 
-/// Microseconds a request on all threads but the exporter's, and the longest of a round.
-async fn cpu_of_requests(app: &App) -> (f64, Duration) {
-    const ROUNDS: usize = 500;
-    let (cpu, exporter) = (cpu(ClockId::ProcessCPUTime), exporter_cpu());
-    let mut longest = Duration::ZERO;
-    for round in 0..ROUNDS {
-        let began = Instant::now();
-        ask(app, round).await;
-        longest = longest.max(began.elapsed());
-    }
-    // What is read last has gone on least.
-    let exporter = exporter_cpu() - exporter;
-    let spent = self::cpu(ClockId::ProcessCPUTime).saturating_sub(cpu).saturating_sub(exporter);
-    (spent.as_secs_f64() * 1e6 / (3 * ROUNDS) as f64, longest)
+/// Requests one after another.
+struct Slice {
+    requests: usize,
+    /// Microseconds of CPU time of each, on all threads but the exporter's.
+    cost: f64,
+    longest: Duration,
 }
 
-fn median(mut rounds: Vec<(f64, Duration)>) -> (f64, Duration) {
-    rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let longest = rounds.iter().map(|(_, longest)| *longest).max().unwrap_or_default();
-    (rounds.get(rounds.len() / 2).map_or(f64::NAN, |(cpu, _)| *cpu), longest)
+async fn slice(app: &App, most: usize, is_over: impl Fn() -> bool) -> Slice {
+    /// Between two looks, so that a slice ends with the export and not after it.
+    const ROUND: usize = 30;
+    let (mut requests, mut longest) = (0, Duration::ZERO);
+    let began = (thread_cpu(), helpers_cpu());
+    let mut cost = f64::NAN;
+    while requests < most {
+        for round in 0..ROUND / 3 {
+            let began = Instant::now();
+            ask(app, round).await;
+            longest = longest.max(began.elapsed());
+        }
+        tokio::task::yield_now().await;
+        if is_over() {
+            break;
+        }
+        requests += ROUND;
+        let spent = (thread_cpu() - began.0) + helpers_cpu().saturating_sub(began.1);
+        cost = spent.as_secs_f64() * 1e6 / requests as f64;
+    }
+    Slice { requests, cost, longest }
+}
+
+struct Quartiles {
+    median: f64,
+    first: f64,
+    third: f64,
+}
+
+impl Quartiles {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |part: usize| values.get(values.len() * part / 4).copied().unwrap_or(f64::NAN);
+        Self { median: at(2), first: at(1), third: at(3) }
+    }
+}
+
+impl std::fmt::Display for Quartiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.3} ({:.3} to {:.3})", self.median, self.first, self.third)
+    }
 }
 
 /// CPU time of the exporter's thread; zero where the system does not tell.
 fn exporter_cpu() -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|task| task.path());
+    cpu_of_threads(|name, _| name == "audit-export")
+}
+
+/// CPU time of the threads that serve requests, besides this one: what they spend in a slice is known once they wait again.
+fn helpers_cpu() -> Duration {
+    let this = fs::read_link("/proc/thread-self").unwrap_or_default();
+    cpu_of_threads(|name, thread| name != "audit-export" && this.file_name() != Some(thread))
+}
+
+fn cpu_of_threads(counts: impl Fn(&str, &OsStr) -> bool) -> Duration {
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     let nanos = tasks.filter_map(|task| {
-        let name = fs::read_to_string(task.join("comm")).ok()?;
-        let times = fs::read_to_string(task.join("schedstat")).ok()?;
-        (name.trim() == "audit-export").then(|| times.split(' ').next()?.parse::<u64>().ok())?
+        let name = fs::read_to_string(task.path().join("comm")).ok()?;
+        let times = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        counts(name.trim(), &task.file_name()).then(|| times.split(' ').next()?.parse::<u64>().ok())?
     });
     Duration::from_nanos(nanos.sum())
 }
@@ -353,9 +440,10 @@ fn numbered(line: &str, seq: u64) -> String {
     format!("{}{seq}{}\n", &line[..at], &line[end..])
 }
 
-fn write_segment(path: &Path, lines: &[String], size: u64) -> u64 {
+/// Records with the numbers after this one; returns how many.
+fn write_segment(path: &Path, lines: &[String], size: u64, after: u64) -> u64 {
     let mut file = BufWriter::new(File::create(path).unwrap());
-    let (mut written, mut seq) = (0, 0);
+    let (mut written, mut seq) = (0, after);
     for line in lines.iter().cycle() {
         if written >= size {
             break;
@@ -366,5 +454,5 @@ fn write_segment(path: &Path, lines: &[String], size: u64) -> u64 {
         written += line.len() as u64;
     }
     file.into_inner().unwrap().sync_all().unwrap();
-    seq
+    seq - after
 }

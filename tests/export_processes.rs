@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "figures, for who asks for them with `--nocapture`")]
 
+mod spool;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,8 +17,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tower_audit::export::{Finding, Verdict, Verification, verify};
-use tower_audit::segment::{self, Seen, SeqCheck};
+use spool::spooled;
+use tower_audit::export::{Verdict, Verification, verify};
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -126,42 +128,10 @@ fn exported(folder: &Path) -> Vec<String> {
     texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-fn spooled(folder: &Path) -> Vec<String> {
-    let (mut seen, mut lines) = (Seen::default(), Vec::new());
-    for segment in segment::list(folder.join("audit.log")).unwrap() {
-        let mut reader = segment.open().unwrap();
-        while let Some(line) = reader.next_line().unwrap() {
-            if seen.take(line.instance(), line.seq()) != SeqCheck::Repeated {
-                lines.push(line.json().to_owned());
-            }
-        }
-    }
-    lines
-}
-
-/// Segments of the spool with a line that was cut off.
-fn torn(folder: &Path) -> usize {
-    let is_torn = |segment: &segment::Segment| {
-        let mut reader = segment.open().unwrap();
-        while reader.next_line().unwrap().is_some() {}
-        reader.notes().torn > 0
-    };
-    segment::list(folder.join("audit.log")).unwrap().iter().filter(|segment| is_torn(segment)).count()
-}
-
 /// Checks that what the spool held was delivered, once each, and that the destination is complete; gives the records.
 fn delivered_once(folder: &Path) -> (Vec<String>, Verification) {
-    let (spooled, exported) = (spooled(folder), exported(folder));
-    let unique: HashSet<&String> = exported.iter().collect();
-    assert_eq!(unique.len(), exported.len(), "delivered twice");
-    assert_eq!(unique, spooled.iter().collect(), "the destination is what the spool held");
-    let verification = verify(folder.join("archive").to_str().unwrap()).unwrap();
-    // A kill in the middle of a write leaves a beginning that nobody was answered for, and of which nobody can say more.
-    let is_cut = |found: &Finding| matches!(found, Finding::LinesUnreadable { skipped: 0, .. });
-    let cut = verification.findings.iter().filter(|found| is_cut(found)).count();
-    assert!(cut <= torn(folder), "{verification}");
-    let is_fine = |found: &Finding| found.verdict() == Verdict::Complete || is_cut(found);
-    assert!(verification.findings.iter().all(is_fine), "{verification}");
+    let (exported, verification) = (exported(folder), verify(folder.join("archive").to_str().unwrap()).unwrap());
+    spool::assert_delivered_once(folder, &exported, &verification);
     (exported, verification)
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use s3::process::{self, Process};
-use s3::{Fault, READER, READER_SECRET, ROLE, SECRET, Server};
-use tower_audit::export::{Destination, Export, Verdict};
+use s3::{Fault, NODE_ROLE, READER, READER_SECRET, ROLE, SECRET, Server};
+use tower_audit::export::{Destination, Export, Finding, Verdict};
 use tower_audit::{Auditor, sink};
 
 const URL: &str = "s3://acme-logs/app";
@@ -361,6 +361,27 @@ fn named(answer: &str) -> String {
     answer.split_once("cannot put s3://acme-logs/").unwrap().1.split(": ").next().unwrap().to_owned()
 }
 
+/// A proxy's refusal does not say whether the put arrived, and nothing may be read: what is there then is taken for it.
+#[test]
+fn what_takes_the_name_of_a_put_that_may_have_arrived_is_found_by_verify() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let mut process = start(&settings(folder.path(), &server));
+    process.record(2);
+    server.fault([Fault::Answer(403, "<html>not here</html>")]);
+    let name = named(&process.ask("export"));
+    let path = server.bucket().join(&name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "somebody else's").unwrap();
+    assert_eq!(process.ask("export"), "segments 1 objects 1 waiting 0 error none");
+    assert_eq!(std::fs::read(&path).unwrap(), b"somebody else's");
+    process.kill();
+    server.assert_only_puts();
+    let found = server.verify("app");
+    let name = name.strip_prefix("app/").unwrap().to_owned();
+    assert_eq!(found.verdict, Verdict::Altered, "{found}");
+    assert!(found.findings.contains(&Finding::ObjectAltered { name }), "{found}");
+}
+
 #[test]
 fn a_put_that_never_arrived_makes_nobodys_object_its_own() {
     let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
@@ -536,6 +557,13 @@ fn a_bucket_is_verified_with_other_keys_and_says_what_a_folder_would() {
     let verified = reader.ask(&format!("verify {URL}"));
     assert!(verified.starts_with("altered: "), "{verified}");
     assert_eq!(verified, told(&server));
+    // Keys that have no name here do not end it.
+    server.state(|state| {
+        state.listed = ("app/manifests/", "<CommonPrefixes><Prefix>app/manifests//</Prefix></CommonPrefixes>");
+    });
+    let with_stray = reader.ask(&format!("verify {URL}"));
+    assert_eq!(with_stray.replace(" // object that no manifest names: manifests//", ""), verified);
+    assert_ne!(with_stray, verified);
     let nothing = reader.ask("verify s3://acme-logs/nothing");
     assert!(nothing.starts_with("unverifiable: 0 manifests") && nothing.contains("no manifest"), "{nothing}");
     let missing = reader.ask("verify s3://no-such-bucket/app");
@@ -584,6 +612,99 @@ fn keys_come_from_a_container_or_from_the_instance_where_none_are_given() {
     process.record(1);
     let answer = process.ask("export");
     assert!(answer.contains("error cannot get the instance's metadata: cannot be reached"), "{answer}");
+}
+
+/// A service account of Kubernetes: a token in a file, for the keys of a role, from an STS that is asked through TLS.
+#[test]
+fn a_web_identity_is_exchanged_for_keys_and_its_file_is_read_anew() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let (settings, token) = web_identity(&server, folder.path());
+    let rotate = |to: &str| {
+        std::fs::write(&token, to).unwrap();
+        server.state(|state| state.sts.web_token = to.to_owned());
+    };
+    rotate("eyJ.hunter22.one");
+    let mut process = start(&settings);
+    process.record(1);
+    assert_eq!(process.ask("export"), "segments 1 objects 1 waiting 0 error none");
+    let last_key = |server: &Server| server.puts().last().unwrap().header("authorization").unwrap().to_owned();
+    assert!(last_key(&server).contains("Credential=ASIA1/"), "{}", last_key(&server));
+    // The platform has put another token there, and the keys of the one before have ended.
+    rotate("eyJ.hunter22.two");
+    server.fault([Fault::Answer(400, "ExpiredToken")]);
+    process.record(1);
+    assert_eq!(process.ask("export"), "segments 1 objects 1 waiting 0 error none");
+    assert!(last_key(&server).contains("Credential=ASIA2/"), "{}", last_key(&server));
+    assert_eq!(server.state(|state| state.sts.web_tokens.clone()), ["eyJ.hunter22.one", "eyJ.hunter22.two"]);
+    process.shutdown("10000");
+    // With its keys another role is assumed.
+    let mut process = start(&with(&settings, &role()));
+    process.record(1);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    assert!(last_key(&server).contains("Credential=ASIA4/"), "{}", last_key(&server));
+    process.shutdown("10000");
+    server.assert_only_puts();
+    assert_eq!(server.verify("app").verdict, Verdict::Complete);
+}
+
+/// Settings with a web identity in place of keys, and the file of its token, which is not there yet.
+fn web_identity(server: &Server, folder: &Path) -> (BTreeMap<String, String>, std::path::PathBuf) {
+    let token = folder.join("token");
+    let (url, authority) = (server.secure_url(), Server::authority());
+    let more = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", NODE_ROLE),
+        ("AWS_ROLE_SESSION_NAME", "exporter-1"),
+        ("AWS_ENDPOINT_URL_STS", &url),
+        ("SSL_CERT_FILE", authority.to_str().unwrap()),
+    ];
+    let mut settings = with(&settings(folder, server), &more);
+    settings.retain(|name, _| !name.starts_with("AWS_ACCESS") && !name.starts_with("AWS_SECRET"));
+    (settings, token)
+}
+
+#[test]
+fn a_web_identity_that_is_missing_or_refused_names_its_step_and_repeats_no_token() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let (right, token) = web_identity(&server, folder.path());
+    server.state(|state| state.sts.web_token = "eyJ.hunter22".to_owned());
+    let mut errors = String::new();
+    let mut fails = |settings: &BTreeMap<String, String>, expected: &str| {
+        let mut process = start(settings);
+        process.record(1);
+        let answer = process.ask("export");
+        let step = "error cannot get the web identity of AWS_WEB_IDENTITY_TOKEN_FILE: ";
+        assert!(answer.contains(step) && answer.contains(expected), "{expected}: {answer}");
+        errors += &answer;
+        process.kill();
+    };
+    fails(&right, &format!("token file '{}'", token.display()));
+    std::fs::write(&token, "").unwrap();
+    fails(&right, "answered 400 ValidationError");
+    std::fs::write(&token, b"hunter22 \xff").unwrap();
+    fails(&right, "UTF-8");
+    std::fs::write(&token, "eyJ.hunter22.of-somebody-else").unwrap();
+    fails(&right, "answered 400 InvalidIdentityToken");
+    std::fs::write(&token, "eyJ.hunter22").unwrap();
+    fails(&with(&right, &[("AWS_ROLE_ARN", ROLE)]), "answered 403 AccessDenied");
+    // A server whose certificate nobody trusts, and one that asks for nothing to be encrypted.
+    let sent = server.state(|state| state.requests.len());
+    let other = Server::authority().with_file_name("other-ca.pem");
+    fails(&with(&right, &[("SSL_CERT_FILE", other.to_str().unwrap())]), "invalid peer certificate: UnknownIssuer");
+    fails(&with(&right, &[("AWS_ENDPOINT_URL_STS", &server.url())]), "URL scheme is not allowed");
+    assert_eq!(server.state(|state| state.requests.len()), sent, "the token was sent");
+    let spool: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file() && *path != token)
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    assert!(!errors.contains("hunter22") && !spool.concat().contains("hunter22"), "{errors}");
+    assert!(server.puts().is_empty());
+    let mut process = start(&right);
+    assert!(process.ask("export").ends_with("waiting 0 error none"));
+    server.assert_only_puts();
+    assert_eq!(server.verify("app").verdict, Verdict::Complete);
 }
 
 #[test]

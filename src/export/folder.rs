@@ -164,6 +164,9 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     remove(temporary)?;
     let mut file = create_new(temporary, MODE)?;
     let written = file.write_all(bytes).and_then(|()| retry(|| file.sync_all()));
+    if written.is_ok() {
+        forget(&file);
+    }
     drop(file);
     if written.is_err() {
         // A full disk gets its space back.
@@ -171,6 +174,17 @@ fn write(temporary: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written
 }
+
+/// Gives back the memory in which the system keeps a file that is synced or was only read: nobody reads it here again. The next object
+/// takes the same memory, and what the application has in the cache stays there.
+#[cfg(target_os = "linux")]
+pub(crate) fn forget(file: &File) {
+    // It is advice: without it the system decides alone.
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn forget(_: &File) {}
 
 /// Gives the file its name. `path` is free, or reserved by an empty file.
 fn publish(temporary: &Path, path: &Path, link: fn(&Path, &Path) -> io::Result<()>) -> io::Result<()> {

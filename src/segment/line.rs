@@ -1,6 +1,7 @@
 //! One line of a segment, and the members that decide what becomes of it. Everything else stays text.
 
-use crate::json::{string_end, value_end};
+use super::marks::Marks;
+use crate::json::{scalar_end, value_end};
 
 /// An audit record as a line of JSON, without its newline.
 #[derive(Clone, Copy, Debug)]
@@ -132,61 +133,68 @@ impl<'a> SegmentLine<'a> {
 impl Members {
     /// Those of an audit record; `None` if the line is none.
     pub(super) fn of_record(line: &[u8]) -> Option<Self> {
-        let json = std::str::from_utf8(line).ok()?;
-        let members = Self::of(json)?;
+        std::str::from_utf8(line).ok()?;
+        let members = Self::of(line)?;
         let is_empty = |Place(from, to): Place| from >= to;
         let is_record = members.is_audit_log
             && members.seq > 0
-            && is_time(json.get(members.timestamp.0..members.timestamp.1)?)
+            && is_time(line.get(members.timestamp.0..members.timestamp.1)?)
             && !is_empty(members.instance)
             && !is_empty(members.event_name);
         is_record.then_some(members)
     }
 
     /// Walks the members once, to the line's end.
-    fn of(json: &str) -> Option<Self> {
-        let bytes = json.as_bytes();
+    fn of(line: &[u8]) -> Option<Self> {
         let mut members = Self::default();
-        if bytes.first() != Some(&b'{') {
+        if line.first() != Some(&b'{') {
             return None;
         }
+        let mut marks = Marks::new(line)?;
         let mut at = 1;
         loop {
-            let colon = string_end(bytes, at)?;
-            if bytes.get(colon) != Some(&b':') {
+            if line.get(at) != Some(&b'"') {
                 return None;
             }
-            let end = value_end(bytes, colon + 1).filter(|end| *end > colon + 1)?;
-            members.take(&json[at + 1..colon - 1], &json[colon + 1..end], colon + 1)?;
-            match bytes.get(end)? {
-                b',' => at = end + 1,
-                b'}' if end + 1 == bytes.len() => return Some(members),
+            let key_end = marks.next_quote(at + 1)?;
+            if line.get(key_end + 1) != Some(&b':') {
+                return None;
+            }
+            let from = key_end + 2;
+            let to = match line.get(from)? {
+                b'"' => marks.next_quote(from + 1)? + 1,
+                b'{' | b'[' => marks.nested_end(from)?,
+                b',' | b':' | b'}' | b']' => return None,
+                _ => scalar_end(line, from),
+            };
+            members.take(&line[at + 1..key_end], &line[from..to], from)?;
+            match line.get(to)? {
+                b',' => at = to + 1,
+                b'}' if to + 1 == line.len() => return Some(members),
                 _ => return None,
             }
         }
     }
 
     /// `None` if a member that every record has is of another type.
-    fn take(&mut self, key: &str, value: &str, at: usize) -> Option<()> {
+    #[inline(always)]
+    fn take(&mut self, key: &[u8], value: &[u8], at: usize) -> Option<()> {
         let whole = Place(at, at + value.len());
-        let inside = || {
-            let text = value.strip_prefix('"')?.strip_suffix('"')?;
-            Some(Place(at + 1, at + 1 + text.len()))
-        };
+        let inside = || (value.first() == Some(&b'"')).then(|| Place(at + 1, at + value.len() - 1));
         match key {
-            "timestamp" => self.timestamp = inside()?,
-            "eventName" => self.event_name = inside()?,
-            "eventKind" => self.event_kind = inside()?,
-            "logType" => self.log_type = inside()?,
-            "stage" => self.stage = inside()?,
-            "auditId" => self.audit_id = inside()?,
-            "instance" => self.instance = inside()?,
-            "schema" => self.schema = inside()?,
-            "seq" => self.seq = value.parse().ok()?,
-            "isAuditLog" => self.is_audit_log = value == "true",
-            "repository" => self.repository = whole,
-            "scope" => self.scope = whole,
-            "meta" => self.meta = whole,
+            b"timestamp" => self.timestamp = inside()?,
+            b"eventName" => self.event_name = inside()?,
+            b"eventKind" => self.event_kind = inside()?,
+            b"logType" => self.log_type = inside()?,
+            b"stage" => self.stage = inside()?,
+            b"auditId" => self.audit_id = inside()?,
+            b"instance" => self.instance = inside()?,
+            b"schema" => self.schema = inside()?,
+            b"seq" => self.seq = std::str::from_utf8(value).ok()?.parse().ok()?,
+            b"isAuditLog" => self.is_audit_log = value == b"true",
+            b"repository" => self.repository = whole,
+            b"scope" => self.scope = whole,
+            b"meta" => self.meta = whole,
             _ => {}
         }
         Some(())
@@ -201,10 +209,10 @@ fn text(token: &str) -> Option<std::borrow::Cow<'_, str>> {
 }
 
 /// Whether it is written as records write times: `2026-11-20T07:55:37.720973Z`.
-fn is_time(text: &str) -> bool {
+fn is_time(text: &[u8]) -> bool {
     const FORM: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
     let fits = |(is, form): (&u8, &u8)| if *form == b'0' { is.is_ascii_digit() } else { is == form };
-    text.len() == FORM.len() && text.as_bytes().iter().zip(FORM).all(fits)
+    text.len() == FORM.len() && text.iter().zip(FORM).all(fits)
 }
 
 /// Whether a line that is no whole record begins as one: it was cut.
@@ -221,6 +229,7 @@ pub(super) fn begins_as_a_record(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 
@@ -272,7 +281,42 @@ mod tests {
         }
     }
 
+    /// Any JSON, with the names of members that decide anywhere in it.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = || prop_oneof![any::<String>(), "(instance|seq|a\\\\\"|[{}\\[\\],:\"]){0,4}".boxed()];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text().prop_map(Value::from)
+        ];
+        leaf.prop_recursive(4, 60, 6, move |inner| {
+            let members = prop::collection::vec((text(), inner.clone()), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(Value::from),
+                members.prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        /// Whatever an actor, a body or a key says: what decides is what a parser finds at the top.
+        #[test]
+        fn no_value_of_another_member_counts_as_one_that_decides(value in any_value(), key: String, number in 1..u64::MAX) {
+            prop_assume!(!matches!(&*key, "timestamp" | "isAuditLog" | "eventName" | "instance" | "seq"));
+            let head = r#""timestamp":"2026-11-20T07:55:37.720973Z","isAuditLog":true,"eventName":"E""#;
+            let (key, value) = (Value::from(key.clone()).to_string(), value.to_string());
+            let line = format!(r#"{{{head},{key}:{value},"instance":"run-1","seq":{number},"request":{value}}}"#);
+            let read = SegmentLine::parse(line.as_bytes());
+            if let Some(read) = read {
+                prop_assert_eq!((read.instance(), read.seq(), read.event_name()), ("run-1", number, "E"));
+            } else {
+                // A known member of another type.
+                let is_known = ["eventKind", "logType", "stage", "auditId", "schema"].map(|known| format!("{known:?}")).contains(&key);
+                prop_assert!(is_known, "{line}");
+            }
+        }
+
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, at in 0..LINE.len(), byte: u8) {
             let _ = (SegmentLine::parse(&bytes).is_some(), begins_as_a_record(&bytes));

@@ -42,6 +42,7 @@
 //! ```
 
 mod line;
+mod marks;
 mod reader;
 mod seen;
 

@@ -1,9 +1,10 @@
 //! A real S3 server in the process of the test, behind a front of the test's own: it notes requests, keeps the policy of an account
 //! that may only put, breaks what a test asks it to break, and is the account's STS.
-#![allow(dead_code, reason = "each test uses some of it")]
+#![allow(dead_code, unused_imports, reason = "each test uses some of it")]
 
 pub(crate) mod process;
 mod sts;
+mod tls;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -25,7 +26,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 use tower_audit::export::{Verification, verify};
 
-pub(crate) use self::sts::{ROLE, Sts};
+pub(crate) use self::sts::{NODE_ROLE, ROLE, Sts};
 
 pub(crate) const BUCKET: &str = "acme-logs";
 pub(crate) const KEY: &str = "AKIAEXPORTER";
@@ -87,6 +88,8 @@ pub(crate) struct State {
     pub(crate) sts: Sts,
     /// Puts without an answer, after what they store is stored.
     pub(crate) silent: u32,
+    /// Added to the listings of this prefix.
+    pub(crate) listed: (&'static str, &'static str),
 }
 
 struct Shared {
@@ -98,6 +101,8 @@ struct Shared {
 /// Stops when it is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    /// Of the same server behind TLS.
+    secure: SocketAddr,
     root: tempfile::TempDir,
     shared: Arc<Shared>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -139,27 +144,44 @@ impl Server {
         builder.set_auth(Keys(shared.clone()));
         let service = builder.build();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        let theirs = shared.clone();
+        let listen = || runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let (listener, secure_listener) = (listen(), listen());
+        let (address, secure) = (listener.local_addr().unwrap(), secure_listener.local_addr().unwrap());
+        let theirs = (shared.clone(), service.clone());
         runtime.spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (shared, service) = (theirs.clone(), service.clone());
+                tokio::spawn(serve(theirs.clone(), stream));
+            }
+        });
+        let (theirs, acceptor) = ((shared.clone(), service), tls::acceptor());
+        runtime.spawn(async move {
+            loop {
+                let (stream, _) = secure_listener.accept().await.unwrap();
+                let (theirs, acceptor) = (theirs.clone(), acceptor.clone());
                 tokio::spawn(async move {
-                    let handle =
-                        hyper::service::service_fn(move |request| handle(shared.clone(), service.clone(), request));
-                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    // A connection that a fault drops ends with an error.
-                    let _ = server.serve_connection(TokioIo::new(stream), handle).await;
+                    // Who does not trust it ends the handshake.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        serve(theirs, stream).await;
+                    }
                 });
             }
         });
-        Self { address, root, shared, runtime: Some(runtime) }
+        Self { address, secure, root, shared, runtime: Some(runtime) }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// With a certificate of [`Server::authority`].
+    pub(crate) fn secure_url(&self) -> String {
+        format!("https://localhost:{}", self.secure.port())
+    }
+
+    /// The file of who signed the server's certificate, whom nobody trusts unless told.
+    pub(crate) fn authority() -> PathBuf {
+        tls::folder().join("ca.pem")
     }
 
     pub(crate) fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
@@ -235,6 +257,16 @@ fn refusal(status: u16, code: &str) -> Answer {
     answer(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>said the test</Message></Error>"))
 }
 
+async fn serve(
+    (shared, service): (Arc<Shared>, S3Service),
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+) {
+    let handle = hyper::service::service_fn(move |request| handle(shared.clone(), service.clone(), request));
+    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // A connection that a fault drops ends with an error.
+    let _ = server.serve_connection(TokioIo::new(stream), handle).await;
+}
+
 async fn handle(shared: Arc<Shared>, service: S3Service, request: Request<Incoming>) -> Result<Answer, io::Error> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -259,7 +291,12 @@ async fn handle(shared: Arc<Shared>, service: S3Service, request: Request<Incomi
     }
     let bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
     if parts.method == Method::POST && seen.path == "/" {
-        let answered = shared.state.lock().unwrap().assume_role(&seen, &bytes);
+        let mut state = shared.state.lock().unwrap();
+        let answered = if seen.query.contains("WebIdentity") {
+            state.assume_role_with_web_identity(&seen)
+        } else {
+            state.assume_role(&seen, &bytes)
+        };
         return Ok(answered.unwrap_or_else(|(status, code)| refusal(status, code)));
     }
     if let Some(answered) = shared.state.lock().unwrap().enforce(&seen, is_object_put) {
@@ -270,6 +307,17 @@ async fn handle(shared: Arc<Shared>, service: S3Service, request: Request<Incomi
         return Ok(refusal(404, "NoSuchBucket"));
     }
     let stores = matches!(fault, None | Some(Fault::StoreAndAnswer(..) | Fault::StoreAndDrop | Fault::StoreAndHang));
+    let (prefix, listed) = shared.state.lock().unwrap().listed;
+    let of_prefix =
+        form_urlencoded::parse(seen.query.as_bytes()).any(|(name, value)| name == "prefix" && value == prefix);
+    if of_prefix && !listed.is_empty() {
+        let answered = service.call(Request::from_parts(parts, s3s::Body::from(bytes))).await;
+        let answered = answered.map_err(|_| io::Error::other("the server failed"))?;
+        let status = answered.status().as_u16();
+        let body = answered.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        return Ok(answer(status, text.replace("</ListBucketResult>", &format!("{listed}</ListBucketResult>"))));
+    }
     let stored = if stores {
         let answered = service.call(Request::from_parts(parts, s3s::Body::from(bytes))).await;
         Some(

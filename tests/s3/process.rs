@@ -41,9 +41,11 @@ impl Process {
     pub(crate) fn start(test: &str, settings: &BTreeMap<String, String>) -> Result<Self, String> {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(VARIABLE, "1");
-        for (name, _) in
-            std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name.to_lowercase().ends_with("_proxy"))
-        {
+        let is_of_developer = |name: &str| {
+            ["AWS_", "SSL_CERT_", "TOWER_AUDIT_"].iter().any(|of| name.starts_with(of))
+                || name.to_lowercase().ends_with("_proxy")
+        };
+        for (name, _) in std::env::vars().filter(|(name, _)| is_of_developer(name)) {
             command.env_remove(name);
         }
         command.envs(settings).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -11,6 +11,9 @@ use super::{Answer, Seen, State, answer};
 
 pub(crate) const ROLE: &str = "arn:aws:iam::995557609558:role/CloudsmithLogsWriter";
 
+/// The role of a service account.
+pub(crate) const NODE_ROLE: &str = "arn:aws:iam::111122223333:role/exporter";
+
 /// The role, and what became of it.
 #[derive(Debug)]
 pub(crate) struct Sts {
@@ -22,6 +25,10 @@ pub(crate) struct Sts {
     pub(crate) given: Vec<String>,
     /// Instead of keys.
     pub(crate) answers: Option<(u16, &'static str)>,
+    /// Of the service account that may take the role [`NODE_ROLE`].
+    pub(crate) web_token: String,
+    /// Those that were sent, in their order.
+    pub(crate) web_tokens: Vec<String>,
 }
 
 impl Default for Sts {
@@ -32,6 +39,8 @@ impl Default for Sts {
             lifetime: Duration::from_secs(3_600),
             given: Vec::new(),
             answers: None,
+            web_token: String::new(),
+            web_tokens: Vec::new(),
         }
     }
 }
@@ -55,21 +64,49 @@ impl State {
         if value("RoleArn") != Some(ROLE) || value("ExternalId") != Some(&self.sts.external_id) {
             return Err((403, "AccessDenied"));
         }
+        Ok(self.give("AssumeRole"))
+    }
+
+    /// `AssumeRoleWithWebIdentity`, version 2011-06-15, which is not signed: the token is what is believed.
+    pub(super) fn assume_role_with_web_identity(&mut self, seen: &Seen) -> Result<Answer, (u16, &'static str)> {
+        let form: Vec<(String, String)> = form_urlencoded::parse(seen.query.as_bytes()).into_owned().collect();
+        let value = |name: &str| form.iter().find(|(of, _)| of == name).map(|(_, value)| &**value);
+        if (value("Action"), value("Version")) != (Some("AssumeRoleWithWebIdentity"), Some("2011-06-15")) {
+            return Err((400, "InvalidAction"));
+        }
+        let token = value("WebIdentityToken").unwrap_or_default().to_owned();
+        self.sts.web_tokens.push(token.clone());
+        if token.is_empty() {
+            return Err((400, "ValidationError"));
+        }
+        if token != self.sts.web_token {
+            let said =
+                format!("<Error><Code>InvalidIdentityToken</Code><Message>{token} is not valid</Message></Error>");
+            return Ok(answer(400, said));
+        }
+        if value("RoleArn") != Some(NODE_ROLE) || value("RoleSessionName") != Some("exporter-1") {
+            return Err((403, "AccessDenied"));
+        }
+        Ok(self.give("AssumeRoleWithWebIdentity"))
+    }
+
+    /// New keys, which the server takes from now on.
+    fn give(&mut self, action: &str) -> Answer {
         let number = self.sts.given.len() + 1;
         let (key, secret, token) = (format!("ASIA{number}"), format!("s3cret/{number}"), format!("t0ken+{number}="));
         self.keys.insert(key.clone(), secret.clone());
         self.tokens.insert(key.clone(), token.clone());
         self.sts.given.push(key.clone());
         let ends = Timestamp::try_from(SystemTime::now() + self.sts.lifetime).unwrap();
-        Ok(answer(
+        answer(
             200,
             format!(
-                "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><AssumedRoleUser>\
+                "<{action}Response xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><{action}Result><AssumedRoleUser>\
                  <Arn>x</Arn></AssumedRoleUser><Credentials><AccessKeyId>{key}</AccessKeyId>\
                  <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{token}</SessionToken>\
-                 <Expiration>{ends:.0}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"
+                 <Expiration>{ends:.0}</Expiration></Credentials></{action}Result></{action}Response>"
             ),
-        ))
+        )
     }
 
     /// AWS Signature Version 4, as its documentation computes it.

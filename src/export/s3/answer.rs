@@ -1,6 +1,5 @@
 //! What a server answered, or why it did not: read for a decision, and for an error that names no secret.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +11,8 @@ use object_store::client::{HttpError, HttpErrorKind};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answers {
     last: Arc<Mutex<Option<Answer>>>,
+    /// Keys that were left out of listings.
+    strays: Arc<Mutex<Vec<String>>>,
 }
 
 impl Answers {
@@ -22,6 +23,15 @@ impl Answers {
     /// What was answered since the last time.
     pub(super) fn take(&self) -> Option<Answer> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn note_strays(&self, strays: Vec<String>) {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner).extend(strays);
+    }
+
+    /// The keys that were left out of listings since the last time.
+    pub(super) fn take_strays(&self) -> Vec<String> {
+        std::mem::take(&mut self.strays.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -66,19 +76,12 @@ impl Answer {
 
     /// Reads why there was no response. Nothing of a URL is in it.
     pub(super) fn failed(error: &HttpError) -> Self {
-        let mut why = String::new();
+        let is_connect = |error: &(dyn std::error::Error + 'static)| {
+            error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+        };
         // A connection that took too long is a timeout by its kind.
-        let mut is_unconnected = error.kind() == HttpErrorKind::Connect;
-        let mut source = error.source();
-        while let Some(error) = source {
-            is_unconnected |= error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
-            let text = error.to_string();
-            if !why.contains(&text) {
-                why = if why.is_empty() { text } else { format!("{why}: {text}") };
-            }
-            source = error.source();
-        }
-        let why = clean(&why, 300);
+        let is_unconnected = error.kind() == HttpErrorKind::Connect || sources(error).any(is_connect);
+        let why = words(sources(error));
         if is_unconnected { Self::Unreachable(why) } else { Self::Broken(why) }
     }
 
@@ -142,6 +145,28 @@ impl fmt::Display for Answer {
     }
 }
 
+/// Why there is an error, from its nearest source to the last.
+fn sources<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |error| std::error::Error::source(*error))
+}
+
+/// What an error and its sources say, each once.
+pub(super) fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    words(std::iter::once(error).chain(sources(error)))
+}
+
+fn words<'a>(errors: impl Iterator<Item = &'a (dyn std::error::Error + 'static)>) -> String {
+    let mut words = String::new();
+    for text in errors.map(ToString::to_string) {
+        if !words.contains(&text) {
+            words = if words.is_empty() { text } else { format!("{words}: {text}") };
+        }
+    }
+    clean(&words, 300)
+}
+
 /// On one line, and no longer than this.
 pub(super) fn clean(text: &str, longest: usize) -> String {
     let shown = text.chars().map(|char| if char.is_control() { ' ' } else { char });
@@ -157,10 +182,35 @@ pub(super) fn element(xml: &str, name: &str) -> Option<String> {
     if text.contains('<') {
         return None;
     }
-    let text = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-    Some(text)
+    Some(unescape(text))
+}
+
+/// The text that references to characters are in; one that is none stays as it is.
+fn unescape(xml: &str) -> String {
+    let (mut text, mut rest) = (String::with_capacity(xml.len()), xml);
+    while let Some((before, reference)) = rest.split_once('&') {
+        text.push_str(before);
+        let (char, after) = match reference.split_once(';').and_then(|(name, after)| Some((character(name)?, after))) {
+            Some((char, after)) => (char, after),
+            None => ('&', reference),
+        };
+        text.push(char);
+        rest = after;
+    }
+    text + rest
+}
+
+fn character(name: &str) -> Option<char> {
+    let number = |digits: &str, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+    match (name, name.strip_prefix('#')) {
+        ("lt", _) => Some('<'),
+        ("gt", _) => Some('>'),
+        ("quot", _) => Some('"'),
+        ("apos", _) => Some('\''),
+        ("amp", _) => Some('&'),
+        (_, Some(digits)) => digits.strip_prefix('x').map_or_else(|| number(digits, 10), |digits| number(digits, 16)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use object_store::client::{
 use object_store::{ClientConfigKey, ClientOptions};
 
 use super::answer::{Answer, Answers};
+use super::listing::without_strays;
 use super::target::is_loopback;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -86,6 +87,7 @@ impl Client {
         let is_metadata = is_metadata(request.uri()) || authority.is_some() && authority == self.keys_at.as_deref();
         let is_object = !is_metadata && request.method() == Method::GET && !is_list(request.uri());
         let is_direct = is_metadata || request.uri().host().is_some_and(is_loopback);
+        let is_list = is_list(request.uri());
         let client = if is_direct { &self.metadata } else { &self.client };
         let answered = client.call(request).await;
         let response = answered.inspect_err(|error| self.answers.note(Answer::failed(error)))?;
@@ -111,10 +113,19 @@ impl Client {
                 return Err(error);
             }
         };
+        let body = if is_success && is_list { self.without_strays(body) } else { body };
         if !is_success || !is_object {
             self.answers.note(Answer::of(parts.status, &parts.headers, &body));
         }
         Ok(HttpResponse::from_parts(parts, if is_success { body.into() } else { Vec::new().into() }))
+    }
+}
+
+impl Client {
+    fn without_strays(&self, body: Vec<u8>) -> Vec<u8> {
+        let Some((kept, strays)) = std::str::from_utf8(&body).ok().and_then(without_strays) else { return body };
+        self.answers.note_strays(strays);
+        kept.into_bytes()
     }
 }
 

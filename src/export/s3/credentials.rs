@@ -12,7 +12,7 @@ use object_store::CredentialProvider;
 use object_store::aws::{AwsAuthorizer, AwsCredential, AwsCredentialProvider};
 use object_store::client::{HttpClient, HttpConnector as _, HttpRequest};
 
-use super::answer::{Answer, Answers, clean, element};
+use super::answer::{Answer, Answers, clean, element, whole};
 use super::client::Connector;
 use super::target::Bucket;
 use crate::export::report::Failure;
@@ -161,7 +161,7 @@ fn base(bucket: &Bucket, answers: &Answers) -> Result<AwsCredentialProvider, Fai
 }
 
 fn cannot(error: &object_store::Error) -> Failure {
-    Failure::new("cannot make an HTTP client", &clean(&error.to_string(), 200))
+    Failure::new("cannot make an HTTP client", &whole(error))
 }
 
 /// A role was not given.

@@ -10,6 +10,7 @@
 //! | `credentials.rs` | keys of the environment or the machine, and those of an assumed role |
 //! | `client.rs` | the HTTP client: no redirects, bounded answers |
 //! | `answer.rs` | what was answered, for decisions and for errors |
+//! | `listing.rs` | listings without keys that have no name here |
 //! | `drive.rs` | waiting for a request, within its time and the run's |
 //! | `read.rs` | reading a bucket, for `verify` |
 
@@ -17,6 +18,7 @@ mod answer;
 mod client;
 mod credentials;
 mod drive;
+mod listing;
 mod read;
 mod target;
 
@@ -29,7 +31,7 @@ use object_store::aws::{AmazonS3, Checksum, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore as _, PutMode, PutOptions, PutPayload};
 
-use self::answer::{Answer, Answers, clean};
+use self::answer::{Answer, Answers, clean, whole};
 use self::credentials::{Credentials, Handed, have_ended};
 use self::drive::{Drive, Ended};
 pub(crate) use self::read::BucketReader;
@@ -176,7 +178,7 @@ impl Open {
             builder = builder.with_sse_kms_encryption(key);
         }
         let cannot = |error: object_store::Error| {
-            Failure::new(format!("cannot make a client for {}", bucket.url), &clean(&error.to_string(), 200))
+            Failure::new(format!("cannot make a client for {}", bucket.url), &whole(&error))
         };
         let store = builder.build().map_err(cannot)?;
         Ok(Self { drive: Drive::new()?, credentials: Credentials::new(bucket)?, handed, store, answers })

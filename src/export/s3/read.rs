@@ -10,7 +10,7 @@ use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
 
-use super::answer::{Answer, Answers, clean};
+use super::answer::{Answer, Answers, clean, whole};
 use super::client::PIECE;
 use super::drive::Drive;
 use super::target::Bucket;
@@ -38,27 +38,42 @@ pub(crate) struct Below {
     /// Names that end in `/` in a listing, without it.
     pub(crate) folders: Vec<String>,
     pub(crate) objects: Vec<String>,
+    /// What is listed there and has no name here: keys with empty parts, below the destination.
+    pub(crate) strays: Vec<String>,
 }
 
 impl BucketReader {
     pub(crate) fn new(bucket: Bucket) -> Result<Self, Failure> {
         let answers = Answers::default();
         let store = bucket.builder(&answers).build();
-        let store = store.map_err(|error| Failure::new("cannot make a client", &clean(&error.to_string(), 200)))?;
+        let store = store.map_err(|error| Failure::new("cannot make a client", &whole(&error)))?;
         Ok(Self { inner: Rc::new(Inner { bucket, store, answers, drive: Drive::new()? }) })
     }
 
     /// What is directly below this name, which is below the destination.
     pub(crate) fn below(&self, name: &str) -> io::Result<Below> {
         let prefix = super::key(&self.inner.bucket, name);
+        self.inner.answers.take_strays();
         let listed = self.inner.ask(|| self.inner.store.list_with_delimiter(Some(&prefix)))?;
+        // Of a page that was asked for twice, too.
+        let mut strays: Vec<_> =
+            self.inner.answers.take_strays().iter().map(|key| self.below_destination(key)).collect();
+        strays.sort_unstable();
+        strays.dedup();
         let last = |path: &Path| path.filename().unwrap_or_default().to_owned();
         let objects = listed.objects.iter().filter(|object| object.location != prefix);
         Ok(Below {
             folders: listed.common_prefixes.iter().map(last).collect(),
             // Consoles mark a folder by an object with its name and a slash.
             objects: objects.map(|object| last(&object.location)).collect(),
+            strays,
         })
+    }
+
+    /// The key without the destination's prefix, for a message.
+    fn below_destination(&self, key: &str) -> String {
+        let prefix = super::key(&self.inner.bucket, "");
+        clean(key.strip_prefix(prefix.as_ref()).unwrap_or(key).trim_start_matches('/'), 1_024)
     }
 
     /// An object, from its beginning.
@@ -184,9 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_cannot_be_named_is_in_the_error() {
-        let error = reader(|_| listing(&["app/audit-logs//x"])).below("audit-logs").err().unwrap().to_string();
-        assert!(error.contains("audit-logs//x"), "{error}");
+    fn a_key_that_cannot_be_named_is_apart_from_the_others() {
+        let below = reader(|_| listing(&["app/manifests//x", "app/manifests/y"])).below("manifests").unwrap();
+        assert_eq!((below.objects, below.strays), (vec!["y".to_owned()], vec!["manifests//x".to_owned()]));
     }
 
     #[test]

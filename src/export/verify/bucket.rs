@@ -20,7 +20,7 @@ impl Source for BucketSource {
 
     fn names_in(&self, folder: &str) -> io::Result<Names> {
         let below = self.reader.below(folder)?;
-        Ok(Names { folders: below.folders, objects: below.objects })
+        Ok(Names { folders: below.folders, objects: below.objects, strays: below.strays })
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {

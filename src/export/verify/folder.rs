@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::source::{Names, Source};
+use crate::export::folder::forget;
 
 pub(super) struct Folder {
     root: PathBuf,
@@ -41,6 +42,21 @@ impl Source for Folder {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(File::open(self.root.join(name))?))
+        Ok(Box::new(Object(File::open(self.root.join(name))?)))
+    }
+}
+
+/// An object that is read once.
+struct Object(File);
+
+impl Read for Object {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        forget(&self.0);
     }
 }

@@ -279,6 +279,9 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
     for (name, reason) in listing.unreadable {
         found.find(Finding::Unreadable { name, reason });
     }
+    for name in listing.strays {
+        found.find(Finding::ObjectExtra { name });
+    }
     if listing.manifests.is_empty() {
         found.find(Finding::NoManifest);
     }

@@ -19,6 +19,8 @@ pub(super) trait Source {
 pub(super) struct Names {
     pub(super) folders: Vec<String>,
     pub(super) objects: Vec<String>,
+    /// Keys that no exporter makes and that cannot be opened by a name, below the destination.
+    pub(super) strays: Vec<String>,
 }
 
 /// Names below the destination, sorted.
@@ -26,6 +28,7 @@ pub(super) struct Names {
 pub(super) struct Listing {
     pub(super) manifests: Vec<String>,
     pub(super) objects: Vec<String>,
+    pub(super) strays: Vec<String>,
     /// Folders of objects that cannot be listed, and why.
     pub(super) unreadable: Vec<(String, String)>,
 }
@@ -34,10 +37,10 @@ pub(super) struct Listing {
 pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
     let mut listing = Listing::default();
     // Without all manifests nothing can be said.
-    list_dates(source, "manifests", &mut listing.manifests, &mut |_, error| Err(error))?;
-    let Listing { objects, unreadable, .. } = &mut listing;
+    let Listing { manifests, objects, strays, unreadable } = &mut listing;
+    list_dates(source, "manifests", (manifests, strays), &mut |_, error| Err(error))?;
     for log_type in LogType::ALL {
-        list_dates(source, recipe::folder(*log_type), objects, &mut |folder, error| {
+        list_dates(source, recipe::folder(*log_type), (objects, strays), &mut |folder, error| {
             unreadable.push((folder, error.to_string()));
             Ok(())
         })?;
@@ -48,7 +51,7 @@ pub(super) fn list(source: &dyn Source) -> io::Result<Listing> {
 fn list_dates(
     source: &dyn Source,
     kind: &str,
-    names: &mut Vec<String>,
+    (names, strays): (&mut Vec<String>, &mut Vec<String>),
     cannot: &mut dyn FnMut(String, io::Error) -> io::Result<()>,
 ) -> io::Result<()> {
     let from = names.len();
@@ -56,16 +59,18 @@ fn list_dates(
         Ok(dates) => dates,
         Err(error) => return cannot(kind.to_owned(), error),
     };
+    strays.extend(dates.strays);
     names.extend(dates.objects.iter().map(|name| format!("{kind}/{name}")));
     for date in dates.folders {
         let folder = format!("{kind}/{date}");
-        let Names { folders, objects } = match source.names_in(&folder) {
+        let Names { folders, objects, strays: more } = match source.names_in(&folder) {
             Ok(names) => names,
             Err(error) => {
                 cannot(folder, error)?;
                 continue;
             }
         };
+        strays.extend(more);
         let files = folders.into_iter().chain(objects).filter(|name| !name.starts_with('.'));
         names.extend(files.map(|name| format!("{kind}/{date}/{name}")));
     }
