@@ -9,7 +9,7 @@ use super::redactor::Redactor;
 use super::rules::{Class, Part};
 
 /// The number of keys that are kept; further ones replace them.
-const KEYS: usize = 512;
+const KEYS: usize = 1024;
 /// Longer keys are not kept.
 const LONGEST_KEY: usize = 64;
 /// The number of texts that are kept, and the length of the longest.
@@ -125,6 +125,33 @@ impl Memory {
     }
 }
 
+/// Its bits are the highest of the product, which depend on all of the text.
 fn slot(hash: u64, slots: usize) -> usize {
-    usize::try_from(hash >> 32).unwrap_or_default() % slots
+    usize::try_from(hash >> 13 & 0xffff).unwrap_or_default() % slots
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::clock::splitmix64;
+
+    #[test]
+    fn the_keys_of_a_body_seldom_replace_each_other() {
+        const KEYS_OF_A_BODY: &str = "id name type status url created_at updated_at description title user email login \
+            node_id avatar_url html_url followers_url repos_url events_url site_admin body state labels number locked \
+            assignee milestone comments closed_at author active_lock_reason draft head base sha ref repo private fork size \
+            language kind metadata spec apiVersion uid annotations";
+        let is_crowded = |seed: u64| {
+            let memory = Memory { seed: splitmix64(seed), ..Memory::default() };
+            let mut places: HashMap<usize, usize> = HashMap::new();
+            for key in KEYS_OF_A_BODY.split_whitespace() {
+                *places.entry(slot(memory.hash(key), KEYS) & !1).or_default() += 1;
+            }
+            places.into_values().any(|keys| keys > 2)
+        };
+        let crowded = (0..1000).filter(|seed| is_crowded(*seed)).count();
+        assert!(crowded < 100, "of 1000 seeds, {crowded} have three keys in two slots");
+    }
 }
