@@ -128,6 +128,11 @@ fn word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Flaw> {
     if bytes[at..].starts_with(word) { Ok(at + word.len()) } else { Err(Flaw::Syntax) }
 }
 
+/// Whether a text is a number (RFC 8259, section 6).
+pub(crate) fn is_number(text: &str) -> bool {
+    !text.is_empty() && number(text.as_bytes(), 0) == Ok(text.len())
+}
+
 /// The end of a number: a sign, digits without leading zeros, a fraction, an exponent.
 fn number(bytes: &[u8], at: usize) -> Result<usize, Flaw> {
     let digits = |at: usize| {

@@ -17,7 +17,7 @@ mod scan;
 mod shorten;
 mod write;
 
-pub(crate) use compact::{Flaw, check_compact};
+pub(crate) use compact::{Flaw, check_compact, is_number};
 pub(crate) use number::is_beyond_floats;
 pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};

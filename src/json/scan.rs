@@ -71,11 +71,12 @@ pub(crate) fn plain_string_end(bytes: &[u8], at: usize) -> Option<usize> {
     find_either(bytes, at + 1, b'"', b'\\').filter(|end| bytes[*end] == b'"').map(|end| end + 1)
 }
 
-/// The end of the number or word that begins at `at`, at least one byte on.
+/// The end of the number or word that begins at `at`, at least one byte on. White space may follow it.
 pub(crate) fn scalar_end(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at + 1..).unwrap_or_default();
-    let len = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"'));
-    at + 1 + len.unwrap_or(rest.len())
+    let rest = bytes.get(at..).unwrap_or_default();
+    let ends =
+        |byte: &u8| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r');
+    at + rest.iter().position(ends).unwrap_or(rest.len()).max(1)
 }
 
 /// The text of the inside of a string token; `None` if it has an invalid escape or a lone surrogate.

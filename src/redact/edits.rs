@@ -73,18 +73,12 @@ impl Edits {
 
 /// Sorts places, and joins those that overlap.
 pub(super) fn join(places: &mut Vec<Range<usize>>) {
-    if places.len() < 2 {
-        return;
-    }
     places.sort_unstable_by_key(|place| place.start);
-    let mut kept = 0;
-    for at in 1..places.len() {
-        if places[at].start < places[kept].end {
-            places[kept].end = places[kept].end.max(places[at].end);
-        } else {
-            kept += 1;
-            places[kept] = places[at].clone();
+    places.dedup_by(|next, kept| {
+        let overlaps = next.start < kept.end;
+        if overlaps {
+            kept.end = kept.end.max(next.end);
         }
-    }
-    places.truncate(kept + 1);
+        overlaps
+    });
 }

@@ -42,22 +42,19 @@ impl Redactor {
         redact: impl FnOnce(&mut Session<'_>) -> Body,
     ) -> Explanation {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
-        let mut session = Session::new(self, event, &mut memory, &mut out).explaining();
+        let mut session = Session::new(self, event, &mut memory, &mut out);
+        session.searcher.hits = Some(Vec::new());
         let body = redact(&mut session);
-        let hits = session.take_hits();
+        let hits = session.searcher.hits.take().unwrap_or_default();
         let mut search = session.finish();
-        let (piece, reason) = match body {
+        let (mut piece, mut reason) = match body {
             Body::Whole(piece) => (Some(piece), None),
             Body::Beginning(piece, reason) => (Some(piece), Some(reason)),
             Body::Omitted(reason) => (None, Some(reason)),
         };
-        let (piece, reason) = match piece {
-            Some(mut piece) => match search.json(&mut piece) {
-                Ok(()) => (Some(piece), reason),
-                Err(reason) => (None, Some(reason)),
-            },
-            None => (None, reason),
-        };
+        if let Some(Err(budget)) = piece.as_mut().map(|piece| search.json(piece)) {
+            (piece, reason) = (None, Some(budget));
+        }
         let redacted = piece.map(|piece| out.get(piece).to_owned());
         Explanation { redacted, omitted: reason.map(Reason::as_str), hits }
     }

@@ -20,7 +20,7 @@
 //!
 //! The files use one another in this order: `session`, `format`, `search`, `memory`, and those that are further in. Text can
 //! hold JSON, which holds text, so a searcher calls `format` too: by a function that the session gives it. `memory` keeps the
-//! lists of a walk, whose types (`frame`, `pairs`) use `rules` only. The walk is one type in two files (`walker`, `leaves`).
+//! lists of a walk, whose types (`frame`, `pairs`) use `rules`, `edits` and `hit` only. The walk is one type in two files (`walker`, `leaves`).
 
 mod decode;
 mod detect;

@@ -61,8 +61,7 @@ impl Redacted {
 
     /// The piece from a place to the end of the buffer.
     pub(super) fn since(&self, start: usize) -> Span {
-        let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        Span { start: at(start), end: at(self.text.len()) }
+        Span::of(start..self.text.len())
     }
 
     /// A member of an object, as a piece of it.
@@ -70,8 +69,7 @@ impl Redacted {
         let json = self.get(object);
         let value = member(json, name)?;
         let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
-        let at = |place: usize| u32::try_from(place).ok();
-        Some(EvidenceJson(Span { start: at(from)?, end: at(from + value.len())? }))
+        Some(EvidenceJson(Span::of(from..from + value.len())))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -130,8 +128,7 @@ impl ReadBack {
 
     /// A piece of the line.
     pub(crate) fn piece<P: Piece>(&self, range: Range<usize>) -> P {
-        let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        P::of(Span { start: at(range.start), end: at(range.end) })
+        P::of(Span::of(range))
     }
 
     /// A piece that is a text of its own.
@@ -161,6 +158,14 @@ impl fmt::Debug for Redacted {
 pub(crate) struct Span {
     start: u32,
     end: u32,
+}
+
+impl Span {
+    /// A place beyond 4 GiB would be empty.
+    fn of(range: Range<usize>) -> Self {
+        let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        Self { start: at(range.start), end: at(range.end) }
+    }
 }
 
 /// A piece of a [`Redacted`], of any type.

@@ -47,36 +47,19 @@ pub(super) struct Rules {
     pub(super) detector: Detector,
     pub(super) style: MaskStyle,
     headers: Vec<HeaderName>,
-    pub(super) trap: Trap,
+    pub(super) session_trap: Trap,
+    pub(super) search_trap: Trap,
 }
 
-/// A text at which redaction panics, for tests of what a record then shows. Empty outside of tests.
+/// A text at which redaction panics, for tests of what a record then shows. Only the feature `__fuzzing` sets it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trap {
-    #[cfg(feature = "__fuzzing")]
-    session: Option<String>,
-    #[cfg(feature = "__fuzzing")]
-    search: Option<String>,
-}
+pub(super) struct Trap(Option<String>);
 
-#[cfg(feature = "__fuzzing")]
 impl Trap {
-    pub(super) fn in_session(&self, text: &str) {
-        assert!(!self.session.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the session");
+    pub(super) fn spring(&self, text: &str) {
+        let is_here = cfg!(feature = "__fuzzing") && self.0.as_ref().is_some_and(|trap| text.contains(trap));
+        assert!(!is_here, "a trap of a test");
     }
-
-    pub(super) fn in_search(&self, text: &str) {
-        assert!(!self.search.as_ref().is_some_and(|trap| text.contains(trap)), "a trap in the search for echoes");
-    }
-}
-
-#[cfg(not(feature = "__fuzzing"))]
-impl Trap {
-    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
-    pub(super) fn in_session(&self, _text: &str) {}
-
-    #[expect(clippy::unused_self, reason = "a test's redactor has a trap")]
-    pub(super) fn in_search(&self, _text: &str) {}
 }
 
 impl Redactor {
@@ -128,7 +111,8 @@ pub struct RedactorBuilder {
     headers: Vec<HeaderName>,
     mask: Option<String>,
     kind: MaskKind,
-    trap: Trap,
+    session_trap: Trap,
+    search_trap: Trap,
 }
 
 impl RedactorBuilder {
@@ -227,7 +211,7 @@ impl RedactorBuilder {
     #[cfg(feature = "__fuzzing")]
     #[doc(hidden)]
     pub fn panic_at(mut self, text: impl Into<String>) -> Self {
-        self.trap.session = Some(text.into());
+        self.session_trap = Trap(Some(text.into()));
         self
     }
 
@@ -235,7 +219,7 @@ impl RedactorBuilder {
     #[cfg(feature = "__fuzzing")]
     #[doc(hidden)]
     pub fn panic_in_search_at(mut self, text: impl Into<String>) -> Self {
-        self.trap.search = Some(text.into());
+        self.search_trap = Trap(Some(text.into()));
         self
     }
 
@@ -273,7 +257,8 @@ impl RedactorBuilder {
             detector: Detector::new(patterns),
             style: style.expect(COMPLETE),
             headers: self.headers,
-            trap: self.trap,
+            session_trap: self.session_trap,
+            search_trap: self.search_trap,
         };
         Ok(Redactor { rules: Arc::new(rules) })
     }

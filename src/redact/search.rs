@@ -70,10 +70,10 @@ pub(super) struct Searcher<'a> {
     pub(super) rules: &'a Rules,
     pub(super) event: Option<&'a EventRules>,
     /// The keys of `mask_values_under` and the exceptions of the event, if it has any.
-    names: Option<&'a Names>,
+    pub(super) names: Option<&'a Names>,
     pub(super) memory: &'a mut Memory,
     /// What was masked, if hits are listed.
-    hits: Option<Vec<Hit>>,
+    pub(super) hits: Option<Vec<Hit>>,
     inside: Inside,
 }
 
@@ -87,20 +87,6 @@ impl<'a> Searcher<'a> {
         memory.begin(redactor);
         let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
         Self { rules: redactor.rules(), event, names, memory, hits: None, inside }
-    }
-
-    /// Lists what is masked from now on.
-    pub(super) fn explain(&mut self) {
-        self.hits = Some(Vec::new());
-    }
-
-    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
-        self.hits.take().unwrap_or_default()
-    }
-
-    /// Whether all texts are searched by the same rules: the event has none.
-    pub(super) fn has_shared_rules(&self) -> bool {
-        self.names.is_none()
     }
 }
 
@@ -116,7 +102,7 @@ impl Searcher<'_> {
             | Scan::PERCENT
             | Scan::BRACKET
             | Scan::BACKSLASH;
-        self.rules.trap.in_session(text);
+        self.rules.session_trap.spring(text);
         match search {
             Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
             Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
@@ -240,21 +226,6 @@ impl Searcher<'_> {
         }
     }
 
-    /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
-    pub(super) fn overflow(&mut self) {
-        self.memory.remembered.overflow();
-    }
-
-    /// Remembers the credentials in the value of a header.
-    pub(super) fn remember_header(&mut self, name: &str, value: &str) {
-        self.memory.remembered.add_header(name, value);
-    }
-
-    /// Remembers the beginning of a value that a cut went through.
-    pub(super) fn remember_beginning(&mut self, value: &str) {
-        self.memory.remembered.add_beginning(value);
-    }
-
     /// The pointers at the root of a document, if there are any: with the allow list if it is a body.
     pub(super) fn paths(&self, is_body: bool) -> Option<Paths> {
         let [own, event, show] = self.pointers();
@@ -270,10 +241,6 @@ impl Searcher<'_> {
     fn pointers(&self) -> Lists<'_> {
         let event = self.event;
         [Some(&self.rules.pointers), event.map(|event| &event.pointers), event.map(|event| &event.show)]
-    }
-
-    pub(super) fn is_explaining(&self) -> bool {
-        self.hits.is_some()
     }
 
     pub(super) fn note(&mut self, pointer: String, rule: HitRule) {

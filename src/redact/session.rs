@@ -13,9 +13,8 @@ use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
 use super::format::fields::{self, Origin};
 use super::format::{inside, multipart, text, url, walk};
-use super::hit::Hit;
 use super::memory::Memory;
-use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted};
+use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted, Span};
 use super::redactor::Redactor;
 use super::rules::{Class, EventRules, Show};
 use super::search::{LONG, Level, Search, Searcher};
@@ -25,7 +24,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The redaction of one record, first phase.
 pub(crate) struct Session<'a> {
-    searcher: Searcher<'a>,
+    pub(super) searcher: Searcher<'a>,
     out: &'a mut Redacted,
 }
 
@@ -48,16 +47,6 @@ impl<'a> Session<'a> {
         Self { searcher: Searcher::new(redactor, event, memory, inside), out }
     }
 
-    /// Makes the session list what it masks.
-    pub(super) fn explaining(mut self) -> Self {
-        self.searcher.explain();
-        self
-    }
-
-    pub(super) fn take_hits(&mut self) -> Vec<Hit> {
-        self.searcher.take_hits()
-    }
-
     /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
     /// beginning is known.
     pub(crate) fn secret(&mut self, value: &str, cut: bool) {
@@ -66,12 +55,12 @@ impl<'a> Session<'a> {
 
     /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
     pub(crate) fn overflow(&mut self) {
-        self.searcher.overflow();
+        self.searcher.memory.remembered.overflow();
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.
     pub(crate) fn credential_header(&mut self, name: &str, value: &str) {
-        self.searcher.remember_header(name, value);
+        self.searcher.memory.remembered.add_header(name, value);
     }
 
     /// The text of a piece that was made before.
@@ -90,7 +79,7 @@ impl<'a> Session<'a> {
     /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
         let Searcher { rules, memory, .. } = self.searcher;
-        EchoSearch::new(&rules.style, &rules.trap, &memory.remembered, self.out)
+        EchoSearch::new(&rules.style, &rules.search_trap, &memory.remembered, self.out)
     }
 }
 
@@ -98,8 +87,8 @@ impl<'a> Session<'a> {
 impl Session<'_> {
     /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
-        let masked = self.searcher.masked(text, Search::Evidence);
-        Evidence(self.out.push(masked.as_deref().unwrap_or(text)))
+        let places = self.searcher.places(text, Search::Evidence);
+        Evidence(self.push(text, &places, Cow::Borrowed))
     }
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
@@ -123,8 +112,7 @@ impl Session<'_> {
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(&mut self.searcher, path, params);
-        let masked = self.searcher.style().apply(path, &places, decoded);
-        Evidence(self.out.push(masked.as_deref().unwrap_or(path)))
+        Evidence(self.push(path, &places, decoded))
     }
 
     /// A value of `meta` that the application gave.
@@ -171,12 +159,13 @@ impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
         let places = self.searcher.places(text, Search::Free);
-        self.push_text(text, &places)
+        ClientText(self.push(text, &places, Cow::Borrowed))
     }
 
     /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
-        let is_shared = self.searcher.has_shared_rules();
+        // The same rules for all texts: the event has none.
+        let is_shared = self.searcher.names.is_none();
         if is_shared && self.searcher.memory.knows(text) {
             return ClientText(self.out.push(text));
         }
@@ -185,7 +174,7 @@ impl Session<'_> {
         if is_shared && places.is_empty() && self.searcher.memory.remembered.len() == before {
             self.searcher.memory.keep(text);
         }
-        self.push_text(text, &places)
+        ClientText(self.push(text, &places, Cow::Borrowed))
     }
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
@@ -197,8 +186,7 @@ impl Session<'_> {
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let read = fields::read(&mut self.searcher, raw, Origin::Query, false);
-        let masked = self.searcher.style().apply(raw, &read.places, form_decoded);
-        let text = ClientText(self.out.push(masked.as_deref().unwrap_or(raw)));
+        let text = ClientText(self.push(raw, &read.places, form_decoded));
         (text, read.object.map(|object| ClientJson(self.out.push(&object))))
     }
 
@@ -293,9 +281,10 @@ impl Session<'_> {
         self.body_of(Ok(json), cut)
     }
 
-    fn push_text(&mut self, text: &str, places: &[Range<usize>]) -> ClientText {
-        let masked = self.searcher.apply(text, places);
-        ClientText(self.out.push(masked.as_deref().unwrap_or(text)))
+    /// Appends a text with these places masked, each as the value that `value_of` reads in it.
+    fn push<'t>(&mut self, text: &'t str, places: &[Range<usize>], value_of: fn(&'t str) -> Cow<'t, str>) -> Span {
+        let masked = self.searcher.style().apply(text, places, value_of);
+        self.out.push(masked.as_deref().unwrap_or(text))
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> EchoSearch<'a> {
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
     pub(crate) fn text(&mut self, piece: &mut ClientText) {
         let text = self.out.get(*piece);
-        self.trap.in_search(text);
+        self.trap.spring(text);
         if self.is_full {
             *piece = ClientText(self.out.push(self.style.text()));
             return;
@@ -64,7 +64,7 @@ impl<'a> EchoSearch<'a> {
             return Err(Reason::Budget);
         }
         let text = self.out.get(*piece);
-        self.trap.in_search(text);
+        self.trap.spring(text);
         let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return Ok(()) };
         if let Some(masked) = masked_json(self.style, values, text) {
             *piece = ClientJson(self.out.push(&masked));

@@ -77,7 +77,7 @@ impl Judge {
             (Fate::Shown(searcher.places(value, Search::Client)), HitRule::Value)
         };
         let is_hit = !matches!(&fate, Fate::Shown(places) if places.is_empty() || !is_shown);
-        if is_hit && searcher.is_explaining() {
+        if is_hit && searcher.hits.is_some() {
             let pointer = pointer();
             let pointer = searcher.masked(&pointer, Search::Evidence).unwrap_or(pointer);
             searcher.note(pointer, rule);
@@ -89,7 +89,7 @@ impl Judge {
     pub(super) fn open(&mut self, searcher: &mut Searcher<'_>, name: &str, value: &str) -> Fate {
         let (class, _, is_shown) = self.class(searcher, name);
         if class != Class::Plain {
-            searcher.remember_beginning(value);
+            searcher.memory.remembered.add_beginning(value);
         }
         if is_shown { Fate::Shown(Vec::new()) } else { Fate::Hidden }
     }
@@ -178,7 +178,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
     let mut object = Object::default();
     let (mut places, mut problem, mut count) = (Vec::new(), None, 0);
     let is_one = origin == Origin::Query && is_json(searcher, raw);
-    for place in split(raw, is_one) {
+    for place in split(raw, 0, if is_one { b"" } else { b"&" }) {
         let field = &raw[place.clone()];
         let is_value = is_one || is_json(searcher, field);
         if is_value && names_a_secret(searcher, field) {
@@ -190,7 +190,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
         count += 1;
         if count > MAX_FIELDS {
             // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
-            searcher.overflow();
+            searcher.memory.remembered.overflow();
             places.push(place.start..raw.len());
             problem = Some(Reason::TooDeep);
             break;
@@ -223,7 +223,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
 
 /// Remembers what a JSON text names as a form.
 fn remember_fields(searcher: &mut Searcher<'_>, judge: &mut Judge, text: &str) {
-    for place in split(text, false) {
+    for place in split(text, 0, b"&") {
         let (name, value) = parts(text, &place);
         let (name, value) = (form_decoded(&text[name]), form_decoded(value.map_or("", |value| &text[value])));
         judge.fate(searcher, &name, &value, || pointer(&name));
@@ -271,7 +271,7 @@ pub(in crate::redact) fn headers<'h>(
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
         let fate = if is_sensitive || searcher.class(name).masks_text(&value) {
-            searcher.remember_header(name, &value);
+            searcher.memory.remembered.add_header(name, &value);
             Fate::Masked
         } else {
             Fate::Shown(searcher.places(&value, Search::Free))
@@ -288,7 +288,7 @@ pub(in crate::redact) fn headers<'h>(
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
     let paths = searcher.paths(false);
     // A name without a sign has no value.
-    let names = split(text, false).map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
+    let names = split(text, 0, b"&").map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
     names.map(|(name, _)| form_decoded(&text[name])).any(|name| {
         let step = paths.map(|paths| searcher.step(paths, 0, &name));
         class_of(searcher, &name) != Class::Plain
@@ -303,21 +303,15 @@ fn without_open_escape(value: &str) -> &str {
     escape.map_or(value, |behind| &value[..value.len() - 1 - behind])
 }
 
-/// The places of fields, separated by `&`. With `is_one`, there is no separator.
-fn split(text: &str, is_one: bool) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        while start < text.len() {
-            let rest = &text.as_bytes()[start..];
-            let len = if is_one { None } else { memchr::memchr(b'&', rest) };
-            let place = start..start + len.unwrap_or(rest.len());
-            start = place.end + 1;
-            if !place.is_empty() {
-                return Some(place);
-            }
-        }
-        None
-    })
+/// The places of fields from a place on, without those that are empty.
+pub(super) fn split(text: &str, mut start: usize, separators: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut next = move || {
+        let rest = text.as_bytes().get(start..).filter(|rest| !rest.is_empty())?;
+        let len = rest.iter().position(|byte| separators.contains(byte)).unwrap_or(rest.len());
+        start += len + 1;
+        Some(start - len - 1..start - 1)
+    };
+    std::iter::from_fn(move || next()).filter(|place| !place.is_empty())
 }
 
 /// Whether a text that is encoded as in a form is JSON.

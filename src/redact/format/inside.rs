@@ -18,42 +18,30 @@ pub(in crate::redact) fn inside(
     search: Search,
     places: &mut Vec<Range<usize>>,
 ) {
-    find(searcher, text, scan, level, search, places);
-    if search == Search::Free {
-        text::names(searcher, text, scan, places);
-    }
-}
-
-fn find(
-    searcher: &mut Searcher<'_>,
-    text: &str,
-    scan: Scan,
-    level: Level,
-    search: Search,
-    places: &mut Vec<Range<usize>>,
-) {
+    let mut is_document = false;
     if let Some(inside) = level.inside() {
-        if scan.has(Scan::BRACKET)
-            && let Some(document) = json::document_in(text)
-            && (level == Level::TOP || json::is_all(text, &document))
-        {
-            let is_read = find_in_document(searcher, text, document.clone(), inside, search, places);
-            if is_read && json::is_all(text, &document) {
-                return;
+        let document = if scan.has(Scan::BRACKET) { json::document_in(text) } else { None };
+        if let Some(document) = document {
+            let is_all = json::is_all(text, &document);
+            if is_all || level == Level::TOP {
+                is_document = find_in_document(searcher, text, document, inside, search, places) && is_all;
             }
         }
-        if scan.has(Scan::EQUALS) {
-            let is_url = level.is_outside();
-            url::find_fields(searcher, text, scan, is_url.then_some(inside), places);
+        if !is_document && scan.has(Scan::EQUALS) {
+            url::find_fields(searcher, text, scan, level.is_outside().then_some(inside), places);
         }
     }
-    if scan.has(Scan::PERCENT)
+    if !is_document
+        && scan.has(Scan::PERCENT)
         && let Some(level) = level.decoded()
         && let Some(decoded) = Decoded::percent(text)
     {
         let mut inside = Vec::new();
         searcher.find(&decoded.text, level, search, &mut inside);
         places.extend(inside.iter().map(|place| decoded.source(place)));
+    }
+    if search == Search::Free {
+        text::names(searcher, text, scan, places);
     }
 }
 
@@ -80,7 +68,7 @@ fn find_in_document(
     if walked == Err(Reason::TooDeep) {
         // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
         places.push(document);
-        searcher.overflow();
+        searcher.memory.remembered.overflow();
     }
     matches!(walked, Ok(()) | Err(Reason::TooDeep))
 }

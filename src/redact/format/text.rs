@@ -69,7 +69,7 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             }
             if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
                 if quote == Quote::Open {
-                    searcher.remember_beginning(said);
+                    searcher.memory.remembered.add_beginning(said);
                 } else {
                     searcher.remember(said, class == Class::Always);
                 }
@@ -124,7 +124,7 @@ pub(in crate::redact) fn body(searcher: &mut Searcher<'_>, text: &str, cut: bool
     if upto < text.len() {
         let last = &text[upto..];
         let value = last.rsplit(['=', ':', '"', '\'']).next().unwrap_or_default();
-        searcher.remember_beginning(value.trim());
+        searcher.memory.remembered.add_beginning(value.trim());
     }
     // A secret that begins before the end and ends after it.
     let upto = places.iter().find(|place| place.end > upto).map_or(upto, |place| place.start.min(upto));

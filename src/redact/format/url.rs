@@ -85,7 +85,7 @@ pub(in crate::redact) fn find_fields(
         return;
     }
     let begin = memchr::memchr(b'?', bytes).map_or(0, |at| at + 1);
-    for place in split(bytes, begin) {
+    for place in fields::split(text, begin, b"&;?#") {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
         let name = decoded(text[name].trim_ascii_start());
@@ -105,14 +105,4 @@ pub(in crate::redact) fn find_fields(
             places.extend(found.into_iter().map(|place| value.start + place.start..value.start + place.end));
         }
     }
-}
-
-/// The places of fields from a place on, whatever separates them.
-fn split(bytes: &[u8], mut start: usize) -> impl Iterator<Item = Range<usize>> {
-    std::iter::from_fn(move || {
-        let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
-        let len = rest.iter().position(|byte| matches!(byte, b'&' | b';' | b'?' | b'#')).unwrap_or(rest.len());
-        start += len + 1;
-        Some(start - len - 1..start - 1)
-    })
 }

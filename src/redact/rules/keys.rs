@@ -61,7 +61,7 @@ impl Names {
             return Class::Plain;
         }
         let names = &self.mask_values_under;
-        let is_named = !names.is_empty() && names.iter().any(|name| Words::of(key).letters() == &**name);
+        let is_named = !names.is_empty() && names.iter().any(|name| *Words::of(key).letters == **name);
         if is_named { Class::MaskValuesUnder } else { class }
     }
 }
@@ -109,7 +109,7 @@ impl KeyRules {
     }
 
     fn by_phrase(&self, words: &Words) -> Class {
-        let letters = words.letters();
+        let letters = &words.letters;
         let mut longest = (0, Class::Plain);
         let mut consider = |phrase: &str, least: usize| {
             if phrase.len() > longest.0
@@ -118,11 +118,11 @@ impl KeyRules {
                 longest = (phrase.len(), class);
             }
         };
-        for start in words.starts() {
-            consider(&letters[start..], 0);
+        for start in words.starts.iter().rev() {
+            consider(&letters[*start..], 0);
         }
         // A phrase at the end of the last word: `dbpassword`.
-        for at in words.starts().next().map_or(letters.len(), |start| start + 1)..letters.len() {
+        for at in words.starts.last().map_or(letters.len(), |start| start + 1)..letters.len() {
             if letters.len() - at < GLUED {
                 break;
             }
@@ -143,22 +143,22 @@ impl KeyRules {
 
 /// Whether a text can be a phrase that makes keys secret.
 pub(crate) fn is_phrase(text: &str) -> bool {
-    text.len() <= READ && !Words::of(text).letters().is_empty()
+    text.len() <= READ && !Words::of(text).letters.is_empty()
 }
 
 /// The letters of a phrase, without separators.
 fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
-    let words = Words::of(phrase);
     if !is_phrase(phrase) {
         return Err(Error::redaction(format!(
             "redaction: {what} {phrase:?} must have a letter, and at most {READ} bytes"
         )));
     }
-    Ok(words.letters().into())
+    Ok(Words::of(phrase).letters.into())
 }
 
 /// The words at the end of a key, in lower case.
 struct Words {
+    /// Without separators.
     letters: String,
     /// Where each word begins in `letters`.
     starts: Vec<usize>,
@@ -199,14 +199,5 @@ impl Words {
         self.letters.truncate(rest.len());
         self.starts.retain(|start| *start < self.letters.len());
         true
-    }
-
-    fn letters(&self) -> &str {
-        &self.letters
-    }
-
-    /// Where words begin, from the last to the first.
-    fn starts(&self) -> impl Iterator<Item = usize> {
-        self.starts.iter().rev().copied()
     }
 }

@@ -6,7 +6,10 @@ use std::ops::Range;
 use super::frame::{Next, State};
 use super::pairs::Leaf;
 use super::walker::Walker;
-use crate::json::{is_beyond_floats, is_odd_at, plain_len, plain_string_end, push_json_text, string_end, unescape};
+use crate::json::{
+    is_beyond_floats, is_number, is_odd_at, plain_len, plain_string_end, push_json_text, scalar_end, string_end,
+    unescape,
+};
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
 use crate::redact::detect::Scan;
@@ -49,7 +52,7 @@ impl Walker<'_, '_> {
         if next.class != Class::Plain || (next.part == Part::Value && is_named) {
             let raw = self.text[start..].trim_end_matches('\\');
             let text = Decoded::json(raw).text;
-            self.searcher.remember_beginning(&text);
+            self.searcher.memory.remembered.add_beginning(&text);
         }
     }
 
@@ -97,7 +100,7 @@ impl Walker<'_, '_> {
             self.searcher.find_scanned(raw, scan, self.level, self.search, &mut places);
         }
         if !places.is_empty() {
-            self.note(HitRule::Value);
+            self.note(HitRule::Value, None);
         }
         for found in places.drain(..) {
             let found = place.start + found.start..place.start + found.end;
@@ -126,18 +129,15 @@ impl Walker<'_, '_> {
     /// A number, or `true`, `false`, `null`. Whether it is secret by its name or place.
     pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<bool, Reason> {
         let word = &self.text[place.clone()];
-        let kind = kind_of(word.as_bytes()[0]);
-        if kind != LeafKind::Number && !matches!(word, "true" | "false" | "null") {
-            return Err(Reason::Invalid);
-        }
-        if kind == LeafKind::Number {
-            if !is_number(word.as_bytes()) {
-                return Err(Reason::Invalid);
-            }
-            // Strict readers reject a number that is beyond all floats, and would reject the record.
-            let has_exponent = word.bytes().any(|byte| byte | 0x20 == b'e');
-            self.is_rejected |= has_exponent && is_beyond_floats(word);
-        }
+        let kind = match word {
+            "true" | "false" => LeafKind::Boolean,
+            "null" => LeafKind::Null,
+            _ if is_number(word) => LeafKind::Number,
+            _ => return Err(Reason::Invalid),
+        };
+        // Strict readers reject a number that is beyond all floats, and would reject the record.
+        let may_be_beyond = kind == LeafKind::Number && word.bytes().any(|byte| byte | 0x20 == b'e');
+        self.is_rejected |= may_be_beyond && is_beyond_floats(word);
         if word == "true"
             && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)
         {
@@ -157,7 +157,7 @@ impl Walker<'_, '_> {
 
     /// Notes a leaf that a name after it may mark as secret.
     pub(super) fn record(&mut self, place: Range<usize>, kind: LeafKind) {
-        let hit = self.searcher.is_explaining().then(|| self.pointer());
+        let hit = self.searcher.hits.is_some().then(|| self.pointer());
         self.scratch.leaves.push(Leaf { place, kind, hit });
     }
 
@@ -174,10 +174,7 @@ impl Walker<'_, '_> {
         let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
         let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
         self.searcher.remember(&text, is_always);
-        if self.searcher.is_explaining() {
-            let pointer = hit.unwrap_or_else(|| self.pointer());
-            self.searcher.note(pointer, rule);
-        }
+        self.note(rule, hit);
         let style = self.searcher.style();
         let quote = if kind == LeafKind::Text { "" } else { "\"" };
         self.scratch.edits.replace(place, |out| {
@@ -201,9 +198,10 @@ impl Walker<'_, '_> {
         }
     }
 
-    pub(super) fn note(&mut self, rule: HitRule) {
-        if self.searcher.is_explaining() {
-            let pointer = self.pointer();
+    /// Lists a hit, if hits are listed: at the current value, if it is not said where.
+    pub(super) fn note(&mut self, rule: HitRule, hit: Option<String>) {
+        if self.searcher.hits.is_some() {
+            let pointer = hit.unwrap_or_else(|| self.pointer());
             self.searcher.note(pointer, rule);
         }
     }
@@ -230,50 +228,4 @@ impl Walker<'_, '_> {
 
 pub(super) fn check_controls(raw: &str) -> Result<(), Reason> {
     if plain_len(raw.as_bytes(), |byte| byte < 0x20) < raw.len() { Err(Reason::Invalid) } else { Ok(()) }
-}
-
-/// The kind of a leaf, by its first byte.
-fn kind_of(first: u8) -> LeafKind {
-    match first {
-        b'"' => LeafKind::Text,
-        b't' | b'f' => LeafKind::Boolean,
-        b'n' => LeafKind::Null,
-        _ => LeafKind::Number,
-    }
-}
-
-/// Where a number or word ends.
-fn scalar_end(bytes: &[u8], at: usize) -> usize {
-    let rest = &bytes[at..];
-    let len = rest
-        .iter()
-        .position(|byte| matches!(byte, b',' | b'}' | b']' | b':' | b'"' | b'{' | b'[' | b' ' | b'\n' | b'\t' | b'\r'));
-    at + len.unwrap_or(rest.len()).max(1)
-}
-
-/// RFC 8259, section 6.
-fn is_number(word: &[u8]) -> bool {
-    let digits = |word: &[u8]| word.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut rest = word.strip_prefix(b"-").unwrap_or(word);
-    let whole = digits(rest);
-    if whole == 0 || (whole > 1 && rest[0] == b'0') {
-        return false;
-    }
-    rest = &rest[whole..];
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let len = digits(fraction);
-        if len == 0 {
-            return false;
-        }
-        rest = &fraction[len..];
-    }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent = exponent.strip_prefix(b"+").or_else(|| exponent.strip_prefix(b"-")).unwrap_or(exponent);
-        let len = digits(exponent);
-        if len == 0 {
-            return false;
-        }
-        rest = &exponent[len..];
-    }
-    rest.is_empty()
 }

@@ -306,7 +306,7 @@ impl Walker<'_, '_> {
         if let Some(key) = self.scratch.keys.last_mut() {
             key.hash = self.searcher.memory.hash(&masked);
         }
-        self.note(HitRule::Value);
+        self.note(HitRule::Value, None);
         self.scratch.edits.replace(place, |out| push_json_text(out, &masked));
         Ok(())
     }
