@@ -346,7 +346,7 @@ fn what_another_chain_put_is_refused_however_often_it_is_tried() {
     let mut process = start(&settings);
     for _ in 0..2 {
         let answer = process.ask("export");
-        assert!(answer.contains("an object has its name that this exporter did not begin"), "{answer}");
+        assert!(answer.contains("the name is taken by an object that this exporter did not begin"), "{answer}");
     }
     process.kill();
     assert_eq!(server.objects(), before);
@@ -404,7 +404,10 @@ fn a_put_that_never_arrived_makes_nobodys_object_its_own() {
         let mut process = start(&right);
         let answer = process.ask("export");
         assert_eq!(named(&answer), name);
-        assert!(answer.contains("an object has its name that this exporter did not begin"), "{expected}: {answer}");
+        assert!(
+            answer.contains("the name is taken by an object that this exporter did not begin"),
+            "{expected}: {answer}"
+        );
         process.kill();
     };
     server.state(|state| state.sts.answers = Some((500, "<html>")));

@@ -133,7 +133,7 @@ fn take_for_done(path: &Path, put: &Put<'_>) -> io::Result<bool> {
         return taken("something else than a file has its name");
     }
     if !put.is_repeated {
-        return taken("a file has its name that this exporter did not begin");
+        return taken("the name is taken by a file that this exporter did not begin");
     }
     if there.len() == 0 {
         // Its name was reserved, and it was not renamed any more.

@@ -294,9 +294,8 @@ impl ScopeRules {
             self.instance.push_json(&mut json);
         }
         json.push_str(r#","scopes":"#);
-        push_members(&mut json, self.paths.iter().map(|(path, rule)| (&**path, rule)), |json, rule| {
-            rule.push_json(json)
-        });
+        let scopes = self.paths.iter().map(|(path, rule)| (&**path, rule));
+        push_members(&mut json, scopes, |json, rule| rule.push_json(json));
         json.push('}');
         json
     }

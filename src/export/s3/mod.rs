@@ -125,7 +125,7 @@ impl BucketStore {
                 Ok(Attempt::Exists(_)) if *may_be_there => return Ok(()),
                 Ok(Attempt::Exists(answer)) => {
                     let answered = open.explain(&self.bucket, &answer);
-                    let why = format!("{answered}; an object has its name that this exporter did not begin");
+                    let why = format!("{answered}; the name is taken by an object that this exporter did not begin");
                     return Err(Failure::new(&step, &why).into());
                 }
                 Ok(Attempt::Never { answer, may_be_there: arrived }) => {
