@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::slice;
 
 use super::super::Reason;
 use super::super::decode::{Decoded, decoded, form_decoded};
@@ -36,10 +37,10 @@ pub(super) enum Fate {
 impl Fate {
     /// The value as JSON; `None` if it is removed.
     pub(super) fn json(&self, searcher: &Searcher<'_>, value: &str) -> Option<String> {
-        let all = [0..value.len()];
+        let all = 0..value.len();
         let places = match self {
-            Self::Shown(places) => places,
-            Self::Masked if !searcher.style().removes() => &all[..],
+            Self::Shown(places) => places.as_slice(),
+            Self::Masked if !searcher.style().removes() => slice::from_ref(&all),
             Self::Masked | Self::Hidden => return None,
         };
         let mut json = String::with_capacity(value.len() + 2);
@@ -245,7 +246,7 @@ fn pointer(name: &str) -> String {
 /// The masked value of a path parameter, which is evidence; `None` if nothing in it is secret.
 pub(in crate::redact) fn masked_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> Option<String> {
     if is_secret_param(searcher, name, value) {
-        return searcher.apply(value, &[0..value.len()]);
+        return searcher.apply(value, slice::from_ref(&(0..value.len())));
     }
     searcher.masked(value, Search::Evidence)
 }
@@ -305,13 +306,13 @@ fn without_open_escape(value: &str) -> &str {
 
 /// The places of fields from a place on, without those that are empty.
 pub(super) fn split(text: &str, mut start: usize, separators: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut next = move || {
+    let next = move || {
         let rest = text.as_bytes().get(start..).filter(|rest| !rest.is_empty())?;
         let len = rest.iter().position(|byte| separators.contains(byte)).unwrap_or(rest.len());
         start += len + 1;
         Some(start - len - 1..start - 1)
     };
-    std::iter::from_fn(move || next()).filter(|place| !place.is_empty())
+    std::iter::from_fn(next).filter(|place| !place.is_empty())
 }
 
 /// Whether a text that is encoded as in a form is JSON.

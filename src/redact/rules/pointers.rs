@@ -53,7 +53,7 @@ impl Pointers {
 
     /// The bits of all pointers.
     fn bits(&self) -> u64 {
-        !u64::MAX.checked_shl(self.0.len() as u32).unwrap_or_default()
+        self.0.iter().fold(0, |bits, _| bits << 1 | 1)
     }
 }
 

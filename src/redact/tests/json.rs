@@ -92,6 +92,8 @@ fn names_of_a_query_are_decoded_before_they_are_judged() {
         ("p%2561ssword=x", "p%2561ssword=***", r#"{"p%61ssword":"***"}"#),
         (&*format!("a%20{encoded}=1"), "a%20***=1", r#"{"a ***":"1"}"#),
         (&format!("{token}=1"), "***=1", r#"{"***":"1"}"#),
+        // The token ends behind the word, and the name is judged as it was sent.
+        (&format!("{token}pin=12"), "***=***", r#"{"***":"***"}"#),
         (&format!("a={encoded}"), "a=***", r#"{"a":"***"}"#),
     ] {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
@@ -294,6 +296,18 @@ fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
         let mut error = session.text("no: hunter-22-7");
         session.finish().text(&mut error);
         assert_eq!(out.get(error), "no: ***", "{body}");
+    }
+    // What an exception shows is no secret, whole or cut.
+    let redactor = Redactor::builder().except_pointer("/pin").build().unwrap();
+    for (cut, shown) in [(true, r#"{"a":"1"}"#), (false, r#"{"a":"1","pin":"hunter-22"}"#)] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        let (Body::Whole(body) | Body::Beginning(body, _)) = session.form_body(b"a=1&pin=hunter-22", cut) else {
+            panic!("it is a form")
+        };
+        let mut error = session.text("no: hunter-22-7");
+        session.finish().text(&mut error);
+        assert_eq!((out.get(body), out.get(error)), (shown, "no: hunter-22-7"));
     }
 }
 

@@ -157,22 +157,25 @@ impl Walker<'_, '_> {
     }
 
     pub(super) fn close(&mut self) -> Result<Option<State>, Reason> {
-        let Some(mut frame) = self.scratch.frames.pop() else { return Err(Reason::Invalid) };
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if frame.is_object != (self.bytes[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
         self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
+        let (Next { start, show, .. }, keys_from) = (frame.below, frame.keys_from);
+        let noted = frame.pair.first_leaf().map(|first| (first, std::mem::take(&mut frame.pair)));
+        self.scratch.frames.pop();
         self.scratch.paths.pop();
-        self.end_keys(frame.keys_from);
-        if let Some(first) = frame.pair.first_leaf() {
-            self.resolve(frame.pair);
+        self.end_keys(keys_from);
+        if let Some((first, pair)) = noted {
+            self.resolve(pair);
             // No open value further out needs them.
             if self.open_values == 0 {
                 self.scratch.leaves.truncate(first);
             }
         }
         self.at += 1;
-        self.finish_value(frame.below.start, frame.below.show == Show::Nothing);
+        self.finish_value(start, show == Show::Nothing);
         Ok(Some(State::After))
     }
 
