@@ -179,7 +179,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
     let mut object = Object::default();
     let (mut places, mut problem, mut count) = (Vec::new(), None, 0);
     let is_one = origin == Origin::Query && is_json(searcher, raw);
-    for place in split(raw, 0, if is_one { b"" } else { b"&" }) {
+    for place in split(raw, 0, |byte| byte == b'&' && !is_one) {
         let field = &raw[place.clone()];
         let is_value = is_one || is_json(searcher, field);
         if is_value && names_a_secret(searcher, field) {
@@ -224,7 +224,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
 
 /// Remembers what a JSON text names as a form.
 fn remember_fields(searcher: &mut Searcher<'_>, judge: &mut Judge, text: &str) {
-    for place in split(text, 0, b"&") {
+    for place in split(text, 0, |byte| byte == b'&') {
         let (name, value) = parts(text, &place);
         let (name, value) = (form_decoded(&text[name]), form_decoded(value.map_or("", |value| &text[value])));
         judge.fate(searcher, &name, &value, || pointer(&name));
@@ -289,7 +289,8 @@ pub(in crate::redact) fn headers<'h>(
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
     let paths = searcher.paths(false);
     // A name without a sign has no value.
-    let names = split(text, 0, b"&").map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
+    let names =
+        split(text, 0, |byte| byte == b'&').map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
     names.map(|(name, _)| form_decoded(&text[name])).any(|name| {
         let step = paths.map(|paths| searcher.step(paths, 0, &name));
         class_of(searcher, &name) != Class::Plain
@@ -305,10 +306,10 @@ fn without_open_escape(value: &str) -> &str {
 }
 
 /// The places of fields from a place on, without those that are empty.
-pub(super) fn split(text: &str, mut start: usize, separators: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn split(text: &str, mut start: usize, ends: impl Fn(u8) -> bool) -> impl Iterator<Item = Range<usize>> {
     let next = move || {
         let rest = text.as_bytes().get(start..).filter(|rest| !rest.is_empty())?;
-        let len = rest.iter().position(|byte| separators.contains(byte)).unwrap_or(rest.len());
+        let len = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
         start += len + 1;
         Some(start - len - 1..start - 1)
     };

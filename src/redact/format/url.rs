@@ -85,7 +85,7 @@ pub(in crate::redact) fn find_fields(
         return;
     }
     let begin = memchr::memchr(b'?', bytes).map_or(0, |at| at + 1);
-    for place in fields::split(text, begin, b"&;?#") {
+    for place in fields::split(text, begin, |byte| matches!(byte, b'&' | b';' | b'?' | b'#')) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
         let name = decoded(text[name].trim_ascii_start());
