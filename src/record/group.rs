@@ -6,11 +6,11 @@ use super::setting::setting_names;
 /// all.
 ///
 /// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
-/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that are
-/// the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a parameter
-/// of the route, is `***` (`;` separates parameters of a query like `&`). So it is in the referer, whose path is masked besides,
-/// whatever its host: of one that fits the request's own route, each segment that is bound to any parameter is `***`; any other
-/// path is `/***`.
+/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that
+/// are the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a
+/// parameter of the route, is `***` (`;` separates parameters of a query like `&`). The same applies to the query of the
+/// referer. Its path is masked too, whatever its host is: if the path matches the request's own route, each segment that is
+/// bound to any parameter is `***`; any other path is `/***`.
 ///
 /// In the `message` the path is shown as in the URL. The whole message is left out if it has any other value that a group leaves
 /// out of the record's keys, `meta`, params or path, or if names are left out and the line was shortened before.

@@ -5,8 +5,8 @@ use super::setting::setting_names;
 /// How much is recorded of reads: requests by `GET` and `HEAD`, and events that say they are reads
 /// ([`Event::read`](crate::Event::read)).
 ///
-/// In most services reads are many and changes few, and a log of both is one in which nobody finds the changes. The values are
-/// ordered: a later one records more. [`guide::reads`](crate::guide::reads) says which auditors ask for which.
+/// Most services answer many more reads than changes. If the log records both alike, the changes are hard to find. The
+/// values are ordered: a later one records more. [`guide::reads`](crate::guide::reads) says which auditors ask for which.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reads {
