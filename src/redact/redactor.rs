@@ -229,7 +229,8 @@ impl RedactorBuilder {
     /// # Errors
     ///
     /// If a key or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the empty
-    /// text, a mask or fingerprint key is out of its bounds, or there are too many. All problems at once, one line each.
+    /// text, a mask or fingerprint key is out of its bounds, or a limit on their number is exceeded. All problems at once,
+    /// one line each.
     pub fn build(self) -> Result<Redactor, Error> {
         const MAX_HEADERS: usize = 8;
         const COMPLETE: &str = "what is missing was a problem";
