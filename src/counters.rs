@@ -111,7 +111,7 @@ impl Counters {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unhealthy {
-    /// It was shut down, its last handle was dropped, or its worker panicked.
+    /// The log was shut down, its last handle was dropped, or its worker panicked.
     Stopped,
     /// Required sinks of these names are given up.
     SinksGivenUp(Vec<String>),

@@ -61,14 +61,14 @@ pub struct Event {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Bodies {
-    /// Neither.
+    /// No body.
     None,
-    /// What was sent.
+    /// The body of the request.
     #[default]
     Request,
-    /// What was answered.
+    /// The body of the response.
     Response,
-    /// Both.
+    /// Both bodies.
     Both,
 }
 

@@ -82,7 +82,7 @@ pub struct Catalog {
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Unmatched {
-    /// It is recorded as `HttpRequest`: the default, because a route that was forgotten should show.
+    /// It is recorded as `HttpRequest`. The default, so that a route without an event is noticed.
     #[default]
     Record,
     /// It is recorded under this name, which follows the rule of [`Event::new`].
@@ -95,11 +95,10 @@ pub enum Unmatched {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TrailingSlash {
-    /// They are different paths: the default, because they are for axum.
+    /// They are different paths. The default, as in axum.
     #[default]
     Strict,
-    /// One slash at the end makes no difference, on routes and on paths: for a router, or a layer in front of it, that
-    /// drops it.
+    /// One slash at the end of a route or path is ignored. For a router, or a layer around it, that removes the slash.
     Ignore,
 }
 

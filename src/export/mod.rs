@@ -207,8 +207,8 @@ impl fmt::Debug for BucketOptions {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CannedAcl {
-    /// The account that owns the bucket has full control, where another account puts objects. Needed only for buckets with
-    /// ACLs, which new buckets have not; it asks for the permission `s3:PutObjectAcl`.
+    /// The account that owns the bucket gets full control of objects that another account puts. Needed only for buckets with
+    /// ACLs; new buckets have none by default. It requires the permission `s3:PutObjectAcl`.
     BucketOwnerFullControl,
 }
 

@@ -17,19 +17,19 @@ use super::setting::setting_names;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldGroup {
-    /// `eula`: what is called so.
+    /// `eula`: all values with this name.
     Eula,
     /// `location`: `actor.location` and `meta.edge`.
     Location,
     /// `addresses`: `actor.ip`, `actor.port`, `actor.peerIp`, and headers that name an address, such as `x-forwarded-for`.
     Addresses,
-    /// `namespace`: the key of the record, and what is called so.
+    /// `namespace`: the key of the record, and all values with this name.
     Namespace,
-    /// `repository`: the key of the record, and what is called so, or `repo`.
+    /// `repository`: the key of the record, and all values with this name or the name `repo`.
     Repository,
     /// `user_agent`: `actor.client` or `actor.userAgent`, and the header.
     UserAgent,
-    /// `bodies`: both bodies, and why one is left out.
+    /// `bodies`: both bodies, and `bodyOmitted`.
     Bodies,
 }
 

@@ -10,13 +10,16 @@ use super::setting::setting_names;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reads {
-    /// Not at all, also those that fail or are refused: what is not recorded at its beginning cannot be recorded at its end.
+    /// Reads are not recorded, not even if they fail or are refused: a request that is not captured when it begins cannot be
+    /// recorded when it ends.
     Skip,
-    /// As [`Debug`](Self::Debug), and lossy: when the queue is full, a read is served, its record is dropped, and the loss is reported.
+    /// Like [`Debug`](Self::Debug), with the class `lossy`: when the queue is full, a read is served, its record is dropped,
+    /// and the loss is reported.
     Lossy,
-    /// At the level `debug`, so that searches, sinks and forwarders can leave them out. Those that fail stay `warn` or `error`.
+    /// Reads are recorded at the level `debug`, so that searches, sinks and forwarders can leave them out. Failed reads stay
+    /// `warn` or `error`.
     Debug,
-    /// Like every other request. The default, because what an audit log leaves out has to be somebody's decision.
+    /// Reads are recorded like every other request. The default, so that nothing is left out of the log without a decision.
     #[default]
     Record,
 }

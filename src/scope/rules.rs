@@ -120,11 +120,11 @@ fn push_members<'m, V>(json: &mut String, members: impl Iterator<Item = (&'m str
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScopeNode {
-    /// Everything that no other rule covers.
+    /// The default, for everything without another rule.
     Default,
     /// Requests without a scope.
     Instance,
-    /// A scope and what is below it. Its path counts, or [`Scope::rules_at`]; kinds share one tree.
+    /// A scope and all scopes below it, by its path or [`Scope::rules_at`]. The kind of the scope is ignored.
     Scope(Scope),
 }
 

@@ -150,13 +150,13 @@ impl fmt::Debug for Output {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
-    /// The sink took the last batch.
+    /// The sink wrote the last batch.
     #[default]
     Healthy,
     /// It failed, and is tried again.
     Failing,
-    /// It failed for too long and was given up. Whatever it would get is lost, and counted. It is tried again every 30
-    /// seconds, unless it is standard output or standard error and its reader has exited.
+    /// It failed for too long and was given up. Its records are lost and counted. It is tried again every 30 seconds, unless
+    /// it is standard output or standard error and its reader has exited.
     GivenUp,
 }
 

@@ -29,12 +29,13 @@ pub enum Verdict {
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
     ToldLoss,
-    /// It cannot be decided: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
-    /// manifest is there.
+    /// The check has no result: a manifest, an object or a line of a segment cannot be read, an object waits for its
+    /// manifest, or there is no manifest.
     Unverifiable,
-    /// An object, a manifest, or records whose loss nobody reported are missing.
+    /// An object or a manifest is missing, records are missing whose loss was not reported, or a segment could not be read
+    /// to its end.
     Missing,
-    /// Something is there that was not exported so.
+    /// An object or manifest differs from what was exported, or was not exported at all.
     Altered,
 }
 
@@ -103,7 +104,7 @@ pub enum Finding {
     },
     /// No manifest at all: nothing was exported there yet, everything was removed, or it is another folder.
     NoManifest,
-    /// Lines of a segment that no record could be read from when it was exported, and that are repeated nowhere.
+    /// Lines of a segment that could not be read as records when it was exported, and whose records are in no other place.
     #[non_exhaustive]
     LinesUnreadable {
         /// The segment.
@@ -129,7 +130,7 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
-    /// Numbers of a run that no manifest has.
+    /// Numbers (`seq`) of a run that are in no manifest.
     #[non_exhaustive]
     RecordsMissing {
         /// The run: `instance` of its records.
@@ -148,7 +149,7 @@ pub enum Finding {
         instance: String,
         /// Why, as the record says.
         reason: String,
-        /// How many.
+        /// The number of lost records.
         count: u64,
     },
     /// An initiation without its completion: the process ended in between, or the request is still open. It does not
