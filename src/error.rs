@@ -1,4 +1,4 @@
-//! The one error type: what was wrong with a configuration, or what kept an audit trail from starting.
+//! The one error type: what was wrong with a configuration, or what kept an audit log from starting.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;

@@ -71,7 +71,7 @@
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `regex` | no | masking of what regular expressions match: `RedactorBuilder::pattern` |
 //! | `fingerprint` | no | HMAC-SHA-256 of a secret in place of the mask: `RedactorBuilder::fingerprint` |
-//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit trail |
+//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit log |
 //!
 //! Features are additive: enabling one does not change what the log writes otherwise.
 //!
