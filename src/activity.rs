@@ -20,10 +20,10 @@ use crate::queue::Admission;
 use crate::record::{Actor, Delivery, Entity, Failure, Outcome, Scope};
 use crate::running::Running;
 
-/// An activity that has not begun. It begins when this is awaited. Made by [`Auditor::begin`](crate::Auditor::begin).
+/// An activity that has not begun: await this builder to begin it. Made by [`Auditor::begin`](crate::Auditor::begin).
 ///
-/// Awaiting it waits for capacity in the queue, as the event's delivery class demands. Then the initiation is written,
-/// if the event has one.
+/// Awaiting it waits for queue space, as the event's delivery class requires. Then the initiation record is written, if the
+/// event has one.
 ///
 /// # Errors
 ///
@@ -88,7 +88,7 @@ impl ActivityBuilder {
         Self { log, event, draft }
     }
 
-    /// Who does it; work that nobody asked for has a service's or the system's name.
+    /// Who does the work. For work that no person requested, use [`Actor::service`] or [`Actor::system`].
     pub fn actor(mut self, actor: Actor) -> Self {
         self.draft.late().set_actor(actor);
         self
@@ -106,19 +106,20 @@ impl ActivityBuilder {
         self
     }
 
-    /// The owning group, project or tenant. Where [rules](crate::scope::ScopeRules) say that it is not audited, nothing is recorded.
+    /// The owning group, project or tenant. If the [rules](crate::scope::ScopeRules) switch auditing off for it, nothing is
+    /// recorded.
     pub fn scope(mut self, scope: Scope) -> Self {
         self.draft.late().set_scope(scope);
         self
     }
 
-    /// How it comes about: `schedule`, `pipeline`, `retention_policy`, …
+    /// How the work was started: `schedule`, `pipeline`, `retention_policy`, …
     pub fn context(mut self, context: impl Into<String>) -> Self {
         self.draft.late().context = Some(name(context.into()));
         self
     }
 
-    /// One fact, for `meta`, with the bounds of [`Audit::meta`].
+    /// Adds a value to `meta`, with the limits of [`Audit::meta`].
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> Self {
         self.draft.late().add_meta(key.into(), value.into());
         self
@@ -159,13 +160,14 @@ impl ActivityBuilder {
         }
     }
 
-    /// Records something that has no duration, such as a step that is skipped: begun and done at once. That is one record,
-    /// and two if the event has both stages and no [stage](ActivityBuilder::stage) is named. If the event is `durable` or
-    /// `fail_closed`, this is done when the record is durable.
+    /// Records something without a duration, such as a step that is skipped. It writes one record, or two if the event has
+    /// both stages and no [stage](ActivityBuilder::stage) is set. If the event is `durable` or `fail_closed`, the future
+    /// completes when the record is durable.
     ///
     /// # Errors
     ///
-    /// As when it is awaited. Also if the record did not become durable in time: it stays queued.
+    /// The errors of awaiting the builder; and an error if the record did not become durable in time. The record then stays
+    /// in the queue.
     pub async fn emit(self) -> Result<(), Error> {
         let durable = match self.begin().await?.close(Outcome::Completed) {
             Some(durable) => durable.await,
@@ -328,14 +330,15 @@ fn abandon(exchange: &Exchange) {
     exchange.close(if closing { Outcome::Shutdown } else { Outcome::Aborted });
 }
 
-/// Work that has begun. Dropped without [`Activity::succeed`] or [`Activity::fail`] it has failed, as abandoned.
+/// Work that has begun. If it is dropped without [`Activity::succeed`] or [`Activity::fail`], it is recorded as failed, with
+/// the error `Abandoned`.
 #[must_use = "an activity that is dropped has failed as abandoned"]
 pub struct Activity {
     audit: Audit,
 }
 
 impl Activity {
-    /// The handle through which more can be set.
+    /// The handle that adds data to the records of this activity.
     pub fn audit(&self) -> &Audit {
         &self.audit
     }
@@ -345,7 +348,7 @@ impl Activity {
         self.audit.audit_id()
     }
 
-    /// It was done.
+    /// Records that the work succeeded.
     pub fn succeed(self) {
         self.close(Outcome::Completed);
     }
@@ -355,18 +358,18 @@ impl Activity {
         self.close(Outcome::Completed)
     }
 
-    /// It failed, with the error's text and its sources.
+    /// Records that the work failed, with the text of the error and of its sources.
     pub fn fail<E: StdError + ?Sized>(self, error: &E) {
         self.fail_with(Failure::of(error));
     }
 
-    /// It failed, in the application's own words.
+    /// Records that the work failed, with an error that the application describes itself.
     pub fn fail_with(self, failure: Failure) {
         self.audit.failure(failure);
         self.close(Outcome::HandlerError);
     }
 
-    /// Records how it ended, and gives the result back: success, or the error's text and its sources.
+    /// Records success, or the text of the error and of its sources, and returns the result.
     ///
     /// The error is an [`Error`](StdError), an `anyhow::Error` or a boxed error; a reference to the result does as well.
     ///
@@ -387,10 +390,10 @@ impl Activity {
         result
     }
 
-    /// Does the work, and records how it ended: success; the error's text, also of a `?` in its middle; `panicked` if it panics;
-    /// `aborted` if the future is dropped before its end. Gives the work's result back.
+    /// Runs the work and records how it ended: success; the text of the error that it returns; `panicked` if it panics;
+    /// `aborted` if the future is dropped before it completes. Returns the result of the work.
     ///
-    /// [`Activity::audit`] is the handle for what the work has to say; take a clone of it into the work.
+    /// To add data to the records from within the work, move a clone of [`Activity::audit`] into it.
     ///
     /// ```
     /// # async fn run(auditor: tower_audit::Auditor) -> Result<(), Box<dyn std::error::Error>> {

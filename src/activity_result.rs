@@ -80,7 +80,7 @@ impl<T, E: AsFailure<K>, K> ActivityResult<K> for &Result<T, E> {
 }
 
 pin_project! {
-    /// Work whose end is recorded whatever it is. Made by [`Activity::run`].
+    /// A future that records how its work ends. Made by [`Activity::run`].
     #[must_use = "the work does not begin before this is awaited"]
     pub struct ActivityRun<F, K> {
         // Dropped before the guard: what its destructors say is still recorded.

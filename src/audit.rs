@@ -41,7 +41,7 @@ impl Audit {
         Self { exchange: Some(exchange) }
     }
 
-    /// The handle of a request that nobody records: for tests of handlers, and for routes that are left out.
+    /// A handle that records nothing, for unit tests of handlers. Requests of skipped routes have such a handle too.
     pub fn disabled() -> Self {
         Self { exchange: None }
     }
@@ -50,7 +50,7 @@ impl Audit {
         self.exchange.as_ref()
     }
 
-    /// Whether no record shows what is set here.
+    /// Whether this handle records nothing.
     pub fn is_disabled(&self) -> bool {
         self.exchange.is_none()
     }
@@ -65,7 +65,7 @@ impl Audit {
         self.bind(|draft| draft.late().set_actor(actor))
     }
 
-    /// With which key; for authentication that knows the key before it knows the actor.
+    /// The credential that was used. For authentication that knows the credential before it knows the actor.
     pub fn credential(&self, credential: Credential) -> &Self {
         self.bind(|draft| draft.late().set_credential(credential))
     }
@@ -80,38 +80,38 @@ impl Audit {
         self.bind(|draft| draft.late().set_target(target))
     }
 
-    /// The owning group, project or tenant. It replaces what a resolver found, and where [rules](crate::scope::ScopeRules) say which
-    /// scopes are audited, the request's end asks those of this scope.
+    /// The owning group, project or tenant. It replaces the scope that a resolver found. If there are
+    /// [rules](crate::scope::ScopeRules), those of this scope decide at the end of the request whether it is recorded.
     pub fn scope(&self, scope: Scope) -> &Self {
         self.bind(|draft| draft.late().set_scope(scope))
     }
 
-    /// How it was done: `web`, `api`, `pipeline`, `manual`, …
+    /// How the request was made: `web`, `api`, `pipeline`, `manual`, …
     pub fn context(&self, context: impl Into<String>) -> &Self {
         let context = name(context.into());
         self.bind(|draft| draft.late().context = Some(context))
     }
 
-    /// The project that it was done in.
+    /// The project in which the request acts.
     pub fn project(&self, project: impl Into<String>) -> &Self {
         let project = name(project.into());
         self.bind(|draft| draft.late().project = Some(project))
     }
 
-    /// The repository that it was done in.
+    /// The repository in which the request acts.
     pub fn repository(&self, repository: impl Into<String>) -> &Self {
         let repository = name(repository.into());
         self.bind(|draft| draft.late().repository = Some(repository))
     }
 
-    /// The namespace that it was done in.
+    /// The namespace in which the request acts.
     pub fn namespace(&self, namespace: impl Into<String>) -> &Self {
         let namespace = name(namespace.into());
         self.bind(|draft| draft.late().namespace = Some(namespace))
     }
 
-    /// One fact of this event, for `meta`. The last value that is set for a key is kept. At most 64 keys; a text of more
-    /// than 8 KiB is cut, any other value of more than that is replaced. Goes through redaction like everything else.
+    /// Adds a value to `meta`. The last value that is set for a key is kept. At most 64 keys; a string of more than 8 KiB is
+    /// cut, any other value of more than 8 KiB is replaced. The value is redacted like everything else.
     pub fn meta(&self, key: impl Into<Cow<'static, str>>, value: impl Into<serde_json::Value>) -> &Self {
         let (key, value) = (key.into(), value.into());
         self.bind(|draft| draft.late().add_meta(key, value))
@@ -128,11 +128,11 @@ impl Audit {
         self.bind(|draft| draft.late().add_secret(value))
     }
 
-    /// In which trace and span it is done, for `traceId` and `spanId`: instead of those of `traceparent`, which names the
-    /// caller's span. 32 and 16 hexadecimal digits, as OpenTelemetry writes them.
+    /// Sets `traceId` and `spanId`: 32 and 16 hexadecimal digits, as OpenTelemetry writes them. They replace those of
+    /// `traceparent`, which names the caller's span.
     ///
-    /// Anything else is ignored, all zeros too, which mean that nothing is traced: a wrong id would join this record with
-    /// the logs of others. To set it for all requests, see
+    /// Anything else is ignored, and so are ids of zeros only, which mean that nothing is traced: a wrong id would connect
+    /// this record with the logs of other requests. To set it for all requests, see
     /// [`AuditorBuilder::trace_context`](crate::AuditorBuilder::trace_context).
     pub fn trace(&self, trace_id: &str, span_id: &str) -> &Self {
         if !are_trace_ids(trace_id, span_id) {
@@ -141,7 +141,7 @@ impl Audit {
         self.bind(|draft| draft.late().trace = Some((trace_id.to_ascii_lowercase(), span_id.to_ascii_lowercase())))
     }
 
-    /// Says that it failed, whatever the response's status will be, and why: the error's text and its sources.
+    /// Records the request as failed, whatever the status of its response is, with the text of the error and of its sources.
     pub fn error<E: StdError + ?Sized>(&self, error: &E) -> &Self {
         self.failure(Failure::of(error))
     }
@@ -156,8 +156,8 @@ impl Audit {
     ///
     /// The event is one of the catalog and brings its `meta`, message, level and redaction with it; what of the bodies is
     /// kept, and how the records are delivered, was decided before. Any other name is an error, as for
-    /// [`Auditor::begin`](crate::Auditor::begin): a slip would lose the event's rules in silence, those of redaction too. The
-    /// request then keeps the event that it had.
+    /// [`Auditor::begin`](crate::Auditor::begin): with a misspelt name, the event's rules, also those of redaction, would be
+    /// lost in silence. The request then keeps the event that it had.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -199,7 +199,8 @@ impl Audit {
     ///
     /// # Errors
     ///
-    /// If the name is none: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit` ([`ErrorKind::Catalog`](crate::ErrorKind)).
+    /// If the name is not valid: 1 to 128 of `[A-Za-z0-9_.-]`, and not beginning with `Audit`
+    /// ([`ErrorKind::Catalog`](crate::ErrorKind)).
     pub fn event_unlisted(&self, name: &str) -> Result<&Self, Error> {
         self.name_event(|engine| engine.named(name))
     }

@@ -70,8 +70,8 @@ impl IntoResponse for MissingAuditLayer {
 }
 
 impl Auditor {
-    /// The layer around a finished axum router, ready for `axum::serve`: it sees every request, those that no route
-    /// matches too, and the peer's address.
+    /// Wraps a finished axum router in the audit layer, ready for `axum::serve`. The layer then sees every request, also
+    /// those that match no route, and the peer's address.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -88,7 +88,7 @@ impl Auditor {
     }
 }
 
-/// Makes one [`AuditedRouterService`] service a connection, which knows its peer. Made by [`Auditor::wrap_router`].
+/// Creates one [`AuditedRouterService`] for each connection, with the address of its peer. Made by [`Auditor::wrap_router`].
 #[derive(Clone, Debug)]
 #[must_use = "a router does nothing until it is served"]
 pub struct AuditedRouter {

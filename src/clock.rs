@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::diagnostics::contained;
 
-/// Where time comes from. The default reads the system's clocks.
+/// The source of times. By default the clocks of the system.
 ///
 /// Called on the request's task: it must not block.
 pub trait Clock: Send + Sync + 'static {
@@ -22,7 +22,7 @@ pub trait Clock: Send + Sync + 'static {
     fn monotonic(&self) -> Duration;
 }
 
-/// Where the ids of requests and activities come from. The default makes UUIDv7 (RFC 9562), which sort by time.
+/// The source of the ids of requests and activities. By default UUIDv7 (RFC 9562), which sort by time.
 ///
 /// Called on the request's task: it must not block.
 pub trait IdSource: Send + Sync + 'static {

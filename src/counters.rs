@@ -16,8 +16,8 @@ use crate::sink::{Need, Outlet, SinkState};
 
 /// Everything that an auditor counts, from [`Auditor::counters`](crate::Auditor::counters).
 ///
-/// Totals count from the start and never go back; they still count after a shutdown, so that what comes too late shows.
-/// The numbers are read one after another while requests go on: a sum over several can be off by what moved in between.
+/// Totals count from the start and never go back; they still count after a shutdown, so that records that come too late are
+/// counted. The numbers are read one after another while requests go on: a sum of several numbers can be slightly wrong.
 ///
 /// ```
 /// use tower_audit::{Auditor, SinkState, sink};
@@ -40,10 +40,10 @@ pub struct Counters {
     pub open: u64,
     /// Requests and activities that wait for queue space.
     pub waiting: u64,
-    /// Total of records that requests and activities have handed over to be written, whatever became of them then. What was lost on
-    /// the way in (`queue_full`, `shutdown`) is not among them.
+    /// Total of records that requests and activities have put into the queue, whether they were written later or lost.
+    /// Records that did not enter the queue (`queue_full`, `shutdown`) are not included.
     pub handed_over: u64,
-    /// Handed over, and not yet written or given up by every required sink. The bound is
+    /// The number of records in the queue that some required sink has not yet written or lost. The bound is
     /// [`AuditorBuilder::queue_records`](crate::AuditorBuilder::queue_records).
     pub unwritten: u64,
     /// Bytes that open requests and unwritten records hold: heads, `meta`, captured bodies. The bound is
@@ -59,14 +59,14 @@ pub struct Counters {
     pub late: u64,
     /// Total of ordinary log lines that were dropped (see `Auditor::log_layer`).
     pub dropped_log_lines: u64,
-    /// Total of panics of this library's worker, outside of any code of the application. Records that they cost are among
-    /// `lost.panicked`.
+    /// Total of panics of this library's worker, outside of any code of the application. Records that were lost by them are
+    /// included in `lost.panicked`.
     pub panics: u64,
-    /// The log has stopped: nothing is recorded any more.
+    /// Whether the log has stopped, so that nothing is recorded any more.
     pub stopped: bool,
-    /// Each sink, in the order in which they were given.
+    /// The counters of each sink, in the order in which the sinks were added.
     pub sinks: Vec<SinkCounters>,
-    /// The exporter, where there is one.
+    /// The counters of the exporter, if there is one.
     #[cfg(feature = "export")]
     #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
     pub export: Option<ExportCounters>,
@@ -96,7 +96,7 @@ impl Counters {
         self.unhealthy().is_none()
     }
 
-    /// Why it is not healthy; none if it is.
+    /// Why the log is not healthy; `None` if it is healthy.
     pub fn unhealthy(&self) -> Option<Unhealthy> {
         if self.stopped {
             return Some(Unhealthy::Stopped);
@@ -111,7 +111,7 @@ impl Counters {
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unhealthy {
-    /// It was shut down, its last handle was dropped, or its worker panicked.
+    /// The log was shut down, its last handle was dropped, or its worker panicked.
     Stopped,
     /// Required sinks of these names are given up.
     SinksGivenUp(Vec<String>),
@@ -175,14 +175,14 @@ pub struct SinkCounters {
     pub required: bool,
     /// Total of records that it has taken, this library's own included.
     pub written: u64,
-    /// Total of records of requests and activities that it should have got and never will.
+    /// Total of records of requests and activities that this sink has lost.
     pub lost: u64,
-    /// Total of attempts after one that failed.
+    /// Total of attempts after a failed one.
     pub retries: u64,
     /// Total of panics of its filter or format, whose record was then kept, or written as JSON; and of its thread, outside of
     /// the sink's own code.
     pub panics: u64,
-    /// Bytes that wait for it, without those that it is writing.
+    /// The bytes that wait in its buffer, without those that it is writing now.
     pub buffered_bytes: u64,
 }
 

@@ -1,13 +1,14 @@
-//! The one error type: what was wrong with a configuration, or what kept an audit trail from starting.
+//! The one error type: what was wrong with a configuration, or what kept an audit log from starting.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What was wrong, in words that name the setting or event, what was given, and what is allowed.
+/// An error of this crate: a wrong configuration, an activity that was refused, or a log that cannot be read. The text of a
+/// configuration error names the setting or event, what was given, and what is allowed.
 ///
-/// Errors of this crate appear when something is *built*; nothing about a configuration can fail
-/// later. They never hold a header, query or body value of a request.
+/// A configuration is checked when the auditor is *built*; it causes no errors later. Errors never contain a header, query
+/// or body value of a request.
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
@@ -35,7 +36,7 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// What it is about. If several things are wrong with a configuration, the first of them decides.
+    /// The kind of the error. If a configuration has several problems, that of the first.
     ///
     /// ```
     /// use tower_audit::{Auditor, ErrorKind};

@@ -51,11 +51,11 @@
 //!
 //! # Where the layer goes
 //!
-//! Around the finished router (`Auditor::wrap_router`): there it sees every request, also what no route matches, and costs
-//! least. Where other layers have to be outside of it, such as request ids and compression, use `Auditor::axum_layer` in one
-//! `ServiceBuilder`. Authentication runs inside, and sets the actor through [`Audit`]. An outer layer can cancel a request
-//! (load shedding, an outer timeout); the cause is then unknown, and the record says `aborted`. [`guide::layer_order`] has the whole
-//! stack, and what each layer does to the records.
+//! Around the finished router (`Auditor::wrap_router`): there it sees every request, also those that match no route, and
+//! costs least. Where other layers have to be outside of it, such as request ids and compression, use `Auditor::axum_layer`
+//! in one `ServiceBuilder`. Authentication runs inside, and sets the actor through [`Audit`]. An outer layer can cancel a
+//! request (load shedding, an outer timeout); the cause is then unknown, and the record says `aborted`.
+//! [`guide::layer_order`] has the whole stack, and what each layer does to the records.
 //!
 //! # Features
 //!
@@ -71,9 +71,9 @@
 //! | `metrics` | no | the counters of [`Auditor::counters`] through the `metrics` facade |
 //! | `regex` | no | masking of what regular expressions match: `RedactorBuilder::pattern` |
 //! | `fingerprint` | no | HMAC-SHA-256 of a secret in place of the mask: `RedactorBuilder::fingerprint` |
-//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit trail |
+//! | `testing` | no | `testing`: canaries, a log in memory, checks of routes and of sinks, to test an application's own audit log |
 //!
-//! Features only add; turning one on changes nothing that another writes.
+//! Features are additive: enabling one does not change what the log writes otherwise.
 //!
 //! # Pages
 //!

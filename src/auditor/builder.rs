@@ -27,7 +27,8 @@ use crate::scope::{ScopeResolver, ScopeRules, ScopeStore};
 use crate::sink::FileOptions;
 use crate::sink::{Output, SinkState};
 
-/// Builds an [`Auditor`]. Everything is checked in [`AuditorBuilder::build`], and nothing about it can fail later.
+/// Builds an [`Auditor`]. [`AuditorBuilder::build`] checks the whole configuration, so that no setting can cause an error
+/// later.
 #[must_use]
 pub struct AuditorBuilder {
     pub(super) catalog: Catalog,
@@ -125,33 +126,35 @@ impl AuditorBuilder {
         self
     }
 
-    /// Where the lines go; call it again for several sinks. Standard output if none is given, because that is what a
-    /// cluster's log forwarder reads.
+    /// Adds a sink, to which the records are written. By default there is one sink, standard output, because a cluster's log
+    /// forwarder reads that.
     ///
-    /// The first is required, the others are best effort, unless an [`Output`] says otherwise. Each has a thread and a buffer
-    /// of its own, and none delays another.
+    /// The first is required, the others are best effort, unless an [`Output`] says otherwise. Each sink has its own thread
+    /// and buffer, and does not delay the others.
     pub fn sink(mut self, sink: impl Into<Output>) -> Self {
         self.outputs.push(sink.into());
         self
     }
 
     /// For how long a sink may fail without interruption before it is given up. 60 seconds by default; the pauses between
-    /// attempts grow from 20 milliseconds to 5 seconds. A sink that was given up is tried again every 30 seconds, and
-    /// what it lost meanwhile is the first that it then reports. Only standard output and standard error are given up for
-    /// good, and at once, when their reader has exited.
+    /// attempts grow from 20 milliseconds to 5 seconds. A sink that was given up is tried again every 30 seconds; when it
+    /// works, its first record reports what it lost. Standard output and standard error are the exception: when their reader
+    /// has exited, they are given up at once and are not tried again.
     pub fn sink_retry_limit(mut self, limit: Duration) -> Self {
         self.retry_limit = limit;
         self
     }
 
-    /// Called with a sink's name when it begins to fail, works again, or is given up. On the sink's own thread.
+    /// Sets a function that is called with a sink's name when the sink begins to fail, works again, or is given up. It runs
+    /// on the sink's thread.
     pub fn on_sink_state(mut self, hook: impl Fn(&str, SinkState) + Send + Sync + 'static) -> Self {
         self.sink_hook = Some(Box::new(hook));
         self
     }
 
-    /// Which records are written, in all outputs. A filter that was given before holds too. What the name, kind and log type of the
-    /// catalog's event decide is decided before a request is captured; see [`Filter`]. By default all are written.
+    /// Which records are written, in all outputs. If a filter was set before, a record has to pass both. If the name, kind
+    /// and log type of the catalog's event are enough to decide, the filter decides before a request is captured; see
+    /// [`Filter`]. By default all records are written.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(match self.filter {
             Some(before) => before.and(filter),
@@ -160,7 +163,8 @@ impl AuditorBuilder {
         self
     }
 
-    /// The redaction rules. By default the full published list; settings from outside add to what is given here.
+    /// The redaction rules. By default all rules of [`guide::redaction`](crate::guide::redaction); settings from the
+    /// environment add rules to those given here.
     pub fn redactor(mut self, redactor: RedactorBuilder) -> Self {
         self.redactor = redactor;
         self
@@ -178,19 +182,20 @@ impl AuditorBuilder {
         self
     }
 
-    /// The delivery class of events that do not set their own. [`Delivery::Backpressure`] by default. No setting from outside
-    /// weakens it.
+    /// The delivery class of events that do not set their own. [`Delivery::Backpressure`] by default. No setting from the
+    /// environment weakens it.
     pub fn delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = Some(delivery);
         self
     }
 
-    /// Which proxies the server is behind, and the one header in which they name the client. By default there are none and
-    /// `actor.ip` is the peer's address; behind a proxy that is the address of the proxy. See [`guide::addresses`](crate::guide::addresses).
+    /// Which proxies the server is behind, and the one header in which they name the client. By default there are none, and
+    /// `actor.ip` is the peer's address, which behind a proxy is the address of the proxy. See
+    /// [`guide::addresses`](crate::guide::addresses).
     ///
-    /// Proxies are networks (`10.0.0.0/8`), addresses, or `unix` for whoever connects through a Unix socket: anybody there can
-    /// name any address. The header is `X-Forwarded-For`, `Forwarded` (RFC 7239), `X-Real-IP`, or another that is written like the
-    /// first.
+    /// Proxies are networks (`10.0.0.0/8`), addresses, or `unix` for all connections through a Unix socket. A client among
+    /// the trusted addresses can claim any address. The header is `X-Forwarded-For`, `Forwarded` (RFC 7239), `X-Real-IP`, or
+    /// another header with the syntax of `X-Forwarded-For`.
     pub fn behind_proxies<P: Into<String>>(mut self, proxies: impl IntoIterator<Item = P>, header: HeaderName) -> Self {
         self.proxies = Some((proxies.into_iter().map(Into::into).collect(), header));
         self
@@ -222,12 +227,12 @@ impl AuditorBuilder {
         self
     }
 
-    /// Returns the trace id and the span id of the current task. They are used for requests without a valid
-    /// `traceparent`, and for activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called
-    /// on the request's task, where the layer is entered or the activity begins. By default nothing is asked.
+    /// Returns the trace id and the span id of the current task. They are used for requests without a valid `traceparent`,
+    /// and for activities. 32 and 16 hexadecimal digits; anything else is ignored, all zeros too. Called on the request's
+    /// task, where the layer is entered or the activity begins. By default there is no such function.
     ///
-    /// A `tracing` span has no such ids of its own: whoever exports spans gives them to it. With `tracing-opentelemetry`
-    /// they are those of the current span's context:
+    /// A `tracing` span has no such ids: the crate that exports spans assigns them. With `tracing-opentelemetry`, they are
+    /// in the context of the current span:
     ///
     /// ```text
     /// use opentelemetry::trace::TraceContextExt as _;
@@ -240,9 +245,9 @@ impl AuditorBuilder {
     /// })
     /// ```
     ///
-    /// The layer that opens the span (`TraceLayer`, say) must then be outside of the audit layer. Where it is inside, or
-    /// where its span should be named rather than the caller's that `traceparent` names, a middleware inside of both calls
-    /// [`Audit::trace`](crate::Audit::trace).
+    /// The layer that opens the span, such as `TraceLayer`, must then be outside of the audit layer. If it is inside, or if
+    /// the record should have the server's span instead of the caller's span from `traceparent`, call
+    /// [`Audit::trace`](crate::Audit::trace) in a middleware inside of both layers.
     ///
     /// ```
     /// use tower_audit::{Auditor, sink};
@@ -262,22 +267,22 @@ impl AuditorBuilder {
         self
     }
 
-    /// Finds the scope of a request, so that nothing of one is captured whose scope is not audited. See
-    /// [`guide::scopes`](crate::guide::scopes). By default only handlers set it ([`Audit::scope`](crate::Audit::scope)), which
-    /// also overrides this.
+    /// Finds the scope of a request when it arrives, so that nothing is captured if the scope is not audited. See
+    /// [`guide::scopes`](crate::guide::scopes). By default only handlers set it ([`Audit::scope`](crate::Audit::scope)),
+    /// which also overrides this.
     pub fn scope_resolver(mut self, resolver: impl ScopeResolver) -> Self {
         self.scopes.resolver = Some(Box::new(resolver));
         self
     }
 
-    /// Which scopes are audited at the start, unless a store knows it already. [`ScopeRules::on`] by default.
+    /// Which scopes are audited at the start, unless the store already has rules. [`ScopeRules::on`] by default.
     pub fn scope_rules(mut self, rules: ScopeRules) -> Self {
         self.scopes.rules = Some(rules);
         self
     }
 
-    /// Where changes of the rules are kept, such as a [`FileScopeStore`](crate::scope::FileScopeStore). By default nowhere: each
-    /// run begins with those of the code.
+    /// Where changes of the rules are kept, such as a [`FileScopeStore`](crate::scope::FileScopeStore). By default they are
+    /// not kept: each run begins with the rules of the code.
     pub fn scope_store(mut self, store: impl ScopeStore) -> Self {
         self.scopes.store = Some(Box::new(store));
         self
@@ -286,8 +291,8 @@ impl AuditorBuilder {
     /// A file in [MaxMind's format](https://maxmind.github.io/MaxMind-DB/) (GeoLite2 or GeoIP2 City or Country, or another maker's)
     /// that maps addresses to places: `actor.location` of records whose actor has none. By default nothing is looked up.
     ///
-    /// Private, loopback and documentation addresses are not looked up. The file is read into memory, each of its entries once,
-    /// which takes a second for the largest ones; if it is broken, building fails. A file that replaces it later is taken up by
+    /// Private, loopback and documentation addresses are not looked up. The file is read into memory, each of its entries
+    /// once, which takes a second for the largest ones; if it is broken, building fails. If the file is replaced later, call
     /// [`Auditor::reload_geoip_file`].
     #[cfg(feature = "geoip")]
     #[cfg_attr(docsrs, doc(cfg(feature = "geoip")))]
@@ -314,12 +319,12 @@ impl AuditorBuilder {
         self
     }
 
-    /// Which errors of the inner service are timeouts: asked about the error, each of its sources, and what an I/O error was
-    /// made of. By default tower's (0.5) and tokio's `Elapsed`, by type, and I/O errors of kind `TimedOut`; other types, such as an
-    /// `Elapsed` of the application's own, need a classifier.
+    /// Which errors of the inner service are timeouts. It is called with the error, each of its sources, and the inner error
+    /// of an I/O error. By default tower's (0.5) and tokio's `Elapsed`, by type, and I/O errors of kind `TimedOut`; other
+    /// types, such as an `Elapsed` of the application's own, need a classifier.
     ///
-    /// It is asked where the error is a `BoxError` or an I/O error; of an error type of the application's own a layer
-    /// cannot know more than that it is one.
+    /// It is called only if the service's error type is `BoxError` or an I/O error: the layer cannot inspect other error
+    /// types.
     pub fn classify_timeout(
         mut self,
         is_timeout: impl Fn(&(dyn StdError + 'static)) -> bool + Send + Sync + 'static,
@@ -328,9 +333,9 @@ impl AuditorBuilder {
         self
     }
 
-    /// How long a request may wait for capacity in the queue, its body for bytes, and a durable response for its
-    /// record. Then the request is refused with 503, or the body is left out of the record. 5 seconds by default: longer than a
-    /// short stall of a disk or reader, shorter than the time that most clients wait.
+    /// How long a request may wait for queue space, its body for bytes of the queue, and a durable response for its record.
+    /// After that, the request is refused with 503, the body is left out of the record, or the response is cut off. 5
+    /// seconds by default: longer than a short stall of a disk or reader, shorter than the time that most clients wait.
     pub fn admission_timeout(mut self, timeout: Duration) -> Self {
         self.admission_timeout = timeout;
         self
@@ -383,19 +388,19 @@ impl AuditorBuilder {
         self
     }
 
-    /// The server's host name. By default what the system says.
+    /// The server's host name. By default the name that the system reports.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
         self
     }
 
-    /// Where time comes from; for tests.
+    /// The clock; for tests. By default the clocks of the system.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Time::given(clock);
         self
     }
 
-    /// Where `auditId`s come from; for tests.
+    /// The source of `auditId`s; for tests. By default UUIDv7.
     pub fn ids(mut self, ids: impl IdSource) -> Self {
         self.ids = Ids::Given(Box::new(ids));
         self
@@ -404,8 +409,9 @@ impl AuditorBuilder {
     /// The id of this run of the process: 1 to 128 visible ASCII characters without quotes and backslashes. By default a random
     /// UUID.
     ///
-    /// Two runs with one id cannot be distinguished, since each numbers its records from 1 on: use another id at each start. With
-    /// an export (feature `export`) it is refused, because records with numbers that were met before are not exported.
+    /// Two runs with the same id cannot be distinguished, because each numbers its records from 1: use a new id at each
+    /// start. Together with an export (feature `export`), this setting is an error at build, because the exporter would take
+    /// records with the same number for repeated ones.
     pub fn instance(mut self, instance: impl Into<String>) -> Self {
         self.instance = Some(instance.into());
         self
@@ -413,9 +419,9 @@ impl AuditorBuilder {
 
     /// Writes all records to this file too, as JSON and as a required sink, and exports its segments.
     ///
-    /// If no other sink is given, it is the only one. While the export is switched off (`TOWER_AUDIT_EXPORT_ENABLED=false`), it is as
-    /// if this was not called. The file is sealed at each run and at midnight UTC, and retention removes none of
-    /// its segments before it is exported. See [`export`](crate::export).
+    /// If no other sink is given, it is the only one. While the export is switched off (`TOWER_AUDIT_EXPORT_ENABLED=false`),
+    /// this call has no effect. The file is sealed at each run and at midnight UTC, and retention removes none of its
+    /// segments before it is exported. See [`export`](crate::export).
     #[cfg(feature = "export")]
     #[cfg_attr(docsrs, doc(cfg(feature = "export")))]
     pub fn export(mut self, spool: FileOptions, export: Export) -> Self {
@@ -423,25 +429,25 @@ impl AuditorBuilder {
         self
     }
 
-    /// Lets [`from_env`](Self::from_env), which is called after it, take variables of another product for settings of this crate:
-    /// pairs of its variable and ours, such as [`presets::psono::ALIASES`](crate::presets::psono::ALIASES). Where both are set, ours
-    /// wins. Errors name the variable that was given.
+    /// Lets [`from_env`](Self::from_env), which is called after it, read variables of another product as settings of this
+    /// crate: pairs of that product's variable and this crate's, such as
+    /// [`presets::psono::ALIASES`](crate::presets::psono::ALIASES). If both are set, this crate's variable takes precedence.
+    /// Errors name the variable that was given.
     pub fn aliases(mut self, aliases: &[(&'static str, &'static str)]) -> Self {
         self.aliases.extend_from_slice(aliases);
         self.has_late_aliases |= self.has_read_env;
         self
     }
 
-    /// Reads what an operator may set without a new build: the environment's `TOWER_AUDIT_…`, over the TOML file that
-    /// `TOWER_AUDIT_CONFIG` names (feature `toml`), over what the code says.
+    /// Reads the settings that an operator can change without a new build. The variables `TOWER_AUDIT_…` override the TOML
+    /// file that `TOWER_AUDIT_CONFIG` names (feature `toml`), and the file overrides the settings in code.
     ///
     /// Call it last, before [`build`](Self::build): its error then reports everything at once.
     ///
     /// # Errors
     ///
-    /// All bad and unknown settings at once, with what was given and what is allowed; and what is wrong with the catalog,
-    /// redaction rules and everything else that was given before. Whether settings fit together is checked by `build`,
-    /// once each of them is right.
+    /// All bad and unknown settings at once, with what was given and what is allowed; and all problems of the catalog, the
+    /// redaction rules and the other settings in code. If each setting is valid, `build` checks whether they fit together.
     pub fn from_env(mut self) -> Result<Self, Error> {
         let (settings, refused) = config::from_env(&self.aliases);
         self.outside = settings;
@@ -460,8 +466,9 @@ impl AuditorBuilder {
     ///
     /// # Errors
     ///
-    /// All that is wrong with the catalog, settings, redaction rules and sinks at once, one line each, settings from outside under
-    /// the names by which they were given; or that the system refused a thread or the process has no standard output.
+    /// All problems of the catalog, settings, redaction rules and sinks at once, one line each; settings from the
+    /// environment have the names of their variables. Also if the system refused a thread, or the process has no standard
+    /// output.
     pub fn build(self) -> Result<Auditor, Error> {
         self.check()?.start()
     }

@@ -29,7 +29,8 @@ use crate::scope::Scopes;
 #[cfg(feature = "tracing-subscriber")]
 use crate::sink::{self, Ordinary, Sink, Stream};
 
-/// An audit log: makes layers and activities, and ends in order. Cheap to clone; all clones are the same log.
+/// An audit log: the handle that creates layers and activities, and shuts the log down. Cheap to clone; all clones belong to
+/// the same log.
 ///
 /// The log runs for as long as anything that can record exists: an auditor, a layer, a service, an open request or activity.
 /// Call [`Auditor::shutdown`] when the server has stopped. When the last of them is dropped without it, the log ends too:
@@ -58,23 +59,24 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// Begins to build one.
+    /// A builder with the default settings.
     pub fn builder() -> AuditorBuilder {
         AuditorBuilder::default()
     }
 
     /// The layer that records every request.
     ///
-    /// Put it around the finished router (see `Auditor::wrap_router` for axum): there it also sees what no route matches, and
-    /// costs least. On a request that another layer records already it joins that record and writes none of its own.
+    /// Put it around the finished router (see `Auditor::wrap_router` for axum): there it also sees requests that match no
+    /// route, and costs least. If another layer already records the request, this layer joins that record and writes none of
+    /// its own.
     pub fn layer(&self) -> AuditLayer {
         AuditLayer::new(self.log.clone(), None)
     }
 
     /// A layer that names the event of every request that goes through it, for use where a single route is declared.
     ///
-    /// Within [`Auditor::layer`] it joins the open record, whichever event the catalog found. Alone it records by itself.
-    /// The event has no route of its own.
+    /// Inside of [`Auditor::layer`] it joins the open record and sets its event, whichever event the catalog found. Without
+    /// an outer layer it writes the record itself. The event must not have a route.
     ///
     /// # Errors
     ///
@@ -85,10 +87,10 @@ impl Auditor {
         Ok(AuditLayer::new(self.log.clone(), Some(Arc::new(plan))))
     }
 
-    /// An event without a request, such as background work. It begins when it is awaited; see [`ActivityBuilder`].
+    /// Work without a request, such as a background job. It begins when the builder is awaited; see [`ActivityBuilder`].
     ///
     /// The event is one of the catalog, without a route, and has its policy. Any other name is an error when it is awaited:
-    /// a slip would lose the policy, such as `Durable`, in silence. Constants keep both places alike:
+    /// with a misspelt name, the policy, such as `Durable`, would be lost in silence. Use a constant in both places:
     ///
     /// ```
     /// use tower_audit::{Auditor, Catalog, Delivery, Event, sink};
@@ -124,8 +126,8 @@ impl Auditor {
         Scopes::new(self.log.clone())
     }
 
-    /// Reads the location file again, after another one has been put in its place (by a rename, so that it is whole at each
-    /// moment). Records that are made from now on have the new locations. Blocks its thread, for a second with the largest files.
+    /// Reads the location file again, after it was replaced. Replace it with a rename, so that it is always complete.
+    /// Records that are made from now on have the new locations. Blocks its thread, for a second with the largest files.
     ///
     /// # Errors
     ///
@@ -137,9 +139,9 @@ impl Auditor {
         self.log.engine.places.as_ref().ok_or_else(none)?.reload()
     }
 
-    /// Waits until everything that was recorded before is written and synced. False if that took longer than `limit`; and at
-    /// once while a required sink is given up, or if it lost the last record of them. What a sink lost before that, and has
-    /// reported since, does not count.
+    /// Waits until all earlier records are written and synced. Returns false if that takes longer than `limit`; and at once
+    /// while a required sink is given up, or if a required sink lost the last of these records. Earlier losses that the sink
+    /// has reported do not count.
     ///
     /// For tests, and before something that may end the process.
     pub fn flush(&self, limit: Duration) -> impl Future<Output = bool> + Send + use<> {
@@ -149,12 +151,12 @@ impl Auditor {
         answer
     }
 
-    /// Makes a run of the exporter now: seals the spool with everything that was recorded before, and exports what waits.
+    /// Runs the exporter now: seals the spool with all earlier records, and exports the segments that wait.
     ///
-    /// A run that is under way ends first. After `limit` the report says what was done until then; the rest waits for the next run.
-    /// Half of the limit is for the spool to take what was recorded before. If it does not, because it is full for instance, what
-    /// it has is exported all the same, and [`ExportReport::error`](crate::export::ExportReport::error) reports it, as it does if the
-    /// export failed.
+    /// If a run is in progress, it ends first. After `limit`, the report has what was done until then; the rest waits for
+    /// the next run. Half of the limit is for the spool to take what was recorded before. If it does not, for example
+    /// because it is full, the records that it has are exported nevertheless, and
+    /// [`ExportReport::error`](crate::export::ExportReport::error) reports it, as it does if the export failed.
     ///
     /// # Errors
     ///
@@ -184,8 +186,8 @@ impl Auditor {
         }
     }
 
-    /// What goes on inside, and what has been written and lost so far. For health checks and metrics: it takes a short lock
-    /// for each sink, so not for every request.
+    /// The current state, and the totals of written and lost records. For health checks and metrics; not for every request,
+    /// because it takes a short lock for each sink.
     pub fn counters(&self) -> Counters {
         self.log.counted.snapshot(&self.log.engine)
     }
@@ -206,7 +208,7 @@ impl Auditor {
     }
 
     /// As [`Auditor::log_layer`], to another sink than standard output: [`sink::stderr`](crate::sink::stderr), or
-    /// [`sink::memory`](crate::sink::memory) in a test. Not to a file of records: its sink is opened once, and locked.
+    /// [`sink::memory`](crate::sink::memory) in a test. Do not use a file of records: it is locked by its own sink.
     #[cfg(feature = "tracing-subscriber")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tracing-subscriber")))]
     pub fn log_layer_to(&self, sink: impl Sink) -> LogLayer {
@@ -235,8 +237,8 @@ impl Auditor {
         self.log.engine.enabled
     }
 
-    /// Whether records are still written: true from [`AuditorBuilder::build`] until a shutdown closes the queue. Afterwards
-    /// requests whose records may not be lost get 503, and activities an error that says that the log has stopped.
+    /// Whether records are still written: true from [`AuditorBuilder::build`] until a shutdown closes the queue. Afterwards,
+    /// requests whose records may not be lost get 503, and activities get an error: the log has stopped.
     pub fn is_running(&self) -> bool {
         !self.log.engine.queue.is_closed()
     }
@@ -244,8 +246,8 @@ impl Auditor {
     /// Waits for open requests and activities, writes everything, and reports what was written and what was not. Call it when the server
     /// has stopped.
     ///
-    /// Requests that are dropped from now on have the outcome `shutdown`. Open ones are waited for until a quarter of the time is
-    /// left (at most one second); those still open then are counted. Records that come later are lost, and counted.
+    /// Requests that are dropped from now on have the outcome `shutdown`. Open ones are waited for until a quarter of the
+    /// time is left (at most one second); those that are still open then are counted. Later records are lost and counted.
     ///
     /// The first call sets the deadline; every call gets the same report. The log ends whether or not the future is awaited.
     pub fn shutdown(&self, limit: Duration) -> impl Future<Output = ShutdownReport> + Send + use<> {

@@ -38,7 +38,7 @@ const MAX_NAME: usize = 256;
 /// Servers limit a whole head to some such size; what is longer is not worth decoding for a name.
 const MAX_CREDENTIALS: usize = 16 * 1024;
 
-/// Who is at the other end of the connection: the client, or the last proxy before us.
+/// The other end of the connection: the client, or the last proxy before this server.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -99,7 +99,7 @@ where
     ActorFn(resolve)
 }
 
-/// A closure as a resolver: see [`actor_fn`].
+/// A closure as an [`ActorResolver`]; made by [`actor_fn`].
 #[derive(Clone, Copy)]
 pub struct ActorFn<F>(F);
 
@@ -120,9 +120,9 @@ where
 
 /// The user name of `Authorization: Basic`, unverified.
 ///
-/// A name that looks like a key (some services take the key as user name), or that has no password beside it, names
-/// nobody, so that keys do not get into the audit log as names. Token carriers such as `oauth2` and `x-access-token` are
-/// names like any other.
+/// A name that looks like a key (some services take the key as user name), or that has no password, gives no actor, so that
+/// keys do not get into the audit log as names. User names that only announce a token, such as `oauth2` and
+/// `x-access-token`, are treated like any other name.
 ///
 /// ```
 /// use tower_audit::Actor;
@@ -201,9 +201,8 @@ impl ActorResolver for JwtClaim {
 
 /// A header in which a trusted proxy names the user that it has authenticated, such as `X-Forwarded-User`.
 ///
-/// It counts only if the connection comes from a trusted proxy, which must remove the header from what clients send.
-/// The proxy vouches for it, so the actor is verified. A header that occurs twice names nobody: one of the two may
-/// be the client's.
+/// It is used only if the connection comes from a trusted proxy, which must remove this header from clients' requests. The
+/// actor is then verified. If the header occurs twice, there is no actor, because one of the two may come from the client.
 ///
 /// ```
 /// use tower_audit::Actor;
@@ -234,7 +233,7 @@ impl ActorResolver for Header {
     }
 }
 
-/// What an authentication layer outside this one left in the request's extensions.
+/// Reads the actor from the request's extensions, where an outer authentication layer has put it.
 ///
 /// ```
 /// use tower_audit::Actor;

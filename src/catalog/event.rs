@@ -56,20 +56,19 @@ pub struct Event {
 
 /// Which bodies a record shows.
 ///
-/// The default is [`Request`](Self::Request): it says what was asked for, while responses are mostly data of others
-/// on the way to a reader, and large. A body that is not shown is not even looked at, unless a
-/// [`Source`] points into it.
+/// The default is [`Request`](Self::Request): it shows what was requested, while responses are often large and contain data
+/// of other people. A body that is not shown is not read by the layer, unless a [`Source`] points into it.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Bodies {
-    /// Neither.
+    /// No body.
     None,
-    /// What was sent.
+    /// The body of the request.
     #[default]
     Request,
-    /// What was answered.
+    /// The body of the response.
     Response,
-    /// Both.
+    /// Both bodies.
     Both,
 }
 
@@ -146,7 +145,7 @@ impl Event {
 
     /// An event with the name that records carry as `eventName`: 1 to 128 of `A-Z a-z 0-9 _ . -`.
     ///
-    /// Names that begin with `Audit` are those of the audit trail's own records, and an error here.
+    /// Names that begin with `Audit` are reserved for internal records, and are an error.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
@@ -173,9 +172,9 @@ impl Event {
 
     /// A route that is this event; there may be several, or none for background work.
     ///
-    /// Parameters are `{name}` or `:name`, one a segment and at its end; `{*rest}` or `*rest` as the last segment takes
-    /// what is left. Literal braces are doubled. Paths are compared as they are sent, undecoded, which is how axum's
-    /// router compares them. `HEAD` takes the event of `GET` unless it has its own.
+    /// Parameters are `{name}` or `:name`, at most one in a segment, and at its end; `{*rest}` or `*rest` as the last
+    /// segment matches the rest of the path. Literal braces are doubled. Paths are compared as they are sent, undecoded,
+    /// which is how axum's router compares them. `HEAD` takes the event of `GET` unless it has its own.
     pub fn on(mut self, method: Method, route: impl Into<Cow<'static, str>>) -> Self {
         self.routes.push((method, route.into()));
         self
@@ -187,8 +186,8 @@ impl Event {
         self
     }
 
-    /// Which of two logs its records belong to, `logType` in records. Default: [`LogType::Audit`]. Mark requests for content with
-    /// [`LogType::Client`], so that outputs can keep downloads apart from changes:
+    /// The log to which its records belong, `logType` in records. Default: [`LogType::Audit`]. Mark requests for content
+    /// with [`LogType::Client`], so that outputs can keep downloads apart from changes:
     /// [`Output::log_type`](crate::sink::Output::log_type).
     pub fn log_type(mut self, log_type: LogType) -> Self {
         self.log_type = log_type;
@@ -213,7 +212,7 @@ impl Event {
 
     /// The level of its records that succeeded. Default: `info`.
     ///
-    /// Those that failed stay `warn` or `error`: an event made quiet does not fail quietly.
+    /// Records of failures stay `warn` or `error`, so that they are not missed.
     pub fn level(mut self, level: Level) -> Self {
         self.level = Some(level);
         self
@@ -226,8 +225,8 @@ impl Event {
         self
     }
 
-    /// It is a read, though it has a route of another method than `GET` and `HEAD`, or none: a search by `POST`, say. What that
-    /// means, [`Catalog::reads`](crate::Catalog::reads) and the setting `TOWER_AUDIT_READS` decide.
+    /// Marks the event as a read, such as a search by `POST`, or background work that only reads.
+    /// [`Catalog::reads`](crate::Catalog::reads) and the setting `TOWER_AUDIT_READS` decide how reads are recorded.
     ///
     /// Default: an event is a read if all its routes are of `GET` and `HEAD`.
     pub fn read(mut self) -> Self {
@@ -235,14 +234,17 @@ impl Event {
         self
     }
 
-    /// It is recorded like a change, though all its routes are of `GET` and `HEAD`: a download that counts, a link that confirms
-    /// something, or data whose every access has to be recorded.
+    /// Marks the event as a change, although all its routes are of `GET` and `HEAD`: a download that is counted, a link that
+    /// confirms something, or data of which every access has to be recorded.
     pub fn change(mut self) -> Self {
         self.access = Some(Access::Change);
         self
     }
 
-    /// It is a stream that its client ends: that the client goes away in mid-body is `completed`. Default: `aborted`.
+    /// The response is a stream that the client ends, such as server-sent events: if the client disconnects during the body,
+    /// the outcome is `completed`. Default: `aborted`, because a client that disconnects did not get the whole response.
+    /// Together with the class [`Durable`](crate::Delivery::Durable) or [`FailClosed`](crate::Delivery::FailClosed) on the
+    /// same event, this is an error at build: such a stream has no last frame that could wait for the record.
     pub fn client_ends_stream(mut self) -> Self {
         self.stream_end = StreamEnd::Client;
         self
@@ -257,8 +259,8 @@ impl Event {
         self
     }
 
-    /// A value of `meta`. For the same key the first source that yields something wins, so that a task's id can come
-    /// from the path or else from the response.
+    /// A value of `meta`. If several sources are given for a key, the first that has a value is used: a task's id can come
+    /// from the path, or else from the response.
     pub fn meta(mut self, key: impl Into<Cow<'static, str>>, source: Source) -> Self {
         self.meta.push((key.into(), source));
         self
@@ -290,8 +292,8 @@ impl Event {
         self
     }
 
-    /// The name of objects, at any depth of its bodies and `meta`, all of whose leaves are masked while their keys stay:
-    /// `secrets`, where the names of what was handed over matter. Repeatable. Default: none.
+    /// The name of objects, at any depth of bodies and `meta`, in which all values are masked and all keys are shown, such
+    /// as `secrets`. Can be called several times. Default: none.
     pub fn mask_values_under(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.value_masks.push(name.into());
         self
@@ -344,19 +346,19 @@ impl Event {
         self
     }
 
-    /// The plugin that it belongs to. Default: that of its catalog.
+    /// The plugin to which it belongs. Default: that of its catalog.
     pub fn plugin(mut self, plugin: impl Into<Cow<'static, str>>) -> Self {
         self.group.plugin = Some(plugin.into());
         self
     }
 
-    /// The service that it belongs to. Default: that of its catalog, else of the auditor.
+    /// The service to which it belongs. Default: that of its catalog, else of the auditor.
     pub fn service(mut self, service: impl Into<Cow<'static, str>>) -> Self {
         self.group.service = Some(service.into());
         self
     }
 
-    /// The component that it belongs to. Default: that of its catalog, else of the auditor.
+    /// The component to which it belongs. Default: that of its catalog, else of the auditor.
     pub fn component(mut self, component: impl Into<Cow<'static, str>>) -> Self {
         self.group.component = Some(component.into());
         self

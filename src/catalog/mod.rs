@@ -82,7 +82,7 @@ pub struct Catalog {
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Unmatched {
-    /// It is recorded as `HttpRequest`: the default, because a route that was forgotten should show.
+    /// It is recorded as `HttpRequest`. The default, so that a route without an event is noticed.
     #[default]
     Record,
     /// It is recorded under this name, which follows the rule of [`Event::new`].
@@ -95,11 +95,10 @@ pub enum Unmatched {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TrailingSlash {
-    /// They are different paths: the default, because they are for axum.
+    /// They are different paths. The default, as in axum.
     #[default]
     Strict,
-    /// One slash at the end makes no difference, on routes and on paths: for a router, or a layer in front of it, that
-    /// drops it.
+    /// One slash at the end of a route or path is ignored. For a router, or a layer around it, that removes the slash.
     Ignore,
 }
 
@@ -109,10 +108,10 @@ impl Catalog {
         Self::default()
     }
 
-    /// Adds an event.
+    /// Adds an event. By default, a catalog has none, and every request is recorded as `HttpRequest`.
     ///
-    /// A name has one definition. The same definition may be added twice, so that a catalog can be nested below two
-    /// prefixes; its routes are joined then.
+    /// Two different events with one name are an error at build. The same event may be added twice, so that a catalog can be
+    /// nested below two prefixes: it then has the routes of both.
     pub fn event(mut self, event: Event) -> Self {
         self.events.push(event);
         self
@@ -128,7 +127,7 @@ impl Catalog {
         self
     }
 
-    /// Leaves a route out of the audit trail. `GET` leaves out `HEAD` with it, unless that is mapped.
+    /// Leaves a route out of the audit log. `GET` also leaves out `HEAD`, unless an event has that route with `HEAD`.
     ///
     /// A more specific route still counts: an event on `/internal/keys` is recorded beside a skipped
     /// `/internal/{*rest}`.
@@ -137,13 +136,13 @@ impl Catalog {
         self
     }
 
-    /// Leaves a route out of the audit trail, whatever the method.
+    /// Leaves a route out of the audit log, for all methods.
     pub fn skip_all(mut self, route: impl Into<Cow<'static, str>>) -> Self {
         self.skips.push((None, route.into()));
         self
     }
 
-    /// What becomes of requests that no event claims. Default: [`Unmatched::Record`].
+    /// How requests that match no event are recorded. Default: [`Unmatched::Record`].
     ///
     /// Their records are [`Lossy`](crate::Delivery::Lossy), so that a health probe never waits for the log.
     pub fn unmatched(mut self, unmatched: Unmatched) -> Self {

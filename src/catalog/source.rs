@@ -9,8 +9,8 @@ use crate::json::Pointer;
 
 /// Where a value of a record's `meta` comes from: given to [`Event::meta`](crate::Event::meta).
 ///
-/// A source that finds nothing yields nothing; the next source of the same key is asked then.
-/// What it finds goes through redaction like everything else in a record.
+/// If a source finds no value, the next source of the same key is used. The value is redacted like everything else in a
+/// record.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a source does nothing until an event has it"]
 pub struct Source(Raw);
@@ -52,18 +52,18 @@ impl Source {
         Self(Raw::ResponseBody(pointer.into()))
     }
 
-    /// A text put together: `{kind}:{namespace}/{name}`.
+    /// A text with placeholders, such as `{kind}:{namespace}/{name}`.
     ///
-    /// `{name}` is a parameter of the path, `{/kind}` a string, number or boolean of the request's body by JSON
-    /// Pointer; `{{` and `}}` are braces. It yields only where every placeholder has a value, so that a
-    /// half-known reference never looks like a whole one.
+    /// `{name}` is a parameter of the path, `{/kind}` a string, number or boolean of the request's body by JSON Pointer;
+    /// `{{` and `}}` are braces. If a placeholder has no value, the source has none, so that an incomplete reference never
+    /// looks like a complete one.
     pub fn template(template: impl Into<Cow<'static, str>>) -> Self {
         Self(Raw::Template(template.into()))
     }
 
     /// An object with a source for each key, to show a few fields of a body and no others.
     ///
-    /// Keys whose source finds nothing are left out; it yields nothing where all of them are.
+    /// Keys whose source finds no value are left out. If all are left out, this source has no value either.
     pub fn object<K: Into<Cow<'static, str>>>(fields: impl IntoIterator<Item = (K, Source)>) -> Self {
         Self(Raw::Object(fields.into_iter().map(|(key, source)| (key.into(), source)).collect()))
     }

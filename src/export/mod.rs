@@ -76,8 +76,8 @@ use crate::{FieldGroup, LogType};
 
 /// When exports run, and where they go; for [`AuditorBuilder::export`](crate::AuditorBuilder::export).
 ///
-/// Everything is checked when the auditor is built. Settings from outside (`TOWER_AUDIT_EXPORT_…`) come over what is given
-/// here; those of a destination over the first one's.
+/// Everything is checked when the auditor is built. Settings from the environment (`TOWER_AUDIT_EXPORT_…`) replace those
+/// given here; those for a destination apply to the first destination.
 #[must_use = "an export does nothing until an auditor is built with it"]
 pub struct Export {
     pub(crate) destinations: Vec<Destination>,
@@ -104,42 +104,44 @@ impl Export {
         }
     }
 
-    /// Exports to one more destination, such as the client logs to an account of their own; never the same folder. Each has its
-    /// own progress, which belongs to its URL: one that fails does not keep the others waiting, and a new one gets what the spool
-    /// still holds.
+    /// Exports to one more destination, such as the client logs to an account of their own; never the same folder. Each
+    /// destination has its own progress, stored under its URL: one that fails does not delay the others, and a new one
+    /// receives the segments that are still in the spool.
     pub fn and_to(mut self, destination: Destination) -> Self {
         self.destinations.push(destination);
         self
     }
 
-    /// When runs are made: a cron expression of 5 to 7 fields (with seconds in front, with years behind), or a macro such as
-    /// `@daily`. A run that was missed is made up for once, and no run begins while another goes on.
+    /// When runs begin: a cron expression of 5 fields, 6 with seconds first, 7 with years last, or a macro such as `@daily`.
+    /// After missed runs, one run follows; no run begins while another is in progress.
     pub fn cron(mut self, expression: impl Into<String>) -> Self {
         self.cron = Some(expression.into());
         self
     }
 
-    /// The time zone of the expression, such as `Europe/Berlin`; `UTC` by default, which has no hour twice.
+    /// The time zone of the expression, such as `Europe/Berlin`; `UTC` by default, because no hour occurs twice in it.
     pub fn timezone(mut self, name: impl Into<String>) -> Self {
         self.timezone = name.into();
         self
     }
 
-    /// Delays each run by a random time up to this, so that not all replicas come at once. None by default; at most a day.
+    /// Delays each run by a random time of at most `limit`, so that replicas do not all export at once. No delay by default;
+    /// at most a day.
     pub fn jitter(mut self, limit: Duration) -> Self {
         self.jitter = limit;
         self
     }
 
-    /// How many bytes may wait in the spool to be exported; 10 GiB by default, at least 1 MiB. Beyond that the spool is as a
-    /// disk that is full, and the delivery classes decide what that means. Retention removes nothing that waits.
+    /// How many bytes may wait in the spool to be exported; 10 GiB by default, at least 1 MiB. Above this limit, the spool
+    /// behaves like a full disk, and the delivery classes decide what happens. Retention removes no segment that waits to be
+    /// exported.
     pub fn spool_bytes(mut self, bytes: u64) -> Self {
         self.spool_bytes = bytes;
         self
     }
 
-    /// Whether it exports if `TOWER_AUDIT_EXPORT_ENABLED` does not say; true by default. While it is off, nothing is written to the
-    /// spool: what nobody exports must not fill the disk.
+    /// Whether records are exported if `TOWER_AUDIT_EXPORT_ENABLED` is not set; true by default. While exports are switched
+    /// off, nothing is written to the spool, because records that are never exported would fill the disk.
     pub fn enabled(mut self, on: bool) -> Self {
         self.is_enabled = on;
         self
@@ -163,7 +165,7 @@ impl fmt::Debug for Export {
     }
 }
 
-/// A place for objects, what it gets, and how.
+/// A folder or bucket for objects, which records it receives, and in which format.
 #[derive(Clone)]
 #[must_use = "a destination does nothing until an export has it"]
 pub struct Destination {
@@ -205,8 +207,8 @@ impl fmt::Debug for BucketOptions {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CannedAcl {
-    /// The account that owns the bucket has full control, where another account puts objects. Needed only for buckets with
-    /// ACLs, which new buckets have not; it asks for the permission `s3:PutObjectAcl`.
+    /// The account that owns the bucket gets full control of objects that another account puts. Needed only for buckets with
+    /// ACLs; new buckets have none by default. It requires the permission `s3:PutObjectAcl`.
     BucketOwnerFullControl,
 }
 
@@ -300,9 +302,9 @@ impl Destination {
         self
     }
 
-    /// How large an object may be, before it is compressed: 16 MiB by default, from 64 KiB to 1 GiB. It is held in memory, once
-    /// for each log type. A record that is longer gets an object of its own. After each 256 objects of a segment the size doubles,
-    /// up to 1 GiB: each is named in the manifest.
+    /// The largest size of an object in bytes, before compression: 16 MiB by default, from 64 KiB to 1 GiB. One object for
+    /// each log type is held in memory. A longer record gets its own object. After each 256 objects of a segment the size
+    /// doubles, up to 1 GiB, so that the list in the manifest stays short.
     pub fn object_bytes(mut self, bytes: u64) -> Self {
         self.recipe.object_bytes = bytes;
         self
@@ -322,7 +324,7 @@ impl Destination {
         self
     }
 
-    /// Names and kinds that it gets besides, whenever [`Destination::events`] lists any.
+    /// Names and kinds of further events that it gets, if [`Destination::events`] lists any.
     pub fn always<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.recipe.always = names.into_iter().map(Into::into).collect();
         self
@@ -334,8 +336,8 @@ impl Destination {
         self
     }
 
-    /// The scopes (`scope.path`) whose records it gets, each with all below it; all by default. A `/` at an end does not count; an
-    /// empty one is an error.
+    /// The scopes (`scope.path`) whose records it gets, each with all scopes below it; all by default. A `/` at the
+    /// beginning or end is ignored; an empty path is an error.
     pub fn scopes<N: Into<String>>(mut self, paths: impl IntoIterator<Item = N>) -> Self {
         self.recipe.scopes = paths.into_iter().map(Into::into).collect();
         self

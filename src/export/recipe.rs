@@ -22,11 +22,11 @@ pub(crate) const fn folder(log_type: LogType) -> &'static str {
 pub enum ExportFormat {
     /// Rows of CSV below a header, with the columns of [`Destination::columns`](super::Destination::columns). The default.
     Csv,
-    /// The records' own lines, byte for byte.
+    /// The JSON lines of the spool, byte for byte unless fields are left out.
     Json,
     /// `timestamp`, a space, and the line.
     JsonTimestamp,
-    /// Apache's combined log format. It has a place for requests that have ended, and for this library's own records.
+    /// Apache's combined log format. It contains completed requests and internal records.
     Combined,
 }
 

@@ -8,22 +8,22 @@ use std::time::SystemTime;
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportReport {
-    /// Segments whose manifest is in its place now, counted for each destination.
+    /// The number of segments whose manifest was written, counted for each destination.
     pub segments: u64,
-    /// Objects that were put.
+    /// The number of objects that were written.
     pub objects: u64,
-    /// Records in them.
+    /// The number of records in these objects.
     pub records: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Segments that still wait, in the destination where most wait.
+    /// The number of segments that still wait, for the destination with the most.
     pub waiting: u64,
     /// Why the run ended before everything was exported.
     pub error: Option<String>,
 }
 
 impl ExportReport {
-    /// Whether nothing waits and nothing failed.
+    /// Whether no segment waits and the run did not fail.
     pub fn is_complete(&self) -> bool {
         self.waiting == 0 && self.error.is_none()
     }
@@ -37,7 +37,7 @@ impl ExportReport {
     }
 }
 
-/// What the exporter did since the start; in [`Counters::export`](crate::Counters::export).
+/// What the exporter has done since the start; in [`Counters::export`](crate::Counters::export).
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExportCounters {
@@ -45,23 +45,23 @@ pub struct ExportCounters {
     pub runs: u64,
     /// Total of runs that failed.
     pub failed_runs: u64,
-    /// Runs that failed one after another since the last that did not.
+    /// The number of consecutive failed runs since the last successful one.
     pub failing: u64,
     /// Total of segments that were exported, counted for each destination.
     pub segments: u64,
-    /// Total of objects that were put.
+    /// Total of objects that were written.
     pub objects: u64,
-    /// Total of records in them.
+    /// Total of records in these objects.
     pub records: u64,
-    /// Total of bytes of them.
+    /// Total size of these objects in bytes.
     pub bytes: u64,
-    /// Sealed segments that wait, in the destination where most wait.
+    /// The number of sealed segments that wait, for the destination with the most.
     pub waiting_segments: u64,
-    /// Bytes of sealed segments that wait.
+    /// The size in bytes of the sealed segments that wait.
     pub waiting_bytes: u64,
-    /// When the last run ended that left nothing behind.
+    /// When the last run ended after which no segment waited.
     pub last_success: Option<SystemTime>,
-    /// Why the last run that failed did.
+    /// The error of the last failed run.
     pub last_error: Option<String>,
 }
 

@@ -11,8 +11,8 @@ use crate::record::Status;
 /// An entry is the name of an event, a pattern with `*`, or `kind:` and a kind. A name may also be written in upper snake case, as
 /// [`key_value`](crate::format::key_value) lines have it, and then with `_SUCCESS` or `_ERROR` for records of that status only.
 ///
-/// An event of the *always* list is written. Else one of the *deny* list is not. Else it is written if the *allow* list is empty
-/// or has it.
+/// The first of these rules that applies decides: an event of the *always* list is written; an event of the *deny* list is
+/// not written; if the *allow* list is not empty, only its events are written; all other events are written.
 ///
 /// ```
 /// use tower_audit::{Filter, Lists};
@@ -55,12 +55,12 @@ enum Which {
 }
 
 impl Lists {
-    /// Empty lists, which let everything pass.
+    /// Empty lists: all events are written.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds to the events that are written. As long as there are none, all are.
+    /// Adds to the events that are written. If this list is empty, all events are written.
     pub fn allow(mut self, entries: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.allow.add(entries);
         self

@@ -17,22 +17,22 @@ use crate::record::{Field, Level, LogType, Outcome, Record, Status};
 /// Decides which records are written: for all outputs ([`AuditorBuilder::filter`](crate::AuditorBuilder::filter)) or for one
 /// ([`Output::filter`](crate::sink::Output::filter)).
 ///
-/// No filter removes the library's own records, whose names begin with `Audit`. A filter that panics lets the record pass.
+/// No filter removes internal records, whose names begin with `Audit`. If a filter panics, the record is written.
 ///
 /// # Unverified actors
 ///
-/// Of an actor who is unverified (`"verified": false`), no condition matches the id, kind, name, URL, slug, claim, credential or
-/// those on whose behalf it acts, because anybody can claim them: `Filter::actor("probe").not()` writes the record of a client that
-/// only says that it is `probe`. Where the actor or anybody on whose behalf it acts is unverified, none matches `actor.onBehalfOf`
-/// or `message`, which can name each of them. `Filter::field` with `actor.verified` finds records of such actors. A closure sees
-/// claims, and has to check.
+/// If an actor is unverified (`"verified": false`), no condition matches its id, kind, name, URL, slug, claim, credential or
+/// `onBehalfOf`, because every client can claim them: with `Filter::actor("probe").not()`, the record of a client that only
+/// claims to be `probe` is written. If the actor, or an actor on whose behalf it acts, is unverified, no condition matches
+/// `actor.onBehalfOf` or `message`, which can name each of them. `Filter::field` with `actor.verified` finds records of such
+/// actors. A closure sees unverified values, and has to check `actor.verified` itself.
 ///
 /// # What is decided before a request is captured
 ///
-/// What the name, kind and log type of the catalog's event decide is decided when the request arrives: the request is then left
-/// out like one of a [skipped route](crate::Catalog::skip), whatever name its handler gives it. All else is decided when the
-/// record is complete: conditions on anything but those three, and requests that match no event, because a handler may still name
-/// theirs.
+/// If the name, kind and log type of the catalog's event are enough to decide, the filter decides when the request arrives:
+/// the request is then left out like one of a [skipped route](crate::Catalog::skip), even if its handler names another
+/// event. Conditions on other values are decided when the record is complete, and so are requests that match no event,
+/// because a handler may still name one.
 ///
 /// ```
 /// use tower_audit::{Filter, Level, Status};
@@ -101,8 +101,8 @@ impl Filter {
 
     /// Records with this outcome.
     ///
-    /// A client chooses when it hangs up, after the effect of its request too: leave no [`Outcome::Aborted`] out, or whoever hangs up
-    /// leaves the log.
+    /// Do not leave out [`Outcome::Aborted`]: a client can disconnect after its request has taken effect, and would then not
+    /// be recorded.
     pub fn outcome(outcome: Outcome) -> Self {
         Self(Node::Outcome(outcome))
     }
@@ -133,23 +133,25 @@ impl Filter {
         Self(Node::Route(Pattern::new(template)))
     }
 
-    /// Records of this scope and of everything below it, by whole segments of its path: `group` holds for `group/project` and
-    /// not for `groups`.
+    /// Records of this scope and of everything below it, by whole segments of its path: `group` matches `group/project`, but
+    /// not `groups`.
     pub fn scope(path: &str) -> Self {
         Self(Node::Scope(path.trim_end_matches('/').into()))
     }
 
-    /// Records whose field has this value, in which `*` is any text. A value that is not a string is compared as JSON text. A
-    /// record without the field does not have it, nor does an [unverified](Self#unverified-actors) actor what it only claims.
+    /// Records whose field has this value, in which `*` is any text. A value that is not a string is compared as JSON text.
+    /// A record without the field does not match, and neither do the unverified values of an
+    /// [unverified](Self#unverified-actors) actor.
     ///
-    /// What any client wants it to be is the user agent, the referer, headers, URL, query, params and bodies, `actor.hostname` (the
-    /// `Host` header), `requestId`, `traceId`, `spanId` and the protocol, and what a `message` shows of them: leave nothing out by
-    /// them, nor by `outcome`, `status` or `response`, which a client that hangs up can change.
+    /// Do not leave out records by values that the client chooses: the user agent, the referer, headers, URL, query, params,
+    /// bodies, `actor.hostname` (the `Host` header), `requestId`, `traceId`, `spanId`, the protocol, and a `message` that
+    /// shows any of them. Do not leave out records by `outcome`, `status` or `response` either: a client that disconnects
+    /// can change them.
     pub fn field(field: Field, value: &str) -> Self {
         Self(Node::Field(field, Pattern::new(value)))
     }
 
-    /// Records that allow and deny lists let pass.
+    /// Records that these lists allow.
     pub fn lists(lists: Lists) -> Self {
         Self(Node::Lists(Box::new(lists)))
     }
@@ -159,17 +161,17 @@ impl Filter {
         Self(Node::Closure(Box::new(keep)))
     }
 
-    /// Records that both let pass.
+    /// Records that pass both filters.
     pub fn and(self, other: Self) -> Self {
         Self(Node::And(Box::new([self.0, other.0])))
     }
 
-    /// Records that at least one lets pass.
+    /// Records that pass at least one of the filters.
     pub fn or(self, other: Self) -> Self {
         Self(Node::Or(Box::new([self.0, other.0])))
     }
 
-    /// Records that it does not let pass.
+    /// Records that do not pass this filter.
     #[expect(clippy::should_implement_trait, reason = "it reads in a row with `and` and `or`")]
     pub fn not(self) -> Self {
         Self(Node::Not(Box::new(self.0)))

@@ -10,18 +10,20 @@ use crate::record::{FieldValue, Fixed, Record, push_ip, push_number, time_text};
 /// 82.1.4.8 - eP1B3YCtTlJX [01/Apr/2021:19:40:55 +0000] "GET /a.rpm HTTP/1.1" 200 10421 "-" "libdnf"
 /// ```
 ///
-/// The user is the actor's slug or else its id; the time is `startedAt`. What is unknown is `-`, the status too where the request
-/// got no response. Inside of quotes, `"`, `\`, control characters and bytes beyond ASCII are escaped as Apache does (`\"`, `\\`,
-/// `\n`, `\xhh`); spaces and brackets are too where a reader takes them for an end, so that no value is taken for two.
+/// The user is the actor's slug, or else its id; the time is `startedAt`. An unknown value is `-`, also the status of a
+/// request without a response. `"`, `\`, control characters and bytes beyond ASCII are escaped as Apache does (`\"`, `\\`,
+/// `\n`, `\xhh`). Spaces in the method, the URL and the user are escaped too, and brackets in the user, because a reader
+/// would take them for the end of the value.
 ///
-/// It accepts records of requests that end something. The library's own records have their name and counts where the user agent
-/// is: `tower-audit/AuditRecordsLost count=3`. A client's user agent that begins so has its first byte escaped: `\x74ower-audit/`.
+/// It accepts records of requests, except initiations. Internal records have their name and counts in the place of the user
+/// agent: `tower-audit/AuditRecordsLost count=3`. If a client's user agent begins with `tower-audit/`, its first byte is
+/// escaped: `\x74ower-audit/`.
 pub fn combined() -> Combined {
     Combined(())
 }
 
-/// Apache's common log format: `%h %l %u %t "%r" %>s %b`, as [`combined()`] without referer and user agent. The library's own
-/// records have their name and counts where the request is.
+/// Apache's common log format: `%h %l %u %t "%r" %>s %b`, like [`combined()`] without referer and user agent. Internal
+/// records have their name and counts in the place of the request.
 pub fn common() -> Common {
     Common(())
 }

@@ -44,11 +44,11 @@ pub enum SeverityLevel {
     /// The default; logged at `debug`.
     #[default]
     Low,
-    /// What changes something.
+    /// Events that change something.
     Medium,
-    /// What changes who may do what.
+    /// Events that change permissions.
     High,
-    /// What endangers the system.
+    /// Events that endanger the system.
     Critical,
 }
 

@@ -55,18 +55,18 @@ enum Layout {
 }
 
 impl Columns {
-    /// A column for each key that the record's schema fixes, in the order of the line. `meta`, `errors`, params, query, headers and
-    /// bodies are JSON.
+    /// A column for each key of the record's schema, in the order of the JSON line. `meta`, `errors`, `actor.onBehalfOf`,
+    /// params, query, headers, bodies and `bodyOmitted` are one column each, with JSON.
     pub fn flat() -> Self {
         Self(Layout::Flat)
     }
 
-    /// The columns of Cloudsmith's client logs: requests for content. It accepts records of requests that end something.
+    /// The columns of Cloudsmith's client logs: requests for content. It accepts records of requests, except initiations.
     pub fn client_log() -> Self {
         Self(Layout::ClientLog)
     }
 
-    /// The columns of Cloudsmith's audit logs. It accepts records that end something.
+    /// The columns of Cloudsmith's audit logs. It accepts all records except initiations.
     pub fn audit_log() -> Self {
         Self(Layout::AuditLog)
     }
@@ -75,7 +75,7 @@ impl Columns {
     ///
     /// # Errors
     ///
-    /// If there is none, or one of them twice.
+    /// If there is no field, or one occurs twice.
     pub fn fields(fields: impl IntoIterator<Item = Field>) -> Result<Self, Error> {
         let fields: Vec<Field> = fields.into_iter().collect();
         if fields.is_empty() {

@@ -17,7 +17,7 @@ use crate::record::{FieldValue, Record, Status, push_ip, time_text};
 /// then the keys of `meta`. A key without a value is left out. A value with `, `, `=`, `"`, a character that is escaped in JSON,
 /// or a comma at its end is written as a JSON string, so that no value can pass for another key.
 ///
-/// It accepts records that end something.
+/// It accepts all records except initiations.
 pub fn key_value() -> KeyValue {
     KeyValue(())
 }

@@ -72,19 +72,20 @@ use crate::record::finished::StageName;
 ///
 /// All methods are required. They are called on a library thread, and must not block.
 pub trait Format: Send + 'static {
-    /// The first line of each file, without its newline: the names of columns, for instance.
+    /// The first line of each file, without its newline, such as the names of columns. `None` for no header.
     fn header(&self) -> Option<String>;
 
-    /// Whether it has a place for what this record says. A record that it does not accept is not written where this format is,
-    /// takes no `seq` there, and is no loss.
+    /// Whether this format can contain the record. A record that is not accepted is not written to outputs with this format,
+    /// gets no `seq` there, and does not count as lost.
     ///
-    /// The library's own records, whose names begin with `Audit`, are written in any case.
+    /// Internal records, whose names begin with `Audit`, are always written.
     fn accepts(&self, record: &Record<'_>) -> bool;
 
     /// Appends the record's line, without a newline.
     ///
-    /// The record is one with values as long as they are at first. If the line is longer than the output's limit, this is called
-    /// again with a record whose long values are shortened or left out. Line breaks that it writes are replaced by spaces.
+    /// The first call has the record with all values complete. If the line is longer than the output's limit, the method is
+    /// called again with a record whose long values are shortened or left out. Line breaks in the line are replaced by
+    /// spaces.
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>);
 }
 

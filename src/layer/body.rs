@@ -21,8 +21,8 @@ use crate::record::Outcome;
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pin_project! {
-    /// The body of a request on its way to the handler. Frames pass unchanged. One is delayed only where its bytes should be
-    /// kept, the budget for that is spent, and the event's class may not lose them.
+    /// The body of a request on its way to the handler. Frames pass unchanged. A frame is delayed only if its bytes should
+    /// be captured, the queue has no bytes left, and the event's class does not allow a loss.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
@@ -134,8 +134,8 @@ where
 }
 
 pin_project! {
-    /// The body of a response on its way to the client. Frames pass unchanged. Delayed are the last one of a response whose
-    /// record must be durable first, and, as in a request, one that waits for bytes of the budget.
+    /// The body of a response on its way to the client. Frames pass unchanged. The last frame is delayed if the record must
+    /// be durable first; as in a request, a frame is also delayed if it waits for bytes of the queue.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]

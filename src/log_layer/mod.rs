@@ -24,9 +24,9 @@ use crate::sink::Ordinary;
 /// Writes ordinary logs to standard output, one JSON line an event. Made by
 /// [`Auditor::log_layer`](crate::Auditor::log_layer).
 ///
-/// For services whose standard output is what a forwarder reads: two writers on one stream cut into each other's lines, and
-/// a reader that stops blocks whoever logs. Through this layer logging never blocks: a thread of its own writes whole
-/// lines, and a line that finds 1 MiB waiting is dropped. Dropped lines are counted
+/// For services whose standard output is what a forwarder reads: two writers on one stream can mix their lines, and if the
+/// reader stops, each thread that logs blocks. Through this layer, logging never blocks: a separate thread writes whole
+/// lines, and while 1 MiB of lines waits, further lines are dropped. Dropped lines are counted
 /// ([`Counters::dropped_log_lines`](crate::Counters::dropped_log_lines)) and reported by the next line that is written.
 /// After the shutdown every line is dropped, and counted. Where records go to a standard stream as well, `AuditStarted`
 /// comes before the first ordinary line.
@@ -67,22 +67,23 @@ use crate::sink::Ordinary;
 /// | `spans` | array | the spans around it, outermost first: `name`, and `fields` as above |
 /// | `cut` | array | what was cut short or left out so that the line fits: `message`, `fields.body`, `spans.import.file`, `spans` |
 ///
-/// A line is no longer than [`AuditorBuilder::max_line_bytes`](crate::AuditorBuilder::max_line_bytes), a value no longer than
-/// 8 KiB. Cut text ends in `…`. An event keeps 64 fields, a span 32. A `Debug` or `Display` that panics costs the rest
-/// of its value.
+/// A line is no longer than [`AuditorBuilder::max_line_bytes`](crate::AuditorBuilder::max_line_bytes), a value no longer
+/// than 8 KiB. Cut text ends in `…`. An event keeps 64 fields, a span 32. If a `Debug` or `Display` panics, the rest of the
+/// value is missing.
 ///
 /// # What it cannot be taken for
 ///
-/// Forwarders select audit records by `isAuditLog`, some by a substring of the raw line. So a field of that name, in an event
-/// or a span and in any letter case, is left out; and wherever else the word occurs, in a text or in a key, one letter of it
-/// is escaped (`is\u0041uditLog`), so that nothing finds it in the raw line, and whoever parses the line reads the same text.
+/// Forwarders select audit records by `isAuditLog`, some by a substring of the raw line. So a field of that name, in an
+/// event or a span and in any letter case, is left out; and wherever else the word occurs, in a text or in a key, one letter
+/// of it is escaped (`is\u0041uditLog`), so that a search in the raw line does not find it, while a JSON parser reads the
+/// same text.
 ///
 /// # What it does not do
 ///
-/// **Ordinary lines are not redacted.** They hold what the application logs, as it is: redaction works on records.
+/// **Ordinary lines are not redacted.** They contain what the application logs, unchanged: only records are redacted.
 ///
-/// What is logged on this library's threads is left out, by sinks and filters of the application too: a sink that
-/// fails or logs whatever it writes would write to itself for ever. To see it, put another layer beside this one, with a
+/// Events that are logged on library threads are left out, also those of the application's sinks and filters: a sink that
+/// logs what it writes would otherwise write to itself without end. To see it, put another layer beside this one, with a
 /// filter for the target `tower_audit`, that writes to standard error.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until a subscriber has it"]

@@ -35,7 +35,7 @@ use http::Method;
 
 use crate::{Bodies, Catalog, Event, Source, Stages};
 
-/// The names of the events, so that nobody mistypes them when beginning background work.
+/// The names of the events, as constants, so that a misspelt name does not compile.
 pub mod events {
     /// A template's parameter schema was read.
     pub const SCAFFOLDER_PARAMETER_SCHEMA_FETCH: &str = "ScaffolderParameterSchemaFetch";
@@ -53,7 +53,7 @@ pub mod events {
     pub const SCAFFOLDER_TASK_STREAM: &str = "ScaffolderTaskStream";
     /// A snapshot of a task's log was read.
     pub const SCAFFOLDER_TASK_EVENT_FETCH: &str = "ScaffolderTaskEventFetch";
-    /// A template was run dry.
+    /// A template was executed as a dry run, without effects.
     pub const SCAFFOLDER_TASK_DRY_RUN: &str = "ScaffolderTaskDryRun";
     /// Background work: a stale task was cancelled.
     pub const SCAFFOLDER_STALE_TASK_CANCELLATION: &str = "ScaffolderStaleTaskCancellation";
@@ -76,9 +76,9 @@ pub mod events {
     pub const CATALOG_ENTITY_FACET_FETCH: &str = "CatalogEntityFacetFetch";
     /// A list of entities was read.
     pub const CATALOG_ENTITY_FETCH: &str = "CatalogEntityFetch";
-    /// The entity of a reference was read.
+    /// An entity was read by its reference.
     pub const CATALOG_ENTITY_FETCH_BY_NAME: &str = "CatalogEntityFetchByName";
-    /// The entity of an id was read.
+    /// An entity was read by its id.
     pub const CATALOG_ENTITY_FETCH_BY_UID: &str = "CatalogEntityFetchByUid";
     /// An entity was scheduled to be refreshed.
     pub const CATALOG_ENTITY_REFRESH: &str = "CatalogEntityRefresh";
@@ -94,7 +94,7 @@ pub mod events {
     pub const CATALOG_LOCATION_FETCH: &str = "CatalogLocationFetch";
     /// The locations of an entity were read.
     pub const CATALOG_LOCATION_FETCH_BY_ENTITY_REF: &str = "CatalogLocationFetchByEntityRef";
-    /// The location of an id was read.
+    /// A location was read by its id.
     pub const CATALOG_LOCATION_FETCH_BY_ID: &str = "CatalogLocationFetchById";
     /// The entities that match a query were read.
     pub const QUERIED_CATALOG_ENTITY_FETCH: &str = "QueriedCatalogEntityFetch";

@@ -33,7 +33,7 @@ pub mod events {
     pub const PACKAGE_UPDATED: &str = "PackageUpdated";
     /// A version of a package was deleted, by a request or by a retention policy.
     pub const PACKAGE_DELETED: &str = "PackageDeleted";
-    /// A file of a package was downloaded: of the log type `client`, as a request for content.
+    /// A file of a package was downloaded. Its log type is `client`, because it is a request for content.
     pub const PACKAGE_DOWNLOADED: &str = "PackageDownloaded";
 }
 

@@ -7,7 +7,7 @@ use crate::export::Announcement;
 use crate::promise::{Answer, Promise, promise};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
 
-/// What became of everything, when an auditor has stopped.
+/// The totals of a log that has stopped; the result of [`Auditor::shutdown`](crate::Auditor::shutdown).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownReport {
@@ -19,7 +19,7 @@ pub struct ShutdownReport {
     pub refused: u64,
     /// Requests and activities that were still open at the deadline. Their records are lost.
     pub open: u64,
-    /// Whether every required sink took everything and confirmed its end before the deadline.
+    /// Whether every required sink wrote everything and closed without an error before the deadline.
     pub flushed: bool,
     /// Segments that were not exported before the deadline, where records are exported (feature `export`). They stay in the
     /// spool for the next start.

@@ -6,30 +6,30 @@ use super::setting::setting_names;
 /// all.
 ///
 /// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
-/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that are
-/// the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a parameter
-/// of the route, is `***` (`;` separates parameters of a query like `&`). So it is in the referer, whose path is masked besides,
-/// whatever its host: of one that fits the request's own route, each segment that is bound to any parameter is `***`; any other
-/// path is `/***`.
+/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that
+/// are the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a
+/// parameter of the route, is `***` (`;` separates parameters of a query like `&`). The same applies to the query of the
+/// referer. Its path is masked too, whatever its host is: if the path matches the request's own route, each segment that is
+/// bound to any parameter is `***`; any other path is `/***`.
 ///
 /// In the `message` the path is shown as in the URL. The whole message is left out if it has any other value that a group leaves
 /// out of the record's keys, `meta`, params or path, or if names are left out and the line was shortened before.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldGroup {
-    /// `eula`: what is called so.
+    /// `eula`: all values with this name.
     Eula,
     /// `location`: `actor.location` and `meta.edge`.
     Location,
     /// `addresses`: `actor.ip`, `actor.port`, `actor.peerIp`, and headers that name an address, such as `x-forwarded-for`.
     Addresses,
-    /// `namespace`: the key of the record, and what is called so.
+    /// `namespace`: the key of the record, and all values with this name.
     Namespace,
-    /// `repository`: the key of the record, and what is called so, or `repo`.
+    /// `repository`: the key of the record, and all values with this name or the name `repo`.
     Repository,
     /// `user_agent`: `actor.client` or `actor.userAgent`, and the header.
     UserAgent,
-    /// `bodies`: both bodies, and why one is left out.
+    /// `bodies`: both bodies, and `bodyOmitted`.
     Bodies,
 }
 

@@ -10,7 +10,7 @@ use crate::text::wire_names;
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The response was produced and handed over to its end.
+    /// The whole response was passed to the server.
     Completed,
     /// The inner service returned an error instead of a response, or an activity failed.
     HandlerError,
@@ -27,11 +27,11 @@ pub enum Outcome {
     Aborted,
     /// The response's stream failed.
     BodyError,
-    /// The connection was handed over: 101, or 2xx to CONNECT.
+    /// The connection was upgraded: 101, or 2xx to CONNECT.
     Upgraded,
     /// The layer refused the request because it could not have been recorded.
     Rejected,
-    /// Dropped after shutdown began.
+    /// The request was dropped after the shutdown had begun.
     Shutdown,
 }
 
@@ -50,7 +50,7 @@ wire_names!(Outcome {
 /// Whether what was attempted succeeded: the record's `status`. The record's schema has these two, so a `match` can be complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It succeeded; an initiation always has.
+    /// It succeeded. An initiation has this status too.
     #[default]
     Succeeded,
     /// It failed; the record then has at least one error.
@@ -83,7 +83,8 @@ pub enum Stages {
     Completion,
     /// One record when it began and one when it ended.
     Both,
-    /// Only the first; for activities such as one iteration of a step. A request with such an event is an error at build.
+    /// Only the record at the beginning; for activities such as one iteration of a step. A request with such an event is an
+    /// error at build.
     Initiation,
 }
 
@@ -92,7 +93,7 @@ setting_names!(Stages { Completion => "completion", Both => "both", Initiation =
 /// Which of two logs a record belongs to: the record's `logType`. The record's schema has these two, so a `match` can be complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LogType {
-    /// What somebody did.
+    /// An action, such as a change. The default.
     #[default]
     Audit,
     /// A request for content, such as the download of a package.
@@ -112,16 +113,18 @@ impl LogType {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Delivery {
-    /// Never waits. When the queue is full, the record is dropped, and the loss is reported.
+    /// The request never waits. When the queue is full, the record is dropped, and the loss is reported.
     Lossy,
-    /// Waits for queue space before the handler runs, without blocking and with a time limit; then 503. No request is handled
-    /// unrecorded.
+    /// The request waits for queue space before its handler runs, without blocking a thread and with a time limit; after
+    /// that, it gets 503. No request is handled without a record.
     #[default]
     Backpressure,
-    /// Also: the response completes only after its record is written and synced by every required sink. If that takes too long,
-    /// the response is broken off and not sent as complete; the record stays in the queue.
+    /// Like [`Backpressure`](Self::Backpressure); and the response completes only after its record is written and synced by
+    /// every required sink. If that takes too long, the response is cut off, never sent as complete; the record stays in the
+    /// queue.
     Durable,
-    /// Also: the initiation record is written and synced before the handler runs; else 503.
+    /// Like [`Durable`](Self::Durable); and the initiation record is written and synced before the handler runs, or the
+    /// request gets 503.
     FailClosed,
 }
 

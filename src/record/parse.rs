@@ -26,8 +26,8 @@ use crate::redact::ReadBack;
 
 /// One line of an audit log in JSON, read back into a [`Record`].
 ///
-/// For programs that read what was written before: exports, reports, tests. A record that was read back can be filtered and
-/// written in any [format](crate::format); no sink takes it.
+/// For programs that read an existing log: exports, reports, tests. A record that was read back can be filtered and written
+/// in any [format](crate::format), but not to a sink.
 ///
 /// ```
 /// use tower_audit::{RecordLine, Status};

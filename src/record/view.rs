@@ -82,12 +82,12 @@ impl<'r> Record<'r> {
         labels?.kind()
     }
 
-    /// Which of two logs it belongs to.
+    /// The log to which the record belongs.
     pub fn log_type(&self) -> LogType {
         self.fields.labels.as_ref().map(|labels| labels.log_type()).unwrap_or_default()
     }
 
-    /// Whether it is one of the library's own records, whose names begin with `Audit`.
+    /// Whether this is an internal record, whose name begins with `Audit`.
     pub fn is_internal(&self) -> bool {
         self.event_name().starts_with("Audit")
     }
@@ -111,7 +111,7 @@ impl<'r> Record<'r> {
         self.fields.outcome
     }
 
-    /// One sentence for a person. None where it names what is left out.
+    /// One sentence for a person. `None` if it contains a value that the output leaves out.
     pub fn message(&self) -> Option<Cow<'r, str>> {
         Some(match self.shown_message(self.text.some(self.fields.message)?)? {
             Cow::Borrowed(message) => without_middle(message, self.cuts.message),
@@ -129,7 +129,8 @@ impl<'r> Record<'r> {
         self.process.instance()
     }
 
-    /// Its consecutive number in the sink that its line is for. A filter sees none: what it refuses takes no number.
+    /// The record's consecutive number in its sink. `None` in a filter, because a record that the filter refuses gets no
+    /// number.
     pub fn seq(&self) -> Option<u64> {
         self.seq
     }
@@ -149,12 +150,12 @@ impl<'r> Record<'r> {
         self.text.some(self.fields.request_id)
     }
 
-    /// The trace that the request belongs to: 32 hexadecimal digits.
+    /// The trace to which the request belongs: 32 hexadecimal digits.
     pub fn trace_id(&self) -> Option<&'r str> {
         self.text.some(self.fields.trace_id)
     }
 
-    /// The span that the request was made in: 16 hexadecimal digits.
+    /// The span in which the request was made: 16 hexadecimal digits.
     pub fn span_id(&self) -> Option<&'r str> {
         self.text.some(self.fields.span_id)
     }
@@ -230,12 +231,12 @@ impl<'r> Record<'r> {
         Some(without_middle(self.text.get(client), self.cuts.client))
     }
 
-    /// What was acted on.
+    /// The object on which the actor acted, such as a package; `None` if the application has set none.
     pub fn object(&self) -> Option<Entity> {
         self.entity(self.fields.context.as_ref()?.object.as_ref()?)
     }
 
-    /// The parent or container of what was acted on.
+    /// The parent or container of the object.
     pub fn target(&self) -> Option<Entity> {
         self.entity(self.fields.context.as_ref()?.target.as_ref()?)
     }
@@ -286,7 +287,7 @@ impl<'r> Record<'r> {
         self.text.some(self.fields.context.as_ref()?.namespace.filter(|_| self.shows(FieldGroup::Namespace)))
     }
 
-    /// What went wrong. Empty unless the record has failed.
+    /// The errors of the record. Empty unless its status is `failed`.
     pub fn errors(&self) -> Vec<Failure> {
         let failure = |(at, error): (usize, &ErrorEntry)| Failure {
             name: self.text.get(error.name).to_owned(),
@@ -306,7 +307,7 @@ impl<'r> Record<'r> {
         self.fields.response.as_ref()?.status
     }
 
-    /// The bytes of the response's body that were handed to the server.
+    /// The number of bytes of the response's body that were passed to the server.
     pub fn response_bytes(&self) -> Option<u64> {
         self.fields.response.as_ref()?.bytes
     }
@@ -354,7 +355,7 @@ impl<'r> Record<'r> {
         super::wire::protocol(self.request()?.protocol)
     }
 
-    /// The page that the request came from, by its own account.
+    /// The page from which the request came, according to its `Referer` header.
     pub fn referer(&self) -> Option<Cow<'r, str>> {
         let referer = self.request()?.referer.filter(|_| !self.cuts.referer)?;
         Some(self.shown_referer(self.text.get(referer)))

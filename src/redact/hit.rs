@@ -18,11 +18,11 @@ pub struct Hit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HitRule {
-    /// The phrase at the end of its key, or the name of a member beside it.
+    /// Its key, or a member beside it that names it, ends with a phrase for secrets.
     Key,
     /// It is under a key of `mask_values_under`.
     MaskValuesUnder,
-    /// A JSON Pointer of the rules names it.
+    /// A JSON Pointer of the rules matches it.
     Pointer,
     /// The value has the form of a secret, or contains one.
     Value,

@@ -15,11 +15,11 @@ use crate::error::{Error, Problems};
 
 /// The rules of redaction: which values are secret, and what a record shows instead.
 ///
-/// The default masks values under keys that end like a secret (`password`, `access_token`, `apiKey`, …), values that give
-/// themselves away (tokens of known formats, private keys, card numbers, passwords in URLs), and what clients and errors
-/// repeat of them; it writes `***` for each. No value that a client sends changes evidence: who did what, and to what.
-/// [`guide::redaction`](crate::guide::redaction) has all rules. For bodies that are sensitive as a whole, list what they show:
-/// [`Event::show`](crate::Event::show).
+/// By default it masks values under keys that end with a word for secrets (`password`, `access_token`, `apiKey`, …), values
+/// that have the form of a secret (tokens of known formats, private keys, card numbers, passwords in URLs), and repetitions
+/// of these values; each is replaced by `***`. No value that a client sends changes evidence: who did what, and to what.
+/// [`guide::redaction`](crate::guide::redaction) has all rules. For bodies that are sensitive as a whole, list what they
+/// show: [`Event::show`](crate::Event::show).
 ///
 /// Reach for a redactor to add rules with [`builder`](Self::builder), or to try them out with [`explain`](Self::explain). It is
 /// cheap to clone.
@@ -124,8 +124,8 @@ impl RedactorBuilder {
         self
     }
 
-    /// Shows the value under exactly this key (in this case), though the rules call it secret. Values that give themselves
-    /// away stay masked.
+    /// Shows the value under exactly this key (in this case), though the rules call it secret. Values that have the form of
+    /// a secret stay masked.
     pub fn except(mut self, key: impl Into<String>) -> Self {
         self.except.push(key.into());
         self
@@ -133,15 +133,15 @@ impl RedactorBuilder {
 
     /// Shows the value at this JSON Pointer (RFC 6901; `*` for any member or element), in bodies only: JSON, forms and
     /// multipart, where `/name` is the field of that name, and `/name/0` the first of several. Not in the query or in the
-    /// parameters of the path: what is harmless at one place of a body may be a secret under the same name in a URL.
-    /// At most 64 pointers of both sorts.
+    /// parameters of the path: a value that is harmless at one place of a body may be a secret under the same name in a URL.
+    /// At most 64 pointers, those of [`pointer`](Self::pointer) included.
     pub fn except_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointers.push((pointer.into(), Effect::Except));
         self
     }
 
-    /// Names an object whose keys show while every leaf in it is masked, as in `secrets`. If the value is a
-    /// list, its strings are masked from six bytes on, and its objects are read by their own keys.
+    /// Under this key, all values of an object are masked and its keys are shown, as under `secrets`. In a list, strings of
+    /// six or more bytes are masked, and the keys of its objects decide about their values.
     pub fn mask_values_under(mut self, key: impl Into<String>) -> Self {
         self.mask_values_under.push(key.into());
         self
@@ -149,8 +149,8 @@ impl RedactorBuilder {
 
     /// Masks the value at this JSON Pointer (RFC 6901; `*` for any member or element): in JSON bodies, and in the fields of
     /// forms, multipart, the query and the parameters of the path (in the URL too), where `/name` is each field of that
-    /// name, `/name/0` and `/name/*` one or all of several. Of an object or a list each leaf is masked.
-    /// It wins over any exception. At most 64 pointers of both sorts.
+    /// name, `/name/0` and `/name/*` one or all of several. In an object or a list, all values are masked. It takes
+    /// precedence over any exception. At most 64 pointers, those of [`except_pointer`](Self::except_pointer) included.
     ///
     /// # Example: a field wherever a client puts it
     ///
@@ -198,8 +198,9 @@ impl RedactorBuilder {
         self
     }
 
-    /// Writes `hmac:<key id>:<HMAC-SHA-256 in hex>` for a secret, so that equal secrets match across records without being
-    /// known. The key has at least 16 bytes and is wiped from memory with the redactor. Needs the feature `fingerprint`.
+    /// Writes `hmac:<key id>:<HMAC-SHA-256 in hex>` for a secret, so that equal secrets can be recognised across records
+    /// without being shown. The key has at least 16 bytes and is wiped from memory with the redactor. Needs the feature
+    /// `fingerprint`.
     #[cfg(feature = "fingerprint")]
     #[cfg_attr(docsrs, doc(cfg(feature = "fingerprint")))]
     pub fn fingerprint(mut self, key_id: impl Into<String>, key: impl Into<Vec<u8>>) -> Self {
@@ -227,8 +228,9 @@ impl RedactorBuilder {
     ///
     /// # Errors
     ///
-    /// If a key or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the
-    /// empty text, a mask or fingerprint key is out of its bounds, or there are too many. All of it at once, one line each.
+    /// If a key or exception is empty, a pointer does not begin with `/`, a pattern does not compile or matches the empty
+    /// text, a mask or fingerprint key is out of its bounds, or a limit on their number is exceeded. All problems at once,
+    /// one line each.
     pub fn build(self) -> Result<Redactor, Error> {
         const MAX_HEADERS: usize = 8;
         const COMPLETE: &str = "what is missing was a problem";

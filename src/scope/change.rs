@@ -59,12 +59,12 @@ impl Scopes {
         Self { log }
     }
 
-    /// The rules that hold now. Everything is on where none were configured.
+    /// The current rules. Without configured rules, everything is audited.
     pub fn rules(&self) -> ScopeRules {
         self.scoping().map_or_else(ScopeRules::on, |scoping| scoping.tree.read(|tree| tree.clone()).rules().clone())
     }
 
-    /// Whether an event of a scope, or with `None` of no scope, is audited now. Takes no lock that a change could hold up.
+    /// Whether an event is audited now: in a scope, or with `None` without a scope. Never waits for a change.
     pub fn is_audited(&self, scope: Option<&Scope>, event: &str) -> bool {
         self.scoping().is_none_or(|scoping| scoping.tree.read(|tree| tree.is_audited(scope, event)))
     }
@@ -73,16 +73,17 @@ impl Scopes {
     ///
     /// The change is first recorded as `AuditScopeChanged`: who (`actor`), which scope (`scope`), `meta.before` and
     /// `meta.after` (whether the scope is audited), `meta.ruleBefore` and `meta.ruleAfter` (`on`, `off`, `inherit`), and
-    /// `meta.event` if it is for one event. When that record is durable, the store keeps the rules, and then they hold. No rule,
-    /// class, filter or switch removes the record.
+    /// `meta.event` if it is for one event. When that record is durable, the store keeps the rules, and then they apply. No
+    /// rule, delivery class, filter or setting removes the record.
     ///
-    /// It is made or refused as a whole, also if the returned future is dropped.
+    /// A change that has begun is completed, even if the returned future is dropped.
     ///
     /// # Errors
     ///
-    /// If the change names no path or event that could be one ([`ErrorKind::Setting`](crate::ErrorKind)); or, with [`ErrorKind::Refused`](crate::ErrorKind), if it
-    /// could not be recorded in time or kept by the store: then nothing has changed. If its record may be in the log all the
-    /// same, a second `AuditScopeChanged` with `status` `failed` follows.
+    /// [`ErrorKind::Setting`](crate::ErrorKind) if the path or the event's name is not valid;
+    /// [`ErrorKind::Refused`](crate::ErrorKind) if the change could not be recorded in time, or not kept by the store. The
+    /// rules then stay as they were. If a record of the change may already be in the log, a second `AuditScopeChanged` with
+    /// `status` `failed` follows.
     pub fn change(&self, actor: Actor, change: ScopeChange) -> impl Future<Output = Result<(), Error>> + Send + use<> {
         self.begin(actor, change, None)
     }

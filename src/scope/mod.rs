@@ -1,4 +1,4 @@
-//! Which scopes are audited: groups, projects and tenants that switch their audit trail on and off while the server runs.
+//! Which scopes are audited: groups, projects and tenants that switch their audit log on and off while the server runs.
 //!
 //! A [`ScopeResolver`] finds the scope of a request. [`ScopeRules`] say for scopes and events whether they are audited; the
 //! nearest rule upwards wins. [`Auditor::scopes`](crate::Auditor::scopes) reads and changes the rules; each change is recorded

@@ -17,9 +17,9 @@ const MAX_RULES: usize = 100_000;
 
 /// Which scopes and events are audited: plain data, changed by [`ScopeRules::with`].
 ///
-/// For a request of a scope, the rules of its path are asked first, then those of each ancestor, by whole segments, and then the
-/// default. At each of them a rule for the event comes before the rule for all events. A request without a scope asks the rule
-/// of the instance, and then the default.
+/// For a request with a scope, the rule of the nearest ancestor decides: first the rules of its path, then those of each
+/// ancestor, by whole segments, then the default. At each level, a rule for the event comes before the rule for all events.
+/// For a request without a scope, the rule of the instance decides, and then the default.
 ///
 /// ```
 /// use tower_audit::Scope;
@@ -120,11 +120,11 @@ fn push_members<'m, V>(json: &mut String, members: impl Iterator<Item = (&'m str
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScopeNode {
-    /// Everything that no other rule covers.
+    /// The default, for everything without another rule.
     Default,
     /// Requests without a scope.
     Instance,
-    /// A scope and what is below it. Its path counts, or [`Scope::rules_at`]; kinds share one tree.
+    /// A scope and all scopes below it, by its path or [`Scope::rules_at`]. The kind of the scope is ignored.
     Scope(Scope),
 }
 
@@ -160,17 +160,18 @@ impl ScopeChange {
         Self { node: node.into(), event: None, audited: Some(true) }
     }
 
-    /// What is there is not audited, nor what is below it, unless a rule there says otherwise.
+    /// This scope and all scopes below it are not audited, unless a more specific rule decides otherwise.
     pub fn off(node: impl Into<ScopeNode>) -> Self {
         Self { node: node.into(), event: None, audited: Some(false) }
     }
 
-    /// Takes a rule away, so that what is above decides. The default for all events cannot be taken away.
+    /// Removes a rule, so that the rule of the nearest ancestor decides. The default for all events cannot be removed.
     pub fn inherit(node: impl Into<ScopeNode>) -> Self {
         Self { node: node.into(), event: None, audited: None }
     }
 
-    /// For this event alone. Without it, for all events that have no rule of their own there.
+    /// Changes the rule for this event only. Without this call, the rule is for all events that have no rule of their own at
+    /// this scope.
     pub fn event(mut self, event: impl Into<Cow<'static, str>>) -> Self {
         self.event = Some(event.into());
         self
@@ -228,7 +229,7 @@ impl ScopeRules {
     ///
     /// # Errors
     ///
-    /// If the change names no path or event that could be a scope's or an event's, or there are more than 100,000 rules.
+    /// If the path or the event's name is not valid, or there are more than 100,000 rules.
     pub fn with(mut self, change: ScopeChange) -> Result<Self, Error> {
         change.check()?;
         let ScopeChange { node, event, audited } = change;
@@ -259,8 +260,8 @@ impl ScopeRules {
         }
     }
 
-    /// Whether an event of a scope is audited. A path that cannot be one (empty segments, `..`, longer than 512 bytes) is audited
-    /// whatever the rules say: what cannot be decided is not hidden.
+    /// Whether an event of a scope is audited. A scope with an invalid path (empty segments, `.`, `..`, more than 512 bytes)
+    /// is audited whatever the rules are.
     pub fn is_audited(&self, scope: Option<&Scope>, event: &str) -> bool {
         let default = || self.default.of(event).unwrap_or(true);
         let Some(scope) = scope else { return self.instance.of(event).unwrap_or_else(default) };
@@ -273,7 +274,7 @@ impl ScopeRules {
         rules.next().unwrap_or_else(default)
     }
 
-    /// How many rules there are, without the default for all events.
+    /// The number of rules, without the default for all events.
     pub fn len(&self) -> usize {
         let paths: usize = self.paths.values().map(Rule::len).sum();
         paths + self.instance.len() + self.default.events.len()
@@ -304,7 +305,7 @@ impl ScopeRules {
     ///
     /// # Errors
     ///
-    /// If it is no JSON, has other members or values than those, or names a path or event that cannot be one.
+    /// If the text is not JSON, has other members or values, or contains a path or an event's name that is not valid.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let value = serde_json::from_str(json).map_err(|error| Error::setting("no JSON").with_source(error))?;
         Self::from_value(&value).map_err(Error::setting)

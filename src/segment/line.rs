@@ -34,8 +34,8 @@ pub(super) struct Members {
 struct Place(usize, usize);
 
 impl<'a> SegmentLine<'a> {
-    /// `None` if the line is no whole audit record: no object that is closed at the line's end, or without the members that
-    /// every record has.
+    /// Returns `None` if the line is not a complete audit record: not an object that ends with the line, or without the
+    /// members that every record has.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         Some(Self::of(line, Members::of_record(line)?))
     }
@@ -60,7 +60,7 @@ impl<'a> SegmentLine<'a> {
         self.line
     }
 
-    /// `timestamp`: RFC 3339 in UTC with microseconds, so that texts sort as the moments do.
+    /// `timestamp`: RFC 3339 in UTC with microseconds, so that the order of the texts is the order of the times.
     pub fn timestamp(&self) -> &'a str {
         self.text(self.members.timestamp)
     }

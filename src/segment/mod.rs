@@ -62,7 +62,7 @@ use crate::sink::file_names::{Form, Names, Sealed, stamp};
 
 /// The sealed segments of a file such as `/var/log/app/audit.log`, in the order of their records.
 ///
-/// The file that is still written to is not among them, and what bears another name neither.
+/// The list does not contain the file that is still being written, and no files with other names.
 ///
 /// # Errors
 ///
@@ -133,7 +133,7 @@ fn each_after(
 }
 
 impl Segment {
-    /// What no other segment has, and what sorts in the order of records: `20261120T101530.123456Z-9f86d081884c7d65`.
+    /// The unique id of the segment; ids sort in the order of records: `20261120T101530.123456Z-9f86d081884c7d65`.
     pub fn id(&self) -> String {
         segment_id(self.key())
     }
@@ -143,17 +143,17 @@ impl Segment {
         UNIX_EPOCH + Duration::from_micros(u64::try_from(self.sealed.at.0).unwrap_or_default())
     }
 
-    /// Where it is. A compression that ends meanwhile renames it: [`Segment::open`] then finds the other name.
+    /// The path of the file. If the segment is compressed later, the file gets another name; [`Segment::open`] finds both.
     pub fn path(&self) -> PathBuf {
         self.names.sealed(&self.sealed)
     }
 
-    /// If a sync of it failed: how many of its bytes count. The rest is repeated in the next segment.
+    /// If a sync of the segment failed: the number of bytes that are valid. The rest is repeated in the next segment.
     pub fn suspect(&self) -> Option<u64> {
         self.sealed.suspect
     }
 
-    /// Begins to read it.
+    /// Opens the segment for reading.
     ///
     /// # Errors
     ///

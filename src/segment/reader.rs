@@ -36,13 +36,13 @@ pub struct SegmentReader {
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Lines that are no audit records, empty ones included.
+    /// The number of lines that are not audit records, empty ones included.
     pub skipped: u64,
-    /// Beginnings of records whose end is missing: a process ended while it wrote them.
+    /// The number of incomplete records: a process ended while it wrote them.
     pub torn: u64,
     /// Why the file could not be read to its end: its compressed form ends early, or is damaged.
     pub damaged: Option<String>,
-    /// Bytes that were read, decompressed.
+    /// The number of bytes that were read, after decompression.
     pub bytes: u64,
 }
 
@@ -74,12 +74,12 @@ impl SegmentReader {
         }
     }
 
-    /// The next audit record; `None` at the end. What is none is counted in [`SegmentReader::notes`].
+    /// The next audit record; `None` at the end. Other lines are counted in [`SegmentReader::notes`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Read`](crate::ErrorKind::Read) if the file cannot be read. A compressed file that is damaged is no error: its end
-    /// is where the damage is.
+    /// [`ErrorKind::Read`](crate::ErrorKind::Read) if the file cannot be read. A damaged compressed file is not an error: it
+    /// ends where the damage begins, and [`Notes::damaged`] has the reason.
     pub fn next_line(&mut self) -> Result<Option<SegmentLine<'_>>, Error> {
         while let Some((from, to)) = self.next_raw().map_err(|error| Error::read(self.path.display(), error))? {
             if let Some(members) = Members::of_record(&self.buffer[from..to]) {

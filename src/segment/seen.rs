@@ -5,23 +5,23 @@
 
 use std::collections::VecDeque;
 
-/// What is known of one record; see [`Seen::take`].
+/// Whether a record is new, repeated, or follows a gap; see [`Seen::take`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeqCheck {
-    /// The number that follows, or the first of a run.
+    /// The next number of the run, or the first number of a run.
     Next,
-    /// It was met before: this one is left out.
+    /// The number occurred before: leave this record out.
     Repeated,
-    /// Numbers before it are missing so far.
+    /// The number is higher than the next one: those between are missing so far.
     AfterGap,
 }
 
-/// Numbers of one run that were not met.
+/// A range of missing numbers of one run.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The run.
+    /// The id of the run.
     pub instance: String,
     /// The first missing number.
     pub first: u64,
@@ -29,7 +29,7 @@ pub struct Gap {
     pub last: u64,
 }
 
-/// Remembers the runs that were met last, at most 64, and of each at most 256 gaps.
+/// Finds repeated and missing numbers (`seq`). It remembers the last 64 runs, and at most 256 gaps of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// The run that was met last comes last.

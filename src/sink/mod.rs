@@ -64,37 +64,39 @@ pub use self::tracing::{Tracing, tracing};
 ///
 /// # Errors
 ///
-/// Methods return [`io::Result`]: what a sink meets while it runs is an error of the system, which this library counts and
-/// reports ([`SinkState`]), and which no caller of the application sees.
+/// Methods return [`io::Result`]: errors of a running sink come from the system. This library counts and reports them
+/// ([`SinkState`]); no request of the application fails because of them.
 pub trait Sink: Any + Send {
-    /// The line, its newline included, with which what it writes begins: the names of a CSV's columns. Called before the first
+    /// Receives the header, with its newline, such as the names of a CSV's columns. Called before the first
     /// [`write`](Self::write), and only if the output's format has a header.
     ///
-    /// A stream gets it once, before the first line. A sink of files begins each file with it. A sink that hands lines to
-    /// something that has no beginning, such as a queue, ignores it.
+    /// A sink of a stream writes it once, before the first line. A sink of files writes it at the beginning of each file. A
+    /// sink without a beginning, such as a message queue, ignores it.
     fn header(&mut self, line: &[u8]);
 
-    /// Takes bytes from the front of `lines` and says how many, at least one. What it did not take is handed in again,
-    /// from exactly there: only then may the bytes begin in the middle of a line. Every line ends in one newline.
+    /// Writes bytes from the front of `lines` and returns their number, at least 1. The next call begins with the first byte
+    /// that was not written: only then may `lines` begin in the middle of a line. Every line ends in one newline.
     ///
     /// # Errors
     ///
-    /// If nothing could be taken. It is tried again after a pause, which grows; a sink that fails for too long is given up,
+    /// If no byte could be written. The call is repeated after pauses that grow from 20 milliseconds to 5 seconds. A sink
+    /// that fails for longer than [`sink_retry_limit`](crate::AuditorBuilder::sink_retry_limit) (60 seconds) is given up,
     /// and then tried again every 30 seconds.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize>;
 
-    /// Makes everything that was taken so far as durable as the sink can: a file is synced.
+    /// Makes all bytes that were written so far durable, as far as the sink can: a file is synced.
     ///
     /// # Errors
     ///
-    /// If it is not known to be durable.
+    /// If some of these bytes may not be durable.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Called once, after the last batch.
+    /// Closes the sink. Called once, after the last batch; there is no default body, because a sink that buffers must write
+    /// its buffer here.
     ///
     /// # Errors
     ///
-    /// What could not be handed on.
+    /// If buffered bytes could not be written.
     fn shutdown(&mut self) -> io::Result<()>;
 }
 

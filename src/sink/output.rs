@@ -8,7 +8,7 @@ use crate::filter::Filter;
 use crate::format::{self, Format};
 use crate::record::{FieldGroup, FieldGroups, LogType};
 
-/// A [`Sink`] and how it is used.
+/// A [`Sink`] with its settings: name, filter, format, and whether it is required.
 ///
 /// ```
 /// use tower_audit::{Auditor, Filter, Level, sink};
@@ -47,7 +47,7 @@ pub(crate) enum Need {
 }
 
 impl Output {
-    /// A sink, used as the first one is: required, with every record.
+    /// A sink with the defaults of the first sink: required, and with all records.
     pub fn new(sink: impl Sink) -> Self {
         let sink: Box<dyn Sink> = Box::new(sink);
         let standard = standard(&*sink);
@@ -85,8 +85,8 @@ impl Output {
         self
     }
 
-    /// Which records it gets. A filter that was given before holds too. No filter removes the library's own records, whose names
-    /// begin with `Audit`. Called on a library thread; if it panics, the record is written.
+    /// Which records it gets. If a filter was set before, a record has to pass both. No filter removes the library's own
+    /// records, whose names begin with `Audit`. Called on a library thread; if it panics, the record is written.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = Some(match self.filter {
             Some(before) => before.and(filter),
@@ -101,7 +101,8 @@ impl Output {
     }
 
     /// The longest line, in bytes, its newline included. By default that of the auditor
-    /// ([`max_line_bytes`](crate::AuditorBuilder::max_line_bytes)). What is shortened here can be whole in other outputs.
+    /// ([`max_line_bytes`](crate::AuditorBuilder::max_line_bytes)). A value that is shortened here can be complete in other
+    /// outputs.
     pub fn max_line_bytes(mut self, bytes: usize) -> Self {
         self.max_line_bytes = Some(bytes);
         self
@@ -113,7 +114,7 @@ impl Output {
         self
     }
 
-    /// What its lines look like: one of [`format`](crate::format). By default [`json`](crate::format::json()).
+    /// The format of its lines, from [`format`](crate::format) or your own. By default [`json`](crate::format::json()).
     ///
     /// Called on a library thread. If it panics, the record is written as JSON, and the panic is counted
     /// ([`SinkCounters::panics`](crate::SinkCounters::panics)).
@@ -149,13 +150,13 @@ impl fmt::Debug for Output {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
-    /// The sink took the last batch.
+    /// The sink wrote the last batch.
     #[default]
     Healthy,
     /// It failed, and is tried again.
     Failing,
-    /// It failed for too long and was given up. Whatever it would get is lost, and counted. It is tried again every 30
-    /// seconds, unless it is standard output or standard error and its reader has exited.
+    /// It failed for too long and was given up. Its records are lost and counted. It is tried again every 30 seconds, unless
+    /// it is standard output or standard error and its reader has exited.
     GivenUp,
 }
 

@@ -8,8 +8,8 @@ use crate::error::Error;
 
 /// Standard output.
 ///
-/// Batches are written under std's stdout lock, so that `println!` and `tracing` cannot cut into a line, but
-/// through a duplicate of its descriptor: std reports success for a stdout that is closed, and keeps a buffer of its own.
+/// Batches are written under std's stdout lock, so that `println!` and `tracing` cannot cut into a line, but through a
+/// duplicate of its descriptor: std reports success even if standard output is closed, and has its own buffer.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub fn stdout() -> Result<Stdout, Error> {
         .map_err(|error| Error::start("there is no standard output").with_source(error))
 }
 
-/// Standard error, for programs whose standard output is what they are run for.
+/// Standard error, for programs whose standard output is their result.
 ///
 /// Batches are written as by [`stdout`], under std's stderr lock, so that `eprintln!` and the message of a panic cannot cut
 /// into a line.

@@ -7,12 +7,13 @@ use crate::diagnostics::caught;
 
 /// One event for each record, under the target `audit`, at the record's level, with the JSON line as the field `record`.
 ///
-/// For applications whose subscriber already carries logs to where they are wanted. A filter must let the target
-/// through: `audit=info`, say. Events that no subscriber takes are lost, and the loss is not reported: if the log has to be
-/// complete, use a sink that reports what it could not write.
+/// For applications whose subscriber already sends logs to the right place. A filter must allow the target, for example
+/// `audit=info`. Events that no subscriber accepts are lost, and the loss is not reported: if the log has to be complete,
+/// use a sink that reports what it could not write.
 ///
 /// The events come from the sink's own thread, outside of any span. Lines of
-/// [`Auditor::log_layer`](crate::Auditor#method.log_layer) are not repeated, because the subscriber has had them.
+/// [`Auditor::log_layer`](crate::Auditor#method.log_layer) are not repeated, because the subscriber has already received
+/// them.
 ///
 /// ```
 /// use tower_audit::{Auditor, sink};

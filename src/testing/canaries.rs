@@ -22,11 +22,11 @@ const PIECE: usize = 12;
 
 /// Random values to send as secrets, one of each kind, and the assertion that none of them was written.
 ///
-/// Redaction promises that a canary is not written where a rule names it ([`guide::redaction`](crate::guide::redaction)): under
-/// a secret key, as a token ([`key`](Self::key), [`jwt`](Self::jwt)), in a credential header, given to
-/// [`Audit::secret`](crate::Audit::secret), and where clients and errors repeat what was masked there. It promises nothing for a
-/// canary under a harmless key, in prose, or in evidence that the application sets, such as `meta`: there the assertion finds
-/// what the application has to change.
+/// Redaction promises that a canary is not written at a place for which there is a rule
+/// ([`guide::redaction`](crate::guide::redaction)): under a secret key, as a token ([`key`](Self::key), [`jwt`](Self::jwt)),
+/// in a credential header, given to [`Audit::secret`](crate::Audit::secret), and where clients and errors repeat such a
+/// value. It promises nothing for a canary under a harmless key, in prose, or in evidence that the application sets, such as
+/// `meta`: there the assertion finds what the application has to change.
 ///
 /// Canaries are recognised raw, percent-encoded, escaped as in JSON or doubled as in CSV, up to three encodings in any order,
 /// and in base64 and hexadecimal; and so are their pieces of twelve bytes.
@@ -104,7 +104,7 @@ pub struct Leak {
 }
 
 impl Canaries {
-    /// New values, which nobody has seen before.
+    /// New random values.
     pub fn new() -> Self {
         let random = || Uuid::new_v4().simple().to_string();
         let base62: String = random().bytes().zip(random().bytes()).map(|(a, b)| letter(a, b)).collect();

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 ///
 /// Its clock stays at `2026-01-01T00:00:00.000000Z` until it is [moved](Self::advance), its `auditId`s count from
 /// `00000000-0000-0000-0000-000000000001`, `instance` is `test` and `host` is `test.example`; so whole records can be
-/// compared. Nothing here sleeps: what was recorded is there after a flush.
+/// compared. Tests need no sleep: the methods wait until the records are written.
 ///
 /// ```
 /// use serde_json::json;
@@ -50,12 +50,12 @@ pub struct TestLog {
 }
 
 impl TestLog {
-    /// With the default settings and no catalog.
+    /// A log with the default settings and without a catalog.
     pub fn new() -> Self {
         Self::with(|builder| builder).expect("the default settings are valid")
     }
 
-    /// With what a test sets: its catalog, its redaction rules, further sinks.
+    /// A log with the settings that the closure makes, such as a catalog, redaction rules and further sinks.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl TestLog {
         &self.auditor
     }
 
-    /// Moves the clock on: what is open now takes so much longer.
+    /// Moves the clock forward: the duration of open requests and activities grows by `by`.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);
     }
@@ -99,7 +99,7 @@ impl TestLog {
     ///
     /// # Panics
     ///
-    /// If they are not written within 30 seconds, or a line is no JSON.
+    /// If they are not written within 30 seconds, or a line is not JSON.
     pub async fn records(&self) -> Vec<Value> {
         parsed(&self.lines().await)
     }

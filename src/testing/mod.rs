@@ -1,4 +1,4 @@
-//! A kit with which an application tests its own audit trail.
+//! A kit with which an application tests its own audit log.
 //!
 //! - [`TestLog`]: an audit log in memory whose clock, ids, instance and host never change, so that whole records can be
 //!   compared, and which waits by flushing, never by sleeping.

@@ -7,8 +7,8 @@ use crate::record::RecordLine;
 
 /// A record with these members, for tests of an application's own [formats](crate::format) and [filters](crate::Filter).
 ///
-/// Members that each record must have, and are not given, are those of a successful completion of the event `Test` at
-/// `2026-01-01T00:00:00.000000Z` by nobody known, with `seq` 1.
+/// Required members that are not given are those of a successful completion of the event `Test` at
+/// `2026-01-01T00:00:00.000000Z`, without a known actor, with `seq` 1.
 ///
 /// ```
 /// use serde_json::json;
@@ -21,7 +21,7 @@ use crate::record::RecordLine;
 ///
 /// # Panics
 ///
-/// If no record has such members.
+/// If a record cannot have these members.
 pub fn record(members: &Value) -> RecordLine {
     let mut record = json!({
         "timestamp": "2026-01-01T00:00:00.000000Z", "level": "info", "isAuditLog": true, "schema": "1.0",

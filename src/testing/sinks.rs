@@ -2,8 +2,8 @@
 
 use crate::sink::Sink;
 
-/// Asserts that a [`Sink`] keeps its contract: it takes at least one byte of what it is given and never more than there is, goes on at
-/// its exact byte when it is handed the rest, takes lines of any length, and has everything after
+/// Asserts that a [`Sink`] keeps its contract: it takes at least one byte of what it is given and never more than there is,
+/// continues at the exact byte when it gets the rest, accepts lines of any length, and has written everything after
 /// [`flush`](Sink::flush) and [`shutdown`](Sink::shutdown), once and in order.
 ///
 /// `arrived` gives all that has arrived at the other end so far; it is called after `flush` and after `shutdown`.
@@ -44,7 +44,7 @@ use crate::sink::Sink;
 ///
 /// # Panics
 ///
-/// If it does not, with what it did; and if it returns an error, since nothing here is a reason for one.
+/// If the sink breaks this contract (the message has the details), or returns an error.
 #[track_caller]
 pub fn assert_sink(mut sink: impl Sink, mut arrived: impl FnMut() -> Vec<u8>) {
     let line = |text: &str| format!("{{\"isAuditLog\":true,\"text\":\"{text}\"}}\n");

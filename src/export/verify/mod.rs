@@ -20,7 +20,7 @@ use super::object::{Facts, sha256};
 use crate::config::{Location, location};
 use crate::error::Error;
 
-/// How a destination is found; the worst of its [findings](Verification::findings) decides.
+/// The result of a check of a destination; the worst of the [findings](Verification::findings) decides.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
@@ -29,12 +29,13 @@ pub enum Verdict {
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
     ToldLoss,
-    /// It cannot be decided: a manifest, an object or a line of a segment cannot be read, an object waits for its manifest, or no
-    /// manifest is there.
+    /// The check has no result: a manifest, an object or a line of a segment cannot be read, an object waits for its
+    /// manifest, or there is no manifest.
     Unverifiable,
-    /// An object, a manifest, or records whose loss nobody reported are missing.
+    /// An object or a manifest is missing, records are missing whose loss was not reported, or a segment could not be read
+    /// to its end.
     Missing,
-    /// Something is there that was not exported so.
+    /// An object or manifest differs from what was exported, or was not exported at all.
     Altered,
 }
 
@@ -103,7 +104,7 @@ pub enum Finding {
     },
     /// No manifest at all: nothing was exported there yet, everything was removed, or it is another folder.
     NoManifest,
-    /// Lines of a segment that no record could be read from when it was exported, and that are repeated nowhere.
+    /// Lines of a segment that could not be read as records when it was exported, and whose records are in no other place.
     #[non_exhaustive]
     LinesUnreadable {
         /// The segment.
@@ -129,7 +130,7 @@ pub enum Finding {
         /// Why.
         reason: String,
     },
-    /// Numbers of a run that no manifest has.
+    /// Numbers (`seq`) of a run that are in no manifest.
     #[non_exhaustive]
     RecordsMissing {
         /// The run: `instance` of its records.
@@ -148,7 +149,7 @@ pub enum Finding {
         instance: String,
         /// Why, as the record says.
         reason: String,
-        /// How many.
+        /// The number of lost records.
         count: u64,
     },
     /// An initiation without its completion: the process ended in between, or the request is still open. It does not
@@ -161,7 +162,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// What it makes of the verdict.
+    /// The verdict to which this finding leads.
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::ObjectMissing { .. } | Self::ManifestMissing { .. } | Self::SegmentDamaged { .. } => Verdict::Missing,
@@ -208,21 +209,21 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What [`verify`] found. Its `Display` is a line for the verdict and one for each finding.
+/// The result of [`verify`]. Its `Display` has a line for the verdict and one for each finding.
 #[non_exhaustive]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// The worst of what was found.
+    /// The verdict of the worst finding.
     pub verdict: Verdict,
-    /// Everything that was found, up to 10,000.
+    /// The findings, at most 10,000.
     pub findings: Vec<Finding>,
-    /// Manifests that were read.
+    /// The number of manifests that were read.
     pub manifests: u64,
-    /// Objects that are as their manifests say.
+    /// The number of objects that match their manifests.
     pub objects: u64,
-    /// Records in them, as their manifests say.
+    /// The number of records in these objects, according to the manifests.
     pub records: u64,
-    /// Bytes of them.
+    /// The size of these objects in bytes.
     pub bytes: u64,
 }
 
@@ -244,20 +245,22 @@ impl fmt::Display for Verification {
     }
 }
 
-/// Reads a destination, an absolute path or a URL `file:///mnt/archive`, and says whether it is complete. It changes nothing.
+/// Reads a destination, an absolute path or a URL such as `file:///mnt/archive`, and returns whether it is complete. It
+/// changes nothing.
 ///
-/// With the feature `s3` it reads `s3://bucket/prefix` too, with the keys of the usual `AWS_…` variables: they need `s3:ListBucket`
-/// and `s3:GetObject`, which those that export should not have. No role is assumed.
+/// With the feature `s3` it reads `s3://bucket/prefix` too, with the keys of the usual `AWS_…` variables: these keys need
+/// `s3:ListBucket` and `s3:GetObject`, which the keys of the exporter should not have. No role is assumed.
 ///
-/// Objects are read as a stream; of each manifest the names and numbers are kept in memory. It blocks: in asynchronous code, call
-/// it where that is allowed, such as in `tokio::task::spawn_blocking`.
+/// Objects are read as a stream; of each manifest the names and numbers are kept in memory. This function blocks: in
+/// asynchronous code, call it in `tokio::task::spawn_blocking`.
 ///
-/// What it cannot find: that the newest manifests were removed together with their objects. Keep the number of the last one
-/// elsewhere (it is in `AuditExportSucceeded` records of other sinks), or let the store keep it: credentials that can only create.
+/// What it cannot find: that the newest manifests were removed together with their objects. Keep the number of the last
+/// manifest elsewhere (`AuditExportSucceeded` records of other sinks have it), or export with credentials that can only
+/// create objects.
 ///
 /// # Errors
 ///
-/// If the destination is none, or cannot be listed.
+/// If `destination` is not a valid path or URL, or cannot be listed.
 pub fn verify(destination: &str) -> Result<Verification, Error> {
     let location = location(destination).map_err(|refusal| {
         Error::setting(format!("export destination: given {}, allowed: {}", refusal.given, refusal.allowed))

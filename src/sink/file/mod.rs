@@ -68,38 +68,40 @@ pub fn file(path: impl Into<PathBuf>) -> FileOptions {
 ///
 /// # What it promises
 ///
-/// - **One write a batch**, appended. Lines are never mixed, torn or glued, and keep their order. After an error, writing
-///   continues at the exact byte where it stopped; if the file was replaced meanwhile, the whole line is written again to
-///   the new one. If the last line is cut off when the file is opened (a crash), it gets its newline before the next record
-///   is written, and a warning is logged.
-/// - **[`Sink::flush`] returns `Ok` only if everything taken is synced** in a file that has a name. A failed sync is never
-///   repeated on the same file, because the system may have dropped what it could not write: the file is put aside as
-///   *suspect*, and what was not durable, up to 1 MiB kept in memory, is written again to a new one.
-/// - **A file that is moved, deleted or cut** (by logrotate, or by hand) is noticed before each batch. Moved, it keeps its
-///   records; deleted or cut, those that were not yet synced are written again. Its folder is made again, for its owner
-///   alone, if it was removed while the process runs. On systems other than Unix, a file that is replaced by another is not noticed.
-/// - **A full disk** loses nothing: lines that do not fit are not taken, and are written when there is space.
+/// - **One write a batch**, appended. Lines are never mixed, cut or joined, and keep their order. After an error, writing
+/// continues at the exact byte where it stopped; if the file was replaced meanwhile, the whole line is written again to the
+/// new one. If the last line is cut off when the file is opened (a crash), it gets its newline before the next record is
+/// written, and a warning is logged.
+/// - **[`Sink::flush`] returns `Ok` only if all bytes that were written are synced** in a file that has a name. A failed
+/// sync is never repeated on the same file, because the system may have dropped what it could not write: the file is sealed
+/// as *suspect*, and the bytes that were not durable, of which up to 1 MiB are kept in memory, are written again to a new
+/// file.
+/// - **A file that is moved, deleted or truncated** (by logrotate, or by hand): the sink checks this before each batch. A
+/// moved file keeps its records; if the file was deleted or truncated, the records that were not yet synced are written
+/// again. If the folder was removed while the process runs, it is created again, with access for its owner only. On systems
+/// other than Unix, a file that is replaced by another is not noticed.
+/// - **A full disk** loses no record: lines that do not fit stay in the buffer, and are written when there is space.
 /// - **One writer**: the file `audit.log.lock` beside it is locked, and stays. A second process, or a second sink, is
 ///   refused.
 ///
-/// So after trouble a record can occur twice, in a suspect or cut file and in the next one, but none that was flushed is
+/// So after an error a record can occur twice, in a suspect or truncated file and in the next one, but no flushed record is
 /// missing.
 ///
-/// What it cannot know: that a sync failed in an earlier process that ended before the file could be put aside. And it
-/// relies on being the only one who writes; what others append is neither kept nor closed.
+/// The sink cannot know that a sync failed in an earlier process, if that process ended before it could seal the file as
+/// suspect. It must be the only writer: text that other programs append can be lost or end without a newline.
 ///
 /// # Segments
 ///
 /// Rotation seals the file: it is synced and renamed to `audit-20261120T101530.123456Z-9f86d081884c7d65.log`, with the
-/// moment of sealing in UTC and a random id. Names of segments sort in the order of their records, even if the clock was
-/// set back. A suspect one is called `….suspect-4096.log`: from that byte on, it is repeated at the beginning of the next.
-/// A segment that is compressed ends in `.gz`. Retention removes files of such names, and nothing else.
+/// moment of sealing in UTC and a random id. Names of segments sort in the order of their records, even if the clock was set
+/// back. A suspect one is called `….suspect-4096.log`: from that byte on, it is repeated at the beginning of the next. A
+/// segment that is compressed ends in `.gz`. Retention removes files of such names, and nothing else.
 ///
 /// # What it takes
 ///
-/// Regular files only: a symbolic link at the end of the path is refused, since renaming it would not rename what it
-/// leads to, and since somebody else may have put it there; links to folders are followed. Pipes and devices are refused too;
-/// for `/dev/stdout` there is [`stdout`](super::stdout()).
+/// Regular files only. If the path itself is a symbolic link, it is refused: a rename would move the link and not the file,
+/// and another user may have created it. Links to folders are followed. Pipes and devices are refused too; for `/dev/stdout`
+/// there is [`stdout`](super::stdout()).
 #[derive(Clone)]
 #[must_use = "a file sink does nothing until it is opened"]
 pub struct FileOptions {
@@ -108,17 +110,17 @@ pub struct FileOptions {
     clock: Arc<dyn Clock>,
 }
 
-/// When a file is synced besides, so that its records survive the machine; see [`FileOptions::sync`].
+/// When a file is synced, so that its records survive a crash of the machine; see [`FileOptions::sync`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SyncPolicy {
-    /// When somebody must know: for events of the classes `durable` and `fail_closed`, at a rotation, at shutdown, and
-    /// after 1 MiB. This is the default: a sync costs milliseconds, and nobody waits for the others.
+    /// When a request waits for it (classes `durable` and `fail_closed`), at a rotation, at shutdown, and after 1 MiB. This
+    /// is the default: a sync takes milliseconds, and no request of the other classes waits for it.
     #[default]
     OnFlush,
     /// After each batch.
     EachBatch,
-    /// When the first record that is not synced is this old, or earlier.
+    /// When the oldest record that is not synced has this age, or earlier.
     Every(Duration),
 }
 
@@ -161,7 +163,7 @@ impl Default for Policy {
 impl FileOptions {
     /// Seals the file before it grows beyond this number of bytes. A single line that is longer gets a segment of its own.
     ///
-    /// By default, the size does not matter: without retention, rotation only makes more files.
+    /// By default there is no limit: without retention, rotation only makes more files.
     pub fn rotate_bytes(mut self, bytes: u64) -> Self {
         self.policy.rotate_bytes = Some(bytes);
         self
@@ -170,8 +172,8 @@ impl FileOptions {
     /// Seals the file when a period ends, also if no record comes then. At least one second.
     ///
     /// Periods begin at whole multiples since 1970-01-01 UTC: those of an hour at the full hour, those of a day at midnight
-    /// UTC. So a restart changes nothing, and the segments of several servers are of the same periods. An empty file is
-    /// not sealed. By default, time does not matter.
+    /// UTC. So a restart changes nothing, and the segments of several servers are of the same periods. An empty file is not
+    /// sealed. By default there is no period.
     pub fn rotate_every(mut self, period: Duration) -> Self {
         self.policy.rotate_every = Some(period);
         self
@@ -179,13 +181,14 @@ impl FileOptions {
 
     /// Keeps this number of sealed segments, at least one, and removes older ones. Suspect ones count.
     ///
-    /// By default all are kept: an audit trail is not thrown away unasked.
+    /// By default all are kept: no evidence is removed unless the application asks for it.
     pub fn keep_files(mut self, count: usize) -> Self {
         self.policy.keep_files = Some(count);
         self
     }
 
-    /// Removes segments that were sealed longer ago than this; looked at when one is sealed, at the start, and each minute.
+    /// Removes segments that were sealed longer ago than `age`. Checked when a segment is sealed, at the start, and each
+    /// minute.
     ///
     /// By default all are kept.
     pub fn keep_for(mut self, age: Duration) -> Self {
@@ -201,21 +204,21 @@ impl FileOptions {
         self
     }
 
-    /// When the file is synced besides; [`SyncPolicy::OnFlush`] by default.
+    /// When the file is synced. [`SyncPolicy::OnFlush`] by default.
     pub fn sync(mut self, policy: SyncPolicy) -> Self {
         self.policy.sync = policy;
         self
     }
 
-    /// The permissions of new files. They do not depend on the umask of the process. 0600 by default, because records
-    /// name people. Those of a file that exists are left alone. Only on Unix.
+    /// The permissions of new files. They do not depend on the umask of the process. 0600 by default, because records name
+    /// people. The permissions of an existing file are not changed. Only on Unix.
     pub fn mode(mut self, mode: u32) -> Self {
         self.policy.mode = mode;
         self
     }
 
-    /// Where time comes from, for tests; the system's clocks by default. Rotation by time and retention by age wait for
-    /// the real time in any case, up to a minute, unless a batch comes.
+    /// The clock, for tests; by default the clocks of the system. Rotation by time and retention by age wait for the real
+    /// time in any case, up to a minute, unless a batch comes.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(Time::given(clock));
         self
@@ -225,9 +228,9 @@ impl FileOptions {
     ///
     /// # Errors
     ///
-    /// If the path names no file; if its folder does not exist (a misspelt path must not make one), or the path leads to
-    /// something else than a regular file; if another process or sink has the file; if a setting is out of range; and if the
-    /// system refuses. All name the path.
+    /// If the path has no file name; if its folder does not exist (it is not created, because the path may be misspelt); if
+    /// the path is not a regular file; if another process or sink has locked the file; if a setting is out of range; or if
+    /// the system refuses. The error names the path.
     pub fn open(self) -> Result<File, Error> {
         let names = self.checked()?;
         let writer =
