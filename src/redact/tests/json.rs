@@ -103,6 +103,27 @@ fn names_of_a_query_are_decoded_before_they_are_judged() {
 }
 
 #[test]
+fn a_value_of_the_application_is_masked_in_names_without_a_value() {
+    let redactor = Redactor::default();
+    for query in ["k3y-of-jane&a=1", "k3y%2Dof-jane=x&a=1", "[\"k3y-of-jane\"]"] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.secret("k3y-of-jane", false);
+        let (mut text, mut fields) = session.query(query);
+        let Body::Whole(mut form) = session.form_body(format!("b=2&{query}").as_bytes(), false) else {
+            panic!("it is a form")
+        };
+        let mut search = session.finish();
+        search.text(&mut text);
+        search.json(fields.as_mut().unwrap()).unwrap();
+        search.json(&mut form).unwrap();
+        for shown in [out.get(text), out.get(fields.unwrap()), out.get(form)] {
+            assert!(shown.contains("***") && !shown.contains("jane"), "{query}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn a_name_in_extended_notation_is_not_read() {
     let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);
