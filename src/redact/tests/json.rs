@@ -124,6 +124,22 @@ fn a_value_of_the_application_is_masked_in_names_without_a_value() {
 }
 
 #[test]
+fn an_exception_by_pointer_shows_nothing_outside_of_bodies() {
+    let redactor = Redactor::builder().except_pointer("/password").build().unwrap();
+    let body = r#"{"password":"hunter22"}"#;
+    assert_eq!(shown_by(&redactor, None, "json", body.as_bytes(), false).unwrap(), body);
+    let quoted = Value::from(body).to_string();
+    assert_eq!(shown_by(&redactor, None, "json", quoted.as_bytes(), false).unwrap(), r#""{\"password\":\"***\"}""#);
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    let (query, _) = session.query(&format!("a={body}"));
+    let (meta, agent) = (session.meta_of("a", body), session.shared_text(body));
+    let masked = r#"{"password":"***"}"#;
+    assert_eq!(out.get(query), format!("a={masked}"));
+    assert_eq!((out.get(meta), out.get(agent)), (masked, masked));
+}
+
+#[test]
 fn a_name_in_extended_notation_is_not_read() {
     let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);
