@@ -140,6 +140,18 @@ fn an_exception_by_pointer_shows_nothing_outside_of_bodies() {
 }
 
 #[test]
+fn a_text_that_one_event_shows_is_searched_by_the_rules_of_the_next() {
+    let redactor = Redactor::default();
+    let rules = EventRules::new(&[], &["/badge".to_owned()], &[], &[]).unwrap();
+    let mut memory = Memory::default();
+    for (event, expected) in [(None, r#"{"badge":"B7"}"#), (Some(&rules), r#"{"badge":"***"}"#)] {
+        let mut out = Redacted::default();
+        let piece = Session::new(&redactor, event, &mut memory, &mut out).shared_text(r#"{"badge":"B7"}"#);
+        assert_eq!(out.get(piece), expected);
+    }
+}
+
+#[test]
 fn a_name_in_extended_notation_is_not_read() {
     let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);
