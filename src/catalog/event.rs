@@ -332,8 +332,8 @@ impl Event {
     }
 
     /// Shows the value under exactly this key, or at this JSON Pointer of a body if it begins with `/`, though the rules call
-    /// it secret. A pointer shows nothing of the query or of the path's parameters. Values that have the form of a secret stay
-    /// masked.
+    /// it secret. A pointer shows nothing of the query, of the path's parameters, of `meta`, or of JSON that a string holds.
+    /// Values that have the form of a secret stay masked.
     pub fn not_secret(mut self, key: impl Into<Cow<'static, str>>) -> Self {
         self.not_secret.push(key.into());
         self

@@ -132,9 +132,9 @@ impl RedactorBuilder {
     }
 
     /// Shows the value at this JSON Pointer (RFC 6901; `*` for any member or element), in bodies only: JSON, forms and
-    /// multipart, where `/name` is the field of that name, and `/name/0` the first of several. Not in the query or in the
-    /// parameters of the path: a value that is harmless at one place of a body may be a secret under the same name in a URL.
-    /// At most 64 pointers, those of [`pointer`](Self::pointer) included.
+    /// multipart, where `/name` is the field of that name, and `/name/0` the first of several. Not in the query, in the
+    /// parameters of the path, in `meta`, or in JSON that a string holds: a value that is harmless at one place of a body may
+    /// be a secret under the same name elsewhere. At most 64 pointers, those of [`pointer`](Self::pointer) included.
     pub fn except_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointers.push((pointer.into(), Effect::Except));
         self

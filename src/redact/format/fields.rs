@@ -200,9 +200,11 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
         let name = form_decoded(&raw[name_place.clone()]);
         // A name may be a token too; one without a value is a value itself.
         let search = if value_place.is_some() { Search::Evidence } else { Search::Client };
-        let found = searcher.places(&name, search);
+        let mut found = searcher.places(&name, search);
+        places.extend(sent(raw, &name_place, found.clone()));
+        // The search for echoes follows, but skips keys.
+        searcher.memory.remembered.find_everywhere(&name, &mut found);
         let shown_name = searcher.apply(&name, &found);
-        places.extend(sent(raw, &name_place, found));
         let value_place = value_place.unwrap_or(place.end..place.end);
         let value = form_decoded(&raw[value_place.clone()]);
         if cut && place.end == raw.len() {

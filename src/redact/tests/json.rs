@@ -103,6 +103,55 @@ fn names_of_a_query_are_decoded_before_they_are_judged() {
 }
 
 #[test]
+fn a_value_of_the_application_is_masked_in_names_without_a_value() {
+    let redactor = Redactor::default();
+    for query in ["k3y-of-jane&a=1", "k3y%2Dof-jane=x&a=1", "[\"k3y-of-jane\"]"] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        session.secret("k3y-of-jane", false);
+        let (mut text, mut fields) = session.query(query);
+        let Body::Whole(mut form) = session.form_body(format!("b=2&{query}").as_bytes(), false) else {
+            panic!("it is a form")
+        };
+        let mut search = session.finish();
+        search.text(&mut text);
+        search.json(fields.as_mut().unwrap()).unwrap();
+        search.json(&mut form).unwrap();
+        for shown in [out.get(text), out.get(fields.unwrap()), out.get(form)] {
+            assert!(shown.contains("***") && !shown.contains("jane"), "{query}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn an_exception_by_pointer_shows_nothing_outside_of_bodies() {
+    let redactor = Redactor::builder().except_pointer("/password").build().unwrap();
+    let body = r#"{"password":"hunter22"}"#;
+    assert_eq!(shown_by(&redactor, None, "json", body.as_bytes(), false).unwrap(), body);
+    let quoted = Value::from(body).to_string();
+    assert_eq!(shown_by(&redactor, None, "json", quoted.as_bytes(), false).unwrap(), r#""{\"password\":\"***\"}""#);
+    let (mut memory, mut out) = (Memory::default(), Redacted::default());
+    let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+    let (query, _) = session.query(&format!("a={body}"));
+    let (meta, agent) = (session.meta_of("a", body), session.shared_text(body));
+    let masked = r#"{"password":"***"}"#;
+    assert_eq!(out.get(query), format!("a={masked}"));
+    assert_eq!((out.get(meta), out.get(agent)), (masked, masked));
+}
+
+#[test]
+fn a_text_that_one_event_shows_is_searched_by_the_rules_of_the_next() {
+    let redactor = Redactor::default();
+    let rules = EventRules::new(&[], &["/badge".to_owned()], &[], &[]).unwrap();
+    let mut memory = Memory::default();
+    for (event, expected) in [(None, r#"{"badge":"B7"}"#), (Some(&rules), r#"{"badge":"***"}"#)] {
+        let mut out = Redacted::default();
+        let piece = Session::new(&redactor, event, &mut memory, &mut out).shared_text(r#"{"badge":"B7"}"#);
+        assert_eq!(out.get(piece), expected);
+    }
+}
+
+#[test]
 fn a_name_in_extended_notation_is_not_read() {
     let body = b"--x\r\nContent-Disposition: form-data; name*=UTF-8''password\r\n\r\nhunter22\r\n--x--\r\n";
     assert_eq!(shown_by(&Redactor::default(), None, "multipart/form-data; boundary=x", body, false), None);

@@ -55,6 +55,7 @@ pub(in crate::redact) fn walk<T>(
         bytes: text.as_bytes(),
         level,
         search,
+        is_body,
         cut,
         at: 0,
         upto: 0,

@@ -21,6 +21,7 @@ pub(super) struct Walker<'w, 's> {
     pub(super) bytes: &'w [u8],
     pub(super) level: Level,
     pub(super) search: Search,
+    pub(super) is_body: bool,
     pub(super) cut: bool,
     pub(super) at: usize,
     /// The end of what is complete.
@@ -236,8 +237,9 @@ impl Walker<'_, '_> {
         let (paths, effect) = self.searcher.step(*paths, depth, key);
         match effect {
             Some(Effect::Mask) => (next.class, next.rule, next.is_direct) = (Class::Leaves, HitRule::Pointer, true),
-            Some(Effect::Except) => next.class = Class::Plain,
-            Some(Effect::Show) | None => {}
+            // An exception names a place of a body, not one of a document in a query, an error or `meta`.
+            Some(Effect::Except) if self.is_body => next.class = Class::Plain,
+            Some(Effect::Except | Effect::Show) | None => {}
         }
         next.show = paths.show;
         self.paths = Some(paths);
