@@ -214,7 +214,7 @@ impl fmt::Display for Finding {
 pub struct Verification {
     /// The worst of what was found.
     pub verdict: Verdict,
-    /// Everything that was found, up to 10,000.
+    /// Everything that was found, up to 10,000: what is missing or altered before what was added.
     pub findings: Vec<Finding>,
     /// Manifests that were read.
     pub manifests: u64,
@@ -279,9 +279,6 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
     for (name, reason) in listing.unreadable {
         found.find(Finding::Unreadable { name, reason });
     }
-    for name in listing.strays {
-        found.find(Finding::ObjectExtra { name });
-    }
     if listing.manifests.is_empty() {
         found.find(Finding::NoManifest);
     }
@@ -303,15 +300,18 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
             check_object(source, facts, manifest, &mut open, found);
         }
     });
-    for name in listing.objects.iter().filter(|name| !named.contains(*name)) {
-        let name = name.clone();
+    numbers.judge(&mut found);
+    // After what is missing: whoever may add objects must not fill the list of findings before it.
+    for name in listing.objects.into_iter().filter(|name| !named.contains(name)) {
         found.find(if chains.may_follow(&name) {
             Finding::ObjectUnfinished { name }
         } else {
             Finding::ObjectExtra { name }
         });
     }
-    numbers.judge(&mut found);
+    for name in listing.strays {
+        found.find(Finding::ObjectExtra { name });
+    }
     open.into_findings().for_each(|finding| found.find(finding));
     Ok(found)
 }
