@@ -858,6 +858,23 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
 }
 
 #[tokio::test]
+async fn objects_that_were_added_do_not_displace_what_is_missing() {
+    let site = Site::new();
+    fs::write(site.spool(), lines(1..=3) + &lines(6..=6)).unwrap();
+    site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+    let object = files(&site.archive().join("audit-logs")).remove(0);
+    for number in 0..10_001 {
+        fs::write(object.with_file_name(format!("20200101-{number}.json")), b"").unwrap();
+    }
+    fs::remove_file(object).unwrap();
+    let findings = site.verify().findings;
+    assert_eq!(findings.len(), 10_000);
+    assert!(matches!(&findings[0], Finding::ObjectMissing { .. }), "{:?}", findings[0]);
+    assert!(matches!(&findings[1], Finding::RecordsMissing { first: 4, last: 5, .. }), "{:?}", findings[1]);
+    assert!(matches!(&findings[2], Finding::ObjectExtra { .. }), "{:?}", findings[2]);
+}
+
+#[tokio::test]
 async fn an_initiation_without_its_completion_is_named() {
     let site = Site::new();
     let catalog = Catalog::new().event(Event::new("Task").stages(tower_audit::Stages::Both));

@@ -445,6 +445,71 @@ mod tests {
         }
     }
 
+    /// Keeps what is put, and ends the process with the put of each of these numbers: before it arrives, or after it.
+    #[derive(Clone, Default)]
+    struct Killed(Arc<Mutex<(Vec<(usize, bool)>, Vec<(String, Vec<u8>)>)>>);
+
+    impl Store for Killed {
+        fn put(&mut self, put: &Put<'_>, _: IsOver<'_>) -> Result<(), NotPut> {
+            let (kills, objects) = &mut *self.0.lock().unwrap();
+            let kill = kills.pop_if(|(at, _)| *at == objects.len());
+            if kill.is_none_or(|(_, arrives)| arrives) {
+                match objects.iter().find(|(name, _)| name == put.name) {
+                    Some((name, bytes)) => assert!(put.is_repeated && bytes == put.bytes, "{name}"),
+                    None => objects.push((put.name.to_owned(), put.bytes.to_vec())),
+                }
+            }
+            if kill.is_some() { Err(Failure::because("killed").into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn objects_that_have_become_larger_are_the_same_after_restarts_with_other_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = folder.path().join("audit.log");
+        let line = |seq: usize| {
+            format!(
+                r#"{{"timestamp":"2026-11-20T07:55:37.720973Z","isAuditLog":true,"schema":"1.0","eventName":"E","instance":"a","seq":{seq}}}"#
+            ) + "\n"
+        };
+        // 256 objects of one record, and others of two.
+        let lines: Vec<String> = (1000..1000 + 256 + 9).map(line).collect();
+        fs::write(folder.path().join("audit-20261120T101530.123456Z-9f86d081884c7d65.log"), lines.concat()).unwrap();
+        let segments = crate::segment::list(&spool).unwrap();
+        let objects = |kills: Vec<(usize, bool)>| {
+            let file = folder.path().join(format!("state-{}", kills.len()));
+            let (runs, store) = (kills.len() + 1, Killed::default());
+            store.0.lock().unwrap().0 = kills;
+            for run in 1..=runs as u64 {
+                let object_bytes = run * lines[0].len() as u64;
+                let recipe = Recipe { format: ExportFormat::Json, gzip: run > 1, object_bytes, ..Recipe::default() };
+                let mut courier =
+                    Courier::new("file:///x".into(), Box::new(store.clone()), recipe, file.clone(), &spool);
+                let ended = courier.run(&segments, &|| false, &mut ExportReport::default(), &mut |_| {});
+                assert_eq!(ended.is_ok(), run == runs as u64);
+            }
+            let (_, mut objects) = std::mem::take(&mut *store.0.lock().unwrap());
+            assert!(objects.pop().unwrap().0.starts_with("manifests/"));
+            objects
+        };
+        let at_once = objects(Vec::new());
+        assert_eq!(at_once.len(), 256 + 5);
+        let expected = lines[..256].iter().cloned().chain(lines[256..].chunks(2).map(|two| two.concat()));
+        assert!(at_once.iter().map(|(_, bytes)| bytes).eq(&expected.map(String::into_bytes).collect::<Vec<_>>()));
+        // The last comes first.
+        let kills = vec![
+            (261, true),
+            (260, false),
+            (258, true),
+            (257, true),
+            (257, false),
+            (256, true),
+            (256, false),
+            (99, true),
+        ];
+        assert!(objects(kills) == at_once);
+    }
+
     #[test]
     fn only_a_version_above_ours_is_newer() {
         for (schema, expected) in [("2.0", Some(2)), ("1.9", Some(1)), ("10", Some(10)), ("", None), ("x.1", None)] {

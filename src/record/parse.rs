@@ -195,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_meta_are_read_back_with_and_without_escapes() {
+        let meta = r#"{"":0,"a\"b\\":"x","seq":9,"é":{"instance":"b"},"\u202e\n":[]}"#;
+        let line = LINE.replace(r#"{"taskId":"t-1","a.b":{"c":[1,{"d":"x"}]},"n":-1.5e3}"#, meta);
+        let read = RecordLine::parse(&line).unwrap();
+        let record = read.record();
+        assert_eq!((record.instance(), record.seq()), ("a", Some(7)));
+        let keys: Vec<_> = record.meta().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["", "a\"b\\", "seq", "é", "\u{202e}\n"]);
+        let mut remade = Vec::new();
+        format::json().write(&Record { line: None, ..record }, &mut remade);
+        assert_eq!(String::from_utf8(remade).unwrap(), line);
+    }
+
+    #[test]
     fn a_line_that_was_read_back_keeps_the_key_of_its_user_agent() {
         const CLIENT: &str = r#""client":"npm/10 \\","#;
         const USER_AGENT: &str = r#""userAgent":"npm/10 \\","#;

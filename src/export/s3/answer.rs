@@ -187,10 +187,14 @@ pub(super) fn element(xml: &str, name: &str) -> Option<String> {
 
 /// The text that references to characters are in; one that is none stays as it is.
 fn unescape(xml: &str) -> String {
+    /// No name is longer. What follows is not searched for its end: each sign of a hostile answer may begin a reference.
+    const LONGEST: usize = 16;
     let (mut text, mut rest) = (String::with_capacity(xml.len()), xml);
     while let Some((before, reference)) = rest.split_once('&') {
         text.push_str(before);
-        let (char, after) = match reference.split_once(';').and_then(|(name, after)| Some((character(name)?, after))) {
+        let end = reference.bytes().take(LONGEST + 1).position(|byte| byte == b';');
+        let known = end.and_then(|end| Some((character(&reference[..end])?, &reference[end + 1..])));
+        let (char, after) = match known {
             Some((char, after)) => (char, after),
             None => ('&', reference),
         };
@@ -271,6 +275,21 @@ mod tests {
         };
         assert!(matches!(failed("https"), Answer::Unreachable(_)), "{:?}", failed("https"));
         assert!(matches!(failed("http"), Answer::Broken(_)), "{:?}", failed("http"));
+    }
+
+    #[test]
+    fn references_to_characters_are_read_and_what_is_none_stays() {
+        for (xml, expected) in [
+            ("&lt;&gt;&quot;&apos;&amp;amp;", "<>\"'&amp;"),
+            ("&#65;&#x42;&#0000000000067;", "ABC"),
+            ("&#xd800;&#-1;&x;&;&lt &", "&#xd800;&#-1;&x;&;&lt &"),
+            ("€&€€€€€€€€€€€€€€€€;", "€&€€€€€€€€€€€€€€€€;"),
+        ] {
+            assert_eq!(unescape(xml), expected);
+        }
+        // Read once, however many may begin one.
+        let hostile = "&".repeat(4 << 20);
+        assert!(unescape(&hostile) == hostile);
     }
 
     proptest! {

@@ -215,7 +215,7 @@ impl fmt::Display for Finding {
 pub struct Verification {
     /// The verdict of the worst finding.
     pub verdict: Verdict,
-    /// The findings, at most 10,000.
+    /// The findings, at most 10,000: missing and altered objects and records come before added ones.
     pub findings: Vec<Finding>,
     /// The number of manifests that were read.
     pub manifests: u64,
@@ -282,9 +282,6 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
     for (name, reason) in listing.unreadable {
         found.find(Finding::Unreadable { name, reason });
     }
-    for name in listing.strays {
-        found.find(Finding::ObjectExtra { name });
-    }
     if listing.manifests.is_empty() {
         found.find(Finding::NoManifest);
     }
@@ -306,15 +303,18 @@ fn judge(source: &dyn Source) -> Result<Verification, Error> {
             check_object(source, facts, manifest, &mut open, found);
         }
     });
-    for name in listing.objects.iter().filter(|name| !named.contains(*name)) {
-        let name = name.clone();
+    numbers.judge(&mut found);
+    // After what is missing: whoever may add objects must not fill the list of findings before it.
+    for name in listing.objects.into_iter().filter(|name| !named.contains(name)) {
         found.find(if chains.may_follow(&name) {
             Finding::ObjectUnfinished { name }
         } else {
             Finding::ObjectExtra { name }
         });
     }
-    numbers.judge(&mut found);
+    for name in listing.strays {
+        found.find(Finding::ObjectExtra { name });
+    }
     open.into_findings().for_each(|finding| found.find(finding));
     Ok(found)
 }

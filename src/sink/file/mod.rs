@@ -69,17 +69,17 @@ pub fn file(path: impl Into<PathBuf>) -> FileOptions {
 /// # What it promises
 ///
 /// - **One write a batch**, appended. Lines are never mixed, cut or joined, and keep their order. After an error, writing
-/// continues at the exact byte where it stopped; if the file was replaced meanwhile, the whole line is written again to the
-/// new one. If the last line is cut off when the file is opened (a crash), it gets its newline before the next record is
-/// written, and a warning is logged.
+///   continues at the exact byte where it stopped; if the file was replaced meanwhile, the whole line is written again to the
+///   new one. If the last line is cut off when the file is opened (a crash), it gets its newline before the next record is
+///   written, and a warning is logged.
 /// - **[`Sink::flush`] returns `Ok` only if all bytes that were written are synced** in a file that has a name. A failed
-/// sync is never repeated on the same file, because the system may have dropped what it could not write: the file is sealed
-/// as *suspect*, and the bytes that were not durable, of which up to 1 MiB are kept in memory, are written again to a new
-/// file.
+///   sync is never repeated on the same file, because the system may have dropped what it could not write: the file is sealed
+///   as *suspect*, and the bytes that were not durable, of which up to 1 MiB are kept in memory, are written again to a new
+///   file.
 /// - **A file that is moved, deleted or truncated** (by logrotate, or by hand): the sink checks this before each batch. A
-/// moved file keeps its records; if the file was deleted or truncated, the records that were not yet synced are written
-/// again. If the folder was removed while the process runs, it is created again, with access for its owner only. On systems
-/// other than Unix, a file that is replaced by another is not noticed.
+///   moved file keeps its records; if the file was deleted or truncated, the records that were not yet synced are written
+///   again. If the folder was removed while the process runs, it is created again, with access for its owner only. On systems
+///   other than Unix, a file that is replaced by another is not noticed.
 /// - **A full disk** loses no record: lines that do not fit stay in the buffer, and are written when there is space.
 /// - **One writer**: the file `audit.log.lock` beside it is locked, and stays. A second process, or a second sink, is
 ///   refused.
