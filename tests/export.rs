@@ -858,6 +858,26 @@ async fn missing_numbers_are_found_and_whether_they_were_reported() {
 }
 
 #[tokio::test]
+async fn what_was_added_under_a_hidden_name_or_in_a_folder_is_found_and_a_temporary_file_is_none() {
+    let site = Site::new();
+    fs::write(site.spool(), lines(1..=3)).unwrap();
+    site.start(Export::to(site.destination())).shutdown(DEADLINE).await;
+    let date = files(&site.archive().join("audit-logs")).remove(0).parent().unwrap().to_owned();
+    fs::write(date.join(".x.json.tmp"), b"").unwrap();
+    assert_eq!(site.verify().verdict, Verdict::Complete);
+    fs::write(date.join(".x.json"), line(4, "\"eventName\":\"A\"")).unwrap();
+    fs::create_dir(date.join("y")).unwrap();
+    fs::write(date.join("y/x.json"), line(5, "\"eventName\":\"A\"")).unwrap();
+    let verification = site.verify();
+    let extra = |found: &Finding| match found {
+        Finding::ObjectExtra { name, .. } => name.rsplit_once("date=").unwrap().1[11..].to_owned(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(verification.findings.iter().map(extra).collect::<Vec<_>>(), [".x.json", "y/"]);
+    assert_eq!(verification.verdict, Verdict::Altered);
+}
+
+#[tokio::test]
 async fn objects_that_were_added_do_not_displace_what_is_missing() {
     let site = Site::new();
     fs::write(site.spool(), lines(1..=3) + &lines(6..=6)).unwrap();

@@ -28,6 +28,7 @@ pub(super) struct Names {
 pub(super) struct Listing {
     pub(super) manifests: Vec<String>,
     pub(super) objects: Vec<String>,
+    /// What no exporter makes: such keys, and folders in those of a date.
     pub(super) strays: Vec<String>,
     /// Folders of objects that cannot be listed, and why.
     pub(super) unreadable: Vec<(String, String)>,
@@ -71,11 +72,17 @@ fn list_dates(
             }
         };
         strays.extend(more);
-        let files = folders.into_iter().chain(objects).filter(|name| !name.starts_with('.'));
-        names.extend(files.map(|name| format!("{kind}/{date}/{name}")));
+        // In a bucket it can have an object's name, and readers find what is below it.
+        strays.extend(folders.iter().map(|name| format!("{folder}/{name}/")));
+        names.extend(objects.iter().filter(|name| !is_temporary(name)).map(|name| format!("{folder}/{name}")));
     }
     names[from..].sort_unstable();
     Ok(())
+}
+
+/// Whether a file is none that readers take for an object: one that is being written, or that NFS keeps while it is open.
+fn is_temporary(name: &str) -> bool {
+    name.starts_with(".nfs") || name.starts_with('.') && name.ends_with(".tmp")
 }
 
 /// An object that is small if it is what it should be.
@@ -128,5 +135,38 @@ mod tests {
             assert_eq!(listing.objects.len(), LogType::ALL.len() - 1);
         }
         assert!(list(&Broken("manifests")).is_err() && list(&Broken("manifests/date=X")).is_err());
+    }
+
+    /// A bucket with a key below the name of an object: in the listing that is a folder of the same name.
+    struct Below;
+
+    impl Source for Below {
+        fn name(&self) -> String {
+            "below".to_owned()
+        }
+
+        fn names_in(&self, folder: &str) -> io::Result<Names> {
+            let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Ok(match folder {
+                "audit-logs" => Names { folders: names(&["date=X"]), ..Names::default() },
+                "audit-logs/date=X" => Names {
+                    folders: names(&["a.json", ".b"]),
+                    objects: names(&["a.json", ".c.json", ".a.json.tmp", ".nfs000000000001"]),
+                    ..Names::default()
+                },
+                _ => Names::default(),
+            })
+        }
+
+        fn open(&self, _: &str) -> io::Result<Box<dyn Read + '_>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    #[test]
+    fn what_is_added_below_the_name_of_an_object_or_under_a_hidden_name_is_listed() {
+        let listing = list(&Below).unwrap();
+        assert_eq!(listing.objects, ["audit-logs/date=X/.c.json", "audit-logs/date=X/a.json"]);
+        assert_eq!(listing.strays, ["audit-logs/date=X/a.json/", "audit-logs/date=X/.b/"]);
     }
 }
