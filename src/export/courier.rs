@@ -447,11 +447,17 @@ mod tests {
 
     /// Keeps what is put, and ends the process with the put of each of these numbers: before it arrives, or after it.
     #[derive(Clone, Default)]
-    struct Killed(Arc<Mutex<(Vec<(usize, bool)>, Vec<(String, Vec<u8>)>)>>);
+    struct Killed(Arc<Mutex<Puts>>);
+
+    #[derive(Default)]
+    struct Puts {
+        kills: Vec<(usize, bool)>,
+        objects: Vec<(String, Vec<u8>)>,
+    }
 
     impl Store for Killed {
         fn put(&mut self, put: &Put<'_>, _: IsOver<'_>) -> Result<(), NotPut> {
-            let (kills, objects) = &mut *self.0.lock().unwrap();
+            let Puts { kills, objects } = &mut *self.0.lock().unwrap();
             let kill = kills.pop_if(|(at, _)| *at == objects.len());
             if kill.is_none_or(|(_, arrives)| arrives) {
                 match objects.iter().find(|(name, _)| name == put.name) {
@@ -479,7 +485,7 @@ mod tests {
         let objects = |kills: Vec<(usize, bool)>| {
             let file = folder.path().join(format!("state-{}", kills.len()));
             let (runs, store) = (kills.len() + 1, Killed::default());
-            store.0.lock().unwrap().0 = kills;
+            store.0.lock().unwrap().kills = kills;
             for run in 1..=runs as u64 {
                 let object_bytes = run * lines[0].len() as u64;
                 let recipe = Recipe { format: ExportFormat::Json, gzip: run > 1, object_bytes, ..Recipe::default() };
@@ -488,7 +494,7 @@ mod tests {
                 let ended = courier.run(&segments, &|| false, &mut ExportReport::default(), &mut |_| {});
                 assert_eq!(ended.is_ok(), run == runs as u64);
             }
-            let (_, mut objects) = std::mem::take(&mut *store.0.lock().unwrap());
+            let mut objects = std::mem::take(&mut store.0.lock().unwrap().objects);
             assert!(objects.pop().unwrap().0.starts_with("manifests/"));
             objects
         };
