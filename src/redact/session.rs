@@ -162,11 +162,9 @@ impl Session<'_> {
         ClientText(self.push(text, &places, Cow::Borrowed))
     }
 
-    /// A short text that many requests share, such as a user agent. One that held nothing secret is not searched again.
+    /// A short text that many requests share, such as a user agent. One without secrets by shared rules is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
-        // The same rules for all texts: the event has none. Pointers apply to JSON in a text too.
-        let has_pointers = self.searcher.event.is_some_and(|event| !event.pointers.is_empty());
-        let is_shared = self.searcher.names.is_none() && !has_pointers;
+        let is_shared = self.searcher.names.is_none() && self.searcher.paths(false).is_none();
         if is_shared && self.searcher.memory.knows(text) {
             return ClientText(self.out.push(text));
         }

@@ -198,11 +198,9 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
         }
         let (name_place, value_place) = if is_value { (place.clone(), None) } else { parts(raw, &place) };
         let name = form_decoded(&raw[name_place.clone()]);
-        // A name may be a token too; one without a value is a value itself.
-        let search = if value_place.is_some() { Search::Evidence } else { Search::Client };
-        let mut found = searcher.places(&name, search);
+        // A name may be a token; one without a value is a value itself. The search for echoes skips the object's keys.
+        let mut found = searcher.places(&name, if value_place.is_some() { Search::Evidence } else { Search::Client });
         places.extend(sent(raw, &name_place, found.clone()));
-        // The search for echoes follows, but skips keys.
         searcher.memory.remembered.find_everywhere(&name, &mut found);
         let shown_name = searcher.apply(&name, &found);
         let value_place = value_place.unwrap_or(place.end..place.end);

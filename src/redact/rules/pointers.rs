@@ -51,10 +51,6 @@ impl Pointers {
         problems.finish().map(|()| Self(compiled))
     }
 
-    pub(in crate::redact) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The bits of all pointers.
     fn bits(&self) -> u64 {
         self.0.iter().fold(0, |bits, _| bits << 1 | 1)

@@ -55,7 +55,6 @@ pub(in crate::redact) fn walk<T>(
         bytes: text.as_bytes(),
         level,
         search,
-        is_body,
         cut,
         at: 0,
         upto: 0,

@@ -21,7 +21,6 @@ pub(super) struct Walker<'w, 's> {
     pub(super) bytes: &'w [u8],
     pub(super) level: Level,
     pub(super) search: Search,
-    pub(super) is_body: bool,
     pub(super) cut: bool,
     pub(super) at: usize,
     /// The end of what is complete.
@@ -230,15 +229,15 @@ impl Walker<'_, '_> {
         self.step(next, self.scratch.frames.len() - 1, &index)
     }
 
-    /// Applies pointers and the allow list to a member or element.
+    /// Applies pointers and the allow list to a member or element. Exceptions name places of a body.
     #[inline(never)]
     pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
         let Some(paths) = self.scratch.paths.last() else { return next };
         let (paths, effect) = self.searcher.step(*paths, depth, key);
+        let is_body = self.level.is_outside() && self.search == Search::Client;
         match effect {
             Some(Effect::Mask) => (next.class, next.rule, next.is_direct) = (Class::Leaves, HitRule::Pointer, true),
-            // An exception names a place of a body, not one of a document in a query, an error or `meta`.
-            Some(Effect::Except) if self.is_body => next.class = Class::Plain,
+            Some(Effect::Except) if is_body => next.class = Class::Plain,
             Some(Effect::Except | Effect::Show) | None => {}
         }
         next.show = paths.show;
