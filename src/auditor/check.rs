@@ -15,7 +15,7 @@ use crate::capture::{ClientIp, CredentialHeaders, HeadPolicy, TrustedPeer};
 use crate::catalog::{Compiled, EventPolicy};
 use crate::clock::{Ids, Time};
 use crate::config::Settings;
-use crate::diagnostics::contained;
+use crate::diagnostics::{contained, report};
 use crate::engine::{Plans, SinkHook, StatusClassifier, TimeoutClassifier};
 use crate::error::{Error, Problems};
 use crate::filter::{Filter, KnownEvent, Lists, status_of};
@@ -224,7 +224,9 @@ fn refused(filter: &Filter, routes: &Compiled) -> Vec<bool> {
         })
     };
     for entry in filter.unknown(&is_known) {
-        tracing::warn!(target: "tower_audit", entry, "a list names an event or kind that the catalog does not have");
+        report(|| {
+            tracing::warn!(target: "tower_audit", entry, "a list names an event or kind that the catalog does not have");
+        });
     }
     let is_refused = |event: &EventPolicy| {
         let known = KnownEvent { name: event.name(), kind: event.kind(), log_type: event.log_type() };

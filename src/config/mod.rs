@@ -33,6 +33,7 @@ use self::env::Environment;
 use self::units::Given;
 pub(crate) use self::units::Refusal;
 use crate::capture::{TRUSTED_PEER_ALLOWED, TrustedPeer};
+use crate::diagnostics::report;
 use crate::error::Error;
 use crate::format::Columns;
 use crate::record::{BodyAs, Delivery, FieldGroup, Reads, Stages, UserAgentKey};
@@ -251,7 +252,7 @@ enum Origin {
 pub(crate) fn from_env(aliases: &[Alias]) -> (Settings, Option<Error>) {
     let (settings, refused) = Settings::read(std::env::vars_os(), aliases);
     for warning in &settings.warnings {
-        tracing::warn!(target: "tower_audit", "{warning}");
+        report(|| tracing::warn!(target: "tower_audit", "{warning}"));
     }
     (settings, refused)
 }

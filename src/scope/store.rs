@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::rules::ScopeRules;
+use crate::diagnostics::report;
 
 /// Loads the rules when the log starts, and keeps each change.
 ///
@@ -110,7 +111,9 @@ impl FileScopeStore {
             };
             if let Err(error) = put_back {
                 let path = self.path.display();
-                tracing::error!(target: "tower_audit", %error, "the scope rules in {path} are not those in force");
+                report(|| {
+                    tracing::error!(target: "tower_audit", %error, "the scope rules in {path} are not those in force");
+                });
             }
         })
     }

@@ -34,9 +34,14 @@ impl Source for Folder {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // A link is no folder.
-            let is_folder = fs::symlink_metadata(entry.path())?.is_dir();
-            if is_folder { names.folders.push(name) } else { names.objects.push(name) }
+            // A link is not a folder.
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => names.folders.push(name),
+                Ok(_) => names.objects.push(name),
+                // An exporter has removed its temporary file meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(names)
     }
@@ -58,5 +63,34 @@ impl Read for Object {
 impl Drop for Object {
     fn drop(&mut self) {
         forget(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn files_that_are_removed_while_a_folder_is_listed_are_no_errors() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a.json"), "").unwrap();
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let temporary: Vec<_> = (0..64).map(|at| root.path().join(format!(".{at}.tmp"))).collect();
+                while !is_over.load(Ordering::SeqCst) {
+                    temporary.iter().for_each(|path| fs::write(path, "").unwrap());
+                    temporary.iter().for_each(|path| fs::remove_file(path).unwrap());
+                }
+            });
+            let listed: Vec<_> = (0..2_000).map(|_| Folder::new(root.path()).names_in("")).collect();
+            is_over.store(true, Ordering::SeqCst);
+            for names in listed {
+                assert!(names.unwrap().objects.contains(&"a.json".to_owned()));
+            }
+        });
     }
 }
