@@ -5,12 +5,12 @@
 //! `ScaffolderTaskCreation`, and writes one JSON line flagged `"isAuditLog":true` to standard output, where a cluster's log
 //! forwarder selects on the flag.
 //!
-//! - **Exactly one completion record** for each request, whatever happens to it: success, error, panic, timeout, a client
-//!   that goes away, a stream that breaks, an upgrade, a shutdown.
-//! - **No secret is written, no evidence is erased.** Every text goes through redaction before anything leaves the process;
-//!   what cannot be parsed is left out, never passed through; and nothing that a client sends can hide who did what.
-//! - **No record is lost in silence, no thread is blocked.** A request waits asynchronously for capacity in the
-//!   queue, or its record is dropped and the loss is reported. Each sink has a thread of its own.
+//! - **Exactly one completion record** for each request, however it ends: success, error, panic, timeout, a client that
+//!   disconnects, a stream that breaks, an upgrade, a shutdown.
+//! - **No secret is written, no evidence is erased.** Every text passes through redaction before it leaves the process. A body
+//!   that cannot be parsed is left out. Nothing that a client sends can hide who did what.
+//! - **No record is lost in silence, no thread is blocked.** When the queue is full, a request waits for queue space, with a
+//!   time limit, or its record is dropped and the loss is reported. Each sink has a thread of its own.
 //!
 //! # Quick start
 //!
@@ -51,9 +51,8 @@
 //!
 //! # Where the layer goes
 //!
-//! Around the finished router (`Auditor::wrap_router`): there it sees every request, also those that match no route, and
-//! costs least. Where other layers have to be outside of it, such as request ids and compression, use `Auditor::axum_layer`
-//! in one `ServiceBuilder`. Authentication runs inside, and sets the actor through [`Audit`]. An outer layer can cancel a
+//! Around the finished router (`Auditor::wrap_router`): there it sees every request, also those that match no route. If other
+//! layers must be outside of it, such as request ids and compression, use `Auditor::axum_layer` in one `ServiceBuilder`. Authentication runs inside, and sets the actor through [`Audit`]. An outer layer can cancel a
 //! request (load shedding, an outer timeout); the cause is then unknown, and the record says `aborted`.
 //! [`guide::layer_order`] has the whole stack, and what each layer does to the records.
 //!
