@@ -73,7 +73,7 @@ impl Scopes {
     ///
     /// The change is first recorded as `AuditScopeChanged`: who (`actor`), which scope (`scope`), `meta.before` and
     /// `meta.after` (whether the scope is audited), `meta.ruleBefore` and `meta.ruleAfter` (`on`, `off`, `inherit`), and
-    /// `meta.event` if it is for one event. When that record is durable, the store keeps the rules, and then they apply. No
+    /// `meta.event` if it is for one event. When that record is durable, the store saves the rules, and then they apply. No
     /// rule, delivery class, filter or setting removes the record.
     ///
     /// A change that has begun is completed, even if the returned future is dropped.
