@@ -9,8 +9,8 @@
 //!   disconnects, a stream that breaks, an upgrade, a shutdown.
 //! - **No secret is written, no evidence is erased.** Every text passes through redaction before it leaves the process. A body
 //!   that cannot be parsed is left out. Nothing that a client sends can hide who did what.
-//! - **No record is lost in silence, no thread is blocked.** When the queue is full, a request waits for queue space, with a
-//!   time limit, or its record is dropped and the loss is reported. Each sink has a thread of its own.
+//! - **No record is lost in silence, no thread is blocked.** When the queue is full, either the request waits for queue space,
+//!   with a time limit, or its record is dropped and the loss is reported. Each sink has a thread of its own.
 //!
 //! # Quick start
 //!
