@@ -17,7 +17,8 @@ use crate::error::{Error, Problems};
 ///
 /// By default it masks values under keys that end with a word for secrets (`password`, `access_token`, `apiKey`, …), values
 /// that have the form of a secret (tokens of known formats, private keys, card numbers, passwords in URLs), and repetitions
-/// of these values; each is replaced by `***`. No value that a client sends changes evidence: who did what, and to what.
+/// of these values; each is replaced by `***`. Values that a client sends are never searched for in evidence: who did what,
+/// and to what.
 /// [`guide::redaction`](crate::guide::redaction) has all rules. For bodies that are sensitive as a whole, list what they
 /// show: [`Event::show`](crate::Event::show).
 ///
