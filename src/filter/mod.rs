@@ -21,18 +21,19 @@ use crate::record::{Field, Level, LogType, Outcome, Record, Status};
 ///
 /// # Unverified actors
 ///
-/// If an actor is unverified (`"verified": false`), no condition matches its id, kind, name, URL, slug, claim, credential or
-/// `onBehalfOf`, because every client can claim them: with `Filter::actor("probe").not()`, the record of a client that only
-/// claims to be `probe` is written. If the actor, or an actor on whose behalf it acts, is unverified, no condition matches
-/// `actor.onBehalfOf` or `message`, which can name each of them. `Filter::field` with `actor.verified` finds records of such
-/// actors. A closure sees unverified values, and has to check `actor.verified` itself.
+/// If an actor is unverified (`"verified": false`), no condition matches the actor's id, kind, name, URL, slug, claim,
+/// credential or `onBehalfOf`, because every client can claim these values. For example, `Filter::actor("probe").not()` does
+/// not leave out the record of a client that only claims to be `probe`. If the actor, or an actor on whose behalf this actor
+/// acts, is unverified, no condition matches `actor.onBehalfOf` or `message`, because both can contain unverified names.
+/// `Filter::field` with `actor.verified` finds the records of unverified actors. A closure receives unverified values too, and
+/// has to check `actor.verified` itself.
 ///
 /// # What is decided before a request is captured
 ///
-/// If the name, kind and log type of the catalog's event are enough to decide, the filter decides when the request arrives:
-/// the request is then left out like one of a [skipped route](crate::Catalog::skip), even if its handler names another
-/// event. Conditions on other values are decided when the record is complete, and so are requests that match no event,
-/// because a handler may still name one.
+/// If the filter can decide by the name, kind and log type of the event in the catalog, it decides when the request arrives.
+/// A request that is left out at this time is handled like a request of a [skipped route](crate::Catalog::skip), even if its
+/// handler names another event. If a condition concerns any other value, the filter decides when the record is complete. The
+/// same is true if a request matches no event, because a handler may still name an event.
 ///
 /// ```
 /// use tower_audit::{Filter, Level, Status};
@@ -65,7 +66,7 @@ enum Node {
     Not(Box<Node>),
 }
 
-/// What is known of an event before a request of it is captured.
+/// The facts of an event that are known before a request is captured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownEvent<'e> {
     pub(crate) name: &'e str,
@@ -74,12 +75,12 @@ pub(crate) struct KnownEvent<'e> {
 }
 
 impl Filter {
-    /// Records of events with this name, in which `*` is any text: `Scaffolder*`.
+    /// Records of events with this name. In the name, `*` matches any text, as in `Scaffolder*`.
     pub fn event(name: &str) -> Self {
         Self(Node::Event(Pattern::new(name)))
     }
 
-    /// Records of events of this kind, in which `*` is any text.
+    /// Records of events of this kind. In the kind, `*` matches any text.
     pub fn kind(kind: &str) -> Self {
         Self(Node::Kind(Pattern::new(kind)))
     }
@@ -89,7 +90,7 @@ impl Filter {
         Self(Node::LogType(log_type))
     }
 
-    /// Records of this level or a more severe one.
+    /// Records of this level or of a more severe level.
     pub fn level(least: Level) -> Self {
         Self(Node::Level(least))
     }
@@ -101,8 +102,8 @@ impl Filter {
 
     /// Records with this outcome.
     ///
-    /// Do not leave out [`Outcome::Aborted`]: a client can disconnect after its request has taken effect, and would then not
-    /// be recorded.
+    /// Do not leave out [`Outcome::Aborted`]. A client can disconnect after its request has taken effect, and this request would
+    /// then not be recorded.
     pub fn outcome(outcome: Outcome) -> Self {
         Self(Node::Outcome(outcome))
     }
@@ -112,13 +113,14 @@ impl Filter {
         Self(Node::Stage(stage.into()))
     }
 
-    /// Records of actors with this id, in which `*` is any text; none of actors who are [unverified](Self#unverified-actors).
+    /// Records of actors with this id. In the id, `*` matches any text. Records of
+    /// [unverified actors](Self#unverified-actors) do not match.
     pub fn actor(id: &str) -> Self {
         Self(Node::Actor(Pattern::new(id)))
     }
 
-    /// Records of actors who used this kind of credential, in which `*` is any text; none of actors who are
-    /// [unverified](Self#unverified-actors).
+    /// Records of actors who used this kind of credential. In the kind, `*` matches any text. Records of
+    /// [unverified actors](Self#unverified-actors) do not match.
     pub fn credential_kind(kind: &str) -> Self {
         Self(Node::CredentialKind(Pattern::new(kind)))
     }
@@ -128,25 +130,25 @@ impl Filter {
         Self(Node::Method(method))
     }
 
-    /// Records of requests whose route's template is this one, in which `*` is any text.
+    /// Records of requests whose route has this template. In the template given here, `*` matches any text.
     pub fn route(template: &str) -> Self {
         Self(Node::Route(Pattern::new(template)))
     }
 
-    /// Records of this scope and of everything below it, by whole segments of its path: `group` matches `group/project`, but
-    /// not `groups`.
+    /// Records of this scope and of all scopes below it. Paths are compared by whole segments, so `group` matches
+    /// `group/project`, but not `groups`.
     pub fn scope(path: &str) -> Self {
         Self(Node::Scope(path.trim_end_matches('/').into()))
     }
 
-    /// Records whose field has this value, in which `*` is any text. A value that is not a string is compared as JSON text.
-    /// A record without the field does not match, and neither do the unverified values of an
-    /// [unverified](Self#unverified-actors) actor.
+    /// Records whose field has this value. In the value, `*` matches any text. If the field of a record is not a string, its
+    /// JSON text is compared. A record without the field does not match. The unverified values of an
+    /// [unverified actor](Self#unverified-actors) do not match either.
     ///
-    /// Do not leave out records by values that the client chooses: the user agent, the referer, headers, URL, query, params,
-    /// bodies, `actor.hostname` (the `Host` header), `requestId`, `traceId`, `spanId`, the protocol, and a `message` that
-    /// shows any of them. Do not leave out records by `outcome`, `status` or `response` either: a client that disconnects
-    /// can change them.
+    /// Do not leave out records by values that the client chooses. Such values are the user agent, the referer, headers, URL,
+    /// query, params, bodies, `actor.hostname` (the `Host` header), `requestId`, `traceId`, `spanId`, the protocol, and a
+    /// `message` that shows any of these values. Do not leave out records by `outcome`, `status` or `response` either, because
+    /// a client can change these values by disconnecting.
     pub fn field(field: Field, value: &str) -> Self {
         Self(Node::Field(field, Pattern::new(value)))
     }
@@ -156,7 +158,7 @@ impl Filter {
         Self(Node::Lists(Box::new(lists)))
     }
 
-    /// Records for which the closure returns true. It is called on a library thread and must not block.
+    /// Records for which the closure returns `true`. The closure is called on a library thread and must not block.
     pub fn from_fn(keep: impl FnMut(&Record<'_>) -> bool + Send + 'static) -> Self {
         Self(Node::Closure(Box::new(keep)))
     }
@@ -182,12 +184,12 @@ impl Filter {
         record.is_internal() || self.0.passes(record)
     }
 
-    /// What the event alone decides; none if it depends on more.
+    /// The decision by the event alone; `None` if the filter needs other values too.
     pub(crate) fn decide(&self, event: KnownEvent<'_>) -> Option<bool> {
         self.0.decide(event)
     }
 
-    /// Entries of lists that name none of these events.
+    /// The entries of lists that match no known event.
     pub(crate) fn unknown<'f>(&'f self, is_known: &dyn Fn(&str) -> bool) -> Vec<&'f str> {
         let mut unknown = Vec::new();
         self.0.each_list(&mut |lists| unknown.extend(lists.unknown(is_known)));

@@ -16,12 +16,14 @@ use crate::record::{FIXED, Field, FieldValue, Fixed, Record, time_text};
 
 /// A row of CSV for each record, below a header with the names of the columns.
 ///
-/// Rows follow RFC 4180, except that each ends in one line feed and that no cell has a line break. In a cell of text, control
-/// characters, line breaks and bidirectional controls are escaped as in JSON (`\n`, `\u202e`), and a backslash is doubled. A cell
-/// of JSON is written as it is. A cell that begins with `=`, `+`, `-`, `@`, one of them full-width, `'`, a tab or a carriage
-/// return gets a `'` in front, so that no spreadsheet takes it for a formula: who reads it back removes one `'` from the front of
-/// any cell. A semicolon in front of one of the four or of a quote is `\u003b`, because some spreadsheets split at semicolons. A
-/// value that is unknown is an empty cell.
+/// Rows follow RFC 4180, except that each row ends with one line feed and that no cell has a line break. In a cell of text,
+/// control characters, line breaks and bidirectional controls are escaped as in JSON (`\n`, `\u202e`), and a backslash is
+/// doubled. JSON in a cell is not escaped again. If a value is unknown, its cell is empty.
+///
+/// If a value begins with `=`, `+`, `-` or `@` (ASCII or full-width), `'`, a tab or a carriage return, its cell begins with an
+/// additional `'`, so that no spreadsheet reads the cell as a formula. A program that reads the file has to remove one `'` from
+/// the beginning of a cell. A semicolon before `=`, `+`, `-`, `@` (ASCII or full-width) or a double quote is written as
+/// `\u003b`, because some spreadsheets split cells at semicolons.
 ///
 /// ```
 /// use tower_audit::format::{Columns, Format as _, csv};
@@ -56,17 +58,18 @@ enum Layout {
 
 impl Columns {
     /// A column for each key of the record's schema, in the order of the JSON line. `meta`, `errors`, `actor.onBehalfOf`,
-    /// params, query, headers, bodies and `bodyOmitted` are one column each, with JSON.
+    /// params, query, headers, bodies and `bodyOmitted` have one column each, which contains JSON.
     pub fn flat() -> Self {
         Self(Layout::Flat)
     }
 
-    /// The columns of Cloudsmith's client logs: requests for content. It accepts records of requests, except initiations.
+    /// The columns of Cloudsmith's client logs, which record requests for content. A CSV with these columns accepts records of
+    /// requests, except initiations.
     pub fn client_log() -> Self {
         Self(Layout::ClientLog)
     }
 
-    /// The columns of Cloudsmith's audit logs. It accepts all records except initiations.
+    /// The columns of Cloudsmith's audit logs. A CSV with these columns accepts all records except initiations.
     pub fn audit_log() -> Self {
         Self(Layout::AuditLog)
     }
@@ -75,7 +78,7 @@ impl Columns {
     ///
     /// # Errors
     ///
-    /// If there is no field, or one occurs twice.
+    /// If there is no field, or if a field occurs twice.
     pub fn fields(fields: impl IntoIterator<Item = Field>) -> Result<Self, Error> {
         let fields: Vec<Field> = fields.into_iter().collect();
         if fields.is_empty() {
@@ -212,7 +215,7 @@ fn thing_cells(record: &Record<'_>, thing: Option<Thing>, row: &mut Row<'_>) {
 }
 
 impl<'r> Record<'r> {
-    /// The value of a column: JSON where the field itself is a body, `meta` and the like.
+    /// The value of a column, which is JSON if the field itself is JSON, such as a body or `meta`.
     fn column(&self, field: &Field) -> Option<FieldValue<'r>> {
         match field.as_fixed() {
             Some(fixed) => self.fixed(fixed),
@@ -232,7 +235,7 @@ mod tests {
     use crate::format::write_line;
     use crate::record::{FieldGroup, FieldGroups, RecordLine};
 
-    /// The cells of one row by RFC 4180. Rows without a line break in a cell are all there are.
+    /// The cells of one row, by RFC 4180. No cell has a line break.
     fn cells(row: &str) -> Vec<String> {
         let (mut cells, mut cell, mut chars, mut quoted) = (Vec::new(), String::new(), row.chars().peekable(), false);
         while let Some(char) = chars.next() {
@@ -364,7 +367,7 @@ mod tests {
         assert_eq!(of("errors"), "");
     }
 
-    /// A record with every key that one can have, but for those that exclude each other.
+    /// A record with every key that a record can have, except keys that exclude each other.
     fn full() -> Value {
         json!({
             "level": "warn", "eventKind": "package", "logType": "client", "stage": "re;\"=view", "status": "failed",
@@ -392,7 +395,7 @@ mod tests {
         })
     }
 
-    /// The cells of `flat` one by one, by the names of the fields.
+    /// The cells of `flat`, each by the name of its field.
     fn by_names() -> Columns {
         Columns::fields(FIXED.iter().map(|(name, _)| name.parse().unwrap())).unwrap()
     }
@@ -406,7 +409,7 @@ mod tests {
             &[FieldGroup::Bodies, FieldGroup::Eula],
         ];
         let mut records = vec![full()];
-        // Each key alone is absent once, and so is each key of an object.
+        // In each record, another key is absent. This includes the keys of objects.
         for (key, value) in full().as_object().unwrap() {
             let mut without = full();
             without.as_object_mut().unwrap().remove(key);
@@ -509,7 +512,7 @@ mod tests {
             let flat = cells(&flat_row);
             prop_assert_eq!(flat.len(), FIXED.len());
             prop_assert_eq!(&flat_row, &row(by_names(), &read.record()));
-            // As a spreadsheet sees it that splits at semicolons.
+            // The cells of a spreadsheet that splits at semicolons.
             for cell in flat_row.split(';').skip(1) {
                 prop_assert!(!cell.trim_start_matches('"').starts_with(['=', '+', '-', '@', '＝', '＠']), "{}", cell);
             }

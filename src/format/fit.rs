@@ -86,8 +86,8 @@ fn named_before(record: &Record<'_>) -> Cuts {
     cuts
 }
 
-/// What is shortened, in this order, until a line fits. Never shortened: times, ids, names, outcome, status, actor, method,
-/// route.
+/// The values that are shortened, in this order, until a line fits. Times, ids, names, outcome, status, method and route are
+/// never shortened. Of the actor, only `client` is shortened.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     ResponseBody,

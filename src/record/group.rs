@@ -2,32 +2,37 @@
 
 use super::setting::setting_names;
 
-/// A group of fields that [`Output::omit`](crate::sink::Output::omit) leaves out of an output's lines, or `TOWER_AUDIT_OMIT` out of
-/// all.
+/// A group of fields that can be left out. [`Output::omit`](crate::sink::Output::omit) leaves a group out of the lines of one
+/// output, and `TOWER_AUDIT_OMIT` leaves a group out of all lines.
 ///
-/// A key of the group is left out as if its value were unknown; a CSV keeps the column, empty. By name, `eula`, `namespace`,
-/// `repository` and `repo` are also left out of `meta`, of params and query, and of bodies at any depth, also of those that
-/// are the text of JSON; in the URL, the value of such a query parameter, and a segment of the path that is bound to such a
-/// parameter of the route, is `***` (`;` separates parameters of a query like `&`). The same applies to the query of the
-/// referer. Its path is masked too, whatever its host is: if the path matches the request's own route, each segment that is
-/// bound to any parameter is `***`; any other path is `/***`.
+/// A key of the group is left out as if its value were unknown. In CSV, the column remains, but is empty.
 ///
-/// In the `message` the path is shown as in the URL. The whole message is left out if it has any other value that a group leaves
-/// out of the record's keys, `meta`, params or path, or if names are left out and the line was shortened before.
+/// The groups `eula`, `namespace` and `repository` also leave out all values that have the name of the group. The group
+/// `repository` also leaves out values with the name `repo`. Values with such a name are left out of `meta`, params, the query,
+/// and bodies at any depth. This includes bodies that are recorded as strings of JSON. In the URL, the value of a query parameter with such a name is `***`, and so is a segment
+/// of the path that the route binds to a parameter with such a name. In queries, `;` separates parameters, as `&` does.
+///
+/// In the query of the referer, the same values are `***`. The path of the referer is masked too, for any host. An empty path
+/// and the path `/` are shown. If any other path matches the request's own route, each segment that the route binds to a
+/// parameter is `***`. If the path does not match, the whole path is `/***`. The fragment (`#…`) of the referer is left out.
+///
+/// In the `message`, the path of the request is shown as in the URL. The whole message is left out if it has any other value
+/// that a group leaves out of the record's keys, `meta`, params or path. The whole message is also left out if values are left
+/// out by name and the line was shortened before.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldGroup {
-    /// `eula`: all values with this name.
+    /// `eula`: all values with the name `eula`.
     Eula,
     /// `location`: `actor.location` and `meta.edge`.
     Location,
     /// `addresses`: `actor.ip`, `actor.port`, `actor.peerIp`, and headers that name an address, such as `x-forwarded-for`.
     Addresses,
-    /// `namespace`: the key of the record, and all values with this name.
+    /// `namespace`: the record's key `namespace`, and all values with this name.
     Namespace,
-    /// `repository`: the key of the record, and all values with this name or the name `repo`.
+    /// `repository`: the record's key `repository`, and all values with this name or the name `repo`.
     Repository,
-    /// `user_agent`: `actor.client` or `actor.userAgent`, and the header.
+    /// `user_agent`: `actor.client` or `actor.userAgent`, and the request header `user-agent`.
     UserAgent,
     /// `bodies`: both bodies, and `bodyOmitted`.
     Bodies,
@@ -72,12 +77,12 @@ impl FieldGroups {
         self.0 & (1 << group as u8) != 0
     }
 
-    /// Whether members of this name are left out, wherever they are.
+    /// Whether values with this name are left out of all parts of a record.
     pub(crate) fn has_name(self, name: &str) -> bool {
         self.names().any(|known| known == name)
     }
 
-    /// The names of members that are left out, wherever they are.
+    /// The names of the values that are left out of all parts of a record.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(&str, FieldGroup); 4] = [
             ("eula", FieldGroup::Eula),
@@ -88,13 +93,14 @@ impl FieldGroups {
         NAMES.into_iter().filter(move |(_, group)| self.has(*group)).map(|(name, _)| name)
     }
 
-    /// Whether any name is left out wherever it is.
+    /// Whether any values are left out by name.
     pub(crate) fn has_names(self) -> bool {
         // Most records are written with all of their fields.
         !self.is_empty() && self.names().next().is_some()
     }
 
-    /// Whether a request header is left out. Headers of addresses are those of proxies and content networks.
+    /// Whether a request header is left out. The headers of the group `addresses` are headers that proxies and content delivery
+    /// networks add.
     pub(crate) fn has_header(self, name: &str) -> bool {
         const ADDRESSES: [&str; 12] = [
             "x-forwarded-for",
