@@ -13,7 +13,7 @@ pub(crate) enum Reason {
     Encoded,
     /// It is not what its content type says.
     Invalid,
-    /// Nested deeper, or with more keys or longer numbers, than the limits allow.
+    /// Nested deeper, or with more keys, fields, parts or longer heads of parts, than the limits allow.
     TooDeep,
     /// The handler has not read it, or not to its end.
     Unread,

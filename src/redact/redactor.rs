@@ -170,8 +170,8 @@ impl RedactorBuilder {
         self
     }
 
-    /// Masks what this regular expression (of the `regex` crate) matches in any text of a client or an error, not in evidence.
-    /// At most 64. Needs the feature `regex`.
+    /// Masks what this regular expression (of the `regex` crate) matches in any text of a client or an error, and in texts of
+    /// more than 256 bytes in `meta`, but in no other evidence. At most 64. Needs the feature `regex`.
     #[cfg(feature = "regex")]
     #[cfg_attr(docsrs, doc(cfg(feature = "regex")))]
     pub fn pattern(mut self, regex: impl Into<String>) -> Self {
