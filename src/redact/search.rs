@@ -104,8 +104,10 @@ impl Searcher<'_> {
             | Scan::BACKSLASH;
         self.rules.session_trap.spring(text);
         match search {
-            Search::Evidence => scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere(),
-            Search::Meta => text.len() > LONG || self.may_find(text, scan, Search::Evidence),
+            Search::Meta if text.len() > LONG => true,
+            Search::Evidence | Search::Meta => {
+                scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere()
+            }
             Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
             Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
         }
@@ -209,7 +211,8 @@ impl Searcher<'_> {
 
     /// A number that is a card's, or that the application calls secret.
     pub(super) fn is_secret_number(&self, number: &str) -> bool {
-        is_card_number(number) || self.memory.remembered.holds_everywhere(number)
+        is_card_number(number)
+            || (self.memory.remembered.has_everywhere() && self.memory.remembered.holds_everywhere(number))
     }
 
     pub(super) fn style(&self) -> &MaskStyle {

@@ -43,9 +43,8 @@ impl Detector {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
-        scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS)
+        scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS | Scan::SIGNATURE)
             || scan.has_all(Scan::USERINFO)
-            || scan.has_all(Scan::SIGNATURE)
             || !self.patterns.is_empty()
     }
 
@@ -68,7 +67,7 @@ impl Detector {
         if scan.has_all(Scan::USERINFO) {
             userinfo::find(text, found);
         }
-        if scan.has_all(Scan::SIGNATURE) {
+        if scan.has(Scan::SIGNATURE) {
             signatures::find(text, found);
         }
         self.patterns.find(whole, found);

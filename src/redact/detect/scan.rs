@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use super::{pem, schemes};
+use super::{pem, schemes, signatures};
 use crate::block::{Block, LEN as BLOCK};
 use crate::tokens::{Class, TokenFormats};
 use crate::work;
@@ -21,13 +21,15 @@ impl Scan {
     pub(in crate::redact) const EQUALS: u32 = 1 << 2;
     pub(in crate::redact) const PERCENT: u32 = 1 << 3;
     pub(in crate::redact) const BACKSLASH: u32 = 1 << 4;
-    pub(in crate::redact) const AMPERSAND: u32 = 1 << 5;
+    /// What separates the fields of a URL or a form: `&`, `;`, `?` or `#`.
+    pub(in crate::redact) const SEPARATOR: u32 = 1 << 5;
     /// `{` or `[`.
     pub(in crate::redact) const BRACKET: u32 = 1 << 6;
     /// White space within a line.
     pub(in crate::redact) const SPACE: u32 = 1 << 7;
     pub(in crate::redact) const SLASH: u32 = 1 << 8;
-    pub(in crate::redact) const QUESTION: u32 = 1 << 9;
+    /// The name of a parameter that signs URLs.
+    pub(in crate::redact) const SIGNATURE: u32 = 1 << 9;
     pub(in crate::redact) const NON_ASCII: u32 = 1 << 10;
     /// A run of digits that may be a card number.
     pub(in crate::redact) const DIGITS: u32 = 1 << 11;
@@ -41,8 +43,6 @@ impl Scan {
     pub(in crate::redact) const CONTROL: u32 = 1 << 15;
     /// The signs of a URL with a password; it needs all of them.
     pub(super) const USERINFO: u32 = Self::AT | Self::SLASH;
-    /// What a URL with a signature has.
-    pub(super) const SIGNATURE: u32 = Self::QUESTION | Self::EQUALS;
 
     /// For a text that is not searched.
     pub(in crate::redact) const NOTHING: Self = Self(0);
@@ -108,12 +108,11 @@ impl Scan {
             b'=' => Self::EQUALS,
             b'%' => Self::PERCENT,
             b'\\' => Self::BACKSLASH,
-            b'&' => Self::AMPERSAND,
+            b'&' | b';' | b'?' | b'#' => Self::SEPARATOR,
             b'{' | b'[' => Self::BRACKET,
             b' ' => Self::SPACE,
             b'\t' => Self::SPACE | Self::CONTROL,
             b'/' => Self::SLASH,
-            b'?' => Self::QUESTION,
             0..0x20 | 0x7f => Self::CONTROL,
             // A few token formats have their keyword in the middle of a word, before this sign.
             b'~' => Self::TOKEN,
@@ -188,7 +187,7 @@ impl Keywords {
         for classes in TokenFormats::shared().beginnings() {
             bits.add(&classes.map(characters));
         }
-        let words = schemes::names().chain([pem::WORD]);
+        let words = schemes::names().chain(signatures::names()).chain([pem::WORD]);
         for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
             bits.add(&word.map(|byte| vec![byte]));
         }
@@ -221,6 +220,7 @@ impl Keywords {
         flag(TokenFormats::shared().begins_at(bytes, at), Scan::TOKEN)
             | flag(pem::begins_at(bytes, at), Scan::KEY)
             | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
+            | flag(signatures::begins_at(bytes, at), Scan::SIGNATURE)
     }
 }
 

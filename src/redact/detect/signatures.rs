@@ -39,6 +39,18 @@ const SIGNATURE_PARAMETERS: &[&str] = &[
     "hdntl",
 ];
 
+/// The names of these parameters.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SIGNATURE_PARAMETERS.iter().copied()
+}
+
+/// Whether the name of such a parameter begins here.
+pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
+    let begins =
+        |name: &str| bytes.get(at..at + name.len()).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+    matches!(bytes.get(at.wrapping_sub(1)), Some(b'?' | b'&')) && names().any(begins)
+}
+
 /// Whether a parameter holds the signature of a presigned URL.
 pub(in crate::redact) fn is_signature(name: &str) -> bool {
     SIGNATURE_PARAMETERS.iter().any(|signature| signature.eq_ignore_ascii_case(name))

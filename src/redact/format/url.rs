@@ -72,15 +72,14 @@ pub(in crate::redact) fn find_fields(
     // White space around it is not a part of it.
     let text = text.trim_ascii_end();
     let bytes = text.as_bytes();
-    let has_semicolon = memchr::memchr(b';', bytes).is_some();
     // A single assignment is neither a URL nor a form.
-    if !has_semicolon && !scan.has(Scan::QUESTION | Scan::AMPERSAND) && !bytes.contains(&b'#') {
+    if !scan.has(Scan::SEPARATOR) {
         return;
     }
     // Nor is a text with white space, unless all of it is a list of assignments.
     if scan.has(Scan::SPACE | Scan::CONTROL)
         && bytes.trim_ascii_start().iter().any(u8::is_ascii_whitespace)
-        && !(has_semicolon && text.split(';').all(|part| part.trim().is_empty() || part.contains('=')))
+        && !(bytes.contains(&b';') && text.split(';').all(|part| part.trim().is_empty() || part.contains('=')))
     {
         return;
     }
@@ -88,7 +87,8 @@ pub(in crate::redact) fn find_fields(
     for place in fields::split(text, begin, |byte| matches!(byte, b'&' | b';' | b'?' | b'#')) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
-        let name = decoded(text[name].trim_ascii_start());
+        let name = text[name].trim_ascii_start();
+        let name = if scan.has(Scan::PERCENT) { decoded(name) } else { name.into() };
         let raw = &text[value.clone()];
         let facts = searcher.facts(&name);
         if facts.is_signature || facts.class.masks_text(raw) {
@@ -98,7 +98,7 @@ pub(in crate::redact) fn find_fields(
             }
         } else if raw.len() > 2
             && let Some(level) = inside
-            && (memchr::memchr2(b'%', b'=', raw.as_bytes()).is_some() || (scan.has(Scan::BRACKET) && raw.contains('{')))
+            && (raw.bytes().any(|byte| matches!(byte, b'%' | b'=')) || (scan.has(Scan::BRACKET) && raw.contains('{')))
         {
             let mut found = Vec::new();
             searcher.find(raw, level, Search::Client, &mut found);

@@ -37,6 +37,25 @@ pub(super) struct SeenKey {
     pub(super) end: usize,
 }
 
+/// The keys of an object.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Keys {
+    /// They begin here in the list of keys.
+    pub(super) from: usize,
+    /// A bit of each hash: as long as none is set twice, no key repeats.
+    pub(super) seen: u64,
+    pub(super) may_repeat: bool,
+}
+
+impl Keys {
+    #[inline]
+    pub(super) fn add(&mut self, hash: u64) {
+        let bit = 1 << (hash & 63);
+        self.may_repeat |= self.seen & bit != 0;
+        self.seen |= bit;
+    }
+}
+
 /// An open object or list.
 #[derive(Debug)]
 pub(super) struct Frame {
@@ -48,8 +67,7 @@ pub(super) struct Frame {
     pub(super) skips_comma: bool,
     pub(super) last_comma: usize,
     pub(super) index: usize,
-    /// Its keys begin here in the list of keys.
-    pub(super) keys_from: usize,
+    pub(super) keys: Keys,
     pub(super) pair: Pair,
 }
 
@@ -66,11 +84,17 @@ pub(super) struct Next {
     pub(super) start: usize,
 }
 
+/// What comes next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    /// The value of a member, or the root.
     Value,
-    ValueOrEnd,
+    Element,
+    ElementOrEnd,
     Key,
     KeyOrEnd,
+    Colon,
     After,
+    /// Nothing: the cut went through a token.
+    Cut,
 }

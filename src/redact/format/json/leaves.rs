@@ -21,21 +21,21 @@ use crate::redact::search::Search;
 const MAX_NUMBER: usize = 128;
 
 impl Walker<'_, '_> {
-    pub(super) fn scalar(&mut self) -> Result<Option<State>, Reason> {
-        let next = self.begin_value();
+    pub(super) fn scalar(&mut self) -> Result<State, Reason> {
+        let next = self.next;
         let start = self.at;
         let is_named = if self.bytes[start] == b'"' {
             let plain = plain_string_end(self.bytes, start);
             let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else {
                 self.remember_open(start + 1, next);
-                return Ok(None);
+                return Ok(State::Cut);
             };
             self.at = end;
             self.string(start + 1..end - 1, plain.is_none(), next)?
         } else {
             let end = scalar_end(self.bytes, start);
             if self.cut && end == self.bytes.len() {
-                return Ok(None);
+                return Ok(State::Cut);
             }
             self.at = end;
             self.word(start..end, next)?
@@ -43,7 +43,7 @@ impl Walker<'_, '_> {
         // With this mask style, a secret is removed with its member.
         let is_removed = is_named && self.level.is_outside() && self.searcher.style().removes();
         self.finish_value(next.start, is_removed || next.show != Show::All);
-        Ok(Some(State::After))
+        Ok(State::After)
     }
 
     /// Remembers a secret value that the cut went through. Nothing of it is written.
@@ -213,7 +213,7 @@ impl Walker<'_, '_> {
         for (depth, frame) in frames.iter().enumerate() {
             pointer.push('/');
             if frame.is_object {
-                let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys_from);
+                let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys.from);
                 let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.start..key.end]);
                 let key = unescape(key).unwrap_or_default();
                 let key = self.searcher.masked(&key, Search::Evidence).unwrap_or(key);

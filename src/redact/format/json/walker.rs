@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Walked;
-use super::frame::{Frame, JsonScratch, Next, SeenKey, State};
+use super::frame::{Frame, JsonScratch, Keys, Next, SeenKey, State};
 use super::leaves::check_controls;
 use super::pairs::{Leaf, Pair};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
@@ -38,38 +38,43 @@ pub(super) struct Walker<'w, 's> {
 impl Walker<'_, '_> {
     pub(super) fn run(&mut self) -> Result<Walked, Reason> {
         let mut state = State::Value;
-        loop {
-            self.skip_space();
-            let Some(byte) = self.bytes.get(self.at) else { return self.end(state) };
-            let next = match (state, byte) {
-                (State::ValueOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::After, b'}' | b']') => self.close()?,
-                (State::Value | State::ValueOrEnd, _) => self.value(*byte)?,
-                (State::Key | State::KeyOrEnd, b'"') => self.member()?,
-                (State::After, b',') => Some(self.comma()?),
+        while let Some(byte) = self.bytes.get(self.at) {
+            // All white space is below the exclamation mark.
+            if *byte <= b' ' {
+                self.skip_space()?;
+                continue;
+            }
+            state = match (state, byte) {
+                (State::Cut, _) => break,
+                (State::ElementOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::After, b'}' | b']') => self.close()?,
+                (State::Key | State::KeyOrEnd, b'"') => self.key()?,
+                (State::Colon, b':') => {
+                    self.at += 1;
+                    State::Value
+                }
+                (State::After, b',') => self.comma()?,
+                (State::Element | State::ElementOrEnd, _) => {
+                    self.begin_element();
+                    self.value(*byte)?
+                }
+                (State::Value, _) => self.value(*byte)?,
                 _ => return Err(Reason::Invalid),
             };
-            match next {
-                Some(next) => state = next,
-                // A token that the cut went through.
-                None => return self.end(state),
-            }
         }
+        self.end(state)
     }
 
     /// White space between tokens is not written.
-    #[inline]
-    pub(super) fn skip_space(&mut self) {
-        // All white space is below the exclamation mark.
-        if self.bytes.get(self.at).is_none_or(|byte| *byte > b' ') {
-            return;
-        }
+    #[inline(never)]
+    pub(super) fn skip_space(&mut self) -> Result<(), Reason> {
         let start = self.at;
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
             self.at += 1;
         }
-        if self.at > start && self.level.is_outside() {
+        if self.level.is_outside() {
             self.scratch.edits.remove(start..self.at);
         }
+        if self.at > start { Ok(()) } else { Err(Reason::Invalid) }
     }
 
     /// The text ends, or a token in it is not complete.
@@ -84,7 +89,7 @@ impl Walker<'_, '_> {
             if frame.below.show != Show::Nothing {
                 closers.push(if frame.is_object { '}' } else { ']' });
             }
-            self.end_keys(frame.keys_from);
+            self.end_keys(frame.keys);
             // A member after the cut may have said that the value is secret.
             self.resolve(frame.pair.cut());
         }
@@ -99,22 +104,10 @@ impl Walker<'_, '_> {
         })
     }
 
-    pub(super) fn value(&mut self, first: u8) -> Result<Option<State>, Reason> {
+    pub(super) fn value(&mut self, first: u8) -> Result<State, Reason> {
         match first {
-            b'{' | b'[' => Ok(Some(self.open(first == b'{')?)),
+            b'{' | b'[' => self.open(first == b'{'),
             _ => self.scalar(),
-        }
-    }
-
-    /// A key, and the value behind it.
-    pub(super) fn member(&mut self) -> Result<Option<State>, Reason> {
-        if !self.key()? {
-            return Ok(None);
-        }
-        self.skip_space();
-        match self.bytes.get(self.at) {
-            Some(first) => self.value(*first),
-            None => Ok(None),
         }
     }
 
@@ -122,7 +115,7 @@ impl Walker<'_, '_> {
         if self.scratch.frames.len() == MAX_DEPTH {
             return Err(Reason::TooDeep);
         }
-        let next = self.begin_value();
+        let next = self.next;
         if !is_object
             && next.part == Part::Data
             && let Some(frame) = self.scratch.frames.last_mut()
@@ -145,7 +138,7 @@ impl Walker<'_, '_> {
             skips_comma: false,
             last_comma: 0,
             index: 0,
-            keys_from: self.scratch.keys.len(),
+            keys: Keys { from: self.scratch.keys.len(), seen: 0, may_repeat: false },
             pair: Pair::default(),
         });
         self.scratch.paths.extend(self.paths);
@@ -153,20 +146,20 @@ impl Walker<'_, '_> {
         if next.show != Show::Nothing {
             self.upto = self.at;
         }
-        Ok(if is_object { State::KeyOrEnd } else { State::ValueOrEnd })
+        Ok(if is_object { State::KeyOrEnd } else { State::ElementOrEnd })
     }
 
-    pub(super) fn close(&mut self) -> Result<Option<State>, Reason> {
+    pub(super) fn close(&mut self) -> Result<State, Reason> {
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if frame.is_object != (self.bytes[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
         self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
-        let (Next { start, show, .. }, keys_from) = (frame.below, frame.keys_from);
+        let (Next { start, show, .. }, keys) = (frame.below, frame.keys);
         let noted = frame.pair.first_leaf().map(|first| (first, std::mem::take(&mut frame.pair)));
         self.scratch.frames.pop();
         self.scratch.paths.pop();
-        self.end_keys(keys_from);
+        self.end_keys(keys);
         if let Some((first, pair)) = noted {
             self.resolve(pair);
             // No open value further out needs them.
@@ -176,7 +169,7 @@ impl Walker<'_, '_> {
         }
         self.at += 1;
         self.finish_value(start, show == Show::Nothing);
-        Ok(Some(State::After))
+        Ok(State::After)
     }
 
     /// Masks the values that a member beside them names or marks as secret.
@@ -205,36 +198,27 @@ impl Walker<'_, '_> {
         if skips {
             self.scratch.edits.remove(at..self.at);
         }
-        Ok(if is_object { State::Key } else { State::Value })
+        Ok(if is_object { State::Key } else { State::Element })
     }
 
-    /// What applies to the value that begins here.
-    #[inline(always)]
-    pub(super) fn begin_value(&mut self) -> Next {
-        match self.scratch.frames.last() {
-            Some(frame) if !frame.is_object => self.begin_element(),
-            // Its key said it.
-            _ => self.next,
-        }
-    }
-
+    /// Decides what applies to the element that begins here.
     #[inline(never)]
-    pub(super) fn begin_element(&mut self) -> Next {
-        let Some(frame) = self.scratch.frames.last() else { return self.next };
-        let next = Next { part: Part::Nothing, start: self.at, ..frame.below };
-        if self.paths.is_none() {
-            return next;
+    pub(super) fn begin_element(&mut self) {
+        let Some(frame) = self.scratch.frames.last() else { return };
+        self.next = Next { part: Part::Nothing, start: self.at, ..frame.below };
+        if self.paths.is_some() {
+            let index = frame.index.to_string();
+            self.step(&index);
         }
-        let index = frame.index.to_string();
-        self.step(next, self.scratch.frames.len() - 1, &index)
     }
 
     /// Applies pointers and the allow list to a member or element. Exceptions name places of a body.
     #[inline(never)]
-    pub(super) fn step(&mut self, mut next: Next, depth: usize, key: &str) -> Next {
-        let Some(paths) = self.scratch.paths.last() else { return next };
-        let (paths, effect) = self.searcher.step(*paths, depth, key);
+    pub(super) fn step(&mut self, key: &str) {
+        let Some(paths) = self.scratch.paths.last() else { return };
+        let (paths, effect) = self.searcher.step(*paths, self.scratch.paths.len() - 1, key);
         let is_body = self.level.is_outside() && self.search == Search::Client;
+        let next = &mut self.next;
         match effect {
             Some(Effect::Mask) => (next.class, next.rule, next.is_direct) = (Class::Leaves, HitRule::Pointer, true),
             Some(Effect::Except) if is_body => next.class = Class::Plain,
@@ -242,18 +226,16 @@ impl Walker<'_, '_> {
         }
         next.show = paths.show;
         self.paths = Some(paths);
-        next
     }
 
-    /// Whether the key is complete.
-    pub(super) fn key(&mut self) -> Result<bool, Reason> {
+    pub(super) fn key(&mut self) -> Result<State, Reason> {
         let start = self.at;
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Reason::TooDeep);
         }
         let plain = plain_string_end(self.bytes, start);
-        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(false) };
+        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(State::Cut) };
         let raw = &self.text[start + 1..end - 1];
         let decoded = match plain {
             Some(_) => None,
@@ -261,43 +243,39 @@ impl Walker<'_, '_> {
         };
         let key = decoded.as_deref().unwrap_or(raw);
         let hash = self.searcher.memory.hash(key);
+        let facts = self.searcher.key_facts(hash, key);
+        let leaves = self.scratch.leaves.len();
+        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if self.level.is_outside() {
+            frame.keys.add(hash);
             self.scratch.keys.push(SeenKey { hash, start: start + 1, end: end - 1 });
         }
-        let facts = self.searcher.key_facts(hash, key);
-        let (depth, leaves) = (self.scratch.frames.len() - 1, self.scratch.leaves.len());
-        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
-        let mut next = Next { part: facts.part, start, ..frame.below };
+        self.next = Next { part: facts.part, start, ..frame.below };
         if facts.class != Class::Plain {
-            next.is_direct = true;
-            if next.class == Class::Plain {
-                next.class = facts.class;
-                next.rule = HitRule::of(facts.class);
+            self.next.is_direct = true;
+            if self.next.class == Class::Plain {
+                (self.next.class, self.next.rule) = (facts.class, HitRule::of(facts.class));
             }
         }
-        self.next = if self.paths.is_some() { self.step(next, depth, key) } else { next };
+        if self.paths.is_some() {
+            self.step(key);
+        }
         if (facts.is_odd || decoded.is_some()) && self.level.is_outside() {
             self.odd_key(start + 1..end - 1, raw, key)?;
         }
         self.at = end;
-        self.skip_space();
-        match self.bytes.get(self.at) {
-            Some(b':') => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(_) => Err(Reason::Invalid),
-            None => Ok(false),
-        }
+        Ok(State::Colon)
     }
 
     /// Ends the keys of an object. A key that repeats is noted, because stores reject such a document.
-    fn end_keys(&mut self, from: usize) {
-        let keys = &mut self.scratch.keys[from..];
-        keys.sort_unstable_by_key(|key| key.hash);
-        self.is_rejected |= keys.windows(2).any(|pair| pair[0].hash == pair[1].hash);
-        self.scratch.keys.truncate(from);
+    fn end_keys(&mut self, keys: Keys) {
+        if keys.may_repeat {
+            let keys = &mut self.scratch.keys[keys.from..];
+            keys.sort_unstable_by_key(|key| key.hash);
+            self.is_rejected |= keys.windows(2).any(|pair| pair[0].hash == pair[1].hash);
+        }
+        self.scratch.keys.truncate(keys.from);
     }
 
     /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
@@ -307,8 +285,9 @@ impl Walker<'_, '_> {
         self.escape_odd(place.start, raw);
         let Some(masked) = self.searcher.masked(key, Search::Evidence) else { return Ok(()) };
         // Two keys may have become one.
-        if let Some(key) = self.scratch.keys.last_mut() {
+        if let (Some(frame), Some(key)) = (self.scratch.frames.last_mut(), self.scratch.keys.last_mut()) {
             key.hash = self.searcher.memory.hash(&masked);
+            frame.keys.add(key.hash);
         }
         self.note(HitRule::Value, None);
         self.scratch.edits.replace(place, |out| push_json_text(out, &masked));
