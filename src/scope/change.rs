@@ -20,7 +20,7 @@ use crate::Event;
 use crate::activity::ActivityBuilder;
 use crate::audit::Audit;
 use crate::catalog::internal_event;
-use crate::diagnostics::{contained, enter_own_thread};
+use crate::diagnostics::{contained, enter_own_thread, report};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -201,11 +201,14 @@ impl ChangeRecord<'_> {
         }
     }
 
-    /// Records that a change which the log may report was not made.
+    /// Records that a change which the log may report was not made. Waits for queue space, as any record of this class.
     fn take_back(&self, why: &str) {
-        let begun = self.builder(Delivery::Backpressure).map(ActivityBuilder::try_begin);
-        if let Ok(Ok(activity)) = begun {
-            activity.fail_with(Failure::new("NotChanged", why));
+        match self.builder(Delivery::Backpressure).and_then(|builder| block_on(builder.into_future())) {
+            Ok(activity) => activity.fail_with(Failure::new("NotChanged", why)),
+            Err(error) => report(|| {
+                let node = self.change.node();
+                tracing::error!(target: "tower_audit", %error, ?node, "a change of scope rules was not made, and no record says so");
+            }),
         }
     }
 
