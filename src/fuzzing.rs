@@ -17,6 +17,7 @@ use crate::capture::{
 };
 use crate::config::Settings;
 use crate::json::push_json_string;
+use crate::media::Media;
 use crate::redact::{Body, EventRules, Memory, Redacted, Redactor, Session};
 
 /// What is planted, and is too odd to be in an input by chance. An input that holds its beginning proves nothing.
@@ -74,8 +75,8 @@ fn is_cut(kind: u8) -> bool {
 fn shown(kind: u8, redact: impl FnOnce(&mut Session<'_>) -> Body) -> Vec<String> {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(redactor(kind), (kind & 8 > 0).then(rules), &mut memory, &mut out);
-    let (Body::Whole(mut piece) | Body::Beginning(mut piece, _)) = redact(&mut session) else { return Vec::new() };
-    let before = session.get(piece).to_owned();
+    let Some(mut piece) = redact(&mut session).shown else { return Vec::new() };
+    let before = session.out.get(piece).to_owned();
     let searched = session.finish().json(&mut piece).is_ok();
     let mut all = vec![before];
     if searched {
@@ -145,20 +146,20 @@ pub struct Bench {
 impl Bench {
     /// A JSON body.
     pub fn json(&mut self, body: &[u8]) -> &str {
-        let body = self.session().json_body(body, false);
+        let body = self.session().body(Media::Json, "", body, false);
         self.get(body)
     }
 
     /// A form.
     pub fn form(&mut self, body: &[u8]) -> &str {
-        let body = self.session().form_body(body, false);
+        let body = self.session().body(Media::Form, "", body, false);
         self.get(body)
     }
 
     /// A JSON body and the text of an error, and the search of both for what was masked in the body.
     pub fn echoes(&mut self, body: &[u8], error: &str) -> (&str, &str) {
         let mut session = self.session();
-        let (Body::Whole(mut body) | Body::Beginning(mut body, _)) = session.json_body(body, false) else {
+        let Some(mut body) = session.body(Media::Json, "", body, false).shown else {
             return ("", "");
         };
         let mut error = session.text(error);
@@ -180,17 +181,14 @@ impl Bench {
     }
 
     fn get(&self, body: Body) -> &str {
-        match body {
-            Body::Whole(piece) | Body::Beginning(piece, _) => self.out.get(piece),
-            Body::Omitted(_) => "",
-        }
+        body.shown.map_or("", |piece| self.out.get(piece))
     }
 }
 
 /// JSON bodies.
 pub fn json(data: &[u8]) {
     let (kind, input) = split(data);
-    for json in shown(kind, |session| session.json_body(input, is_cut(kind))) {
+    for json in shown(kind, |session| session.body(Media::Json, "", input, is_cut(kind))) {
         assert!(std::str::from_utf8(input).is_ok() || is_cut(kind), "invalid UTF-8 was shown");
         assert!(is_json(&json), "not JSON: {json:?} of {:?}", lossy(input));
     }
@@ -214,7 +212,7 @@ pub fn json(data: &[u8]) {
         let at = usize::from(kind).wrapping_mul(131) % (document.len() + 1);
         for cut in [None, Some(at)] {
             let bytes = &document.as_bytes()[..cut.unwrap_or(document.len())];
-            check(shown(kind, |session| session.json_body(bytes, cut.is_some())), &document);
+            check(shown(kind, |session| session.body(Media::Json, "", bytes, cut.is_some())), &document);
         }
     }
 }
@@ -233,8 +231,8 @@ pub fn query(data: &[u8]) {
         }
         let params = session.params([(input, input.into()), ("token", input.into())].into_iter());
         let (_, object) = session.query(raw);
-        assert!(params.is_none_or(|json| is_json(session.get(json))), "{input:?}");
-        assert!(object.is_none_or(|json| is_json(session.get(json))), "{input:?}");
+        assert!(params.is_none_or(|json| is_json(session.out.get(json))), "{input:?}");
+        assert!(object.is_none_or(|json| is_json(session.out.get(json))), "{input:?}");
     });
 
     if holds_canary(input) {
@@ -244,10 +242,10 @@ pub fn query(data: &[u8]) {
     let raw = format!("{raw}&access_token={CANARY}&to%6ben={encoded}&next=https%3A%2F%2Fh%2F%3Fsig%3D{CANARY}");
     in_session(kind, |session| {
         let path = session.path(&format!("/a/{CANARY}"), Some(&[("token", 3..3 + CANARY.len())]));
-        absent(session.get(path), &raw);
+        absent(session.out.get(path), &raw);
         let (text, object) = session.query(&raw);
-        absent(session.get(text), &raw);
-        check(object.map(|object| session.get(object).to_owned()).into_iter().collect(), &raw);
+        absent(session.out.get(text), &raw);
+        check(object.map(|object| session.out.get(object).to_owned()).into_iter().collect(), &raw);
     });
 }
 
@@ -259,7 +257,7 @@ fn in_session(kind: u8, redact: impl FnOnce(&mut Session<'_>)) {
 /// Forms.
 pub fn form(data: &[u8]) {
     let (kind, input) = split(data);
-    for json in shown(kind, |session| session.form_body(input, is_cut(kind))) {
+    for json in shown(kind, |session| session.body(Media::Form, "", input, is_cut(kind))) {
         assert!(is_json(&json), "{json:?}");
     }
     let text = lossy(input);
@@ -270,7 +268,7 @@ pub fn form(data: &[u8]) {
     let at = usize::from(kind).wrapping_mul(131) % (raw.len() + 1);
     for cut in [None, Some(at)] {
         let bytes = &raw[..cut.unwrap_or(raw.len())];
-        check(shown(kind, |session| session.form_body(bytes, cut.is_some())), &lossy(&raw));
+        check(shown(kind, |session| session.body(Media::Form, "", bytes, cut.is_some())), &lossy(&raw));
     }
 }
 
@@ -280,7 +278,7 @@ pub fn multipart(data: &[u8]) {
     let content_type = "multipart/form-data; boundary=x";
     let line = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     for content_type in [content_type, &lossy(&input[..line])] {
-        for json in shown(kind, |session| session.multipart_body(content_type, input, is_cut(kind))) {
+        for json in shown(kind, |session| session.body(Media::Multipart, content_type, input, is_cut(kind))) {
             assert!(is_json(&json), "{json:?}");
         }
     }
@@ -297,23 +295,23 @@ pub fn multipart(data: &[u8]) {
     let at = usize::from(kind).wrapping_mul(131) % (raw.len() + 1);
     for cut in [None, Some(at)] {
         let bytes = &raw[..cut.unwrap_or(raw.len())];
-        check(shown(kind, |session| session.multipart_body(content_type, bytes, cut.is_some())), &lossy(&raw));
+        check(shown(kind, |session| session.body(Media::Multipart, content_type, bytes, cut.is_some())), &lossy(&raw));
     }
 }
 
 /// Text bodies, headers, free texts, and the search for what was masked.
 pub fn text(data: &[u8]) {
     let (kind, input) = split(data);
-    for json in shown(kind, |session| session.text_body(input, is_cut(kind))) {
+    for json in shown(kind, |session| session.body(Media::Text, "", input, is_cut(kind))) {
         assert!(is_json(&json), "{json:?}");
     }
     in_session(kind, |session| {
         session.text(&lossy(input));
         session.shared_text(&lossy(input));
         let meta = session.meta(&lossy(input), &Value::from(lossy(input)));
-        assert!(is_json(session.get(meta)));
+        assert!(is_json(session.out.get(meta)));
         let headers = session.headers([(lossy(input).as_str(), input, kind & 1 > 0)].into_iter());
-        assert!(headers.is_none_or(|headers| is_json(session.get(headers))));
+        assert!(headers.is_none_or(|headers| is_json(session.out.get(headers))));
     });
 
     let Ok(text) = std::str::from_utf8(input) else { return };
@@ -324,7 +322,7 @@ pub fn text(data: &[u8]) {
         let at = usize::from(kind).wrapping_mul(131) % (body.len() + 1);
         for cut in [None, Some(at)] {
             let bytes = &body.as_bytes()[..cut.unwrap_or(body.len())];
-            check(shown(kind, |session| session.text_body(bytes, cut.is_some())), &body);
+            check(shown(kind, |session| session.body(Media::Text, "", bytes, cut.is_some())), &body);
         }
     }
 
@@ -342,7 +340,7 @@ pub fn text(data: &[u8]) {
         let mut plain = session.text(&all);
         let mut quoted = String::new();
         push_json_string(&mut quoted, &all);
-        let (Body::Whole(mut body) | Body::Beginning(mut body, _)) = session.json_body(quoted.as_bytes(), false) else {
+        let Some(mut body) = session.body(Media::Json, "", quoted.as_bytes(), false).shown else {
             panic!("a JSON string is a JSON body: {quoted:?}")
         };
         let mut search = session.finish();
@@ -455,7 +453,7 @@ impl Locator {
         let mut length = 0;
         for text in location.into_iter().flat_map(|at| [&at.city, &at.country, &at.continent]).flatten() {
             let piece = session.evidence(text);
-            length += session.get(piece).len();
+            length += session.out.get(piece).len();
         }
         length
     }

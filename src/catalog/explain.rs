@@ -31,14 +31,10 @@ impl Redactor {
     /// ```
     pub fn explain_for(&self, event: &Event, content_type: &str, body: &[u8]) -> Result<Explanation, Error> {
         let rules = event.rules()?;
-        Ok(self.explained(Some(&rules), |session| match Media::of(content_type.as_bytes()) {
-            Media::Json => session.json_body(body, false),
-            Media::Form => session.form_body(body, false),
-            Media::Multipart => session.multipart_body(content_type, body, false),
-            Media::Text if event.shows_text() => session.text_body(body, false),
-            Media::Text => Body::Omitted(Reason::Text),
-            Media::Binary => Body::Omitted(Reason::Binary),
-            Media::Unknown => Body::Omitted(Reason::Unsupported),
+        let media = Media::of(content_type.as_bytes());
+        Ok(self.explained(Some(&rules), |session| match media {
+            Media::Text if !event.shows_text() => Body::omitted(Reason::Text),
+            media => session.body(media, content_type, body, false),
         }))
     }
 }

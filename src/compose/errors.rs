@@ -23,7 +23,7 @@ pub(super) fn write(draft: &Draft, extent: Extent, session: &mut Session<'_>, fi
         });
     }
     if fields.errors.is_empty() {
-        let mut error = library_error(draft, |parts| session.parts(parts.iter().copied()));
+        let mut error = library_error(draft, |parts| session.out.parts(parts.iter().copied()));
         let message = draft.bytes(draft.grpc_message);
         if extent == Extent::Whole && grpc_failure(draft).is_some() && !message.is_empty() {
             let message = percent_decode(message).decode_utf8_lossy();

@@ -67,7 +67,7 @@ fn param_of_same_name(key: &str, sources: &[MetaSource], sent: &Sent, session: &
 #[expect(clippy::ptr_arg, reason = "a constant is told from a text that was made")]
 fn put(key: &Cow<'static, str>, value: EvidenceJson, session: &mut Session<'_>, fields: &mut Fields) {
     let key = word(key, session);
-    let known = fields.meta.iter_mut().find(|(known, _)| session.get(*known) == session.get(key));
+    let known = fields.meta.iter_mut().find(|(known, _)| session.out.get(*known) == session.out.get(key));
     match known {
         Some((_, known)) => *known = value,
         None => fields.meta.push((key, value)),
@@ -80,7 +80,7 @@ fn read(source: &MetaSource, sent: &Sent, out: &mut String, session: &mut Sessio
     let found = match source {
         MetaSource::Param(name) => param(sent, name, session),
         MetaSource::Query(name) => {
-            target.and_then(|target| target.query).and_then(|query| member(session.get(query), name))
+            target.and_then(|target| target.query).and_then(|query| member(session.out.get(query), name))
         }
         MetaSource::RequestBody(at) => scalar(&sent.request_body, at, session),
         MetaSource::ResponseBody(at) => scalar(&sent.response_body, at, session),
@@ -104,7 +104,7 @@ fn read(source: &MetaSource, sent: &Sent, out: &mut String, session: &mut Sessio
         MetaSource::Object(members) => return object(members, sent, out, session),
         MetaSource::Value(value) => {
             let value = session.meta("", value);
-            Some(session.get(value))
+            Some(session.out.get(value))
         }
     };
     found.inspect(|found| out.push_str(found)).is_some()
@@ -126,7 +126,7 @@ fn object(
             push_json_string(out, key);
             out.push(':');
             let value = session.meta_of(key, &value);
-            out.push_str(session.get(value));
+            out.push_str(session.out.get(value));
         }
     }
     if !is_empty {
@@ -136,12 +136,12 @@ fn object(
 }
 
 fn param<'s>(sent: &Sent, name: &str, session: &'s Session<'_>) -> Option<&'s str> {
-    member(session.get(sent.target.as_ref()?.params()?), name)
+    member(session.out.get(sent.target.as_ref()?.params()?), name)
 }
 
 /// A scalar of a body. Objects and lists are not taken: indexes need one type for a key of `meta`.
 fn scalar<'s>(body: &Body, at: &Pointer, session: &'s Session<'_>) -> Option<&'s str> {
-    at.find(session.get(body.shown?)).filter(|value| !value.starts_with(['{', '[']) && *value != "null")
+    at.find(session.out.get(body.shown?)).filter(|value| !value.starts_with(['{', '[']) && *value != "null")
 }
 
 /// A JSON value as text for a person: a string without quotes, anything else as it is.
@@ -168,16 +168,16 @@ pub(super) fn message(
     let stage = match fields.stage {
         StageName::Initiation => "initiation",
         StageName::Completion => "completion",
-        StageName::Named(stage) => session.get(stage),
+        StageName::Named(stage) => session.out.get(stage),
     };
     plan.policy.message().render(scratch, &mut |placeholder, out| match placeholder {
         Placeholder::Actor => {
             let id = fields.actors.first().and_then(|actor| actor.id);
-            out.push_str(id.map_or("", |id| session.get(id)));
+            out.push_str(id.map_or("", |id| session.out.get(id)));
         }
         Placeholder::ActorName => {
             let name = fields.actors.first().and_then(|actor| actor.name.or(actor.id));
-            out.push_str(name.map_or("", |name| session.get(name)));
+            out.push_str(name.map_or("", |name| session.out.get(name)));
         }
         Placeholder::Credential => {
             let key = fields.actors.first().and_then(|actor| actor.credential.as_ref());
@@ -193,17 +193,17 @@ pub(super) fn message(
         Placeholder::Context => push_words(&[fields.context.and_then(|context| context.said)], session, out),
         Placeholder::Event if fields.is_name_masked => out.push_str(MASKED_NAME),
         Placeholder::Event => out.push_str(plan.policy.name()),
-        Placeholder::Method => out.push_str(target.map_or("", |target| session.get(target.method))),
-        Placeholder::Path => out.push_str(target.map_or("", |target| session.get(target.path))),
+        Placeholder::Method => out.push_str(target.map_or("", |target| session.out.get(target.method))),
+        Placeholder::Path => out.push_str(target.map_or("", |target| session.out.get(target.path))),
         Placeholder::Route => match target.and_then(|target| target.route.as_ref()) {
             Some(Route::Listed(route)) => out.push_str(route.text()),
-            Some(Route::Reported(route)) => out.push_str(session.get(*route)),
+            Some(Route::Reported(route)) => out.push_str(session.out.get(*route)),
             None => {}
         },
         Placeholder::Param(name) => out.push_str(&param(sent, name, session).map_or(Cow::Borrowed(""), plain)),
         Placeholder::Meta(key) => {
-            let value = fields.meta.iter().find(|(known, _)| session.get(*known) == &**key);
-            out.push_str(&value.map_or(Cow::Borrowed(""), |(_, value)| plain(session.get(*value))));
+            let value = fields.meta.iter().find(|(known, _)| session.out.get(*known) == &**key);
+            out.push_str(&value.map_or(Cow::Borrowed(""), |(_, value)| plain(session.out.get(*value))));
         }
         Placeholder::Stage => out.push_str(stage),
         Placeholder::Status => out.push_str(fields.status.as_str()),
@@ -221,8 +221,8 @@ pub(super) fn message(
 
 /// Which key acted, in words.
 fn push_key(key: &Key, session: &Session<'_>, out: &mut String) {
-    let some = |piece: Option<Evidence>| piece.map(|piece| session.get(piece));
-    let written = write_credential(out, session.get(key.kind), some(key.owner), some(key.name.or(key.id)));
+    let some = |piece: Option<Evidence>| piece.map(|piece| session.out.get(piece));
+    let written = write_credential(out, session.out.get(key.kind), some(key.owner), some(key.name.or(key.id)));
     written.expect("a string takes all text");
 }
 
@@ -239,6 +239,6 @@ fn push_words(words: &[Option<Evidence>], session: &Session<'_>, out: &mut Strin
         if at > 0 {
             out.push(' ');
         }
-        out.push_str(session.get(*word));
+        out.push_str(session.out.get(*word));
     }
 }

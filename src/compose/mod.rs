@@ -139,14 +139,14 @@ fn holds_secret_name(event: &EventRef, plan: &Plan, session: &mut Session<'_>) -
         return false;
     }
     let shown = session.evidence(plan.policy.name());
-    session.get(shown) != plan.policy.name()
+    session.out.get(shown) != plan.policy.name()
 }
 
 /// A word that is often a constant of the program, which needs no redaction.
 #[expect(clippy::ptr_arg, reason = "a constant is told from a text that was made")]
 fn word(word: &Cow<'static, str>, session: &mut Session<'_>) -> Evidence {
     match word {
-        Cow::Borrowed(constant) => session.constant(constant),
+        Cow::Borrowed(constant) => session.out.constant(constant),
         Cow::Owned(made) => session.evidence(made),
     }
 }

@@ -131,7 +131,7 @@ impl Target {
         let (url_query, query) = sent_query.map_or((None, None), |(url_query, query)| (Some(url_query), query));
         Self {
             method: match known_method(draft) {
-                Some(method) => session.constant(method),
+                Some(method) => session.out.constant(method),
                 None => session.evidence(&draft.text(draft.method)),
             },
             path: session.path(path, is_known.then_some(bindings.all())),
@@ -260,29 +260,18 @@ fn body(side: Side, draft: &Reading<'_>, shows_text: bool, session: &mut Session
         Progress::Ended | Progress::Absent => (copy.cut && looks_into).then_some(Reason::Truncated),
     };
     let cut = unfinished.is_some();
-    let redacted = if encoded {
-        redact::Body::Omitted(Reason::Encoded)
+    let redact::Body { shown, omitted } = if encoded {
+        redact::Body::omitted(Reason::Encoded)
     } else if copy.over_budget {
-        redact::Body::Omitted(Reason::Budget)
+        redact::Body::omitted(Reason::Budget)
     } else if copy.bytes.is_empty() && cut {
-        redact::Body::Omitted(Reason::Truncated)
+        redact::Body::omitted(Reason::Truncated)
+    } else if media == Media::Text && !shows_text {
+        redact::Body::omitted(Reason::Text)
     } else {
-        match media {
-            Media::Json => session.json_body(&copy.bytes, cut),
-            Media::Form => session.form_body(&copy.bytes, cut),
-            Media::Multipart => session.multipart_body(&lossy(content_type), &copy.bytes, cut),
-            Media::Text if shows_text => session.text_body(&copy.bytes, cut),
-            Media::Text => redact::Body::Omitted(Reason::Text),
-            Media::Binary => redact::Body::Omitted(Reason::Binary),
-            Media::Unknown => redact::Body::Omitted(Reason::Unsupported),
-        }
+        session.body(media, &lossy(content_type), &copy.bytes, cut)
     };
-    let (shown, omitted) = match redacted {
-        redact::Body::Whole(shown) => (Some(shown), None),
-        redact::Body::Beginning(shown, reason) => (Some(shown), Some(unfinished.unwrap_or(reason))),
-        redact::Body::Omitted(Reason::Truncated) => (None, Some(unfinished.unwrap_or(Reason::Truncated))),
-        redact::Body::Omitted(reason) => (None, Some(reason)),
-    };
+    let omitted = if omitted == Some(Reason::Truncated) { unfinished.or(omitted) } else { omitted };
     let has_type = omitted.is_some() && !content_type.is_empty();
     Body {
         shown,

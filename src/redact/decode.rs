@@ -19,76 +19,37 @@ pub(super) struct Decoded {
 impl Decoded {
     /// Decodes the inside of a JSON string token. An invalid escape stays as it is.
     pub(super) fn json(raw: &str) -> Self {
-        work::add(raw.len());
-        let mut decoded = Self::empty(raw);
-        let bytes = raw.as_bytes();
-        let mut at = 0;
-        while let Some(skipped) = memchr::memchr(b'\\', &bytes[at..]) {
-            let escape = at + skipped;
-            decoded.text.push_str(&raw[at..escape]);
-            match escape_at(bytes, escape) {
-                Some((char, len)) => {
-                    decoded.step(char, escape, len);
-                    at = escape + len;
-                }
-                None => {
-                    decoded.text.push('\\');
-                    at = escape + 1;
-                }
-            }
-        }
-        decoded.text.push_str(&raw[at..]);
-        decoded
+        Self::new(raw, b'\\', escape_at).unwrap_or_else(|| Self { text: raw.to_owned(), steps: Vec::new() })
     }
 
     /// Decodes percent-encoding (RFC 3986, section 2.1); `None` if there is none. What is not UTF-8 becomes U+FFFD.
     pub(super) fn percent(raw: &str) -> Option<Self> {
+        Self::new(raw, b'%', encoded_at)
+    }
+
+    /// Decodes the codes that begin with a mark; `None` if there are none. `char_at` returns the character of the code at a
+    /// place, and the length of the code.
+    fn new(raw: &str, mark: u8, char_at: impl Fn(&[u8], usize) -> Option<(char, usize)>) -> Option<Self> {
         work::add(raw.len());
         let bytes = raw.as_bytes();
-        let mut decoded: Option<Self> = None;
-        let mut copied = 0;
-        let mut from = 0;
-        while let Some(skipped) = memchr::memchr(b'%', &bytes[from..]) {
+        let mut decoded = Self { text: String::new(), steps: Vec::new() };
+        let (mut copied, mut from) = (0, 0);
+        while let Some(skipped) = memchr::memchr(mark, &bytes[from..]) {
             let start = from + skipped;
-            let Some(_) = octet(bytes, start) else {
-                from = start + 1;
-                continue;
-            };
-            let decoded = decoded.get_or_insert_with(|| Self::empty(raw));
-            decoded.text.push_str(&raw[copied..start]);
-            let (mut octets, mut end) = (Vec::new(), start);
-            while let Some(octet) = octet(bytes, end) {
-                octets.push(octet);
-                end += 3;
+            from = start + 1;
+            if let Some((char, len)) = char_at(bytes, start) {
+                decoded.text.push_str(&raw[copied..start]);
+                decoded.steps.push((decoded.text.len(), start));
+                decoded.text.push(char);
+                (copied, from) = (start + len, start + len);
+                decoded.steps.push((decoded.text.len(), from));
             }
-            let mut place = start;
-            for chunk in octets.utf8_chunks() {
-                for char in chunk.valid().chars() {
-                    decoded.step(char, place, 3 * char.len_utf8());
-                    place += 3 * char.len_utf8();
-                }
-                if !chunk.invalid().is_empty() {
-                    decoded.step('\u{fffd}', place, 3 * chunk.invalid().len());
-                    place += 3 * chunk.invalid().len();
-                }
-            }
-            copied = end;
-            from = end;
         }
-        let mut decoded = decoded?;
+        if decoded.steps.is_empty() {
+            return None;
+        }
         decoded.text.push_str(&raw[copied..]);
         Some(decoded)
-    }
-
-    fn empty(raw: &str) -> Self {
-        Self { text: String::with_capacity(raw.len()), steps: Vec::new() }
-    }
-
-    /// Appends one character, which takes `len` bytes of the encoded text.
-    fn step(&mut self, char: char, source: usize, len: usize) {
-        self.steps.push((self.text.len(), source));
-        self.text.push(char);
-        self.steps.push((self.text.len(), source + len));
     }
 
     /// Where a place of the decoded text is in the encoded one. A place must begin and end between characters.
@@ -119,7 +80,24 @@ pub(super) fn form_decoded(text: &str) -> Cow<'_, str> {
     decoded(text)
 }
 
-fn octet(bytes: &[u8], at: usize) -> Option<u8> {
+/// The character that is percent-encoded at a place, and the length of its code. Bytes that are not UTF-8 are U+FFFD.
+fn encoded_at(bytes: &[u8], at: usize) -> Option<(char, usize)> {
+    let mut octets = [0; 4];
+    let mut len = 0;
+    while let Some(place) = octets.get_mut(len)
+        && let Some(octet) = octet_at(bytes, at + 3 * len)
+    {
+        *place = octet;
+        len += 1;
+    }
+    let chunk = octets[..len].utf8_chunks().next()?;
+    match chunk.valid().chars().next() {
+        Some(char) => Some((char, 3 * char.len_utf8())),
+        None => Some(('\u{fffd}', 3 * chunk.invalid().len())),
+    }
+}
+
+fn octet_at(bytes: &[u8], at: usize) -> Option<u8> {
     let [b'%', high, low] = bytes.get(at..)?.first_chunk()? else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()

@@ -9,7 +9,6 @@ pub(super) struct Edits {
     list: Vec<Edit>,
     /// The replacements of all edits, one after the other.
     written: String,
-    is_unsorted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +23,6 @@ impl Edits {
     pub(super) fn clear(&mut self) {
         self.list.clear();
         self.written.clear();
-        self.is_unsorted = false;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,7 +43,6 @@ impl Edits {
     pub(super) fn replace(&mut self, place: Range<usize>, write: impl FnOnce(&mut String)) {
         let from = self.written.len();
         write(&mut self.written);
-        self.is_unsorted |= self.list.last().is_some_and(|last| last.end > place.start);
         self.list.push(Edit { start: place.start, end: place.end, from, to: self.written.len() });
     }
 
@@ -53,11 +50,8 @@ impl Edits {
     /// at one place, the longest; of equal ones, a removal, because a comma is removed with it; else the one that was added
     /// last.
     pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
-        if self.is_unsorted {
-            let writes = |edit: &Edit| edit.to > edit.from;
-            self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), writes(edit), Reverse(edit.from)));
-            self.is_unsorted = false;
-        }
+        let writes = |edit: &Edit| edit.to > edit.from;
+        self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), writes(edit), Reverse(edit.from)));
         let mut copied = 0;
         for edit in &self.list {
             if edit.start < copied || edit.end > upto {

@@ -6,6 +6,7 @@ use super::redacted::Redacted;
 use super::redactor::Redactor;
 use super::session::{Body, Session};
 use super::{EventRules, Reason};
+use crate::media::Media;
 
 /// The redacted document, and what was masked by which rule: the result of [`Redactor::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Redactor {
     /// assert_eq!((&*explanation.hits[0].pointer, explanation.hits[0].rule), ("/user/api_key", HitRule::Key));
     /// ```
     pub fn explain(&self, document: &[u8]) -> Explanation {
-        self.explained(None, |session| session.json_body(document, false))
+        self.explained(None, |session| session.body(Media::Json, "", document, false))
     }
 
     /// What a set of rules does to a body, which `redact` reads.
@@ -47,15 +48,11 @@ impl Redactor {
         let body = redact(&mut session);
         let hits = session.searcher.hits.take().unwrap_or_default();
         let mut search = session.finish();
-        let (mut piece, mut reason) = match body {
-            Body::Whole(piece) => (Some(piece), None),
-            Body::Beginning(piece, reason) => (Some(piece), Some(reason)),
-            Body::Omitted(reason) => (None, Some(reason)),
-        };
-        if let Some(Err(budget)) = piece.as_mut().map(|piece| search.json(piece)) {
-            (piece, reason) = (None, Some(budget));
+        let Body { mut shown, mut omitted } = body;
+        if let Some(Err(budget)) = shown.as_mut().map(|piece| search.json(piece)) {
+            (shown, omitted) = (None, Some(budget));
         }
-        let redacted = piece.map(|piece| out.get(piece).to_owned());
-        Explanation { redacted, omitted: reason.map(Reason::as_str), hits }
+        let redacted = shown.map(|piece| out.get(piece).to_owned());
+        Explanation { redacted, omitted: omitted.map(Reason::as_str), hits }
     }
 }

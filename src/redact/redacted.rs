@@ -12,7 +12,8 @@ use crate::json::member;
 /// The redacted text of one record.
 #[derive(Default)]
 pub(crate) struct Redacted {
-    text: String,
+    /// A piece is appended here, and [`since`](Self::since) returns it.
+    pub(super) text: String,
 }
 
 impl Redacted {
@@ -71,15 +72,6 @@ impl Redacted {
         let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
         Some(EvidenceJson(Span::of(from..from + value.len())))
     }
-
-    pub(super) fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    /// The buffer, to append a piece to; [`since`](Self::since) then returns the piece.
-    pub(super) fn writer(&mut self) -> &mut String {
-        &mut self.text
-    }
 }
 
 /// The text that the pieces of a record refer to.
@@ -106,24 +98,26 @@ impl fmt::Debug for Texts<'_> {
 
 /// A line that was written once, and its texts without their escapes. It is no [`Redacted`], so that no record which a sink gets
 /// can be made of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReadBack {
     /// The line, then the texts that had escapes.
-    text: String,
-    line: usize,
+    text: Redacted,
+    line: ClientText,
 }
 
 impl ReadBack {
     pub(crate) fn new(line: &str) -> Self {
-        Self { text: line.to_owned(), line: line.len() }
+        let mut text = Redacted::default();
+        let line = ClientText(text.push(line));
+        Self { text, line }
     }
 
     pub(crate) fn line(&self) -> &str {
-        self.text.get(..self.line).unwrap_or_default()
+        self.text.get(self.line)
     }
 
     pub(crate) fn texts(&self) -> Texts<'_> {
-        Texts(&self.text)
+        self.text.texts()
     }
 
     /// A piece of the line.
@@ -133,9 +127,7 @@ impl ReadBack {
 
     /// A piece that is a text of its own.
     pub(crate) fn add<P: Piece>(&mut self, text: &str) -> P {
-        let start = self.text.len();
-        self.text.push_str(text);
-        self.piece(start..self.text.len())
+        P::of(self.text.push(text))
     }
 }
 

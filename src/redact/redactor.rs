@@ -37,7 +37,7 @@ use crate::error::{Error, Problems};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Redactor {
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
 }
 
 /// What a redactor and each session share.
@@ -80,10 +80,6 @@ impl Redactor {
     /// The request headers whose values are credentials.
     pub(crate) fn credential_headers(&self) -> &[HeaderName] {
         &self.rules.headers
-    }
-
-    pub(super) fn rules(&self) -> &Rules {
-        &self.rules
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
@@ -236,8 +232,8 @@ impl RedactorBuilder {
         const MAX_HEADERS: usize = 8;
         const COMPLETE: &str = "what is missing was a problem";
         let mut problems = Problems::default();
-        if self.headers.len() > MAX_HEADERS {
-            let given = self.headers.len();
+        let given = self.headers.len();
+        if given > MAX_HEADERS {
             problems.push(Error::redaction(format!(
                 "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
             )));

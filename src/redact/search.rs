@@ -86,7 +86,7 @@ impl<'a> Searcher<'a> {
     ) -> Self {
         memory.begin(redactor);
         let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
-        Self { rules: redactor.rules(), event, names, memory, hits: None, inside }
+        Self { rules: &redactor.rules, event, names, memory, hits: None, inside }
     }
 }
 

@@ -3,7 +3,6 @@
 //! [`Session::finish`] ends the phase. It returns an [`EchoSearch`], which searches the client's texts for what was masked.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -11,30 +10,41 @@ use serde_json::Value;
 use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
-use super::format::fields::{self, Origin};
+use super::format::fields::{self, Origin, json_string};
 use super::format::{inside, multipart, text, url, walk};
 use super::memory::Memory;
-use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part as TextPart, Piece, Redacted, Span};
+use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Redacted, Span};
 use super::redactor::Redactor;
 use super::rules::{Class, EventRules, Show};
 use super::search::{LONG, Level, Search, Searcher};
 use crate::json::push_json_string;
+use crate::media::Media;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The redaction of one record, first phase.
 pub(crate) struct Session<'a> {
     pub(super) searcher: Searcher<'a>,
-    out: &'a mut Redacted,
+    pub(crate) out: &'a mut Redacted,
 }
 
 /// A redacted body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
-    Whole(ClientJson),
-    /// The beginning that could be redacted with certainty, and why the rest is left out.
-    Beginning(ClientJson, Reason),
-    Omitted(Reason),
+pub(crate) struct Body {
+    /// What could be redacted with certainty: all of it, or a beginning.
+    pub(crate) shown: Option<ClientJson>,
+    /// Why the body, or the rest of it, is left out.
+    pub(crate) omitted: Option<Reason>,
+}
+
+impl Body {
+    pub(crate) fn omitted(reason: Reason) -> Self {
+        Self { shown: None, omitted: Some(reason) }
+    }
+
+    fn shown(json: ClientJson, is_whole: bool) -> Self {
+        Self { shown: Some(json), omitted: (!is_whole).then_some(Reason::Truncated) }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -63,19 +73,6 @@ impl<'a> Session<'a> {
         self.searcher.memory.remembered.add_header(name, value);
     }
 
-    /// The text of a piece that was made before.
-    pub(crate) fn get(&self, piece: impl Piece) -> &str {
-        self.out.get(piece)
-    }
-
-    pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
-        self.out.constant(text)
-    }
-
-    pub(crate) fn parts(&mut self, parts: impl IntoIterator<Item = TextPart>) -> Evidence {
-        self.out.parts(parts)
-    }
-
     /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
         let Searcher { rules, memory, .. } = self.searcher;
@@ -93,20 +90,8 @@ impl Session<'_> {
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        let start = self.out.len();
-        for (name, value) in pairs {
-            let masked = fields::masked_param(&mut self.searcher, name, &value);
-            let out = self.out.writer();
-            out.push(if out.len() == start { '{' } else { ',' });
-            push_json_string(out, name);
-            out.push(':');
-            push_json_string(out, masked.as_deref().unwrap_or(&value));
-        }
-        if self.out.len() == start {
-            return None;
-        }
-        self.out.writer().push('}');
-        Some(EvidenceJson(self.out.since(start)))
+        let object = fields::params(&mut self.searcher, pairs)?;
+        Some(EvidenceJson(self.out.push(&object)))
     }
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
@@ -119,11 +104,8 @@ impl Session<'_> {
     pub(crate) fn meta(&mut self, key: &str, value: &Value) -> EvidenceJson {
         /// A value with more levels is masked: writing it could recurse too far.
         const MAX_LEVELS: usize = 64;
-        let mut text = String::new();
-        match push_json(&mut text, value, MAX_LEVELS) {
-            Some(()) => self.meta_of(key, &text),
-            None => self.masked_meta(),
-        }
+        let text = if is_deeper(value, MAX_LEVELS) { None } else { serde_json::to_string(value).ok() };
+        self.meta_of(key, &text.unwrap_or_default())
     }
 
     /// A parameter of the route as a value of `meta` under the same name, for which both have the same rules. None if it is absent,
@@ -133,22 +115,16 @@ impl Session<'_> {
         self.out.member(params, name).filter(|value| is_short(self.out.get(*value)))
     }
 
-    /// The mask, for a value beyond the limits.
-    fn masked_meta(&mut self) -> EvidenceJson {
-        let start = self.out.len();
-        push_json_string(self.out.writer(), self.searcher.style().text());
-        EvidenceJson(self.out.since(start))
-    }
-
-    /// A value of `meta` as JSON text; sources make it of pieces that were redacted before.
+    /// A value of `meta` as JSON text; sources make it of pieces that were redacted before. What is no JSON, or is beyond the
+    /// limits, is masked.
     pub(crate) fn meta_of(&mut self, key: &str, fragment: &str) -> EvidenceJson {
-        let (class, start) = (self.searcher.class(key), self.out.len());
-        let out = self.out.writer();
+        let (class, start) = (self.searcher.class(key), self.out.text.len());
+        let out = &mut self.out.text;
         let walked = walk(&mut self.searcher, fragment, class, Level::TOP, Search::Meta, false, |walked, edits| {
             walked.map(|walked| edits.apply(fragment, walked.upto, out))
         });
         if walked.is_err() {
-            return self.masked_meta();
+            push_json_string(&mut self.out.text, self.searcher.style().text());
         }
         EvidenceJson(self.out.since(start))
     }
@@ -189,95 +165,78 @@ impl Session<'_> {
         (text, read.object.map(|object| ClientJson(self.out.push(&object))))
     }
 
-    /// A JSON body. With `cut`, only its beginning was captured.
-    pub(crate) fn json_body(&mut self, bytes: &[u8], cut: bool) -> Body {
-        let text = match valid_text(bytes, cut) {
-            Ok(text) => text,
-            Err(reason) => return Body::Omitted(reason),
-        };
-        let start = self.out.len();
-        let out = self.out.writer();
-        let walked = walk(&mut self.searcher, text, Class::Plain, Level::TOP, Search::Client, cut, |walked, edits| {
-            let walked = walked?;
-            if walked.is_rejected {
-                let mut plain = String::with_capacity(text.len());
-                edits.apply(text, walked.upto, &mut plain);
-                push_json_string(out, &(plain + &walked.closers));
-            } else {
-                edits.apply(text, walked.upto, out);
-                out.push_str(&walked.closers);
+    /// A body of a kind that records show. With `cut`, only its beginning was captured.
+    pub(crate) fn body(&mut self, media: Media, content_type: &str, bytes: &[u8], cut: bool) -> Body {
+        let body = match media {
+            Media::Json => self.json_body(bytes, cut),
+            Media::Form => self.form_body(bytes, cut),
+            Media::Multipart => {
+                let list = multipart::parts(&mut self.searcher, content_type, bytes, cut);
+                list.and_then(|list| self.push_body(&list, cut))
             }
-            Ok(walked.is_whole)
-        });
-        match walked {
-            Err(reason) => self.omitted(reason),
-            Ok(is_whole) => Self::shown(ClientJson(self.out.since(start)), !is_whole),
+            Media::Text => self.text_body(bytes, cut),
+            Media::Binary => Err(Reason::Binary),
+            Media::Unknown => Err(Reason::Unsupported),
+        };
+        // What is beyond the limits was not read, so what may repeat it is left out too.
+        if body == Err(Reason::TooDeep) {
+            self.overflow();
         }
+        body.unwrap_or_else(Body::omitted)
     }
 
-    fn shown(json: ClientJson, cut: bool) -> Body {
-        if cut { Body::Beginning(json, Reason::Truncated) } else { Body::Whole(json) }
+    fn json_body(&mut self, bytes: &[u8], cut: bool) -> Result<Body, Reason> {
+        let text = valid_text(bytes, cut)?;
+        let start = self.out.text.len();
+        let out = &mut self.out.text;
+        let is_whole =
+            walk(&mut self.searcher, text, Class::Plain, Level::TOP, Search::Client, cut, |walked, edits| {
+                let walked = walked?;
+                edits.apply(text, walked.upto, out);
+                out.push_str(&walked.closers);
+                if walked.is_rejected {
+                    let json = out.split_off(start);
+                    push_json_string(out, &json);
+                }
+                Ok(walked.is_whole)
+            })?;
+        Ok(Body::shown(ClientJson(self.out.since(start)), is_whole))
     }
 
     /// A body of type `application/x-www-form-urlencoded`.
-    pub(crate) fn form_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+    fn form_body(&mut self, bytes: &[u8], cut: bool) -> Result<Body, Reason> {
+        let text = valid_text(bytes, cut)?;
         // Clients that name no type send JSON so.
-        let begin = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes).trim_ascii_start();
-        if begin.starts_with(b"{") || begin.starts_with(b"[") {
-            let body = self.json_body(bytes, cut);
-            return match valid_text(bytes, cut) {
-                Ok(text) if fields::names_a_secret(&mut self.searcher, text) => {
-                    // The values of the form are remembered.
-                    let read = fields::read(&mut self.searcher, text, Origin::Form, cut);
-                    self.omitted(read.problem.unwrap_or(Reason::Invalid))
-                }
-                _ => body,
-            };
+        let is_json = text.trim_ascii_start().starts_with(['{', '[']);
+        if is_json {
+            let body = self.body(Media::Json, "", bytes, cut);
+            if !fields::names_a_secret(&mut self.searcher, text) {
+                return Ok(body);
+            }
         }
-        let object = valid_text(bytes, cut).and_then(|text| {
-            let read = fields::read(&mut self.searcher, text, Origin::Form, cut);
-            read.problem.map_or_else(|| Ok(read.object.unwrap_or_else(|| "{}".to_owned())), Err)
-        });
-        self.body_of(object, cut)
-    }
-
-    /// A multipart body as the list of its parts.
-    pub(crate) fn multipart_body(&mut self, content_type: &str, bytes: &[u8], cut: bool) -> Body {
-        let list = multipart::parts(&mut self.searcher, content_type, bytes, cut);
-        self.body_of(list, cut)
-    }
-
-    fn body_of(&mut self, json: Result<String, Reason>, cut: bool) -> Body {
-        match json {
-            Err(reason) => self.omitted(reason),
-            Ok(json) if cut && json.len() <= 2 => Body::Omitted(Reason::Truncated),
-            Ok(json) => Self::shown(ClientJson(self.out.push(&json)), cut),
+        // With both readings, the values of the form are remembered, and nothing shows.
+        let read = fields::read(&mut self.searcher, text, Origin::Form, cut);
+        match read.problem.or(is_json.then_some(Reason::Invalid)) {
+            Some(problem) => Err(problem),
+            None => self.push_body(read.object.as_deref().unwrap_or("{}"), cut),
         }
-    }
-
-    /// A body that is left out. What is beyond the limits was not read, so what may repeat it is left out too.
-    fn omitted(&mut self, reason: Reason) -> Body {
-        if reason == Reason::TooDeep {
-            self.overflow();
-        }
-        Body::Omitted(reason)
     }
 
     /// A text body, where the event asks for it, as a JSON string.
-    pub(crate) fn text_body(&mut self, bytes: &[u8], cut: bool) -> Body {
+    fn text_body(&mut self, bytes: &[u8], cut: bool) -> Result<Body, Reason> {
         if self.searcher.paths(true).is_some_and(|paths| paths.show != Show::All) {
-            return Body::Omitted(Reason::Text);
+            return Err(Reason::Text);
         }
-        let text = match valid_text(bytes, cut) {
-            Ok(text) => text,
-            Err(reason) => return Body::Omitted(reason),
-        };
+        let text = valid_text(bytes, cut)?;
         let (places, upto) = text::body(&mut self.searcher, text, cut);
-        let kept = &text[..upto];
-        let shown = self.searcher.apply(kept, &places);
-        let mut json = String::with_capacity(kept.len() + 2);
-        push_json_string(&mut json, shown.as_deref().unwrap_or(kept));
-        self.body_of(Ok(json), cut)
+        self.push_body(&json_string(&self.searcher, &text[..upto], &places), cut)
+    }
+
+    fn push_body(&mut self, json: &str, cut: bool) -> Result<Body, Reason> {
+        if cut && json.len() <= 2 {
+            return Err(Reason::Truncated);
+        }
+        Ok(Body::shown(ClientJson(self.out.push(json)), !cut))
     }
 
     /// Appends a text with these places masked, each as the value that `value_of` reads in it.
@@ -299,32 +258,12 @@ fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
     }
 }
 
-/// Appends a value as JSON text; `None` if it has more levels of lists and objects below it.
-fn push_json(out: &mut String, value: &Value, levels: usize) -> Option<()> {
+/// Whether a value has more levels of lists and objects below it.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let is_too_deep = |inner: &Value| levels == 0 || is_deeper(inner, levels - 1);
     match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(is) => out.push_str(if *is { "true" } else { "false" }),
-        // Writing to a string cannot fail.
-        Value::Number(number) => drop(write!(out, "{number}")),
-        Value::String(text) => push_json_string(out, text),
-        Value::Array(elements) => {
-            out.push('[');
-            for (at, element) in elements.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { "," });
-                push_json(out, element, levels.checked_sub(1)?)?;
-            }
-            out.push(']');
-        }
-        Value::Object(members) => {
-            out.push('{');
-            for (at, (key, member)) in members.iter().enumerate() {
-                out.push_str(if at == 0 { "" } else { "," });
-                push_json_string(out, key);
-                out.push(':');
-                push_json(out, member, levels.checked_sub(1)?)?;
-            }
-            out.push('}');
-        }
+        Value::Array(elements) => elements.iter().any(is_too_deep),
+        Value::Object(members) => members.values().any(is_too_deep),
+        _ => false,
     }
-    Some(())
 }

@@ -57,7 +57,7 @@ impl Maker {
             let mut session = Session::new(&self.redactor, None, &mut self.memory, text);
             each_member(own, |key, value| {
                 let value = session.meta(key, value);
-                fields.meta.push((session.constant(key), value));
+                fields.meta.push((session.out.constant(key), value));
             });
         });
         if made.is_none() {

@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter;
 use std::ops::Range;
-use std::slice;
 
 use super::super::Reason;
 use super::super::decode::{Decoded, decoded, form_decoded};
@@ -24,29 +24,38 @@ pub(in crate::redact) enum Origin {
     /// A form, or a multipart body. Only here exceptions by pointer and allow lists apply.
     Form,
     Query,
+    /// The parameters of a path.
+    Path,
 }
 
-/// What becomes of a field's value.
-pub(super) enum Fate {
-    /// It shows, but for these places of the decoded value.
-    Shown(Vec<Range<usize>>),
-    Masked,
-    Hidden,
+/// What is decided about a value.
+#[derive(Default)]
+pub(super) struct Decision {
+    /// The places that are masked.
+    places: Vec<Range<usize>>,
+    /// All of it is secret.
+    pub(super) is_secret: bool,
+    /// The allow list does not show it.
+    pub(super) is_hidden: bool,
 }
 
-impl Fate {
-    /// The value as JSON; `None` if it is removed.
-    pub(super) fn json(&self, searcher: &Searcher<'_>, value: &str) -> Option<String> {
-        let all = 0..value.len();
-        let places = match self {
-            Self::Shown(places) => places.as_slice(),
-            Self::Masked if !searcher.style().removes() => slice::from_ref(&all),
-            Self::Masked | Self::Hidden => return None,
-        };
-        let mut json = String::with_capacity(value.len() + 2);
-        push_json_string(&mut json, searcher.apply(value, places).as_deref().unwrap_or(value));
-        Some(json)
+impl Decision {
+    fn secret(value: &str) -> Self {
+        Self { places: iter::once(0..value.len()).collect(), is_secret: true, is_hidden: false }
     }
+
+    /// The value as JSON; `None` if it is removed or hidden.
+    pub(super) fn json(&self, searcher: &Searcher<'_>, value: &str) -> Option<String> {
+        let is_removed = self.is_secret && searcher.style().removes();
+        (!is_removed && !self.is_hidden).then(|| json_string(searcher, value, &self.places))
+    }
+}
+
+/// A text with these places masked, as a JSON string.
+pub(in crate::redact) fn json_string(searcher: &Searcher<'_>, text: &str, places: &[Range<usize>]) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    push_json_string(&mut json, searcher.apply(text, places).as_deref().unwrap_or(text));
+    json
 }
 
 /// Decides about the fields of a text, one after the other.
@@ -63,41 +72,41 @@ impl Judge {
     }
 
     /// Decides about a field. `pointer`: where it is, if hits are listed.
-    pub(super) fn fate(
+    pub(super) fn decide(
         &mut self,
         searcher: &mut Searcher<'_>,
         name: &str,
         value: &str,
         pointer: impl Fn() -> String,
-    ) -> Fate {
-        let (class, rule, is_shown) = self.class(searcher, name);
-        let (fate, rule) = if class.masks_text(value) && !searcher.is_mask(value) {
-            searcher.remember(value, class != Class::AsText);
-            (Fate::Masked, rule)
+    ) -> Decision {
+        let (class, rule, is_hidden) = self.class(searcher, name);
+        let (decision, rule) = if is_secret(searcher, class, value) {
+            (Decision { is_hidden, ..Decision::secret(value) }, rule)
         } else {
-            (Fate::Shown(searcher.places(value, Search::Client)), HitRule::Value)
+            let places = searcher.places(value, Search::Client);
+            (Decision { places, is_secret: false, is_hidden }, HitRule::Value)
         };
-        let is_hit = !matches!(&fate, Fate::Shown(places) if places.is_empty() || !is_shown);
+        let is_hit = decision.is_secret || !(decision.places.is_empty() || is_hidden);
         if is_hit && searcher.hits.is_some() {
             let pointer = pointer();
             let pointer = searcher.masked(&pointer, Search::Evidence).unwrap_or(pointer);
             searcher.note(pointer, rule);
         }
-        if is_shown { fate } else { Fate::Hidden }
+        decision
     }
 
     /// Decides about a field that the cut went through. Its value does not show.
-    pub(super) fn open(&mut self, searcher: &mut Searcher<'_>, name: &str, value: &str) -> Fate {
-        let (class, _, is_shown) = self.class(searcher, name);
+    pub(super) fn open(&mut self, searcher: &mut Searcher<'_>, name: &str, value: &str) -> Decision {
+        let (class, _, is_hidden) = self.class(searcher, name);
         if class != Class::Plain {
             searcher.memory.remembered.add_beginning(value);
         }
-        if is_shown { Fate::Shown(Vec::new()) } else { Fate::Hidden }
+        Decision { is_hidden, ..Decision::default() }
     }
 
-    /// The class of the next field of a name, the rule that gives it, and whether the allow list shows the field.
+    /// The class of the next field of a name, the rule that gives it, and whether the allow list hides the field.
     fn class(&mut self, searcher: &mut Searcher<'_>, name: &str) -> (Class, HitRule, bool) {
-        let (effect, is_shown) = self.pointed(searcher, name);
+        let (effect, is_hidden) = self.pointed(searcher, name);
         let class = class_of(searcher, name);
         let (class, rule) = match (effect, self.origin) {
             (Some(Effect::Mask), _) => (Class::Leaves, HitRule::Pointer),
@@ -105,12 +114,12 @@ impl Judge {
             (_, Origin::Query) if searcher.facts(name).is_signature => (Class::Always, HitRule::Key),
             _ => (class, HitRule::of(class)),
         };
-        (class, rule, is_shown)
+        (class, rule, is_hidden)
     }
 
-    /// The effect of pointers on the next field of a name, and whether the allow list shows it.
+    /// The effect of pointers on the next field of a name, and whether the allow list hides it.
     fn pointed(&mut self, searcher: &Searcher<'_>, name: &str) -> (Option<Effect>, bool) {
-        let Some(root) = self.paths else { return (None, true) };
+        let Some(root) = self.paths else { return (None, false) };
         let (mut below, effect) = searcher.step(root, 0, name);
         let mut element = None;
         if below.lead_on() {
@@ -120,43 +129,50 @@ impl Judge {
             (below, element) = searcher.step(below, 1, &index);
         }
         let effect = if element == Some(Effect::Mask) { element } else { effect.or(element) };
-        (effect, below.show == Show::All)
+        (effect, below.show != Show::All)
     }
 }
 
-/// A redacted object under construction: names in order of appearance, the values of a repeated one as a list.
-#[derive(Debug, Default)]
-pub(super) struct Object<'k>(Vec<Member<'k>>);
-
-#[derive(Debug)]
-struct Member<'k> {
-    name: Cow<'k, str>,
-    /// The values, with commas between them.
-    values: String,
-    is_list: bool,
+/// Whether a value under a name of a class is secret. It is then remembered.
+fn is_secret(searcher: &mut Searcher<'_>, class: Class, value: &str) -> bool {
+    let is_secret = class.masks_text(value) && !searcher.is_mask(value);
+    if is_secret {
+        searcher.remember(value, class != Class::AsText);
+    }
+    is_secret
 }
 
+/// Whether a parameter of a path is secret by its name or by a pointer.
+pub(super) fn is_secret_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> bool {
+    let (class, ..) = Judge::new(searcher, Origin::Path).class(searcher, name);
+    is_secret(searcher, class, value)
+}
+
+/// A redacted object under construction: names in order of appearance, each with its values.
+#[derive(Default)]
+pub(super) struct Object<'k>(Vec<(Cow<'k, str>, Vec<String>)>);
+
 impl<'k> Object<'k> {
-    pub(super) fn push(&mut self, name: impl Into<Cow<'k, str>>, json: String) {
-        let name = name.into();
-        if let Some(member) = self.0.iter_mut().find(|member| member.name == name) {
-            member.values.push(',');
-            member.values.push_str(&json);
-            member.is_list = true;
-        } else {
-            self.0.push(Member { name, values: json, is_list: false });
+    /// Adds a value; `None` if it is left out.
+    pub(super) fn push(&mut self, name: impl Into<Cow<'k, str>>, json: Option<String>) {
+        let (name, Some(json)) = (name.into(), json) else { return };
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => values.push(json),
+            None => self.0.push((name, vec![json])),
         }
     }
 
-    /// The object; `None` if no field is left.
+    /// The object, with the values of a repeated name as a list; `None` if no field is left.
     pub(super) fn finish(self) -> Option<String> {
         let mut out = String::new();
-        for Member { name, values, is_list } in &self.0 {
+        for (name, values) in &self.0 {
             out.push(if out.is_empty() { '{' } else { ',' });
             push_json_string(&mut out, name);
-            out.push_str(if *is_list { ":[" } else { ":" });
-            out.push_str(values);
-            out.push_str(if *is_list { "]" } else { "" });
+            out.push(':');
+            match &**values {
+                [value] => out.push_str(value),
+                values => out.push_str(&format!("[{}]", values.join(","))),
+            }
         }
         out.push('}');
         (out.len() > 1).then_some(out)
@@ -209,14 +225,9 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
             judge.open(searcher, &name, without_open_escape(&value));
             break;
         }
-        let fate = judge.fate(searcher, &name, &value, || pointer(&name));
-        if let Some(json) = fate.json(searcher, &value) {
-            object.push(shown_name.map_or(name, Cow::Owned), json);
-        }
-        match fate {
-            Fate::Shown(found) => places.extend(sent(raw, &value_place, found)),
-            Fate::Masked | Fate::Hidden => places.push(value_place),
-        }
+        let decision = judge.decide(searcher, &name, &value, || pointer(&name));
+        object.push(shown_name.map_or(name, Cow::Owned), decision.json(searcher, &value));
+        places.extend(sent(raw, &value_place, decision.places));
     }
     join(&mut places);
     Read { places, object: object.finish(), problem }
@@ -227,7 +238,7 @@ fn remember_fields(searcher: &mut Searcher<'_>, judge: &mut Judge, text: &str) {
     for place in split(text, 0, |byte| byte == b'&') {
         let (name, value) = parts(text, &place);
         let (name, value) = (form_decoded(&text[name]), form_decoded(value.map_or("", |value| &text[value])));
-        judge.fate(searcher, &name, &value, || pointer(&name));
+        judge.decide(searcher, &name, &value, || pointer(&name));
     }
 }
 
@@ -243,24 +254,22 @@ fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// The masked value of a path parameter, which is evidence; `None` if nothing in it is secret.
-pub(in crate::redact) fn masked_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> Option<String> {
-    if is_secret_param(searcher, name, value) {
-        return searcher.apply(value, slice::from_ref(&(0..value.len())));
+/// The parameters of a path, decoded, as an object.
+pub(in crate::redact) fn params<'p>(
+    searcher: &mut Searcher<'_>,
+    pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>,
+) -> Option<String> {
+    let mut object = Object::default();
+    for (name, value) in pairs {
+        let decision = if is_secret_param(searcher, name, &value) {
+            Decision::secret(&value)
+        } else {
+            Decision { places: searcher.places(&value, Search::Evidence), ..Decision::default() }
+        };
+        // No parameter is removed: they are evidence.
+        object.push(name, Some(json_string(searcher, &value, &decision.places)));
     }
-    searcher.masked(value, Search::Evidence)
-}
-
-/// Whether a parameter of a path is secret by its name or by a pointer.
-pub(super) fn is_secret_param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> bool {
-    let paths = searcher.paths(false);
-    let is_pointed = paths.is_some_and(|paths| searcher.step(paths, 0, name).1 == Some(Effect::Mask));
-    let class = searcher.class(name);
-    let is_secret = (is_pointed || class.masks_text(value)) && !searcher.is_mask(value);
-    if is_secret {
-        searcher.remember(value, class != Class::AsText);
-    }
-    is_secret
+    object.finish()
 }
 
 /// Headers as an object.
@@ -271,15 +280,13 @@ pub(in crate::redact) fn headers<'h>(
     let mut object = Object::default();
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
-        let fate = if is_sensitive || searcher.class(name).masks_text(&value) {
+        let decision = if is_sensitive || searcher.class(name).masks_text(&value) {
             searcher.memory.remembered.add_header(name, &value);
-            Fate::Masked
+            Decision::secret(&value)
         } else {
-            Fate::Shown(searcher.places(&value, Search::Free))
+            Decision { places: searcher.places(&value, Search::Free), ..Decision::default() }
         };
-        if let Some(json) = fate.json(searcher, &value) {
-            object.push(name, json);
-        }
+        object.push(name, decision.json(searcher, &value));
     }
     object.finish()
 }
@@ -313,7 +320,7 @@ pub(super) fn split(text: &str, mut start: usize, ends: impl Fn(u8) -> bool) -> 
         start += len + 1;
         Some(start - len - 1..start - 1)
     };
-    std::iter::from_fn(next).filter(|place| !place.is_empty())
+    iter::from_fn(next).filter(|place| !place.is_empty())
 }
 
 /// Whether a text that is encoded as in a form is JSON.

@@ -18,18 +18,12 @@ pub(in crate::redact) fn inside(
     search: Search,
     places: &mut Vec<Range<usize>>,
 ) {
-    let mut is_document = false;
-    if let Some(inside) = level.inside() {
-        let document = if scan.has(Scan::BRACKET) { json::document_in(text) } else { None };
-        if let Some(document) = document {
-            let is_all = json::is_all(text, &document);
-            if is_all || level == Level::TOP {
-                is_document = find_in_document(searcher, text, document, inside, search, places) && is_all;
-            }
-        }
-        if !is_document && scan.has(Scan::EQUALS) {
-            url::find_fields(searcher, text, scan, level.is_outside().then_some(inside), places);
-        }
+    let is_document = scan.has(Scan::BRACKET) && find_document(searcher, text, level, search, places);
+    if let Some(inside) = level.inside()
+        && scan.has(Scan::EQUALS)
+        && !is_document
+    {
+        url::find_fields(searcher, text, scan, level.is_outside().then_some(inside), places);
     }
     if !is_document
         && scan.has(Scan::PERCENT)
@@ -47,22 +41,25 @@ pub(in crate::redact) fn inside(
 
 /// Whether all of a text is an object or a list, or is too deep to know.
 pub(super) fn is_document(searcher: &mut Searcher<'_>, text: &str) -> bool {
-    let document = json::document_in(text).filter(|document| json::is_all(text, document));
-    let (Some(document), Some(inside)) = (document, Level::TOP.inside()) else { return false };
-    find_in_document(searcher, text, document, inside, Search::Client, &mut Vec::new())
+    json::document_in(text).is_some_and(|document| json::is_all(text, &document))
+        && find_document(searcher, text, Level::TOP, Search::Client, &mut Vec::new())
 }
 
-/// Searches a document within a text. Whether it is one.
-fn find_in_document(
+/// Searches the document that a text is, or that it has in it. Whether all of the text is one.
+fn find_document(
     searcher: &mut Searcher<'_>,
     text: &str,
-    document: Range<usize>,
     level: Level,
     search: Search,
     places: &mut Vec<Range<usize>>,
 ) -> bool {
+    let (Some(document), Some(inside)) = (json::document_in(text), level.inside()) else { return false };
+    let is_all = json::is_all(text, &document);
+    if !is_all && level != Level::TOP {
+        return false;
+    }
     let part = &text[document.clone()];
-    let walked = json::walk(searcher, part, Class::Plain, level, search, false, |walked, edits| {
+    let walked = json::walk(searcher, part, Class::Plain, inside, search, false, |walked, edits| {
         walked.map(|_| places.extend(edits.places(document.start)))
     });
     if walked == Err(Reason::TooDeep) {
@@ -70,5 +67,5 @@ fn find_in_document(
         places.push(document);
         searcher.memory.remembered.overflow();
     }
-    matches!(walked, Ok(()) | Err(Reason::TooDeep))
+    is_all && matches!(walked, Ok(()) | Err(Reason::TooDeep))
 }

@@ -7,8 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
 use super::super::search::{Search, Searcher};
-use super::fields::{Fate, Judge, Object, Origin};
-use crate::json::push_json_string;
+use super::fields::{Decision, Judge, Object, Origin, json_string};
 
 /// Larger fields show their size only.
 const MAX_VALUE: usize = 1_024;
@@ -152,28 +151,29 @@ impl<'b> Part<'b> {
         let Head { name, file_name, content_type, .. } = &self.head;
         let text = String::from_utf8_lossy(self.content);
         let value = if file_name.is_some() { "" } else { &*text };
-        let fate = match name {
+        let decision = match name {
             Some(name) if self.is_whole || file_name.is_some() => {
-                judge.fate(searcher, name, value, || format!("/{index}/value"))
+                judge.decide(searcher, name, value, || format!("/{index}/value"))
             }
             Some(name) => judge.open(searcher, name, value.trim_end_matches('\u{fffd}')),
-            None => Fate::Shown(Vec::new()),
+            None => Decision::default(),
         };
-        if matches!(fate, Fate::Hidden) {
+        if decision.is_hidden {
             return None;
         }
         let mut part = Object::default();
         for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
-            let Some(text) = text else { continue };
-            let mut json = String::new();
-            push_json_string(&mut json, searcher.masked(text, Search::Client).as_deref().unwrap_or(text));
+            let json = text.as_deref().map(|text| {
+                let places = searcher.places(text, Search::Client);
+                json_string(searcher, text, &places)
+            });
             part.push(key, json);
         }
         if self.is_whole {
-            part.push("size", self.content.len().to_string());
+            part.push("size", Some(self.content.len().to_string()));
             // A secret value is masked at any size.
-            if name.is_some() && file_name.is_none() && (matches!(fate, Fate::Masked) || self.is_small_text()) {
-                fate.json(searcher, value).into_iter().for_each(|json| part.push("value", json));
+            if name.is_some() && file_name.is_none() && (decision.is_secret || self.is_small_text()) {
+                part.push("value", decision.json(searcher, value));
             }
         }
         Some(part.finish().unwrap_or_else(|| "{}".to_owned()))
@@ -237,24 +237,10 @@ fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 
 /// The text of a quoted string whose opening quote has been read, and what follows it.
 fn quoted_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let mut plain = String::new();
-    let mut escaped = false;
-    for (at, char) in text.char_indices() {
-        match char {
-            // Browsers escape quotes only; a backslash before anything else belongs to a path.
-            '"' if escaped => {
-                plain.pop();
-                plain.push('"');
-                escaped = false;
-            }
-            '"' => return Some((Cow::Owned(plain), &text[at + 1..])),
-            other => {
-                escaped = other == '\\' && !escaped;
-                plain.push(other);
-            }
-        }
-    }
-    None
+    let is_escaped = |at: usize| text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
+    let end = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| !is_escaped(*at))?;
+    // Browsers escape quotes only; a backslash before anything else belongs to a path.
+    Some((Cow::Owned(text[..end].replace("\\\"", "\"")), &text[end + 1..]))
 }
 
 /// `UTF-8''na%20me` of RFC 8187.

@@ -56,26 +56,29 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
         let mut next = Value::behind(bytes, sign, class, &mut quotes);
         // What opens within a list that was read does not lead through the rest of the text again.
         let follows = sign >= list_until;
-        while let Some(Value { place, quote, list }) = next {
+        while let Some(Value { place, quote, is_cut, is_in_list }) = next {
             let said = &text[place.clone()];
             work::add(said.len());
-            let is_named = name.is_quoted && quote != Quote::Absent;
+            let is_named = name.is_quoted && quote.is_some();
             // Without its closing quote a text was cut, or is prose.
-            let is_secret = is_named || (quote != Quote::Open && looks_like_credential(said));
+            let is_secret = is_named || (!is_cut && looks_like_credential(said));
             next = None;
-            if let Some(open) = list.filter(|_| follows) {
+            if let Some(quote) = quote
+                && is_in_list
+                && follows
+            {
                 list_until = place.end;
-                next = Value::next_in_list(bytes, place.end, open, &mut quotes);
+                next = Value::next_in_list(bytes, place.end, quote, &mut quotes);
             }
             if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
-                if quote == Quote::Open {
+                if is_cut {
                     searcher.memory.remembered.add_beginning(said);
                 } else {
                     searcher.remember(said, class == Class::Always);
                 }
                 (at, read) = (place.end, place.end);
                 places.push(place);
-            } else if !is_secret && quote == Quote::Absent {
+            } else if !is_secret && quote.is_none() {
                 // What is within it looks no more like a credential than all of it.
                 at = place.end;
             }
@@ -172,18 +175,11 @@ fn is_name(byte: u8) -> bool {
 /// A value after a separator.
 struct Value {
     place: Range<usize>,
-    quote: Quote,
-    /// In a list, the quote before the value.
-    list: Option<OpenQuote>,
-}
-
-/// The quotes around a value.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Quote {
-    Absent,
+    /// The quote before it.
+    quote: Option<OpenQuote>,
     /// There is no closing quote: the value has all of the rest of the line.
-    Open,
-    Closed,
+    is_cut: bool,
+    is_in_list: bool,
 }
 
 impl Value {
@@ -213,19 +209,19 @@ impl Value {
         while end > at && matches!(bytes[end - 1], b'.' | b':' | b'!') {
             end -= 1;
         }
-        (end > at).then_some(Self { place: at..end, quote: Quote::Absent, list: None })
+        (end > at).then_some(Self { place: at..end, quote: None, is_cut: false, is_in_list: false })
     }
 
     /// The value behind an opening quote.
     fn quoted(bytes: &[u8], open: OpenQuote, is_in_list: bool, quotes: &mut Quotes) -> Option<Self> {
-        let start = open.end;
+        let (start, quote) = (open.end, Some(open));
         if let Some(end) = quotes.closing(bytes, open) {
-            return Some(Self { place: start..end, quote: Quote::Closed, list: is_in_list.then_some(open) });
+            return Some(Self { place: start..end, quote, is_cut: false, is_in_list });
         }
         let line = &bytes[start..];
         let len = memchr::memchr2(b'\n', b'\r', line).unwrap_or(line.len());
         let len = line[..len].strip_suffix(ELLIPSIS_BYTES).map_or(len, <[u8]>::len);
-        (len > 0).then_some(Self { place: start..start + len, quote: Quote::Open, list: None })
+        (len > 0).then_some(Self { place: start..start + len, quote, is_cut: true, is_in_list: false })
     }
 
     /// The value after one that ends here, in a list. Other quotes than its own end a text around the list.

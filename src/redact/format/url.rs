@@ -18,13 +18,8 @@ pub(in crate::redact) fn path(
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
 ) -> Vec<Range<usize>> {
-    let (scan, mut places) = (Scan::of(path), Vec::new());
-    if searcher.may_find(path, scan, Search::Evidence) {
-        searcher.find_scanned(path, scan, Level::TOP, Search::Evidence, &mut places);
-    }
-    if scan.has(Scan::PERCENT)
-        && let Some(decoded) = Decoded::percent(path)
-    {
+    let mut places = searcher.places(path, Search::Evidence);
+    if let Some(decoded) = Decoded::percent(path) {
         let inside = searcher.places(&decoded.text, Search::Evidence);
         places.extend(inside.iter().map(|place| decoded.source(place)));
     }
@@ -39,19 +34,15 @@ pub(in crate::redact) fn path(
             }
         }
         None => {
-            let mut start = 0;
             let mut is_named = false;
-            for segment in path.split('/') {
-                let place = start..start + segment.len();
-                start = place.end + 1;
-                if is_named && looks_like_credential(&decoded(segment)) {
-                    searcher.remember(segment, false);
+            // An empty segment hides no name.
+            for place in fields::split(path, 0, |byte| byte == b'/') {
+                let segment = decoded(&path[place.clone()]);
+                if is_named && looks_like_credential(&segment) {
+                    searcher.remember(&path[place.clone()], false);
                     places.push(place);
                 }
-                // An empty segment hides no name.
-                if !segment.is_empty() {
-                    is_named = searcher.class(&decoded(segment)) != Class::Plain;
-                }
+                is_named = searcher.class(&segment) != Class::Plain;
             }
         }
     }

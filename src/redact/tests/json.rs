@@ -75,8 +75,11 @@ fn a_string_that_is_json_beyond_the_limits_does_not_show() {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let redactor = Redactor::default();
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-        let Body::Whole(mut piece) = session.json_body(body.as_bytes(), false) else { panic!("it is JSON") };
-        assert_eq!(session.get(piece), r#"{"a":"***"}"#);
+        let Body { shown: Some(mut piece), omitted: None } = session.body(Media::Json, "", body.as_bytes(), false)
+        else {
+            panic!("it is JSON")
+        };
+        assert_eq!(session.out.get(piece), r#"{"a":"***"}"#);
         assert_eq!(session.finish().json(&mut piece), Err(Reason::Budget));
         assert_eq!(text_of(&text), "***");
     }
@@ -110,7 +113,9 @@ fn a_value_of_the_application_is_masked_in_names_without_a_value() {
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
         session.secret("k3y-of-jane", false);
         let (mut text, mut fields) = session.query(query);
-        let Body::Whole(mut form) = session.form_body(format!("b=2&{query}").as_bytes(), false) else {
+        let Body { shown: Some(mut form), omitted: None } =
+            session.body(Media::Form, "", format!("b=2&{query}").as_bytes(), false)
+        else {
             panic!("it is a form")
         };
         let mut search = session.finish();
@@ -119,6 +124,24 @@ fn a_value_of_the_application_is_masked_in_names_without_a_value() {
         search.json(&mut form).unwrap();
         for shown in [out.get(text), out.get(fields.unwrap()), out.get(form)] {
             assert!(shown.contains("***") && !shown.contains("jane"), "{query}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_pointer_means_the_same_in_parameters_of_a_path_as_in_a_query() {
+    for pointer in ["/badge", "/badge/0", "/badge/*"] {
+        let redactor = Redactor::builder().pointer(pointer).build().unwrap();
+        for (value, shown) in [("7", "***"), ("", "")] {
+            let (mut memory, mut out) = (Memory::default(), Redacted::default());
+            let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+            let path = session.path(&format!("/a/{value}/b"), Some(&[("badge", 3..3 + value.len())]));
+            let params = session.params([("badge", value.into())].into_iter()).unwrap();
+            let (query, fields) = session.query(&format!("badge={value}"));
+            assert_eq!(out.get(path), format!("/a/{shown}/b"), "{pointer}");
+            assert_eq!(out.get(params), format!(r#"{{"badge":"{shown}"}}"#), "{pointer}");
+            assert_eq!(out.get(query), format!("badge={shown}"), "{pointer}");
+            assert_eq!(out.get(fields.unwrap()), out.get(params), "{pointer}");
         }
     }
 }
@@ -341,7 +364,7 @@ fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
     for body in ["a=1&p%2561ssword=hunter-22", "a=1&pass%2577ord=hunter-22", "a=1&badge=hunter-22"] {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-        session.form_body(body.as_bytes(), true);
+        session.body(Media::Form, "", body.as_bytes(), true);
         let mut error = session.text("no: hunter-22-7");
         session.finish().text(&mut error);
         assert_eq!(out.get(error), "no: ***", "{body}");
@@ -351,9 +374,7 @@ fn the_last_field_of_a_form_that_was_cut_is_judged_as_others_are() {
     for (cut, shown) in [(true, r#"{"a":"1"}"#), (false, r#"{"a":"1","pin":"hunter-22"}"#)] {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-        let (Body::Whole(body) | Body::Beginning(body, _)) = session.form_body(b"a=1&pin=hunter-22", cut) else {
-            panic!("it is a form")
-        };
+        let Some(body) = session.body(Media::Form, "", b"a=1&pin=hunter-22", cut).shown else { panic!("it is a form") };
         let mut error = session.text("no: hunter-22-7");
         session.finish().text(&mut error);
         assert_eq!((out.get(body), out.get(error)), (shown, "no: hunter-22-7"));

@@ -7,6 +7,7 @@ mod properties;
 mod text;
 
 use super::*;
+use crate::media::Media;
 
 /// A body as a record shows it, by its content type: redacted, and searched for echoes.
 fn shown_by(
@@ -18,16 +19,20 @@ fn shown_by(
 ) -> Option<String> {
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let mut session = Session::new(redactor, event, &mut memory, &mut out);
-    let body = match content_type {
-        "json" => session.json_body(body, cut),
-        "form" => session.form_body(body, cut),
-        "text" => session.text_body(body, cut),
-        boundary => session.multipart_body(boundary, body, cut),
-    };
-    let (Body::Whole(mut piece) | Body::Beginning(mut piece, _)) = body else { return None };
+    let mut piece = session.body(media(content_type), content_type, body, cut).shown?;
     let mut search = session.finish();
     search.json(&mut piece).unwrap();
     Some(out.get(piece).to_owned())
+}
+
+/// The kind of a body, by its short name. That of a multipart body is its content type.
+fn media(content_type: &str) -> Media {
+    match content_type {
+        "json" => Media::Json,
+        "form" => Media::Form,
+        "text" => Media::Text,
+        _ => Media::Multipart,
+    }
 }
 
 fn json_of(body: &str) -> String {
@@ -45,12 +50,7 @@ fn error_beside(content_type: &str, body: &[u8], cut: bool, error: &str) -> Stri
     let (mut memory, mut out) = (Memory::default(), Redacted::default());
     let redactor = Redactor::default();
     let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-    match content_type {
-        "json" => session.json_body(body, cut),
-        "form" => session.form_body(body, cut),
-        "text" => session.text_body(body, cut),
-        boundary => session.multipart_body(boundary, body, cut),
-    };
+    session.body(media(content_type), content_type, body, cut);
     let mut piece = session.text(error);
     let mut search = session.finish();
     search.text(&mut piece);

@@ -75,8 +75,8 @@ proptest! {
         let (mut memory, mut out) = (Memory::default(), Redacted::default());
         let key = secret.replace(' ', "_");
         let mut session = Session::new(&redactor, None, &mut memory, &mut out);
-        session.json_body(json!({ &key: &name }).to_string().as_bytes(), false);
-        session.form_body(format!("{key}={name}").as_bytes(), false);
+        session.body(Media::Json, "", json!({ &key: &name }).to_string().as_bytes(), false);
+        session.body(Media::Form, "", format!("{key}={name}").as_bytes(), false);
         session.query(&format!("{key}={name}"));
         session.credential_header("x-api-key", &name);
         session.text(&format!("{key}=\"{name}\""));
