@@ -296,10 +296,13 @@ pub(in crate::redact) fn headers<'h>(
 /// Whether a text that is JSON names a secret if it is read as a form. Nobody knows which of the two the handler reads, and
 /// a secret of the one may be a key of the other.
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
-    let mut judge = Judge::new(searcher, Origin::Path);
+    let (paths, mut judge) = (searcher.paths(false), Judge::new(searcher, Origin::Path));
     split(text, 0, |byte| byte == b'&').map(|place| parts(text, &place)).any(|(name, value)| {
+        let name = form_decoded(&text[name]);
+        let step = paths.map(|paths| searcher.step(paths, 0, &name));
+        let is_pointed = step.is_some_and(|(below, effect)| below.lead_on() || effect.is_some());
         // A name without a sign has no value.
-        value.is_some() && judge.class(searcher, &form_decoded(&text[name])).0 != Class::Plain
+        value.is_some() && (is_pointed || judge.class(searcher, &name).0 != Class::Plain)
     })
 }
 
