@@ -133,7 +133,7 @@ mod tests {
                 ),
                 None => (format!("Status{}", status.as_u16()), status.as_u16().to_string()),
             };
-            assert_eq!((text.get(error.name), error.message.of(text.texts())), (name.as_str(), message.as_str()));
+            assert_eq!((text.get(error.name), error.message.of(&text)), (name.as_str(), message.as_str()));
         }
     }
 }

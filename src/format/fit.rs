@@ -7,7 +7,7 @@ use crate::json::{beginning, elements, unescape};
 use crate::record::Record;
 use crate::record::cuts::{BodyCut, Cuts, ELLIPSIS};
 use crate::record::finished::{Body, Fields, Request};
-use crate::redact::Texts;
+use crate::redact::Redacted;
 use crate::text::head;
 
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
@@ -198,7 +198,7 @@ fn omit(is_there: bool, is_omitted: &mut bool) -> bool {
 }
 
 /// Keeps the beginning of a body that fits, if enough remains to be worth reading.
-fn shorten_body(text: Texts<'_>, body: &Body, excess: usize, cut: &mut BodyCut) -> bool {
+fn shorten_body(text: &Redacted, body: &Body, excess: usize, cut: &mut BodyCut) -> bool {
     const MARKER: usize = 120;
     const WORTH_READING: usize = 256;
     let (Some(shown), BodyCut::None) = (body.shown, &cut) else { return false };
@@ -218,7 +218,7 @@ fn omit_body(body: &Body, cut: &mut BodyCut) -> bool {
 }
 
 /// Leaves out the largest values of `meta` first.
-fn shorten_meta(text: Texts<'_>, fields: &Fields, excess: usize, cuts: &mut Cuts) -> bool {
+fn shorten_meta(text: &Redacted, fields: &Fields, excess: usize, cuts: &mut Cuts) -> bool {
     const NAMING: usize = 24;
     let mut freed = 0;
     while freed < excess + NAMING {

@@ -408,10 +408,10 @@ impl<'r> Record<'r> {
         Some(FieldValue::Text(texts?.into()))
     }
 
-    fn thing<P: crate::redact::Piece>(
+    fn thing<K: Copy>(
         &self,
         thing: Option<Thing>,
-        piece: impl FnOnce(&Thing) -> Option<P>,
+        piece: impl FnOnce(&Thing) -> Option<crate::redact::Piece<K>>,
     ) -> Option<&'r str> {
         self.text.some(piece(&thing?))
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::wire::Process;
 use super::{Labels, Level, Outcome, Record, RouteLabel, Status};
 use crate::clock::Micros;
-use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted, Texts};
+use crate::redact::{ClientJson, ClientText, Evidence, EvidenceJson, Reason, Redacted};
 
 /// One redacted record in memory that is used again. Only of this type can a sink's line be made.
 #[derive(Debug, Default)]
@@ -157,7 +157,7 @@ pub(crate) enum ErrorText {
 
 impl ErrorText {
     /// The text itself.
-    pub(crate) fn of(self, text: Texts<'_>) -> &str {
+    pub(crate) fn of(self, text: &Redacted) -> &str {
         match self {
             Self::Library(piece) => text.get(piece),
             Self::Application(piece) => text.get(piece),
@@ -185,7 +185,7 @@ impl Request {
     pub(crate) const MAX_URL: usize = 4 * 1024;
 
     /// The length of path and query, however long they are.
-    pub(crate) fn url_len(&self, text: Texts<'_>) -> usize {
+    pub(crate) fn url_len(&self, text: &Redacted) -> usize {
         text.get(self.path).len() + self.url_query.map_or(0, |query| text.get(query).len() + 1)
     }
 }
@@ -236,7 +236,7 @@ impl Finished {
 
     /// The record as formats and filters see it.
     pub(crate) fn view<'r>(&'r self, process: &'r Process) -> Record<'r> {
-        Record::new(self.text.texts(), &self.fields, process)
+        Record::new(&self.text, &self.fields, process)
     }
 }
 

@@ -71,7 +71,7 @@ impl RecordLine {
 
     /// The record.
     pub fn record(&self) -> Record<'_> {
-        let record = Record::new(self.text.texts(), &self.fields, &self.process);
+        let record = Record::new(self.text.text(), &self.fields, &self.process);
         Record { seq: self.seq, line: Some(self.text.line()), ..record }
     }
 

@@ -14,7 +14,7 @@ use super::wire::{BodyAs, Process};
 use super::{Entity, Failure, FieldGroup, FieldGroups, Level, LogType, Outcome, Scope, Status};
 use crate::clock::Micros;
 use crate::json::{members_as_arrays, without_members};
-use crate::redact::Texts;
+use crate::redact::Redacted;
 use crate::text::head;
 
 /// One redacted record, borrowed: filters decide by it, and [formats](crate::format) write it.
@@ -23,7 +23,7 @@ use crate::text::head;
 /// getter here or a [`Field`](crate::Field) for [`Record::get`](Self::get).
 #[derive(Clone, Copy)]
 pub struct Record<'r> {
-    pub(crate) text: Texts<'r>,
+    pub(crate) text: &'r Redacted,
     pub(crate) fields: &'r Fields,
     pub(crate) process: &'r Process,
     /// Absent until the record has its place in a sink.
@@ -35,7 +35,7 @@ pub struct Record<'r> {
 }
 
 impl<'r> Record<'r> {
-    pub(super) fn new(text: Texts<'r>, fields: &'r Fields, process: &'r Process) -> Self {
+    pub(super) fn new(text: &'r Redacted, fields: &'r Fields, process: &'r Process) -> Self {
         Self { text, fields, process, seq: None, cuts: &UNCUT, omitted: FieldGroups::default(), line: None }
     }
 

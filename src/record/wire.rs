@@ -9,7 +9,7 @@ use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request,
 use super::json_object::{Key, Object, key, push_list};
 use super::setting::setting_names;
 use super::{FieldGroup, Record};
-use crate::redact::{Evidence, Reason, Redacted, Texts};
+use crate::redact::{Evidence, Reason, Redacted};
 
 /// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,6 @@ impl Process {
         service: Option<Evidence>,
         (user_agent_key, body_as): (UserAgentKey, BodyAs),
     ) -> Self {
-        let text = text.texts();
         Self {
             instance: Member::new(key!("instance"), Some(text.get(instance))),
             host: Member::new(key!("host"), text.some(host)),
@@ -325,7 +324,7 @@ fn write_context(line: &mut Object<'_>, record: &Record<'_>, context: &Context) 
     line.some_text(key!("context"), text.some(context.said));
 }
 
-fn write_thing(object: &mut Object<'_>, text: Texts<'_>, thing: &Thing) {
+fn write_thing(object: &mut Object<'_>, text: &Redacted, thing: &Thing) {
     object.text(key!("kind"), text.get(thing.kind));
     object.some_text(key!("id"), text.some(thing.id));
     object.some_text(key!("name"), text.some(thing.name));
@@ -414,14 +413,14 @@ fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &
     object.some_raw(key!("body"), body(record, shown, cut).as_deref());
 }
 
-fn write_omission(object: &mut Object<'_>, text: Texts<'_>, body: &Body, reason: Reason) {
+fn write_omission(object: &mut Object<'_>, text: &Redacted, body: &Body, reason: Reason) {
     object.plain(key!("reason"), reason.as_str());
     object.some_text(key!("contentType"), text.some(body.content_type));
     object.number(key!("bytes"), body.bytes);
 }
 
 impl Body {
-    fn shown<'r>(&self, text: Texts<'r>, cut: &'r BodyCut) -> Option<&'r str> {
+    fn shown<'r>(&self, text: &'r Redacted, cut: &'r BodyCut) -> Option<&'r str> {
         match cut {
             BodyCut::None => text.some(self.shown),
             BodyCut::Beginning(beginning) => Some(beginning),

@@ -11,12 +11,11 @@ pub(super) struct Edits {
     written: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Edit {
-    start: usize,
-    end: usize,
-    from: usize,
-    to: usize,
+    place: Range<usize>,
+    /// Where its replacement is in those of all edits.
+    written: Range<usize>,
 }
 
 impl Edits {
@@ -31,7 +30,7 @@ impl Edits {
 
     /// The places that are edited, in a text in which this one begins at `start`.
     pub(super) fn places(&self, start: usize) -> impl Iterator<Item = Range<usize>> {
-        self.list.iter().map(move |edit| start + edit.start..start + edit.end)
+        self.list.iter().map(move |edit| start + edit.place.start..start + edit.place.end)
     }
 
     /// Removes a place.
@@ -43,23 +42,24 @@ impl Edits {
     pub(super) fn replace(&mut self, place: Range<usize>, write: impl FnOnce(&mut String)) {
         let from = self.written.len();
         write(&mut self.written);
-        self.list.push(Edit { start: place.start, end: place.end, from, to: self.written.len() });
+        self.list.push(Edit { place, written: from..self.written.len() });
     }
 
     /// Appends the edited text up to a place. Of edits that overlap, the one that begins first is applied; of those that begin
     /// at one place, the longest; of equal ones, a removal, because a comma is removed with it; else the one that was added
     /// last.
     pub(super) fn apply(&mut self, text: &str, upto: usize, out: &mut String) {
-        let writes = |edit: &Edit| edit.to > edit.from;
-        self.list.sort_unstable_by_key(|edit| (edit.start, Reverse(edit.end), writes(edit), Reverse(edit.from)));
+        self.list.sort_unstable_by_key(|Edit { place, written }| {
+            (place.start, Reverse(place.end), !written.is_empty(), Reverse(written.start))
+        });
         let mut copied = 0;
-        for edit in &self.list {
-            if edit.start < copied || edit.end > upto {
+        for Edit { place, written } in &self.list {
+            if place.start < copied || place.end > upto {
                 continue;
             }
-            out.push_str(&text[copied..edit.start]);
-            out.push_str(&self.written[edit.from..edit.to]);
-            copied = edit.end;
+            out.push_str(&text[copied..place.start]);
+            out.push_str(&self.written[written.clone()]);
+            copied = place.end;
         }
         out.push_str(&text[copied..upto]);
     }

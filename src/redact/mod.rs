@@ -46,7 +46,7 @@ pub use explain::Explanation;
 pub use hit::{Hit, HitRule};
 pub(crate) use memory::Memory;
 pub(crate) use reason::Reason;
-pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, ReadBack, Redacted, Texts};
+pub(crate) use redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Part, Piece, ReadBack, Redacted};
 pub use redactor::{Redactor, RedactorBuilder};
 pub(crate) use rules::{EventRules, is_phrase};
 pub(crate) use session::{Body, Session};

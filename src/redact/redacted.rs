@@ -5,6 +5,7 @@
 //! chosen: the echo search may mask more of it. Both also exist as JSON.
 
 use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::json::member;
@@ -21,18 +22,18 @@ impl Redacted {
     const KEPT: usize = 64 * 1024;
 
     /// The text of a piece.
-    pub(crate) fn get(&self, piece: impl Piece) -> &str {
-        self.texts().get(piece)
+    pub(crate) fn get<K: Copy>(&self, piece: Piece<K>) -> &str {
+        self.text.get(piece.range()).unwrap_or_default()
     }
 
-    /// All of it, to look pieces up in.
-    pub(crate) fn texts(&self) -> Texts<'_> {
-        Texts(&self.text)
+    /// The text of a piece, if there is one.
+    pub(crate) fn some<K: Copy>(&self, piece: Option<Piece<K>>) -> Option<&str> {
+        piece.map(|piece| self.get(piece))
     }
 
     /// Adds a constant, which needs no redaction.
     pub(crate) fn constant(&mut self, text: &'static str) -> Evidence {
-        Evidence(self.push(text))
+        self.push(text)
     }
 
     /// Adds constants and numbers, which need no redaction.
@@ -45,7 +46,7 @@ impl Redacted {
                 Part::Number(number) => drop(write!(self.text, "{number}")),
             }
         }
-        Evidence(self.since(start))
+        self.since(start)
     }
 
     /// Removes all text. Pieces of it must not be used any more: they would read text of the next record.
@@ -54,15 +55,15 @@ impl Redacted {
         self.text.shrink_to(Self::KEPT);
     }
 
-    pub(super) fn push(&mut self, text: &str) -> Span {
+    pub(super) fn push<K>(&mut self, text: &str) -> Piece<K> {
         let start = self.text.len();
         self.text.push_str(text);
         self.since(start)
     }
 
     /// The piece from a place to the end of the buffer.
-    pub(super) fn since(&self, start: usize) -> Span {
-        Span::of(start..self.text.len())
+    pub(super) fn since<K>(&self, start: usize) -> Piece<K> {
+        Piece::of(start..self.text.len())
     }
 
     /// A member of an object, as a piece of it.
@@ -70,34 +71,12 @@ impl Redacted {
         let json = self.get(object);
         let value = member(json, name)?;
         let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
-        Some(EvidenceJson(Span::of(from..from + value.len())))
+        Some(Piece::of(from..from + value.len()))
     }
 }
 
-/// The text that the pieces of a record refer to.
-#[derive(Clone, Copy)]
-pub(crate) struct Texts<'t>(&'t str);
-
-impl<'t> Texts<'t> {
-    /// The text of a piece.
-    pub(crate) fn get(self, piece: impl Piece) -> &'t str {
-        self.0.get(piece.range()).unwrap_or_default()
-    }
-
-    /// The text of a piece, if there is one.
-    pub(crate) fn some(self, piece: Option<impl Piece>) -> Option<&'t str> {
-        piece.map(|piece| self.get(piece))
-    }
-}
-
-impl fmt::Debug for Texts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Texts").field("bytes", &self.0.len()).finish_non_exhaustive()
-    }
-}
-
-/// A line that was written once, and its texts without their escapes. It is no [`Redacted`], so that no record which a sink gets
-/// can be made of it.
+/// A line that was written once, and its texts without their escapes. It only lends its [`Redacted`], so that no record which a
+/// sink gets can be made of it.
 #[derive(Debug)]
 pub(crate) struct ReadBack {
     /// The line, then the texts that had escapes.
@@ -108,7 +87,7 @@ pub(crate) struct ReadBack {
 impl ReadBack {
     pub(crate) fn new(line: &str) -> Self {
         let mut text = Redacted::default();
-        let line = ClientText(text.push(line));
+        let line = text.push(line);
         Self { text, line }
     }
 
@@ -116,18 +95,18 @@ impl ReadBack {
         self.text.get(self.line)
     }
 
-    pub(crate) fn texts(&self) -> Texts<'_> {
-        self.text.texts()
+    pub(crate) fn text(&self) -> &Redacted {
+        &self.text
     }
 
     /// A piece of the line.
-    pub(crate) fn piece<P: Piece>(&self, range: Range<usize>) -> P {
-        P::of(Span::of(range))
+    pub(crate) fn piece<K>(&self, range: Range<usize>) -> Piece<K> {
+        Piece::of(range)
     }
 
     /// A piece that is a text of its own.
-    pub(crate) fn add<P: Piece>(&mut self, text: &str) -> P {
-        P::of(self.text.push(text))
+    pub(crate) fn add<K>(&mut self, text: &str) -> Piece<K> {
+        self.text.push(text)
     }
 }
 
@@ -145,53 +124,42 @@ impl fmt::Debug for Redacted {
     }
 }
 
-/// A place in a [`Redacted`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Span {
+/// A place in a [`Redacted`], with the kind of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Piece<K> {
     start: u32,
     end: u32,
+    kind: PhantomData<K>,
 }
 
-impl Span {
+impl<K> Piece<K> {
     /// A place beyond 4 GiB would be empty.
     fn of(range: Range<usize>) -> Self {
         let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        Self { start: at(range.start), end: at(range.end) }
+        Self { start: at(range.start), end: at(range.end), kind: PhantomData }
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 }
 
-/// A piece of a [`Redacted`], of any type.
-pub(crate) trait Piece: Copy {
-    fn range(self) -> Range<usize>;
+/// Text that says who did what. No value of a client changes it.
+pub(crate) type Evidence = Piece<kind::Evidence>;
+/// The same as a JSON value.
+pub(crate) type EvidenceJson = Piece<kind::EvidenceJson>;
+/// Text that a client or an error may have chosen. The echo search may mask more of it.
+pub(crate) type ClientText = Piece<kind::ClientText>;
+/// The same as a JSON value.
+pub(crate) type ClientJson = Piece<kind::ClientJson>;
 
-    fn of(span: Span) -> Self;
-}
-
-macro_rules! pieces {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) struct $name(pub(in crate::redact) Span);
-
-        impl Piece for $name {
-            fn range(self) -> Range<usize> {
-                self.0.start as usize..self.0.end as usize
-            }
-
-            fn of(span: Span) -> Self {
-                Self(span)
-            }
-        }
-    )*};
-}
-
-pieces! {
-    /// Text that says who did what. No value of a client changes it.
-    Evidence;
-    /// The same as a JSON value.
-    EvidenceJson;
-    /// Text that a client or an error may have chosen. The echo search may mask more of it.
-    ClientText;
-    /// The same as a JSON value.
-    ClientJson;
+mod kind {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Evidence {}
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum EvidenceJson {}
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum ClientText {}
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum ClientJson {}
 }

@@ -13,7 +13,7 @@ use super::echo::EchoSearch;
 use super::format::fields::{self, Origin, json_string};
 use super::format::{inside, multipart, text, url, walk};
 use super::memory::Memory;
-use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Redacted, Span};
+use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted};
 use super::redactor::Redactor;
 use super::rules::{Class, EventRules, Show};
 use super::search::{LONG, Level, Search, Searcher};
@@ -85,19 +85,19 @@ impl Session<'_> {
     /// A name, an id, a message. Masked are tokens and values of `Audit::secret`, and in long texts values that a name precedes.
     pub(crate) fn evidence(&mut self, text: &str) -> Evidence {
         let places = self.searcher.places(text, Search::Evidence);
-        Evidence(self.push(text, &places, Cow::Borrowed))
+        self.push(text, &places, Cow::Borrowed)
     }
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
         let object = fields::params(&mut self.searcher, pairs)?;
-        Some(EvidenceJson(self.out.push(&object)))
+        Some(self.out.push(&object))
     }
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
     pub(crate) fn path(&mut self, path: &str, params: Option<&[(&str, Range<usize>)]>) -> Evidence {
         let places = url::path(&mut self.searcher, path, params);
-        Evidence(self.push(path, &places, decoded))
+        self.push(path, &places, decoded)
     }
 
     /// A value of `meta` that the application gave.
@@ -126,7 +126,7 @@ impl Session<'_> {
         if walked.is_err() {
             push_json_string(&mut self.out.text, self.searcher.style().text());
         }
-        EvidenceJson(self.out.since(start))
+        self.out.since(start)
     }
 }
 
@@ -135,34 +135,34 @@ impl Session<'_> {
     /// Free text: an error's message or stack.
     pub(crate) fn text(&mut self, text: &str) -> ClientText {
         let places = self.searcher.places(text, Search::Free);
-        ClientText(self.push(text, &places, Cow::Borrowed))
+        self.push(text, &places, Cow::Borrowed)
     }
 
     /// A short text that many requests share, such as a user agent. One without secrets by shared rules is not searched again.
     pub(crate) fn shared_text(&mut self, text: &str) -> ClientText {
         let is_shared = self.searcher.names.is_none() && self.searcher.paths(false).is_none();
         if is_shared && self.searcher.memory.knows(text) {
-            return ClientText(self.out.push(text));
+            return self.out.push(text);
         }
         let before = self.searcher.memory.remembered.len();
         let places = self.searcher.places(text, Search::Free);
         if is_shared && places.is_empty() && self.searcher.memory.remembered.len() == before {
             self.searcher.memory.keep(text);
         }
-        ClientText(self.push(text, &places, Cow::Borrowed))
+        self.push(text, &places, Cow::Borrowed)
     }
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
     pub(crate) fn headers<'h>(&mut self, shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>) -> Option<ClientJson> {
         let object = fields::headers(&mut self.searcher, shown)?;
-        Some(ClientJson(self.out.push(&object)))
+        Some(self.out.push(&object))
     }
 
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
     pub(crate) fn query(&mut self, raw: &str) -> (ClientText, Option<ClientJson>) {
         let read = fields::read(&mut self.searcher, raw, Origin::Query, false);
-        let text = ClientText(self.push(raw, &read.places, form_decoded));
-        (text, read.object.map(|object| ClientJson(self.out.push(&object))))
+        let text = self.push(raw, &read.places, form_decoded);
+        (text, read.object.map(|object| self.out.push(&object)))
     }
 
     /// A body of a kind that records show. With `cut`, only its beginning was captured.
@@ -200,7 +200,7 @@ impl Session<'_> {
                 }
                 Ok(walked.is_whole)
             })?;
-        Ok(Body::shown(ClientJson(self.out.since(start)), is_whole))
+        Ok(Body::shown(self.out.since(start), is_whole))
     }
 
     /// A body of type `application/x-www-form-urlencoded`.
@@ -236,11 +236,16 @@ impl Session<'_> {
         if cut && json.len() <= 2 {
             return Err(Reason::Truncated);
         }
-        Ok(Body::shown(ClientJson(self.out.push(json)), !cut))
+        Ok(Body::shown(self.out.push(json), !cut))
     }
 
     /// Appends a text with these places masked, each as the value that `value_of` reads in it.
-    fn push<'t>(&mut self, text: &'t str, places: &[Range<usize>], value_of: fn(&'t str) -> Cow<'t, str>) -> Span {
+    fn push<'t, K>(
+        &mut self,
+        text: &'t str,
+        places: &[Range<usize>],
+        value_of: fn(&'t str) -> Cow<'t, str>,
+    ) -> Piece<K> {
         let masked = self.searcher.style().apply(text, places, value_of);
         self.out.push(masked.as_deref().unwrap_or(text))
     }
@@ -249,13 +254,11 @@ impl Session<'_> {
 /// The text of a body; of a cut one, up to the character that the cut went through.
 fn valid_text(bytes: &[u8], cut: bool) -> Result<&str, Reason> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text),
-        Err(error) if cut && error.error_len().is_none() => {
-            std::str::from_utf8(&bytes[..error.valid_up_to()]).map_err(|_| Reason::Invalid)
-        }
-        Err(_) => Err(Reason::Invalid),
-    }
+    let text = std::str::from_utf8(bytes).or_else(|error| match error.error_len() {
+        None if cut => std::str::from_utf8(&bytes[..error.valid_up_to()]),
+        _ => Err(error),
+    });
+    text.map_err(|_| Reason::Invalid)
 }
 
 /// Whether a value has more levels of lists and objects below it.

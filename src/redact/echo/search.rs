@@ -45,12 +45,12 @@ impl<'a> EchoSearch<'a> {
         let text = self.out.get(*piece);
         self.trap.spring(text);
         if self.is_full {
-            *piece = ClientText(self.out.push(self.style.text()));
+            *piece = self.out.push(self.style.text());
             return;
         }
         let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return };
         if let Some(masked) = masked(self.style, values, text) {
-            *piece = ClientText(self.out.push(&masked));
+            *piece = self.out.push(&masked);
         }
     }
 
@@ -67,7 +67,7 @@ impl<'a> EchoSearch<'a> {
         self.trap.spring(text);
         let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return Ok(()) };
         if let Some(masked) = masked_json(self.style, values, text) {
-            *piece = ClientJson(self.out.push(&masked));
+            *piece = self.out.push(&masked);
         }
         Ok(())
     }

@@ -58,6 +58,12 @@ pub(in crate::redact) fn json_string(searcher: &Searcher<'_>, text: &str, places
     json
 }
 
+/// A text without the secrets that a search finds, as a JSON string.
+pub(super) fn searched(searcher: &mut Searcher<'_>, text: &str, search: Search) -> String {
+    let places = searcher.places(text, search);
+    json_string(searcher, text, &places)
+}
+
 /// Decides about the fields of a text, one after the other.
 pub(super) struct Judge {
     origin: Origin,
@@ -107,7 +113,11 @@ impl Judge {
     /// The class of the next field of a name, the rule that gives it, and whether the allow list hides the field.
     fn class(&mut self, searcher: &mut Searcher<'_>, name: &str) -> (Class, HitRule, bool) {
         let (effect, is_hidden) = self.pointed(searcher, name);
-        let class = class_of(searcher, name);
+        let class = match searcher.class(name) {
+            // Percent-encoding is decoded twice.
+            Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
+            class => class,
+        };
         let (class, rule) = match (effect, self.origin) {
             (Some(Effect::Mask), _) => (Class::Leaves, HitRule::Pointer),
             (Some(Effect::Except), Origin::Form) => (Class::Plain, HitRule::Key),
@@ -242,14 +252,6 @@ fn remember_fields(searcher: &mut Searcher<'_>, judge: &mut Judge, text: &str) {
     }
 }
 
-/// The class of a decoded name. Percent-encoding is decoded twice.
-fn class_of(searcher: &mut Searcher<'_>, name: &str) -> Class {
-    match searcher.class(name) {
-        Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
-        class => class,
-    }
-}
-
 fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
@@ -261,13 +263,13 @@ pub(in crate::redact) fn params<'p>(
 ) -> Option<String> {
     let mut object = Object::default();
     for (name, value) in pairs {
-        let decision = if is_secret_param(searcher, name, &value) {
-            Decision::secret(&value)
-        } else {
-            Decision { places: searcher.places(&value, Search::Evidence), ..Decision::default() }
-        };
         // No parameter is removed: they are evidence.
-        object.push(name, Some(json_string(searcher, &value, &decision.places)));
+        let json = if is_secret_param(searcher, name, &value) {
+            json_string(searcher, &value, &Decision::secret(&value).places)
+        } else {
+            searched(searcher, &value, Search::Evidence)
+        };
+        object.push(name, Some(json));
     }
     object.finish()
 }
@@ -280,13 +282,13 @@ pub(in crate::redact) fn headers<'h>(
     let mut object = Object::default();
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
-        let decision = if is_sensitive || searcher.class(name).masks_text(&value) {
+        let json = if is_sensitive || searcher.class(name).masks_text(&value) {
             searcher.memory.remembered.add_header(name, &value);
-            Decision::secret(&value)
+            Decision::secret(&value).json(searcher, &value)
         } else {
-            Decision { places: searcher.places(&value, Search::Free), ..Decision::default() }
+            Some(searched(searcher, &value, Search::Free))
         };
-        object.push(name, decision.json(searcher, &value));
+        object.push(name, json);
     }
     object.finish()
 }
@@ -294,14 +296,13 @@ pub(in crate::redact) fn headers<'h>(
 /// Whether a text that is JSON names a secret if it is read as a form. Nobody knows which of the two the handler reads, and
 /// a secret of the one may be a key of the other.
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
-    let paths = searcher.paths(false);
-    // A name without a sign has no value.
-    let names =
-        split(text, 0, |byte| byte == b'&').map(|place| parts(text, &place)).filter(|(_, value)| value.is_some());
-    names.map(|(name, _)| form_decoded(&text[name])).any(|name| {
+    let (paths, mut judge) = (searcher.paths(false), Judge::new(searcher, Origin::Path));
+    split(text, 0, |byte| byte == b'&').map(|place| parts(text, &place)).any(|(name, value)| {
+        let name = form_decoded(&text[name]);
         let step = paths.map(|paths| searcher.step(paths, 0, &name));
-        class_of(searcher, &name) != Class::Plain
-            || step.is_some_and(|(below, effect)| below.lead_on() || effect.is_some())
+        let is_pointed = step.is_some_and(|(below, effect)| below.lead_on() || effect.is_some());
+        // A name without a sign has no value.
+        value.is_some() && (is_pointed || judge.class(searcher, &name).0 != Class::Plain)
     })
 }
 
@@ -314,13 +315,11 @@ fn without_open_escape(value: &str) -> &str {
 
 /// The places of fields from a place on, without those that are empty.
 pub(super) fn split(text: &str, mut start: usize, ends: impl Fn(u8) -> bool) -> impl Iterator<Item = Range<usize>> {
-    let next = move || {
-        let rest = text.as_bytes().get(start..).filter(|rest| !rest.is_empty())?;
-        let len = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
-        start += len + 1;
-        Some(start - len - 1..start - 1)
-    };
-    iter::from_fn(next).filter(|place| !place.is_empty())
+    let places = text.as_bytes()[start..].split(move |byte| ends(*byte)).map(move |field| {
+        start += field.len() + 1;
+        start - field.len() - 1..start - 1
+    });
+    places.filter(|place| !place.is_empty())
 }
 
 /// Whether a text that is encoded as in a form is JSON.

@@ -1,13 +1,11 @@
 //! Multipart bodies (RFC 7578, RFC 2046) as the list of their parts: name, file name, content type and
 //! size, and the redacted value of each small field that is not a file.
 
-use std::borrow::Cow;
-
 use percent_encoding::percent_decode_str;
 
 use super::super::Reason;
 use super::super::search::{Search, Searcher};
-use super::fields::{Decision, Judge, Object, Origin, json_string};
+use super::fields::{Decision, Judge, Object, Origin, searched};
 
 /// Larger fields show their size only.
 const MAX_VALUE: usize = 1_024;
@@ -23,9 +21,7 @@ pub(in crate::redact) fn parts(
     bytes: &[u8],
     cut: bool,
 ) -> Result<String, Reason> {
-    let mut boundaries = parameters(content_type).filter(|(name, _)| name.eq_ignore_ascii_case("boundary"));
-    // With two boundaries it is unknown which one the handler reads.
-    let (Some((_, boundary)), None) = (boundaries.next(), boundaries.next()) else { return Err(Reason::Invalid) };
+    let boundary = only_parameter(content_type, "boundary")?.unwrap_or_default();
     if boundary.is_empty() || boundary.len() > MAX_BOUNDARY {
         return Err(Reason::Invalid);
     }
@@ -80,48 +76,14 @@ fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, bool) {
     (parts, false)
 }
 
-/// What the header fields of a part say.
-#[derive(Debug, Default)]
-struct Head {
+/// A part that was read: what its header fields say, and its content.
+#[derive(Default)]
+struct Part<'b> {
     name: Option<String>,
     file_name: Option<String>,
     content_type: Option<String>,
     /// A transfer encoding is named for the content.
     is_encoded: bool,
-}
-
-impl Head {
-    fn parse(text: &str) -> Result<Self, Reason> {
-        let mut head = Self::default();
-        let mut is_named = false;
-        for line in text.split("\r\n").filter(|line| !line.is_empty()) {
-            // Folded lines are obsolete (RFC 7230, section 3.2.4), and readers disagree about them.
-            let (field, value) =
-                line.split_once(':').filter(|(field, _)| !field.contains([' ', '\t'])).ok_or(Reason::Invalid)?;
-            match field.to_ascii_lowercase().as_str() {
-                "content-disposition" => {
-                    // With two names it is unknown which one the handler reads.
-                    if std::mem::replace(&mut is_named, true) || !has_one_name(value) {
-                        return Err(Reason::Invalid);
-                    }
-                    head.name = parameter(value, "name").map(Cow::into_owned);
-                    let extended = parameter(value, "filename*").map(|extended| decode_extended(&extended));
-                    head.file_name = extended.or_else(|| parameter(value, "filename").map(Cow::into_owned));
-                }
-                "content-type" => head.content_type = Some(value.trim().to_owned()),
-                "content-transfer-encoding" => {
-                    head.is_encoded = !matches!(value.trim().to_ascii_lowercase().as_str(), "7bit" | "8bit" | "binary");
-                }
-                _ => {}
-            }
-        }
-        Ok(head)
-    }
-}
-
-/// A part that was read.
-struct Part<'b> {
-    head: Head,
     content: &'b [u8],
     is_whole: bool,
 }
@@ -141,14 +103,41 @@ impl<'b> Part<'b> {
         } else {
             return if bytes.len() > MAX_HEAD { Err(Reason::TooDeep) } else { Ok(None) };
         };
-        let head = Head::parse(&String::from_utf8_lossy(head))?;
         let content = if is_whole { content } else { without_beginning(content, delimiter) };
-        Ok(Some(Self { head, content, is_whole }))
+        let mut part = Self { content, is_whole, ..Self::default() };
+        part.read_head(&String::from_utf8_lossy(head))?;
+        Ok(Some(part))
+    }
+
+    fn read_head(&mut self, head: &str) -> Result<(), Reason> {
+        let mut is_named = false;
+        for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+            // Folded lines are obsolete (RFC 7230, section 3.2.4), and readers disagree about them.
+            let (field, value) =
+                line.split_once(':').filter(|(field, _)| !field.contains([' ', '\t'])).ok_or(Reason::Invalid)?;
+            match field.to_ascii_lowercase().as_str() {
+                "content-disposition" => {
+                    // With a second name, or one in extended notation (RFC 8187), it is unknown which one the handler reads.
+                    if std::mem::replace(&mut is_named, true) || parameter(value, "name*").is_some() {
+                        return Err(Reason::Invalid);
+                    }
+                    self.name = only_parameter(value, "name")?;
+                    let extended = parameter(value, "filename*").map(|extended| decode_extended(&extended));
+                    self.file_name = extended.or_else(|| parameter(value, "filename"));
+                }
+                "content-type" => self.content_type = Some(value.trim().to_owned()),
+                "content-transfer-encoding" => {
+                    self.is_encoded = !matches!(value.trim().to_ascii_lowercase().as_str(), "7bit" | "8bit" | "binary");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The part as JSON; `None` if it is hidden.
     fn json(&self, searcher: &mut Searcher<'_>, judge: &mut Judge, index: usize) -> Option<String> {
-        let Head { name, file_name, content_type, .. } = &self.head;
+        let Self { name, file_name, content_type, .. } = self;
         let text = String::from_utf8_lossy(self.content);
         let value = if file_name.is_some() { "" } else { &*text };
         let decision = match name {
@@ -163,11 +152,7 @@ impl<'b> Part<'b> {
         }
         let mut part = Object::default();
         for (key, text) in [("name", name), ("fileName", file_name), ("contentType", content_type)] {
-            let json = text.as_deref().map(|text| {
-                let places = searcher.places(text, Search::Client);
-                json_string(searcher, text, &places)
-            });
-            part.push(key, json);
+            part.push(key, text.as_deref().map(|text| searched(searcher, text, Search::Client)));
         }
         if self.is_whole {
             part.push("size", Some(self.content.len().to_string()));
@@ -180,11 +165,8 @@ impl<'b> Part<'b> {
     }
 
     fn is_small_text(&self) -> bool {
-        let is_plain = self.head.content_type.as_deref().is_none_or(is_text);
-        is_plain
-            && !self.head.is_encoded
-            && self.content.len() <= MAX_VALUE
-            && std::str::from_utf8(self.content).is_ok()
+        let is_plain = self.content_type.as_deref().is_none_or(is_text);
+        is_plain && !self.is_encoded && self.content.len() <= MAX_VALUE && std::str::from_utf8(self.content).is_ok()
     }
 }
 
@@ -204,19 +186,18 @@ fn is_text(content_type: &str) -> bool {
 }
 
 /// A parameter of a header value: a token, or a quoted string.
-fn parameter<'v>(value: &'v str, wanted: &str) -> Option<Cow<'v, str>> {
+fn parameter(value: &str, wanted: &str) -> Option<String> {
     parameters(value).find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, text)| text)
 }
 
-/// Whether a disposition has at most one name, and none in extended notation (RFC 8187).
-fn has_one_name(value: &str) -> bool {
-    let names = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case("name"));
-    let extended = parameters(value).any(|(name, _)| name.eq_ignore_ascii_case("name*"));
-    names.count() <= 1 && !extended
+/// The same of a parameter that must not repeat: it would be unknown which one the handler reads.
+fn only_parameter(value: &str, wanted: &str) -> Result<Option<String>, Reason> {
+    let count = parameters(value).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).count();
+    if count > 1 { Err(Reason::Invalid) } else { Ok(parameter(value, wanted)) }
 }
 
 /// The parameters of a header value, up to the first that cannot be read.
-fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+fn parameters(value: &str) -> impl Iterator<Item = (&str, String)> {
     let mut rest = value.split_once(';').map(|(_, rest)| rest);
     std::iter::from_fn(move || {
         let (name, after) = rest.take()?.split_once('=')?;
@@ -225,7 +206,7 @@ fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
             Some(quoted) => quoted_string(quoted)?,
             None => {
                 let end = after.find(';').unwrap_or(after.len());
-                (Cow::Borrowed(after[..end].trim_end()), &after[end..])
+                (after[..end].trim_end().to_owned(), &after[end..])
             }
         };
         rest = behind.split_once(';').map(|(_, rest)| rest);
@@ -236,11 +217,11 @@ fn parameters(value: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
 }
 
 /// The text of a quoted string whose opening quote has been read, and what follows it.
-fn quoted_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
+fn quoted_string(text: &str) -> Option<(String, &str)> {
     let is_escaped = |at: usize| text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
     let end = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| !is_escaped(*at))?;
     // Browsers escape quotes only; a backslash before anything else belongs to a path.
-    Some((Cow::Owned(text[..end].replace("\\\"", "\"")), &text[end + 1..]))
+    Some((text[..end].replace("\\\"", "\""), &text[end + 1..]))
 }
 
 /// `UTF-8''na%20me` of RFC 8187.
