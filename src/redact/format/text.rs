@@ -167,9 +167,7 @@ impl Name {
 }
 
 fn is_name(byte: u8) -> bool {
-    // Letters, digits and `$-.[]_` as bits; beyond ASCII, each byte is one of a name.
-    const ASCII: [u64; 2] = [0x03ff_6010_0000_0000, 0x07ff_fffe_afff_fffe];
-    ASCII.get(usize::from(byte >> 6)).is_none_or(|bits| bits >> (byte & 63) & 1 != 0)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'[' | b']' | 0x80..)
 }
 
 /// A value after a separator.

@@ -40,41 +40,42 @@ impl Walker<'_, '_> {
         let mut state = State::Value;
         while let Some(byte) = self.bytes.get(self.at) {
             // All white space is below the exclamation mark.
-            if *byte <= b' ' {
-                self.skip_space()?;
+            if *byte <= b' ' && self.skip_space() {
                 continue;
             }
-            state = match (state, byte) {
-                (State::Cut, _) => break,
-                (State::ElementOrEnd, b']') | (State::KeyOrEnd, b'}') | (State::After, b'}' | b']') => self.close()?,
-                (State::Key | State::KeyOrEnd, b'"') => self.key()?,
-                (State::Colon, b':') => {
+            state = match state {
+                State::After if *byte == b',' => self.comma()?,
+                State::After if matches!(byte, b'}' | b']') => self.close()?,
+                State::Key | State::KeyOrEnd if *byte == b'"' => self.key()?,
+                State::KeyOrEnd if *byte == b'}' => self.close()?,
+                State::Colon if *byte == b':' => {
                     self.at += 1;
                     State::Value
                 }
-                (State::After, b',') => self.comma()?,
-                (State::Element | State::ElementOrEnd, _) => {
+                State::Value => self.value(*byte)?,
+                State::ElementOrEnd if *byte == b']' => self.close()?,
+                State::Element | State::ElementOrEnd => {
                     self.begin_element();
                     self.value(*byte)?
                 }
-                (State::Value, _) => self.value(*byte)?,
+                State::Cut => break,
                 _ => return Err(Reason::Invalid),
             };
         }
         self.end(state)
     }
 
-    /// White space between tokens is not written.
+    /// White space between tokens is not written. Whether there is any.
     #[inline(never)]
-    pub(super) fn skip_space(&mut self) -> Result<(), Reason> {
+    pub(super) fn skip_space(&mut self) -> bool {
         let start = self.at;
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
             self.at += 1;
         }
-        if self.level.is_outside() {
+        if self.at > start && self.level.is_outside() {
             self.scratch.edits.remove(start..self.at);
         }
-        if self.at > start { Ok(()) } else { Err(Reason::Invalid) }
+        self.at > start
     }
 
     /// The text ends, or a token in it is not complete.
@@ -229,29 +230,32 @@ impl Walker<'_, '_> {
     }
 
     pub(super) fn key(&mut self) -> Result<State, Reason> {
-        let start = self.at;
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Reason::TooDeep);
         }
-        let plain = plain_string_end(self.bytes, start);
-        let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else { return Ok(State::Cut) };
-        let raw = &self.text[start + 1..end - 1];
-        let decoded = match plain {
-            Some(_) => None,
-            None => Some(unescape(raw).ok_or(Reason::Invalid)?),
-        };
-        let key = decoded.as_deref().unwrap_or(raw);
+        let (text, start) = (self.text, self.at + 1);
+        if let Some(end) = plain_string_end(self.bytes, self.at) {
+            let key = &text[start..end - 1];
+            return self.begin_member(start..end - 1, key, false);
+        }
+        let Some(end) = string_end(self.bytes, self.at) else { return Ok(State::Cut) };
+        let key = unescape(&text[start..end - 1]).ok_or(Reason::Invalid)?;
+        self.begin_member(start..end - 1, &key, true)
+    }
+
+    /// Decides what applies to the value of a key.
+    pub(super) fn begin_member(&mut self, place: Range<usize>, key: &str, has_escapes: bool) -> Result<State, Reason> {
         let hash = self.searcher.memory.hash(key);
         let facts = self.searcher.key_facts(hash, key);
         let leaves = self.scratch.leaves.len();
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if self.level.is_outside() {
             frame.keys.add(hash);
-            self.scratch.keys.push(SeenKey { hash, start: start + 1, end: end - 1 });
+            self.scratch.keys.push(SeenKey { hash, start: place.start, end: place.end });
         }
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
-        self.next = Next { part: facts.part, start, ..frame.below };
+        self.next = Next { part: facts.part, start: place.start - 1, ..frame.below };
         if facts.class != Class::Plain {
             self.next.is_direct = true;
             if self.next.class == Class::Plain {
@@ -261,11 +265,16 @@ impl Walker<'_, '_> {
         if self.paths.is_some() {
             self.step(key);
         }
-        if (facts.is_odd || decoded.is_some()) && self.level.is_outside() {
-            self.odd_key(start + 1..end - 1, raw, key)?;
+        self.at = place.end + 1;
+        if (facts.is_odd || has_escapes) && self.level.is_outside() {
+            self.odd_key(place, key)?;
         }
-        self.at = end;
-        Ok(State::Colon)
+        if self.bytes.get(self.at) != Some(&b':') {
+            // White space, at best.
+            return Ok(State::Colon);
+        }
+        self.at += 1;
+        Ok(State::Value)
     }
 
     /// Ends the keys of an object. A key that repeats is noted, because stores reject such a document.
@@ -280,7 +289,8 @@ impl Walker<'_, '_> {
 
     /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
     /// masked in keys.
-    pub(super) fn odd_key(&mut self, place: Range<usize>, raw: &str, key: &str) -> Result<(), Reason> {
+    pub(super) fn odd_key(&mut self, place: Range<usize>, key: &str) -> Result<(), Reason> {
+        let raw = &self.text[place.clone()];
         check_controls(raw)?;
         self.escape_odd(place.start, raw);
         let Some(masked) = self.searcher.masked(key, Search::Evidence) else { return Ok(()) };
