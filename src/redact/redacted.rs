@@ -7,8 +7,6 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-use crate::json::member;
-
 /// The redacted text of one record.
 #[derive(Default)]
 pub(crate) struct Redacted {
@@ -64,12 +62,10 @@ impl Redacted {
         Span::of(start..self.text.len())
     }
 
-    /// A member of an object, as a piece of it.
-    pub(super) fn member(&self, object: EvidenceJson, name: &str) -> Option<EvidenceJson> {
-        let json = self.get(object);
-        let value = member(json, name)?;
-        let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
-        Some(EvidenceJson(Span::of(from..from + value.len())))
+    /// The place of a text that is part of a piece.
+    pub(super) fn part(&self, text: &str) -> Span {
+        let start = (text.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Span::of(start..start + text.len())
     }
 
     pub(super) fn len(&self) -> usize {
@@ -90,6 +86,11 @@ impl<'t> Texts<'t> {
     /// The text of a piece.
     pub(crate) fn get(self, piece: impl Piece) -> &'t str {
         self.0.get(piece.range()).unwrap_or_default()
+    }
+
+    /// All text from the beginning of a piece on.
+    pub(crate) fn from(self, piece: impl Piece) -> &'t str {
+        self.0.get(piece.range().start..).unwrap_or_default()
     }
 
     /// The text of a piece, if there is one.
