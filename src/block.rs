@@ -63,6 +63,11 @@ impl Block {
         Self(self.0 | other.0)
     }
 
+    #[inline(always)]
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The bits of those that are not, that of the first byte the lowest.
     #[inline(always)]
     pub(crate) fn not(self) -> u32 {
@@ -78,15 +83,15 @@ impl Block {
 /// The number of bytes before the first special one. `special` gives the bits of a block's special bytes; letters are none.
 #[inline(always)]
 pub(crate) fn ordinary_len(bytes: &[u8], special: impl Fn(Block) -> u32) -> usize {
-    let mut at = 0;
-    while let Some(block) = Block::at(bytes, at) {
-        let found = special(block);
+    let (blocks, rest) = bytes.as_chunks::<LEN>();
+    for (at, block) in blocks.iter().enumerate() {
+        let found = special(Block(u8x16::new(*block)));
         if found != 0 {
-            return at + found.trailing_zeros() as usize;
+            return at * LEN + found.trailing_zeros() as usize;
         }
-        at += LEN;
     }
-    if at == bytes.len() {
+    let at = bytes.len() - rest.len();
+    if rest.is_empty() {
         return at;
     }
     let (block, before) = Block::last(bytes, at);

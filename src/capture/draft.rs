@@ -181,17 +181,70 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Empties the draft for its next exchange and keeps its memory.
+    /// Empties the draft for its next exchange and keeps its memory. In place, because a draft is large.
     pub(crate) fn reset(&mut self) {
-        let mut text = std::mem::take(&mut self.text);
-        let mut headers = std::mem::take(&mut self.headers);
-        let mut request_body = std::mem::take(&mut self.request_body);
-        let mut response_body = std::mem::take(&mut self.response_body);
+        let Self {
+            text,
+            entry_point,
+            event,
+            stage,
+            outcome,
+            audit_id,
+            class,
+            admitted,
+            held,
+            started,
+            began,
+            elapsed,
+            method,
+            path,
+            query,
+            has_query,
+            url_cut,
+            version,
+            referer,
+            user_agent,
+            authority,
+            sent_id,
+            traceparent,
+            headers,
+            route,
+            ip,
+            port,
+            peer_ip,
+            resolved,
+            request_type,
+            request_encoded,
+            request_body,
+            status,
+            grpc_status,
+            grpc_message,
+            response_type,
+            response_encoded,
+            response_body,
+            late,
+            initiated,
+            scoped,
+        } = self;
         text.clear();
         headers.clear();
         request_body.reset();
         response_body.reset();
-        *self = Self { text, headers, request_body, response_body, ..Self::default() };
+        (*event, *stage, *route) = (EventRef::default(), Stage::default(), Route::default());
+        (*entry_point, *outcome, *audit_id, *class) = (EntryPoint::default(), None, Uuid::nil(), Delivery::default());
+        (*admitted, *held) = (false, 0);
+        (*started, *began, *elapsed) = (Micros::default(), Duration::ZERO, Duration::ZERO);
+        (*has_query, *url_cut, *version) = (false, false, Version::default());
+        for span in [method, path, query, referer, user_agent, authority, sent_id, traceparent] {
+            *span = Span::default();
+        }
+        for span in [request_type, grpc_message, response_type] {
+            *span = Span::default();
+        }
+        (*ip, *port, *peer_ip, *resolved) = (None, None, None, None);
+        (*request_encoded, *response_encoded) = (false, false);
+        (*status, *grpc_status) = (None, None);
+        (*late, *initiated, *scoped) = (None, None, None);
     }
 
     /// A copy of `other` in the memory that this draft already has.

@@ -11,7 +11,7 @@ pub mod resolver;
 
 pub(crate) use body::{BodyCopy, Progress};
 pub(crate) use client_ip::{ClientIp, TRUSTED_PEER_ALLOWED, TrustedPeer};
-pub(crate) use draft::{Draft, EntryPoint, EventRef, HeaderUse, Reading, Stage};
+pub(crate) use draft::{Draft, EntryPoint, EventRef, HeaderUse, Reading, Span, Stage};
 pub use head::PeerAddr;
 pub(crate) use head::{CredentialHeaders, HeadPolicy, PeerFn, ResponseHeaders, TraceFn, grpc_trailers};
 pub(crate) use late::{Late, name};

@@ -3,10 +3,10 @@
 use http::StatusCode;
 
 use super::{Extent, some, word};
-use crate::capture::{Draft, HeaderUse, Late, Reading, Stage};
+use crate::capture::{Draft, HeaderUse, Late, Reading, Span, Stage};
 use crate::record::finished::{Address, Context, Fields, Identity, Key, Owner, Place, Thing};
 use crate::record::{Actor, Credential, Entity, Location, Scope, Status};
-use crate::redact::Session;
+use crate::redact::{Evidence, Session};
 
 /// Writes ids, actor, address and context.
 pub(super) fn write(
@@ -16,27 +16,31 @@ pub(super) fn write(
     session: &mut Session<'_>,
     fields: &mut Fields,
 ) {
-    if !draft.request_id.is_empty() {
-        fields.request_id = Some(session.evidence(&draft.text(draft.request_id)));
-    }
+    fields.request_id = sent(draft.request_id, draft, session);
     let late = draft.late.as_deref();
     if let Some((trace, span)) = late.and_then(|late| late.trace.as_ref()) {
         fields.trace_id = Some(session.evidence(trace));
         fields.span_id = Some(session.evidence(span));
     } else if let Some((trace, span)) = draft.trace {
-        fields.trace_id = Some(session.evidence(&draft.text(trace)));
-        fields.span_id = Some(session.evidence(&draft.text(span)));
+        fields.trace_id = sent(trace, draft, session);
+        fields.span_id = sent(span, draft, session);
     }
-    let (host, client) = (draft.text(draft.host), draft.text(draft.user_agent));
+    let client = draft.text(draft.user_agent);
     fields.address = Address {
         ip: draft.ip,
         port: draft.port,
         peer_ip: draft.peer_ip,
-        hostname: (!host.is_empty()).then(|| session.evidence(&host)),
+        hostname: sent(draft.host, draft, session),
         client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(&client)),
     };
     write_actors(draft, late, place, session, fields);
     fields.context = late.and_then(|late| context(late, session));
+}
+
+/// A text of the request's head, if there is one.
+#[inline(never)]
+fn sent(span: Span, draft: &Reading<'_>, session: &mut Session<'_>) -> Option<Evidence> {
+    (!span.is_empty()).then(|| session.evidence(&draft.text(span)))
 }
 
 /// Writes the actor and those on whose behalf it acts. `place` is where its address is.

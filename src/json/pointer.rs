@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::scan::{string_end, unescape, value_end};
+use crate::block::find_either;
 
 /// A checked JSON Pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +67,16 @@ impl fmt::Display for Pointer {
 
 /// The value of a key of an object.
 pub(crate) fn member<'j>(object: &'j str, key: &str) -> Option<&'j str> {
-    child(object, key).filter(|_| object.starts_with('{'))
+    let first = object.strip_prefix("{\"")?;
+    // Often it is the first one, and stands there as it is.
+    if let Some(value) = first.strip_prefix(key).and_then(|rest| rest.strip_prefix("\":"))
+        && find_either(key.as_bytes(), 0, b'"', b'\\').is_none()
+    {
+        let bytes = value.as_bytes();
+        let end = if bytes.first() == Some(&b'"') { string_end(bytes, 0) } else { value_end(bytes, 0) };
+        return value.get(..end?);
+    }
+    child(object, key)
 }
 
 /// The members of an object: the inside of each key's string token, and the value. Ends where the text is invalid.
@@ -191,7 +201,26 @@ mod tests {
         assert_eq!(member("[1]", "0"), None);
     }
 
+    #[test]
+    fn a_key_is_no_other_because_its_text_stands_there() {
+        let json = r#"{"a":1,"b":2,"\u0063":3}"#;
+        assert_eq!(["a", "b", "c"].map(|key| member(json, key)), [Some("1"), Some("2"), Some("3")]);
+        assert_eq!(["a\":1,\"b", "", "\\u0063", "a\":1"].map(|key| member(json, key)), [None; 4]);
+        assert_eq!(member(r#"{"\u0063":3}"#, "\\u0063"), None);
+        assert_eq!((member(r#"{"":"a\"b","c":[]}"#, ""), member("{}", "")), (Some(r#""a\"b""#), None));
+    }
+
     proptest! {
+        #[test]
+        fn a_member_is_what_its_pointer_names(
+            object in prop::collection::btree_map("[ab\"\\\\]{0,2}", "[ab\"\\\\]{0,3}", 0..4),
+            key in "[ab\"\\\\]{0,2}",
+        ) {
+            let json = serde_json::to_string(&object).unwrap();
+            let expected = object.get(&key).map(|value| serde_json::to_string(value).unwrap());
+            prop_assert_eq!(member(&json, &key).map(str::to_owned), expected);
+        }
+
         #[test]
         fn any_text_is_searched_without_a_panic(text in any::<String>(), pointer in any::<String>()) {
             let _ = find(&text, &pointer);

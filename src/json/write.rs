@@ -51,6 +51,11 @@ pub(crate) fn needs_no_escape(text: &str) -> bool {
     true
 }
 
+/// The number of bytes before the first that may begin a character to escape.
+pub(crate) fn plain_text_len(text: &str) -> usize {
+    ordinary::<true>(text.as_bytes())
+}
+
 /// Appends text with control characters, backslashes, odd characters and, if asked for, quotes escaped.
 fn push_escaped<const QUOTES: bool>(out: &mut impl Text, text: &str) {
     let plain = ordinary::<QUOTES>(text.as_bytes());
@@ -83,7 +88,7 @@ fn ordinary<const QUOTES: bool>(bytes: &[u8]) -> usize {
     ordinary_len(bytes, |block| {
         let escaped = block.is(b'\\');
         let escaped = if QUOTES { escaped.or(block.is(b'"')) } else { escaped };
-        block.is_in(0x20, 0x7e).not() | escaped.bits()
+        block.is_in(0x20, 0x7e).without(escaped).not()
     })
 }
 

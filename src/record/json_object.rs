@@ -26,20 +26,28 @@ pub(super) use key;
 
 /// Writes one JSON object, member by member. Each member ends with a comma; closing the object removes the last one.
 ///
-/// Its methods are inlined, so that the length of each key is known and its copy needs no call.
+/// What knows the length of its text is inlined, so that its copy needs no call. The rest is not: a line has dozens of members,
+/// and at low rates the code is read from memory for each record.
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
+    /// Text of which nothing needs an escape.
+    plain: &'o str,
 }
 
 impl<'o> Object<'o> {
     /// Continues an object that has been opened, or writes members alone.
     pub(super) fn of(out: &'o mut Vec<u8>) -> Self {
-        Self { out }
+        Self { out, plain: "" }
     }
 
     pub(super) fn open(out: &'o mut Vec<u8>) -> Self {
+        Self::open_with(out, "")
+    }
+
+    /// As [`Object::open`]. Values that are pieces of `plain` are copied as they are: nothing of it needs an escape.
+    pub(super) fn open_with(out: &'o mut Vec<u8>, plain: &'o str) -> Self {
         out.push(b'{');
-        Self { out }
+        Self { out, plain }
     }
 
     pub(super) fn close(self) {
@@ -57,20 +65,34 @@ impl<'o> Object<'o> {
     #[inline(always)]
     pub(super) fn text(&mut self, key: Key, value: &str) {
         self.out.push_text(key.quote);
-        push_json_text(self.out, value);
+        self.end_text(value);
+    }
+
+    #[inline(never)]
+    fn end_text(&mut self, value: &str) {
+        self.push(value);
         self.out.push_text("\",");
     }
 
     /// A path, and its query if there is one.
-    #[inline(always)]
     pub(super) fn url(&mut self, key: Key, path: &str, query: Option<&str>) {
         self.out.push_text(key.quote);
-        push_json_text(self.out, path);
+        self.push(path);
         if let Some(query) = query {
             self.out.push(b'?');
-            push_json_text(self.out, query);
+            self.push(query);
         }
         self.out.push_text("\",");
+    }
+
+    #[inline(always)]
+    fn push(&mut self, text: &str) {
+        let begin = (text.as_ptr() as usize).wrapping_sub(self.plain.as_ptr() as usize);
+        if begin <= self.plain.len() && text.len() <= self.plain.len() - begin {
+            self.out.push_text(text);
+        } else {
+            push_json_text(self.out, text);
+        }
     }
 
     pub(super) fn texts(&mut self, key: Key, values: &[impl AsRef<str>]) {
@@ -84,14 +106,12 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
-    #[inline(always)]
     pub(super) fn some_text(&mut self, key: Key, value: Option<&str>) {
         if let Some(value) = value {
             self.text(key, value);
         }
     }
 
-    #[inline(always)]
     pub(super) fn nullable_text(&mut self, key: Key, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value),
@@ -106,7 +126,6 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
-    #[inline(always)]
     pub(super) fn some_raw(&mut self, key: Key, fragment: Option<&str>) {
         if let Some(fragment) = fragment {
             self.raw(key, fragment);
@@ -120,13 +139,14 @@ impl<'o> Object<'o> {
 
     /// A member whose key the application chose.
     pub(super) fn named(&mut self, key: &str, fragment: &str) {
-        push_json_string(self.out, key);
-        self.out.push(b':');
+        self.out.push(b'"');
+        self.push(key);
+        self.out.push_text("\":");
         self.out.push_text(fragment);
         self.out.push(b',');
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn ip(&mut self, key: Key, ip: IpAddr) {
         self.out.push_text(key.quote);
         push_ip(self.out, ip);
@@ -140,14 +160,13 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
-    #[inline(always)]
     pub(super) fn milliseconds(&mut self, key: Key, value: std::time::Duration) {
         self.out.push_text(key.plain);
         push_milliseconds(self.out, value);
         self.out.push(b',');
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn time(&mut self, key: Key, at: Micros) {
         self.out.push_text(key.quote);
         self.out.extend_from_slice(&time_text(at));
@@ -157,7 +176,7 @@ impl<'o> Object<'o> {
     #[inline(always)]
     pub(super) fn object(&mut self, key: Key, members: impl FnOnce(&mut Object<'_>)) {
         self.out.push_text(key.plain);
-        let mut object = Object::open(self.out);
+        let mut object = Object::open_with(self.out, self.plain);
         members(&mut object);
         object.close();
         self.out.push(b',');
@@ -192,16 +211,13 @@ fn close(out: &mut Vec<u8>, bracket: u8) {
 pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
-            for byte in ip.octets() {
-                if byte >= 100 {
-                    out.push(digit(byte / 100));
-                }
-                if byte >= 10 {
-                    out.push(digit(byte / 10));
-                }
-                out.extend_from_slice(&[digit(byte), b'.']);
+            let (mut text, mut len) = ([0; 16], 0);
+            for octet in ip.octets().map(|octet| OCTETS[usize::from(octet)]) {
+                text[len..len + 4].copy_from_slice(&octet);
+                len += 2 + usize::from(octet[2] != 0) + usize::from(octet[3] != 0);
             }
-            out.pop();
+            // The last point goes.
+            out.extend_from_slice(&text[..len - 1]);
         }
         IpAddr::V6(ip) => {
             let _ = write!(out, "{ip}");
@@ -209,8 +225,51 @@ pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
+/// `0.` to `255.`, each filled up with zeros.
+static OCTETS: [[u8; 4]; 256] = {
+    let mut all = [[0; 4]; 256];
+    let mut at = 0;
+    while at < all.len() {
+        let ([_, hundreds], [tens, ones]) = (PAIRS[at / 100], PAIRS[at % 100]);
+        all[at] = match at {
+            0..10 => [ones, b'.', 0, 0],
+            10..100 => [tens, ones, b'.', 0],
+            _ => [hundreds, tens, ones, b'.'],
+        };
+        at += 1;
+    }
+    all
+};
+
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut all = [[0; 2]; 100];
+    let mut at = 0;
+    while at < 100 {
+        all[at as usize] = [b'0' + at / 10, b'0' + at % 10];
+        at += 1;
+    }
+    all
+};
+
 /// A number with at least `least` digits. `core::fmt` takes ten times as long, and a line has a dozen numbers.
+#[inline]
 pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
+    let (digits, begin) = digits(value);
+    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
+}
+
+/// A duration in milliseconds, with three digits behind the point.
+pub(crate) fn push_milliseconds(out: &mut Vec<u8>, duration: std::time::Duration) {
+    let (digits, begin) = digits(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    let [.., tenths, hundredths, thousandths] = digits;
+    out.extend_from_slice(&digits[begin.min(digits.len() - 4)..digits.len() - 3]);
+    out.extend_from_slice(&[b'.', tenths, hundredths, thousandths]);
+}
+
+/// The digits of a number, behind zeros, and where they begin.
+#[inline(always)]
+fn digits(value: u64) -> ([u8; 20], usize) {
     let mut digits = [b'0'; 20];
     let mut begin = digits.len();
     let mut rest = value;
@@ -219,19 +278,18 @@ pub(crate) fn push_number(out: &mut Vec<u8>, value: u64, least: usize) {
         digits[begin] = digit(rest);
         rest /= 10;
     }
-    out.extend_from_slice(&digits[begin.min(digits.len() - least)..]);
-}
-
-/// A duration in milliseconds, with three digits behind the point.
-pub(crate) fn push_milliseconds(out: &mut Vec<u8>, duration: std::time::Duration) {
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    push_number(out, micros, 4);
-    out.insert(out.len() - 3, b'.');
+    (digits, begin)
 }
 
 /// The last digit of a number.
-fn digit(number: impl Into<u64>) -> u8 {
-    b'0' + u8::try_from(number.into() % 10).unwrap_or_default()
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number % 10).unwrap_or_default()
+}
+
+/// The last two digits of a number.
+fn pair(number: u64) -> [u8; 2] {
+    static TABLE: [[u8; 2]; 100] = PAIRS;
+    TABLE[usize::try_from(number % 100).unwrap_or_default()]
 }
 
 /// RFC 3339 in UTC with microseconds.
@@ -256,10 +314,9 @@ pub(crate) fn time_text(at: Micros) -> [u8; 27] {
         text[..WHOLE].copy_from_slice(&format!("{time:.1}").as_bytes()[..WHOLE]);
         LAST.set((second, text));
     }
-    let mut micros = at.0.rem_euclid(1_000_000).unsigned_abs();
-    for place in text[WHOLE..WHOLE + 6].iter_mut().rev() {
-        *place = digit(micros);
-        micros /= 10;
+    let micros = (at.0 - second * 1_000_000).unsigned_abs();
+    for (place, pair) in (WHOLE..).step_by(2).zip([pair(micros / 10_000), pair(micros / 100), pair(micros)]) {
+        text[place..place + 2].copy_from_slice(&pair);
     }
     text
 }

@@ -8,7 +8,8 @@ use super::cuts::{BodyCut, without_middle};
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
 use super::json_object::{Key, Object, key, push_list};
 use super::setting::setting_names;
-use super::{FieldGroup, Record};
+use super::{FieldGroup, Outcome, Record, Status};
+use crate::json::plain_text_len;
 use crate::redact::{Evidence, Reason, Redacted};
 
 /// The members that are the same on every line of a process, written once.
@@ -120,7 +121,7 @@ setting_names!(UserAgentKey { Client => "client", UserAgent => "userAgent", Both
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     let Record { text, fields, process, .. } = *record;
-    let mut line = Object::open(out);
+    let mut line = Object::open_with(out, plain_of(record));
     line.time(key!("timestamp"), fields.timestamp);
     line.plain(key!("level"), fields.level.as_str());
     line.members(br#""isAuditLog":true,"schema":"1.0","#);
@@ -131,14 +132,22 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
             line.plain(key!("logType"), record.log_type().as_str());
         }
     }
-    match fields.stage {
-        StageName::Completion => line.members(br#""stage":"completion","#),
-        StageName::Initiation => line.members(br#""stage":"initiation","#),
-        StageName::Named(stage) => line.text(key!("stage"), text.get(stage)),
-    }
-    line.plain(key!("status"), fields.status.as_str());
-    if let Some(outcome) = fields.outcome {
-        line.plain(key!("outcome"), outcome.as_str());
+    match (fields.stage, fields.status, fields.outcome) {
+        // Most records.
+        (StageName::Completion, Status::Succeeded, Some(Outcome::Completed)) => {
+            line.members(br#""stage":"completion","status":"succeeded","outcome":"completed","#);
+        }
+        (stage, status, outcome) => {
+            match stage {
+                StageName::Completion => line.plain(key!("stage"), "completion"),
+                StageName::Initiation => line.plain(key!("stage"), "initiation"),
+                StageName::Named(stage) => line.text(key!("stage"), text.get(stage)),
+            }
+            line.plain(key!("status"), status.as_str());
+            if let Some(outcome) = outcome {
+                line.plain(key!("outcome"), outcome.as_str());
+            }
+        }
     }
     if let Some(message) = record.message() {
         line.text(key!("message"), &message);
@@ -181,6 +190,14 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
         line.object(key!("request"), |object| write_request(object, record, request));
     }
     line.close();
+}
+
+/// The text of a record from its method on, as far as nothing of it needs an escape: what follows in the buffer are the path, the
+/// ids, the host, the user agent, the actor and the message. One look at all of them is cheaper than one at each.
+fn plain_of<'r>(record: &Record<'r>) -> &'r str {
+    let Some(request) = &record.fields.request else { return "" };
+    let text = record.text.tail(request.method);
+    &text[..plain_text_len(text)]
 }
 
 /// Appends the members of `meta` as one JSON object; false if there are none.
@@ -447,4 +464,75 @@ pub(super) fn protocol(version: Version) -> Option<&'static str> {
         Version::HTTP_3 => "HTTP/3",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    use crate::record::finished::{Address, ErrorText, Fields};
+    use crate::redact::ReadBack;
+
+    fn text() -> impl Strategy<Value = String> {
+        let odd = prop::sample::select(vec!["", "\"", "\\", "\n", "\u{7f}", "é", "\u{2028}", "\u{202e}", "😀"]);
+        prop_oneof![3 => "[ -~&&[^\"\\\\]]{0,40}", 1 => ("[a-z/]{0,20}", odd, "[a-z]{0,4}").prop_map(|(a, b, c)| a + b + &c)]
+    }
+
+    proptest! {
+        /// Whatever is beside it in the record's buffer: a text is the same after its line is read, and no odd character stands
+        /// in a line.
+        #[test]
+        fn each_text_is_escaped_where_it_has_to_be(texts in prop::array::uniform11(text())) {
+            let mut buffer = ReadBack::new("");
+            let [message, url_query] = [&texts[9], &texts[10]];
+            // What comes before the method does not matter, and the message is last.
+            let query = buffer.add(url_query);
+            let [method, path, id, trace, span, host] = [0, 1, 2, 3, 4, 5].map(|at| buffer.add::<Evidence>(&texts[at]));
+            let (client, actor, error) = (buffer.add(&texts[6]), buffer.add(&texts[7]), buffer.add(&texts[8]));
+            let meta = (buffer.add(&texts[8]), buffer.add("\"a\""));
+            let message_piece: Evidence = buffer.add(message);
+            let fields = Fields {
+                message: Some(message_piece),
+                request_id: Some(id),
+                trace_id: Some(trace),
+                span_id: Some(span),
+                actors: vec![Identity { id: Some(actor), ..Identity::default() }],
+                address: Address { hostname: Some(host), client: Some(client), ..Address::default() },
+                meta: vec![meta],
+                errors: vec![ErrorEntry { name: error, message: ErrorText::Library(error), stack: None }],
+                request: Some(Request {
+                    method,
+                    path,
+                    url_query: Some(query),
+                    route: None,
+                    protocol: Version::HTTP_11,
+                    referer: Some(client),
+                    params: None,
+                    query: None,
+                    headers: None,
+                    body: Body::default(),
+                }),
+                ..Fields::default()
+            };
+            let mut line = Vec::new();
+            write(&Record::new(buffer.texts(), &fields, &Process::default()), &mut line);
+            let line = String::from_utf8(line).unwrap();
+            let is_odd = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{202e}');
+            prop_assert!(!line.contains(is_odd), "{line:?}");
+            let read: Value = serde_json::from_str(&line).unwrap();
+            let shown = json!([
+                read["request"]["method"], read["request"]["url"], read["requestId"], read["traceId"], read["spanId"],
+                read["actor"]["hostname"], read["actor"]["client"], read["actor"]["actorId"], read["errors"], read["message"],
+                read["request"]["referer"], read["meta"],
+            ]);
+            let expected = json!([
+                texts[0], format!("{}?{url_query}", texts[1]), texts[2], texts[3], texts[4], texts[5], texts[6], texts[7],
+                [{ "name": texts[8], "message": texts[8] }], message, texts[6], { &texts[8]: "a" },
+            ]);
+            prop_assert_eq!(shown, expected);
+        }
+    }
 }

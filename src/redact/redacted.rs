@@ -8,8 +8,6 @@ use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::json::member;
-
 /// The redacted text of one record.
 #[derive(Default)]
 pub(crate) struct Redacted {
@@ -24,6 +22,11 @@ impl Redacted {
     /// The text of a piece.
     pub(crate) fn get<K: Copy>(&self, piece: Piece<K>) -> &str {
         self.text.get(piece.range()).unwrap_or_default()
+    }
+
+    /// All text from the beginning of a piece on.
+    pub(crate) fn tail<K: Copy>(&self, piece: Piece<K>) -> &str {
+        self.text.get(piece.range().start..).unwrap_or_default()
     }
 
     /// The text of a piece, if there is one.
@@ -66,12 +69,10 @@ impl Redacted {
         Piece::of(start..self.text.len())
     }
 
-    /// A member of an object, as a piece of it.
-    pub(super) fn member(&self, object: EvidenceJson, name: &str) -> Option<EvidenceJson> {
-        let json = self.get(object);
-        let value = member(json, name)?;
-        let from = (value.as_ptr() as usize).checked_sub(json.as_ptr() as usize)? + object.range().start;
-        Some(Piece::of(from..from + value.len()))
+    /// The place of a text that is part of a piece.
+    pub(super) fn part<K>(&self, text: &str) -> Piece<K> {
+        let start = (text.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Piece::of(start..start + text.len())
     }
 }
 

@@ -17,7 +17,7 @@ use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Red
 use super::redactor::Redactor;
 use super::rules::{Class, EventRules, Show};
 use super::search::{LONG, Level, Search, Searcher};
-use crate::json::push_json_string;
+use crate::json::{member, push_json_string};
 use crate::media::Media;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -111,8 +111,8 @@ impl Session<'_> {
     /// A parameter of the route as a value of `meta` under the same name, for which both have the same rules. None if it is absent,
     /// so long that `meta` is searched for names too, or has an escape, which `meta` is judged with.
     pub(crate) fn meta_of_param(&self, params: EvidenceJson, name: &str) -> Option<EvidenceJson> {
-        let is_short = |value: &str| value.len() <= LONG && !value.as_bytes().contains(&b'\\');
-        self.out.member(params, name).filter(|value| is_short(self.out.get(*value)))
+        let is_short = |value: &&str| value.len() <= LONG && memchr::memchr(b'\\', value.as_bytes()).is_none();
+        member(self.out.get(params), name).filter(is_short).map(|value| self.out.part(value))
     }
 
     /// A value of `meta` as JSON text; sources make it of pieces that were redacted before. What is no JSON, or is beyond the

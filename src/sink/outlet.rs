@@ -20,6 +20,8 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn};
 
 /// Bytes that are written at once. Larger batches gain nothing.
 const CHUNK: usize = 64 * 1024;
+/// Lines of so many bytes are a chunk of their own.
+const MANY: usize = 16 * 1024;
 /// Bytes that may wait for a best-effort sink. What waits for a required one is bounded by the queue, which admits no
 /// request while too many records are unwritten.
 const BEST_EFFORT: usize = 4 * 1024 * 1024;
@@ -275,12 +277,17 @@ impl std::fmt::Debug for Outlet {
 }
 
 impl State {
-    /// As [`State::push`], and empties the buffer.
+    /// As [`State::push`], and empties the buffer. Many lines become a chunk with the memory that they are in, so that nothing has
+    /// to be copied, and the buffer gets other memory.
     fn take(&mut self, lines: &mut Vec<u8>, upto: u64) -> &mut Batch {
-        if self.begins_chunk() && self.spare.capacity() > 0 {
-            // The chunk that begins is made of the spare memory: with the lines in it already, nothing has to be copied.
-            std::mem::swap(lines, &mut self.spare);
-            self.progress.buffered += self.spare.len();
+        if lines.len() >= MANY || (self.begins_chunk() && self.spare.capacity() > 0) {
+            let mut bytes = std::mem::take(&mut self.spare);
+            bytes.reserve(lines.len().min(CHUNK));
+            std::mem::swap(lines, &mut bytes);
+            self.progress.buffered += bytes.len();
+            self.filled = upto;
+            self.chunks.push_back(Batch { bytes, upto, ..Batch::default() });
+            return self.chunks.back_mut().expect("a chunk was pushed");
         }
         let last = self.push(lines, upto);
         lines.clear();
