@@ -106,6 +106,13 @@ impl Problems {
         self.0.push(error);
     }
 
+    /// Adds a problem if there are more of something than are allowed.
+    pub(crate) fn limit(&mut self, given: usize, what: &str, most: usize) {
+        if given > most {
+            self.push(Error::redaction(format!("redaction: {given} {what}, at most {most} are allowed")));
+        }
+    }
+
     /// The value, or none and one more problem.
     pub(crate) fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()

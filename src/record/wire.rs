@@ -490,7 +490,7 @@ mod tests {
             let [message, url_query] = [&texts[9], &texts[10]];
             // What comes before the method does not matter, and the message is last.
             let query = buffer.add(url_query);
-            let [method, path, id, trace, span, host] = [0, 1, 2, 3, 4, 5].map(|at| buffer.add::<Evidence>(&texts[at]));
+            let [method, path, id, trace, span, host] = [0, 1, 2, 3, 4, 5].map(|at| buffer.add(&texts[at]));
             let (client, actor, error) = (buffer.add(&texts[6]), buffer.add(&texts[7]), buffer.add(&texts[8]));
             let meta = (buffer.add(&texts[8]), buffer.add("\"a\""));
             let message_piece: Evidence = buffer.add(message);
@@ -518,7 +518,7 @@ mod tests {
                 ..Fields::default()
             };
             let mut line = Vec::new();
-            write(&Record::new(buffer.texts(), &fields, &Process::default()), &mut line);
+            write(&Record::new(buffer.text(), &fields, &Process::default()), &mut line);
             let line = String::from_utf8(line).unwrap();
             let is_odd = |char: char| char.is_control() || matches!(char, '\u{2028}' | '\u{202e}');
             prop_assert!(!line.contains(is_odd), "{line:?}");

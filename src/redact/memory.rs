@@ -8,8 +8,8 @@ use super::format::JsonScratch;
 use super::redactor::Redactor;
 use super::rules::{Class, Part};
 
-/// The number of keys that are kept; further ones replace them.
-const KEYS: usize = 1024;
+/// The number of pairs of keys that are kept; further keys replace them.
+const PAIRS: usize = 512;
 /// Longer keys are not kept.
 const LONGEST_KEY: usize = 64;
 /// The number of texts that are kept, and the length of the longest.
@@ -21,17 +21,11 @@ const LONGEST_TEXT: usize = 512;
 pub(crate) struct Memory {
     owner: Option<Redactor>,
     seed: u64,
-    keys: Vec<Known>,
+    /// Keys that were judged. Of each pair, the one that was used last is the first.
+    keys: Vec<[(String, KeyFacts); 2]>,
     texts: Vec<String>,
     pub(super) remembered: Remembered,
     pub(super) json: Vec<JsonScratch>,
-}
-
-/// A key that was looked up, and what the rules say of it.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    key: String,
-    facts: KeyFacts,
 }
 
 /// What is known of a key.
@@ -50,7 +44,7 @@ impl Default for Memory {
         Self {
             owner: None,
             seed: RandomState::new().hash_one(0),
-            keys: vec![Known::default(); KEYS],
+            keys: vec![Default::default(); PAIRS],
             texts: vec![String::new(); TEXTS],
             remembered: Remembered::default(),
             json: Vec::new(),
@@ -62,9 +56,7 @@ impl Memory {
     /// Begins a record. What is kept for another redactor is removed.
     pub(super) fn begin(&mut self, redactor: &Redactor) {
         if !self.owner.as_ref().is_some_and(|owner| owner.is_same(redactor)) {
-            self.keys.fill(Known::default());
-            self.texts.fill(String::new());
-            self.owner = Some(redactor.clone());
+            *self = Self { owner: Some(redactor.clone()), ..Self::default() };
         }
         self.remembered.clear();
     }
@@ -88,28 +80,24 @@ impl Memory {
         mix(hash.wrapping_add(bytes.len() as u64), last)
     }
 
-    /// What the rules say of a key, if it was judged before.
+    /// What the rules say of a key: as it was judged before, or as `judge` does now.
     #[inline]
-    pub(super) fn facts(&mut self, hash: u64, key: &str) -> Option<KeyFacts> {
-        // Two slots for each key; the first has the one that was used last.
-        let first = slot(hash, KEYS) & !1;
-        let [known, older] = self.keys.get_mut(first..first + 2)? else { return None };
-        if known.key == key {
-            return Some(known.facts);
+    pub(super) fn facts(&mut self, hash: u64, key: &str, judge: impl FnOnce() -> KeyFacts) -> KeyFacts {
+        let [last, older] = &mut self.keys[slot(hash, PAIRS)];
+        if last.0 != key {
+            std::mem::swap(last, older);
         }
-        std::mem::swap(known, older);
-        (known.key == key).then_some(known.facts)
-    }
-
-    /// Keeps what the rules say of a key.
-    pub(super) fn keep_facts(&mut self, hash: u64, key: &str, facts: KeyFacts) {
-        if key.len() <= LONGEST_KEY
-            && let Some(known) = self.keys.get_mut(slot(hash, KEYS) & !1)
-        {
-            known.facts = facts;
-            known.key.clear();
-            known.key.push_str(key);
+        let (known, facts) = last;
+        if known == key {
+            return *facts;
         }
+        let judged = judge();
+        if key.len() <= LONGEST_KEY {
+            *facts = judged;
+            known.clear();
+            known.push_str(key);
+        }
+        judged
     }
 
     /// Whether a text is kept, so that it holds nothing secret.
@@ -149,7 +137,7 @@ mod tests {
             let memory = Memory { seed: splitmix64(seed), ..Memory::default() };
             let mut places: HashMap<usize, usize> = HashMap::new();
             for key in KEYS_OF_A_BODY.split_whitespace() {
-                *places.entry(slot(memory.hash(key), KEYS) & !1).or_default() += 1;
+                *places.entry(slot(memory.hash(key), PAIRS)).or_default() += 1;
             }
             places.into_values().any(|keys| keys > 2)
         };

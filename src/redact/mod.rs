@@ -10,7 +10,7 @@
 //! - `rules`: which keys are secret (`words` has the lists, `keys` applies them), keys that name the value beside them, JSON
 //!   Pointers, and what happens to a value.
 //! - `detect`: values that have the form of a secret, whatever their key. The token formats are in `crate::tokens`.
-//! - `search`: a [`Searcher`](search::Searcher) finds the places of secrets in one text, with the rules and the detector.
+//! - `search`: a [`Searcher`](search::Searcher) finds the places of secrets in one text, with `rules` and `detect`.
 //! - `format`: one file for each format of text; each finds the places of secrets in it with a searcher. `inside` is what a
 //!   searcher calls for JSON, URLs and encodings inside of a text; `pairs` tracks names beside values.
 //! - `decode`: a decoded text, and the map of its places. `edits`: places of a text, and what is written there instead.

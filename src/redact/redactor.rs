@@ -6,7 +6,7 @@ use http::HeaderName;
 #[cfg(feature = "fingerprint")]
 use zeroize::Zeroizing;
 
-use super::detect::{Detector, Patterns};
+use super::detect::Pattern;
 #[cfg(feature = "fingerprint")]
 use super::mask::Key;
 use super::mask::{MaskKind, MaskStyle};
@@ -45,7 +45,7 @@ pub struct Redactor {
 pub(super) struct Rules {
     pub(super) keys: KeyRules,
     pub(super) pointers: Pointers,
-    pub(super) detector: Detector,
+    pub(super) patterns: Vec<Pattern>,
     pub(super) style: MaskStyle,
     headers: Vec<HeaderName>,
     pub(super) session_trap: Trap,
@@ -238,22 +238,21 @@ impl RedactorBuilder {
                 "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
             )));
         }
-        let names =
-            Names::new(self.mask_values_under.iter().map(String::as_str), self.except.iter().map(String::as_str));
+        let names = Names::new(&self.mask_values_under, &self.except);
         let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
         let keys = problems.take(keys);
         let pointers = Pointers::new(self.pointers.iter().map(|(pointer, effect)| (pointer.as_str(), *effect)));
         let pointers = problems.take(pointers);
         let style = problems.take(MaskStyle::new(self.mask.as_deref().unwrap_or("***"), self.kind));
         #[cfg(feature = "regex")]
-        let patterns = problems.take(Patterns::new(&self.patterns)).unwrap_or_default();
+        let patterns = problems.take(super::detect::compile(&self.patterns)).unwrap_or_default();
         #[cfg(not(feature = "regex"))]
-        let patterns = Patterns::default();
+        let patterns = Vec::new();
         problems.finish()?;
         let rules = Rules {
             keys: keys.expect(COMPLETE),
             pointers: pointers.expect(COMPLETE),
-            detector: Detector::new(patterns),
+            patterns,
             style: style.expect(COMPLETE),
             headers: self.headers,
             session_trap: self.session_trap,

@@ -1,16 +1,16 @@
-//! Finds the places of secrets in one text: by the detector, and by what is inside of the text. What that is, `format` knows: a
+//! Finds the places of secrets in one text: by the form of values, and by what is inside of the text. What that is, `format` knows: a
 //! searcher calls it by a function that it is given, because text can hold JSON, which holds text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::detect::{Scan, is_card_number, is_signature};
+use super::detect::{self, Scan, is_card_number, is_signature};
 use super::edits::join;
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory};
 use super::redactor::{Redactor, Rules};
-use super::rules::{Class, Effect, EventRules, Lists, Names, Part, Paths};
+use super::rules::{Class, Effect, EventRules, KeyRules, Lists, Names, Part, Paths};
 use crate::json::plain_len;
 use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
@@ -94,22 +94,16 @@ impl Searcher<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
-        const CLIENT: u32 = Scan::TOKEN
-            | Scan::KEY
-            | Scan::SCHEME
-            | Scan::DIGITS
-            | Scan::EQUALS
-            | Scan::PERCENT
-            | Scan::BRACKET
-            | Scan::BACKSLASH;
+        /// The signs of JSON, URLs and encodings inside of a text.
+        const INSIDE: u32 = Scan::EQUALS | Scan::PERCENT | Scan::BRACKET | Scan::BACKSLASH;
         self.rules.session_trap.spring(text);
         match search {
             Search::Meta if text.len() > LONG => true,
             Search::Evidence | Search::Meta => {
-                scan.has(Scan::TOKEN | Scan::BACKSLASH) || self.memory.remembered.has_everywhere()
+                scan.has(Scan::TOKEN | Scan::BACKSLASH) || !self.memory.remembered.everywhere.is_empty()
             }
-            Search::Client => scan.has(CLIENT) || self.rules.detector.may_find(scan),
-            Search::Free => scan.has(CLIENT | Scan::COLON) || self.rules.detector.may_find(scan),
+            Search::Client => scan.has(INSIDE) || detect::may_find(&self.rules.patterns, scan),
+            Search::Free => scan.has(INSIDE | Scan::COLON) || detect::may_find(&self.rules.patterns, scan),
         }
     }
 
@@ -130,30 +124,23 @@ impl Searcher<'_> {
         search: Search,
         places: &mut Vec<Range<usize>>,
     ) {
-        let rules = self.rules;
         debug_assert!(places.is_empty(), "places of another text");
-        let cut = text.ends_with(ELLIPSIS);
         match search {
-            Search::Evidence => {
-                find_tokens(text, scan, cut, places);
-                self.memory.remembered.find_everywhere(text, places);
+            Search::Meta if text.len() > LONG => self.find(text, level, Search::Free, places),
+            Search::Evidence | Search::Meta if scan.has(Scan::TOKEN) => {
+                TokenFormats::shared().find(text, text.ends_with(ELLIPSIS), &mut |place, _| places.push(place));
             }
-            Search::Meta => {
-                let search = if text.len() > LONG { Search::Free } else { Search::Evidence };
-                self.find(text, level, search, places);
-                if search == Search::Free {
-                    self.memory.remembered.find_everywhere(text, places);
-                }
-            }
+            Search::Evidence | Search::Meta => {}
             Search::Client | Search::Free => {
-                if rules.detector.may_find(scan) {
-                    rules.detector.find(text, scan, cut, places);
-                    for place in places.iter() {
-                        self.memory.remembered.add(&text[place.clone()], false);
-                    }
+                detect::find(&self.rules.patterns, text, scan, places);
+                for place in places.iter() {
+                    self.memory.remembered.add(&text[place.clone()], false);
                 }
                 (self.inside)(self, text, scan, level, search, places);
             }
+        }
+        if matches!(search, Search::Evidence | Search::Meta) {
+            self.memory.remembered.everywhere.find_in_cut(text, places);
         }
         join(places);
     }
@@ -161,7 +148,7 @@ impl Searcher<'_> {
     /// A text with these places masked; `None` if there are none.
     #[inline]
     pub(super) fn apply(&self, text: &str, places: &[Range<usize>]) -> Option<String> {
-        if places.is_empty() { None } else { self.rules.style.apply(text, places, Cow::Borrowed) }
+        self.rules.style.apply(text, places, Cow::Borrowed)
     }
 
     /// The places of secrets in a text that is inside of nothing.
@@ -188,31 +175,18 @@ impl Searcher<'_> {
 
     #[inline(always)]
     pub(super) fn key_facts(&mut self, hash: u64, key: &str) -> KeyFacts {
-        let mut facts = self.memory.facts(hash, key).unwrap_or_else(|| self.judge_key(hash, key));
-        facts.is_odd |= self.memory.remembered.has_everywhere();
+        let keys = &self.rules.keys;
+        let mut facts = self.memory.facts(hash, key, || judge(keys, key));
+        facts.is_odd |= !self.memory.remembered.everywhere.is_empty();
         if let Some(names) = self.names {
             facts.class = names.apply(key, facts.class);
         }
         facts
     }
 
-    #[inline(never)]
-    fn judge_key(&mut self, hash: u64, key: &str) -> KeyFacts {
-        let facts = KeyFacts {
-            class: self.rules.keys.class(key),
-            part: Part::of(key),
-            is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
-                || TokenFormats::shared().has_token(key),
-            is_signature: is_signature(key),
-        };
-        self.memory.keep_facts(hash, key, facts);
-        facts
-    }
-
     /// A number that is a card's, or that the application calls secret.
     pub(super) fn is_secret_number(&self, number: &str) -> bool {
-        is_card_number(number)
-            || (self.memory.remembered.has_everywhere() && self.memory.remembered.holds_everywhere(number))
+        is_card_number(number) || self.memory.remembered.everywhere.holds(number)
     }
 
     pub(super) fn style(&self) -> &MaskStyle {
@@ -253,9 +227,13 @@ impl Searcher<'_> {
     }
 }
 
-/// Appends the places of tokens.
-fn find_tokens(text: &str, scan: Scan, cut: bool, places: &mut Vec<Range<usize>>) {
-    if scan.has(Scan::TOKEN) {
-        TokenFormats::shared().find(text, cut, &mut |place, _| places.push(place));
+#[inline(never)]
+fn judge(keys: &KeyRules, key: &str) -> KeyFacts {
+    KeyFacts {
+        class: keys.class(key),
+        part: Part::of(key),
+        is_odd: plain_len(key.as_bytes(), |byte| !(0x20..0x7f).contains(&byte)) < key.len()
+            || TokenFormats::shared().has_token(key),
+        is_signature: is_signature(key),
     }
 }

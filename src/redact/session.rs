@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
     /// Ends the first phase. The search for what was masked follows.
     pub(crate) fn finish(self) -> EchoSearch<'a> {
         let Searcher { rules, memory, .. } = self.searcher;
-        EchoSearch::new(&rules.style, &rules.search_trap, &memory.remembered, self.out)
+        EchoSearch { rules, remembered: &memory.remembered, out: self.out }
     }
 }
 

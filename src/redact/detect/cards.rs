@@ -6,28 +6,21 @@ use std::ops::Range;
 use super::run;
 use crate::work;
 
-/// The groups in which 16 and 15 digits are printed.
-const GROUPS: [&[usize]; 2] = [&[4, 4, 4, 4], &[4, 6, 5]];
-const MAX_DIGITS: usize = 16;
-/// With fewer digits, the beginning of a card number cannot be distinguished from other numbers.
-const MIN_CUT_DIGITS: usize = 12;
+/// How card numbers are written: digits, with spaces or hyphens between groups of them.
+const FORMS: [&[u8]; 4] = [b"0000000000000000", b"000000000000000", b"0000 0000 0000 0000", b"0000 000000 00000"];
+/// Of a number that was cut, at least this many digits are needed to recognise a card number.
+const CUT_DIGITS: Range<usize> = 12..16;
 
 /// Appends the places of card numbers. At the end of a text that was cut, most of one is enough.
 pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let mut at = run(bytes, 0, |byte| !byte.is_ascii_digit());
     while at < bytes.len() {
-        if !bytes[at].is_ascii_digit() {
-            at = run(bytes, at, |byte| !byte.is_ascii_digit());
-            continue;
-        }
-        let end = run(bytes, at, |byte| byte.is_ascii_digit());
-        if let Some(card) = card_at(bytes, at, end, cut) {
-            at = card.end;
-            found.push(card);
-        } else {
-            at = end;
-        }
+        let forms = if begins_number(bytes, at) { &FORMS[..] } else { &[] };
+        let card = forms.iter().find_map(|form| written_as(form, bytes, at, cut));
+        let end = card.as_ref().map_or_else(|| run(bytes, at, |byte| byte.is_ascii_digit()), |card| card.end);
+        found.extend(card);
+        at = run(bytes, end, |byte| !byte.is_ascii_digit());
     }
 }
 
@@ -37,75 +30,43 @@ pub(in crate::redact) fn is_card_number(number: &str) -> bool {
     matches!(bytes.len(), 15 | 16) && bytes.iter().all(u8::is_ascii_digit) && is_card(bytes)
 }
 
-/// The card number that begins with the digits from `start` to `end`.
-fn card_at(bytes: &[u8], start: usize, end: usize, cut: bool) -> Option<Range<usize>> {
-    if !begins_number(bytes, start) {
-        return None;
-    }
-    if is_card(&bytes[start..end]) && ends_number(bytes, end) {
-        return Some(start..end);
-    }
-    if cut && end == bytes.len() && is_open_card(&bytes[start..end]) {
-        return Some(start..end);
-    }
-    let separator = *bytes.get(end).filter(|byte| matches!(byte, b' ' | b'-'))?;
-    GROUPS.iter().find_map(|groups| grouped(bytes, start, groups, separator, cut))
-}
-
-/// The card number of these groups.
-fn grouped(bytes: &[u8], start: usize, groups: &[usize], separator: u8, cut: bool) -> Option<Range<usize>> {
-    let mut digits = [0; MAX_DIGITS];
-    let (mut at, mut count) = (start, 0);
-    for (place, len) in groups.iter().enumerate() {
-        if place > 0 {
-            match bytes.get(at) {
-                Some(byte) if *byte == separator => at += 1,
-                None => break,
-                Some(_) => return None,
-            }
-        }
-        let group = &bytes[at..bytes.len().min(at + len)];
-        let is_whole = group.len() == *len || at + group.len() == bytes.len();
-        work::add(group.len());
-        if !is_whole || !group.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        digits[count..count + group.len()].copy_from_slice(group);
-        count += group.len();
-        at += group.len();
-    }
-    let digits = &digits[..count];
-    if count == groups.iter().sum::<usize>() {
+/// The card number that begins here in one of the forms, or what a cut left of it.
+fn written_as(form: &[u8], bytes: &[u8], start: usize, cut: bool) -> Option<Range<usize>> {
+    let end = bytes.len().min(start + form.len());
+    let written = &bytes[start..end];
+    work::add(written.len());
+    let has_form = |separator: u8| {
+        written.iter().zip(form).all(|(byte, sign)| match sign {
+            b' ' => *byte == separator,
+            _ => byte.is_ascii_digit(),
+        })
+    };
+    let separator = [b' ', b'-'].into_iter().find(|separator| has_form(*separator))?;
+    let digits: Vec<u8> = written.iter().copied().filter(u8::is_ascii_digit).collect();
+    let is_number = if written.len() == form.len() {
         // Longer sequences of hyphenated digits are ids.
-        let goes_on =
-            separator == b'-' && bytes.get(at) == Some(&b'-') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-        return (is_card(digits) && ends_number(bytes, at) && !goes_on).then_some(start..at);
-    }
-    (cut && is_open_card(digits)).then_some(start..at)
+        let joins: &[u8] = if separator == b'-' { b".-" } else { b"." };
+        is_card(&digits) && !goes_on(bytes.get(end), bytes.get(end + 1), joins)
+    } else {
+        cut && CUT_DIGITS.contains(&digits.len()) && (has_issuer(&digits, 16) || has_issuer(&digits, 15))
+    };
+    is_number.then_some(start..end)
 }
 
-/// Whether a number begins here: nothing alphanumeric before it, not in a fraction, not in a longer sequence of hyphenated
-/// digits.
+/// Whether a number begins here: not in a word, in a fraction, or in a longer sequence of hyphenated digits.
 fn begins_number(bytes: &[u8], at: usize) -> bool {
-    let before = |back: usize| at.checked_sub(back).map(|at| bytes[at]);
-    let Some(first) = before(1) else { return true };
-    let joined = matches!(first, b'.' | b'-') && before(2).is_some_and(|byte| byte.is_ascii_digit());
-    !first.is_ascii_alphanumeric() && first != b'_' && !joined
+    let before = |back: usize| bytes.get(at.checked_sub(back)?);
+    !goes_on(before(1), before(2), b".-")
 }
 
-fn ends_number(bytes: &[u8], at: usize) -> bool {
-    let Some(first) = bytes.get(at) else { return true };
-    let joined = *first == b'.' && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
-    !first.is_ascii_alphanumeric() && *first != b'_' && !joined
+/// Whether the sign beside digits, and the one behind it, make them a part of something longer.
+fn goes_on(beside: Option<&u8>, behind: Option<&u8>, joins: &[u8]) -> bool {
+    let is_joined = |sign: &u8| joins.contains(sign) && behind.is_some_and(u8::is_ascii_digit);
+    beside.is_some_and(|sign| sign.is_ascii_alphanumeric() || *sign == b'_' || is_joined(sign))
 }
 
 fn is_card(digits: &[u8]) -> bool {
     matches!(digits.len(), 15 | 16) && has_issuer(digits, digits.len()) && luhn(digits)
-}
-
-/// Whether digits may be the beginning of a card number that was cut.
-fn is_open_card(digits: &[u8]) -> bool {
-    (MIN_CUT_DIGITS..MAX_DIGITS).contains(&digits.len()) && (has_issuer(digits, 16) || has_issuer(digits, 15))
 }
 
 /// Whether digits begin like the cards of an issuer that have this length (ISO/IEC 7812, and the issuers' own tables).

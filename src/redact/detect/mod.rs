@@ -7,6 +7,7 @@
 
 mod cards;
 mod credential;
+#[cfg(feature = "regex")]
 mod patterns;
 mod pem;
 mod scan;
@@ -20,59 +21,57 @@ use std::ops::Range;
 
 pub(in crate::redact) use self::cards::is_card_number;
 pub(in crate::redact) use self::credential::looks_like_credential;
-pub(in crate::redact) use self::patterns::Patterns;
+#[cfg(feature = "regex")]
+pub(in crate::redact) use self::patterns::compile;
 pub(in crate::redact) use self::scan::Scan;
+pub(in crate::redact) use self::schemes::basic_credentials;
 pub(in crate::redact) use self::signatures::is_signature;
 use crate::redact::edits::join;
 use crate::text::ELLIPSIS;
 use crate::tokens::TokenFormats;
 use crate::work;
 
-/// Finds credentials in texts.
-#[derive(Debug)]
-pub(in crate::redact) struct Detector {
-    patterns: Patterns,
+/// A pattern of the application, whose matches are credentials too.
+#[cfg(feature = "regex")]
+pub(in crate::redact) type Pattern = regex::Regex;
+/// Without the feature `regex` there is none.
+#[cfg(not(feature = "regex"))]
+pub(in crate::redact) type Pattern = std::convert::Infallible;
+
+/// Whether a text with this scan can hold anything that [`find`] finds.
+#[inline]
+pub(in crate::redact) fn may_find(patterns: &[Pattern], scan: Scan) -> bool {
+    scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS | Scan::SIGNATURE)
+        || scan.has_all(Scan::USERINFO)
+        || !patterns.is_empty()
 }
 
-impl Detector {
-    /// A detector with the application's patterns, whose matches are credentials too.
-    pub(in crate::redact) fn new(patterns: Patterns) -> Self {
-        Self { patterns }
+/// Appends the places of credentials in a text, sorted and disjoint. One that ends with an ellipsis may have been cut there.
+#[cfg_attr(not(feature = "regex"), expect(unused_variables, reason = "without the feature there are no patterns"))]
+pub(in crate::redact) fn find(patterns: &[Pattern], whole: &str, scan: Scan, found: &mut Vec<Range<usize>>) {
+    let beginning = whole.strip_suffix(ELLIPSIS);
+    let (text, cut) = (beginning.unwrap_or(whole), beginning.is_some());
+    if scan.has(Scan::TOKEN) {
+        TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
     }
-
-    /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
-    #[inline]
-    pub(in crate::redact) fn may_find(&self, scan: Scan) -> bool {
-        scan.has(Scan::TOKEN | Scan::KEY | Scan::SCHEME | Scan::DIGITS | Scan::SIGNATURE)
-            || scan.has_all(Scan::USERINFO)
-            || !self.patterns.is_empty()
+    if scan.has(Scan::KEY) {
+        pem::find(text, cut, found);
     }
-
-    /// Appends the places of credentials in a text, sorted and disjoint. `cut`: the text may have been cut at its end.
-    pub(in crate::redact) fn find(&self, text: &str, scan: Scan, cut: bool, found: &mut Vec<Range<usize>>) {
-        let whole = text;
-        let text = if cut { text.strip_suffix(ELLIPSIS).unwrap_or(text) } else { text };
-        if scan.has(Scan::TOKEN) {
-            TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
-        }
-        if scan.has(Scan::KEY) {
-            pem::find(text, cut, found);
-        }
-        if scan.has(Scan::SCHEME) {
-            schemes::find(text, cut, found);
-        }
-        if scan.has(Scan::DIGITS) {
-            cards::find(text, cut, found);
-        }
-        if scan.has_all(Scan::USERINFO) {
-            userinfo::find(text, found);
-        }
-        if scan.has(Scan::SIGNATURE) {
-            signatures::find(text, found);
-        }
-        self.patterns.find(whole, found);
-        join(found);
+    if scan.has(Scan::SCHEME) {
+        schemes::find(text, cut, found);
     }
+    if scan.has(Scan::DIGITS) {
+        cards::find(text, cut, found);
+    }
+    if scan.has_all(Scan::USERINFO) {
+        userinfo::find(text, found);
+    }
+    if scan.has(Scan::SIGNATURE) {
+        signatures::find(text, found);
+    }
+    #[cfg(feature = "regex")]
+    patterns::find(patterns, whole, found);
+    join(found);
 }
 
 /// Where a card number begins that may be cut at the end of a text.

@@ -29,9 +29,9 @@ pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
 /// Appends the places of private keys. `cut`: the text may have been cut at its end.
 pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
+    let ends: Vec<usize> = memmem::find_iter(bytes, END).collect();
+    work::add(bytes.len());
     let mut at = 0;
-    // The next end line, if it is known, so that it is not searched again for each begin line.
-    let mut next_end = Some(0);
     while let Some(hit) = memmem::find(&bytes[at..], BEGIN.as_bytes()) {
         work::add(hit);
         let start = at + hit;
@@ -44,21 +44,13 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
             continue;
         }
         let body = at + len + DASHES.len();
-        if next_end.is_some_and(|end| end < body) {
-            next_end = memmem::find(&bytes[body..], END.as_bytes()).map(|end| body + end);
-            work::add(next_end.unwrap_or(bytes.len()) - body);
-        }
-        let closed = next_end.filter(|end| bytes[end + END.len()..].starts_with(label));
-        let end = match closed {
-            Some(end) => {
-                let end = end + END.len() + len;
-                run(&bytes[..bytes.len().min(end + DASHES.len())], end, |byte| byte == b'-')
-            }
-            None => match open_body(bytes, body, cut) {
-                Some(end) => end,
-                None => continue,
-            },
-        };
+        // Where the label of the next end line begins.
+        let next_end = ends.get(ends.partition_point(|end| *end < body)).map(|end| end + END.len());
+        let closed = next_end.filter(|end| bytes[*end..].starts_with(label)).map(|end| {
+            let end = end + len;
+            run(&bytes[..bytes.len().min(end + DASHES.len())], end, |byte| byte == b'-')
+        });
+        let Some(end) = closed.or_else(|| open_body(bytes, body, cut)) else { continue };
         found.push(start..end);
         at = end;
     }
@@ -79,22 +71,21 @@ fn open_body(bytes: &[u8], from: usize, cut: bool) -> Option<usize> {
 }
 
 /// The end of lines of base64; `None` if there are none. A line that is shorter than the first is the last.
-fn base64_lines(bytes: &[u8], mut at: usize, cut: bool) -> Option<usize> {
-    let mut width = None;
-    let mut end = None;
-    loop {
-        let line = run(bytes, at, is_base64);
-        let len = line - at;
-        let first = width.is_none();
-        if len == 0 || (first && len < MIN_LINE && !(cut && line == bytes.len())) {
-            return end;
-        }
-        end = Some(line);
-        at = behind_breaks(bytes, line);
-        if at == line || len < *width.get_or_insert(len) {
-            return end;
+fn base64_lines(bytes: &[u8], at: usize, cut: bool) -> Option<usize> {
+    let mut end = run(bytes, at, is_base64);
+    let width = end - at;
+    if width == 0 || (width < MIN_LINE && !(cut && end == bytes.len())) {
+        return None;
+    }
+    let mut len = width;
+    while len >= width {
+        let next = behind_breaks(bytes, end);
+        len = if next > end { run(bytes, next, is_base64) - next } else { 0 };
+        if len > 0 {
+            end = next + len;
         }
     }
+    Some(end)
 }
 
 /// The first place after line breaks and spaces, plain or escaped as in JSON.

@@ -43,17 +43,7 @@ const SCHEMES: &[(&str, Credentials)] = &[
     ("aws4-hmac-sha256", Credentials::Parameters(&["signature"])),
     ("sharedaccesssignature", Credentials::Parameters(&["sig"])),
 ];
-/// The letters that names begin with, as bits: most words begin with none of them.
-const FIRST_LETTERS: u32 = {
-    let (mut bits, mut at) = (0, 0);
-    while at < SCHEMES.len() {
-        bits |= 1 << (SCHEMES[at].0.as_bytes()[0] & 0x1f);
-        at += 1;
-    }
-    bits
-};
-/// The lengths of the shortest and of the longest name.
-const MIN_NAME: usize = 3;
+/// The length of the longest name.
 const MAX_NAME: usize = 21;
 /// At the end of a text that was cut, this number of characters of a credential is enough.
 const MIN_CUT: usize = 6;
@@ -69,16 +59,9 @@ pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
 }
 
 fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
-    let rest = &bytes[at..];
-    if FIRST_LETTERS >> (rest.first()? & 0x1f) & 1 == 0 {
-        return None;
-    }
-    let most = &rest[..rest.len().min(MAX_NAME + 1)];
-    let len = most.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'-')?;
-    if len < MIN_NAME || !is_blank(rest[len]) {
-        return None;
-    }
-    let (_, credentials) = SCHEMES.iter().find(|(name, _)| rest[..len].eq_ignore_ascii_case(name.as_bytes()))?;
+    let most = &bytes[at..bytes.len().min(at + MAX_NAME + 1)];
+    let len = most.iter().position(|byte| !is_of_name(*byte)).filter(|len| is_blank(most[*len]))?;
+    let (_, credentials) = SCHEMES.iter().find(|(name, _)| most[..len].eq_ignore_ascii_case(name.as_bytes()))?;
     Some((at + len, *credentials))
 }
 
@@ -87,45 +70,51 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        // From word to word.
-        let end = run(bytes, at, |byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let scheme = if end > at { scheme_at(bytes, at) } else { None };
-        let Some((name, credentials)) = scheme else {
-            at = end.max(at + 1);
+        let Some((name, credentials)) = scheme_at(bytes, at) else {
+            // The next word.
+            at = run(bytes, at, is_of_name) + 1;
             continue;
         };
         at = run(bytes, name, is_blank);
-        match credentials {
-            Credentials::Parameters(names) => at = find_parameters(bytes, at, names, found),
-            Credentials::Word(_) | Credentials::Basic => {
-                let mut word = credential(text, at);
-                let is_one = match credentials {
-                    Credentials::Word(min) => {
-                        let min = if cut && word.end == bytes.len() { MIN_CUT } else { min };
-                        // After schemes with a longer least length, a UUID is an id and no credential.
-                        looks_like(&text[word.clone()], min) && (min <= 8 || !is_uuid(&text[word.clone()]))
-                    }
-                    _ => {
-                        // Logs join the next column with a sign that other credentials have.
-                        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
-                        word.end = run(bytes, run(bytes, at, is_base64), |byte| byte == b'=');
-                        is_name_and_password(&text[word.clone()])
-                    }
-                };
-                if is_one {
-                    at = word.end;
-                    found.push(word);
-                }
+        let credential = match credentials {
+            Credentials::Word(min) => credential(text, at, min, cut),
+            Credentials::Basic => name_and_password(text, at),
+            Credentials::Parameters(names) => {
+                at = find_parameters(bytes, at, names, found);
+                None
             }
-        }
+        };
+        at = credential.as_ref().map_or(at, |credential| credential.end);
+        found.extend(credential);
     }
 }
 
-/// The word that may be a credential: the characters of RFC 6750 and those that some issuers add.
-fn credential(text: &str, at: usize) -> Range<usize> {
+/// A word that looks like a credential: the characters of RFC 6750 and those that some issuers add.
+fn credential(text: &str, at: usize, min: usize, cut: bool) -> Option<Range<usize>> {
     let end = run(text.as_bytes(), at, |byte| byte.is_ascii_alphanumeric() || b"._~+/=-|:".contains(&byte));
     let word = text[at..end].trim_end_matches(['.', ':']);
-    at..at + word.len()
+    let min = if cut && at + word.len() == text.len() { MIN_CUT } else { min };
+    // After schemes with a longer least length, a UUID is an id and no credential.
+    let is_id = min > 8 && is_uuid(word);
+    (looks_like(word, min) && !is_id).then_some(at..at + word.len())
+}
+
+/// Base64 of a name and a password. Logs join the next column with a sign that other credentials have.
+fn name_and_password(text: &str, at: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let end = run(bytes, at, |byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte));
+    let end = run(bytes, end, |byte| byte == b'=');
+    let decoded = basic_credentials(&text[at..end]);
+    (decoded.contains(&b':') && !decoded.iter().any(u8::is_ascii_control)).then_some(at..end)
+}
+
+/// What Basic credentials decode to: a name, a colon and a password. Of a text that was cut, the last characters may decode to
+/// nothing.
+pub(in crate::redact) fn basic_credentials(encoded: &str) -> Vec<u8> {
+    work::add(encoded.len());
+    let encoded = encoded.trim_end_matches('=').replace('-', "+").replace('_', "/");
+    let whole = encoded.len() - usize::from(encoded.len() % 4 == 1);
+    STANDARD_NO_PAD_ANY_BITS.decode(&encoded.as_bytes()[..whole]).unwrap_or_default()
 }
 
 /// Reads a list of `name=value` and `name="value"`, and returns where it ends.
@@ -150,14 +139,8 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Whether Base64 text decodes to text with a colon in it, as Basic credentials do. Of a text that was cut, the last
-/// characters may decode to nothing.
-fn is_name_and_password(encoded: &str) -> bool {
-    work::add(encoded.len());
-    let encoded = encoded.trim_end_matches('=').replace('-', "+").replace('_', "/");
-    let whole = encoded.len() - usize::from(encoded.len() % 4 == 1);
-    let decoded = STANDARD_NO_PAD_ANY_BITS.decode(&encoded[..whole]).unwrap_or_default();
-    decoded.contains(&b':') && !decoded.iter().any(u8::is_ascii_control)
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 /// Base64 without padding. Bits at the end that belong to no byte are not checked.
@@ -219,9 +202,8 @@ mod tests {
     }
 
     #[test]
-    fn names_have_the_lengths_that_are_looked_for() {
-        let lengths = || SCHEMES.iter().map(|(name, _)| name.len());
-        assert_eq!((lengths().min(), lengths().max()), (Some(MIN_NAME), Some(MAX_NAME)));
+    fn no_name_is_longer_than_what_is_read() {
+        assert_eq!(SCHEMES.iter().map(|(name, _)| name.len()).max(), Some(MAX_NAME));
     }
 
     #[test]

@@ -67,10 +67,9 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
         let sign = at + skipped;
         work::add(skipped + LONGEST);
         at = sign + 1;
-        let before = &bytes[sign.saturating_sub(LONGEST + 1)..sign];
-        let Some(begin) = before.iter().rposition(|byte| matches!(byte, b'?' | b'&')) else { continue };
-        let name = &before[begin + 1..];
-        if !SIGNATURE_PARAMETERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name)) {
+        let before = bytes[..sign].iter().rev().take(LONGEST + 1);
+        let len = before.take_while(|byte| !matches!(byte, b'?' | b'&')).count();
+        if len > LONGEST || len == sign || !is_signature(&text[sign - len..sign]) {
             continue;
         }
         let end = run(bytes, at, |byte| {

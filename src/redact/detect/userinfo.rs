@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::credential::looks_like_credential;
+use super::credential::looks_like;
 use super::run;
 use crate::work;
 
@@ -21,32 +21,24 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
         work::add(hit);
         let start = at + hit + 2;
         let end = run(bytes, start, |byte| !matches!(byte, b'/' | b'?' | b'#') && !ends_url(byte));
-        at = end;
-        let authority = &bytes[start..end];
-        if let Some(len) = memchr::memrchr(b'@', authority) {
-            if !is_digest(&bytes[start + len + 1..]) {
-                found.extend(secret(text, start..start + len));
-            }
-        } else if let Some(password) = password_with_slash(bytes, start, end) {
-            at = password.end;
-            found.push(password);
-        }
+        let secret = match memchr::memrchr(b'@', &bytes[start..end]) {
+            Some(len) if is_digest(&bytes[start + len + 1..]) => None,
+            Some(len) => secret(text, start..start + len),
+            None => password_with_slash(bytes, start, end),
+        };
+        at = secret.as_ref().map_or(end, |secret| secret.end.max(end));
+        found.extend(secret);
     }
 }
 
 /// The place of the secret in a user name and a password.
 fn secret(text: &str, info: Range<usize>) -> Option<Range<usize>> {
-    let (user, password) = match text[info.clone()].split_once(':') {
-        Some((user, password)) => (user, Some(password)),
-        None => (&text[info.clone()], None),
-    };
-    match password {
-        Some(password) if !is_placeholder(password) => Some(info.start + user.len() + 1..info.end),
-        _ => {
-            let is_token = user.len() >= MIN_TOKEN && looks_like_credential(user);
-            is_token.then_some(info.start..info.start + user.len())
-        }
+    let whole = &text[info.clone()];
+    let (user, password) = whole.split_once(':').unwrap_or((whole, ""));
+    if !is_placeholder(password) {
+        return Some(info.end - password.len()..info.end);
     }
+    looks_like(user, MIN_TOKEN).then_some(info.start..info.start + user.len())
 }
 
 /// `user:pass/word@host` is no valid URL, but is written. The colon is not that of a port or of an IPv6 address.

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::values::{Needle, Values};
-use crate::block::find_text;
+use super::values::{LONGEST, Value, Values};
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::text::ELLIPSIS;
@@ -16,18 +15,16 @@ const MIN_CUT: usize = 6;
 const MAX_WORDS: usize = 16;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
 const MAX_ESCAPE: usize = 5;
-const ELLIPSIS_BEGINS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
 impl Values {
-    /// Whether a text has to be searched: it holds a value as it is, or may hold an encoded one, or one that a cut went
-    /// through.
+    /// Whether a text may hold a value, as it is or encoded.
     pub(super) fn may_be_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        memchr::memchr3(b'%', b'\\', ELLIPSIS_BEGINS, bytes).is_some()
-            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
-            || self.holds(text)
+        let is_encoded =
+            memchr::memchr2(b'%', b'\\', bytes).is_some() || (self.has_space && memchr::memchr(b'+', bytes).is_some());
+        !self.is_empty() && (is_encoded || self.holds(text))
     }
 
     /// Appends the places of values in a text. `level`: how often it was decoded.
@@ -52,13 +49,10 @@ impl Values {
     fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
         // What is before this place and follows a head needs no second look.
         let mut covered = 0;
-        for (start, mut needles) in self.heads_in(text.as_bytes()) {
-            let first = needles.by_ref().take(MAX_WORDS).find_map(|needle| {
-                let is_covered = start + needle.head.len() <= covered;
-                place_of(needle, text, start, is_covered)
-            });
+        for (start, mut values) in self.heads_in(text.as_bytes()) {
+            let first = values.by_ref().take(MAX_WORDS).find_map(|value| place_of(value, text, start, covered));
             let place = first.or_else(|| {
-                let end = start + needles.next()?.head.len();
+                let end = start + values.next()?.head().len();
                 Some(start..if end <= covered { end } else { end + unknown_rest(&text[end..], None) })
             });
             if let Some(place) = place.filter(|place| place.end > covered) {
@@ -70,20 +64,19 @@ impl Values {
 
     /// The value that a text spells: as it is, percent-encoded, as in a form, or escaped.
     pub(super) fn value_of<'t>(&self, spelled: &'t str) -> Cow<'t, str> {
-        let mut read = Cow::Borrowed(spelled);
-        for _ in 0..=MAX_LEVEL {
-            if self.contains(&read) {
-                return read;
-            }
-            let Some(decoded) = Decoded::percent(&read).or_else(|| escaped(&read)) else { break };
-            read = Cow::Owned(decoded.text);
-        }
-        spelled.into()
+        let decode =
+            |text: &Cow<'t, str>| Decoded::percent(text).or_else(|| escaped(text)).map(|text| text.text.into());
+        let mut spellings =
+            std::iter::successors(Some(Cow::Borrowed(spelled)), decode).take(1 + usize::from(MAX_LEVEL));
+        spellings.find(|text| self.contains(text)).unwrap_or(Cow::Borrowed(spelled))
     }
 
     /// The same as [`find`](Self::find) in a text that the layer may have cut to its limit: of a value at its end, only the
-    /// beginning is left. Strings of bodies are not cut; the work for each text grows with the number of values.
-    pub(super) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+    /// beginning is left. Strings of bodies are not cut.
+    pub(in crate::redact) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        if self.is_empty() {
+            return;
+        }
         self.find(text, 0, places);
         if let Some(text) = text.strip_suffix(ELLIPSIS) {
             self.find_end(text, 0, places);
@@ -97,8 +90,8 @@ impl Values {
         let bytes = text.as_bytes();
         let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
         for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
-            let longest =
-                self.iter().filter_map(|needle| beginning_at_end(&bytes[..end], needle.head.as_bytes())).min();
+            let mut starts = end.saturating_sub(LONGEST)..(end + 1).saturating_sub(MIN_CUT);
+            let longest = starts.find(|start| self.is_beginning(&bytes[*start..end]));
             places.extend(longest.map(|start| start..end));
         }
         if level < MAX_LEVEL
@@ -116,20 +109,20 @@ fn escaped(text: &str) -> Option<Decoded> {
     text.contains('\\').then(|| Decoded::json(text))
 }
 
-/// The place of a value whose head begins at `start`; `None` if the head is a part of another word. With `is_covered`, what
-/// follows the head is masked already.
-fn place_of(needle: Needle<'_>, text: &str, start: usize, is_covered: bool) -> Option<Range<usize>> {
+/// The place of a value whose head begins at `start`; `None` if the head is a part of another word. What follows a head that
+/// ends before `covered` is masked already.
+fn place_of(value: &Value, text: &str, start: usize, covered: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let before = bytes.get(start.wrapping_sub(1));
-    let end = start + needle.head.len();
+    let end = start + value.head().len();
     // What follows a beginning may be the rest of the value.
-    if needle.is_word && (joins(before) || (!needle.goes_on() && joins(bytes.get(end)))) {
+    if value.is_word && (joins(before) || (!value.goes_on() && joins(bytes.get(end)))) {
         return None;
     }
-    if is_covered {
+    if end <= covered {
         return Some(start..end);
     }
-    let (same, is_whole) = needle.rest_at(&text[end..]);
+    let (same, is_whole) = value.rest_at(&text[end..]);
     let end = end + same;
     let end = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
     work::add(end - start);
@@ -141,39 +134,17 @@ fn joins(byte: Option<&u8>) -> bool {
     byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
 }
 
-/// Where the longest beginning of a value is at the end of a text.
-fn beginning_at_end(text: &[u8], head: &[u8]) -> Option<usize> {
-    let least = head.get(..MIN_CUT)?;
-    let mut at = text.len().saturating_sub(head.len());
-    while let Some(start) = find_text(text, at, least) {
-        work::add(text.len() - start);
-        if head.starts_with(&text[start..]) {
-            return Some(start);
-        }
-        at = start + 1;
-    }
-    None
-}
-
 /// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of
 /// a form, or the end of the line. A phrase has spaces.
 fn unknown_rest(text: &str, before: Option<&u8>) -> usize {
-    let bytes = text.as_bytes();
     let quote = before.copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'%' | b'[' | b']');
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        if matches!(byte, b'\n' | b'\r') || Some(*byte) == quote {
-            break;
-        }
-        at += 1;
-        if *byte == b'&' {
-            let name = bytes[at..].iter().take_while(|byte| is_name(byte)).count();
-            if name > 0 && bytes.get(at + name) == Some(&b'=') {
-                return at - 1;
-            }
-            at += name;
-        }
-    }
-    at
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r') || Some(*byte) == quote;
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.%[]".contains(byte);
+    let bytes = text.as_bytes();
+    let rest = &bytes[..bytes.iter().position(ends).unwrap_or(bytes.len())];
+    let begins_field = |sign: &usize| {
+        let name = rest[sign + 1..].iter().take_while(is_name).count();
+        name > 0 && rest.get(sign + 1 + name) == Some(&b'=')
+    };
+    memchr::memchr_iter(b'&', rest).find(begins_field).unwrap_or(rest.len())
 }

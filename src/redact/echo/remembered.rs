@@ -1,11 +1,7 @@
 //! The values that are remembered for one record.
 
-use std::ops::Range;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
-
 use super::values::Values;
+use crate::redact::detect::basic_credentials;
 
 /// Shorter values under keys that are always secret are not remembered: too many words contain them.
 const MIN_ALWAYS: usize = 6;
@@ -19,15 +15,15 @@ const MAX_BYTES: usize = 256 * 1024;
 pub(in crate::redact) struct Remembered {
     pub(super) values: Values,
     /// Values of `Audit::secret`, which are searched in evidence too.
-    everywhere: Values,
+    pub(in crate::redact) everywhere: Values,
     pub(super) is_full: bool,
 }
 
 impl Remembered {
     pub(in crate::redact) fn clear(&mut self) {
         self.is_full = false;
-        let lists = [&mut self.values, &mut self.everywhere];
-        lists.into_iter().filter(|list| list.len() > 0).for_each(Values::clear);
+        self.values.clear();
+        self.everywhere.clear();
     }
 
     /// Adds a value that was masked. `is_always`: under a key that is always secret.
@@ -49,28 +45,23 @@ impl Remembered {
     pub(in crate::redact) fn add_header(&mut self, name: &str, value: &str) {
         if name.eq_ignore_ascii_case("cookie") {
             for pair in value.split(';') {
-                let value = memchr::memchr(b'=', pair.as_bytes()).map_or("", |sign| &pair[sign + 1..]);
+                let value = pair.split_once('=').map_or("", |(_, value)| value);
                 self.add(value.trim().trim_matches('"'), false);
             }
             return;
         }
         let value = value.trim();
-        let Some(space) = memchr::memchr2(b' ', b'\t', value.as_bytes()) else {
-            return self.add(value, true);
-        };
-        let (scheme, credentials) = (&value[..space], value[space + 1..].trim());
-        if memchr::memchr2(b' ', b',', credentials.as_bytes()).is_some() {
+        let Some((scheme, credentials)) = value.split_once([' ', '\t']) else { return self.add(value, true) };
+        let credentials = credentials.trim();
+        if credentials.contains([' ', ',']) {
             // Schemes with parameters, such as Digest: those that look like a credential are secret.
             credentials.split([' ', ',', '=', '"']).for_each(|part| self.add(part, false));
             return;
         }
         self.add(credentials, true);
-        if credentials.ends_with('=') {
-            self.add(credentials.trim_end_matches('='), true);
-        }
+        self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
-            let decoded =
-                STANDARD.decode(credentials).or_else(|_| STANDARD_NO_PAD.decode(credentials)).unwrap_or_default();
+            let decoded = basic_credentials(credentials);
             let decoded = String::from_utf8_lossy(&decoded);
             self.add(decoded.split_once(':').map_or("", |(_, password)| password), true);
         }
@@ -84,22 +75,6 @@ impl Remembered {
         }
     }
 
-    /// Appends the places of values of `Audit::secret` in a text.
-    pub(in crate::redact) fn find_everywhere(&self, text: &str, places: &mut Vec<Range<usize>>) {
-        if self.has_everywhere() {
-            self.everywhere.find_in_cut(text, places);
-        }
-    }
-
-    /// Whether such a value is in a text, as it is.
-    pub(in crate::redact) fn holds_everywhere(&self, text: &str) -> bool {
-        self.everywhere.holds(text)
-    }
-
-    pub(in crate::redact) fn has_everywhere(&self) -> bool {
-        self.everywhere.len() > 0
-    }
-
     /// Notes that more values are secret than may be remembered.
     pub(in crate::redact) fn overflow(&mut self) {
         self.is_full = true;
@@ -110,9 +85,7 @@ impl Remembered {
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        if self.values.bytes() + value.len() > MAX_BYTES {
-            self.is_full = true;
-        }
+        self.is_full |= self.values.bytes + value.len() > MAX_BYTES;
         if !self.is_full {
             self.values.push(value, is_beginning, value.bytes().all(|byte| byte.is_ascii_alphabetic()));
         }
@@ -125,7 +98,7 @@ fn is_state(value: &str) -> bool {
         "enabled", "disabled", "required", "optional", "string", "number", "object", "boolean", "password", "secret",
         "default",
     ];
-    value.len() <= 8 && STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
+    STATES.iter().any(|state| state.eq_ignore_ascii_case(value))
 }
 
 /// Whether a value looks like a credential: long enough, with letters and digits.

@@ -10,46 +10,34 @@ use crate::redact::decode::Decoded;
 use crate::redact::edits::Edits;
 use crate::redact::mask::MaskStyle;
 use crate::redact::redacted::{ClientJson, ClientText, Redacted};
-use crate::redact::redactor::Trap;
+use crate::redact::redactor::Rules;
 
 /// The search for echoes in the pieces of one record. Its methods take [`ClientText`] and [`ClientJson`] only, so it cannot
 /// change evidence.
 #[derive(Debug)]
 pub(crate) struct EchoSearch<'a> {
-    style: &'a MaskStyle,
-    trap: &'a Trap,
-    out: &'a mut Redacted,
-    /// The values to search for, if there are any.
-    values: Option<&'a Values>,
-    is_full: bool,
+    pub(in crate::redact) rules: &'a Rules,
+    pub(in crate::redact) remembered: &'a Remembered,
+    pub(in crate::redact) out: &'a mut Redacted,
 }
 
-impl<'a> EchoSearch<'a> {
-    pub(in crate::redact) fn new(
-        style: &'a MaskStyle,
-        trap: &'a Trap,
-        remembered: &'a Remembered,
-        out: &'a mut Redacted,
-    ) -> Self {
-        let Remembered { values, is_full, .. } = remembered;
-        Self { style, trap, out, values: (values.len() > 0).then_some(values), is_full: *is_full }
-    }
-
+impl EchoSearch<'_> {
     /// Whether there is anything to search for.
     pub(crate) fn is_needed(&self) -> bool {
-        self.values.is_some() || self.is_full
+        self.remembered.len() > 0
     }
 
     /// Masks echoes in a text. One that cannot be searched becomes a mask.
     pub(crate) fn text(&mut self, piece: &mut ClientText) {
-        let text = self.out.get(*piece);
-        self.trap.spring(text);
-        if self.is_full {
-            *piece = self.out.push(self.style.text());
+        let (text, style, values) = (self.out.get(*piece), &self.rules.style, &self.remembered.values);
+        self.rules.search_trap.spring(text);
+        if self.remembered.is_full {
+            *piece = self.out.push(style.text());
             return;
         }
-        let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return };
-        if let Some(masked) = masked(self.style, values, text) {
+        let mut places = Vec::new();
+        values.find_in_cut(text, &mut places);
+        if let Some(masked) = style.apply(text, &places, |spelled| values.value_of(spelled)) {
             *piece = self.out.push(&masked);
         }
     }
@@ -60,28 +48,23 @@ impl<'a> EchoSearch<'a> {
     ///
     /// If it cannot be searched, because more values are secret than are remembered. It must then be left out.
     pub(crate) fn json(&mut self, piece: &mut ClientJson) -> Result<(), Reason> {
-        if self.is_full {
+        if self.remembered.is_full {
             return Err(Reason::Budget);
         }
-        let text = self.out.get(*piece);
-        self.trap.spring(text);
-        let Some(values) = self.values.filter(|values| values.may_be_in(text)) else { return Ok(()) };
-        if let Some(masked) = masked_json(self.style, values, text) {
+        let json = self.out.get(*piece);
+        self.rules.search_trap.spring(json);
+        if let Some(masked) = masked_json(&self.rules.style, &self.remembered.values, json) {
             *piece = self.out.push(&masked);
         }
         Ok(())
     }
 }
 
-/// A text with echoes masked; `None` if it has none.
-fn masked(style: &MaskStyle, values: &Values, text: &str) -> Option<String> {
-    let mut places = Vec::new();
-    values.find_in_cut(text, &mut places);
-    style.apply(text, &places, |spelled| values.value_of(spelled))
-}
-
-/// The same of a JSON value: its strings and numbers.
+/// A JSON value with echoes in its strings and numbers masked; `None` if it has none.
 fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String> {
+    if !values.may_be_in(json) {
+        return None;
+    }
     let bytes = json.as_bytes();
     let mut edits = Edits::default();
     let mut places = Vec::new();
@@ -92,10 +75,10 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
                 let end = string_end(bytes, at)?;
                 if bytes.get(end) != Some(&b':') {
                     let raw = &json[at + 1..end - 1];
-                    let decoded = raw.contains('\\').then(|| Decoded::json(raw));
-                    values.find(decoded.as_ref().map_or(raw, |decoded| &decoded.text), 0, &mut places);
+                    let decoded = Decoded::json(raw);
+                    values.find(&decoded.text, 0, &mut places);
                     for place in places.drain(..) {
-                        let place = decoded.as_ref().map_or(place.clone(), |decoded| decoded.source(&place));
+                        let place = decoded.source(&place);
                         let spelled = &raw[place.clone()];
                         edits.replace(at + 1 + place.start..at + 1 + place.end, |out| {
                             style.push(out, spelled, |spelled| values.value_of(spelled));
@@ -106,12 +89,11 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
             }
             b'-' | b'0'..=b'9' => {
                 let end = scalar_end(bytes, at);
-                values.find(&json[at..end], 0, &mut places);
-                if !places.is_empty() {
-                    places.clear();
+                let number = &json[at..end];
+                if values.holds(number) {
                     edits.replace(at..end, |out| {
                         out.push('"');
-                        style.push(out, &json[at..end], Cow::Borrowed);
+                        style.push(out, number, Cow::Borrowed);
                         out.push('"');
                     });
                 }

@@ -7,18 +7,18 @@ use crate::block::find_text;
 use crate::text::head;
 use crate::work;
 
-/// Of a longer value, this number of bytes is searched, and the rest compared where they are found.
-const LONGEST: usize = 128;
+/// Of a longer value, this number of bytes is searched, and the rest compared where they are found. The index has a bit for
+/// each length.
+pub(super) const LONGEST: usize = u128::BITS as usize;
 /// Up to this number of values are compared and searched one by one, without an index.
 const FEW: usize = 8;
-/// The bytes that are kept allocated for the next record.
-const KEPT: usize = 4 * 1024;
 
-/// A list of values in one buffer.
+/// A list of values.
 #[derive(Debug, Default)]
-pub(super) struct Values {
-    text: String,
+pub(in crate::redact) struct Values {
     list: Vec<Value>,
+    /// The bytes of all values.
+    pub(super) bytes: usize,
     /// Each value, so that none is added twice; empty while there are few.
     known: HashSet<Box<str>>,
     /// Made when it is needed first.
@@ -28,85 +28,69 @@ pub(super) struct Values {
 }
 
 /// A remembered value.
-#[derive(Clone, Copy, Debug)]
-struct Value {
-    start: usize,
-    /// The end of the part that is searched.
-    head_end: usize,
-    end: usize,
+#[derive(Debug)]
+pub(super) struct Value {
+    text: Box<str>,
+    /// The length of the part that is searched.
+    head_len: usize,
     /// Only its beginning is known, because a cut went through it.
     is_beginning: bool,
     /// It has letters only, so it counts only as a whole word: `cassandra`, and not `/cassandra_data`.
-    is_word: bool,
-}
-
-/// A value as the search uses it: the part that is searched, and the rest.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Needle<'v> {
-    pub(super) head: &'v str,
-    /// The rest of a long value.
-    tail: &'v str,
-    is_beginning: bool,
     pub(super) is_word: bool,
 }
 
-impl Needle<'_> {
+impl Value {
+    /// The part that is searched.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.text.as_bytes()[..self.head_len]
+    }
+
     /// Whether more of the value may follow its head.
-    pub(super) fn goes_on(self) -> bool {
-        self.is_beginning || !self.tail.is_empty()
+    pub(super) fn goes_on(&self) -> bool {
+        self.is_beginning || self.head_len < self.text.len()
     }
 
     /// The length of the rest of the value at the beginning of a text, and whether that is all of it.
-    pub(super) fn rest_at(self, text: &str) -> (usize, bool) {
-        let pairs = self.tail.chars().zip(text.chars()).take_while(|(one, other)| one == other);
+    pub(super) fn rest_at(&self, text: &str) -> (usize, bool) {
+        let rest = &self.text[self.head_len..];
+        let pairs = rest.chars().zip(text.chars()).take_while(|(one, other)| one == other);
         let same = pairs.map(|(char, _)| char.len_utf8()).sum();
-        (same, same == self.tail.len() && !self.is_beginning)
+        (same, same == rest.len() && !self.is_beginning)
     }
 }
 
-/// The values in the order of their text.
 #[derive(Debug)]
 struct Index {
-    sorted: Vec<usize>,
-    /// For each of them, those whose heads its own head begins with.
-    links: Vec<Link>,
-    /// The first two bytes of all heads, as a set of bits.
-    beginnings: Vec<u64>,
+    /// The values in the order of their heads.
+    sorted: Vec<Indexed>,
+    /// Whether a head begins with a byte.
+    begins: [bool; 256],
 }
 
-/// The places in `sorted` of values whose heads the head of a value begins with. With `far`, one of a certain length is found
-/// in few steps, however many there are (Myers, "An applicative random-access stack", 1983).
+/// A value in the index, and the heads that its own head begins with.
 #[derive(Clone, Copy, Debug)]
-struct Link {
-    /// The longest.
+struct Indexed {
+    /// Its place in the list.
+    at: usize,
+    /// The lengths of these heads and of its own, as a set of bits.
+    lengths: u128,
+    /// The place of the longest other one in the index.
     shorter: Option<usize>,
-    /// One that is much shorter; of a value that begins with no other, itself.
-    far: usize,
-    /// The number of them.
-    depth: usize,
 }
 
 impl Values {
     pub(super) fn clear(&mut self) {
-        let Self { mut text, mut list, .. } = std::mem::take(self);
-        if list.len() <= FEW && text.len() <= KEPT {
-            text.clear();
-            list.clear();
-            (self.text, self.list) = (text, list);
+        if !self.is_empty() {
+            *self = Self::default();
         }
+    }
+
+    pub(in crate::redact) fn is_empty(&self) -> bool {
+        self.list.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
-    }
-
-    /// The bytes of all values.
-    pub(super) fn bytes(&self) -> usize {
-        self.text.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Needle<'_>> {
-        self.list.iter().map(|value| self.needle(value))
     }
 
     /// Adds a value, unless it is in the list.
@@ -114,32 +98,36 @@ impl Values {
         if self.contains(text) {
             return;
         }
-        let start = self.text.len();
-        self.text.push_str(text);
-        let head_end = start + head(text, LONGEST).len();
-        self.list.push(Value { start, head_end, end: self.text.len(), is_beginning, is_word });
+        self.list.push(Value { text: text.into(), head_len: head(text, LONGEST).len(), is_beginning, is_word });
+        self.bytes += text.len();
         self.index = OnceCell::new();
         self.has_space |= memchr::memchr(b' ', text.as_bytes()).is_some();
         if self.list.len() > FEW {
             // With the first of them, those before it.
             let new = self.list[self.known.len()..].iter();
-            self.known.extend(new.map(|value| Box::from(&self.text[value.start..value.end])));
+            self.known.extend(new.map(|value| value.text.clone()));
         }
     }
 
     /// Whether a text is a value.
     pub(super) fn contains(&self, text: &str) -> bool {
-        self.known.contains(text) || (self.known.is_empty() && self.list.iter().any(|value| self.whole(value) == text))
+        self.known.contains(text) || (self.known.is_empty() && self.list.iter().any(|value| *value.text == *text))
     }
 
     /// Whether a text holds a value as it is.
-    pub(super) fn holds(&self, text: &str) -> bool {
+    pub(in crate::redact) fn holds(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         if self.list.len() <= FEW {
-            let head = |value: &Value| &self.text.as_bytes()[value.start..value.head_end];
-            return self.list.iter().any(|value| find_text(bytes, 0, head(value)).is_some());
+            return self.list.iter().any(|value| find_text(bytes, 0, value.head()).is_some());
         }
-        self.heads_in(bytes).any(|(_, mut needles)| needles.next().is_some())
+        self.heads_in(bytes).any(|(_, mut values)| values.next().is_some())
+    }
+
+    /// Whether the head of a value begins with a text.
+    pub(super) fn is_beginning(&self, text: &[u8]) -> bool {
+        let sorted = &self.index().sorted;
+        let next = sorted.get(sorted.partition_point(|value| self.head(value) < text));
+        next.is_some_and(|next| self.head(next).starts_with(text))
     }
 
     /// The places where the heads of values may begin in a text, from the first to the last, and the values whose heads do,
@@ -147,97 +135,53 @@ impl Values {
     pub(super) fn heads_in<'t>(
         &'t self,
         text: &'t [u8],
-    ) -> impl Iterator<Item = (usize, impl Iterator<Item = Needle<'t>>)> {
+    ) -> impl Iterator<Item = (usize, impl Iterator<Item = &'t Value>)> {
         work::add(text.len());
         let index = self.index();
-        let starts = (0..text.len()).filter(|start| index.may_begin(&text[*start..]));
+        let starts = (0..text.len()).filter(|start| index.begins[usize::from(text[*start])]);
         starts.map(move |start| (start, self.at_start_of(&text[start..])))
     }
 
     /// The values whose heads a text begins with, from the longest to the shortest.
-    fn at_start_of<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = Needle<'t>> {
-        let index = self.index();
-        let needle = |place: usize| self.needle(&self.list[index.sorted[place]]);
-        // All that the text begins with are not behind it, and the last of those that are not behind it begins with them.
-        let behind = index.sorted.partition_point(|at| self.needle(&self.list[*at]).head.as_bytes() <= text);
-        let last = behind.checked_sub(1);
-        let common = last.map_or(0, |last| common_len(needle(last).head.as_bytes(), text));
-        let longest = last.and_then(|last| index.first_of(last, |place| needle(place).head.len() <= common));
-        std::iter::successors(longest, |place| index.links[*place].shorter).map(needle).inspect(|_| work::add(1))
+    fn at_start_of<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = &'t Value> {
+        let sorted = &self.index().sorted;
+        let last_upto = |text: &[u8]| sorted.partition_point(|value| self.head(value) <= text).checked_sub(1);
+        // The last head that is not behind the text begins with all heads that the text begins with.
+        let last = last_upto(text).map(|last| &sorted[last]);
+        let lengths = last.map_or(0, |last| last.lengths & common(self.head(last), text));
+        let longest = lengths.checked_ilog2().and_then(|len| last_upto(&text[..=len as usize]));
+        let places = std::iter::successors(longest, |place| sorted[*place].shorter);
+        places.map(|place| &self.list[sorted[place].at]).inspect(|_| work::add(1))
+    }
+
+    fn head(&self, value: &Indexed) -> &[u8] {
+        self.list[value.at].head()
     }
 
     fn index(&self) -> &Index {
         self.index.get_or_init(|| {
-            work::add(self.text.len());
-            let mut sorted: Vec<usize> = (0..self.list.len()).collect();
-            sorted.sort_unstable_by_key(|at| self.whole(&self.list[*at]));
-            let heads: Vec<&str> = sorted.iter().map(|at| self.needle(&self.list[*at]).head).collect();
-            Index { links: links(&heads), beginnings: beginnings(&heads), sorted }
+            work::add(self.bytes);
+            let mut order: Vec<usize> = (0..self.list.len()).collect();
+            order.sort_unstable_by_key(|at| (self.list[*at].head(), &self.list[*at].text));
+            let mut sorted: Vec<Indexed> = Vec::with_capacity(order.len());
+            let mut begins = [false; 256];
+            for at in order {
+                let head = self.list[at].head();
+                begins[usize::from(head[0])] = true;
+                let mut shorter = sorted.len().checked_sub(1);
+                while let Some(other) = shorter.filter(|other| !head.starts_with(self.head(&sorted[*other]))) {
+                    shorter = sorted[other].shorter;
+                }
+                let lengths = shorter.map_or(0, |shorter| sorted[shorter].lengths) | 1 << (head.len() - 1);
+                sorted.push(Indexed { at, lengths, shorter });
+            }
+            Index { sorted, begins }
         })
     }
-
-    fn needle(&self, value: &Value) -> Needle<'_> {
-        let Value { start, head_end, end, is_beginning, is_word } = *value;
-        Needle { head: &self.text[start..head_end], tail: &self.text[head_end..end], is_beginning, is_word }
-    }
-
-    fn whole(&self, value: &Value) -> &str {
-        &self.text[value.start..value.end]
-    }
 }
 
-impl Index {
-    /// The first that is short enough, of a value and those whose heads its own head begins with.
-    fn first_of(&self, from: usize, is_short: impl Fn(usize) -> bool) -> Option<usize> {
-        let mut place = from;
-        while !is_short(place) {
-            work::add(1);
-            let Link { shorter, far, .. } = self.links[place];
-            place = if far != place && !is_short(far) { far } else { shorter? };
-        }
-        Some(place)
-    }
-
-    fn may_begin(&self, text: &[u8]) -> bool {
-        let bit = usize::from(text[0]) << 8 | usize::from(text.get(1).copied().unwrap_or_default());
-        self.beginnings[bit / 64] >> (bit % 64) & 1 != 0
-    }
-}
-
-/// For each of some sorted texts, those before it that it begins with.
-fn links(heads: &[&str]) -> Vec<Link> {
-    let mut open: Vec<usize> = Vec::new();
-    let mut links: Vec<Link> = Vec::with_capacity(heads.len());
-    for (place, head) in heads.iter().enumerate() {
-        while open.last().is_some_and(|last| !head.starts_with(heads[*last])) {
-            open.pop();
-        }
-        let shorter = open.last().copied();
-        let link = shorter.map_or(Link { shorter, far: place, depth: 0 }, |next| {
-            let Link { far, depth, .. } = links[next];
-            let farther = links[far];
-            let is_even = depth - farther.depth == farther.depth - links[farther.far].depth;
-            Link { shorter, far: if is_even { farther.far } else { next }, depth: depth + 1 }
-        });
-        links.push(link);
-        open.push(place);
-    }
-    links
-}
-
-/// The first two bytes of these texts, as a set of bits. After a text of one byte, each byte may follow.
-fn beginnings(heads: &[&str]) -> Vec<u64> {
-    let mut bits = vec![0; (1 << 16) / 64];
-    for head in heads {
-        let first = usize::from(head.as_bytes()[0]) << 8;
-        let seconds = head.as_bytes().get(1).map_or(0..=255, |second| *second..=*second);
-        for bit in seconds.map(|second| first | usize::from(second)) {
-            bits[bit / 64] |= 1 << (bit % 64);
-        }
-    }
-    bits
-}
-
-fn common_len(one: &[u8], other: &[u8]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one == other).count()
+/// The lengths up to which two texts are the same, as a set of bits.
+fn common(one: &[u8], other: &[u8]) -> u128 {
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    same.checked_sub(1).map_or(0, |last| u128::MAX >> (LONGEST - 1 - last))
 }

@@ -35,7 +35,10 @@ impl Class {
     /// Whether a leaf is masked.
     pub(in crate::redact) fn masks(self, kind: LeafKind, text: &str) -> bool {
         match (self, kind) {
-            (Self::AsText, LeafKind::Text) => text.len() >= MIN_TEXT && !is_link(text),
+            // A link without user info is no credential by itself. What it holds is searched.
+            (Self::AsText, LeafKind::Text) => {
+                text.len() >= MIN_TEXT && (!begins_link(text.as_bytes()) || text.contains('@'))
+            }
             (Self::Plain | Self::AsText, _) | (_, LeafKind::Null) => false,
             (Self::Code | Self::Always, LeafKind::Boolean) => false,
             (Self::Code | Self::Always | Self::MaskValuesUnder | Self::Leaves, _) => !text.is_empty(),
@@ -46,11 +49,6 @@ impl Class {
     pub(in crate::redact) fn masks_text(self, text: &str) -> bool {
         self.masks(LeafKind::Text, text)
     }
-}
-
-/// Whether a text is a link without user info, which is no credential by itself. What it holds is searched.
-fn is_link(text: &str) -> bool {
-    begins_link(text.as_bytes()) && !text.contains('@')
 }
 
 pub(in crate::redact) fn begins_link(text: &[u8]) -> bool {

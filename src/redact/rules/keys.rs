@@ -30,25 +30,22 @@ pub(in crate::redact) struct KeyRules {
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Names {
     mask_values_under: Vec<Box<str>>,
-    except: Vec<Box<str>>,
+    except: Vec<String>,
 }
 
 impl Names {
     pub(in crate::redact) fn new<'n>(
-        mask_values_under: impl IntoIterator<Item = &'n str>,
-        except: impl IntoIterator<Item = &'n str>,
+        mask_values_under: &[String],
+        except: impl IntoIterator<Item = &'n String>,
     ) -> Result<Self, Error> {
-        let (mut names, mut problems) = (Self::default(), Problems::default());
-        for key in mask_values_under {
-            names.mask_values_under.extend(problems.take(letters(key, "the key")));
+        let mut problems = Problems::default();
+        let keys = mask_values_under.iter().filter_map(|key| problems.take(letters(key, "the key")));
+        let mask_values_under = keys.collect();
+        let except: Vec<String> = except.into_iter().cloned().collect();
+        if except.iter().any(String::is_empty) {
+            problems.push(Error::redaction("redaction: an exception without a name"));
         }
-        for name in except {
-            if name.is_empty() {
-                problems.push(Error::redaction("redaction: an exception without a name"));
-            }
-            names.except.push(name.into());
-        }
-        problems.finish().map(|()| names)
+        problems.finish().map(|()| Self { mask_values_under, except })
     }
 
     pub(in crate::redact) fn is_empty(&self) -> bool {
@@ -57,11 +54,10 @@ impl Names {
 
     /// The class of a key after these names have been applied.
     pub(in crate::redact) fn apply(&self, key: &str, class: Class) -> Class {
-        if self.except.iter().any(|name| **name == *key) {
+        if self.except.iter().any(|name| name == key) {
             return Class::Plain;
         }
-        let names = &self.mask_values_under;
-        let is_named = !names.is_empty() && names.iter().any(|name| *Words::of(key).letters == **name);
+        let is_named = self.mask_values_under.iter().any(|name| *Words::of(key).letters == **name);
         if is_named { Class::MaskValuesUnder } else { class }
     }
 }
@@ -69,73 +65,46 @@ impl Names {
 impl KeyRules {
     /// `added`: phrases of the application, which are always secret.
     pub(in crate::redact) fn new(added: &[String], own: Names) -> Result<Self, Error> {
-        if added.len() > MAX_ADDED {
-            let given = added.len();
-            return Err(Error::redaction(format!(
-                "redaction: {given} secret keys added, at most {MAX_ADDED} are allowed"
-            )));
-        }
+        let mut problems = Problems::default();
+        problems.limit(added.len(), "secret keys added", MAX_ADDED);
         let mut phrases = HashMap::new();
         for (list, class) in
             [(HARMLESS, Class::Plain), (AS_TEXT, Class::AsText), (CODES, Class::Code), (ALWAYS, Class::Always)]
         {
-            for phrase in list {
-                phrases.insert(letters(phrase, "a phrase")?, class);
-            }
+            phrases.extend(list.iter().map(|phrase| (Words::of(phrase).letters.into(), class)));
         }
-        let mut problems = Problems::default();
-        for phrase in added {
-            if let Some(letters) = problems.take(letters(phrase, "the secret key")) {
-                phrases.insert(letters, Class::Always);
-            }
-        }
-        problems.finish()?;
-        Ok(Self { phrases, own })
+        let added = added.iter().take(MAX_ADDED).filter_map(|phrase| problems.take(letters(phrase, "the secret key")));
+        phrases.extend(added.map(|letters| (letters, Class::Always)));
+        problems.finish().map(|()| Self { phrases, own })
     }
 
     pub(in crate::redact) fn class(&self, key: &str) -> Class {
-        let is_listed = MASK_VALUES_UNDER.iter().any(|name| name.eq_ignore_ascii_case(key));
-        let class = if is_listed { Class::MaskValuesUnder } else { self.of_words(Words::of(key)) };
+        if MASK_VALUES_UNDER.iter().any(|name| name.eq_ignore_ascii_case(key)) {
+            return self.own.apply(key, Class::MaskValuesUnder);
+        }
+        let mut words = Words::of(key);
+        let mut class = self.by_phrase(&words);
+        while class == Class::Plain && words.drop_last() {
+            class = self.by_phrase(&words);
+        }
         self.own.apply(key, class)
     }
 
-    fn of_words(&self, mut words: Words) -> Class {
-        loop {
-            let class = self.by_phrase(&words);
-            if class != Class::Plain || !words.drop_last() {
-                return class;
-            }
-        }
-    }
-
-    fn by_phrase(&self, words: &Words) -> Class {
-        let letters = &words.letters;
-        let mut longest = (0, Class::Plain);
-        let mut consider = |phrase: &str, least: usize| {
-            if phrase.len() > longest.0
-                && let Some(class) = self.find(phrase, least)
-            {
-                longest = (phrase.len(), class);
-            }
+    /// The class of the longest phrase at the end of a key: one that begins with a word, or a long one at the end of the last
+    /// word (`dbpassword`).
+    fn by_phrase(&self, Words { letters, starts }: &Words) -> Class {
+        let last_word = starts.last().copied().unwrap_or_default();
+        let class_from = |(at, _)| match starts.contains(&at) {
+            true => self.find(&letters[at..], 0),
+            false if at > last_word => self.find(&letters[at..], GLUED),
+            false => None,
         };
-        for start in words.starts.iter().rev() {
-            consider(&letters[*start..], 0);
-        }
-        // A phrase at the end of the last word: `dbpassword`.
-        for at in words.starts.last().map_or(letters.len(), |start| start + 1)..letters.len() {
-            if letters.len() - at < GLUED {
-                break;
-            }
-            if letters.is_char_boundary(at) {
-                consider(&letters[at..], GLUED);
-            }
-        }
-        longest.1
+        letters.char_indices().find_map(class_from).unwrap_or_default()
     }
 
     /// The class of a phrase in the singular or plural, if its singular has at least this length.
     fn find(&self, phrase: &str, least: usize) -> Option<Class> {
-        let singular = |phrase: &str| self.phrases.get(phrase).filter(|_| phrase.len() >= least);
+        let singular = |phrase: &str| if phrase.len() < least { None } else { self.phrases.get(phrase) };
         let plural = || ["s", "es"].iter().find_map(|end| singular(phrase.strip_suffix(end)?));
         singular(phrase).or_else(plural).copied()
     }

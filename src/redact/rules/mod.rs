@@ -35,15 +35,13 @@ impl EventRules {
         show: &[String],
     ) -> Result<Self, Error> {
         let mut problems = Problems::default();
-        let (excepted, names): (Vec<_>, Vec<_>) =
-            except.iter().map(String::as_str).partition(|one| one.starts_with('/'));
+        let (excepted, names): (Vec<_>, Vec<_>) = except.iter().partition(|one| one.starts_with('/'));
         let masked = pointers.iter().map(|pointer| (pointer.as_str(), Effect::Mask));
-        let excepted = excepted.into_iter().map(|pointer| (pointer, Effect::Except));
+        let excepted = excepted.into_iter().map(|pointer| (pointer.as_str(), Effect::Except));
         let pointers = problems.take(Pointers::new(masked.chain(excepted))).unwrap_or_default();
-        let show = Pointers::new(show.iter().map(|pointer| (pointer.as_str(), Effect::Show)));
-        let show = problems.take(show).unwrap_or_default();
-        let names = Names::new(values_under.iter().map(String::as_str), names);
-        let names = problems.take(names).unwrap_or_default();
+        let show = show.iter().map(|pointer| (pointer.as_str(), Effect::Show));
+        let show = problems.take(Pointers::new(show)).unwrap_or_default();
+        let names = problems.take(Names::new(values_under, names)).unwrap_or_default();
         problems.finish().map(|()| Self { names, pointers, show })
     }
 }

@@ -23,24 +23,17 @@ pub(in crate::redact) enum Part {
 
 impl Part {
     pub(in crate::redact) fn of(key: &str) -> Self {
-        const PARTS: &[(&str, Part)] = &[
-            ("name", Part::Name),
-            ("key", Part::Name),
-            ("field", Part::Name),
-            ("header", Part::Name),
-            ("variable", Part::Name),
-            ("value", Part::Value),
-            ("op", Part::Op),
-            ("path", Part::Path),
-            ("apiVersion", Part::ApiVersion),
-            ("kind", Part::Kind),
-            ("data", Part::Data),
-            ("stringData", Part::Data),
-            ("type", Part::Type),
-            ("sensitive", Part::Marker),
-            ("masked", Part::Marker),
-        ];
-        let part = PARTS.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
-        part.map_or(Self::Nothing, |(_, part)| *part)
+        match key.to_ascii_lowercase().as_str() {
+            "name" | "key" | "field" | "header" | "variable" => Self::Name,
+            "value" => Self::Value,
+            "op" => Self::Op,
+            "path" => Self::Path,
+            "apiversion" => Self::ApiVersion,
+            "kind" => Self::Kind,
+            "data" | "stringdata" => Self::Data,
+            "type" => Self::Type,
+            "sensitive" | "masked" => Self::Marker,
+            _ => Self::Nothing,
+        }
     }
 }

@@ -50,11 +50,6 @@ impl Pointers {
         }
         problems.finish().map(|()| Self(compiled))
     }
-
-    /// The bits of all pointers.
-    fn bits(&self) -> u64 {
-        self.0.iter().fold(0, |bits, _| bits << 1 | 1)
-    }
 }
 
 /// The lists of pointers that apply to a text: those of a redactor and of an event, and the allow list of the event.
@@ -70,7 +65,8 @@ pub(in crate::redact) struct Paths {
 impl Paths {
     /// At the root of a document: all pointers.
     pub(in crate::redact) fn root(lists: Lists<'_>) -> Self {
-        let active = lists.map(|list| list.map_or(0, Pointers::bits));
+        // A bit for each pointer.
+        let active = lists.map(|list| list.map_or(0, |list| list.0.iter().fold(0, |bits, _| bits << 1 | 1)));
         Self { active, show: if active[2] == 0 { Show::All } else { Show::Inside } }
     }
 
@@ -84,17 +80,14 @@ impl Paths {
     pub(in crate::redact) fn step(mut self, lists: Lists<'_>, depth: usize, key: &str) -> (Self, Option<Effect>) {
         let (mut reached, mut is_shown) = (None, false);
         for (list, active) in lists.into_iter().zip(&mut self.active) {
-            let mut left = std::mem::take(active);
-            while left != 0 {
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                let Some((pointer, effect)) = list.and_then(|list| list.0.get(bit as usize)) else { continue };
-                let segments = pointer.segments();
-                match segments.get(depth) {
-                    Some(segment) if segment.is_any() || segment.text() == key => {}
-                    _ => continue,
+            let before = std::mem::take(active);
+            let all = list.into_iter().flat_map(|list| &list.0).enumerate();
+            for (bit, (pointer, effect)) in all.filter(|(bit, _)| before >> bit & 1 != 0) {
+                let segment = pointer.segments().get(depth);
+                if !segment.is_some_and(|segment| segment.is_any() || segment.text() == key) {
+                    continue;
                 }
-                if depth + 1 < segments.len() {
+                if depth + 1 < pointer.segments().len() {
                     *active |= 1 << bit;
                 } else if *effect == Effect::Show {
                     is_shown = true;

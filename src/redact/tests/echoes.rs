@@ -58,6 +58,7 @@ fn what_headers_carried_is_masked_where_it_is_repeated() {
         ("authorization", "Bearer opaque-value", "opaque-value"),
         ("proxy-authorization", basic, "hunter22"),
         ("authorization", basic, "amFuZTpodW50ZXIyMg=="),
+        ("authorization", "Basic äöüäß", "äöüäß"),
         ("cookie", "theme=dark; sid=\"abc123def\"", "abc123def"),
         ("x-api-key", "k3y-of-jane", "k3y-of-jane"),
         ("x-auth-token", "t0ken-of-jane", "t0ken-of-jane"),
@@ -202,6 +203,27 @@ fn values_that_overlap_are_masked_alone_and_among_many() {
         assert_eq!(session.out.get(shown), "to ***. ***, ***", "{others}");
         let shown = session.evidence("begin1, hunter22\nhunter22\nhunter2");
         assert_eq!(session.out.get(shown), "***\n***\nhunter2", "{others}");
+    }
+}
+
+#[test]
+fn the_searched_part_of_a_long_value_ends_between_two_characters() {
+    for others in [0, 10] {
+        let (mut memory, mut out) = (Memory::default(), Redacted::default());
+        let redactor = Redactor::default();
+        let mut session = Session::new(&redactor, None, &mut memory, &mut out);
+        let begin = "a".repeat(126);
+        session.secret(&format!("{begin}€uro"), false);
+        session.secret(&format!("{begin}zzz"), false);
+        (0..others).for_each(|at| session.secret(&format!("{begin}zz{at}"), false));
+        for (text, expected) in [
+            (format!("({begin}€uro) {begin}zzz, no"), "(***) ***, no"),
+            (format!("{begin}b and\nmore"), "***\nmore"),
+            (begin[1..].to_owned(), &begin[1..]),
+        ] {
+            let shown = session.evidence(&text);
+            assert_eq!(session.out.get(shown), expected, "{others}");
+        }
     }
 }
 
