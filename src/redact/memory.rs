@@ -66,10 +66,12 @@ impl Memory {
     pub(super) fn hash(&self, text: &str) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(ODD).rotate_left(23);
-        let (words, rest) = text.as_bytes().as_chunks::<8>();
-        let hash = words.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-        let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-        mix(hash.wrapping_add(text.len() as u64), last)
+        let bytes = text.as_bytes();
+        let hash = bytes.as_chunks::<8>().0.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        // The last bytes, together with some of those before them: the length tells texts apart that end alike.
+        let few = || bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+        let last = bytes.last_chunk().map_or_else(few, |last| u64::from_le_bytes(*last));
+        mix(hash.wrapping_add(bytes.len() as u64), last)
     }
 
     /// What the rules say of a key: as it was judged before, or as `judge` does now.
