@@ -69,14 +69,8 @@ impl Memory {
         let bytes = text.as_bytes();
         let hash = bytes.as_chunks::<8>().0.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
         // The last bytes, together with some of those before them: the length tells texts apart that end alike.
-        let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
-        let last = if let Some(last) = bytes.last_chunk() {
-            u64::from_le_bytes(*last)
-        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
-            half(first) << 32 | half(last)
-        } else {
-            bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte))
-        };
+        let few = || bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+        let last = bytes.last_chunk().map_or_else(few, |last| u64::from_le_bytes(*last));
         mix(hash.wrapping_add(bytes.len() as u64), last)
     }
 

@@ -232,12 +232,7 @@ impl RedactorBuilder {
         const MAX_HEADERS: usize = 8;
         const COMPLETE: &str = "what is missing was a problem";
         let mut problems = Problems::default();
-        let given = self.headers.len();
-        if given > MAX_HEADERS {
-            problems.push(Error::redaction(format!(
-                "redaction: {given} credential headers, at most {MAX_HEADERS} are allowed"
-            )));
-        }
+        problems.limit(self.headers.len(), "credential headers", MAX_HEADERS);
         let names = Names::new(&self.mask_values_under, &self.except);
         let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
         let keys = problems.take(keys);
