@@ -99,6 +99,10 @@ impl Walker<'_, '_> {
         } else {
             self.searcher.find_scanned(raw, scan, self.level, self.search, &mut places);
         }
+        // Before the masks: of equal places, the edit that is added last is applied.
+        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(place.start, raw);
+        }
         if !places.is_empty() {
             self.note(HitRule::Value, None);
         }
@@ -108,9 +112,6 @@ impl Walker<'_, '_> {
             self.scratch.edits.replace(found.clone(), |out| style.push(out, &text[found], Cow::Borrowed));
         }
         self.scratch.places = places;
-        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
-            self.escape_odd(place.start, raw);
-        }
     }
 
     /// Takes a string that may name or mark the value beside it.
