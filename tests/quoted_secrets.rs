@@ -252,3 +252,45 @@ async fn a_body_of_near_misses_shows_whole() {
     let record = quoting(|builder| builder, posted("application/json", body.to_string()), |_| {}, &[]).await;
     assert_eq!(record["request"]["body"], body);
 }
+
+#[tokio::test]
+async fn the_beginning_of_a_secret_at_the_end_of_a_cut_header_does_not_show() {
+    // The signs that end words in headers are in secrets too.
+    for secret in
+        ["hunter2cat/horse9staple", "hunter2cat&horse9staple", "hunter2cat, horse9staple", "hunter2cat?x=horse9;staple"]
+    {
+        for kept in [512, 1_024] {
+            for before in kept - 20..kept {
+                let quote = format!("{} {secret} at x", "y".repeat(before - 1));
+                let request = Request::post("/x")
+                    .header("content-type", "application/json")
+                    .header("user-agent", &quote)
+                    .header("referer", &quote)
+                    .header("x-note", &quote)
+                    .body(Body::from(json!({ "password": secret }).to_string()))
+                    .unwrap();
+                let set = |builder: AuditorBuilder| builder.show_headers([HeaderName::from_static("x-note")]);
+                let record = quoting(set, request, |_| {}, &["nothing"]).await;
+                assert_absent(&record, &["hunter"], &format!("{secret} behind {before}"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_an_escaped_secret_at_the_end_of_a_cut_error_does_not_show() {
+    for (secret, spelled) in
+        [("hunter2\"cat-horse9", r#"hunter2\"cat-horse9"#), ("hunter2 cat-horse9", "hunter2+cat-horse9")]
+    {
+        // All places of the cut in the secret.
+        for before in 8 * 1_024 - 25..8 * 1_024 - 5 {
+            let quote = format!("{}y {spelled} at x", "y".repeat(before - 2));
+            let body = json!({ "password": secret }).to_string();
+            let act = move |audit: &Audit| {
+                audit.failure(Failure::new("Refused", &*quote));
+            };
+            let record = quoting(|builder| builder, posted("application/json", body), act, &["nothing"]).await;
+            assert_absent(&record, &["hunter"], &format!("{spelled} behind {before}"));
+        }
+    }
+}

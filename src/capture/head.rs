@@ -12,6 +12,7 @@ use super::request_id::{self, Met};
 use super::resolver::{ActorResolver, Peer};
 use crate::diagnostics::contained;
 use crate::redact::open_card_number;
+use crate::text::ELLIPSIS;
 
 /// Longest copies of what a client may make as long as it likes; the record's caps are smaller or equal.
 const PATH: usize = 4 * 1024;
@@ -89,8 +90,8 @@ impl HeadPolicy {
             }
             match *name {
                 header::HOST => host.meet(value),
-                header::USER_AGENT => draft.user_agent = draft.keep(whole_words(value.as_bytes(), HEADER), HEADER),
-                header::REFERER => draft.referer = draft.keep(whole_words(value.as_bytes(), HEADER), HEADER),
+                header::USER_AGENT => draft.user_agent = keep_words(draft, value.as_bytes(), HEADER),
+                header::REFERER => draft.referer = keep_words(draft, value.as_bytes(), HEADER),
                 // The first counts, as it does for those who read it: a second one must not hide a body.
                 header::CONTENT_TYPE if draft.request_type.is_empty() => {
                     draft.request_type = draft.keep(value.as_bytes(), 256);
@@ -105,7 +106,7 @@ impl HeadPolicy {
                 let (value, used) = if value.is_sensitive() {
                     (Span::default(), HeaderUse::Sensitive)
                 } else {
-                    (draft.keep(whole_words(value.as_bytes(), SHOWN_HEADER), SHOWN_HEADER), HeaderUse::Shown)
+                    (keep_words(draft, value.as_bytes(), SHOWN_HEADER), HeaderUse::Shown)
                 };
                 draft.headers.push(KeptHeader { name, value, used });
             }
@@ -245,7 +246,7 @@ fn note_grpc(status: Option<&HeaderValue>, message: Option<&HeaderValue>, draft:
     let Some(code) = status.and_then(grpc_code) else { return };
     draft.grpc_status = Some(code);
     if let Some(message) = message.filter(|_| code != 0) {
-        draft.grpc_message = draft.keep(whole_words(message.as_bytes(), MESSAGE), MESSAGE);
+        draft.grpc_message = keep_words(draft, message.as_bytes(), MESSAGE);
     }
 }
 
@@ -253,13 +254,20 @@ fn grpc_code(value: &HeaderValue) -> Option<u32> {
     value.to_str().ok()?.trim().parse().ok()
 }
 
-/// The beginning of a text without half a word at its end: what is cut within a token or before the `@` of credentials
-/// cannot be recognised as a secret any more; nor can a card number that lost its last digits.
-fn whole_words(text: &[u8], most: usize) -> &[u8] {
-    let Some(kept) = text.get(..most).filter(|_| text.len() > most) else { return text };
+/// Keeps a text; of a longer one the beginning, without half a word at its end: what is cut within a token or before the `@` of
+/// credentials cannot be recognised as a secret any more; nor can a card number that lost its last digits. The mark of a cut
+/// says that a secret may begin at the end, because some have the signs that end words.
+fn keep_words(draft: &mut Draft, text: &[u8], most: usize) -> Span {
+    if text.len() <= most {
+        return draft.keep(text, most);
+    }
+    let kept = &text[..most - ELLIPSIS.len_utf8()];
     let end = kept.iter().rposition(|byte| b" \t/?&;,".contains(byte)).unwrap_or(0);
     let words = &kept[..end];
-    open_card_number(words).and_then(|at| words.get(..at)).unwrap_or(words)
+    let words = open_card_number(words).and_then(|at| words.get(..at)).unwrap_or(words);
+    let mut kept = words.to_vec();
+    kept.extend_from_slice(ELLIPSIS.encode_utf8(&mut [0; 4]).as_bytes());
+    draft.keep(&kept, most)
 }
 
 fn is_encoded(value: &[u8]) -> bool {

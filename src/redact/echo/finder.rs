@@ -19,12 +19,12 @@ const MAX_ESCAPE: usize = 5;
 const MAX_LEVEL: u8 = 2;
 
 impl Values {
-    /// Whether a text may hold a value, as it is or encoded.
+    /// Whether a text may hold a value, as it is, encoded, or cut.
     pub(super) fn may_be_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         let is_encoded =
             memchr::memchr2(b'%', b'\\', bytes).is_some() || (self.has_space && memchr::memchr(b'+', bytes).is_some());
-        !self.is_empty() && (is_encoded || self.holds(text))
+        !self.is_empty() && (is_encoded || text.contains(ELLIPSIS) || self.holds(text))
     }
 
     /// Appends the places of values in a text. `level`: how often it was decoded.
@@ -72,7 +72,7 @@ impl Values {
     }
 
     /// The same as [`find`](Self::find) in a text that the layer may have cut to its limit: of a value at its end, only the
-    /// beginning is left. Strings of bodies are not cut.
+    /// beginning is left.
     pub(in crate::redact) fn find_in_cut(&self, text: &str, places: &mut Vec<Range<usize>>) {
         if self.is_empty() {
             return;
@@ -84,7 +84,7 @@ impl Values {
         }
     }
 
-    /// Appends the place of the longest beginning of a value at the end of a text: as it is, or percent-encoded.
+    /// Appends the place of the longest beginning of a value at the end of a text, in each spelling.
     fn find_end(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
         // Without an escape that the cut went through.
         let bytes = text.as_bytes();
@@ -94,12 +94,15 @@ impl Values {
             let longest = starts.find(|start| self.is_beginning(&bytes[*start..end]));
             places.extend(longest.map(|start| start..end));
         }
-        if level < MAX_LEVEL
-            && let Some(decoded) = Decoded::percent(text)
-        {
-            let mut inside = Vec::new();
-            self.find_end(&decoded.text, level + 1, &mut inside);
-            places.extend(inside.iter().map(|place| decoded.source(place)));
+        if self.has_space && text.contains('+') {
+            self.find_end(&text.replace('+', " "), level, places);
+        }
+        if level < MAX_LEVEL {
+            for decoded in [Decoded::percent(text), escaped(text)].into_iter().flatten() {
+                let mut inside = Vec::new();
+                self.find_end(&decoded.text, level + 1, &mut inside);
+                places.extend(inside.iter().map(|place| decoded.source(place)));
+            }
         }
     }
 }

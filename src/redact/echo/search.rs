@@ -76,7 +76,8 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
                 if bytes.get(end) != Some(&b':') {
                     let raw = &json[at + 1..end - 1];
                     let decoded = Decoded::json(raw);
-                    values.find(&decoded.text, 0, &mut places);
+                    // A header may be cut.
+                    values.find_in_cut(&decoded.text, &mut places);
                     for place in places.drain(..) {
                         let place = decoded.source(&place);
                         let spelled = &raw[place.clone()];
