@@ -88,8 +88,7 @@ impl Memory {
         let judged = judge();
         if key.len() <= LONGEST_KEY {
             *facts = judged;
-            known.clear();
-            known.push_str(key);
+            key.clone_into(known);
         }
         judged
     }
@@ -103,8 +102,7 @@ impl Memory {
     pub(super) fn keep(&mut self, text: &str) {
         if text.len() <= LONGEST_TEXT {
             let at = slot(self.hash(text), TEXTS);
-            self.texts[at].clear();
-            self.texts[at].push_str(text);
+            text.clone_into(&mut self.texts[at]);
         }
     }
 }

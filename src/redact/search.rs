@@ -140,7 +140,7 @@ impl Searcher<'_> {
             }
         }
         if matches!(search, Search::Evidence | Search::Meta) {
-            self.memory.remembered.everywhere.find_in_cut(text, places);
+            self.memory.remembered.everywhere.find(text, 0, places);
         }
         join(places);
     }

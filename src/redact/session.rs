@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
 
     /// Notes that more values are secret than were read or may be remembered: the texts of clients are then left out.
     pub(crate) fn overflow(&mut self) {
-        self.searcher.memory.remembered.overflow();
+        self.searcher.memory.remembered.is_full = true;
     }
 
     /// Remembers the credentials in a request header, whether the header is shown or not.

@@ -16,7 +16,9 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     let bytes = text.as_bytes();
     let mut at = run(bytes, 0, |byte| !byte.is_ascii_digit());
     while at < bytes.len() {
-        let forms = if begins_number(bytes, at) { &FORMS[..] } else { &[] };
+        // None begins in a word, in a fraction, or in a longer sequence of hyphenated digits.
+        let before = |back: usize| bytes.get(at.checked_sub(back)?);
+        let forms = if goes_on(before(1), before(2), b".-") { &[] } else { &FORMS[..] };
         let card = forms.iter().find_map(|form| written_as(form, bytes, at, cut));
         let end = card.as_ref().map_or_else(|| run(bytes, at, |byte| byte.is_ascii_digit()), |card| card.end);
         found.extend(card);
@@ -53,12 +55,6 @@ fn written_as(form: &[u8], bytes: &[u8], start: usize, cut: bool) -> Option<Rang
     is_number.then_some(start..end)
 }
 
-/// Whether a number begins here: not in a word, in a fraction, or in a longer sequence of hyphenated digits.
-fn begins_number(bytes: &[u8], at: usize) -> bool {
-    let before = |back: usize| bytes.get(at.checked_sub(back)?);
-    !goes_on(before(1), before(2), b".-")
-}
-
 /// Whether the sign beside digits, and the one behind it, make them a part of something longer.
 fn goes_on(beside: Option<&u8>, behind: Option<&u8>, joins: &[u8]) -> bool {
     let is_joined = |sign: &u8| joins.contains(sign) && behind.is_some_and(u8::is_ascii_digit);
@@ -88,17 +84,12 @@ fn has_issuer(digits: &[u8], len: usize) -> bool {
 }
 
 fn luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| match (place % 2, u32::from(digit - b'0')) {
-            (0, digit) => digit,
-            (_, digit) if digit > 4 => digit * 2 - 9,
-            (_, digit) => digit * 2,
-        })
-        .sum();
-    sum.is_multiple_of(10)
+    let values = digits.iter().rev().enumerate().map(|(place, digit)| {
+        // Every other digit is doubled; of what is above nine, the two digits are added.
+        let value = u32::from(digit - b'0') << (place % 2);
+        value / 10 + value % 10
+    });
+    values.sum::<u32>().is_multiple_of(10)
 }
 
 #[cfg(test)]

@@ -38,6 +38,19 @@ pub(in crate::redact) type Pattern = regex::Regex;
 #[cfg(not(feature = "regex"))]
 pub(in crate::redact) type Pattern = std::convert::Infallible;
 
+/// Appends places; the text may have been cut at its end.
+type Find = fn(&str, bool, &mut Vec<Range<usize>>);
+
+/// Each search, and the signs of which a text has all if it finds anything.
+const SEARCHES: [(u32, Find); 6] = [
+    (Scan::TOKEN, |text, cut, found| TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place))),
+    (Scan::KEY, pem::find),
+    (Scan::SCHEME, schemes::find),
+    (Scan::DIGITS, cards::find),
+    (Scan::USERINFO, |text, _, found| userinfo::find(text, found)),
+    (Scan::SIGNATURE, |text, _, found| signatures::find(text, found)),
+];
+
 /// Whether a text with this scan can hold anything that [`find`] finds.
 #[inline]
 pub(in crate::redact) fn may_find(patterns: &[Pattern], scan: Scan) -> bool {
@@ -51,23 +64,8 @@ pub(in crate::redact) fn may_find(patterns: &[Pattern], scan: Scan) -> bool {
 pub(in crate::redact) fn find(patterns: &[Pattern], whole: &str, scan: Scan, found: &mut Vec<Range<usize>>) {
     let beginning = whole.strip_suffix(ELLIPSIS);
     let (text, cut) = (beginning.unwrap_or(whole), beginning.is_some());
-    if scan.has(Scan::TOKEN) {
-        TokenFormats::shared().find(text, cut, &mut |place, _| found.push(place));
-    }
-    if scan.has(Scan::KEY) {
-        pem::find(text, cut, found);
-    }
-    if scan.has(Scan::SCHEME) {
-        schemes::find(text, cut, found);
-    }
-    if scan.has(Scan::DIGITS) {
-        cards::find(text, cut, found);
-    }
-    if scan.has_all(Scan::USERINFO) {
-        userinfo::find(text, found);
-    }
-    if scan.has(Scan::SIGNATURE) {
-        signatures::find(text, found);
+    for (_, find) in SEARCHES.iter().filter(|(signs, _)| scan.has_all(*signs)) {
+        find(text, cut, found);
     }
     #[cfg(feature = "regex")]
     patterns::find(patterns, whole, found);

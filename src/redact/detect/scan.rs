@@ -68,20 +68,16 @@ impl Scan {
             number >>= BLOCK;
             if digit.bits() >> before != 0 {
                 number |= (number_signs(block, digit) >> before) << BLOCK;
-                all |= if may_be_long(number) && has_long_number(bytes, at) { Self::DIGITS } else { 0 };
+                all |= if may_be_long(number) { Self::DIGITS } else { 0 };
             }
             let mut signs = block.is_letter().or(digit).not() >> before;
             while signs != 0 {
                 let place = at + signs.trailing_zeros() as usize;
                 signs &= signs - 1;
-                let Some(rest) = bytes.get(place..) else { break };
-                if let Some(four) = rest.first_chunk() {
-                    all |= OF[usize::from(four[0])];
-                    if keywords.may_follow(*four) {
-                        all |= keywords.begins_at(bytes, place + 1);
-                    }
-                } else {
-                    all |= rest.first().map_or(0, |byte| OF[usize::from(*byte)]);
+                let Some(rest @ [byte, ..]) = bytes.get(place..) else { break };
+                all |= OF[usize::from(*byte)];
+                if rest.first_chunk().is_some_and(|four| keywords.may_follow(*four)) {
+                    all |= keywords.begins_at(bytes, place + 1);
                 }
             }
             at += BLOCK;
@@ -124,19 +120,13 @@ impl Scan {
 
 static OF: [u32; 256] = {
     let mut table = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        table[byte as usize] = Scan::of_byte(byte);
-        if byte == u8::MAX {
-            break;
-        }
+    let mut byte: usize = 0;
+    while byte < table.len() {
+        table[byte] = Scan::of_byte(byte.to_le_bytes()[0]);
         byte += 1;
     }
     table
 };
-
-/// The digits that a card number has, or what a cut left of it. All of them are in two blocks that follow each other.
-const MIN_DIGITS: usize = 12;
 
 /// The bits of what card numbers are written with: digits, spaces and hyphens.
 #[inline(always)]
@@ -144,27 +134,14 @@ fn number_signs(block: Block, digit: Block) -> u32 {
     digit.or(block.is(b' ')).or(block.is(b'-')).bits()
 }
 
-/// Whether so many of these bits follow each other that they may be a long number. Hexadecimal numbers have letters between.
+/// Whether twelve of these bits follow each other: a card number, or what a cut left of it, has as many digits. Two blocks that
+/// follow each other hold them. Hexadecimal numbers have letters between.
 #[inline(always)]
 fn may_be_long(signs: u32) -> bool {
     // A bit stays set where twelve follow each other.
     let two = signs & signs >> 1;
     let four = two & two >> 2;
     four & four >> 4 & four >> 8 != 0
-}
-
-/// Whether the block at a place and the one before it have that many digits, with nothing but spaces and hyphens between.
-#[inline(never)]
-fn has_long_number(bytes: &[u8], at: usize) -> bool {
-    let mut digits = 0;
-    bytes[at.saturating_sub(BLOCK)..bytes.len().min(at + BLOCK)].iter().any(|byte| {
-        match byte {
-            b'0'..=b'9' => digits += 1,
-            b' ' | b'-' => {}
-            _ => digits = 0,
-        }
-        digits >= MIN_DIGITS
-    })
 }
 
 /// The first three characters of all keywords, as a set of bits by their hash. Capital letters are as small ones.
@@ -187,7 +164,8 @@ impl Keywords {
         for classes in TokenFormats::shared().beginnings() {
             bits.add(&classes.map(characters));
         }
-        let words = schemes::names().chain(signatures::names()).chain([pem::WORD]);
+        let schemes = schemes::SCHEMES.iter().map(|(name, _)| name);
+        let words = schemes.chain(signatures::NAMES).chain([&pem::WORD]);
         for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
             bits.add(&word.map(|byte| vec![byte]));
         }
@@ -219,7 +197,7 @@ impl Keywords {
         let flag = |is: bool, flag: u32| if is { flag } else { 0 };
         flag(TokenFormats::shared().begins_at(bytes, at), Scan::TOKEN)
             | flag(pem::begins_at(bytes, at), Scan::KEY)
-            | flag(schemes::begins_at(bytes, at), Scan::SCHEME)
+            | flag(schemes::scheme_at(bytes, at).is_some(), Scan::SCHEME)
             | flag(signatures::begins_at(bytes, at), Scan::SIGNATURE)
     }
 }

@@ -11,7 +11,7 @@ use super::run;
 use crate::work;
 
 #[derive(Clone, Copy)]
-enum Credentials {
+pub(super) enum Credentials {
     /// A word that looks like a credential and is at least this long.
     Word(usize),
     /// Base64 of a name, a colon and a password.
@@ -21,7 +21,7 @@ enum Credentials {
 }
 
 /// Schemes by name, in small letters.
-const SCHEMES: &[(&str, Credentials)] = &[
+pub(super) const SCHEMES: &[(&str, Credentials)] = &[
     // RFC 7617, RFC 6750, RFC 7616, RFC 9449, RFC 4559; Microsoft's MS-NLMP.
     ("basic", Credentials::Basic),
     ("bearer", Credentials::Word(8)),
@@ -48,17 +48,8 @@ const MAX_NAME: usize = 21;
 /// At the end of a text that was cut, this number of characters of a credential is enough.
 const MIN_CUT: usize = 6;
 
-/// The names of all schemes, in small letters.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    SCHEMES.iter().map(|(name, _)| *name)
-}
-
-/// Whether the name of a scheme begins here, followed by a space.
-pub(super) fn begins_at(bytes: &[u8], at: usize) -> bool {
-    scheme_at(bytes, at).is_some()
-}
-
-fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
+/// Where the name of a scheme ends that begins here and is followed by a space, and what its credentials are.
+pub(super) fn scheme_at(bytes: &[u8], at: usize) -> Option<(usize, Credentials)> {
     let most = &bytes[at..bytes.len().min(at + MAX_NAME + 1)];
     let len = most.iter().position(|byte| !is_of_name(*byte)).filter(|len| is_blank(most[*len]))?;
     let (_, credentials) = SCHEMES.iter().find(|(name, _)| most[..len].eq_ignore_ascii_case(name.as_bytes()))?;

@@ -2,9 +2,8 @@
 //!
 //! `remembered` collects the values while a session runs. `search` looks for them in the texts of clients when it has ended,
 //! never in evidence. Only what the application itself calls secret is searched in evidence too, while the session runs.
-//! `finder` is the search in one text, `values` a list of values.
+//! `values` is a list of values, and the search for them in one text.
 
-mod finder;
 mod remembered;
 mod search;
 mod values;

@@ -16,7 +16,8 @@ pub(in crate::redact) struct Remembered {
     pub(super) values: Values,
     /// Values of `Audit::secret`, which are searched in evidence too.
     pub(in crate::redact) everywhere: Values,
-    pub(super) is_full: bool,
+    /// More values are secret than are known or may be remembered.
+    pub(in crate::redact) is_full: bool,
 }
 
 impl Remembered {
@@ -73,11 +74,6 @@ impl Remembered {
             self.everywhere.push(value, is_beginning, false);
             self.values.push(value, is_beginning, false);
         }
-    }
-
-    /// Notes that more values are secret than may be remembered.
-    pub(in crate::redact) fn overflow(&mut self) {
-        self.is_full = true;
     }
 
     pub(in crate::redact) fn len(&self) -> usize {

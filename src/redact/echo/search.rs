@@ -36,7 +36,7 @@ impl EchoSearch<'_> {
             return;
         }
         let mut places = Vec::new();
-        values.find_in_cut(text, &mut places);
+        values.find(text, 0, &mut places);
         if let Some(masked) = style.apply(text, &places, |spelled| values.value_of(spelled)) {
             *piece = self.out.push(&masked);
         }
@@ -70,35 +70,33 @@ fn masked_json(style: &MaskStyle, values: &Values, json: &str) -> Option<String>
     let mut places = Vec::new();
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
+        let start = at;
         match byte {
             b'"' => {
-                let end = string_end(bytes, at)?;
-                if bytes.get(end) != Some(&b':') {
-                    let raw = &json[at + 1..end - 1];
+                at = string_end(bytes, start)?;
+                if bytes.get(at) != Some(&b':') {
+                    let raw = &json[start + 1..at - 1];
                     let decoded = Decoded::json(raw);
-                    // A header may be cut.
-                    values.find_in_cut(&decoded.text, &mut places);
+                    values.find(&decoded.text, 0, &mut places);
                     for place in places.drain(..) {
                         let place = decoded.source(&place);
                         let spelled = &raw[place.clone()];
-                        edits.replace(at + 1 + place.start..at + 1 + place.end, |out| {
+                        edits.replace(start + 1 + place.start..start + 1 + place.end, |out| {
                             style.push(out, spelled, |spelled| values.value_of(spelled));
                         });
                     }
                 }
-                at = end;
             }
             b'-' | b'0'..=b'9' => {
-                let end = scalar_end(bytes, at);
-                let number = &json[at..end];
+                at = scalar_end(bytes, start);
+                let number = &json[start..at];
                 if values.holds(number) {
-                    edits.replace(at..end, |out| {
+                    edits.replace(start..at, |out| {
                         out.push('"');
                         style.push(out, number, Cow::Borrowed);
                         out.push('"');
                     });
                 }
-                at = end;
             }
             _ => at += 1,
         }

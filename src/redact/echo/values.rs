@@ -1,17 +1,30 @@
-//! The remembered values, each once, and the index that finds those which a text begins with.
+//! The remembered values, each once, and the search for them in one text, in each spelling: as they are, percent-encoded, as in a
+//! form, or escaped. An index finds those which a text begins with.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashSet;
+use std::ops::Range;
 
 use crate::block::find_text;
-use crate::text::head;
+use crate::redact::decode::Decoded;
+use crate::redact::edits::join;
+use crate::text::{ELLIPSIS, head};
 use crate::work;
 
 /// Of a longer value, this number of bytes is searched, and the rest compared where they are found. The index has a bit for
 /// each length.
-pub(super) const LONGEST: usize = u128::BITS as usize;
+const LONGEST: usize = u128::BITS as usize;
 /// Up to this number of values are compared and searched one by one, without an index.
 const FEW: usize = 8;
+/// Shorter beginnings of a value at the end of a cut text show.
+const MIN_CUT: usize = 6;
+/// Of the values that begin at one place, as many words are looked at. With more, all of the line is masked.
+const MAX_WORDS: usize = 16;
+/// The bytes of an escape that a cut leaves: `\\u00e`.
+const MAX_ESCAPE: usize = 5;
+/// Percent-encoding and escapes are undone as often.
+const MAX_LEVEL: u8 = 2;
 
 /// A list of values.
 #[derive(Debug, Default)]
@@ -24,34 +37,34 @@ pub(in crate::redact) struct Values {
     /// Made when it is needed first.
     index: OnceCell<Index>,
     /// Whether a value has a space, which a form writes as a plus sign.
-    pub(super) has_space: bool,
+    has_space: bool,
 }
 
 /// A remembered value.
 #[derive(Debug)]
-pub(super) struct Value {
+struct Value {
     text: Box<str>,
     /// The length of the part that is searched.
     head_len: usize,
     /// Only its beginning is known, because a cut went through it.
     is_beginning: bool,
     /// It has letters only, so it counts only as a whole word: `cassandra`, and not `/cassandra_data`.
-    pub(super) is_word: bool,
+    is_word: bool,
 }
 
 impl Value {
     /// The part that is searched.
-    pub(super) fn head(&self) -> &[u8] {
+    fn head(&self) -> &[u8] {
         &self.text.as_bytes()[..self.head_len]
     }
 
     /// Whether more of the value may follow its head.
-    pub(super) fn goes_on(&self) -> bool {
+    fn goes_on(&self) -> bool {
         self.is_beginning || self.head_len < self.text.len()
     }
 
     /// The length of the rest of the value at the beginning of a text, and whether that is all of it.
-    pub(super) fn rest_at(&self, text: &str) -> (usize, bool) {
+    fn rest_at(&self, text: &str) -> (usize, bool) {
         let rest = &self.text[self.head_len..];
         let pairs = rest.chars().zip(text.chars()).take_while(|(one, other)| one == other);
         let same = pairs.map(|(char, _)| char.len_utf8()).sum();
@@ -124,18 +137,87 @@ impl Values {
     }
 
     /// Whether the head of a value begins with a text.
-    pub(super) fn is_beginning(&self, text: &[u8]) -> bool {
+    fn is_beginning(&self, text: &[u8]) -> bool {
         let sorted = &self.index().sorted;
         let next = sorted.get(sorted.partition_point(|value| self.head(value) < text));
         next.is_some_and(|next| self.head(next).starts_with(text))
     }
 
+    /// Whether a text may hold a value, as it is, encoded or cut.
+    pub(super) fn may_be_in(&self, text: &str) -> bool {
+        let bytes = text.as_bytes();
+        let may_be_other = memchr::memchr2(b'%', b'\\', bytes).is_some()
+            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
+            || text.contains(ELLIPSIS);
+        !self.is_empty() && (may_be_other || self.holds(text))
+    }
+
+    /// Appends the places of values in a text. `level`: how often it was decoded. Of a value at the end of a text that was cut,
+    /// only the beginning is left.
+    pub(in crate::redact) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
+        if self.is_empty() {
+            return;
+        }
+        if self.holds(text) {
+            self.find_plain(text, places);
+        }
+        if let Some(text) = text.strip_suffix(ELLIPSIS) {
+            self.find_end(text, places);
+        }
+        if self.has_space && text.contains('+') {
+            // Both signs have one byte, so places are the same.
+            self.find(&text.replace('+', " "), level, places);
+        }
+        if level < MAX_LEVEL {
+            for decoded in [Decoded::percent(text), escaped(text)].into_iter().flatten() {
+                let mut inside = Vec::new();
+                self.find(&decoded.text, level + 1, &mut inside);
+                places.extend(inside.iter().map(|place| decoded.source(place)));
+            }
+        }
+        join(places);
+    }
+
+    fn find_plain(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        // What is before this place and follows a head needs no second look.
+        let mut covered = 0;
+        for (start, mut values) in self.heads_in(text.as_bytes()) {
+            let first = values.by_ref().take(MAX_WORDS).find_map(|value| place_of(value, text, start, covered));
+            let place = first.or_else(|| {
+                let end = start + values.next()?.head().len();
+                Some(start..if end <= covered { end } else { end + unknown_rest(&text[end..], None) })
+            });
+            if let Some(place) = place.filter(|place| place.end > covered) {
+                covered = place.end;
+                places.push(place);
+            }
+        }
+    }
+
+    /// The value that a text spells: as it is, percent-encoded, as in a form, or escaped.
+    pub(super) fn value_of<'t>(&self, spelled: &'t str) -> Cow<'t, str> {
+        let decode =
+            |text: &Cow<'t, str>| Decoded::percent(text).or_else(|| escaped(text)).map(|text| text.text.into());
+        let mut spellings =
+            std::iter::successors(Some(Cow::Borrowed(spelled)), decode).take(1 + usize::from(MAX_LEVEL));
+        spellings.find(|text| self.contains(text)).unwrap_or(Cow::Borrowed(spelled))
+    }
+
+    /// Appends the place of the longest beginning of a value at the end of a text.
+    fn find_end(&self, text: &str, places: &mut Vec<Range<usize>>) {
+        // Without an escape that the cut went through.
+        let bytes = text.as_bytes();
+        let escape = bytes.iter().rev().take(MAX_ESCAPE).position(|byte| matches!(byte, b'%' | b'\\'));
+        for end in [Some(bytes.len()), escape.map(|behind| bytes.len() - 1 - behind)].into_iter().flatten() {
+            let mut starts = end.saturating_sub(LONGEST)..(end + 1).saturating_sub(MIN_CUT);
+            let longest = starts.find(|start| self.is_beginning(&bytes[*start..end]));
+            places.extend(longest.map(|start| start..end));
+        }
+    }
+
     /// The places where the heads of values may begin in a text, from the first to the last, and the values whose heads do,
     /// from the longest to the shortest.
-    pub(super) fn heads_in<'t>(
-        &'t self,
-        text: &'t [u8],
-    ) -> impl Iterator<Item = (usize, impl Iterator<Item = &'t Value>)> {
+    fn heads_in<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = (usize, impl Iterator<Item = &'t Value>)> {
         work::add(text.len());
         let index = self.index();
         let starts = (0..text.len()).filter(|start| index.begins[usize::from(text[*start])]);
@@ -184,4 +266,49 @@ impl Values {
 fn common(one: &[u8], other: &[u8]) -> u128 {
     let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
     same.checked_sub(1).map_or(0, |last| u128::MAX >> (LONGEST - 1 - last))
+}
+
+/// A text without its escapes; `None` if it has none.
+fn escaped(text: &str) -> Option<Decoded> {
+    text.contains('\\').then(|| Decoded::json(text))
+}
+
+/// The place of a value whose head begins at `start`; `None` if the head is a part of another word. What follows a head that
+/// ends before `covered` is masked already.
+fn place_of(value: &Value, text: &str, start: usize, covered: usize) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let before = bytes.get(start.wrapping_sub(1));
+    let end = start + value.head().len();
+    // What follows a beginning may be the rest of the value.
+    if value.is_word && (joins(before) || (!value.goes_on() && joins(bytes.get(end)))) {
+        return None;
+    }
+    if end <= covered {
+        return Some(start..end);
+    }
+    let (same, is_whole) = value.rest_at(&text[end..]);
+    let end = end + same;
+    let end = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
+    work::add(end - start);
+    Some(start..end)
+}
+
+/// Whether a byte beside a word makes it a part of a name or a path.
+fn joins(byte: Option<&u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/' | b'@' | 0x80..))
+}
+
+/// How far a value may go on of which only the beginning is known: up to the quote that it began behind, the next field of
+/// a form, or the end of the line. A phrase has spaces.
+fn unknown_rest(text: &str, before: Option<&u8>) -> usize {
+    let quote = before.copied().filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
+    let ends = |byte: &u8| matches!(byte, b'\n' | b'\r') || Some(*byte) == quote;
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.%[]".contains(byte);
+    let bytes = text.as_bytes();
+    let rest = &bytes[..bytes.iter().position(ends).unwrap_or(bytes.len())];
+    let begins_field = |sign: &usize| {
+        let name = rest[sign + 1..].iter().take_while(is_name).count();
+        name > 0 && rest.get(sign + 1 + name) == Some(&b'=')
+    };
+    memchr::memchr_iter(b'&', rest).find(begins_field).unwrap_or(rest.len())
 }

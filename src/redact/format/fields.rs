@@ -217,7 +217,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
         count += 1;
         if count > MAX_FIELDS {
             // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
-            searcher.memory.remembered.overflow();
+            searcher.memory.remembered.is_full = true;
             places.push(place.start..raw.len());
             problem = Some(Reason::TooDeep);
             break;
@@ -227,7 +227,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
         // A name may be a token; one without a value is a value itself. The search for echoes skips the object's keys.
         let mut found = searcher.places(&name, if value_place.is_some() { Search::Evidence } else { Search::Client });
         places.extend(sent(raw, &name_place, found.clone()));
-        searcher.memory.remembered.everywhere.find_in_cut(&name, &mut found);
+        searcher.memory.remembered.everywhere.find(&name, 0, &mut found);
         let shown_name = searcher.apply(&name, &found);
         let value_place = value_place.unwrap_or(place.end..place.end);
         let value = form_decoded(&raw[value_place.clone()]);

@@ -65,7 +65,7 @@ fn find_document(
     if walked == Err(Reason::TooDeep) {
         // What is beyond the limits was not read, so none of it shows, nor what may repeat it.
         places.push(document);
-        searcher.memory.remembered.overflow();
+        searcher.memory.remembered.is_full = true;
     }
     is_all && matches!(walked, Ok(()) | Err(Reason::TooDeep))
 }

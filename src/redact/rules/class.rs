@@ -22,12 +22,13 @@ pub(in crate::redact) enum Class {
 }
 
 /// A value that is no object and no list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::redact) enum LeafKind {
     Text,
     Number,
     /// `true` or `false`.
     Boolean,
+    #[default]
     Null,
 }
 

@@ -38,16 +38,14 @@ impl Pointers {
     pub(in crate::redact) fn new<'p>(all: impl IntoIterator<Item = (&'p str, Effect)>) -> Result<Self, Error> {
         let (mut problems, mut compiled) = (Problems::default(), Vec::new());
         for (pointer, effect) in all {
-            let parsed = match Pointer::parse(pointer) {
-                _ if pointer.is_empty() => Err("an empty pointer names the whole document".to_owned()),
-                Ok(_) if compiled.len() == MAX_POINTERS => {
-                    Err(format!("more than {MAX_POINTERS} pointers, {pointer:?} is one too many"))
-                }
-                parsed => parsed,
+            let parsed = match pointer {
+                "" => Err("an empty pointer names the whole document".to_owned()),
+                _ => Pointer::parse(pointer),
             };
             let parsed = parsed.map_err(|problem| Error::redaction(format!("redaction: {problem}")));
             compiled.extend(problems.take(parsed).map(|parsed| (parsed, effect)));
         }
+        problems.limit(compiled.len(), "pointers", MAX_POINTERS);
         problems.finish().map(|()| Self(compiled))
     }
 }

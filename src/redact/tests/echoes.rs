@@ -263,3 +263,17 @@ fn values_that_begin_with_each_other_do_not_make_the_work_per_byte_grow() {
     let shown = error_beside("json", body.as_bytes(), false, "aaaaaaaa bb caaaaaaaaaaaaaa");
     assert_eq!(shown, "*** bb caaaaaaaaaaaaaa");
 }
+
+#[test]
+fn a_string_of_a_body_that_ends_with_an_ellipsis_shows_no_beginning_of_a_secret() {
+    for (note, expected) in [
+        ("it was hunter2 b…", "it was ***…"),
+        ("it was hunter2%20b…", "it was ***…"),
+        ("it was hunter2 b\\u2026", "it was ***\\u2026"),
+        ("it was hunt…", "it was hunt…"),
+        ("it was hunter2 b", "it was hunter2 b"),
+    ] {
+        let of = |note: &str, password: &str| format!(r#"{{"note":"{note}","password":"{password}"}}"#);
+        assert_eq!(json_of(&of(note, "hunter2 battery")), of(expected, "***"));
+    }
+}

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::frame::{Next, State};
-use super::pairs::Leaf;
+use super::frame::{Leaf, Next, State};
 use super::walker::Walker;
 use crate::json::{
     is_beyond_floats, is_number, is_odd_at, plain_len, plain_string_end, push_json_text, scalar_end, string_end,
@@ -24,17 +23,17 @@ impl Walker<'_, '_> {
     pub(super) fn scalar(&mut self) -> Result<State, Reason> {
         let next = self.next;
         let start = self.at;
-        let is_named = if self.bytes[start] == b'"' {
-            let plain = plain_string_end(self.bytes, start);
-            let Some(end) = plain.or_else(|| string_end(self.bytes, start)) else {
+        let is_named = if self.text.as_bytes()[start] == b'"' {
+            let plain = plain_string_end(self.text.as_bytes(), start);
+            let Some(end) = plain.or_else(|| string_end(self.text.as_bytes(), start)) else {
                 self.remember_open(start + 1, next);
                 return Ok(State::Cut);
             };
             self.at = end;
             self.string(start + 1..end - 1, plain.is_none(), next)?
         } else {
-            let end = scalar_end(self.bytes, start);
-            if self.cut && end == self.bytes.len() {
+            let end = scalar_end(self.text.as_bytes(), start);
+            if self.cut && end == self.text.len() {
                 return Ok(State::Cut);
             }
             self.at = end;
@@ -48,7 +47,7 @@ impl Walker<'_, '_> {
 
     /// Remembers a secret value that the cut went through. Nothing of it is written.
     pub(super) fn remember_open(&mut self, start: usize, next: Next) {
-        let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.names_a_secret());
+        let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.class_of_value() != Class::Plain);
         if next.class != Class::Plain || (next.part == Part::Value && is_named) {
             let raw = self.text[start..].trim_end_matches('\\');
             let text = Decoded::json(raw).text;
@@ -58,7 +57,7 @@ impl Walker<'_, '_> {
 
     /// Takes a string. Whether it is secret by its name or place.
     pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<bool, Reason> {
-        let text = self.text;
+        let (text, start) = (self.text, place.start);
         let raw = &text[place.clone()];
         let is_named = next.class.masks_text(raw);
         let is_masked = is_named && !self.searcher.is_mask(raw);
@@ -79,15 +78,16 @@ impl Walker<'_, '_> {
         if is_masked {
             self.mask(place, LeafKind::Text, next.class != Class::AsText && next.is_direct, next.rule, None);
         } else if self.searcher.may_find(raw, scan, self.search) {
-            self.search_string(place, raw, scan);
-        } else if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
-            self.escape_odd(place.start, raw);
+            self.search_string(start, raw, scan);
+        }
+        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(start, raw);
         }
         Ok(is_named)
     }
 
     /// Masks what has the form of a secret in a string.
-    pub(super) fn search_string(&mut self, place: Range<usize>, raw: &str, scan: Scan) {
+    pub(super) fn search_string(&mut self, start: usize, raw: &str, scan: Scan) {
         let text = self.text;
         let mut places = std::mem::take(&mut self.scratch.places);
         if scan.has(Scan::BACKSLASH) {
@@ -107,7 +107,7 @@ impl Walker<'_, '_> {
             self.note(HitRule::Value, None);
         }
         for found in places.drain(..) {
-            let found = place.start + found.start..place.start + found.end;
+            let found = start + found.start..start + found.end;
             let style = self.searcher.style();
             self.scratch.edits.replace(found.clone(), |out| style.push(out, &text[found], Cow::Borrowed));
         }
@@ -215,7 +215,7 @@ impl Walker<'_, '_> {
             pointer.push('/');
             if frame.is_object {
                 let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys.from);
-                let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.start..key.end]);
+                let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.place.clone()]);
                 let key = unescape(key).unwrap_or_default();
                 let key = self.searcher.masked(&key, Search::Evidence).unwrap_or(key);
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));

@@ -1,11 +1,10 @@
 //! JSON: a body, or a document inside of a string. One walk finds what is secret, without building a tree.
 //!
 //! `walker` follows the structure of a document and decides what happens to each value; `leaves` treats strings, numbers
-//! and words; `pairs` tracks values that a member beside them names; `frame` has what is kept of open containers.
+//! and words; `frame` has what is kept of open containers, and of values that a member beside them names.
 
 mod frame;
 mod leaves;
-mod pairs;
 mod walker;
 
 use std::ops::Range;
@@ -52,7 +51,6 @@ pub(in crate::redact) fn walk<T>(
         scratch: searcher.memory.json.pop().unwrap_or_default(),
         searcher,
         text,
-        bytes: text.as_bytes(),
         level,
         search,
         cut,

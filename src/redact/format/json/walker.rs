@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use super::Walked;
-use super::frame::{Frame, JsonScratch, Keys, Next, SeenKey, State};
+use super::frame::{Frame, JsonScratch, Keys, Leaf, Next, Pair, SeenKey, State};
 use super::leaves::check_controls;
-use super::pairs::{Leaf, Pair};
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
 use crate::redact::hit::HitRule;
@@ -18,7 +17,6 @@ const MAX_KEYS: usize = 4_096;
 pub(super) struct Walker<'w, 's> {
     pub(super) searcher: &'w mut Searcher<'s>,
     pub(super) text: &'w str,
-    pub(super) bytes: &'w [u8],
     pub(super) level: Level,
     pub(super) search: Search,
     pub(super) cut: bool,
@@ -38,7 +36,7 @@ pub(super) struct Walker<'w, 's> {
 impl Walker<'_, '_> {
     pub(super) fn run(&mut self) -> Result<Walked, Reason> {
         let mut state = State::Value;
-        while let Some(byte) = self.bytes.get(self.at) {
+        while let Some(byte) = self.text.as_bytes().get(self.at) {
             // All white space is below the exclamation mark.
             if *byte <= b' ' && self.skip_space() {
                 continue;
@@ -69,7 +67,7 @@ impl Walker<'_, '_> {
     #[inline(never)]
     pub(super) fn skip_space(&mut self) -> bool {
         let start = self.at;
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.bytes.get(self.at) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.text.as_bytes().get(self.at) {
             self.at += 1;
         }
         if self.at > start && self.level.is_outside() {
@@ -122,7 +120,7 @@ impl Walker<'_, '_> {
             && let Some(frame) = self.scratch.frames.last_mut()
         {
             // Many APIs answer with a list called `data`; that of a Kubernetes object is no list.
-            self.open_values -= usize::from(frame.pair.forget_member());
+            self.open_values -= usize::from(frame.pair.recording.take().is_some());
         }
         let class = match next.class {
             Class::AsText | Class::Code if is_object => Class::Plain,
@@ -136,7 +134,6 @@ impl Walker<'_, '_> {
             is_object,
             below: Next { class, is_direct, ..next },
             has_kept: false,
-            skips_comma: false,
             last_comma: 0,
             index: 0,
             keys: Keys { from: self.scratch.keys.len(), seen: 0, may_repeat: false },
@@ -152,22 +149,16 @@ impl Walker<'_, '_> {
 
     pub(super) fn close(&mut self) -> Result<State, Reason> {
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
-        if frame.is_object != (self.bytes[self.at] == b'}') {
+        if frame.is_object != (self.text.as_bytes()[self.at] == b'}') {
             return Err(Reason::Invalid);
         }
         self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
         let (Next { start, show, .. }, keys) = (frame.below, frame.keys);
-        let noted = frame.pair.first_leaf().map(|first| (first, std::mem::take(&mut frame.pair)));
+        let noted = (!frame.pair.noted.is_empty()).then(|| std::mem::take(&mut frame.pair));
         self.scratch.frames.pop();
         self.scratch.paths.pop();
         self.end_keys(keys);
-        if let Some((first, pair)) = noted {
-            self.resolve(pair);
-            // No open value further out needs them.
-            if self.open_values == 0 {
-                self.scratch.leaves.truncate(first);
-            }
-        }
+        noted.into_iter().for_each(|pair| self.resolve(pair));
         self.at += 1;
         self.finish_value(start, show == Show::Nothing);
         Ok(State::After)
@@ -176,13 +167,11 @@ impl Walker<'_, '_> {
     /// Masks the values that a member beside them names or marks as secret.
     pub(super) fn resolve(&mut self, pair: Pair) {
         for (class, range) in pair.secrets() {
-            // What is masked now, no outer value masks again.
-            let end = range.end.min(self.scratch.leaves.len());
-            let leaves: Vec<Leaf> = self.scratch.leaves.drain(range.start.min(end)..end).collect();
-            let text = self.text;
-            let is_masked = |leaf: &Leaf| class.masks(leaf.kind, &text[leaf.place.clone()]);
-            for leaf in leaves.into_iter().filter(is_masked) {
-                self.mask(leaf.place, leaf.kind, class != Class::AsText, HitRule::Key, leaf.hit);
+            for at in range.start..range.end.min(self.scratch.leaves.len()) {
+                let Leaf { place, kind, hit } = std::mem::take(&mut self.scratch.leaves[at]);
+                if class.masks(kind, &self.text[place.clone()]) {
+                    self.mask(place, kind, class != Class::AsText, HitRule::Key, hit);
+                }
             }
         }
     }
@@ -194,9 +183,9 @@ impl Walker<'_, '_> {
         self.open_values -= usize::from(frame.pair.end_member(leaves));
         frame.index += 1;
         frame.last_comma = at;
-        let (is_object, skips) = (frame.is_object, std::mem::take(&mut frame.skips_comma));
+        let (is_object, has_kept) = (frame.is_object, frame.has_kept);
         self.at += 1;
-        if skips {
+        if !has_kept {
             self.scratch.edits.remove(at..self.at);
         }
         Ok(if is_object { State::Key } else { State::Element })
@@ -235,11 +224,11 @@ impl Walker<'_, '_> {
             return Err(Reason::TooDeep);
         }
         let (text, start) = (self.text, self.at + 1);
-        if let Some(end) = plain_string_end(self.bytes, self.at) {
+        if let Some(end) = plain_string_end(self.text.as_bytes(), self.at) {
             let key = &text[start..end - 1];
             return self.begin_member(start..end - 1, key, false);
         }
-        let Some(end) = string_end(self.bytes, self.at) else { return Ok(State::Cut) };
+        let Some(end) = string_end(self.text.as_bytes(), self.at) else { return Ok(State::Cut) };
         let key = unescape(&text[start..end - 1]).ok_or(Reason::Invalid)?;
         self.begin_member(start..end - 1, &key, true)
     }
@@ -252,7 +241,7 @@ impl Walker<'_, '_> {
         let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if self.level.is_outside() {
             frame.keys.add(hash);
-            self.scratch.keys.push(SeenKey { hash, start: place.start, end: place.end });
+            self.scratch.keys.push(SeenKey { hash, place: place.clone() });
         }
         self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
         self.next = Next { part: facts.part, start: place.start - 1, ..frame.below };
@@ -269,7 +258,7 @@ impl Walker<'_, '_> {
         if (facts.is_odd || has_escapes) && self.level.is_outside() {
             self.odd_key(place, key)?;
         }
-        if self.bytes.get(self.at) != Some(&b':') {
+        if self.text.as_bytes().get(self.at) != Some(&b':') {
             // White space, at best.
             return Ok(State::Colon);
         }
@@ -322,12 +311,9 @@ impl Walker<'_, '_> {
 
     #[inline(never)]
     pub(super) fn remove_value(&mut self, start: usize) {
-        let place = match self.scratch.frames.last_mut() {
+        let place = match self.scratch.frames.last() {
             Some(frame) if frame.has_kept => frame.last_comma..self.at,
-            Some(frame) => {
-                frame.skips_comma = true;
-                start..self.at
-            }
+            Some(_) => start..self.at,
             None => return self.scratch.edits.replace(start..self.at, |out| out.push_str("null")),
         };
         self.scratch.edits.remove(place);
