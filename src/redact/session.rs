@@ -11,7 +11,7 @@ use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
 use super::format::fields::{self, Origin, json_string};
-use super::format::{inside, multipart, text, url, walk};
+use super::format::{multipart, text, url, walk};
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted};
 use super::redactor::Redactor;
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
         memory: &'a mut Memory,
         out: &'a mut Redacted,
     ) -> Self {
-        Self { searcher: Searcher::new(redactor, event, memory, inside), out }
+        Self { searcher: Searcher::new(redactor, event, memory), out }
     }
 
     /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
@@ -240,12 +240,12 @@ impl Session<'_> {
     }
 
     /// Appends a text with these places masked, each as the value that `value_of` reads in it.
-    fn push<'t, K>(
+    fn push<'t, const C: bool, const J: bool>(
         &mut self,
         text: &'t str,
         places: &[Range<usize>],
         value_of: fn(&'t str) -> Cow<'t, str>,
-    ) -> Piece<K> {
+    ) -> Piece<C, J> {
         let masked = self.searcher.style().apply(text, places, value_of);
         self.out.push(masked.as_deref().unwrap_or(text))
     }

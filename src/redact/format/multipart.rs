@@ -1,9 +1,8 @@
 //! Multipart bodies (RFC 7578, RFC 2046) as the list of their parts: name, file name, content type and
 //! size, and the redacted value of each small field that is not a file.
 
-use percent_encoding::percent_decode_str;
-
 use super::super::Reason;
+use super::super::decode::decoded;
 use super::super::search::{Search, Searcher};
 use super::fields::{Decision, Judge, Object, Origin, searched};
 
@@ -227,5 +226,5 @@ fn quoted_string(text: &str) -> Option<(String, &str)> {
 /// `UTF-8''na%20me` of RFC 8187.
 fn decode_extended(value: &str) -> String {
     let text = value.splitn(3, '\'').nth(2).unwrap_or(value);
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+    decoded(text).into_owned()
 }

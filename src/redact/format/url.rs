@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
-use super::super::edits::join;
+use super::super::edits::{Places, join};
 use super::super::rules::Class;
 use super::super::search::{Level, Search, Searcher};
 use super::fields;
@@ -17,7 +17,7 @@ pub(in crate::redact) fn path(
     searcher: &mut Searcher<'_>,
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
-) -> Vec<Range<usize>> {
+) -> Places {
     let mut places = searcher.places(path, Search::Evidence);
     if let Some(decoded) = Decoded::percent(path) {
         let inside = searcher.places(&decoded.text, Search::Evidence);
@@ -52,12 +52,12 @@ pub(in crate::redact) fn path(
 
 /// Appends the places of secret fields in a text that is a URL, or a form. `inside`: the level of their values, if those are
 /// searched.
-pub(in crate::redact) fn find_fields(
+pub(super) fn find_fields(
     searcher: &mut Searcher<'_>,
     text: &str,
     scan: Scan,
     inside: Option<Level>,
-    places: &mut Vec<Range<usize>>,
+    places: &mut Places,
 ) {
     work::add(text.len());
     // White space around it is not a part of it.
