@@ -90,8 +90,7 @@ impl Session<'_> {
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        let object = fields::params(&mut self.searcher, pairs)?;
-        Some(self.out.push(&object))
+        fields::params(&mut self.searcher, pairs).map(|object| self.out.push(&object))
     }
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
@@ -154,8 +153,7 @@ impl Session<'_> {
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
     pub(crate) fn headers<'h>(&mut self, shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>) -> Option<ClientJson> {
-        let object = fields::headers(&mut self.searcher, shown)?;
-        Some(self.out.push(&object))
+        fields::headers(&mut self.searcher, shown).map(|object| self.out.push(&object))
     }
 
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.

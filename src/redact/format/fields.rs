@@ -113,18 +113,15 @@ impl Judge {
     /// The class of the next field of a name, the rule that gives it, and whether the allow list hides the field.
     fn class(&mut self, searcher: &mut Searcher<'_>, name: &str) -> (Class, HitRule, bool) {
         let (effect, is_hidden) = self.pointed(searcher, name);
-        let class = match searcher.class(name) {
+        let class = match (effect, self.origin, searcher.facts(name)) {
+            (Some(Effect::Mask), ..) => return (Class::Leaves, HitRule::Pointer, is_hidden),
+            (Some(Effect::Except), Origin::Form, _) => Class::Plain,
+            (_, Origin::Query, facts) if facts.is_signature => Class::Always,
             // Percent-encoding is decoded twice.
-            Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
-            class => class,
+            (.., facts) if facts.class == Class::Plain && name.contains('%') => searcher.class(&decoded(name)),
+            (.., facts) => facts.class,
         };
-        let (class, rule) = match (effect, self.origin) {
-            (Some(Effect::Mask), _) => (Class::Leaves, HitRule::Pointer),
-            (Some(Effect::Except), Origin::Form) => (Class::Plain, HitRule::Key),
-            (_, Origin::Query) if searcher.facts(name).is_signature => (Class::Always, HitRule::Key),
-            _ => (class, HitRule::of(class)),
-        };
-        (class, rule, is_hidden)
+        (class, HitRule::of(class), is_hidden)
     }
 
     /// The effect of pointers on the next field of a name, and whether the allow list hides it.
@@ -203,9 +200,9 @@ pub(in crate::redact) struct Read {
 pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Origin, cut: bool) -> Read {
     let mut judge = Judge::new(searcher, origin);
     let mut object = Object::default();
-    let (mut places, mut problem, mut count) = (Vec::new(), None, 0);
+    let (mut places, mut problem) = (Vec::new(), None);
     let is_one = origin == Origin::Query && is_json(searcher, raw);
-    for place in split(raw, 0, |byte| byte == b'&' && !is_one) {
+    for (index, place) in split(raw, 0, |byte| byte == b'&' && !is_one).enumerate() {
         let field = &raw[place.clone()];
         let is_value = is_one || is_json(searcher, field);
         if is_value && names_a_secret(searcher, field) {
@@ -213,8 +210,7 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
             problem = Some(Reason::Invalid);
             continue;
         }
-        count += 1;
-        if count > MAX_FIELDS {
+        if index >= MAX_FIELDS {
             // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
             searcher.memory.remembered.overflow();
             places.push(place.start..raw.len());
@@ -234,16 +230,13 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
             judge.open(searcher, &name, without_open_escape(&value));
             break;
         }
-        let decision = judge.decide(searcher, &name, &value, || pointer(&name));
+        let pointer = || format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let decision = judge.decide(searcher, &name, &value, pointer);
         object.push(shown_name.map_or(name, Cow::Owned), decision.json(searcher, &value));
         places.extend(sent(raw, &value_place, decision.places));
     }
     join(&mut places);
     Read { places, object: object.finish(), problem }
-}
-
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// The parameters of a path, decoded, as an object.

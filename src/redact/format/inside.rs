@@ -10,20 +10,10 @@ use super::{json, text, url};
 
 impl Searcher<'_> {
     /// Appends the places of secrets inside of a text, which has this scan and is at this level.
-    pub(in crate::redact) fn find_inside(
-        &mut self,
-        text: &str,
-        scan: Scan,
-        level: Level,
-        search: Search,
-        places: &mut Places,
-    ) {
+    pub(crate) fn find_inside(&mut self, text: &str, scan: Scan, level: Level, search: Search, places: &mut Places) {
         let is_document = scan.has(Scan::BRACKET) && find_document(self, text, level, search, places);
-        if let Some(inside) = level.inside()
-            && scan.has(Scan::EQUALS)
-            && !is_document
-        {
-            url::find_fields(self, text, scan, level.is_outside().then_some(inside), places);
+        if !is_document && scan.has(Scan::EQUALS) {
+            url::find_fields(self, text, scan, level, places);
         }
         if !is_document
             && scan.has(Scan::PERCENT)

@@ -29,8 +29,8 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
     work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
-    // Up to these places header lines and lists were read.
-    let (mut line_until, mut list_until) = (0, 0);
+    // Up to this place header lines were read.
+    let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
         let Some(name) = Name::before(bytes, read, sign) else {
@@ -53,22 +53,13 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             }
         }
         let mut next = Value::behind(bytes, sign, class);
-        // What opens within a list that was read does not lead through the rest of the text again.
-        let follows = sign >= list_until;
         while let Some(Value { place, quote, is_cut, is_in_list }) = next {
             let said = &text[place.clone()];
             work::add(said.len());
             let is_named = name.is_quoted && quote.is_some();
             // Without its closing quote a text was cut, or is prose.
             let is_secret = is_named || (!is_cut && looks_like_credential(said));
-            next = None;
-            if let Some(quote) = quote
-                && is_in_list
-                && follows
-            {
-                list_until = place.end;
-                next = Value::next_in_list(bytes, place.end, quote);
-            }
+            next = quote.filter(|_| is_in_list).and_then(|quote| Value::next_in_list(bytes, place.end, quote));
             if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
                 if is_cut {
                     searcher.memory.remembered.add_beginning(said);

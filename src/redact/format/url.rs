@@ -50,15 +50,10 @@ pub(in crate::redact) fn path(
     places
 }
 
-/// Appends the places of secret fields in a text that is a URL, or a form. `inside`: the level of their values, if those are
-/// searched.
-pub(super) fn find_fields(
-    searcher: &mut Searcher<'_>,
-    text: &str,
-    scan: Scan,
-    inside: Option<Level>,
-    places: &mut Places,
-) {
+/// Appends the places of secret fields in a text that is a URL, or a form. Their values are searched too, unless the text is
+/// in a string.
+pub(super) fn find_fields(searcher: &mut Searcher<'_>, text: &str, scan: Scan, level: Level, places: &mut Places) {
+    let Some(inside) = level.inside() else { return };
     work::add(text.len());
     // White space around it is not a part of it.
     let text = text.trim_ascii_end();
@@ -78,8 +73,7 @@ pub(super) fn find_fields(
     for place in fields::split(text, begin, |byte| matches!(byte, b'&' | b';' | b'?' | b'#')) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
-        let name = text[name].trim_ascii_start();
-        let name = if scan.has(Scan::PERCENT) { decoded(name) } else { name.into() };
+        let name = decoded(text[name].trim_ascii_start());
         let raw = &text[value.clone()];
         let facts = searcher.facts(&name);
         if facts.is_signature || facts.class.masks_text(raw) {
@@ -88,11 +82,11 @@ pub(super) fn find_fields(
                 places.push(value);
             }
         } else if raw.len() > 2
-            && let Some(level) = inside
+            && level.is_outside()
             && (raw.bytes().any(|byte| matches!(byte, b'%' | b'=')) || (scan.has(Scan::BRACKET) && raw.contains('{')))
         {
             let mut found = Vec::new();
-            searcher.find(raw, level, Search::Client, &mut found);
+            searcher.find(raw, inside, Search::Client, &mut found);
             places.extend(found.into_iter().map(|place| value.start + place.start..value.start + place.end));
         }
     }
