@@ -408,10 +408,10 @@ impl<'r> Record<'r> {
         Some(FieldValue::Text(texts?.into()))
     }
 
-    fn thing<K: Copy>(
+    fn thing<const C: bool, const J: bool>(
         &self,
         thing: Option<Thing>,
-        piece: impl FnOnce(&Thing) -> Option<crate::redact::Piece<K>>,
+        piece: impl FnOnce(&Thing) -> Option<crate::redact::Piece<C, J>>,
     ) -> Option<&'r str> {
         self.text.some(piece(&thing?))
     }

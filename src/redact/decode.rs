@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use percent_encoding::percent_decode_str;
-
 use crate::json::escape_at;
 use crate::work;
 
@@ -66,10 +64,7 @@ impl Decoded {
 
 /// A text with percent-encoding decoded once.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
-    if memchr::memchr(b'%', text.as_bytes()).is_none() {
-        return Cow::Borrowed(text);
-    }
-    percent_decode_str(text).decode_utf8_lossy()
+    Decoded::percent(text).map_or(Cow::Borrowed(text), |decoded| Cow::Owned(decoded.text))
 }
 
 /// Decodes a text as in forms, where a plus sign is a space.

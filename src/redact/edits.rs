@@ -65,8 +65,11 @@ impl Edits {
     }
 }
 
+/// Places in a text.
+pub(super) type Places = Vec<Range<usize>>;
+
 /// Sorts places, and joins those that overlap.
-pub(super) fn join(places: &mut Vec<Range<usize>>) {
+pub(super) fn join(places: &mut Places) {
     places.sort_unstable_by_key(|place| place.start);
     places.dedup_by(|next, kept| {
         let overlaps = next.start < kept.end;

@@ -2,21 +2,18 @@
 
 use std::borrow::Cow;
 #[cfg(feature = "fingerprint")]
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::Range;
 
 #[cfg(feature = "fingerprint")]
 use {
+    bytes::Bytes,
     hmac::{Hmac, KeyInit as _, Mac as _},
     sha2::Sha256,
     zeroize::Zeroizing,
 };
 
 use crate::Error;
-
-/// A shorter key could be found by trying all keys.
-#[cfg(feature = "fingerprint")]
-const MIN_KEY_BYTES: usize = 16;
 
 /// How secrets are shown.
 #[derive(Debug)]
@@ -58,6 +55,8 @@ impl MaskStyle {
         }
         #[cfg(feature = "fingerprint")]
         if let MaskKind::Fingerprint { key_id, key } = &kind {
+            /// A shorter key could be found by trying all keys.
+            const MIN_KEY_BYTES: usize = 16;
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
             if key_id.is_empty() || key_id.len() > 32 || !key_id.bytes().all(is_plain) {
                 return Err(Error::redaction(format!(
@@ -135,12 +134,8 @@ impl MaskStyle {
         let MaskKind::Fingerprint { key_id, key } = &self.kind else { return None };
         let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of any length");
         mac.update(value.as_bytes());
-        let mut out = format!("hmac:{key_id}:");
-        for byte in mac.finalize().into_bytes() {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{byte:02x}");
-        }
-        Some(out)
+        // `Bytes` writes itself in hexadecimal.
+        Some(format!("hmac:{key_id}:{:x}", Bytes::copy_from_slice(&mac.finalize().into_bytes())))
     }
 }
 

@@ -11,15 +11,15 @@
 //!   Pointers, and what happens to a value.
 //! - `detect`: values that have the form of a secret, whatever their key. The token formats are in `crate::tokens`.
 //! - `search`: a [`Searcher`](search::Searcher) finds the places of secrets in one text, with `rules` and `detect`.
-//! - `format`: one file for each format of text; each finds the places of secrets in it with a searcher. `inside` is what a
-//!   searcher calls for JSON, URLs and encodings inside of a text; `pairs` tracks names beside values.
+//! - `format`: one file for each format of text; each finds the places of secrets in it with a searcher. `inside` is the
+//!   method of a searcher for JSON, URLs and encodings inside of a text; `pairs` tracks names beside values.
 //! - `decode`: a decoded text, and the map of its places. `edits`: places of a text, and what is written there instead.
 //! - `echo`: the values that are remembered, and the search for them.
 //! - `mask`: the mask styles. `memory`: what is kept from one record to the next. `reason`: why a body is left out.
 //! - `explain`, `hit`: which rule masks what in a document.
 //!
 //! The files use one another in this order: `session`, `format`, `search`, `memory`, and those that are further in. Text can
-//! hold JSON, which holds text, so a searcher calls `format` too: by a function that the session gives it. `memory` keeps the
+//! hold JSON, which holds text, so a searcher calls `format` too: only by the method in `inside`. `memory` keeps the
 //! lists of a walk, whose types (`frame`, `pairs`) use `rules`, `edits` and `hit` only. The walk is one type in two files (`walker`, `leaves`).
 
 mod decode;

@@ -5,7 +5,6 @@
 //! chosen: the echo search may mask more of it. Both also exist as JSON.
 
 use std::fmt::{self, Write as _};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// The redacted text of one record.
@@ -20,17 +19,17 @@ impl Redacted {
     const KEPT: usize = 64 * 1024;
 
     /// The text of a piece.
-    pub(crate) fn get<K: Copy>(&self, piece: Piece<K>) -> &str {
+    pub(crate) fn get<const C: bool, const J: bool>(&self, piece: Piece<C, J>) -> &str {
         self.text.get(piece.range()).unwrap_or_default()
     }
 
     /// All text from the beginning of a piece on.
-    pub(crate) fn tail<K: Copy>(&self, piece: Piece<K>) -> &str {
+    pub(crate) fn tail<const C: bool, const J: bool>(&self, piece: Piece<C, J>) -> &str {
         self.text.get(piece.range().start..).unwrap_or_default()
     }
 
     /// The text of a piece, if there is one.
-    pub(crate) fn some<K: Copy>(&self, piece: Option<Piece<K>>) -> Option<&str> {
+    pub(crate) fn some<const C: bool, const J: bool>(&self, piece: Option<Piece<C, J>>) -> Option<&str> {
         piece.map(|piece| self.get(piece))
     }
 
@@ -58,19 +57,19 @@ impl Redacted {
         self.text.shrink_to(Self::KEPT);
     }
 
-    pub(super) fn push<K>(&mut self, text: &str) -> Piece<K> {
+    pub(super) fn push<const C: bool, const J: bool>(&mut self, text: &str) -> Piece<C, J> {
         let start = self.text.len();
         self.text.push_str(text);
         self.since(start)
     }
 
     /// The piece from a place to the end of the buffer.
-    pub(super) fn since<K>(&self, start: usize) -> Piece<K> {
+    pub(super) fn since<const C: bool, const J: bool>(&self, start: usize) -> Piece<C, J> {
         Piece::of(start..self.text.len())
     }
 
     /// The place of a text that is part of a piece.
-    pub(super) fn part<K>(&self, text: &str) -> Piece<K> {
+    pub(super) fn part<const C: bool, const J: bool>(&self, text: &str) -> Piece<C, J> {
         let start = (text.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
         Piece::of(start..start + text.len())
     }
@@ -101,12 +100,12 @@ impl ReadBack {
     }
 
     /// A piece of the line.
-    pub(crate) fn piece<K>(&self, range: Range<usize>) -> Piece<K> {
+    pub(crate) fn piece<const C: bool, const J: bool>(&self, range: Range<usize>) -> Piece<C, J> {
         Piece::of(range)
     }
 
     /// A piece that is a text of its own.
-    pub(crate) fn add<K>(&mut self, text: &str) -> Piece<K> {
+    pub(crate) fn add<const C: bool, const J: bool>(&mut self, text: &str) -> Piece<C, J> {
         self.text.push(text)
     }
 }
@@ -125,19 +124,19 @@ impl fmt::Debug for Redacted {
     }
 }
 
-/// A place in a [`Redacted`], with the kind of its text.
+/// A place in a [`Redacted`], with the kind of its text: whether a client or an error may have chosen it, and whether it is a
+/// JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Piece<K> {
+pub(crate) struct Piece<const CLIENT: bool, const JSON: bool> {
     start: u32,
     end: u32,
-    kind: PhantomData<K>,
 }
 
-impl<K> Piece<K> {
+impl<const CLIENT: bool, const JSON: bool> Piece<CLIENT, JSON> {
     /// A place beyond 4 GiB would be empty.
     fn of(range: Range<usize>) -> Self {
         let at = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
-        Self { start: at(range.start), end: at(range.end), kind: PhantomData }
+        Self { start: at(range.start), end: at(range.end) }
     }
 
     fn range(&self) -> Range<usize> {
@@ -146,21 +145,10 @@ impl<K> Piece<K> {
 }
 
 /// Text that says who did what. No value of a client changes it.
-pub(crate) type Evidence = Piece<kind::Evidence>;
+pub(crate) type Evidence = Piece<false, false>;
 /// The same as a JSON value.
-pub(crate) type EvidenceJson = Piece<kind::EvidenceJson>;
+pub(crate) type EvidenceJson = Piece<false, true>;
 /// Text that a client or an error may have chosen. The echo search may mask more of it.
-pub(crate) type ClientText = Piece<kind::ClientText>;
+pub(crate) type ClientText = Piece<true, false>;
 /// The same as a JSON value.
-pub(crate) type ClientJson = Piece<kind::ClientJson>;
-
-mod kind {
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Evidence {}
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum EvidenceJson {}
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum ClientText {}
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum ClientJson {}
-}
+pub(crate) type ClientJson = Piece<true, true>;

@@ -233,9 +233,8 @@ impl RedactorBuilder {
         const COMPLETE: &str = "what is missing was a problem";
         let mut problems = Problems::default();
         problems.limit(self.headers.len(), "credential headers", MAX_HEADERS);
-        let names = Names::new(&self.mask_values_under, &self.except);
-        let keys = KeyRules::new(&self.keys, problems.take(names).unwrap_or_default());
-        let keys = problems.take(keys);
+        let names = problems.take(Names::new(&self.mask_values_under, &self.except));
+        let keys = problems.take(KeyRules::new(&self.keys, names.unwrap_or_default()));
         let pointers = Pointers::new(self.pointers.iter().map(|(pointer, effect)| (pointer.as_str(), *effect)));
         let pointers = problems.take(pointers);
         let style = problems.take(MaskStyle::new(self.mask.as_deref().unwrap_or("***"), self.kind));

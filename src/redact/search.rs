@@ -1,11 +1,11 @@
-//! Finds the places of secrets in one text: by the form of values, and by what is inside of the text. What that is, `format` knows: a
-//! searcher calls it by a function that it is given, because text can hold JSON, which holds text.
+//! Finds the places of secrets in one text: by the form of values, and by what is inside of the text. What that is,
+//! `format::inside` knows: it has the method that this search calls, because text can hold JSON, which holds text.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::detect::{self, Scan, is_card_number, is_signature};
-use super::edits::join;
+use super::edits::{Places, join};
 use super::hit::{Hit, HitRule};
 use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory};
@@ -62,9 +62,6 @@ pub(super) enum Search {
     Meta,
 }
 
-/// Searches the inside of a text, which has this scan and is at this level, and appends places.
-pub(super) type Inside = fn(&mut Searcher<'_>, &str, Scan, Level, Search, &mut Vec<Range<usize>>);
-
 /// The rules, and what is known of the texts of one record.
 pub(super) struct Searcher<'a> {
     pub(super) rules: &'a Rules,
@@ -74,19 +71,13 @@ pub(super) struct Searcher<'a> {
     pub(super) memory: &'a mut Memory,
     /// What was masked, if hits are listed.
     pub(super) hits: Option<Vec<Hit>>,
-    inside: Inside,
 }
 
 impl<'a> Searcher<'a> {
-    pub(super) fn new(
-        redactor: &'a Redactor,
-        event: Option<&'a EventRules>,
-        memory: &'a mut Memory,
-        inside: Inside,
-    ) -> Self {
+    pub(super) fn new(redactor: &'a Redactor, event: Option<&'a EventRules>, memory: &'a mut Memory) -> Self {
         memory.begin(redactor);
         let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
-        Self { rules: &redactor.rules, event, names, memory, hits: None, inside }
+        Self { rules: &redactor.rules, event, names, memory, hits: None }
     }
 }
 
@@ -108,7 +99,7 @@ impl Searcher<'_> {
     }
 
     /// Appends the places of secrets in a text, sorted and disjoint.
-    pub(super) fn find(&mut self, text: &str, level: Level, search: Search, places: &mut Vec<Range<usize>>) {
+    pub(super) fn find(&mut self, text: &str, level: Level, search: Search, places: &mut Places) {
         let scan = Scan::of(text);
         if self.may_find(text, scan, search) {
             self.find_scanned(text, scan, level, search, places);
@@ -116,14 +107,7 @@ impl Searcher<'_> {
     }
 
     /// The same, with the scan of the text.
-    pub(super) fn find_scanned(
-        &mut self,
-        text: &str,
-        scan: Scan,
-        level: Level,
-        search: Search,
-        places: &mut Vec<Range<usize>>,
-    ) {
+    pub(super) fn find_scanned(&mut self, text: &str, scan: Scan, level: Level, search: Search, places: &mut Places) {
         debug_assert!(places.is_empty(), "places of another text");
         match search {
             Search::Meta if text.len() > LONG => self.find(text, level, Search::Free, places),
@@ -136,7 +120,7 @@ impl Searcher<'_> {
                 for place in places.iter() {
                     self.memory.remembered.add(&text[place.clone()], false);
                 }
-                (self.inside)(self, text, scan, level, search, places);
+                self.find_inside(text, scan, level, search, places);
             }
         }
         if matches!(search, Search::Evidence | Search::Meta) {
@@ -152,7 +136,7 @@ impl Searcher<'_> {
     }
 
     /// The places of secrets in a text that is inside of nothing.
-    pub(super) fn places(&mut self, text: &str, search: Search) -> Vec<Range<usize>> {
+    pub(super) fn places(&mut self, text: &str, search: Search) -> Places {
         let mut places = Vec::new();
         self.find(text, Level::TOP, search, &mut places);
         places

@@ -11,7 +11,7 @@ use super::Reason;
 use super::decode::{decoded, form_decoded};
 use super::echo::EchoSearch;
 use super::format::fields::{self, Origin, json_string};
-use super::format::{inside, multipart, text, url, walk};
+use super::format::{multipart, text, url, walk};
 use super::memory::Memory;
 use super::redacted::{ClientJson, ClientText, Evidence, EvidenceJson, Piece, Redacted};
 use super::redactor::Redactor;
@@ -54,7 +54,7 @@ impl<'a> Session<'a> {
         memory: &'a mut Memory,
         out: &'a mut Redacted,
     ) -> Self {
-        Self { searcher: Searcher::new(redactor, event, memory, inside), out }
+        Self { searcher: Searcher::new(redactor, event, memory), out }
     }
 
     /// A value that the application calls secret: masked in everything that follows, in evidence too. With `cut`, only its
@@ -90,8 +90,7 @@ impl Session<'_> {
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        let object = fields::params(&mut self.searcher, pairs)?;
-        Some(self.out.push(&object))
+        fields::params(&mut self.searcher, pairs).map(|object| self.out.push(&object))
     }
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.
@@ -154,8 +153,7 @@ impl Session<'_> {
 
     /// The headers that the configuration shows, as an object: name, value, and whether the value is marked as sensitive.
     pub(crate) fn headers<'h>(&mut self, shown: impl Iterator<Item = (&'h str, &'h [u8], bool)>) -> Option<ClientJson> {
-        let object = fields::headers(&mut self.searcher, shown)?;
-        Some(self.out.push(&object))
+        fields::headers(&mut self.searcher, shown).map(|object| self.out.push(&object))
     }
 
     /// A query as it was sent, without the question mark, and its fields as an object, if there are any.
@@ -240,12 +238,12 @@ impl Session<'_> {
     }
 
     /// Appends a text with these places masked, each as the value that `value_of` reads in it.
-    fn push<'t, K>(
+    fn push<'t, const C: bool, const J: bool>(
         &mut self,
         text: &'t str,
         places: &[Range<usize>],
         value_of: fn(&'t str) -> Cow<'t, str>,
-    ) -> Piece<K> {
+    ) -> Piece<C, J> {
         let masked = self.searcher.style().apply(text, places, value_of);
         self.out.push(masked.as_deref().unwrap_or(text))
     }

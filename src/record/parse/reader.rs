@@ -24,17 +24,17 @@ pub(super) struct Reader<'l> {
 
 impl<'l> Reader<'l> {
     /// A value as it is in the line, which it must be a part of.
-    pub(super) fn json<K>(&self, value: &str) -> Piece<K> {
+    pub(super) fn json<const C: bool, const J: bool>(&self, value: &str) -> Piece<C, J> {
         let start = (value.as_ptr() as usize).wrapping_sub(self.line.as_ptr() as usize);
         self.text.piece(start..start.saturating_add(value.len()))
     }
 
-    pub(super) fn text<K>(&mut self, key: &str, value: &'l str) -> Read<Piece<K>> {
+    pub(super) fn text<const C: bool, const J: bool>(&mut self, key: &str, value: &'l str) -> Read<Piece<C, J>> {
         Ok(self.piece(string(key, value)?))
     }
 
     /// A part of the line, or a text that had escapes in it.
-    pub(super) fn piece<K>(&mut self, text: Cow<'l, str>) -> Piece<K> {
+    pub(super) fn piece<const C: bool, const J: bool>(&mut self, text: Cow<'l, str>) -> Piece<C, J> {
         match text {
             Cow::Borrowed(inside) => self.json(inside),
             Cow::Owned(text) => self.text.add(&text),

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::super::Reason;
 use super::super::decode::{Decoded, decoded, form_decoded};
-use super::super::edits::join;
+use super::super::edits::{Places, join};
 use super::super::hit::HitRule;
 use super::super::rules::{Class, Effect, Paths, Show};
 use super::super::search::{Search, Searcher};
@@ -32,7 +32,7 @@ pub(in crate::redact) enum Origin {
 #[derive(Default)]
 pub(super) struct Decision {
     /// The places that are masked.
-    places: Vec<Range<usize>>,
+    places: Places,
     /// All of it is secret.
     pub(super) is_secret: bool,
     /// The allow list does not show it.
@@ -113,18 +113,15 @@ impl Judge {
     /// The class of the next field of a name, the rule that gives it, and whether the allow list hides the field.
     fn class(&mut self, searcher: &mut Searcher<'_>, name: &str) -> (Class, HitRule, bool) {
         let (effect, is_hidden) = self.pointed(searcher, name);
-        let class = match searcher.class(name) {
+        let class = match (effect, self.origin, searcher.facts(name)) {
+            (Some(Effect::Mask), ..) => return (Class::Leaves, HitRule::Pointer, is_hidden),
+            (Some(Effect::Except), Origin::Form, _) => Class::Plain,
+            (_, Origin::Query, facts) if facts.is_signature => Class::Always,
             // Percent-encoding is decoded twice.
-            Class::Plain if name.contains('%') => searcher.class(&decoded(name)),
-            class => class,
+            (.., facts) if facts.class == Class::Plain && name.contains('%') => searcher.class(&decoded(name)),
+            (.., facts) => facts.class,
         };
-        let (class, rule) = match (effect, self.origin) {
-            (Some(Effect::Mask), _) => (Class::Leaves, HitRule::Pointer),
-            (Some(Effect::Except), Origin::Form) => (Class::Plain, HitRule::Key),
-            (_, Origin::Query) if searcher.facts(name).is_signature => (Class::Always, HitRule::Key),
-            _ => (class, HitRule::of(class)),
-        };
-        (class, rule, is_hidden)
+        (class, HitRule::of(class), is_hidden)
     }
 
     /// The effect of pointers on the next field of a name, and whether the allow list hides it.
@@ -192,7 +189,7 @@ impl<'k> Object<'k> {
 /// A query or a form that was read.
 pub(in crate::redact) struct Read {
     /// The places of secrets in it as it was sent.
-    pub(in crate::redact) places: Vec<Range<usize>>,
+    pub(in crate::redact) places: Places,
     /// Its fields, if any is left.
     pub(in crate::redact) object: Option<String>,
     /// What is wrong with it as a body.
@@ -203,19 +200,17 @@ pub(in crate::redact) struct Read {
 pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Origin, cut: bool) -> Read {
     let mut judge = Judge::new(searcher, origin);
     let mut object = Object::default();
-    let (mut places, mut problem, mut count) = (Vec::new(), None, 0);
+    let (mut places, mut problem) = (Vec::new(), None);
     let is_one = origin == Origin::Query && is_json(searcher, raw);
-    for place in split(raw, 0, |byte| byte == b'&' && !is_one) {
+    for (index, place) in split(raw, 0, |byte| byte == b'&' && !is_one).enumerate() {
         let field = &raw[place.clone()];
         let is_value = is_one || is_json(searcher, field);
         if is_value && names_a_secret(searcher, field) {
-            remember_fields(searcher, &mut judge, field);
             places.push(place);
             problem = Some(Reason::Invalid);
             continue;
         }
-        count += 1;
-        if count > MAX_FIELDS {
+        if index >= MAX_FIELDS {
             // Fields beyond the limit are not read, so they do not show, nor what may repeat them.
             searcher.memory.remembered.is_full = true;
             places.push(place.start..raw.len());
@@ -235,25 +230,13 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
             judge.open(searcher, &name, without_open_escape(&value));
             break;
         }
-        let decision = judge.decide(searcher, &name, &value, || pointer(&name));
+        let pointer = || format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        let decision = judge.decide(searcher, &name, &value, pointer);
         object.push(shown_name.map_or(name, Cow::Owned), decision.json(searcher, &value));
         places.extend(sent(raw, &value_place, decision.places));
     }
     join(&mut places);
     Read { places, object: object.finish(), problem }
-}
-
-/// Remembers what a JSON text names as a form.
-fn remember_fields(searcher: &mut Searcher<'_>, judge: &mut Judge, text: &str) {
-    for place in split(text, 0, |byte| byte == b'&') {
-        let (name, value) = parts(text, &place);
-        let (name, value) = (form_decoded(&text[name]), form_decoded(value.map_or("", |value| &text[value])));
-        judge.decide(searcher, &name, &value, || pointer(&name));
-    }
-}
-
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// The parameters of a path, decoded, as an object.
@@ -293,17 +276,21 @@ pub(in crate::redact) fn headers<'h>(
     object.finish()
 }
 
-/// Whether a text that is JSON names a secret if it is read as a form. Nobody knows which of the two the handler reads, and
-/// a secret of the one may be a key of the other.
+/// Whether a text that is JSON names a secret if it is read as a form; the values of such names are then remembered. Nobody
+/// knows which of the two the handler reads, and a secret of the one may be a key of the other.
 pub(in crate::redact) fn names_a_secret(searcher: &mut Searcher<'_>, text: &str) -> bool {
-    let (paths, mut judge) = (searcher.paths(false), Judge::new(searcher, Origin::Path));
-    split(text, 0, |byte| byte == b'&').map(|place| parts(text, &place)).any(|(name, value)| {
+    let (paths, mut judge, mut is_named) = (searcher.paths(false), Judge::new(searcher, Origin::Path), false);
+    for place in split(text, 0, |byte| byte == b'&') {
+        // A name without a sign has no value.
+        let (name, Some(value)) = parts(text, &place) else { continue };
         let name = form_decoded(&text[name]);
         let step = paths.map(|paths| searcher.step(paths, 0, &name));
         let is_pointed = step.is_some_and(|(below, effect)| below.lead_on() || effect.is_some());
-        // A name without a sign has no value.
-        value.is_some() && (is_pointed || judge.class(searcher, &name).0 != Class::Plain)
-    })
+        let (class, ..) = judge.class(searcher, &name);
+        is_secret(searcher, class, &form_decoded(&text[value]));
+        is_named |= is_pointed || class != Class::Plain;
+    }
+    is_named
 }
 
 /// A decoded value without the escape, or the character, that a cut went through.
@@ -337,7 +324,7 @@ pub(super) fn parts(text: &str, place: &Range<usize>) -> (Range<usize>, Option<R
 
 /// Where places of a decoded name or value were sent. A plus sign and the space that it replaces have one byte, so their
 /// places are the same.
-fn sent(raw: &str, place: &Range<usize>, found: Vec<Range<usize>>) -> impl Iterator<Item = Range<usize>> {
+fn sent(raw: &str, place: &Range<usize>, found: Places) -> impl Iterator<Item = Range<usize>> {
     let map = if found.is_empty() { None } else { Decoded::percent(&raw[place.clone()]) };
     let start = place.start;
     found.into_iter().map(move |found| {

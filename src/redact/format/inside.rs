@@ -1,41 +1,32 @@
 //! What is inside of a text: JSON, a URL or a form, percent-encoding; and in free text, values that a name precedes.
 
-use std::ops::Range;
-
 use super::super::Reason;
 use super::super::decode::Decoded;
 use super::super::detect::Scan;
+use super::super::edits::Places;
 use super::super::rules::Class;
 use super::super::search::{Level, Search, Searcher};
 use super::{json, text, url};
 
-/// Appends the places of secrets inside of a text.
-pub(in crate::redact) fn inside(
-    searcher: &mut Searcher<'_>,
-    text: &str,
-    scan: Scan,
-    level: Level,
-    search: Search,
-    places: &mut Vec<Range<usize>>,
-) {
-    let is_document = scan.has(Scan::BRACKET) && find_document(searcher, text, level, search, places);
-    if let Some(inside) = level.inside()
-        && scan.has(Scan::EQUALS)
-        && !is_document
-    {
-        url::find_fields(searcher, text, scan, level.is_outside().then_some(inside), places);
-    }
-    if !is_document
-        && scan.has(Scan::PERCENT)
-        && let Some(level) = level.decoded()
-        && let Some(decoded) = Decoded::percent(text)
-    {
-        let mut inside = Vec::new();
-        searcher.find(&decoded.text, level, search, &mut inside);
-        places.extend(inside.iter().map(|place| decoded.source(place)));
-    }
-    if search == Search::Free {
-        text::names(searcher, text, scan, places);
+impl Searcher<'_> {
+    /// Appends the places of secrets inside of a text, which has this scan and is at this level.
+    pub(crate) fn find_inside(&mut self, text: &str, scan: Scan, level: Level, search: Search, places: &mut Places) {
+        let is_document = scan.has(Scan::BRACKET) && find_document(self, text, level, search, places);
+        if !is_document && scan.has(Scan::EQUALS) {
+            url::find_fields(self, text, scan, level, places);
+        }
+        if !is_document
+            && scan.has(Scan::PERCENT)
+            && let Some(level) = level.decoded()
+            && let Some(decoded) = Decoded::percent(text)
+        {
+            let mut inside = Vec::new();
+            self.find(&decoded.text, level, search, &mut inside);
+            places.extend(inside.iter().map(|place| decoded.source(place)));
+        }
+        if search == Search::Free {
+            text::names(self, text, scan, places);
+        }
     }
 }
 
@@ -46,13 +37,7 @@ pub(super) fn is_document(searcher: &mut Searcher<'_>, text: &str) -> bool {
 }
 
 /// Searches the document that a text is, or that it has in it. Whether all of the text is one.
-fn find_document(
-    searcher: &mut Searcher<'_>,
-    text: &str,
-    level: Level,
-    search: Search,
-    places: &mut Vec<Range<usize>>,
-) -> bool {
+fn find_document(searcher: &mut Searcher<'_>, text: &str, level: Level, search: Search, places: &mut Places) -> bool {
     let (Some(document), Some(inside)) = (json::document_in(text), level.inside()) else { return false };
     let is_all = json::is_all(text, &document);
     if !is_all && level != Level::TOP {

@@ -7,5 +7,4 @@ pub(super) mod multipart;
 pub(super) mod text;
 pub(super) mod url;
 
-pub(super) use inside::inside;
 pub(super) use json::{JsonScratch, walk};

@@ -1,8 +1,6 @@
 //! Multipart bodies (RFC 7578, RFC 2046) as the list of their parts: name, file name, content type and
 //! size, and the redacted value of each small field that is not a file.
 
-use percent_encoding::percent_decode_str;
-
 use super::super::Reason;
 use super::super::search::{Search, Searcher};
 use super::fields::{Decision, Judge, Object, Origin, searched};
@@ -52,7 +50,7 @@ pub(in crate::redact) fn parts(
     Ok(format!("[{}]", list.join(",")))
 }
 
-/// What is between delimiters, each part from behind the line of the delimiter on, and whether the last delimiter was found.
+/// What is between delimiters, each part from the line break behind the delimiter on, and whether the last delimiter was found.
 /// What precedes the first is to be ignored (RFC 2046, section 5.1.1).
 fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, bool) {
     let mut parts = Vec::new();
@@ -66,11 +64,11 @@ fn split<'b>(body: &'b [u8], delimiter: &[u8]) -> (Vec<&'b [u8]>, bool) {
         if !is_last && !behind[padding..].starts_with(b"\r\n") {
             continue;
         }
-        parts.extend(start.map(|start: usize| &body[start.min(at)..at]));
+        parts.extend(start.map(|start: usize| &body[start..at]));
         if is_last {
             return (parts, true);
         }
-        start = Some(at + delimiter.len() + padding + 2);
+        start = Some(at + delimiter.len() + padding);
     }
     parts.extend(start.map(|start| &body[start..]));
     (parts, false)
@@ -93,11 +91,9 @@ impl<'b> Part<'b> {
     fn parse(bytes: &'b [u8], delimiter: &[u8], is_whole: bool) -> Result<Option<Self>, Reason> {
         const BLANK: &[u8] = b"\r\n\r\n";
         let most = &bytes[..bytes.len().min(MAX_HEAD)];
-        let (head, content) = if bytes.starts_with(b"\r\n") {
-            (&bytes[..0], &bytes[2..])
-        } else if let Some(len) = memchr::memmem::find(most, BLANK) {
+        let (head, content) = if let Some(len) = memchr::memmem::find(most, BLANK) {
             (&bytes[..len], &bytes[len + BLANK.len()..])
-        } else if is_whole && most.len() == bytes.len() && bytes.ends_with(b"\r\n") {
+        } else if is_whole && most.len() == bytes.len() && bytes.len() > 2 && bytes.ends_with(b"\r\n") {
             // The line break of the delimiter is that of the empty line.
             (bytes, &bytes[..0])
         } else {
@@ -122,8 +118,8 @@ impl<'b> Part<'b> {
                         return Err(Reason::Invalid);
                     }
                     self.name = only_parameter(value, "name")?;
-                    let extended = parameter(value, "filename*").map(|extended| decode_extended(&extended));
-                    self.file_name = extended.or_else(|| parameter(value, "filename"));
+                    // RFC 7578, section 4.2, forbids the extended notation; it shows as it was sent.
+                    self.file_name = parameter(value, "filename*").or_else(|| parameter(value, "filename"));
                 }
                 "content-type" => self.content_type = Some(value.trim().to_owned()),
                 "content-transfer-encoding" => {
@@ -222,10 +218,4 @@ fn quoted_string(text: &str) -> Option<(String, &str)> {
     let end = memchr::memchr_iter(b'"', text.as_bytes()).find(|at| !is_escaped(*at))?;
     // Browsers escape quotes only; a backslash before anything else belongs to a path.
     Some((text[..end].replace("\\\"", "\""), &text[end + 1..]))
-}
-
-/// `UTF-8''na%20me` of RFC 8187.
-fn decode_extended(value: &str) -> String {
-    let text = value.splitn(3, '\'').nth(2).unwrap_or(value);
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use super::super::detect::{self, Scan};
+use super::super::edits::Places;
 use super::super::rules::{Class, MIN_TEXT, begins_link};
 use super::super::search::{Search, Searcher};
+use super::fields::{parts, split};
 use crate::block::find_either;
 use crate::work;
 
-/// Of a longer name, this number of bytes at its end is read.
-const LONGEST_NAME: usize = 64;
 /// The bytes that are read before the quotes of a value: `Some(Secret("…"))`.
 const MAX_WRAPPER: usize = 24;
 /// More backslashes before a quote are not read: a string in a string in a string has seven.
@@ -22,16 +22,15 @@ const MAX_ESCAPES: usize = 7;
 const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
 /// Appends the places of values that free text names.
-pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Scan, places: &mut Vec<Range<usize>>) {
+pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Scan, places: &mut Places) {
     if !scan.has(Scan::EQUALS | Scan::COLON) {
         return;
     }
     work::add(text.len());
     let bytes = text.as_bytes();
     let (mut at, mut read) = (0, 0);
-    let mut quotes = Quotes::default();
-    // Up to these places header lines and lists were read.
-    let (mut line_until, mut list_until) = (0, 0);
+    // Up to this place header lines were read.
+    let mut line_until = 0;
     while let Some(sign) = find_either(bytes, at, b':', b'=') {
         at = sign + 1;
         let Some(name) = Name::before(bytes, read, sign) else {
@@ -53,23 +52,14 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
                 continue;
             }
         }
-        let mut next = Value::behind(bytes, sign, class, &mut quotes);
-        // What opens within a list that was read does not lead through the rest of the text again.
-        let follows = sign >= list_until;
+        let mut next = Value::behind(bytes, sign, class);
         while let Some(Value { place, quote, is_cut, is_in_list }) = next {
             let said = &text[place.clone()];
             work::add(said.len());
             let is_named = name.is_quoted && quote.is_some();
             // Without its closing quote a text was cut, or is prose.
             let is_secret = is_named || (!is_cut && looks_like_credential(said));
-            next = None;
-            if let Some(quote) = quote
-                && is_in_list
-                && follows
-            {
-                list_until = place.end;
-                next = Value::next_in_list(bytes, place.end, quote, &mut quotes);
-            }
+            next = quote.filter(|_| is_in_list).and_then(|quote| Value::next_in_list(bytes, place.end, quote));
             if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
                 if is_cut {
                     searcher.memory.remembered.add_beginning(said);
@@ -89,38 +79,33 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
 /// Whether a name is that of a header whose value is more than one word: a scheme and credentials (RFC 9110, section
 /// 11.6.2), or names and values (RFC 6265).
 fn is_header(name: &str) -> bool {
-    ["authorization", "proxy-authorization", "cookie", "set-cookie"]
-        .iter()
-        .any(|header| name.eq_ignore_ascii_case(header))
+    const HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
+    HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header))
 }
 
 /// Appends the places of the credentials in the line after a header's name, and returns the end of the line. Of more than
 /// two words, only those behind a name count: the others are prose.
-fn credentials(searcher: &mut Searcher<'_>, text: &str, from: usize, places: &mut Vec<Range<usize>>) -> usize {
-    let rest = &text[from..];
-    let line = &rest[..rest.find(['\n', '\r', '"', '\'']).unwrap_or(rest.len())];
-    work::add(line.len());
-    let is_prose = line.split_whitespace().nth(2).is_some();
-    let mut at = from;
-    for part in line.split_inclusive([';', ',', ' ', '\t']) {
-        let word = part.trim_end_matches([';', ',', ' ', '\t']);
-        let end = at + word.len();
-        at += part.len();
-        let value = match word.split_once('=') {
-            Some((_, value)) if !value.trim_matches('=').is_empty() => value,
+fn credentials(searcher: &mut Searcher<'_>, text: &str, from: usize, places: &mut Places) -> usize {
+    let end = text[from..].find(['\n', '\r', '"', '\'']).map_or(text.len(), |len| from + len);
+    work::add(end - from);
+    let is_prose = text[from..end].split_whitespace().nth(2).is_some();
+    for word in split(&text[..end], from, |byte| b";, \t".contains(&byte)) {
+        let value = match parts(text, &word) {
+            (_, Some(value)) if !text[value.clone()].trim_matches('=').is_empty() => value,
             _ if is_prose => continue,
             _ => word,
         };
-        if looks_like_credential(value) && !searcher.is_mask(value) {
-            searcher.remember(value, false);
-            places.push(end - value.len()..end);
+        let said = &text[value.clone()];
+        if looks_like_credential(said) && !searcher.is_mask(said) {
+            searcher.remember(said, false);
+            places.push(value);
         }
     }
-    at
+    end
 }
 
 /// A text body: the places of its secrets, and how much of it can be shown.
-pub(in crate::redact) fn body(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> (Vec<Range<usize>>, usize) {
+pub(in crate::redact) fn body(searcher: &mut Searcher<'_>, text: &str, cut: bool) -> (Places, usize) {
     // The last word of a text that was cut may be the beginning of a secret.
     let upto = if cut { text.rfind(char::is_whitespace).unwrap_or(0) } else { text.len() };
     let mut places = searcher.places(text, Search::Free);
@@ -144,7 +129,6 @@ struct Name {
 impl Name {
     /// The name that ends before the separator and begins at `from` or later.
     fn before(bytes: &[u8], from: usize, sign: usize) -> Option<Self> {
-        let from = from.max(sign.saturating_sub(LONGEST_NAME + 12));
         let mut end = sign;
         while end > from && bytes[end - 1] == b' ' {
             end -= 1;
@@ -156,12 +140,8 @@ impl Name {
             end -= bytes[from..end].iter().rev().take(MAX_ESCAPES).take_while(|byte| **byte == b'\\').count();
         }
         let len = bytes[from..end].iter().rev().take_while(|byte| is_name(**byte)).count();
-        let mut start = end - len;
+        let start = end - len;
         let is_quoted = quote.is_some() && bytes.get(start.wrapping_sub(1)) == quote.as_ref();
-        // The limit of a name's length may be inside a character.
-        while start < end && bytes[start] & 0xc0 == 0x80 {
-            start += 1;
-        }
         (start < end && (quote.is_none() || is_quoted)).then_some(Self { place: start..end, is_quoted })
     }
 }
@@ -181,7 +161,7 @@ struct Value {
 }
 
 impl Value {
-    fn behind(bytes: &[u8], sign: usize, class: Class, quotes: &mut Quotes) -> Option<Self> {
+    fn behind(bytes: &[u8], sign: usize, class: Class) -> Option<Self> {
         let mut at = sign + 1;
         // `:=` and `=>`.
         if let (b':', Some(b'=')) | (b'=', Some(b'>')) = (bytes[sign], bytes.get(at)) {
@@ -192,7 +172,7 @@ impl Value {
         at = blank;
         let (inside, is_in_list) = without_wrapper(bytes, at);
         if let Some(quote) = OpenQuote::at(bytes, inside) {
-            return Self::quoted(bytes, quote, is_in_list, quotes);
+            return Self::quoted(bytes, quote, is_in_list);
         }
         // A link is no credential by itself.
         if class == Class::AsText && begins_link(&bytes[at..]) {
@@ -211,9 +191,9 @@ impl Value {
     }
 
     /// The value behind an opening quote.
-    fn quoted(bytes: &[u8], open: OpenQuote, is_in_list: bool, quotes: &mut Quotes) -> Option<Self> {
+    fn quoted(bytes: &[u8], open: OpenQuote, is_in_list: bool) -> Option<Self> {
         let (start, quote) = (open.end, Some(open));
-        if let Some(end) = quotes.closing(bytes, open) {
+        if let Some(end) = open.closing(bytes) {
             return Some(Self { place: start..end, quote, is_cut: false, is_in_list });
         }
         let line = &bytes[start..];
@@ -223,14 +203,14 @@ impl Value {
     }
 
     /// The value after one that ends here, in a list. Other quotes than its own end a text around the list.
-    fn next_in_list(bytes: &[u8], end: usize, open: OpenQuote, quotes: &mut Quotes) -> Option<Self> {
+    fn next_in_list(bytes: &[u8], end: usize, open: OpenQuote) -> Option<Self> {
         let (escapes, behind) = bytes[end..].split_at_checked(open.escapes)?;
         if behind.first() != Some(&open.kind) || escapes.iter().any(|byte| *byte != b'\\') {
             return None;
         }
         let comma = blanks(bytes, end + open.escapes + 1, true);
         let next = bytes.get(comma).filter(|byte| **byte == b',').map(|_| blanks(bytes, comma + 1, true))?;
-        Self::quoted(bytes, OpenQuote::at(bytes, next)?, true, quotes)
+        Self::quoted(bytes, OpenQuote::at(bytes, next)?, true)
     }
 }
 
@@ -249,6 +229,22 @@ impl OpenQuote {
         let kind = bytes.get(at + escapes).copied().filter(|byte| matches!(byte, b'"' | b'\''))?;
         Some(Self { kind, end: at + escapes + 1, escapes })
     }
+
+    /// The end of the value behind it, before its closing quote. The next quote of the same kind with as many backslashes
+    /// closes it, so that for each kind and number a text is read once.
+    fn closing(self, bytes: &[u8]) -> Option<usize> {
+        let Self { kind, end: start, escapes } = self;
+        let mut quotes = memchr::memchr_iter(kind, &bytes[start..]).map(|len| start + len);
+        let end = quotes.find_map(|quote| {
+            let before = bytes[start..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
+            // A quote within the value has more backslashes, and backslashes at the end of the value are doubled as often.
+            // One with fewer ends a text around it.
+            let is_end = before < escapes || (before - escapes).is_multiple_of(2 * (escapes + 1));
+            is_end.then(|| quote - before.min(escapes))
+        });
+        work::add(end.unwrap_or(bytes.len()) - start);
+        end
+    }
 }
 
 /// The place behind what precedes the quotes of a value in the notation of some languages (`Some("…")`, `["…"]`, `u'…'`),
@@ -261,37 +257,6 @@ fn without_wrapper(bytes: &[u8], from: usize) -> (usize, bool) {
         [.., b'['] => (blanks(bytes, at, true), true),
         [.., b'('] | [_] | [_, _] => (at, false),
         _ => (from, false),
-    }
-}
-
-/// The places from which on a text has no quote of a kind, so that none is searched twice.
-#[derive(Default)]
-struct Quotes {
-    no_double: Option<usize>,
-    no_single: Option<usize>,
-}
-
-impl Quotes {
-    /// The end of the value behind an opening quote, before its closing quote.
-    fn closing(&mut self, bytes: &[u8], OpenQuote { kind, end: from, escapes }: OpenQuote) -> Option<usize> {
-        let none = if kind == b'"' { &mut self.no_double } else { &mut self.no_single };
-        let mut at = from;
-        while none.is_none_or(|none| at < none) {
-            let Some(len) = memchr::memchr(kind, bytes.get(at..)?) else {
-                *none = Some(at);
-                break;
-            };
-            let quote = at + len;
-            work::add(len);
-            let before = bytes[from..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
-            // A quote within the value has more backslashes, and backslashes at the end of the value are doubled as often. One
-            // with fewer ends a text around it.
-            if before < escapes || (before - escapes).is_multiple_of(2 * (escapes + 1)) {
-                return Some(quote - before.min(escapes));
-            }
-            at = quote + 1;
-        }
-        None
     }
 }
 

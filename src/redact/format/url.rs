@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::decode::{Decoded, decoded};
 use super::super::detect::Scan;
-use super::super::edits::join;
+use super::super::edits::{Places, join};
 use super::super::rules::Class;
 use super::super::search::{Level, Search, Searcher};
 use super::fields;
@@ -17,7 +17,7 @@ pub(in crate::redact) fn path(
     searcher: &mut Searcher<'_>,
     path: &str,
     params: Option<&[(&str, Range<usize>)]>,
-) -> Vec<Range<usize>> {
+) -> Places {
     let mut places = searcher.places(path, Search::Evidence);
     if let Some(decoded) = Decoded::percent(path) {
         let inside = searcher.places(&decoded.text, Search::Evidence);
@@ -50,15 +50,10 @@ pub(in crate::redact) fn path(
     places
 }
 
-/// Appends the places of secret fields in a text that is a URL, or a form. `inside`: the level of their values, if those are
-/// searched.
-pub(in crate::redact) fn find_fields(
-    searcher: &mut Searcher<'_>,
-    text: &str,
-    scan: Scan,
-    inside: Option<Level>,
-    places: &mut Vec<Range<usize>>,
-) {
+/// Appends the places of secret fields in a text that is a URL, or a form. Their values are searched too, unless the text is
+/// in a string.
+pub(super) fn find_fields(searcher: &mut Searcher<'_>, text: &str, scan: Scan, level: Level, places: &mut Places) {
+    let Some(inside) = level.inside() else { return };
     work::add(text.len());
     // White space around it is not a part of it.
     let text = text.trim_ascii_end();
@@ -78,8 +73,7 @@ pub(in crate::redact) fn find_fields(
     for place in fields::split(text, begin, |byte| matches!(byte, b'&' | b';' | b'?' | b'#')) {
         let (name, value) = fields::parts(text, &place);
         let Some(value) = value else { continue };
-        let name = text[name].trim_ascii_start();
-        let name = if scan.has(Scan::PERCENT) { decoded(name) } else { name.into() };
+        let name = decoded(text[name].trim_ascii_start());
         let raw = &text[value.clone()];
         let facts = searcher.facts(&name);
         if facts.is_signature || facts.class.masks_text(raw) {
@@ -88,11 +82,11 @@ pub(in crate::redact) fn find_fields(
                 places.push(value);
             }
         } else if raw.len() > 2
-            && let Some(level) = inside
+            && level.is_outside()
             && (raw.bytes().any(|byte| matches!(byte, b'%' | b'=')) || (scan.has(Scan::BRACKET) && raw.contains('{')))
         {
             let mut found = Vec::new();
-            searcher.find(raw, level, Search::Client, &mut found);
+            searcher.find(raw, inside, Search::Client, &mut found);
             places.extend(found.into_iter().map(|place| value.start + place.start..value.start + place.end));
         }
     }
