@@ -75,13 +75,14 @@ impl Walker<'_, '_> {
         if self.open_values > 0 {
             self.record(place.clone(), LeafKind::Text);
         }
+        // Before the masks: of equal places, the edit that is added last is applied.
+        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
+            self.escape_odd(start, raw);
+        }
         if is_masked {
             self.mask(place, LeafKind::Text, next.class != Class::AsText && next.is_direct, next.rule, None);
         } else if self.searcher.may_find(raw, scan, self.search) {
             self.search_string(start, raw, scan);
-        }
-        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
-            self.escape_odd(start, raw);
         }
         Ok(is_named)
     }
@@ -98,10 +99,6 @@ impl Walker<'_, '_> {
             }
         } else {
             self.searcher.find_scanned(raw, scan, self.level, self.search, &mut places);
-        }
-        // Before the masks: of equal places, the edit that is added last is applied.
-        if scan.has(Scan::NON_ASCII | Scan::CONTROL) {
-            self.escape_odd(place.start, raw);
         }
         if !places.is_empty() {
             self.note(HitRule::Value, None);
