@@ -131,6 +131,9 @@ async fn a_credential_in_a_header_that_is_not_shown_does_not_show_in_what_quotes
         ("authorization", "Bearer opaque-value-1", "opaque-value-1"),
         ("cookie", "theme=dark; sid=\"abc123def\"", "abc123def"),
         ("x-badge", "b4dge-of-jane", "b4dge-of-jane"),
+        // No scheme, although it has a space.
+        ("x-api-key", "correct horse battery", "correct horse battery"),
+        ("x-auth-token", "Zq7abc9d ddmc1", "Zq7abc9d ddmc1"),
     ] {
         let rules = Redactor::builder().credential_header(HeaderName::from_static("x-badge"));
         let mut request = posted("application/json", json!({ "said": secret }).to_string());

@@ -2,6 +2,7 @@
 //! lists. It only saves work: what is masked does not depend on it. It belongs to one redactor.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 use super::echo::Remembered;
 use super::format::JsonScratch;
@@ -55,7 +56,7 @@ impl Default for Memory {
 impl Memory {
     /// Begins a record. What is kept for another redactor is removed.
     pub(super) fn begin(&mut self, redactor: &Redactor) {
-        if !self.owner.as_ref().is_some_and(|owner| owner.is_same(redactor)) {
+        if !self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.rules, &redactor.rules)) {
             *self = Self { owner: Some(redactor.clone()), ..Self::default() };
         }
         self.remembered.clear();

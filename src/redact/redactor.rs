@@ -81,10 +81,6 @@ impl Redactor {
     pub(crate) fn credential_headers(&self) -> &[HeaderName] {
         &self.rules.headers
     }
-
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.rules, &other.rules)
-    }
 }
 
 impl Default for Redactor {

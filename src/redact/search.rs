@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::detect::{self, Scan, is_card_number, is_signature};
+use super::detect::{self, Scan, is_signature};
 use super::edits::{Places, join};
 use super::hit::{Hit, HitRule};
-use super::mask::MaskStyle;
 use super::memory::{KeyFacts, Memory};
 use super::redactor::{Redactor, Rules};
 use super::rules::{Class, Effect, EventRules, KeyRules, Lists, Names, Part, Paths};
@@ -46,6 +45,7 @@ impl Level {
         (self.decoded < MAX_LEVEL).then_some(Self { decoded: self.decoded + 1, ..self })
     }
 }
+
 /// Evidence of more bytes than this is also searched for names, as free text.
 pub(super) const LONG: usize = 256;
 
@@ -79,9 +79,7 @@ impl<'a> Searcher<'a> {
         let names = event.map(|event| &event.names).filter(|names| !names.is_empty());
         Self { rules: &redactor.rules, event, names, memory, hits: None }
     }
-}
 
-impl Searcher<'_> {
     /// Whether a text with this scan can hold anything that [`find`](Self::find) finds.
     #[inline]
     pub(super) fn may_find(&self, text: &str, scan: Scan, search: Search) -> bool {
@@ -168,21 +166,8 @@ impl Searcher<'_> {
         facts
     }
 
-    /// A number that is a card's, or that the application calls secret.
-    pub(super) fn is_secret_number(&self, number: &str) -> bool {
-        is_card_number(number) || self.memory.remembered.everywhere.holds(number)
-    }
-
-    pub(super) fn style(&self) -> &MaskStyle {
-        &self.rules.style
-    }
-
-    pub(super) fn is_mask(&self, text: &str) -> bool {
-        self.rules.style.is_own(text)
-    }
-
     pub(super) fn remember(&mut self, value: &str, is_always: bool) {
-        if !self.is_mask(value) {
+        if !self.rules.style.is_own(value) {
             self.memory.remembered.add(value, is_always);
         }
     }

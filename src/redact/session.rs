@@ -123,7 +123,7 @@ impl Session<'_> {
             walked.map(|walked| edits.apply(fragment, walked.upto, out))
         });
         if walked.is_err() {
-            push_json_string(&mut self.out.text, self.searcher.style().text());
+            push_json_string(&mut self.out.text, self.searcher.rules.style.text());
         }
         self.out.since(start)
     }
@@ -244,7 +244,7 @@ impl Session<'_> {
         places: &[Range<usize>],
         value_of: fn(&'t str) -> Cow<'t, str>,
     ) -> Piece<C, J> {
-        let masked = self.searcher.style().apply(text, places, value_of);
+        let masked = self.searcher.rules.style.apply(text, places, value_of);
         self.out.push(masked.as_deref().unwrap_or(text))
     }
 }

@@ -67,7 +67,8 @@ impl Scan {
             let digit = block.is_in(b'0', b'9');
             number >>= BLOCK;
             if digit.bits() >> before != 0 {
-                number |= (number_signs(block, digit) >> before) << BLOCK;
+                // What card numbers are written with.
+                number |= (digit.or(block.is(b' ')).or(block.is(b'-')).bits() >> before) << BLOCK;
                 all |= if may_be_long(number) { Self::DIGITS } else { 0 };
             }
             let mut signs = block.is_letter().or(digit).not() >> before;
@@ -127,12 +128,6 @@ static OF: [u32; 256] = {
     }
     table
 };
-
-/// The bits of what card numbers are written with: digits, spaces and hyphens.
-#[inline(always)]
-fn number_signs(block: Block, digit: Block) -> u32 {
-    digit.or(block.is(b' ')).or(block.is(b'-')).bits()
-}
 
 /// Whether twelve of these bits follow each other: a card number, or what a cut left of it, has as many digits. Two blocks that
 /// follow each other hold them. Hexadecimal numbers have letters between.

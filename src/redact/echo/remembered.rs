@@ -52,6 +52,10 @@ impl Remembered {
             return;
         }
         let value = value.trim();
+        if !name.to_ascii_lowercase().ends_with("authorization") {
+            // Only those have a scheme for certain.
+            self.add(value, true);
+        }
         let Some((scheme, credentials)) = value.split_once([' ', '\t']) else { return self.add(value, true) };
         let credentials = credentials.trim();
         if credentials.contains([' ', ',']) {

@@ -94,7 +94,9 @@ struct Indexed {
 impl Values {
     pub(super) fn clear(&mut self) {
         if !self.is_empty() {
-            *self = Self::default();
+            *self = Self { list: std::mem::take(&mut self.list), ..Self::default() };
+            self.list.clear();
+            self.list.shrink_to(FEW);
         }
     }
 

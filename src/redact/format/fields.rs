@@ -46,7 +46,7 @@ impl Decision {
 
     /// The value as JSON; `None` if it is removed or hidden.
     pub(super) fn json(&self, searcher: &Searcher<'_>, value: &str) -> Option<String> {
-        let is_removed = self.is_secret && searcher.style().removes();
+        let is_removed = self.is_secret && searcher.rules.style.removes();
         (!is_removed && !self.is_hidden).then(|| json_string(searcher, value, &self.places))
     }
 }
@@ -142,7 +142,7 @@ impl Judge {
 
 /// Whether a value under a name of a class is secret. It is then remembered.
 fn is_secret(searcher: &mut Searcher<'_>, class: Class, value: &str) -> bool {
-    let is_secret = class.masks_text(value) && !searcher.is_mask(value);
+    let is_secret = class.masks_text(value) && !searcher.rules.style.is_own(value);
     if is_secret {
         searcher.remember(value, class != Class::AsText);
     }
@@ -157,29 +157,30 @@ pub(super) fn is_secret_param(searcher: &mut Searcher<'_>, name: &str, value: &s
 
 /// A redacted object under construction: names in order of appearance, each with its values.
 #[derive(Default)]
-pub(super) struct Object<'k>(Vec<(Cow<'k, str>, Vec<String>)>);
+pub(super) struct Object<'k>(Vec<(Cow<'k, str>, String, bool)>);
 
 impl<'k> Object<'k> {
     /// Adds a value; `None` if it is left out.
     pub(super) fn push(&mut self, name: impl Into<Cow<'k, str>>, json: Option<String>) {
         let (name, Some(json)) = (name.into(), json) else { return };
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, values)) => values.push(json),
-            None => self.0.push((name, vec![json])),
+        match self.0.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, values, is_list)) => {
+                *is_list = true;
+                values.extend([",", &*json]);
+            }
+            None => self.0.push((name, json, false)),
         }
     }
 
     /// The object, with the values of a repeated name as a list; `None` if no field is left.
     pub(super) fn finish(self) -> Option<String> {
-        let mut out = String::new();
-        for (name, values) in &self.0 {
+        let len = |(name, values, _): &(Cow<'_, str>, String, bool)| name.len() + values.len() + "{\"\":[]}".len();
+        let mut out = String::with_capacity(self.0.iter().map(len).sum());
+        for (name, values, is_list) in &self.0 {
             out.push(if out.is_empty() { '{' } else { ',' });
             push_json_string(&mut out, name);
-            out.push(':');
-            match &**values {
-                [value] => out.push_str(value),
-                values => out.push_str(&format!("[{}]", values.join(","))),
-            }
+            let (begin, end) = if *is_list { (":[", "]") } else { (":", "") };
+            out.extend([begin, values, end]);
         }
         out.push('}');
         (out.len() > 1).then_some(out)

@@ -60,7 +60,7 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             // Without its closing quote a text was cut, or is prose.
             let is_secret = is_named || (!is_cut && looks_like_credential(said));
             next = quote.filter(|_| is_in_list).and_then(|quote| Value::next_in_list(bytes, place.end, quote));
-            if is_secret && class.masks_text(said) && !searcher.is_mask(said) {
+            if is_secret && class.masks_text(said) && !searcher.rules.style.is_own(said) {
                 if is_cut {
                     searcher.memory.remembered.add_beginning(said);
                 } else {
@@ -96,7 +96,7 @@ fn credentials(searcher: &mut Searcher<'_>, text: &str, from: usize, places: &mu
             _ => word,
         };
         let said = &text[value.clone()];
-        if looks_like_credential(said) && !searcher.is_mask(said) {
+        if looks_like_credential(said) && !searcher.rules.style.is_own(said) {
             searcher.remember(said, false);
             places.push(value);
         }

@@ -77,7 +77,7 @@ pub(super) fn find_fields(searcher: &mut Searcher<'_>, text: &str, scan: Scan, l
         let raw = &text[value.clone()];
         let facts = searcher.facts(&name);
         if facts.is_signature || facts.class.masks_text(raw) {
-            if !searcher.is_mask(raw) && !raw.is_empty() {
+            if !searcher.rules.style.is_own(raw) && !raw.is_empty() {
                 searcher.remember(&decoded(raw), facts.class == Class::Always);
                 places.push(value);
             }

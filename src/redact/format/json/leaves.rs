@@ -11,7 +11,7 @@ use crate::json::{
 };
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
-use crate::redact::detect::Scan;
+use crate::redact::detect::{Scan, is_card_number};
 use crate::redact::hit::HitRule;
 use crate::redact::rules::{Class, LeafKind, Part, Show};
 use crate::redact::search::Search;
@@ -40,7 +40,7 @@ impl Walker<'_, '_> {
             self.word(start..end, next)?
         };
         // With this mask style, a secret is removed with its member.
-        let is_removed = is_named && self.level.is_outside() && self.searcher.style().removes();
+        let is_removed = is_named && self.level.is_outside() && self.searcher.rules.style.removes();
         self.finish_value(next.start, is_removed || next.show != Show::All);
         Ok(State::After)
     }
@@ -60,7 +60,7 @@ impl Walker<'_, '_> {
         let (text, start) = (self.text, place.start);
         let raw = &text[place.clone()];
         let is_named = next.class.masks_text(raw);
-        let is_masked = is_named && !self.searcher.is_mask(raw);
+        let is_masked = is_named && !self.searcher.rules.style.is_own(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
         if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
@@ -105,7 +105,7 @@ impl Walker<'_, '_> {
         }
         for found in places.drain(..) {
             let found = start + found.start..start + found.end;
-            let style = self.searcher.style();
+            let style = &self.searcher.rules.style;
             self.scratch.edits.replace(found.clone(), |out| style.push(out, &text[found], Cow::Borrowed));
         }
         self.scratch.places = places;
@@ -146,7 +146,8 @@ impl Walker<'_, '_> {
         }
         let is_long = kind == LeafKind::Number && word.len() > MAX_NUMBER;
         let is_named = next.class.masks(kind, word);
-        if is_long || is_named || (kind == LeafKind::Number && self.searcher.is_secret_number(word)) {
+        let is_secret = || is_card_number(word) || self.searcher.memory.remembered.everywhere.holds(word);
+        if is_long || is_named || (kind == LeafKind::Number && is_secret()) {
             let rule = if next.class == Class::Plain { HitRule::Value } else { next.rule };
             self.mask(place, kind, is_long || next.is_direct, rule, None);
         }
@@ -173,7 +174,7 @@ impl Walker<'_, '_> {
         let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
         self.searcher.remember(&text, is_always);
         self.note(rule, hit);
-        let style = self.searcher.style();
+        let style = &self.searcher.rules.style;
         let quote = if kind == LeafKind::Text { "" } else { "\"" };
         self.scratch.edits.replace(place, |out| {
             out.push_str(quote);
