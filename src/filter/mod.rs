@@ -30,10 +30,11 @@ use crate::record::{Field, Level, LogType, Outcome, Record, Status};
 ///
 /// # What is decided before a request is captured
 ///
-/// If the filter can decide by the name, kind and log type of the event in the catalog, it is applied as soon as the request
-/// arrives. A request that is left out at this time is handled like a request of a [skipped route](crate::Catalog::skip), even if its
-/// handler names another event. If a condition concerns any other value, the filter is applied later, to the complete record. The
-/// same is true if a request matches no event, because a handler may still name an event.
+/// If the filter can decide by the name, kind and log type of the event in the catalog, it is applied as soon as the
+/// request arrives. A request that is left out at this time is handled like a request of a [skipped
+/// route](crate::Catalog::skip), even if its handler names another event. If a condition concerns any other value, the
+/// filter is applied later, to the complete record. The same is true if a request matches no event, because a handler may
+/// still name an event.
 ///
 /// ```
 /// use tower_audit::{Filter, Level, Status};
