@@ -90,7 +90,19 @@ impl Session<'_> {
 
     /// The parameters of a route, decoded, as an object; `None` if there are none. No name repeats.
     pub(crate) fn params<'p>(&mut self, pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>) -> Option<EvidenceJson> {
-        fields::params(&mut self.searcher, pairs).map(|object| self.out.push(&object))
+        let start = self.out.text.len();
+        for (name, value) in pairs {
+            let places = fields::param(&mut self.searcher, name, &value);
+            let masked = self.searcher.apply(&value, &places);
+            let out = &mut self.out.text;
+            out.push(if out.len() == start { '{' } else { ',' });
+            push_json_string(out, name);
+            out.push(':');
+            push_json_string(out, masked.as_deref().unwrap_or(&value));
+        }
+        let is_empty = self.out.text.len() == start;
+        self.out.text.push_str(if is_empty { "" } else { "}" });
+        (!is_empty).then(|| self.out.since(start))
     }
 
     /// The path as it was sent. `params` are the places of its parameters; `None` if no route matched.

@@ -47,24 +47,25 @@ impl Remembered {
         if name.eq_ignore_ascii_case("cookie") {
             for pair in value.split(';') {
                 let value = pair.split_once('=').map_or("", |(_, value)| value);
-                self.add(value.trim().trim_matches('"'), false);
+                self.add(value.trim_matches(|char: char| char == '"' || char.is_whitespace()), false);
             }
             return;
         }
         let value = value.trim();
-        if !name.to_ascii_lowercase().ends_with("authorization") {
+        let suffix = name.as_bytes().last_chunk::<{ "authorization".len() }>();
+        if !suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"authorization")) {
             // Only those have a scheme for certain.
             self.add(value, true);
         }
         let Some((scheme, credentials)) = value.split_once([' ', '\t']) else { return self.add(value, true) };
         let credentials = credentials.trim();
-        if credentials.contains([' ', ',']) {
+        if memchr::memchr2(b' ', b',', credentials.as_bytes()).is_some() {
             // Schemes with parameters, such as Digest: those that look like a credential are secret.
             credentials.split([' ', ',', '=', '"']).for_each(|part| self.add(part, false));
             return;
         }
         self.add(credentials, true);
-        self.add(credentials.trim_end_matches('='), true);
+        self.add(credentials.trim_end_matches(|char| char == '='), true);
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = basic_credentials(credentials);
             let decoded = String::from_utf8_lossy(&decoded);
@@ -85,7 +86,7 @@ impl Remembered {
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {
-        self.is_full |= self.values.bytes + value.len() > MAX_BYTES;
+        self.is_full |= self.values.text.len() + value.len() > MAX_BYTES;
         if !self.is_full {
             self.values.push(value, is_beginning, value.bytes().all(|byte| byte.is_ascii_alphabetic()));
         }

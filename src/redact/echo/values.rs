@@ -17,12 +17,16 @@ use crate::work;
 const LONGEST: usize = u128::BITS as usize;
 /// Up to this number of values are compared and searched one by one, without an index.
 const FEW: usize = 8;
+/// Memory for more bytes of values is freed after the record.
+const KEPT: usize = 4_096;
 /// Shorter beginnings of a value at the end of a cut text show.
 const MIN_CUT: usize = 6;
 /// Of the values that begin at one place, as many words are looked at. With more, all of the line is masked.
 const MAX_WORDS: usize = 16;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
 const MAX_ESCAPE: usize = 5;
+/// The first byte of the mark of a cut.
+const FIRST_OF_ELLIPSIS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
@@ -30,8 +34,8 @@ const MAX_LEVEL: u8 = 2;
 #[derive(Debug, Default)]
 pub(in crate::redact) struct Values {
     list: Vec<Value>,
-    /// The bytes of all values.
-    pub(super) bytes: usize,
+    /// The texts of all values, one after the other.
+    pub(super) text: String,
     /// Each value, so that none is added twice; empty while there are few.
     known: HashSet<Box<str>>,
     /// Made when it is needed first.
@@ -43,33 +47,14 @@ pub(in crate::redact) struct Values {
 /// A remembered value.
 #[derive(Debug)]
 struct Value {
-    text: Box<str>,
+    /// Where it is in the texts of all values.
+    place: Range<usize>,
     /// The length of the part that is searched.
     head_len: usize,
     /// Only its beginning is known, because a cut went through it.
     is_beginning: bool,
     /// It has letters only, so it counts only as a whole word: `cassandra`, and not `/cassandra_data`.
     is_word: bool,
-}
-
-impl Value {
-    /// The part that is searched.
-    fn head(&self) -> &[u8] {
-        &self.text.as_bytes()[..self.head_len]
-    }
-
-    /// Whether more of the value may follow its head.
-    fn goes_on(&self) -> bool {
-        self.is_beginning || self.head_len < self.text.len()
-    }
-
-    /// The length of the rest of the value at the beginning of a text, and whether that is all of it.
-    fn rest_at(&self, text: &str) -> (usize, bool) {
-        let rest = &self.text[self.head_len..];
-        let pairs = rest.chars().zip(text.chars()).take_while(|(one, other)| one == other);
-        let same = pairs.map(|(char, _)| char.len_utf8()).sum();
-        (same, same == rest.len() && !self.is_beginning)
-    }
 }
 
 #[derive(Debug)]
@@ -93,11 +78,11 @@ struct Indexed {
 
 impl Values {
     pub(super) fn clear(&mut self) {
-        if !self.is_empty() {
-            *self = Self { list: std::mem::take(&mut self.list), ..Self::default() };
-            self.list.clear();
-            self.list.shrink_to(FEW);
-        }
+        self.list.clear();
+        self.list.shrink_to(FEW);
+        self.text.clear();
+        self.text.shrink_to(KEPT);
+        (self.known, self.index, self.has_space) = Default::default();
     }
 
     pub(in crate::redact) fn is_empty(&self) -> bool {
@@ -113,56 +98,64 @@ impl Values {
         if self.contains(text) {
             return;
         }
-        self.list.push(Value { text: text.into(), head_len: head(text, LONGEST).len(), is_beginning, is_word });
-        self.bytes += text.len();
+        let start = self.text.len();
+        self.text.push_str(text);
+        let place = start..self.text.len();
+        self.list.push(Value { place, head_len: head(text, LONGEST).len(), is_beginning, is_word });
         self.index = OnceCell::new();
         self.has_space |= memchr::memchr(b' ', text.as_bytes()).is_some();
         if self.list.len() > FEW {
             // With the first of them, those before it.
             let new = self.list[self.known.len()..].iter();
-            self.known.extend(new.map(|value| value.text.clone()));
+            self.known.extend(new.map(|value| self.text[value.place.clone()].into()));
         }
     }
 
     /// Whether a text is a value.
     pub(super) fn contains(&self, text: &str) -> bool {
-        self.known.contains(text) || (self.known.is_empty() && self.list.iter().any(|value| *value.text == *text))
+        self.known.contains(text) || (self.known.is_empty() && self.list.iter().any(|value| self.whole(value) == text))
     }
 
     /// Whether a text holds a value as it is.
     pub(in crate::redact) fn holds(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         if self.list.len() <= FEW {
-            return self.list.iter().any(|value| find_text(bytes, 0, value.head()).is_some());
+            return self.list.iter().any(|value| find_text(bytes, 0, self.head(value)).is_some());
         }
         self.heads_in(bytes).any(|(_, mut values)| values.next().is_some())
+    }
+
+    fn whole(&self, value: &Value) -> &str {
+        &self.text[value.place.clone()]
+    }
+
+    /// The part of a value that is searched.
+    fn head(&self, value: &Value) -> &[u8] {
+        &self.text.as_bytes()[value.place.start..value.place.start + value.head_len]
     }
 
     /// Whether the head of a value begins with a text.
     fn is_beginning(&self, text: &[u8]) -> bool {
         let sorted = &self.index().sorted;
-        let next = sorted.get(sorted.partition_point(|value| self.head(value) < text));
-        next.is_some_and(|next| self.head(next).starts_with(text))
+        let next = sorted.get(sorted.partition_point(|value| self.head_at(value.at) < text));
+        next.is_some_and(|next| self.head_at(next.at).starts_with(text))
     }
 
     /// Whether a text may hold a value, as it is, encoded or cut.
     pub(super) fn may_be_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        let may_be_other = memchr::memchr2(b'%', b'\\', bytes).is_some()
-            || (self.has_space && memchr::memchr(b'+', bytes).is_some())
-            || text.contains(ELLIPSIS);
+        let may_be_other = memchr::memchr3(b'%', b'\\', FIRST_OF_ELLIPSIS, bytes).is_some()
+            || (self.has_space && memchr::memchr(b'+', bytes).is_some());
         !self.is_empty() && (may_be_other || self.holds(text))
     }
 
     /// Appends the places of values in a text. `level`: how often it was decoded. Of a value at the end of a text that was cut,
     /// only the beginning is left.
     pub(in crate::redact) fn find(&self, text: &str, level: u8, places: &mut Vec<Range<usize>>) {
-        if self.is_empty() {
+        if !self.may_be_in(text) {
             return;
         }
-        if self.holds(text) {
-            self.find_plain(text, places);
-        }
+        self.find_plain(text, places);
         if let Some(text) = text.strip_suffix(ELLIPSIS) {
             self.find_end(text, places);
         }
@@ -184,9 +177,9 @@ impl Values {
         // What is before this place and follows a head needs no second look.
         let mut covered = 0;
         for (start, mut values) in self.heads_in(text.as_bytes()) {
-            let first = values.by_ref().take(MAX_WORDS).find_map(|value| place_of(value, text, start, covered));
+            let first = values.by_ref().take(MAX_WORDS).find_map(|value| self.place_of(value, text, start, covered));
             let place = first.or_else(|| {
-                let end = start + values.next()?.head().len();
+                let end = start + values.next()?.head_len;
                 Some(start..if end <= covered { end } else { end + unknown_rest(&text[end..], None) })
             });
             if let Some(place) = place.filter(|place| place.end > covered) {
@@ -194,6 +187,30 @@ impl Values {
                 places.push(place);
             }
         }
+    }
+
+    /// The place of a value whose head begins at `start`; `None` if the head is a part of another word. What follows a head that
+    /// ends before `covered` is masked already.
+    fn place_of(&self, value: &Value, text: &str, start: usize, covered: usize) -> Option<Range<usize>> {
+        let bytes = text.as_bytes();
+        let before = bytes.get(start.wrapping_sub(1));
+        let (rest, mut end) = (&self.whole(value)[value.head_len..], start + value.head_len);
+        // What follows a beginning may be the rest of the value.
+        let goes_on = value.is_beginning || !rest.is_empty();
+        if value.is_word && (joins(before) || (!goes_on && joins(bytes.get(end)))) {
+            return None;
+        }
+        if end <= covered {
+            return Some(start..end);
+        }
+        let same = rest.chars().zip(text[end..].chars()).take_while(|(one, other)| one == other);
+        let same: usize = same.map(|(char, _)| char.len_utf8()).sum();
+        end += same;
+        if value.is_beginning || same < rest.len() {
+            end += unknown_rest(&text[end..], before);
+        }
+        work::add(end - start);
+        Some(start..end)
     }
 
     /// The value that a text spells: as it is, percent-encoded, as in a form, or escaped.
@@ -229,31 +246,31 @@ impl Values {
     /// The values whose heads a text begins with, from the longest to the shortest.
     fn at_start_of<'t>(&'t self, text: &'t [u8]) -> impl Iterator<Item = &'t Value> {
         let sorted = &self.index().sorted;
-        let last_upto = |text: &[u8]| sorted.partition_point(|value| self.head(value) <= text).checked_sub(1);
+        let last_upto = |text: &[u8]| sorted.partition_point(|value| self.head_at(value.at) <= text).checked_sub(1);
         // The last head that is not behind the text begins with all heads that the text begins with.
         let last = last_upto(text).map(|last| &sorted[last]);
-        let lengths = last.map_or(0, |last| last.lengths & common(self.head(last), text));
+        let lengths = last.map_or(0, |last| last.lengths & common(self.head_at(last.at), text));
         let longest = lengths.checked_ilog2().and_then(|len| last_upto(&text[..=len as usize]));
         let places = std::iter::successors(longest, |place| sorted[*place].shorter);
         places.map(|place| &self.list[sorted[place].at]).inspect(|_| work::add(1))
     }
 
-    fn head(&self, value: &Indexed) -> &[u8] {
-        self.list[value.at].head()
+    fn head_at(&self, at: usize) -> &[u8] {
+        self.head(&self.list[at])
     }
 
     fn index(&self) -> &Index {
         self.index.get_or_init(|| {
-            work::add(self.bytes);
+            work::add(self.text.len());
             let mut order: Vec<usize> = (0..self.list.len()).collect();
-            order.sort_unstable_by_key(|at| (self.list[*at].head(), &self.list[*at].text));
+            order.sort_unstable_by_key(|at| (self.head_at(*at), self.whole(&self.list[*at])));
             let mut sorted: Vec<Indexed> = Vec::with_capacity(order.len());
             let mut begins = [false; 256];
             for at in order {
-                let head = self.list[at].head();
+                let head = self.head_at(at);
                 begins[usize::from(head[0])] = true;
                 let mut shorter = sorted.len().checked_sub(1);
-                while let Some(other) = shorter.filter(|other| !head.starts_with(self.head(&sorted[*other]))) {
+                while let Some(other) = shorter.filter(|other| !head.starts_with(self.head_at(sorted[*other].at))) {
                     shorter = sorted[other].shorter;
                 }
                 let lengths = shorter.map_or(0, |shorter| sorted[shorter].lengths) | 1 << (head.len() - 1);
@@ -273,26 +290,6 @@ fn common(one: &[u8], other: &[u8]) -> u128 {
 /// A text without its escapes; `None` if it has none.
 fn escaped(text: &str) -> Option<Decoded> {
     text.contains('\\').then(|| Decoded::json(text))
-}
-
-/// The place of a value whose head begins at `start`; `None` if the head is a part of another word. What follows a head that
-/// ends before `covered` is masked already.
-fn place_of(value: &Value, text: &str, start: usize, covered: usize) -> Option<Range<usize>> {
-    let bytes = text.as_bytes();
-    let before = bytes.get(start.wrapping_sub(1));
-    let end = start + value.head().len();
-    // What follows a beginning may be the rest of the value.
-    if value.is_word && (joins(before) || (!value.goes_on() && joins(bytes.get(end)))) {
-        return None;
-    }
-    if end <= covered {
-        return Some(start..end);
-    }
-    let (same, is_whole) = value.rest_at(&text[end..]);
-    let end = end + same;
-    let end = if is_whole { end } else { end + unknown_rest(&text[end..], before) };
-    work::add(end - start);
-    Some(start..end)
 }
 
 /// Whether a byte beside a word makes it a part of a name or a path.

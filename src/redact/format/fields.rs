@@ -118,7 +118,9 @@ impl Judge {
             (Some(Effect::Except), Origin::Form, _) => Class::Plain,
             (_, Origin::Query, facts) if facts.is_signature => Class::Always,
             // Percent-encoding is decoded twice.
-            (.., facts) if facts.class == Class::Plain && name.contains('%') => searcher.class(&decoded(name)),
+            (.., facts) if facts.class == Class::Plain && memchr::memchr(b'%', name.as_bytes()).is_some() => {
+                searcher.class(&decoded(name))
+            }
             (.., facts) => facts.class,
         };
         (class, HitRule::of(class), is_hidden)
@@ -240,22 +242,12 @@ pub(in crate::redact) fn read(searcher: &mut Searcher<'_>, raw: &str, origin: Or
     Read { places, object: object.finish(), problem }
 }
 
-/// The parameters of a path, decoded, as an object.
-pub(in crate::redact) fn params<'p>(
-    searcher: &mut Searcher<'_>,
-    pairs: impl Iterator<Item = (&'p str, Cow<'p, str>)>,
-) -> Option<String> {
-    let mut object = Object::default();
-    for (name, value) in pairs {
-        // No parameter is removed: they are evidence.
-        let json = if is_secret_param(searcher, name, &value) {
-            json_string(searcher, &value, &Decision::secret(&value).places)
-        } else {
-            searched(searcher, &value, Search::Evidence)
-        };
-        object.push(name, Some(json));
+/// The places of secrets in a decoded parameter of a path. None is removed: they are evidence.
+pub(in crate::redact) fn param(searcher: &mut Searcher<'_>, name: &str, value: &str) -> Places {
+    if is_secret_param(searcher, name, value) {
+        return Decision::secret(value).places;
     }
-    object.finish()
+    searcher.places(value, Search::Evidence)
 }
 
 /// Headers as an object.
