@@ -115,45 +115,39 @@ pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Op
     rest.iter().position(|byte| *byte == one || *byte == other).map(|len| at + len)
 }
 
-/// Where a text is found first, from a place on: its first and its last byte are compared in blocks, and nothing is
-/// prepared. Where they are often those of other texts, the rest is left to a search whose time is linear for any text.
-pub(crate) fn find_text(bytes: &[u8], at: usize, text: &[u8]) -> Option<usize> {
+/// Whether a text holds another one: its first and its last byte are compared in two blocks at once, and nothing is prepared.
+/// Where they are often those of other texts, the rest is left to a search whose time is linear for any text.
+pub(crate) fn holds(bytes: &[u8], text: &[u8]) -> bool {
     const MISSES: usize = 16;
-    let (first, last) = (*text.first()?, *text.last()?);
-    let bytes = bytes.get(at..)?;
+    let (Some(first), Some(last)) = (text.first(), text.last()) else { return true };
     // Of each place where the text may begin, its first byte and its last.
-    let tails = bytes.get(text.len() - 1..)?;
+    let Some(tails) = bytes.get(text.len() - 1..) else { return false };
     let heads = &bytes[..tails.len()];
-    let mut misses = 0;
-    let whole = heads.as_chunks().0.iter().zip(tails.as_chunks().0).enumerate();
-    let whole = whole.map(|(block, (heads, tails))| (block * LEN, heads, tails));
-    // The last places, some of them once more.
-    let end = heads
-        .last_chunk()
-        .zip(tails.last_chunk())
-        .map(|(last_heads, last_tails)| (heads.len() - LEN, last_heads, last_tails));
-    if end.is_none() {
-        let is_here =
-            |place: &usize| (heads[*place], tails[*place]) == (first, last) && bytes[*place..].starts_with(text);
-        return (0..heads.len()).find(is_here).map(|place| at + place);
-    }
-    let found = whole.chain(end).find_map(|(from, heads, tails)| {
-        let (heads, tails) = (Block(u8x16::new(*heads)), Block(u8x16::new(*tails)));
-        let mut found = heads.is(first).and(tails.is(last)).bits();
+    let (mut at, mut misses) = (0, 0);
+    while at < heads.len() {
+        let here = |at: usize| {
+            let block = |bytes| Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
+            let ((heads, before), (tails, _)) = (block(heads), block(tails));
+            heads.is(*first).and(tails.is(*last)).bits() >> before
+        };
+        // Behind the end there is nothing.
+        let next = if at + LEN < heads.len() { here(at + LEN) << LEN } else { 0 };
+        let mut found = here(at) | next;
         while found != 0 {
-            let place = from + found.trailing_zeros() as usize;
+            let place = at + found.trailing_zeros() as usize;
             found &= found - 1;
-            if bytes[place..].starts_with(text) {
-                return Some(Some(place));
+            let rest = bytes.get(place..).unwrap_or_default();
+            if rest.starts_with(text) {
+                return true;
             }
             misses += 1;
             if misses == MISSES {
-                return Some(memchr::memmem::find(&bytes[place..], text).map(|len| place + len));
+                return memchr::memmem::find(rest, text).is_some();
             }
         }
-        None
-    });
-    found.flatten().map(|place| at + place)
+        at += 2 * LEN;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -161,10 +155,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_and_texts_are_found_where_they_are_first() {
+    fn bytes_and_texts_are_found_wherever_they_are() {
         for len in 0..70 {
             let text = vec![b'-'; len];
-            assert_eq!((find_either(&text, 0, b'+', b'*'), find_text(&text, 0, b"+abc")), (None, None));
+            assert_eq!((find_either(&text, 0, b'+', b'*'), holds(&text, b"+abc")), (None, false));
             for at in 0..len {
                 let mut text = text.clone();
                 text[at..].fill(b'+');
@@ -172,13 +166,11 @@ mod tests {
                 for (place, byte) in (at..len).zip(*b"+abc") {
                     text[place] = byte;
                 }
-                assert_eq!(find_text(&text, 0, b"+abc"), (at + 4 <= len).then_some(at), "{len} {at}");
+                assert_eq!(holds(&text, b"+abc"), at + 4 <= len, "{len} {at}");
             }
         }
-        assert_eq!(find_text(b"aXbXbXb", 2, b"Xb"), Some(3));
-        assert_eq!(find_text(b"aaaa", 0, b"a"), Some(0));
         let long = [&[b'a'; 40][..], b"b"].concat();
-        assert_eq!(find_text(&[b"xa", &long[..]].concat(), 1, &long), Some(2));
-        assert_eq!((find_text(b"aXbaXc", 0, b"aXc"), find_text(b"Xc", 0, b"aXc")), (Some(3), None));
+        assert!(holds(b"aaaa", b"a") && holds(b"aXbaXc", b"aXc") && holds(&[b"xa", &long[..]].concat(), &long));
+        assert!(!holds(b"Xc", b"aXc") && !holds(&[b"xb", &long[1..]].concat(), &long));
     }
 }

@@ -34,7 +34,9 @@ pub(super) fn write(
         client: (!client.is_empty() && extent == Extent::Whole).then(|| session.shared_text(&client)),
     };
     write_actors(draft, late, place, session, fields);
-    fields.context = late.and_then(|late| context(late, session));
+    if let Some(late) = late {
+        fields.context = context(late, session);
+    }
 }
 
 /// A text of the request's head, if there is one.

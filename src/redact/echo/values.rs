@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::block::find_text;
+use crate::block;
 use crate::redact::decode::Decoded;
 use crate::redact::edits::join;
 use crate::text::{ELLIPSIS, head};
@@ -25,8 +25,6 @@ const MIN_CUT: usize = 6;
 const MAX_WORDS: usize = 16;
 /// The bytes of an escape that a cut leaves: `\\u00e`.
 const MAX_ESCAPE: usize = 5;
-/// The first byte of the mark of a cut.
-const FIRST_OF_ELLIPSIS: u8 = 0xe2;
 /// Percent-encoding and escapes are undone as often.
 const MAX_LEVEL: u8 = 2;
 
@@ -120,7 +118,7 @@ impl Values {
     pub(in crate::redact) fn holds(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
         if self.list.len() <= FEW {
-            return self.list.iter().any(|value| find_text(bytes, 0, self.head(value)).is_some());
+            return self.list.iter().any(|value| block::holds(bytes, self.head(value)));
         }
         self.heads_in(bytes).any(|(_, mut values)| values.next().is_some())
     }
@@ -144,7 +142,8 @@ impl Values {
     /// Whether a text may hold a value, as it is, encoded or cut.
     pub(super) fn may_be_in(&self, text: &str) -> bool {
         let bytes = text.as_bytes();
-        let may_be_other = memchr::memchr3(b'%', b'\\', FIRST_OF_ELLIPSIS, bytes).is_some()
+        // The last is the first byte of the mark of a cut.
+        let may_be_other = memchr::memchr3(b'%', b'\\', 0xe2, bytes).is_some()
             || (self.has_space && memchr::memchr(b'+', bytes).is_some());
         !self.is_empty() && (may_be_other || self.holds(text))
     }

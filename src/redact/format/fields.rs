@@ -118,7 +118,7 @@ impl Judge {
             (Some(Effect::Except), Origin::Form, _) => Class::Plain,
             (_, Origin::Query, facts) if facts.is_signature => Class::Always,
             // Percent-encoding is decoded twice.
-            (.., facts) if facts.class == Class::Plain && memchr::memchr(b'%', name.as_bytes()).is_some() => {
+            (.., facts) if facts.class == Class::Plain && name.bytes().any(|byte| byte == b'%') => {
                 searcher.class(&decoded(name))
             }
             (.., facts) => facts.class,
@@ -176,16 +176,14 @@ impl<'k> Object<'k> {
 
     /// The object, with the values of a repeated name as a list; `None` if no field is left.
     pub(super) fn finish(self) -> Option<String> {
-        let len = |(name, values, _): &(Cow<'_, str>, String, bool)| name.len() + values.len() + "{\"\":[]}".len();
-        let mut out = String::with_capacity(self.0.iter().map(len).sum());
+        let mut out = String::new();
         for (name, values, is_list) in &self.0 {
             out.push(if out.is_empty() { '{' } else { ',' });
             push_json_string(&mut out, name);
             let (begin, end) = if *is_list { (":[", "]") } else { (":", "") };
             out.extend([begin, values, end]);
         }
-        out.push('}');
-        (out.len() > 1).then_some(out)
+        (!out.is_empty()).then(|| out + "}")
     }
 }
 
