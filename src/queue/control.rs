@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 #[cfg(feature = "export")]
+use crate::diagnostics::report;
+#[cfg(feature = "export")]
 use crate::export::Announcement;
 use crate::promise::{Answer, Promise, promise};
 use crate::sync::{Instant, Mutex, MutexGuard, PoisonError};
@@ -136,9 +138,16 @@ impl Control {
         /// Runs take longer than the worker does to record one.
         const MAX_WAITING: usize = 16;
         let mut state = self.lock();
-        if state.ended.is_none() && state.announcements.len() < MAX_WAITING {
-            state.announcements.push(announcement);
+        if state.ended.is_some() {
+            return;
         }
+        if state.announcements.len() < MAX_WAITING {
+            return state.announcements.push(announcement);
+        }
+        drop(state);
+        report(
+            || tracing::error!(target: "tower_audit", "export: a run has no record, because {MAX_WAITING} wait for theirs"),
+        );
     }
 
     #[cfg(feature = "export")]

@@ -361,8 +361,8 @@ impl Queue {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// A sink's thread has written. The worker gives that back when it wakes anyhow, or soon after, unless somebody waits for it
-    /// or half of the capacity is used.
+    /// A sink's thread has written. The worker gives that back when it wakes anyhow, or soon after, unless somebody waits for it,
+    /// or half of the records or of the bytes for lossy records are used.
     pub(crate) fn written(&self) {
         let mut state = self.lock();
         state.moved = true;
