@@ -1,6 +1,8 @@
 //! Filters, lists, groups of fields and formats, through real requests.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -67,6 +69,41 @@ fn names(records: &MemoryRecords) -> Vec<String> {
     let names =
         records.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap()["eventName"].clone());
     names.map(|name| name.as_str().unwrap().to_owned()).filter(|name| !name.starts_with("Audit")).collect()
+}
+
+/// What the library reports through `tracing`.
+#[derive(Clone, Default)]
+struct Reported(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Reported {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_entry_that_names_nothing_in_the_catalog_is_reported_whichever_list_has_it() {
+    let reported = Reported::default();
+    let writer = reported.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(move || writer.clone()).finish();
+    // The auditor is kept, because a log whose last handle is dropped is reported too.
+    let _kept = tracing::subscriber::with_default(subscriber, || {
+        let of_one = Filter::lists(Lists::new().allow(["Downlaod", "UPLOAD_ERROR", "kind:artifact"]));
+        let of_all = Filter::lists(Lists::new().deny(["kind:artefact", "ReadInfo", "Re*"]));
+        let output = Output::new(sink::sink_fn(|_| Ok(()))).filter(of_one);
+        auditor(|builder| builder.filter(of_all).sink(output))
+    });
+    let text = String::from_utf8(reported.0.lock().unwrap().clone()).unwrap();
+    let expected = ["kind:artefact", "Downlaod"].map(|entry| {
+        format!(" WARN tower_audit: a list names an event or kind that the catalog does not have entry=\"{entry}\"\n")
+    });
+    assert_eq!(text, expected.concat());
 }
 
 #[tokio::test]

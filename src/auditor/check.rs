@@ -142,6 +142,8 @@ impl AuditorBuilder {
         );
         let (routes, plans, scoping) = (routes.expect(COMPLETE), plans.expect(COMPLETE), scoping.flatten());
         let filter = lists(&outside).into_iter().chain(self.filter).reduce(Filter::and);
+        let filters = filter.iter().chain(outputs.iter().filter_map(|output| output.filter.as_ref()));
+        filters.for_each(|filter| report_unknown(filter, &routes));
         let mut settings = Map::new();
         let mut add = |key: &str, value: Value| drop(settings.insert(key.to_owned(), value));
         add("stages", defaults.stages.as_str().into());
@@ -212,10 +214,9 @@ fn lists(outside: &Settings) -> Option<Filter> {
     Some(Filter::lists(Lists::new().allow(entries(&outside.allow)).deny(entries(&outside.deny))))
 }
 
-/// Which events the filter refuses, whatever their requests are. Entries of lists that name nothing in the catalog are reported.
-fn refused(filter: &Filter, routes: &Compiled) -> Vec<bool> {
-    let listed = || routes.events().map(|(event, _)| event);
-    let events = || listed().chain(routes.unmatched());
+/// Reports the entries of lists that name nothing in the catalog.
+fn report_unknown(filter: &Filter, routes: &Compiled) {
+    let events = || routes.events().map(|(event, _)| event).chain(routes.unmatched());
     let is_known = |entry: &str| {
         let name = status_of(entry).map_or(entry, |(name, _)| name);
         events().any(|event| match entry.strip_prefix("kind:") {
@@ -228,12 +229,16 @@ fn refused(filter: &Filter, routes: &Compiled) -> Vec<bool> {
             tracing::warn!(target: "tower_audit", entry, "a list names an event or kind that the catalog does not have");
         });
     }
+}
+
+/// Which events the filter refuses, whatever their requests are.
+fn refused(filter: &Filter, routes: &Compiled) -> Vec<bool> {
     let is_refused = |event: &EventPolicy| {
         let known = KnownEvent { name: event.name(), kind: event.kind(), log_type: event.log_type() };
         filter.decide(known) == Some(false)
     };
     // Only what is in the catalog: a request that matches no event may still be named.
-    listed().map(is_refused).collect()
+    routes.events().map(|(event, _)| is_refused(event)).collect()
 }
 
 fn limits(outside: &Settings, admission_timeout: Duration, records: usize, bytes: usize) -> Limits {
