@@ -14,6 +14,8 @@ use crate::record::Status;
 /// The first of these rules that applies decides: an event of the *always* list is written; an event of the *deny* list is
 /// not written; if the *allow* list is not empty, only its events are written; all other events are written.
 ///
+/// When the auditor is built, each entry without `*` that names no event and no kind of the catalog is reported as a warning.
+///
 /// ```
 /// use tower_audit::{Filter, Lists};
 ///
