@@ -1,4 +1,4 @@
-//! Measures two look-ups: the rules of a scope, which each request needs, and the location of an address, which each record needs.
+//! Measures two look-ups: the rules of a scope, for each request, and the location of an address, for each record.
 //! Run it with `cargo bench --features __fuzzing,geoip --bench scopes`. With `-- --quick`, it takes a few seconds.
 //!
 //! The look-up of rules is measured with 10 and with 10,000 rules, and with 10,000 rules while another thread changes the rules
