@@ -1,4 +1,4 @@
-//! The layer for axum's own stack of layers: the bodies on both sides of it are axum's.
+//! The layer for `Router::layer`, alone or in a `ServiceBuilder`: the bodies on both sides of it are axum's `Body`.
 
 use std::fmt;
 use std::future::Future;

@@ -5,12 +5,13 @@
 //! `ScaffolderTaskCreation`, and writes one JSON line flagged `"isAuditLog":true` to standard output, where a cluster's log
 //! forwarder selects on the flag.
 //!
-//! - **Exactly one completion record** for each request, however it ends: success, error, panic, timeout, a client that
-//!   disconnects, a stream that breaks, an upgrade, a shutdown.
-//! - **No secret is written, no evidence is erased.** Every text passes through redaction before it leaves the process. A body
-//!   that cannot be parsed is left out. Nothing that a client sends can hide who did what.
-//! - **No record is lost in silence, no thread is blocked.** When the queue is full, either the request waits for queue space,
-//!   with a time limit, or its record is dropped and the loss is reported. Each sink has a thread of its own.
+//! - **Exactly one completion record** is written for each recorded request, however the request ends: success, error, panic,
+//!   timeout, a client that disconnects, a stream that breaks, an upgrade, a shutdown.
+//! - **Secrets are masked, evidence is kept.** Every text of a record passes through redaction before it leaves the process.
+//!   A body that cannot be parsed is left out of the record. Nothing that a client sends can hide who did what.
+//! - **Losses are reported, threads are not blocked.** When the queue of records is full, a request either waits for queue
+//!   space and is refused after a time limit, or is served while its record is dropped and the loss is reported. Each sink
+//!   has a thread of its own.
 //!
 //! # Quick start
 //!

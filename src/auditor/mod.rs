@@ -34,7 +34,7 @@ use crate::sink::{self, Ordinary, Sink, Stream};
 ///
 /// The log runs for as long as anything that can record exists: an auditor, a layer, a service, an open request or activity.
 /// Call [`Auditor::shutdown`] when the server has stopped. When the last of them is dropped without it, the log ends too:
-/// the drop blocks its thread for at most two seconds to write what is finished, warns through `tracing`, and
+/// the drop blocks its thread for at most 2.1 seconds to write what is finished, it warns through `tracing`, and
 /// `AuditStopped` has the reason `dropped`.
 ///
 /// ```
