@@ -102,7 +102,7 @@ fn write_common(record: &Record<'_>, instead: Option<&str>, out: &mut Vec<u8>) {
     for number in [record.response_status().map(|status| status.as_u16().into()), record.response_bytes()] {
         out.push(b' ');
         match number {
-            Some(number) => push_number(out, number, 1),
+            Some(number) => push_number(out, number),
             None => out.push(b'-'),
         }
     }

@@ -12,7 +12,8 @@ use self::row::Row;
 use super::{Format, ends_something, internal_agent};
 use crate::error::Error;
 use crate::record::finished::Thing;
-use crate::record::{FIXED, Field, FieldValue, Fixed, Record, time_text};
+use crate::record::{FIXED, Field, FieldValue, Fixed, Plain, Record, time_text};
+use crate::redact::Redacted;
 
 /// A row of CSV for each record, below a header with the names of the columns.
 ///
@@ -99,7 +100,8 @@ impl Columns {
             Layout::Fields(fields) => fields.iter().map(Field::as_str).collect(),
         };
         let (mut row, mut cell) = (Vec::new(), Vec::new());
-        let mut cells = Row::new(&mut row, &mut cell);
+        let text = Redacted::default();
+        let mut cells = Row::new(&text, Plain::default(), &mut row, &mut cell);
         names.iter().for_each(|name| cells.text(Some(name)));
         cells.end();
         String::from_utf8(row).unwrap_or_default()
@@ -146,7 +148,7 @@ impl Format for Csv {
     }
 
     fn write(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
-        let mut row = Row::new(out, &mut self.cell);
+        let mut row = Row::of(record, out, &mut self.cell);
         match &self.columns.0 {
             Layout::Flat => flat::write(record, &mut row),
             Layout::ClientLog => client_log(record, &mut row),

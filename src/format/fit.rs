@@ -173,7 +173,7 @@ impl Step {
                 cut_middle(len, excess, &mut cuts.client).then_some("client")
             }
             Self::Url => {
-                let len = request.map(|request| request.url_len(text).min(Request::MAX_URL));
+                let len = request.map(|request| request.url_len().min(Request::MAX_URL));
                 cut_middle(len, excess, &mut cuts.url).then_some("url")
             }
         };

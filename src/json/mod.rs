@@ -23,5 +23,5 @@ pub(crate) use pointer::{Pointer, elements, member, members};
 pub(crate) use scan::{InString, escape_at, plain_string_end, scalar_end, string_end, unescape, value_end};
 pub(crate) use shorten::{beginning, members_as_arrays, without_members};
 pub(crate) use write::{
-    Text, is_odd_at, needs_no_escape, plain_len, plain_text_len, push_json_string, push_json_text, push_line_text,
+    Text, is_odd_at, needs_no_escape, plain_len, push_json_string, push_json_text, push_line_text, unescaped_len,
 };

@@ -52,8 +52,8 @@ pub(crate) fn needs_no_escape(text: &str) -> bool {
 }
 
 /// The number of bytes before the first that may begin a character to escape.
-pub(crate) fn plain_text_len(text: &str) -> usize {
-    ordinary::<true>(text.as_bytes())
+pub(crate) fn unescaped_len(bytes: &[u8]) -> usize {
+    ordinary::<true>(bytes)
 }
 
 /// Appends text with control characters, backslashes, odd characters and, if asked for, quotes escaped.

@@ -185,8 +185,8 @@ impl Request {
     pub(crate) const MAX_URL: usize = 4 * 1024;
 
     /// The length of path and query, however long they are.
-    pub(crate) fn url_len(&self, text: &Redacted) -> usize {
-        text.get(self.path).len() + self.url_query.map_or(0, |query| text.get(query).len() + 1)
+    pub(crate) fn url_len(&self) -> usize {
+        self.path.range().len() + self.url_query.map_or(0, |query| query.range().len() + 1)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Names of events and routes, from the application's configuration. Each is written as JSON once, for all lines.
 
-use super::LogType;
 use super::json_object::{Object, key};
+use super::wire::write_event;
+use super::{Level, LogType, Outcome, Status};
 
 /// The labels of an event, shared by all of its records.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Labels {
     component: Option<Box<str>>,
     /// The members `eventName`, `eventKind` and `logType`.
     pub(super) head: Vec<u8>,
+    /// The members from `level` to `outcome` of most records: those of requests that were completed and succeeded.
+    pub(super) usual: Vec<u8>,
     /// The members `service`, `plugin` and `component`.
     pub(super) place: Vec<u8>,
 }
@@ -51,12 +54,15 @@ impl Labels {
         members.text(key!("eventName"), name);
         members.some_text(key!("eventKind"), kind);
         members.plain(key!("logType"), log_type.as_str());
+        let mut usual = Vec::new();
+        let outcome = Some(Outcome::Completed);
+        write_event(&mut Object::of(&mut usual), Level::Info, &head, "completion", Status::Succeeded, outcome);
         let mut members = Object::of(&mut place);
         members.some_text(key!("service"), service);
         members.some_text(key!("plugin"), plugin);
         members.some_text(key!("component"), component);
         let [kind, service, plugin, component] = [kind, service, plugin, component].map(|text| text.map(Into::into));
-        Self { name: name.into(), kind, log_type, service, plugin, component, head, place }
+        Self { name: name.into(), kind, log_type, service, plugin, component, head, usual, place }
     }
 
     /// What they were made of.

@@ -28,7 +28,7 @@ pub use field::{Field, FieldValue};
 pub(crate) use finished::Finished;
 pub use group::FieldGroup;
 pub(crate) use group::FieldGroups;
-pub(crate) use json_object::{push_ip, push_milliseconds, push_number, push_time, time_text};
+pub(crate) use json_object::{Plain, id_text, push_ip, push_milliseconds, push_number, push_time, time_text};
 pub(crate) use labels::{Labels, RouteLabel};
 pub use outcome::{Delivery, Level, LogType, Outcome, Stages, Status};
 #[cfg(feature = "export")]

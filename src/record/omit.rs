@@ -22,7 +22,7 @@ impl<'r> Record<'r> {
         let shown = if is_masked { message.replace(path, &shown_path).into() } else { Cow::Borrowed(message) };
         // What a shortened line no longer has may be in its message.
         let is_shortened = self.fields.meta.iter().any(|(key, _)| self.text.get(*key) == "shortened")
-            || self.request().is_some_and(|request| request.url_len(self.text) >= Request::MAX_URL);
+            || self.request().is_some_and(|request| request.url_len() >= Request::MAX_URL);
         let segments = path.split('/').zip(shown_path.split('/')).filter(|(sent, shown)| sent != shown);
         let mut values = self.left_out().into_iter().chain(segments.map(|(sent, _)| sent.into()));
         let names = |value: Cow<'_, str>| !value.is_empty() && shown.contains(&*value);

@@ -54,6 +54,11 @@ impl<'r> Record<'r> {
         if groups.is_empty() { self } else { Self { omitted: groups, line: None, ..self } }
     }
 
+    /// Whether all of its values are shown, and as they are.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.omitted.is_empty() && std::ptr::eq(self.cuts, &UNCUT)
+    }
+
     pub(super) fn shows(&self, group: FieldGroup) -> bool {
         !self.omitted.has(group)
     }
@@ -113,7 +118,11 @@ impl<'r> Record<'r> {
 
     /// One sentence for a person. `None` if it contains a value that the output leaves out.
     pub fn message(&self) -> Option<Cow<'r, str>> {
-        Some(match self.shown_message(self.text.some(self.fields.message)?)? {
+        let message = self.text.some(self.fields.message)?;
+        if self.omitted.is_empty() && self.cuts.message.is_none() {
+            return Some(message.into());
+        }
+        Some(match self.shown_message(message)? {
             Cow::Borrowed(message) => without_middle(message, self.cuts.message),
             Cow::Owned(message) => without_middle(&message, self.cuts.message).into_owned().into(),
         })
@@ -357,21 +366,26 @@ impl<'r> Record<'r> {
 
     /// The page from which the request came, according to its `Referer` header.
     pub fn referer(&self) -> Option<Cow<'r, str>> {
-        let referer = self.request()?.referer.filter(|_| !self.cuts.referer)?;
-        Some(self.shown_referer(self.text.get(referer)))
+        let referer = self.text.some(self.request()?.referer.filter(|_| !self.cuts.referer))?;
+        Some(if self.omitted.is_empty() { referer.into() } else { self.shown_referer(referer) })
     }
 
     pub(crate) fn params(&self) -> Option<Cow<'r, str>> {
         let params = self.text.some(self.request()?.params.filter(|_| !self.cuts.params))?;
-        self.as_arrays(self.without_names(params))
+        self.shown_members(params, Self::without_names)
     }
 
     pub(crate) fn query(&self) -> Option<Cow<'r, str>> {
         let query = self.text.some(self.request()?.query.filter(|_| !self.cuts.query))?;
-        self.as_arrays(self.without_names_in_query(query))
+        self.shown_members(query, Self::without_names_in_query)
     }
 
-    fn as_arrays(&self, shown: Cow<'r, str>) -> Option<Cow<'r, str>> {
+    fn shown_members(
+        &self,
+        members: &'r str,
+        without_names: impl Fn(&Self, &'r str) -> Cow<'r, str>,
+    ) -> Option<Cow<'r, str>> {
+        let shown = if self.omitted.is_empty() { members.into() } else { without_names(self, members) };
         match self.process.body_as() {
             BodyAs::Json => Some(shown),
             BodyAs::String => members_as_arrays(&shown).map(Cow::Owned),

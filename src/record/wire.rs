@@ -6,11 +6,11 @@ use http::Version;
 
 use super::cuts::{BodyCut, without_middle};
 use super::finished::{Body, Context, ErrorEntry, Identity, MASKED_NAME, Request, Response, Route, StageName, Thing};
-use super::json_object::{Key, Object, key, push_list};
+use super::json_object::{Key, Object, Plain, key};
 use super::setting::setting_names;
-use super::{FieldGroup, Outcome, Record, Status};
-use crate::json::plain_text_len;
-use crate::redact::{Evidence, Reason, Redacted};
+use super::{FieldGroup, Level, Outcome, Record, Status};
+use crate::json::unescaped_len;
+use crate::redact::{Evidence, Piece, Reason, Redacted};
 
 /// The members that are the same on every line of a process, written once.
 #[derive(Clone, Debug, Default)]
@@ -120,39 +120,13 @@ setting_names!(UserAgentKey { Client => "client", UserAgent => "userAgent", Both
 
 /// Appends the record as one JSON object.
 pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
-    let Record { text, fields, process, .. } = *record;
-    let mut line = Object::open_with(out, plain_of(record));
+    let Record { fields, process, .. } = *record;
+    let plain = Plain::of(record, unescaped_len);
+    let mut line = Object::of_record(out, record.text, plain).open();
     line.time(key!("timestamp"), fields.timestamp);
-    line.plain(key!("level"), fields.level.as_str());
-    line.members(br#""isAuditLog":true,"schema":"1.0","#);
-    match &fields.labels {
-        Some(labels) if !fields.is_name_masked => line.members(&labels.head),
-        _ => {
-            line.plain(key!("eventName"), MASKED_NAME);
-            line.plain(key!("logType"), record.log_type().as_str());
-        }
-    }
-    match (fields.stage, fields.status, fields.outcome) {
-        // Most records.
-        (StageName::Completion, Status::Succeeded, Some(Outcome::Completed)) => {
-            line.members(br#""stage":"completion","status":"succeeded","outcome":"completed","#);
-        }
-        (stage, status, outcome) => {
-            match stage {
-                StageName::Completion => line.plain(key!("stage"), "completion"),
-                StageName::Initiation => line.plain(key!("stage"), "initiation"),
-                StageName::Named(stage) => line.text(key!("stage"), text.get(stage)),
-            }
-            line.plain(key!("status"), status.as_str());
-            if let Some(outcome) = outcome {
-                line.plain(key!("outcome"), outcome.as_str());
-            }
-        }
-    }
-    if let Some(message) = record.message() {
-        line.text(key!("message"), &message);
-    }
-    line.plain(key!("auditId"), fields.audit_id.hyphenated().encode_lower(&mut [0; 36]));
+    write_event_of(&mut line, record);
+    write_shown(&mut line, record, key!("message"), fields.message, || record.message());
+    line.id(key!("auditId"), fields.audit_id);
     line.members(&process.instance.json);
     if let Some(seq) = record.seq {
         line.number(key!("seq"), seq);
@@ -163,9 +137,9 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     if let Some(duration) = fields.duration {
         line.milliseconds(key!("durationMs"), duration);
     }
-    line.some_text(key!("requestId"), text.some(fields.request_id));
-    line.some_text(key!("traceId"), text.some(fields.trace_id));
-    line.some_text(key!("spanId"), text.some(fields.span_id));
+    line.some_piece(key!("requestId"), fields.request_id);
+    line.some_piece(key!("traceId"), fields.trace_id);
+    line.some_piece(key!("spanId"), fields.span_id);
     if fields.labels.as_ref().is_none_or(|labels| labels.service().is_none()) {
         line.members(&process.service.json);
     }
@@ -192,19 +166,79 @@ pub(crate) fn write(record: &Record<'_>, out: &mut Vec<u8>) {
     line.close();
 }
 
-/// The text of a record from its method on, as far as nothing of it needs an escape: what follows in the buffer are the path, the
-/// ids, the host, the user agent, the actor and the message. One look at all of them is cheaper than one at each.
-fn plain_of<'r>(record: &Record<'r>) -> &'r str {
-    let Some(request) = &record.fields.request else { return "" };
-    let text = record.text.tail(request.method);
-    &text[..plain_text_len(text)]
+/// From `level` to `outcome`.
+fn write_event_of(line: &mut Object<'_>, record: &Record<'_>) {
+    let fields = record.fields;
+    let labels = fields.labels.as_ref().filter(|_| !fields.is_name_masked);
+    let Some(labels) = labels else {
+        let mut names = Vec::new();
+        let mut members = Object::of(&mut names);
+        members.plain(key!("eventName"), MASKED_NAME);
+        members.plain(key!("logType"), record.log_type().as_str());
+        return write_event(line, fields.level, &names, record.stage(), fields.status, fields.outcome);
+    };
+    match (fields.level, fields.stage, fields.status, fields.outcome) {
+        (Level::Info, StageName::Completion, Status::Succeeded, Some(Outcome::Completed)) => {
+            line.members(&labels.usual);
+        }
+        (level, _, status, outcome) => write_event(line, level, &labels.head, record.stage(), status, outcome),
+    }
+}
+
+/// From `level` to `outcome`; `names` are the members from `eventName` to `logType`.
+pub(super) fn write_event(
+    line: &mut Object<'_>,
+    level: Level,
+    names: &[u8],
+    stage: &str,
+    status: Status,
+    outcome: Option<Outcome>,
+) {
+    line.plain(key!("level"), level.as_str());
+    line.members(br#""isAuditLog":true,"schema":"1.0","#);
+    line.members(names);
+    line.text(key!("stage"), stage);
+    line.plain(key!("status"), status.as_str());
+    if let Some(outcome) = outcome {
+        line.plain(key!("outcome"), outcome.as_str());
+    }
+}
+
+/// A text that lines show with less of it where they have to be short, or leave out.
+fn write_shown<'r, const C: bool>(
+    object: &mut Object<'_>,
+    record: &Record<'r>,
+    key: Key,
+    piece: Option<Piece<C, false>>,
+    shown: impl FnOnce() -> Option<Cow<'r, str>>,
+) {
+    if record.is_whole() {
+        object.some_piece(key, piece);
+    } else {
+        object.some_text(key, shown().as_deref());
+    }
+}
+
+/// The same of JSON.
+fn write_shown_json<'r, const C: bool>(
+    object: &mut Object<'_>,
+    record: &Record<'r>,
+    key: Key,
+    piece: Option<Piece<C, true>>,
+    shown: impl FnOnce() -> Option<Cow<'r, str>>,
+) {
+    if record.is_whole() && record.process.body_as == BodyAs::Json {
+        object.some_raw_piece(key, piece);
+    } else {
+        object.some_raw(key, shown().as_deref());
+    }
 }
 
 /// Appends the members of `meta` as one JSON object; false if there are none.
 pub(crate) fn push_meta(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     let is_there = has_meta(record);
     if is_there {
-        let mut object = Object::open(out);
+        let mut object = Object::of_record(out, record.text, Plain::default()).open();
         write_meta(&mut object, record);
         object.close();
     }
@@ -215,7 +249,8 @@ pub(crate) fn push_meta(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
 pub(crate) fn push_errors(record: &Record<'_>, out: &mut Vec<u8>) -> bool {
     let is_failed = !record.error_entries().is_empty();
     if is_failed {
-        push_list(out, record.error_entries(), |object, at, error| write_error(object, record, at, error));
+        let mut list = Object::of_record(out, record.text, Plain::default());
+        list.items(record.error_entries(), |object, at, error| write_error(object, record, at, error));
     }
     is_failed
 }
@@ -225,7 +260,7 @@ pub(crate) fn push_on_behalf_of(record: &Record<'_>, out: &mut Vec<u8>) -> bool 
     let Some((other, others)) = record.fields.actors.get(1..).and_then(|others| others.split_first()) else {
         return false;
     };
-    let mut object = Object::open(out);
+    let mut object = Object::of_record(out, record.text, Plain::default()).open();
     write_other(&mut object, record, other, others);
     object.close();
     true
@@ -234,8 +269,8 @@ pub(crate) fn push_on_behalf_of(record: &Record<'_>, out: &mut Vec<u8>) -> bool 
 /// Appends why a body is left out as one JSON object; false if it is not.
 pub(crate) fn push_body_omitted(record: &Record<'_>, body: &Body, cut: &BodyCut, out: &mut Vec<u8>) -> bool {
     let Some(reason) = body.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) else { return false };
-    let mut object = Object::open(out);
-    write_omission(&mut object, record.text, body, reason);
+    let mut object = Object::of_record(out, record.text, Plain::default()).open();
+    write_omission(&mut object, body, reason);
     object.close();
     true
 }
@@ -256,9 +291,9 @@ pub(crate) fn body<'r>(record: &Record<'r>, body: &Body, cut: &'r BodyCut) -> Op
 }
 
 fn write_actor(actor: &mut Object<'_>, record: &Record<'_>) {
-    let Record { text, fields, .. } = *record;
-    let (first, others) = fields.actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
-    actor.nullable_text(key!("actorId"), text.some(first.and_then(|first| first.id)));
+    let actors = &record.fields.actors;
+    let (first, others) = actors.split_first().map_or((None, &[][..]), |(first, rest)| (Some(first), rest));
+    actor.nullable_piece(key!("actorId"), first.and_then(|first| first.id));
     write_address(actor, record);
     if let Some(first) = first {
         write_identity(actor, record, first, others);
@@ -269,39 +304,38 @@ fn write_actor(actor: &mut Object<'_>, record: &Record<'_>) {
 }
 
 fn write_address(object: &mut Object<'_>, record: &Record<'_>) {
+    let address = &record.fields.address;
     if let Some(ip) = record.ip() {
         object.ip(key!("ip"), ip);
     }
     if let Some(port) = record.port() {
         object.number(key!("port"), u64::from(port));
     }
-    object.some_text(key!("hostname"), record.hostname());
-    let Some(client) = record.user_agent() else { return };
+    object.some_piece(key!("hostname"), address.hostname);
     if record.process.user_agent_key != UserAgentKey::UserAgent {
-        object.text(key!("client"), &client);
+        write_shown(object, record, key!("client"), address.client, || record.user_agent());
     }
     if record.process.user_agent_key != UserAgentKey::Client {
-        object.text(key!("userAgent"), &client);
+        write_shown(object, record, key!("userAgent"), address.client, || record.user_agent());
     }
 }
 
 /// Writes an actor without its id and address, and the actors on whose behalf it acts.
 fn write_identity(object: &mut Object<'_>, record: &Record<'_>, actor: &Identity, others: &[Identity]) {
-    let text = record.text;
-    object.some_text(key!("kind"), text.some(actor.kind));
-    object.some_text(key!("name"), text.some(actor.name));
-    object.some_text(key!("url"), text.some(actor.url));
-    object.some_text(key!("slug"), text.some(actor.slug));
+    object.some_piece(key!("kind"), actor.kind);
+    object.some_piece(key!("name"), actor.name);
+    object.some_piece(key!("url"), actor.url);
+    object.some_piece(key!("slug"), actor.slug);
     if actor.is_unverified {
         object.raw(key!("verified"), "false");
     }
-    object.some_text(key!("claimed"), text.some(actor.claimed));
+    object.some_piece(key!("claimed"), actor.claimed);
     if let Some(credential) = &actor.credential {
         object.object(key!("credential"), |object| {
-            object.text(key!("kind"), text.get(credential.kind));
-            object.some_text(key!("id"), text.some(credential.id));
-            object.some_text(key!("name"), text.some(credential.name));
-            object.some_text(key!("owner"), text.some(credential.owner));
+            object.piece(key!("kind"), credential.kind);
+            object.some_piece(key!("id"), credential.id);
+            object.some_piece(key!("name"), credential.name);
+            object.some_piece(key!("owner"), credential.owner);
         });
     }
     if let Some((other, others)) = others.split_first() {
@@ -309,61 +343,55 @@ fn write_identity(object: &mut Object<'_>, record: &Record<'_>, actor: &Identity
     }
     if let Some(location) = record.place(actor) {
         object.object(key!("location"), |object| {
-            object.some_text(key!("city"), text.some(location.city));
-            object.some_text(key!("country"), text.some(location.country));
-            object.some_text(key!("continent"), text.some(location.continent));
+            object.some_piece(key!("city"), location.city);
+            object.some_piece(key!("country"), location.country);
+            object.some_piece(key!("continent"), location.continent);
         });
     }
 }
 
 fn write_other(object: &mut Object<'_>, record: &Record<'_>, other: &Identity, others: &[Identity]) {
-    object.nullable_text(key!("actorId"), record.text.some(other.id));
+    object.nullable_piece(key!("actorId"), other.id);
     write_identity(object, record, other, others);
 }
 
 fn write_context(line: &mut Object<'_>, record: &Record<'_>, context: &Context) {
-    let text = record.text;
     if let Some(thing) = &context.object {
-        line.object(key!("object"), |object| write_thing(object, text, thing));
+        line.object(key!("object"), |object| write_thing(object, thing));
     }
     if let Some(thing) = &context.target {
-        line.object(key!("target"), |object| write_thing(object, text, thing));
+        line.object(key!("target"), |object| write_thing(object, thing));
     }
     if let Some(scope) = &context.scope {
         line.object(key!("scope"), |object| {
-            object.text(key!("kind"), text.get(scope.kind));
-            object.text(key!("path"), text.get(scope.path));
+            object.piece(key!("kind"), scope.kind);
+            object.piece(key!("path"), scope.path);
         });
     }
-    line.some_text(key!("project"), text.some(context.project));
-    line.some_text(key!("repository"), record.repository());
-    line.some_text(key!("namespace"), record.namespace());
-    line.some_text(key!("context"), text.some(context.said));
+    line.some_piece(key!("project"), context.project);
+    line.some_piece(key!("repository"), context.repository.filter(|_| record.shows(FieldGroup::Repository)));
+    line.some_piece(key!("namespace"), context.namespace.filter(|_| record.shows(FieldGroup::Namespace)));
+    line.some_piece(key!("context"), context.said);
 }
 
-fn write_thing(object: &mut Object<'_>, text: &Redacted, thing: &Thing) {
-    object.text(key!("kind"), text.get(thing.kind));
-    object.some_text(key!("id"), text.some(thing.id));
-    object.some_text(key!("name"), text.some(thing.name));
-    object.some_text(key!("version"), text.some(thing.version));
-    object.some_text(key!("slug"), text.some(thing.slug));
-    object.some_text(key!("format"), text.some(thing.format));
+fn write_thing(object: &mut Object<'_>, thing: &Thing) {
+    object.piece(key!("kind"), thing.kind);
+    object.some_piece(key!("id"), thing.id);
+    object.some_piece(key!("name"), thing.name);
+    object.some_piece(key!("version"), thing.version);
+    object.some_piece(key!("slug"), thing.slug);
+    object.some_piece(key!("format"), thing.format);
 }
 
 fn has_meta(record: &Record<'_>) -> bool {
     let has_members = !record.fields.meta.is_empty();
-    !record.cuts.named.is_empty() || has_members && (shows_all_meta(record) || record.meta().next().is_some())
-}
-
-/// Whether no member of `meta` is left out, as in nearly all lines.
-fn shows_all_meta(record: &Record<'_>) -> bool {
-    record.omitted.is_empty() && record.cuts.meta.is_empty()
+    !record.cuts.named.is_empty() || has_members && (record.is_whole() || record.meta().next().is_some())
 }
 
 fn write_meta(meta: &mut Object<'_>, record: &Record<'_>) {
-    if shows_all_meta(record) {
+    if record.is_whole() {
         for (key, value) in &record.fields.meta {
-            meta.named(record.text.get(*key), record.text.get(*value));
+            meta.named_piece(*key, *value);
         }
     } else {
         record.meta().for_each(|(key, value)| meta.named(key, &value));
@@ -380,10 +408,10 @@ fn write_errors(line: &mut Object<'_>, record: &Record<'_>) {
 
 fn write_error(object: &mut Object<'_>, record: &Record<'_>, at: usize, error: &ErrorEntry) {
     let Record { text, cuts, .. } = *record;
-    object.text(key!("name"), text.get(error.name));
+    object.piece(key!("name"), error.name);
     object.text(key!("message"), &without_middle(error.message.of(text), cuts.error_message.filter(|_| at == 0)));
     if !cuts.stacks {
-        object.some_text(key!("stack"), text.some(error.stack));
+        object.some_piece(key!("stack"), error.stack);
     }
 }
 
@@ -398,25 +426,25 @@ fn write_response(object: &mut Object<'_>, record: &Record<'_>, response: &Respo
 }
 
 fn write_request(object: &mut Object<'_>, record: &Record<'_>, request: &Request) {
-    let Record { text, cuts, .. } = *record;
-    object.text(key!("method"), text.get(request.method));
-    if cuts.url.is_none() && record.omitted.is_empty() && request.url_len(text) <= Request::MAX_URL {
-        object.url(key!("url"), text.get(request.path), text.some(request.url_query));
+    let cuts = record.cuts;
+    object.piece(key!("method"), request.method);
+    if record.is_whole() && request.url_len() <= Request::MAX_URL {
+        object.url(key!("url"), request.path, request.url_query);
     } else {
         object.text(key!("url"), &record.url().unwrap_or_default());
     }
     match &request.route {
         Some(Route::Listed(route)) => object.members(&route.member),
-        Some(Route::Reported(route)) => object.text(key!("route"), text.get(*route)),
+        Some(Route::Reported(route)) => object.piece(key!("route"), *route),
         None => {}
     }
     if let Some(protocol) = protocol(request.protocol) {
         object.plain(key!("protocol"), protocol);
     }
-    object.some_text(key!("referer"), record.referer().as_deref());
-    object.some_raw(key!("params"), record.params().as_deref());
-    object.some_raw(key!("query"), record.query().as_deref());
-    object.some_raw(key!("headers"), record.headers().as_deref());
+    write_shown(object, record, key!("referer"), request.referer, || record.referer());
+    write_shown_json(object, record, key!("params"), request.params, || record.params());
+    write_shown_json(object, record, key!("query"), request.query, || record.query());
+    write_shown_json(object, record, key!("headers"), request.headers, || record.headers());
     write_body(object, record, &request.body, &cuts.request_body);
 }
 
@@ -425,14 +453,14 @@ fn write_body(object: &mut Object<'_>, record: &Record<'_>, shown: &Body, cut: &
         return;
     }
     if let Some(reason) = shown.omission(cut).filter(|_| !record.omitted.has(FieldGroup::Bodies)) {
-        object.object(key!("bodyOmitted"), |object| write_omission(object, record.text, shown, reason));
+        object.object(key!("bodyOmitted"), |object| write_omission(object, shown, reason));
     }
-    object.some_raw(key!("body"), body(record, shown, cut).as_deref());
+    write_shown_json(object, record, key!("body"), shown.shown, || body(record, shown, cut));
 }
 
-fn write_omission(object: &mut Object<'_>, text: &Redacted, body: &Body, reason: Reason) {
+fn write_omission(object: &mut Object<'_>, body: &Body, reason: Reason) {
     object.plain(key!("reason"), reason.as_str());
-    object.some_text(key!("contentType"), text.some(body.content_type));
+    object.some_piece(key!("contentType"), body.content_type);
     object.number(key!("bytes"), body.bytes);
 }
 

@@ -23,9 +23,9 @@ impl Redacted {
         self.text.get(piece.range()).unwrap_or_default()
     }
 
-    /// All text from the beginning of a piece on.
-    pub(crate) fn tail<const C: bool, const J: bool>(&self, piece: Piece<C, J>) -> &str {
-        self.text.get(piece.range().start..).unwrap_or_default()
+    /// All text: what no piece refers to any more is in it too.
+    pub(crate) fn all(&self) -> &str {
+        &self.text
     }
 
     /// The text of a piece, if there is one.
@@ -139,7 +139,7 @@ impl<const CLIENT: bool, const JSON: bool> Piece<CLIENT, JSON> {
         Self { start: at(range.start), end: at(range.end) }
     }
 
-    fn range(&self) -> Range<usize> {
+    pub(crate) fn range(&self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
 }

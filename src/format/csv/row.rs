@@ -9,11 +9,16 @@ use crate::block::{Block, ordinary_len};
 use crate::clock::Micros;
 use crate::format::is_like_internal;
 use crate::json::push_line_text;
-use crate::record::{FieldValue, Fixed, Record, push_ip, push_milliseconds, push_number, time_text};
+use crate::record::{FieldValue, Fixed, Plain, Record, id_text, push_ip, push_milliseconds, push_number, time_text};
+use crate::redact::{Evidence, Piece, Redacted};
 
 /// Writes one row. Each cell ends with a comma; the end of the row removes the last one.
 pub(super) struct Row<'o> {
     out: &'o mut Vec<u8>,
+    /// The record, whose texts are cells.
+    text: &'o Redacted,
+    /// Where nothing of its text has to be escaped or quoted.
+    plain: Plain<'o>,
     /// A value that has to be escaped.
     cell: &'o mut Vec<u8>,
     /// Where the row begins.
@@ -21,9 +26,14 @@ pub(super) struct Row<'o> {
 }
 
 impl<'o> Row<'o> {
-    pub(super) fn new(out: &'o mut Vec<u8>, cell: &'o mut Vec<u8>) -> Self {
+    pub(super) fn new(text: &'o Redacted, plain: Plain<'o>, out: &'o mut Vec<u8>, cell: &'o mut Vec<u8>) -> Self {
         let start = out.len();
-        Self { out, cell, start }
+        Self { out, text, plain, cell, start }
+    }
+
+    /// The row of a record.
+    pub(super) fn of(record: &Record<'o>, out: &'o mut Vec<u8>, cell: &'o mut Vec<u8>) -> Self {
+        Self::new(record.text, Plain::of(record, ordinary), out, cell)
     }
 
     /// The value of a key of the schema.
@@ -62,7 +72,7 @@ impl<'o> Row<'o> {
 
     pub(super) fn number(&mut self, number: Option<u64>) {
         if let Some(number) = number {
-            push_number(self.out, number, 1);
+            push_number(self.out, number);
         }
         self.out.push(b',');
     }
@@ -82,7 +92,7 @@ impl<'o> Row<'o> {
     }
 
     pub(super) fn id(&mut self, id: Uuid) {
-        self.out.extend_from_slice(id.hyphenated().encode_lower(&mut [0; 36]).as_bytes());
+        self.out.extend_from_slice(&id_text(id));
         self.out.push(b',');
     }
 
@@ -102,9 +112,8 @@ impl<'o> Row<'o> {
 
     pub(super) fn text(&mut self, text: Option<&str>) {
         let Some(text) = text else { return self.out.push(b',') };
-        if ordinary_len(text.as_bytes(), |block| special(block) | block.is(b'\\').bits()) == text.len() {
-            self.prefix(text.as_bytes());
-            self.out.extend_from_slice(text.as_bytes());
+        if ordinary(text.as_bytes()) == text.len() {
+            self.ordinary(text.as_bytes());
         } else {
             self.cell.clear();
             push_line_text(self.cell, text);
@@ -113,8 +122,26 @@ impl<'o> Row<'o> {
         self.out.push(b',');
     }
 
-    pub(super) fn texts<const N: usize>(&mut self, texts: [Option<&str>; N]) {
-        texts.into_iter().for_each(|text| self.text(text));
+    /// A text that is a piece of the record.
+    pub(super) fn piece<const C: bool>(&mut self, piece: Option<Piece<C, false>>) {
+        let Some(piece) = piece else { return self.out.push(b',') };
+        match self.plain.get(piece.range()) {
+            Some(plain) => {
+                self.ordinary(plain);
+                self.out.push(b',');
+            }
+            None => self.text(Some(self.text.get(piece))),
+        }
+    }
+
+    pub(super) fn pieces<const N: usize>(&mut self, pieces: [Option<Evidence>; N]) {
+        pieces.into_iter().for_each(|piece| self.piece(piece));
+    }
+
+    /// A text that needs no quotes.
+    fn ordinary(&mut self, text: &[u8]) {
+        self.prefix(text);
+        self.out.extend_from_slice(text);
     }
 
     /// A client's user agent. The first byte of one that begins like the name of the library's own records is escaped.
@@ -246,6 +273,12 @@ fn begins_formula(cell: &[u8]) -> bool {
     matches!(cell, [b'=' | b'+' | b'-' | b'@', ..] | [0xef, 0xbc, 0x8b | 0x8d | 0x9d | 0xa0, ..])
 }
 
+/// The number of bytes before the first that a text in a cell without quotes does not have.
+#[inline(always)]
+fn ordinary(text: &[u8]) -> usize {
+    ordinary_len(text, |block| special(block) | block.is(b'\\').bits())
+}
+
 /// Bytes that a cell without quotes does not have. Beyond ASCII there may be characters to escape.
 #[inline(always)]
 fn special(block: Block) -> u32 {
@@ -271,7 +304,8 @@ mod tests {
             texts in prop::collection::vec("[;=+@a\",'\\\\＝ü-]{0,40}", 1..4),
         ) {
             let (mut out, mut cell) = (b"before;=\n".to_vec(), Vec::new());
-            let mut row = Row::new(&mut out, &mut cell);
+            let text = Redacted::default();
+            let mut row = Row::new(&text, Plain::default(), &mut out, &mut cell);
             texts.iter().for_each(|text| row.text(Some(text)));
             let mut expected = row.out.clone();
             row.end();
