@@ -346,6 +346,20 @@ async fn what_a_client_can_make_long_is_capped() {
 }
 
 #[tokio::test]
+async fn a_path_and_a_query_that_are_too_long_together_are_named_as_shortened() {
+    let (path, query) = ("p".repeat(3 * 1024), "q".repeat(1024));
+    for (uri, whole) in [(format!("/{path}?{query}"), false), (format!("/{path}?{}", &query[3..]), true)] {
+        let log = log();
+        let service = log.auditor.wrap_router(Router::new().fallback(any(async || ()))).into_service();
+        service.oneshot(Request::get(&uri).body(Body::empty()).unwrap()).await.unwrap();
+        let got = log.only().await;
+        assert_eq!(got["request"]["url"], uri[..4 * 1024 - usize::from(whole)], "{whole}");
+        assert_eq!(got["request"]["query"], json!({ uri.split_once('?').unwrap().1: "" }));
+        assert_eq!(got["meta"]["shortened"], if whole { Value::Null } else { json!(["url"]) });
+    }
+}
+
+#[tokio::test]
 async fn ids_and_asked_for_headers_stand_on_the_record() {
     let log = log_with(|builder| {
         builder.show_headers([HeaderName::from_static("accept"), HeaderName::from_static("authorization")])

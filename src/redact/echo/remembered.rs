@@ -65,7 +65,7 @@ impl Remembered {
             return;
         }
         self.add(credentials, true);
-        self.add(credentials.trim_end_matches(|char| char == '='), true);
+        self.add(credentials.trim_end_matches('='), true);
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = basic_credentials(credentials);
             let decoded = String::from_utf8_lossy(&decoded);
