@@ -7,8 +7,7 @@ use super::frame::Leaf;
 use super::walker::{Walker, valid};
 use crate::block::ordinary_len;
 use crate::json::{
-    is_beyond_floats, is_number, is_odd_at, plain_len, plain_string_end, push_json_text, scalar_end, string_end,
-    unescape,
+    is_beyond_floats, is_number, is_odd_at, plain_string_end, push_json_text, scalar_end, string_end, unescape,
 };
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
@@ -161,11 +160,13 @@ impl Walker<'_, '_> {
         let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
         self.searcher.remember(&text, is_always);
         let style = &self.searcher.rules.style;
-        let quote = (kind != LeafKind::Text).then_some('"');
-        self.scratch.edits.replace(place, |out| {
-            out.extend(quote);
-            style.push(out, &text, Cow::Borrowed);
-            out.extend(quote);
+        self.scratch.edits.replace(place, |out| match kind {
+            LeafKind::Text => style.push(out, &text, Cow::Borrowed),
+            _ => {
+                out.push('"');
+                style.push(out, &text, Cow::Borrowed);
+                out.push('"');
+            }
         });
     }
 
@@ -214,5 +215,5 @@ impl Walker<'_, '_> {
 }
 
 pub(super) fn check_controls(raw: &str) -> Result<(), Reason> {
-    valid(plain_len(raw.as_bytes(), |byte| byte < 0x20) == raw.len())
+    valid(ordinary_len(raw.as_bytes(), |block| block.is_in(0, 0x1f).bits()) == raw.len())
 }

@@ -36,10 +36,9 @@ pub(super) struct Walker<'w, 's> {
 impl Walker<'_, '_> {
     pub(super) fn run(&mut self) -> Result<Walked, Reason> {
         match self.document() {
-            Ok(()) => self.end(true),
             Err(Reason::Truncated) if self.cut => self.end(false),
             Err(Reason::Truncated) => Err(Reason::Invalid),
-            Err(reason) => Err(reason),
+            done => done.and_then(|()| self.end(true)),
         }
     }
 
@@ -209,8 +208,7 @@ impl Walker<'_, '_> {
     }
 
     /// Decides what applies to the element that begins here.
-    #[inline(never)]
-    pub(super) fn begin_element(&mut self) {
+    fn begin_element(&mut self) {
         self.next = Next { part: Part::Nothing, start: self.at, ..self.frame.below };
         if self.paths.is_some() {
             self.step(&self.frame.index.to_string());
