@@ -23,10 +23,18 @@ pub(crate) struct Memory {
     owner: Option<Redactor>,
     seed: u64,
     /// Keys that were judged. Of each pair, the one that was used last is the first.
-    keys: Vec<[(String, KeyFacts); 2]>,
+    keys: Vec<[Known; 2]>,
     texts: Vec<String>,
     pub(super) remembered: Remembered,
     pub(super) json: Vec<JsonScratch>,
+}
+
+/// A key that was judged.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    hash: u64,
+    key: String,
+    facts: KeyFacts,
 }
 
 /// What is known of a key.
@@ -70,28 +78,31 @@ impl Memory {
         let bytes = text.as_bytes();
         let hash = bytes.as_chunks::<8>().0.iter().fold(self.seed, |hash, word| mix(hash, u64::from_le_bytes(*word)));
         // The last bytes, together with some of those before them: the length tells texts apart that end alike.
-        let few = || bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-        let last = bytes.last_chunk().map_or_else(few, |last| u64::from_le_bytes(*last));
+        let half = |bytes: &[u8; 4]| u64::from(u32::from_le_bytes(*bytes));
+        let last = match (bytes.last_chunk(), bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(last), ..) => u64::from_le_bytes(*last),
+            (_, Some(first), Some(last)) => half(first) << 32 | half(last),
+            _ => bytes.iter().fold(0, |last, byte| last << 8 | u64::from(*byte)),
+        };
         mix(hash.wrapping_add(bytes.len() as u64), last)
     }
 
     /// What the rules say of a key: as it was judged before, or as `judge` does now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn facts(&mut self, hash: u64, key: &str, judge: impl FnOnce() -> KeyFacts) -> KeyFacts {
         let [last, older] = &mut self.keys[slot(hash, PAIRS)];
-        if last.0 != key {
+        if last.hash != hash {
             std::mem::swap(last, older);
         }
-        let (known, facts) = last;
-        if known == key {
-            return *facts;
+        if last.hash == hash && last.key == key {
+            return last.facts;
         }
-        let judged = judge();
+        let facts = judge();
         if key.len() <= LONGEST_KEY {
-            *facts = judged;
-            key.clone_into(known);
+            (last.hash, last.facts) = (hash, facts);
+            key.clone_into(&mut last.key);
         }
-        judged
+        facts
     }
 
     /// Whether a text is kept, so that it holds nothing secret.

@@ -18,11 +18,16 @@ const READ: usize = 64;
 /// whole word.
 const GLUED: usize = 5;
 
+/// Of letters by their number, none.
+const NO_LETTER: usize = 26;
+
 /// The keys that are secret, compiled.
 #[derive(Debug)]
 pub(in crate::redact) struct KeyRules {
     /// The class of each phrase, by its letters without separators.
     phrases: HashMap<Box<str>, Class>,
+    /// How phrases and dropped words end: for each letter, or none, those that may follow it at the end, as bits.
+    ends: [u32; NO_LETTER + 1],
     own: Names,
 }
 
@@ -75,14 +80,34 @@ impl KeyRules {
         }
         let added = added.iter().take(MAX_ADDED).filter_map(|phrase| problems.take(letters(phrase, "the secret key")));
         phrases.extend(added.map(|letters| (letters, Class::Always)));
-        problems.finish().map(|()| Self { phrases, own })
+        let mut ends = [0; NO_LETTER + 1];
+        let mut note = |word: &str| {
+            for end in ["", "s", "es"] {
+                let mut letters = word.bytes().chain(end.bytes()).rev().filter_map(letter);
+                let last = letters.next().map_or(0, |last| 1 << last);
+                match letters.next() {
+                    Some(before) => ends[before] |= last,
+                    None => ends.iter_mut().for_each(|ends| *ends |= last),
+                }
+            }
+        };
+        phrases.keys().for_each(|phrase| note(phrase));
+        dropped().for_each(note);
+        problems.finish().map(|()| Self { phrases, ends, own })
+    }
+
+    /// Whether a key ends like one that is secret. Most do not, and need not be read.
+    fn may_be_secret(&self, key: &str) -> bool {
+        let mut letters = key.bytes().rev().filter_map(letter);
+        let (last, before) = (letters.next(), letters.next().unwrap_or(NO_LETTER));
+        !key.is_ascii() || last.is_some_and(|last| self.ends[before] >> last & 1 != 0)
     }
 
     pub(in crate::redact) fn class(&self, key: &str) -> Class {
         if MASK_VALUES_UNDER.iter().any(|name| name.eq_ignore_ascii_case(key)) {
             return self.own.apply(key, Class::MaskValuesUnder);
         }
-        let mut words = Words::of(key);
+        let mut words = Words::of(if self.may_be_secret(key) { key } else { "" });
         let mut class = self.by_phrase(&words);
         while class == Class::Plain && words.drop_last() {
             class = self.by_phrase(&words);
@@ -125,6 +150,16 @@ fn letters(phrase: &str, what: &str) -> Result<Box<str>, Error> {
     Ok(Words::of(phrase).letters.into())
 }
 
+/// The words that only say how a value is written. Words have no digits, so `base64` is the word `base`.
+fn dropped() -> impl Iterator<Item = &'static str> {
+    DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()))
+}
+
+/// The number of an ASCII letter, in whatever case.
+fn letter(byte: u8) -> Option<usize> {
+    Some(usize::from((byte | 0x20).wrapping_sub(b'a'))).filter(|number| *number < NO_LETTER)
+}
+
 /// The words at the end of a key, in lower case.
 struct Words {
     /// Without separators.
@@ -136,7 +171,7 @@ struct Words {
 impl Words {
     fn of(key: &str) -> Self {
         let from = (key.len().saturating_sub(READ)..=key.len()).find(|at| key.is_char_boundary(*at)).unwrap_or(0);
-        let mut words = Self { letters: String::with_capacity(READ), starts: Vec::with_capacity(8) };
+        let mut words = Self { letters: String::with_capacity(key.len()), starts: Vec::new() };
         let mut chars = key[from..].chars().peekable();
         let mut before = ' ';
         while let Some(char) = chars.next() {
@@ -160,10 +195,8 @@ impl Words {
     /// Drops the last word if it only says how the value is written. Such a word may be written as one with the word before
     /// it (`passwordhash`), or without a capital of its own (`PASSWORDhash`).
     fn drop_last(&mut self) -> bool {
-        // Words have no digits, so `base64` is the word `base`.
-        let dropped = DROPPED.iter().map(|word| word.trim_end_matches(|char: char| char.is_ascii_digit()));
         // The longest: `plaintext` ends with `text`.
-        let rests = dropped.filter_map(|word| self.letters.strip_suffix(word));
+        let rests = dropped().filter_map(|word| self.letters.strip_suffix(word));
         let Some(rest) = rests.min_by_key(|rest| rest.len()) else { return false };
         self.letters.truncate(rest.len());
         self.starts.retain(|start| *start < self.letters.len());

@@ -22,18 +22,20 @@ pub(in crate::redact) enum Part {
 }
 
 impl Part {
+    const KEYS: [(Self, &[&str]); 9] = [
+        (Self::Name, &["name", "key", "field", "header", "variable"]),
+        (Self::Value, &["value"]),
+        (Self::Op, &["op"]),
+        (Self::Path, &["path"]),
+        (Self::ApiVersion, &["apiversion"]),
+        (Self::Kind, &["kind"]),
+        (Self::Data, &["data", "stringdata"]),
+        (Self::Type, &["type"]),
+        (Self::Marker, &["sensitive", "masked"]),
+    ];
+
     pub(in crate::redact) fn of(key: &str) -> Self {
-        match key.to_ascii_lowercase().as_str() {
-            "name" | "key" | "field" | "header" | "variable" => Self::Name,
-            "value" => Self::Value,
-            "op" => Self::Op,
-            "path" => Self::Path,
-            "apiversion" => Self::ApiVersion,
-            "kind" => Self::Kind,
-            "data" | "stringdata" => Self::Data,
-            "type" => Self::Type,
-            "sensitive" | "masked" => Self::Marker,
-            _ => Self::Nothing,
-        }
+        let is_one = |(_, names): &&(Self, &[&str])| names.iter().any(|name| name.eq_ignore_ascii_case(key));
+        Self::KEYS.iter().find(is_one).map_or(Self::Nothing, |(part, _)| *part)
     }
 }

@@ -5,6 +5,29 @@ use serde_json::{Value, json};
 use super::*;
 
 #[test]
+fn a_hit_is_listed_at_the_place_of_its_value_in_the_document() {
+    let hits = |document: &str| {
+        let hits = Redactor::default().explain(document.as_bytes()).hits;
+        hits.into_iter().map(|hit| (hit.pointer, hit.rule)).collect::<Vec<_>>()
+    };
+    let expected =
+        |hits: &[(&str, HitRule)]| hits.iter().map(|(at, rule)| ((*at).to_owned(), *rule)).collect::<Vec<_>>();
+    assert_eq!(
+        hits(r#"{"a":1,"x/y":[0,{"~":{"k\u0065y":{"b":[],"token":"abcdefgh"}}}],"pin":1}"#),
+        expected(&[("/x~1y/1/~0/key/token", HitRule::Key), ("/pin", HitRule::Key)])
+    );
+    assert_eq!(
+        hits(r#"[{"a":{"value":[{"b":"x"},2]}},{"value":[{"b":"x"},2],"name":"password"}]"#),
+        expected(&[("/1/value/0/b", HitRule::Key), ("/1/value/1", HitRule::Key)])
+    );
+    // What is inside of a string has no pointer: the string is listed.
+    assert_eq!(
+        hits(r#"{"a":["{\"password\":\"hunter2hunter2\"}"],"b":"{\"c\":{\"token\":\"abcdefgh\"}}"}"#),
+        expected(&[("/a/0", HitRule::Value), ("/b", HitRule::Value)])
+    );
+}
+
+#[test]
 fn names_and_marks_beside_a_value_are_understood_before_and_behind_it() {
     for (body, expected) in [
         (r#"{"name":"DB_PASSWORD","value":"hunter2"}"#, r#"{"name":"DB_PASSWORD","value":"***"}"#),

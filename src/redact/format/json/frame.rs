@@ -13,10 +13,12 @@ pub(in crate::redact) struct JsonScratch {
     pub(super) frames: Vec<Frame>,
     /// What leads on from each of them, in walks that follow pointers.
     pub(super) paths: Vec<Paths>,
-    pub(super) keys: Vec<SeenKey>,
+    /// The hashes of keys.
+    pub(super) keys: Vec<u64>,
     /// Leaves of open values.
     pub(super) leaves: Vec<Leaf>,
-    pub(super) places: Vec<Range<usize>>,
+    /// Values and data of open objects, with their leaves. Keys differ in case, or repeat: an object may have several.
+    pub(super) noted: Vec<(Part, Range<usize>)>,
 }
 
 impl JsonScratch {
@@ -26,46 +28,43 @@ impl JsonScratch {
         self.paths.clear();
         self.keys.clear();
         self.leaves.clear();
+        self.noted.clear();
     }
 }
 
-#[derive(Debug)]
-pub(super) struct SeenKey {
-    pub(super) hash: u64,
-    pub(super) place: Range<usize>,
-}
-
-/// The keys of an object.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Keys {
-    /// They begin here in the list of keys.
-    pub(super) from: usize,
-    /// A bit of each hash: as long as none is set twice, no key repeats.
-    pub(super) seen: u64,
-    pub(super) may_repeat: bool,
-}
-
-impl Keys {
-    #[inline]
-    pub(super) fn add(&mut self, hash: u64) {
-        let bit = 1 << (hash & 63);
-        self.may_repeat |= self.seen & bit != 0;
-        self.seen |= bit;
-    }
-}
-
-/// An open object or list.
-#[derive(Debug)]
+/// An open object or list, or the root.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    pub(super) is_object: bool,
+    /// The bracket that closes it; 0 for the root.
+    pub(super) closing: u8,
     /// What applies to the values in it, as far as their own keys say nothing; and where its own member begins.
     pub(super) below: Next,
     /// A member is kept. If none is yet, a removed member is removed with the comma after it.
     pub(super) has_kept: bool,
     pub(super) last_comma: usize,
     pub(super) index: usize,
-    pub(super) keys: Keys,
+    /// Its keys begin here in the list of all.
+    pub(super) keys_from: usize,
+    /// A bit of the hash of each key: as long as none is set twice, no key repeats.
+    seen: u64,
+    pub(super) may_repeat: bool,
     pub(super) pair: Pair,
+    /// What is noted of its members begins here in the list of all.
+    pub(super) noted_from: usize,
+}
+
+impl Frame {
+    /// `keys_from`, `noted_from`: how many there are before it.
+    pub(super) fn new(closing: u8, below: Next, keys_from: usize, noted_from: usize) -> Self {
+        let (has_kept, may_repeat, pair) = (false, false, Pair::default());
+        Self { closing, below, has_kept, last_comma: 0, index: 0, keys_from, seen: 0, may_repeat, pair, noted_from }
+    }
+
+    pub(super) fn add_key(&mut self, hash: u64) {
+        let bit = 1 << (hash & 63);
+        self.may_repeat |= self.seen & bit != 0;
+        self.seen |= bit;
+    }
 }
 
 /// What applies to the next value.
@@ -77,23 +76,10 @@ pub(super) struct Next {
     pub(super) part: Part,
     /// Its own key, or that of its list or object, says that it is secret; not a key further out.
     pub(super) is_direct: bool,
+    /// A member beside it, or beside what it is in, may name it.
+    pub(super) is_noted: bool,
     /// Where its member begins.
     pub(super) start: usize,
-}
-
-/// What comes next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// The value of a member, or the root.
-    Value,
-    Element,
-    ElementOrEnd,
-    Key,
-    KeyOrEnd,
-    Colon,
-    After,
-    /// Nothing: the cut went through a token.
-    Cut,
 }
 
 /// A leaf of a value that a member beside it may mark as secret; once it was judged, what is never masked.
@@ -111,7 +97,7 @@ pub(super) struct Leaf {
 /// `{"name": N, "value": V}` and the like, JSON Patch and SCIM (`op`, `path`, `value`), Kubernetes' `Secret` (`data`,
 /// `stringData`), AWS's `SecureString`, `sensitive` and `masked` of Terraform and GitLab. The name may come after the
 /// value, so the leaves of a value that might be named are noted while it is walked.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pair {
     name: Class,
     path: Class,
@@ -122,8 +108,6 @@ pub(super) struct Pair {
     is_marked: bool,
     /// The open member whose leaves are noted, and the first of them.
     pub(super) recording: Option<(Part, usize)>,
-    /// Values and data, with their leaves. Keys differ in case, or repeat: there may be several.
-    pub(super) noted: Vec<(Part, Range<usize>)>,
 }
 
 impl Pair {
@@ -139,19 +123,14 @@ impl Pair {
         self.recording.is_some()
     }
 
-    /// Ends a member. Whether the leaves of its value were noted.
-    pub(super) fn end_member(&mut self, leaves: usize) -> bool {
-        let Some((part, from)) = self.recording.take() else { return false };
-        self.noted.push((part, from..leaves));
-        true
-    }
-
-    /// The class of the value beside the members that were read.
-    pub(super) fn class_of_value(&self) -> Class {
-        match (self.is_marked, self.name, self.has_op) {
-            (true, ..) => Class::Always,
-            (false, Class::Plain, true) => self.path,
-            (false, name, _) => name,
+    /// The class of a value, or of data, beside the members that were read.
+    pub(super) fn class_of(&self, part: Part) -> Class {
+        match (part, self.is_marked, self.name, self.has_op) {
+            (Part::Data, ..) if self.has_api_version && self.is_secret_kind == Some(true) => Class::MaskValuesUnder,
+            (Part::Data, ..) => Class::Plain,
+            (_, true, ..) => Class::Always,
+            (_, false, Class::Plain, true) => self.path,
+            (_, false, name, _) => name,
         }
     }
 
@@ -168,21 +147,9 @@ impl Pair {
         }
     }
 
-    /// For an object that was cut: a member after the cut may have named its value, or marked it.
-    pub(super) fn cut(mut self) -> Self {
-        self.end_member(usize::MAX);
-        self.is_marked |= self.noted.iter().any(|(part, _)| *part == Part::Value);
+    /// For an object that was cut, of which this is noted: a member after the cut may have named its value, or marked it.
+    pub(super) fn cut(&mut self, noted: &[(Part, Range<usize>)]) {
+        self.is_marked |= noted.iter().any(|(part, _)| *part == Part::Value);
         self.is_secret_kind.get_or_insert(true);
-        self
-    }
-
-    /// The leaves that are secret and their class, those noted last first.
-    pub(super) fn secrets(self) -> impl Iterator<Item = (Class, Range<usize>)> {
-        let value = self.class_of_value();
-        let is_secret = self.has_api_version && self.is_secret_kind == Some(true);
-        let data = if is_secret { Class::MaskValuesUnder } else { Class::Plain };
-        let classes = self.noted.into_iter().rev();
-        let classes = classes.map(move |(part, leaves)| (if part == Part::Data { data } else { value }, leaves));
-        classes.filter(|(class, _)| *class != Class::Plain)
     }
 }

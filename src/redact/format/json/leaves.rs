@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::frame::{Leaf, Next, State};
-use super::walker::Walker;
+use super::frame::Leaf;
+use super::walker::{Walker, valid};
+use crate::block::ordinary_len;
 use crate::json::{
-    is_beyond_floats, is_number, is_odd_at, plain_len, plain_string_end, push_json_text, scalar_end, string_end,
-    unescape,
+    is_beyond_floats, is_number, is_odd_at, plain_string_end, push_json_text, scalar_end, string_end, unescape,
 };
 use crate::redact::Reason;
 use crate::redact::decode::Decoded;
@@ -20,59 +20,54 @@ use crate::redact::search::Search;
 const MAX_NUMBER: usize = 128;
 
 impl Walker<'_, '_> {
-    pub(super) fn scalar(&mut self) -> Result<State, Reason> {
-        let next = self.next;
-        let start = self.at;
-        let is_named = if self.text.as_bytes()[start] == b'"' {
-            let plain = plain_string_end(self.text.as_bytes(), start);
-            let Some(end) = plain.or_else(|| string_end(self.text.as_bytes(), start)) else {
-                self.remember_open(start + 1, next);
-                return Ok(State::Cut);
+    pub(super) fn scalar(&mut self, first: u8) -> Result<(), Reason> {
+        let (start, bytes) = (self.at, self.text.as_bytes());
+        let is_named = if first == b'"' {
+            let plain = plain_string_end(bytes, start);
+            let Some(end) = plain.or_else(|| string_end(bytes, start)) else {
+                self.remember_open(start + 1);
+                return Err(Reason::Truncated);
             };
             self.at = end;
-            self.string(start + 1..end - 1, plain.is_none(), next)?
+            self.string(start + 1..end - 1, plain.is_none())?
         } else {
-            let end = scalar_end(self.text.as_bytes(), start);
-            if self.cut && end == self.text.len() {
-                return Ok(State::Cut);
+            let end = scalar_end(bytes, start);
+            if self.cut && end == bytes.len() {
+                return Err(Reason::Truncated);
             }
             self.at = end;
-            self.word(start..end, next)?
+            self.word(start..end)?
         };
         // With this mask style, a secret is removed with its member.
         let is_removed = is_named && self.level.is_outside() && self.searcher.rules.style.removes();
-        self.finish_value(next.start, is_removed || next.show != Show::All);
-        Ok(State::After)
+        self.finish_value(self.next.start, is_removed || self.next.show != Show::All);
+        Ok(())
     }
 
     /// Remembers a secret value that the cut went through. Nothing of it is written.
-    pub(super) fn remember_open(&mut self, start: usize, next: Next) {
-        let is_named = self.scratch.frames.last().is_some_and(|frame| frame.pair.class_of_value() != Class::Plain);
-        if next.class != Class::Plain || (next.part == Part::Value && is_named) {
+    fn remember_open(&mut self, start: usize) {
+        let is_named = self.next.part == Part::Value && self.frame.pair.class_of(Part::Value) != Class::Plain;
+        if is_named || self.next.class != Class::Plain {
             let raw = self.text[start..].trim_end_matches('\\');
-            let text = Decoded::json(raw).text;
-            self.searcher.memory.remembered.add_beginning(&text);
+            self.searcher.memory.remembered.add_beginning(&Decoded::json(raw).text);
         }
     }
 
     /// Takes a string. Whether it is secret by its name or place.
-    pub(super) fn string(&mut self, place: Range<usize>, has_escapes: bool, next: Next) -> Result<bool, Reason> {
-        let (text, start) = (self.text, place.start);
-        let raw = &text[place.clone()];
-        let is_named = next.class.masks_text(raw);
+    fn string(&mut self, place: Range<usize>, has_escapes: bool) -> Result<bool, Reason> {
+        let (raw, start) = (&self.text[place.clone()], place.start);
+        let is_named = self.next.class.masks_text(raw);
         let is_masked = is_named && !self.searcher.rules.style.is_own(raw);
         // What is masked needs no search.
         let scan = if is_masked { Scan::NOTHING } else { Scan::of(raw) };
-        if self.level.is_outside() && (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) {
+        if (is_masked || scan.has(Scan::CONTROL | Scan::BACKSLASH)) && self.level.is_outside() {
             check_controls(raw)?;
-            if has_escapes && unescape(raw).is_none() {
-                return Err(Reason::Invalid);
-            }
+            valid(!has_escapes || unescape(raw).is_some())?;
         }
-        if next.part != Part::Nothing {
-            self.name_of_pair(next.part, raw, has_escapes);
+        if self.next.part != Part::Nothing {
+            self.name_of_pair(raw, has_escapes);
         }
-        if self.open_values > 0 {
+        if self.next.is_noted {
             self.record(place.clone(), LeafKind::Text);
         }
         // Before the masks: of equal places, the edit that is added last is applied.
@@ -80,7 +75,8 @@ impl Walker<'_, '_> {
             self.escape_odd(start, raw);
         }
         if is_masked {
-            self.mask(place, LeafKind::Text, next.class != Class::AsText && next.is_direct, next.rule, None);
+            self.note(self.next.rule, None);
+            self.mask(place, LeafKind::Text, self.next.class != Class::AsText && self.next.is_direct);
         } else if self.searcher.may_find(raw, scan, self.search) {
             self.search_string(start, raw, scan);
         }
@@ -90,7 +86,7 @@ impl Walker<'_, '_> {
     /// Masks what has the form of a secret in a string.
     pub(super) fn search_string(&mut self, start: usize, raw: &str, scan: Scan) {
         let text = self.text;
-        let mut places = std::mem::take(&mut self.scratch.places);
+        let mut places = Vec::new();
         if scan.has(Scan::BACKSLASH) {
             let decoded = Decoded::json(raw);
             self.searcher.find(&decoded.text, self.level, self.search, &mut places);
@@ -103,53 +99,50 @@ impl Walker<'_, '_> {
         if !places.is_empty() {
             self.note(HitRule::Value, None);
         }
-        for found in places.drain(..) {
+        for found in places {
             let found = start + found.start..start + found.end;
             let style = &self.searcher.rules.style;
             self.scratch.edits.replace(found.clone(), |out| style.push(out, &text[found], Cow::Borrowed));
         }
-        self.scratch.places = places;
     }
 
     /// Takes a string that may name or mark the value beside it.
-    pub(super) fn name_of_pair(&mut self, part: Part, raw: &str, has_escapes: bool) {
+    #[inline(never)]
+    fn name_of_pair(&mut self, raw: &str, has_escapes: bool) {
         let text = if has_escapes { Cow::Owned(unescape(raw).unwrap_or_default()) } else { Cow::Borrowed(raw) };
-        let class = match part {
+        let class = match self.next.part {
             Part::Name => self.searcher.class(&text),
             Part::Path => self.searcher.class(text.rsplit(['/', '.', ':']).next().unwrap_or_default()),
             _ => Class::Plain,
         };
-        if let Some(frame) = self.scratch.frames.last_mut() {
-            frame.pair.say(part, &text, class);
-        }
+        self.frame.pair.say(self.next.part, &text, class);
     }
 
     /// A number, or `true`, `false`, `null`. Whether it is secret by its name or place.
-    pub(super) fn word(&mut self, place: Range<usize>, next: Next) -> Result<bool, Reason> {
-        let word = &self.text[place.clone()];
+    fn word(&mut self, place: Range<usize>) -> Result<bool, Reason> {
+        let (word, next) = (&self.text[place.clone()], self.next);
         let kind = match word {
             "true" | "false" => LeafKind::Boolean,
             "null" => LeafKind::Null,
             _ if is_number(word) => LeafKind::Number,
             _ => return Err(Reason::Invalid),
         };
+        if next.part != Part::Nothing && word == "true" {
+            self.frame.pair.say(next.part, word, Class::Plain);
+        }
+        if self.next.is_noted {
+            self.record(place.clone(), kind);
+        }
         // Strict readers reject a number that is beyond all floats, and would reject the record.
         let may_be_beyond = kind == LeafKind::Number && word.bytes().any(|byte| byte | 0x20 == b'e');
         self.is_rejected |= may_be_beyond && is_beyond_floats(word);
-        if word == "true"
-            && let Some(frame) = self.scratch.frames.last_mut().filter(|frame| frame.is_object)
-        {
-            frame.pair.say(next.part, word, Class::Plain);
-        }
-        if self.open_values > 0 {
-            self.record(place.clone(), kind);
-        }
-        let is_long = kind == LeafKind::Number && word.len() > MAX_NUMBER;
+        let everywhere = &self.searcher.memory.remembered.everywhere;
+        let is_secret = || is_card_number(word) || (!everywhere.is_empty() && everywhere.holds(word));
         let is_named = next.class.masks(kind, word);
-        let is_secret = || is_card_number(word) || self.searcher.memory.remembered.everywhere.holds(word);
-        if is_long || is_named || (kind == LeafKind::Number && is_secret()) {
-            let rule = if next.class == Class::Plain { HitRule::Value } else { next.rule };
-            self.mask(place, kind, is_long || next.is_direct, rule, None);
+        let is_long = kind == LeafKind::Number && word.len() > MAX_NUMBER;
+        if is_named || is_long || (kind == LeafKind::Number && is_secret()) {
+            self.note(if next.class == Class::Plain { HitRule::Value } else { next.rule }, None);
+            self.mask(place, kind, is_long || next.is_direct);
         }
         Ok(is_named)
     }
@@ -161,25 +154,19 @@ impl Walker<'_, '_> {
     }
 
     /// Masks a leaf and remembers it.
-    pub(super) fn mask(
-        &mut self,
-        place: Range<usize>,
-        kind: LeafKind,
-        is_always: bool,
-        rule: HitRule,
-        hit: Option<String>,
-    ) {
+    pub(super) fn mask(&mut self, place: Range<usize>, kind: LeafKind, is_always: bool) {
         let raw = &self.text[place.clone()];
-        let has_escapes = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+        let has_escapes = ordinary_len(raw.as_bytes(), |block| block.is(b'\\').bits()) < raw.len();
         let text = if has_escapes { Cow::Owned(Decoded::json(raw).text) } else { Cow::Borrowed(raw) };
         self.searcher.remember(&text, is_always);
-        self.note(rule, hit);
         let style = &self.searcher.rules.style;
-        let quote = if kind == LeafKind::Text { "" } else { "\"" };
-        self.scratch.edits.replace(place, |out| {
-            out.push_str(quote);
-            style.push(out, &text, Cow::Borrowed);
-            out.push_str(quote);
+        self.scratch.edits.replace(place, |out| match kind {
+            LeafKind::Text => style.push(out, &text, Cow::Borrowed),
+            _ => {
+                out.push('"');
+                style.push(out, &text, Cow::Borrowed);
+                out.push('"');
+            }
         });
     }
 
@@ -199,7 +186,8 @@ impl Walker<'_, '_> {
 
     /// Lists a hit, if hits are listed: at the current value, if it is not said where.
     pub(super) fn note(&mut self, rule: HitRule, hit: Option<String>) {
-        if self.searcher.hits.is_some() {
+        // What is inside of a string has no pointer.
+        if self.searcher.hits.is_some() && self.level.is_outside() {
             let pointer = hit.unwrap_or_else(|| self.pointer());
             self.searcher.note(pointer, rule);
         }
@@ -207,14 +195,15 @@ impl Walker<'_, '_> {
 
     /// The JSON Pointer of the current value.
     pub(super) fn pointer(&mut self) -> String {
+        let frames = || self.scratch.frames.iter().chain([&self.frame]);
+        // Where the open member of each begins.
+        let starts = frames().skip(1).map(|inner| inner.below.start).chain([self.next.start]);
         let mut pointer = String::new();
-        let frames = &self.scratch.frames;
-        for (depth, frame) in frames.iter().enumerate() {
+        for (frame, start) in frames().zip(starts).skip(1) {
             pointer.push('/');
-            if frame.is_object {
-                let keys_end = frames.get(depth + 1).map_or(self.scratch.keys.len(), |next| next.keys.from);
-                let key = self.scratch.keys[..keys_end].last().map_or("", |key| &self.text[key.place.clone()]);
-                let key = unescape(key).unwrap_or_default();
+            if frame.closing == b'}' {
+                let end = string_end(self.text.as_bytes(), start);
+                let key = end.and_then(|end| unescape(&self.text[start + 1..end - 1])).unwrap_or_default();
                 let key = self.searcher.masked(&key, Search::Evidence).unwrap_or(key);
                 pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
             } else {
@@ -226,5 +215,5 @@ impl Walker<'_, '_> {
 }
 
 pub(super) fn check_controls(raw: &str) -> Result<(), Reason> {
-    if plain_len(raw.as_bytes(), |byte| byte < 0x20) < raw.len() { Err(Reason::Invalid) } else { Ok(()) }
+    valid(ordinary_len(raw.as_bytes(), |block| block.is_in(0, 0x1f).bits()) == raw.len())
 }

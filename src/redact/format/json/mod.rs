@@ -10,7 +10,7 @@ mod walker;
 use std::ops::Range;
 
 pub(in crate::redact) use self::frame::JsonScratch;
-use self::frame::Next;
+use self::frame::{Frame, Next};
 use self::walker::Walker;
 use crate::redact::Reason;
 use crate::redact::edits::Edits;
@@ -47,6 +47,8 @@ pub(in crate::redact) fn walk<T>(
     let is_body = level.is_outside() && search == Search::Client;
     let paths = searcher.paths(is_body);
     let show = paths.map_or(Show::All, |paths| paths.show);
+    let (rule, part) = (HitRule::Key, Part::Nothing);
+    let next = Next { class: root, show, rule, part, is_direct: false, is_noted: false, start: 0 };
     let mut walker = Walker {
         scratch: searcher.memory.json.pop().unwrap_or_default(),
         searcher,
@@ -56,10 +58,10 @@ pub(in crate::redact) fn walk<T>(
         cut,
         at: 0,
         upto: 0,
-        next: Next { class: root, show, rule: HitRule::Key, part: Part::Nothing, is_direct: false, start: 0 },
+        frame: Frame::new(0, next, 0, 0),
+        next,
         paths,
         keys: 0,
-        open_values: 0,
         is_rejected: false,
     };
     let walked = walker.run();

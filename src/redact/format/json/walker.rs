@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Walked;
-use super::frame::{Frame, JsonScratch, Keys, Leaf, Next, Pair, SeenKey, State};
+use super::frame::{Frame, JsonScratch, Leaf, Next};
 use super::leaves::check_controls;
 use crate::json::{plain_string_end, push_json_text, string_end, unescape};
 use crate::redact::Reason;
@@ -24,48 +24,77 @@ pub(super) struct Walker<'w, 's> {
     /// The end of what is complete.
     pub(super) upto: usize,
     pub(super) scratch: JsonScratch,
+    /// The innermost that is open. Those around it are in `scratch`.
+    pub(super) frame: Frame,
     pub(super) next: Next,
     /// What leads on from the next value; `None` in a walk that follows no pointers, which is most of them.
     pub(super) paths: Option<Paths>,
     pub(super) keys: usize,
-    /// The number of open values that a member beside them may name.
-    pub(super) open_values: usize,
     pub(super) is_rejected: bool,
 }
 
 impl Walker<'_, '_> {
     pub(super) fn run(&mut self) -> Result<Walked, Reason> {
-        let mut state = State::Value;
-        while let Some(byte) = self.text.as_bytes().get(self.at) {
-            // All white space is below the exclamation mark.
-            if *byte <= b' ' && self.skip_space() {
-                continue;
-            }
-            state = match state {
-                State::After if *byte == b',' => self.comma()?,
-                State::After if matches!(byte, b'}' | b']') => self.close()?,
-                State::Key | State::KeyOrEnd if *byte == b'"' => self.key()?,
-                State::KeyOrEnd if *byte == b'}' => self.close()?,
-                State::Colon if *byte == b':' => {
-                    self.at += 1;
-                    State::Value
-                }
-                State::Value => self.value(*byte)?,
-                State::ElementOrEnd if *byte == b']' => self.close()?,
-                State::Element | State::ElementOrEnd => {
-                    self.begin_element();
-                    self.value(*byte)?
-                }
-                State::Cut => break,
-                _ => return Err(Reason::Invalid),
-            };
+        match self.document() {
+            Err(Reason::Truncated) if self.cut => self.end(false),
+            Err(Reason::Truncated) => Err(Reason::Invalid),
+            done => done.and_then(|()| self.end(true)),
         }
-        self.end(state)
     }
 
-    /// White space between tokens is not written. Whether there is any.
+    /// Takes one value, and nothing behind it. `Truncated`: the text ends before, or in a token.
+    fn document(&mut self) -> Result<(), Reason> {
+        let mut byte = self.peek()?;
+        loop {
+            // Here begins a value.
+            let mut is_first = matches!(byte, b'{' | b'[');
+            if is_first {
+                self.open(byte)?;
+            } else {
+                self.scalar(byte)?;
+            }
+            // What is closed, up to the next member or element.
+            loop {
+                if self.frame.closing == 0 {
+                    return valid(self.peek().is_err());
+                }
+                byte = self.peek()?;
+                if byte != self.frame.closing {
+                    break;
+                }
+                self.close();
+                is_first = false;
+            }
+            if !is_first {
+                valid(byte == b',')?;
+                self.comma();
+                byte = self.peek()?;
+            }
+            if self.frame.closing == b'}' {
+                valid(byte == b'"')?;
+                self.key()?;
+                valid(self.peek()? == b':')?;
+                self.at += 1;
+                byte = self.peek()?;
+            } else {
+                self.begin_element();
+            }
+        }
+    }
+
+    /// The next byte that is no white space; an error at the end of the text.
+    #[inline(always)]
+    fn peek(&mut self) -> Result<u8, Reason> {
+        match self.text.as_bytes().get(self.at) {
+            // All white space is below the exclamation mark.
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.skip_space(),
+        }
+    }
+
+    /// White space between tokens is not written.
     #[inline(never)]
-    pub(super) fn skip_space(&mut self) -> bool {
+    fn skip_space(&mut self) -> Result<u8, Reason> {
         let start = self.at;
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.text.as_bytes().get(self.at) {
             self.at += 1;
@@ -73,24 +102,23 @@ impl Walker<'_, '_> {
         if self.at > start && self.level.is_outside() {
             self.scratch.edits.remove(start..self.at);
         }
-        self.at > start
+        self.text.as_bytes().get(self.at).copied().ok_or(Reason::Truncated)
     }
 
-    /// The text ends, or a token in it is not complete.
-    pub(super) fn end(&mut self, state: State) -> Result<Walked, Reason> {
-        let is_whole = state == State::After && self.scratch.frames.is_empty();
-        if !is_whole && !self.cut {
-            return Err(Reason::Invalid);
-        }
+    /// The text ends.
+    fn end(&mut self, is_whole: bool) -> Result<Walked, Reason> {
         let mut closers = String::new();
-        while let Some(frame) = self.scratch.frames.pop() {
+        while let Some(outer) = self.scratch.frames.pop() {
             // A hidden container was not written, so it is not closed.
-            if frame.below.show != Show::Nothing {
-                closers.push(if frame.is_object { '}' } else { ']' });
+            if self.frame.below.show != Show::Nothing {
+                closers.push(char::from(self.frame.closing));
             }
-            self.end_keys(frame.keys);
+            self.end_member();
             // A member after the cut may have said that the value is secret.
-            self.resolve(frame.pair.cut());
+            self.frame.pair.cut(&self.scratch.noted[self.frame.noted_from..]);
+            self.end_keys();
+            self.resolve();
+            self.frame = outer;
         }
         if !is_whole && self.upto == 0 {
             return Err(Reason::Truncated);
@@ -103,24 +131,14 @@ impl Walker<'_, '_> {
         })
     }
 
-    pub(super) fn value(&mut self, first: u8) -> Result<State, Reason> {
-        match first {
-            b'{' | b'[' => self.open(first == b'{'),
-            _ => self.scalar(),
-        }
-    }
-
-    pub(super) fn open(&mut self, is_object: bool) -> Result<State, Reason> {
+    fn open(&mut self, bracket: u8) -> Result<(), Reason> {
         if self.scratch.frames.len() == MAX_DEPTH {
             return Err(Reason::TooDeep);
         }
-        let next = self.next;
-        if !is_object
-            && next.part == Part::Data
-            && let Some(frame) = self.scratch.frames.last_mut()
-        {
+        let (mut next, is_object) = (self.next, bracket == b'{');
+        if !is_object && next.part == Part::Data {
             // Many APIs answer with a list called `data`; that of a Kubernetes object is no list.
-            self.open_values -= usize::from(frame.pair.recording.take().is_some());
+            (self.frame.pair.recording, next.is_noted) = (None, self.frame.below.is_noted);
         }
         let class = match next.class {
             Class::AsText | Class::Code if is_object => Class::Plain,
@@ -130,75 +148,70 @@ impl Walker<'_, '_> {
             class => class,
         };
         let is_direct = next.is_direct && (!is_object || next.class == Class::MaskValuesUnder);
-        self.scratch.frames.push(Frame {
-            is_object,
-            below: Next { class, is_direct, ..next },
-            has_kept: false,
-            last_comma: 0,
-            index: 0,
-            keys: Keys { from: self.scratch.keys.len(), seen: 0, may_repeat: false },
-            pair: Pair::default(),
-        });
+        self.scratch.frames.push(self.frame);
+        let (closing, below) = (if is_object { b'}' } else { b']' }, Next { class, is_direct, ..next });
+        self.frame = Frame::new(closing, below, self.scratch.keys.len(), self.scratch.noted.len());
         self.scratch.paths.extend(self.paths);
         self.at += 1;
         if next.show != Show::Nothing {
             self.upto = self.at;
         }
-        Ok(if is_object { State::KeyOrEnd } else { State::ElementOrEnd })
+        Ok(())
     }
 
-    pub(super) fn close(&mut self) -> Result<State, Reason> {
-        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
-        if frame.is_object != (self.text.as_bytes()[self.at] == b'}') {
-            return Err(Reason::Invalid);
-        }
-        self.open_values -= usize::from(frame.pair.end_member(self.scratch.leaves.len()));
-        let (Next { start, show, .. }, keys) = (frame.below, frame.keys);
-        let noted = (!frame.pair.noted.is_empty()).then(|| std::mem::take(&mut frame.pair));
-        self.scratch.frames.pop();
+    fn close(&mut self) {
+        self.end_member();
+        self.end_keys();
+        self.resolve();
+        let Next { start, show, .. } = self.frame.below;
         self.scratch.paths.pop();
-        self.end_keys(keys);
-        noted.into_iter().for_each(|pair| self.resolve(pair));
+        if let Some(outer) = self.scratch.frames.pop() {
+            self.frame = outer;
+        }
         self.at += 1;
         self.finish_value(start, show == Show::Nothing);
-        Ok(State::After)
     }
 
-    /// Masks the values that a member beside them names or marks as secret.
-    pub(super) fn resolve(&mut self, pair: Pair) {
-        for (class, range) in pair.secrets() {
-            for at in range.start..range.end.min(self.scratch.leaves.len()) {
+    /// Masks the values that a member beside them names or marks as secret, those noted last first.
+    fn resolve(&mut self) {
+        let Frame { pair, noted_from, .. } = self.frame;
+        while self.scratch.noted.len() > noted_from
+            && let Some((part, leaves)) = self.scratch.noted.pop()
+        {
+            let class = pair.class_of(part);
+            for at in leaves.filter(|_| class != Class::Plain) {
                 let Leaf { place, kind, hit } = std::mem::take(&mut self.scratch.leaves[at]);
                 if class.masks(kind, &self.text[place.clone()]) {
-                    self.mask(place, kind, class != Class::AsText, HitRule::Key, hit);
+                    self.note(HitRule::Key, hit);
+                    self.mask(place, kind, class != Class::AsText);
                 }
             }
         }
     }
 
-    pub(super) fn comma(&mut self) -> Result<State, Reason> {
-        let at = self.at;
-        let leaves = self.scratch.leaves.len();
-        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
-        self.open_values -= usize::from(frame.pair.end_member(leaves));
-        frame.index += 1;
-        frame.last_comma = at;
-        let (is_object, has_kept) = (frame.is_object, frame.has_kept);
-        self.at += 1;
-        if !has_kept {
-            self.scratch.edits.remove(at..self.at);
+    /// Ends a member or element. The leaves of its value are noted if a member beside it may name it.
+    #[inline(always)]
+    fn end_member(&mut self) {
+        if let Some((part, from)) = self.frame.pair.recording.take() {
+            self.scratch.noted.push((part, from..self.scratch.leaves.len()));
         }
-        Ok(if is_object { State::Key } else { State::Element })
+    }
+
+    fn comma(&mut self) {
+        self.end_member();
+        self.frame.index += 1;
+        self.frame.last_comma = self.at;
+        self.at += 1;
+        if !self.frame.has_kept {
+            self.scratch.edits.remove(self.frame.last_comma..self.at);
+        }
     }
 
     /// Decides what applies to the element that begins here.
-    #[inline(never)]
-    pub(super) fn begin_element(&mut self) {
-        let Some(frame) = self.scratch.frames.last() else { return };
-        self.next = Next { part: Part::Nothing, start: self.at, ..frame.below };
+    fn begin_element(&mut self) {
+        self.next = Next { part: Part::Nothing, start: self.at, ..self.frame.below };
         if self.paths.is_some() {
-            let index = frame.index.to_string();
-            self.step(&index);
+            self.step(&self.frame.index.to_string());
         }
     }
 
@@ -218,33 +231,37 @@ impl Walker<'_, '_> {
         self.paths = Some(paths);
     }
 
-    pub(super) fn key(&mut self) -> Result<State, Reason> {
+    /// Takes a key.
+    #[inline(always)]
+    fn key(&mut self) -> Result<(), Reason> {
         self.keys += 1;
         if self.keys > MAX_KEYS {
             return Err(Reason::TooDeep);
         }
-        let (text, start) = (self.text, self.at + 1);
-        if let Some(end) = plain_string_end(self.text.as_bytes(), self.at) {
-            let key = &text[start..end - 1];
-            return self.begin_member(start..end - 1, key, false);
+        let (text, start) = (self.text, self.at);
+        if let Some(end) = plain_string_end(text.as_bytes(), start) {
+            self.at = end;
+            return self.begin_member(start + 1..end - 1, &text[start + 1..end - 1], false);
         }
-        let Some(end) = string_end(self.text.as_bytes(), self.at) else { return Ok(State::Cut) };
-        let key = unescape(&text[start..end - 1]).ok_or(Reason::Invalid)?;
-        self.begin_member(start..end - 1, &key, true)
+        self.at = string_end(text.as_bytes(), start).ok_or(Reason::Truncated)?;
+        let place = start + 1..self.at - 1;
+        let key = unescape(&text[place.clone()]).ok_or(Reason::Invalid)?;
+        self.begin_member(place, &key, true)
     }
 
     /// Decides what applies to the value of a key.
-    pub(super) fn begin_member(&mut self, place: Range<usize>, key: &str, has_escapes: bool) -> Result<State, Reason> {
+    #[inline(always)]
+    fn begin_member(&mut self, place: Range<usize>, key: &str, has_escapes: bool) -> Result<(), Reason> {
         let hash = self.searcher.memory.hash(key);
         let facts = self.searcher.key_facts(hash, key);
-        let leaves = self.scratch.leaves.len();
-        let Some(frame) = self.scratch.frames.last_mut() else { return Err(Reason::Invalid) };
         if self.level.is_outside() {
-            frame.keys.add(hash);
-            self.scratch.keys.push(SeenKey { hash, place: place.clone() });
+            self.frame.add_key(hash);
+            self.scratch.keys.push(hash);
         }
-        self.open_values += usize::from(frame.pair.begin_member(facts.part, leaves));
-        self.next = Next { part: facts.part, start: place.start - 1, ..frame.below };
+        self.next = Next { part: facts.part, start: place.start - 1, ..self.frame.below };
+        if facts.part != Part::Nothing {
+            self.next.is_noted |= self.frame.pair.begin_member(facts.part, self.scratch.leaves.len());
+        }
         if facts.class != Class::Plain {
             self.next.is_direct = true;
             if self.next.class == Class::Plain {
@@ -254,26 +271,20 @@ impl Walker<'_, '_> {
         if self.paths.is_some() {
             self.step(key);
         }
-        self.at = place.end + 1;
         if (facts.is_odd || has_escapes) && self.level.is_outside() {
             self.odd_key(place, key)?;
         }
-        if self.text.as_bytes().get(self.at) != Some(&b':') {
-            // White space, at best.
-            return Ok(State::Colon);
-        }
-        self.at += 1;
-        Ok(State::Value)
+        Ok(())
     }
 
     /// Ends the keys of an object. A key that repeats is noted, because stores reject such a document.
-    fn end_keys(&mut self, keys: Keys) {
-        if keys.may_repeat {
-            let keys = &mut self.scratch.keys[keys.from..];
-            keys.sort_unstable_by_key(|key| key.hash);
-            self.is_rejected |= keys.windows(2).any(|pair| pair[0].hash == pair[1].hash);
+    fn end_keys(&mut self) {
+        if self.frame.may_repeat {
+            let keys = &mut self.scratch.keys[self.frame.keys_from..];
+            keys.sort_unstable();
+            self.is_rejected |= keys.windows(2).any(|pair| pair[0] == pair[1]);
         }
-        self.scratch.keys.truncate(keys.from);
+        self.scratch.keys.truncate(self.frame.keys_from);
     }
 
     /// Writes a key with escapes, characters that have to be escaped, or a token. Only tokens, and values of `Audit::secret`, are
@@ -284,9 +295,9 @@ impl Walker<'_, '_> {
         self.escape_odd(place.start, raw);
         let Some(masked) = self.searcher.masked(key, Search::Evidence) else { return Ok(()) };
         // Two keys may have become one.
-        if let (Some(frame), Some(key)) = (self.scratch.frames.last_mut(), self.scratch.keys.last_mut()) {
-            key.hash = self.searcher.memory.hash(&masked);
-            frame.keys.add(key.hash);
+        if let Some(hash) = self.scratch.keys.last_mut() {
+            *hash = self.searcher.memory.hash(&masked);
+            self.frame.add_key(*hash);
         }
         self.note(HitRule::Value, None);
         self.scratch.edits.replace(place, |out| push_json_text(out, &masked));
@@ -299,23 +310,23 @@ impl Walker<'_, '_> {
         if is_removed {
             self.remove_value(start);
         }
-        let is_shown = self.scratch.frames.last_mut().is_none_or(|frame| {
-            frame.has_kept |= !is_removed;
-            // What is in a hidden container is hidden too.
-            frame.below.show != Show::Nothing
-        });
-        if is_shown {
+        self.frame.has_kept |= !is_removed;
+        // What is in a hidden container is hidden too.
+        if self.frame.below.show != Show::Nothing {
             self.upto = self.at;
         }
     }
 
     #[inline(never)]
-    pub(super) fn remove_value(&mut self, start: usize) {
-        let place = match self.scratch.frames.last() {
-            Some(frame) if frame.has_kept => frame.last_comma..self.at,
-            Some(_) => start..self.at,
-            None => return self.scratch.edits.replace(start..self.at, |out| out.push_str("null")),
-        };
-        self.scratch.edits.remove(place);
+    fn remove_value(&mut self, start: usize) {
+        match self.frame {
+            Frame { closing: 0, .. } => self.scratch.edits.replace(start..self.at, |out| out.push_str("null")),
+            Frame { has_kept: true, last_comma, .. } => self.scratch.edits.remove(last_comma..self.at),
+            _ => self.scratch.edits.remove(start..self.at),
+        }
     }
+}
+
+pub(super) fn valid(is_valid: bool) -> Result<(), Reason> {
+    if is_valid { Ok(()) } else { Err(Reason::Invalid) }
 }
