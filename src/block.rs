@@ -16,9 +16,15 @@ impl Block {
         bytes.get(at..)?.first_chunk().map(|block| Self(u8x16::new(*block)))
     }
 
+    /// The bytes from a place in a text on, and how many of the block precede the place: at the end of the text, some may.
+    #[inline(always)]
+    pub(crate) fn from(bytes: &[u8], at: usize) -> (Self, usize) {
+        Self::at(bytes, at).map_or_else(|| Self::last(bytes, at), |block| (block, 0))
+    }
+
     /// The last bytes of a text, and how many of the block precede the place. A shorter text is filled with letters.
     #[inline(always)]
-    pub(crate) fn last(bytes: &[u8], at: usize) -> (Self, usize) {
+    fn last(bytes: &[u8], at: usize) -> (Self, usize) {
         if let Some(block) = bytes.last_chunk() {
             return (Self(u8x16::new(*block)), at + LEN - bytes.len());
         }
@@ -101,18 +107,12 @@ pub(crate) fn ordinary_len(bytes: &[u8], special: impl Fn(Block) -> u32) -> usiz
     }
 }
 
-/// Where the first of two bytes is, from a place on.
+/// Where the first of two bytes is, from a place on. They are no letters.
 #[inline(always)]
-pub(crate) fn find_either(bytes: &[u8], mut at: usize, one: u8, other: u8) -> Option<usize> {
-    while let Some(block) = Block::at(bytes, at) {
-        let found = block.is(one).or(block.is(other)).bits();
-        if found != 0 {
-            return Some(at + found.trailing_zeros() as usize);
-        }
-        at += LEN;
-    }
+pub(crate) fn find_either(bytes: &[u8], at: usize, one: u8, other: u8) -> Option<usize> {
     let rest = bytes.get(at..)?;
-    rest.iter().position(|byte| *byte == one || *byte == other).map(|len| at + len)
+    let len = ordinary_len(rest, |block| block.is(one).or(block.is(other)).bits());
+    (len < rest.len()).then_some(at + len)
 }
 
 /// Whether a text holds another one: its first and its last byte are compared in two blocks at once, and nothing is prepared.

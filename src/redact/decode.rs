@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::block::find_either;
 use crate::json::escape_at;
 use crate::work;
 
@@ -32,8 +33,7 @@ impl Decoded {
         let bytes = raw.as_bytes();
         let mut decoded = Self { text: String::new(), steps: Vec::new() };
         let (mut copied, mut from) = (0, 0);
-        while let Some(skipped) = memchr::memchr(mark, &bytes[from..]) {
-            let start = from + skipped;
+        while let Some(start) = find_either(bytes, from, mark, mark) {
             from = start + 1;
             if let Some((char, len)) = char_at(bytes, start) {
                 decoded.text.push_str(&raw[copied..start]);

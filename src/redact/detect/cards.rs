@@ -18,8 +18,8 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
     while at < bytes.len() {
         // None begins in a word, in a fraction, or in a longer sequence of hyphenated digits.
         let before = |back: usize| bytes.get(at.checked_sub(back)?);
-        let forms = if goes_on(before(1), before(2), b".-") { &[] } else { &FORMS[..] };
-        let card = forms.iter().find_map(|form| written_as(form, bytes, at, cut));
+        let len = issued_len(&bytes[at..]).filter(|_| !goes_on(before(1), before(2), b".-"));
+        let card = len.and_then(|len| FORMS.iter().find_map(|form| written_as(form, bytes, at, len, cut)));
         let end = card.as_ref().map_or_else(|| run(bytes, at, |byte| byte.is_ascii_digit()), |card| card.end);
         found.extend(card);
         at = run(bytes, end, |byte| !byte.is_ascii_digit());
@@ -29,28 +29,27 @@ pub(super) fn find(text: &str, cut: bool, found: &mut Vec<Range<usize>>) {
 /// Whether a number is written like a card number in one piece.
 pub(in crate::redact) fn is_card_number(number: &str) -> bool {
     let bytes = number.as_bytes();
-    matches!(bytes.len(), 15 | 16) && bytes.iter().all(u8::is_ascii_digit) && is_card(bytes)
+    issued_len(bytes) == Some(bytes.len()) && bytes.iter().all(u8::is_ascii_digit) && luhn(bytes)
 }
 
-/// The card number that begins here in one of the forms, or what a cut left of it.
-fn written_as(form: &[u8], bytes: &[u8], start: usize, cut: bool) -> Option<Range<usize>> {
+/// The card number of this length that begins here in one of the forms, or what a cut left of it.
+fn written_as(form: &[u8], bytes: &[u8], start: usize, len: usize, cut: bool) -> Option<Range<usize>> {
     let end = bytes.len().min(start + form.len());
     let written = &bytes[start..end];
     work::add(written.len());
-    let has_form = |separator: u8| {
-        written.iter().zip(form).all(|(byte, sign)| match sign {
-            b' ' => *byte == separator,
-            _ => byte.is_ascii_digit(),
-        })
-    };
-    let separator = [b' ', b'-'].into_iter().find(|separator| has_form(*separator))?;
-    let digits: Vec<u8> = written.iter().copied().filter(u8::is_ascii_digit).collect();
+    // In all forms, the first separator follows four digits.
+    let separator = if written.get(4) == Some(&b'-') { b'-' } else { b' ' };
+    let mut signs = written.iter().zip(form);
+    if !signs.all(|(byte, sign)| if *sign == b' ' { *byte == separator } else { byte.is_ascii_digit() }) {
+        return None;
+    }
+    let digits = written.iter().filter(|byte| byte.is_ascii_digit()).count();
     let is_number = if written.len() == form.len() {
         // Longer sequences of hyphenated digits are ids.
         let joins: &[u8] = if separator == b'-' { b".-" } else { b"." };
-        is_card(&digits) && !goes_on(bytes.get(end), bytes.get(end + 1), joins)
+        digits == len && luhn(written) && !goes_on(bytes.get(end), bytes.get(end + 1), joins)
     } else {
-        cut && CUT_DIGITS.contains(&digits.len()) && (has_issuer(&digits, 16) || has_issuer(&digits, 15))
+        cut && CUT_DIGITS.contains(&digits)
     };
     is_number.then_some(start..end)
 }
@@ -61,30 +60,25 @@ fn goes_on(beside: Option<&u8>, behind: Option<&u8>, joins: &[u8]) -> bool {
     beside.is_some_and(|sign| sign.is_ascii_alphanumeric() || *sign == b'_' || is_joined(sign))
 }
 
-fn is_card(digits: &[u8]) -> bool {
-    matches!(digits.len(), 15 | 16) && has_issuer(digits, digits.len()) && luhn(digits)
-}
-
-/// Whether digits begin like the cards of an issuer that have this length (ISO/IEC 7812, and the issuers' own tables).
-fn has_issuer(digits: &[u8], len: usize) -> bool {
-    let first =
-        |count: usize| digits.iter().take(count).fold(0_u32, |number, digit| number * 10 + u32::from(digit - b'0'));
-    match len {
-        // American Express, JCB.
-        15 => matches!(first(2), 34 | 37) || matches!(first(4), 1800 | 2131),
-        // Visa; Mastercard; JCB; Discover and RuPay; UnionPay; Maestro; Mir.
-        16 => {
-            first(1) == 4
-                || matches!(first(2), 51..=55 | 60 | 62 | 65 | 67 | 81 | 82)
-                || matches!(first(3), 508 | 644..=649)
-                || matches!(first(4), 2200..=2204 | 2221..=2720 | 3528..=3589 | 5018 | 5020 | 5038 | 5893 | 6304 | 6390)
-        }
-        _ => false,
+/// The length of the card numbers that begin with these four digits (ISO/IEC 7812, and the issuers' own tables).
+fn issued_len(bytes: &[u8]) -> Option<usize> {
+    let first = bytes.first_chunk::<4>().filter(|first| first.iter().all(u8::is_ascii_digit))?;
+    let first = first.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    // American Express, JCB.
+    if matches!(first / 100, 34 | 37) || matches!(first, 1800 | 2131) {
+        return Some(15);
     }
+    // Visa; Mastercard; JCB; Discover and RuPay; UnionPay; Maestro; Mir.
+    let is_issued = matches!(first / 100, 40..=49 | 51..=55 | 60 | 62 | 65 | 67 | 81 | 82)
+        || matches!(first / 10, 508 | 644..=649)
+        || matches!(first, 2200..=2204 | 2221..=2720 | 3528..=3589 | 5018 | 5020 | 5038 | 5893 | 6304 | 6390);
+    is_issued.then_some(16)
 }
 
-fn luhn(digits: &[u8]) -> bool {
-    let values = digits.iter().rev().enumerate().map(|(place, digit)| {
+/// Luhn's check of the digits in a text.
+fn luhn(written: &[u8]) -> bool {
+    let digits = written.iter().rev().filter(|byte| byte.is_ascii_digit());
+    let values = digits.enumerate().map(|(place, digit)| {
         // Every other digit is doubled; of what is above nine, the two digits are added.
         let value = u32::from(digit - b'0') << (place % 2);
         value / 10 + value % 10

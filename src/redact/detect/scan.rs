@@ -54,8 +54,8 @@ impl Scan {
         let keywords = Keywords::shared();
         work::add(bytes.len());
         let mut all = match bytes.first_chunk() {
-            Some([first, second, third]) if keywords.may_follow([b' ', *first, *second, *third]) => {
-                keywords.begins_at(bytes, 0)
+            Some([first, second, third]) if keywords.all.may_follow([b' ', *first, *second, *third]) => {
+                keywords.begins_at(bytes, 0, [b' ', *first, *second, *third])
             }
             _ => 0,
         };
@@ -63,7 +63,8 @@ impl Scan {
         // The bits of this block and the one before it, of those with digits.
         let mut number = 0;
         while at < bytes.len() {
-            let (block, before) = Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
+            let (block, before) = Block::from(bytes, at);
+            let rest = &bytes[at..];
             let digit = block.is_in(b'0', b'9');
             number >>= BLOCK;
             if digit.bits() >> before != 0 {
@@ -73,12 +74,16 @@ impl Scan {
             }
             let mut signs = block.is_letter().or(digit).not() >> before;
             while signs != 0 {
-                let place = at + signs.trailing_zeros() as usize;
+                let place = signs.trailing_zeros() as usize;
                 signs &= signs - 1;
-                let Some(rest @ [byte, ..]) = bytes.get(place..) else { break };
-                all |= OF[usize::from(*byte)];
-                if rest.first_chunk().is_some_and(|four| keywords.may_follow(*four)) {
-                    all |= keywords.begins_at(bytes, place + 1);
+                if let Some(four) = rest.get(place..place + 4).and_then(<[u8]>::first_chunk::<4>) {
+                    all |= OF[usize::from(four[0])];
+                    if keywords.all.may_follow(*four) {
+                        all |= keywords.begins_at(bytes, at + place + 1, *four);
+                    }
+                } else {
+                    // Too near to the end for a keyword.
+                    all |= rest.get(place).map_or(0, |sign| OF[usize::from(*sign)]);
                 }
             }
             at += BLOCK;
@@ -97,33 +102,30 @@ impl Scan {
     pub(in crate::redact) fn has_all(self, all: u32) -> bool {
         self.0 & all == all
     }
-
-    const fn of_byte(byte: u8) -> u32 {
-        match byte {
-            b'@' => Self::AT,
-            b':' => Self::COLON,
-            b'=' => Self::EQUALS,
-            b'%' => Self::PERCENT,
-            b'\\' => Self::BACKSLASH,
-            b'&' | b';' | b'?' | b'#' => Self::SEPARATOR,
-            b'{' | b'[' => Self::BRACKET,
-            b' ' => Self::SPACE,
-            b'\t' => Self::SPACE | Self::CONTROL,
-            b'/' => Self::SLASH,
-            0..0x20 | 0x7f => Self::CONTROL,
-            // A few token formats have their keyword in the middle of a word, before this sign.
-            b'~' => Self::TOKEN,
-            0x80.. => Self::NON_ASCII,
-            _ => 0,
-        }
-    }
 }
 
+/// The sign that a byte is.
 static OF: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte: usize = 0;
     while byte < table.len() {
-        table[byte] = Scan::of_byte(byte.to_le_bytes()[0]);
+        table[byte] = match byte.to_le_bytes()[0] {
+            b'@' => Scan::AT,
+            b':' => Scan::COLON,
+            b'=' => Scan::EQUALS,
+            b'%' => Scan::PERCENT,
+            b'\\' => Scan::BACKSLASH,
+            b'&' | b';' | b'?' | b'#' => Scan::SEPARATOR,
+            b'{' | b'[' => Scan::BRACKET,
+            b' ' => Scan::SPACE,
+            b'\t' => Scan::SPACE | Scan::CONTROL,
+            b'/' => Scan::SLASH,
+            0..0x20 | 0x7f => Scan::CONTROL,
+            // A few token formats have their keyword in the middle of a word, before this sign.
+            b'~' => Scan::TOKEN,
+            0x80.. => Scan::NON_ASCII,
+            _ => 0,
+        };
         byte += 1;
     }
     table
@@ -139,13 +141,12 @@ fn may_be_long(signs: u32) -> bool {
     four & four >> 4 & four >> 8 != 0
 }
 
-/// The first three characters of all keywords, as a set of bits by their hash. Capital letters are as small ones.
-struct Keywords([u64; BITS / 64]);
-
-const BITS: usize = 1 << 15;
-/// First bytes of what often follows a token and is no ASCII: of dashes, quotation marks and the mark of a cut, and of
-/// full-width punctuation.
-const NON_ASCII_ENDS: [u8; 4] = [0xc2, 0xe2, 0xe3, 0xef];
+/// The keywords that a scan looks for.
+struct Keywords {
+    all: Beginnings,
+    /// Those of no token format.
+    others: Beginnings,
+}
 
 impl Keywords {
     #[inline(always)]
@@ -155,28 +156,48 @@ impl Keywords {
     }
 
     fn new() -> Self {
-        let mut bits = Self([0; BITS / 64]);
-        for classes in TokenFormats::shared().beginnings() {
-            bits.add(&classes.map(characters));
-        }
         let schemes = schemes::SCHEMES.iter().map(|(name, _)| name);
         let words = schemes.chain(signatures::NAMES).chain([&pem::WORD]);
-        for word in words.filter_map(|word| word.as_bytes().first_chunk::<3>()) {
-            bits.add(&word.map(|byte| vec![byte]));
-        }
-        bits
+        let others = words.filter_map(|word| Some(word.as_bytes().first_chunk::<3>()?.map(Class::one)));
+        let all = others.clone().chain(TokenFormats::shared().beginnings());
+        Self { all: Beginnings::of(all), others: Beginnings::of(others) }
     }
 
-    /// Adds all that begin with a character of each set.
-    fn add(&mut self, [first, second, third]: &[Vec<u8>; 3]) {
-        for first in first {
-            for second in second {
-                for third in third {
-                    let (word, bit) = place([0, *first, *second, *third]);
-                    self.0[word] |= 1 << bit;
+    /// The sign of the keyword that begins at this place, behind the first of these characters; none if no keyword does.
+    #[inline(never)]
+    fn begins_at(&self, bytes: &[u8], at: usize, four: [u8; 4]) -> u32 {
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        let may_be_other = self.others.may_follow(four);
+        flag(TokenFormats::shared().begins_at(bytes, at), Scan::TOKEN)
+            | flag(may_be_other && pem::begins_at(bytes, at), Scan::KEY)
+            | flag(may_be_other && schemes::scheme_at(bytes, at).is_some(), Scan::SCHEME)
+            | flag(may_be_other && signatures::begins_at(bytes, at), Scan::SIGNATURE)
+    }
+}
+
+/// The first three characters of keywords, as a set of bits by their hash. Capital letters are as small ones.
+struct Beginnings([u64; BITS / 64]);
+
+const BITS: usize = 1 << 15;
+/// First bytes of what often follows a token and is no ASCII: of dashes, quotation marks and the mark of a cut, and of
+/// full-width punctuation.
+const NON_ASCII_ENDS: [u8; 4] = [0xc2, 0xe2, 0xe3, 0xef];
+
+impl Beginnings {
+    /// Of all that begin with a character of each class.
+    fn of(keywords: impl Iterator<Item = [Class; 3]>) -> Self {
+        let mut bits = [0; BITS / 64];
+        for [first, second, third] in keywords.map(|classes| classes.map(characters)) {
+            for first in &first {
+                for second in &second {
+                    for third in &third {
+                        let (word, bit) = place([0, *first, *second, *third]);
+                        bits[word] |= 1 << bit;
+                    }
                 }
             }
         }
+        Self(bits)
     }
 
     /// Whether what follows the first of these characters may be the beginning of a keyword.
@@ -184,16 +205,6 @@ impl Keywords {
     fn may_follow(&self, four: [u8; 4]) -> bool {
         let (word, bit) = place(four);
         self.0[word] >> bit & 1 != 0
-    }
-
-    /// The sign of the keyword that begins at this place; none if no keyword does.
-    #[inline(never)]
-    fn begins_at(&self, bytes: &[u8], at: usize) -> u32 {
-        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
-        flag(TokenFormats::shared().begins_at(bytes, at), Scan::TOKEN)
-            | flag(pem::begins_at(bytes, at), Scan::KEY)
-            | flag(schemes::scheme_at(bytes, at).is_some(), Scan::SCHEME)
-            | flag(signatures::begins_at(bytes, at), Scan::SIGNATURE)
     }
 }
 
@@ -212,7 +223,7 @@ fn characters(class: Class) -> Vec<u8> {
 #[inline(always)]
 fn place(four: [u8; 4]) -> (usize, u32) {
     // Capital letters differ from small ones by a bit.
-    let three = (u32::from_le_bytes(four) | 0x2020_2020) & !0xff;
+    let three = u32::from_le_bytes(four) & !0x2020_20ff;
     let hash = three.wrapping_mul(0x9e37_79b1) >> (32 - BITS.trailing_zeros());
     (hash as usize / 64, hash % 64)
 }

@@ -18,6 +18,9 @@ use crate::work;
 const MAX_WRAPPER: usize = 24;
 /// More backslashes before a quote are not read: a string in a string in a string has seven.
 const MAX_ESCAPES: usize = 7;
+/// Headers whose value is more than one word: a scheme and credentials (RFC 9110, section 11.6.2), or names and values
+/// (RFC 6265).
+const HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
 /// What ends a text that was cut.
 const ELLIPSIS_BYTES: &[u8] = "…".as_bytes();
 
@@ -44,7 +47,8 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
         if class == Class::Plain {
             continue;
         }
-        if bytes[sign] == b':' && sign >= line_until && is_header(named) {
+        let is_header = || HEADERS.iter().any(|header| named.eq_ignore_ascii_case(header));
+        if bytes[sign] == b':' && sign >= line_until && is_header() {
             let before = places.len();
             line_until = credentials(searcher, text, at, places);
             if places.len() > before {
@@ -74,13 +78,6 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             }
         }
     }
-}
-
-/// Whether a name is that of a header whose value is more than one word: a scheme and credentials (RFC 9110, section
-/// 11.6.2), or names and values (RFC 6265).
-fn is_header(name: &str) -> bool {
-    const HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "set-cookie"];
-    HEADERS.iter().any(|header| name.eq_ignore_ascii_case(header))
 }
 
 /// Appends the places of the credentials in the line after a header's name, and returns the end of the line. Of more than
