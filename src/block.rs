@@ -48,11 +48,6 @@ impl Block {
     }
 
     #[inline(always)]
-    pub(crate) fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    #[inline(always)]
     pub(crate) fn is_in(self, first: u8, last: u8) -> Self {
         let above = self.0 - u8x16::splat(first);
         Self(above.min(u8x16::splat(last - first)).simd_eq(above))
@@ -115,39 +110,46 @@ pub(crate) fn find_either(bytes: &[u8], at: usize, one: u8, other: u8) -> Option
     (len < rest.len()).then_some(at + len)
 }
 
-/// Whether a text holds another one: its first and its last byte are compared in two blocks at once, and nothing is prepared.
-/// Where they are often those of other texts, the rest is left to a search whose time is linear for any text.
+/// Whether a text holds another one: its first and its last byte are compared in blocks, and nothing is prepared. Where they
+/// are often those of other texts, the rest is left to a search whose time is linear for any text.
 pub(crate) fn holds(bytes: &[u8], text: &[u8]) -> bool {
     const MISSES: usize = 16;
     let (Some(first), Some(last)) = (text.first(), text.last()) else { return true };
     // Of each place where the text may begin, its first byte and its last.
     let Some(tails) = bytes.get(text.len() - 1..) else { return false };
     let heads = &bytes[..tails.len()];
-    let (mut at, mut misses) = (0, 0);
-    while at < heads.len() {
-        let here = |at: usize| {
-            let block = |bytes| Block::at(bytes, at).map_or_else(|| Block::last(bytes, at), |block| (block, 0));
-            let ((heads, before), (tails, _)) = (block(heads), block(tails));
-            heads.is(*first).and(tails.is(*last)).bits() >> before
-        };
-        // Behind the end there is nothing.
-        let next = if at + LEN < heads.len() { here(at + LEN) << LEN } else { 0 };
-        let mut found = here(at) | next;
+    let (first, last) = (u8x16::splat(*first), u8x16::splat(*last));
+    let places = |heads: &[u8; LEN], tails: &[u8; LEN]| {
+        (u8x16::new(*heads).simd_eq(first) & u8x16::new(*tails).simd_eq(last)).to_bitmask()
+    };
+    let mut misses = 0;
+    // Whether the text is at one of these places; `None` if it is not, and may be behind them.
+    let mut is_at = |from: usize, mut found: u32| {
         while found != 0 {
-            let place = at + found.trailing_zeros() as usize;
+            let rest = &bytes[from + found.trailing_zeros() as usize..];
             found &= found - 1;
-            let rest = bytes.get(place..).unwrap_or_default();
             if rest.starts_with(text) {
-                return true;
+                return Some(true);
             }
             misses += 1;
             if misses == MISSES {
-                return memchr::memmem::find(rest, text).is_some();
+                return Some(memchr::memmem::find(rest, text).is_some());
             }
         }
-        at += 2 * LEN;
+        None
+    };
+    for (at, (heads, tails)) in heads.as_chunks().0.iter().zip(tails.as_chunks().0).enumerate() {
+        if let Some(is_held) = is_at(at * LEN, places(heads, tails)) {
+            return is_held;
+        }
     }
-    false
+    // The last places, some of them once more.
+    match (heads.last_chunk(), tails.last_chunk()) {
+        (Some(last_heads), Some(last_tails)) => {
+            is_at(heads.len() - LEN, places(last_heads, last_tails)).unwrap_or(false)
+        }
+        _ => (0..heads.len()).any(|place| bytes[place..].starts_with(text)),
+    }
 }
 
 #[cfg(test)]

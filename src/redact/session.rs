@@ -155,9 +155,9 @@ impl Session<'_> {
         if is_shared && self.searcher.memory.knows(text) {
             return self.out.push(text);
         }
-        let before = self.searcher.memory.remembered.len();
+        let before = self.searcher.memory.remembered.size();
         let places = self.searcher.places(text, Search::Free);
-        if is_shared && places.is_empty() && self.searcher.memory.remembered.len() == before {
+        if is_shared && places.is_empty() && self.searcher.memory.remembered.size() == before {
             self.searcher.memory.keep(text);
         }
         self.push(text, &places, Cow::Borrowed)

@@ -65,7 +65,9 @@ impl Remembered {
             return;
         }
         self.add(credentials, true);
-        self.add(credentials.trim_end_matches('='), true);
+        if credentials.ends_with('=') {
+            self.add(credentials.trim_end_matches('='), true);
+        }
         if scheme.eq_ignore_ascii_case("basic") {
             let decoded = basic_credentials(credentials);
             let decoded = String::from_utf8_lossy(&decoded);
@@ -81,8 +83,9 @@ impl Remembered {
         }
     }
 
-    pub(in crate::redact) fn len(&self) -> usize {
-        self.values.len() + usize::from(self.is_full)
+    /// Grows with each value that is added; 0 if there is nothing to search for.
+    pub(in crate::redact) fn size(&self) -> usize {
+        self.values.text.len() + usize::from(self.is_full)
     }
 
     fn push(&mut self, value: &str, is_beginning: bool) {

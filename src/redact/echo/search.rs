@@ -24,7 +24,7 @@ pub(crate) struct EchoSearch<'a> {
 impl EchoSearch<'_> {
     /// Whether there is anything to search for.
     pub(crate) fn is_needed(&self) -> bool {
-        self.remembered.len() > 0
+        self.remembered.size() > 0
     }
 
     /// Masks echoes in a text. One that cannot be searched becomes a mask.

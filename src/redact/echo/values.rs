@@ -87,10 +87,6 @@ impl Values {
         self.list.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
-    }
-
     /// Adds a value, unless it is in the list.
     pub(super) fn push(&mut self, text: &str, is_beginning: bool, is_word: bool) {
         if self.contains(text) {

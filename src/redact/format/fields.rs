@@ -256,7 +256,10 @@ pub(in crate::redact) fn headers<'h>(
     let mut object = Object::default();
     for (name, value, is_sensitive) in shown {
         let value = String::from_utf8_lossy(value);
-        let json = if is_sensitive || searcher.class(name).masks_text(&value) {
+        let json = if is_sensitive {
+            // Its value was not captured, so it has no fingerprint.
+            (!searcher.rules.style.removes()).then(|| json_string(searcher, searcher.rules.style.text(), &[]))
+        } else if searcher.class(name).masks_text(&value) {
             searcher.memory.remembered.add_header(name, &value);
             Decision::secret(&value).json(searcher, &value)
         } else {
