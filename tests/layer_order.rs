@@ -328,18 +328,22 @@ async fn an_error_that_is_handled_outside_is_timed_out_and_inside_it_is_an_answe
         ServiceBuilder::new().layer(HandleErrorLayer::new(too_late)).layer(log.auditor.axum_layer()).layer(timeout());
     let inside =
         ServiceBuilder::new().layer(log.auditor.axum_layer()).layer(HandleErrorLayer::new(too_late)).layer(timeout());
-    for app in [routes().layer(outside), routes().layer(inside)] {
+    let both_outside =
+        ServiceBuilder::new().layer(HandleErrorLayer::new(too_late)).layer(timeout()).layer(log.auditor.axum_layer());
+    for app in [routes().layer(outside), routes().layer(inside), routes().layer(both_outside)] {
         assert_eq!(ask(app, to("/hang")).await.status(), 408);
     }
     let timed_out = failed("error", "timed_out", "Error", "request timed out");
     let answered = failed("warn", "completed", "RequestTimeout", "408 Request Timeout");
+    let records = log.records(3).await;
     assert_eq!(
-        log.records(2).await,
+        records[..2],
         [
             routed("/hang", expected::with(timed_out, json!({ "response": null }))),
             routed("/hang", expected::with(answered, json!({ "response": { "status": 408 } }))),
         ]
     );
+    assert_eq!((&records[2]["outcome"], &records[2]["response"]), (&json!("aborted"), &Value::Null));
 }
 
 #[tokio::test(start_paused = true)]
@@ -543,6 +547,24 @@ async fn a_body_that_is_too_large_is_recorded_inside() {
         .map(|record| (record["response"]["status"].clone(), record["request"]["bodyOmitted"]["reason"].clone()))
         .collect();
     assert_eq!(told, ["unread", "failed", "unread"].map(|reason| (json!(413), json!(reason))));
+}
+
+#[tokio::test]
+async fn the_default_body_limit_is_the_same_outside_and_inside() {
+    let log = log_of(events());
+    let limit = || axum::extract::DefaultBodyLimit::max(10);
+    let outside = ServiceBuilder::new().layer(limit()).layer(log.auditor.axum_layer());
+    let inside = ServiceBuilder::new().layer(log.auditor.axum_layer()).layer(limit());
+    // The first frame is too large, so the second one is not read.
+    let frames = || futures_util::stream::iter(["x".repeat(100), "y".to_owned()].map(Ok::<_, Infallible>));
+    for app in [routes().layer(outside), routes().layer(inside)] {
+        let request = Request::post("/tasks").body(Body::from_stream(frames())).unwrap();
+        assert_eq!(ask(app, request).await.status(), 413);
+    }
+    for record in log.records(2).await {
+        assert_eq!(record["response"]["status"], 413);
+        assert_eq!(record["request"]["bodyOmitted"]["reason"], "unread");
+    }
 }
 
 #[tokio::test]

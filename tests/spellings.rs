@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::any;
 use common::log_with;
-use http::{Method, Request};
+use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -214,6 +214,21 @@ async fn a_value_has_one_fingerprint_however_it_is_encoded() {
     assert_eq!(record["request"]["query"], json!({ "q": shown, "r": shown }));
     assert_eq!(record["request"]["body"], json!([shown]));
     assert_eq!(record["errors"][0]["message"], format!("no {shown} here"));
+}
+
+#[tokio::test]
+async fn a_shown_header_that_is_marked_as_sensitive_has_the_mask_because_its_value_is_not_captured() {
+    let mut marked = HeaderValue::from_static("hunter-22");
+    marked.set_sensitive(true);
+    for (rules, expected) in [
+        (Redactor::builder(), json!({ "x-marked": "***" })),
+        (Redactor::builder().fingerprint("k", b"0123456789abcdef".to_vec()), json!({ "x-marked": "***" })),
+        (Redactor::builder().remove(), Value::Null),
+    ] {
+        let set = |builder: AuditorBuilder| builder.redactor(rules).show_headers([HeaderName::from_static("x-marked")]);
+        let request = Request::get("/x").header("x-marked", marked.clone()).body(Body::empty()).unwrap();
+        assert_eq!(record_of(set, request, |_: &Audit| {}).await["request"]["headers"], expected);
+    }
 }
 
 #[tokio::test]
