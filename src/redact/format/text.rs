@@ -61,8 +61,8 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             let said = &text[place.clone()];
             work::add(said.len());
             let is_named = name.is_quoted && quote.is_some();
-            // Without its closing quote a text was cut, or is prose.
-            let is_secret = is_named || (!is_cut && looks_like_credential(said));
+            // Without its closing quote a text was cut, or is prose, which has several words.
+            let is_secret = is_named || (looks_like_credential(said) && !(is_cut && said.contains(' ')));
             next = quote.filter(|_| is_in_list).and_then(|quote| Value::next_in_list(bytes, place.end, quote));
             if is_secret && class.masks_text(said) && !searcher.rules.style.is_own(said) {
                 if is_cut {

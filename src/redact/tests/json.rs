@@ -297,6 +297,7 @@ fn a_value_is_masked_that_a_member_after_the_cut_may_name() {
         r#"{"op":"replace","value":"hunter22","path":"/pass"#,
         r#"{"Name":"/db","Value":"hunter22","Type":"Secure"#,
         r#"{"key":"DB","value":"hunter22","mask"#,
+        r#"{"kind":"Secret","data":{"a":"hunter22"},"apiVer"#,
     ] {
         let shown = shown_by(&Redactor::default(), None, "json", body.as_bytes(), true).unwrap();
         assert!(!shown.contains("hunter22"), "{shown}");

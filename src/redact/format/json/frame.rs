@@ -150,6 +150,7 @@ impl Pair {
     /// For an object that was cut, of which this is noted: a member after the cut may have named its value, or marked it.
     pub(super) fn cut(&mut self, noted: &[(Part, Range<usize>)]) {
         self.is_marked |= noted.iter().any(|(part, _)| *part == Part::Value);
+        self.has_api_version |= self.is_secret_kind == Some(true);
         self.is_secret_kind.get_or_insert(true);
     }
 }
