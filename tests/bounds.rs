@@ -327,7 +327,7 @@ async fn a_client_that_breaks_off_while_the_last_frame_waits_for_bytes_has_not_g
         stage.log.clock.advance(Duration::from_secs(1));
         assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
         drop(body);
-        let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+        let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
         let omitted = json!({ "reason": "truncated", "contentType": "application/json", "bytes": delivered.len() });
         let change = json!({
             "timestamp": "2026-11-20T07:55:38.720973Z",

@@ -470,7 +470,7 @@ async fn an_exchange_that_is_dropped_has_its_initiation_before_its_completion() 
     drop(client);
     let records = log.records(2).await;
     assert_eq!((&records[0]["stage"], &records[0]["status"]), (&json!("initiation"), &json!("succeeded")));
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     assert_eq!(records[1]["errors"], failure["errors"]);
 }
 

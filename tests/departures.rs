@@ -23,7 +23,7 @@ use tower::{ServiceBuilder, ServiceExt as _};
 use tower_audit::{Event, Stages};
 
 fn aborted(at: &str) -> Value {
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     expected::with(failure, json!({ "meta": { "abortedAt": at } }))
 }
 
@@ -198,7 +198,7 @@ async fn what_is_dropped_after_shutdown_began_ends_as_shutdown_at_whatever_stage
     drop(body);
     let report = stopped.await;
     assert!(report.is_complete(), "{report:?}");
-    let failure = failed("error", "shutdown", "Shutdown", "the server stopped before the exchange ended");
+    let failure = failed("error", "shutdown", "Shutdown", "the server stopped before the request ended");
     let change = json!({
         "eventName": "Work",
         "actor": { "ip": null, "port": null, "hostname": null },

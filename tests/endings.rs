@@ -31,7 +31,7 @@ macro_rules! serve_answer {
 }
 
 fn aborted_in_the_body() -> Value {
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     expected::with(failure, json!({ "meta": { "abortedAt": "body" } }))
 }
 

@@ -259,7 +259,7 @@ async fn a_bystander_of_somebody_elses_panic_is_aborted_and_not_panicked() {
     assert!(AssertUnwindSafe(both).catch_unwind().await.is_err());
     let mut records = log.records(2).await;
     records.sort_by_key(|record| record["outcome"].to_string());
-    let aborted = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let aborted = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     let aborted = expected::with(aborted, json!({ "response": null, "meta": { "abortedAt": "head" } }));
     assert_eq!(records, [in_memory(aborted), in_memory(expected::with(panicked(), json!({ "response": null })))]);
 }
@@ -286,7 +286,7 @@ async fn a_timeout_outside_is_aborted_before_the_head() {
     let log = log();
     let layers = ServiceBuilder::new().layer(TimeoutLayer::new(Duration::from_secs(1))).layer(log.auditor.layer());
     assert!(layers.service(never()).oneshot(request()).await.is_err());
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     let change = json!({ "response": null, "meta": { "abortedAt": "head" } });
     assert_eq!(log.only().await, in_memory(expected::with(failure, change)));
 }
@@ -313,7 +313,7 @@ async fn an_answer_of_408_from_outside_is_aborted() {
     let audited = audited.map_response(|response| response.map(Body::new));
     let answer = ServiceBuilder::new().layer(timeout).service(audited).oneshot(request()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     let change = json!({ "response": null, "meta": { "abortedAt": "head" } });
     assert_eq!(log.only().await, in_memory(expected::with(failure, change)));
 }

@@ -173,7 +173,7 @@ async fn a_future_that_is_never_polled_is_aborted() {
     let mut service =
         log.auditor.layer().layer(service_fn(|_: Plain| pending::<Result<Response<Full<Bytes>>, Infallible>>()));
     drop(ready(&mut service).await.call(request()));
-    let failure = failed("warn", "aborted", "Aborted", "the exchange was broken off before it ended");
+    let failure = failed("warn", "aborted", "Aborted", "the request was dropped before it ended");
     let change = json!({ "response": null, "meta": { "abortedAt": "head" } });
     assert_eq!(log.only().await, in_memory(expected::with(failure, change)));
 }

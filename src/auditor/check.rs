@@ -308,8 +308,8 @@ fn client_ip(outside: &Settings, code: Option<(Vec<String>, HeaderName)>) -> Res
         (None, None) => Ok(ClientIp::default()),
         (Some(trusted), Some(header)) => Ok(ClientIp::new(trusted, header)),
         (Some(_), None) => Err(Error::setting(format!(
-            "{}: given without the header in which these proxies say for whom they ask, so their own addresses would be recorded \
-             as their clients'; add {}, Forwarded or X-Real-IP, whichever they set",
+            "{}: given without the header in which these proxies send the address of the client, so the addresses of the \
+             proxies would be recorded; add {}, Forwarded or X-Real-IP, whichever they set",
             outside.name_of("trusted_proxies", "behind_proxies"),
             outside.add_beside("trusted_proxies", "client_ip_header", "X-Forwarded-For"),
         ))),

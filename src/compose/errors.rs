@@ -61,10 +61,13 @@ fn library_error(draft: &Draft, mut text: impl FnMut(&[Part]) -> Evidence) -> Er
         Outcome::Aborted if draft.entry_point == EntryPoint::Activity => {
             ("Abandoned", "the work was dropped before it ended")
         }
-        Outcome::Aborted => ("Aborted", "the exchange was broken off before it ended"),
+        Outcome::Aborted => ("Aborted", "the request was dropped before it ended"),
         Outcome::BodyError => ("BodyError", "the response's stream failed"),
         Outcome::Rejected => ("Rejected", "the request could not be recorded and was not handled"),
-        Outcome::Shutdown => ("Shutdown", "the server stopped before the exchange ended"),
+        Outcome::Shutdown if draft.entry_point == EntryPoint::Activity => {
+            ("Shutdown", "the server stopped before the work ended")
+        }
+        Outcome::Shutdown => ("Shutdown", "the server stopped before the request ended"),
         Outcome::Completed | Outcome::Upgraded => match (grpc_failure(draft), draft.status) {
             (Some(code), _) => {
                 let message = [Part::Text("grpc-status "), Part::Number(code.into())];

@@ -9,8 +9,9 @@ use super::setting::setting_names;
 ///
 /// The groups `eula`, `namespace` and `repository` also leave out all values that have the name of the group. The group
 /// `repository` also leaves out values with the name `repo`. Values with such a name are left out of `meta`, params, the query,
-/// and bodies at any depth. This includes bodies that are recorded as strings of JSON. In the URL, the value of a query parameter with such a name is `***`, and so is a segment
-/// of the path that the route binds to a parameter with such a name. In queries, `;` separates parameters, as `&` does.
+/// and bodies at any depth. This includes bodies that are recorded as strings of JSON. In the URL, the value of a query
+/// parameter with such a name is `***`, and so is a segment of the path that the route binds to a parameter with such a name.
+/// In queries, `;` separates parameters, as `&` does.
 ///
 /// In the query of the referer, the same values are `***`. The path of the referer is masked too, for any host. An empty path
 /// and the path `/` are shown. If any other path matches the request's own route, each segment that the route binds to a
