@@ -294,7 +294,7 @@ async fn fail_closed_runs_the_handler_only_once_the_initiation_is_synced() {
 #[tokio::test]
 async fn on_a_full_disk_fail_closed_refuses_without_handling_and_goes_on_when_there_is_room() {
     let disk = Disk::default();
-    let log = log_on(&disk, SHORT, [closed()]);
+    let log = log_on(&disk, SHORT * 10, [closed()]);
     let (app, ran) = counting();
     let service = log.auditor.wrap_router(app).into_service();
     log.all().await;

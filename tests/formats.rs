@@ -71,6 +71,23 @@ fn names(records: &MemoryRecords) -> Vec<String> {
     names.map(|name| name.as_str().unwrap().to_owned()).filter(|name| !name.starts_with("Audit")).collect()
 }
 
+#[tokio::test]
+async fn a_url_is_named_as_shortened_only_in_the_outputs_that_show_a_part_of_it() {
+    let (lines, masked) = sink::memory();
+    let masking = Output::new(lines).omit([FieldGroup::Repository]);
+    let (auditor, whole) = auditor(|builder| builder.sink(masking));
+    let repo = "r".repeat(3_000);
+    let url = format!("/acme/{repo}/get?q={}", "z".repeat(1_200));
+    run(&auditor, [Request::get(&url).body(Body::empty()).unwrap()]).await;
+    let shown = |records: &MemoryRecords| {
+        let records = records.lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let record = records.into_iter().find(|record| record["eventName"] == "Download").unwrap();
+        (record["request"]["url"].clone(), record["meta"]["shortened"].clone())
+    };
+    assert_eq!(shown(&whole), (json!(url[..4096]), json!(["url"])));
+    assert_eq!(shown(&masked), (json!(url.replace(&repo, "***")), Value::Null));
+}
+
 /// What the library reports through `tracing`.
 #[derive(Clone, Default)]
 struct Reported(Arc<Mutex<Vec<u8>>>);

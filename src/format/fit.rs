@@ -13,8 +13,7 @@ use crate::text::head;
 /// Appends the record's line, its newline included, shortened to at most `budget` bytes.
 pub(crate) fn write_line(format: &mut (impl Format + ?Sized), record: Record<'_>, budget: usize, out: &mut Vec<u8>) {
     let start = out.len();
-    let is_url_long = || record.request().is_some_and(|request| request.url_len() > Request::MAX_URL);
-    if record.fields.url_cut || is_url_long() {
+    if record.fields.url_cut || record.has_long_url() {
         let cuts = Cuts { named: vec![Cow::Borrowed("url")], ..Cuts::default() };
         format.write(&record.cut(&cuts), out);
         if out.len() - start >= budget {

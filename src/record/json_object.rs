@@ -137,6 +137,7 @@ impl<'o> Object<'o> {
 
     #[inline(always)]
     fn push_piece(&mut self, place: Range<usize>) {
+        debug_assert!(place.end <= self.text.len(), "a piece of another record");
         match self.plain.get(place.clone()) {
             Some(plain) => self.out.extend_from_slice(plain),
             None => push_json_text(self.out, self.text.get(place).unwrap_or_default()),
@@ -145,6 +146,7 @@ impl<'o> Object<'o> {
 
     #[inline(always)]
     fn push_raw(&mut self, place: Range<usize>) {
+        debug_assert!(place.end <= self.text.len(), "a piece of another record");
         if let Some(json) = self.text.as_bytes().get(place) {
             self.out.extend_from_slice(json);
         }
@@ -197,7 +199,7 @@ impl<'o> Object<'o> {
         self.out.push(b',');
     }
 
-    /// The same of two pieces of the record.
+    /// The same for a key and a value that are pieces of the record.
     pub(super) fn named_piece(&mut self, key: Evidence, value: EvidenceJson) {
         self.out.push(b'"');
         self.push_piece(key.range());
@@ -316,7 +318,7 @@ pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
                 text[len..len + 4].copy_from_slice(&octet);
                 len += 2 + usize::from(octet[2] != 0) + usize::from(octet[3] != 0);
             }
-            // The last point goes.
+            // Nothing follows the last point.
             out.extend_from_slice(&text[..len - 1]);
         }
         IpAddr::V6(ip) => {
@@ -411,7 +413,7 @@ pub(crate) fn push_time(out: &mut String, at: Micros) {
     out.push_str(std::str::from_utf8(&time_text(at)).unwrap_or_default());
 }
 
-/// The same as bytes.
+/// The same, as bytes.
 pub(crate) fn time_text(at: Micros) -> [u8; 27] {
     /// What comes before the digits of a second's fraction.
     const WHOLE: usize = 20;

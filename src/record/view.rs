@@ -54,7 +54,8 @@ impl<'r> Record<'r> {
         if groups.is_empty() { self } else { Self { omitted: groups, line: None, ..self } }
     }
 
-    /// Whether all of its values are shown, and as they are.
+    /// Whether no value is left out or shortened for this output or line. A URL may be longer than what is shown of it, and
+    /// bodies, params and the query may be shown as strings.
     pub(crate) fn is_whole(&self) -> bool {
         self.omitted.is_empty() && std::ptr::eq(self.cuts, &UNCUT)
     }
@@ -340,11 +341,21 @@ impl<'r> Record<'r> {
 
     /// Path and query as they were sent, redacted.
     pub fn url(&self) -> Option<Cow<'r, str>> {
-        let request = self.request()?;
+        Some(self.short_url(self.shown_url()?))
+    }
+
+    fn shown_url(&self) -> Option<Cow<'r, str>> {
         let path = self.shown_path()?;
-        let Some(query) = request.url_query else { return Some(self.short_url(path)) };
-        let url = [&*path, "?", &*self.shown_query(self.text.get(query))].concat();
-        Some(self.short_url(url.into()))
+        let Some(query) = self.request()?.url_query else { return Some(path) };
+        Some([&*path, "?", &*self.shown_query(self.text.get(query))].concat().into())
+    }
+
+    /// Whether more of the URL was captured than a line shows. A line that was read back names that itself.
+    pub(crate) fn has_long_url(&self) -> bool {
+        let may_be_long = |request: &Request| request.url_len() > Request::MAX_URL || self.omitted.has_names();
+        self.line.is_none()
+            && self.request().is_some_and(may_be_long)
+            && self.shown_url().is_some_and(|url| url.len() > Request::MAX_URL)
     }
 
     /// The path of the URL, without the query.

@@ -1,4 +1,4 @@
-//! A record as one JSON object: the only file that writes field names.
+//! A record as one JSON object. Together with `labels`, the only file that writes field names.
 
 use std::borrow::Cow;
 
@@ -219,7 +219,7 @@ fn write_shown<'r, const C: bool>(
     }
 }
 
-/// The same of JSON.
+/// The same for a JSON value.
 fn write_shown_json<'r, const C: bool>(
     object: &mut Object<'_>,
     record: &Record<'r>,
