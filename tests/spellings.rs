@@ -217,6 +217,24 @@ async fn a_value_has_one_fingerprint_however_it_is_encoded() {
 }
 
 #[tokio::test]
+async fn a_value_of_two_lines_is_masked_as_a_whole_behind_an_opening_quote() {
+    let failed = |audit: &Audit| {
+        audit.secret("Secr3t-one\nSecr3t-two");
+        audit.failure(Failure::new("Refused", "token='Secr3t-one\nSecr3t-two at x"));
+    };
+    let request = Request::get("/x").body(Body::empty()).unwrap();
+    let record = record_of(|builder| builder, request, failed).await;
+    assert_eq!(record["errors"][0]["message"], "token='*** at x");
+    // The same for a value of the body.
+    let body = r#"{"password":"abc123line1\nsecond456line"}"#.to_owned();
+    let failed = |audit: &Audit| {
+        audit.failure(Failure::new("Refused", "password='abc123line1\nsecond456line' at x"));
+    };
+    let record = record_of(|builder| builder, posted("/x", JSON, body), failed).await;
+    assert_eq!(record["errors"][0]["message"], "password='***' at x");
+}
+
+#[tokio::test]
 async fn a_shown_header_that_is_marked_as_sensitive_has_the_mask_because_its_value_is_not_captured() {
     let mut marked = HeaderValue::from_static("hunter-22");
     marked.set_sensitive(true);

@@ -61,8 +61,9 @@ pub(in crate::redact) fn names(searcher: &mut Searcher<'_>, text: &str, scan: Sc
             let said = &text[place.clone()];
             work::add(said.len());
             let is_named = name.is_quoted && quote.is_some();
-            // Without its closing quote a text was cut, or is prose, which has several words.
-            let is_secret = is_named || (looks_like_credential(said) && !(is_cut && said.contains(' ')));
+            // Without its closing quote it is one word that the text was cut in, or prose.
+            let is_word = !is_cut || (bytes[place.end..] == *ELLIPSIS_BYTES && !said.contains(' '));
+            let is_secret = is_named || (is_word && looks_like_credential(said));
             next = quote.filter(|_| is_in_list).and_then(|quote| Value::next_in_list(bytes, place.end, quote));
             if is_secret && class.masks_text(said) && !searcher.rules.style.is_own(said) {
                 if is_cut {

@@ -171,7 +171,7 @@ struct Words {
 impl Words {
     fn of(key: &str) -> Self {
         let from = (key.len().saturating_sub(READ)..=key.len()).find(|at| key.is_char_boundary(*at)).unwrap_or(0);
-        let mut words = Self { letters: String::with_capacity(key.len()), starts: Vec::new() };
+        let mut words = Self { letters: String::with_capacity(key.len() - from), starts: Vec::new() };
         let mut chars = key[from..].chars().peekable();
         let mut before = ' ';
         while let Some(char) = chars.next() {

@@ -77,7 +77,9 @@ fn a_quoted_value_in_free_text_ends_at_its_own_quote() {
     assert_eq!(text_of("bad {\"password\": \"correct horse…"), "bad {\"password\": \"***…");
     assert_eq!(text_of("bad {\"password\": \"correct horse\nat x"), "bad {\"password\": \"***\nat x");
     assert_eq!(text_of("bad password=\"a1b2c3d4…"), "bad password=\"***…");
-    assert_eq!(text_of("bad password=\"a1b2c3d4\nat x"), "bad password=\"***\nat x");
+    for prose in ["bad password=\"a1b2c3d4\nat x", "bad password=\"a1b2c3d4", "bad password=\"a1b2c3d4\nat x…"] {
+        assert_eq!(text_of(prose), prose);
+    }
     assert_eq!(text_of("password: 'tis wrong"), "password: 'tis wrong");
     assert_eq!(text_of("password: 'tis wrong at line2b4…"), "password: 'tis wrong at line2b4…");
     let shown = shown_by(&Redactor::default(), None, "text", br#"{"password": "correct horse bat"#, true).unwrap();
