@@ -830,7 +830,7 @@ fn a_folder_without_a_manifest_is_not_complete() {
 
 #[tokio::test]
 async fn missing_numbers_are_found_and_whether_they_were_reported() {
-    for (is_reported, outcome) in [(false, Verdict::Missing), (true, Verdict::ToldLoss)] {
+    for (is_reported, outcome) in [(false, Verdict::Missing), (true, Verdict::ReportedLoss)] {
         let site = Site::new();
         let mut text: String = (1..=3).map(|seq| line(seq, "\"eventName\":\"A\"")).collect();
         text += &line(6, "\"eventName\":\"A\"");

@@ -28,7 +28,7 @@ pub enum Verdict {
     #[default]
     Complete,
     /// Records are missing, and the audit log reported each of them as lost.
-    ToldLoss,
+    ReportedLoss,
     /// The check has no result: a manifest, an object or a line of a segment cannot be read, an object waits for its
     /// manifest, or there is no manifest.
     Unverifiable,
@@ -40,11 +40,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The name: `complete`, `told_loss`, `unverifiable`, `missing`, `altered`.
+    /// The name: `complete`, `reported_loss`, `unverifiable`, `missing`, `altered`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
-            Self::ToldLoss => "told_loss",
+            Self::ReportedLoss => "reported_loss",
             Self::Unverifiable => "unverifiable",
             Self::Missing => "missing",
             Self::Altered => "altered",
@@ -172,7 +172,7 @@ impl Finding {
             | Self::ObjectUnfinished { .. }
             | Self::LinesUnreadable { .. }
             | Self::Unreadable { .. } => Verdict::Unverifiable,
-            Self::RecordsMissing { is_reported: true, .. } | Self::RecordsLost { .. } => Verdict::ToldLoss,
+            Self::RecordsMissing { is_reported: true, .. } | Self::RecordsLost { .. } => Verdict::ReportedLoss,
             Self::NotCompleted { .. } => Verdict::Complete,
         }
     }
